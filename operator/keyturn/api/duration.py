@@ -1,0 +1,81 @@
+"""How lengths of time are written: `90d`, `2160h`, `1d12h`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pydantic
+
+__all__ = ["Duration", "Pause", "format_duration", "parse_duration"]
+
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_PART = re.compile(r"([0-9]+)([smhdw])")
+_LONGEST = timedelta(days=36500)
+
+_WRITTEN = "^([0-9]+[smhdw])+$"
+_HINT = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read a duration as users write it.
+
+    Raises:
+        ValueError: It is not one, or longer than a century.
+    """
+    if isinstance(text, timedelta):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(_WRITTEN, text):
+        raise ValueError(_HINT)
+    total = sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
+    if total > _LONGEST.total_seconds():
+        raise ValueError("write a duration of at most 36500d")
+    return timedelta(seconds=total)
+
+
+def format_duration(length: timedelta) -> str:
+    """Write a duration in the fewest units that are exact."""
+    rest = int(length.total_seconds())
+    parts = []
+    for unit, seconds in _SECONDS.items():
+        if unit == "w":  # 90d reads better than 12w6d
+            continue
+        count, rest = divmod(rest, seconds)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _longer_than_zero(length: timedelta) -> timedelta:
+    if length <= timedelta(0):
+        raise ValueError(f"{_HINT}, longer than zero")
+    return length
+
+
+def _schema(*validations: tuple[str, str]) -> Any:
+    return pydantic.WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 32,
+            "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in validations],
+        }
+    )
+
+
+_IS_WRITTEN = (f"self.matches('{_WRITTEN}')", _HINT)
+_IS_POSITIVE = ("self.matches('[1-9]')", f"{_HINT}, longer than zero")
+
+Duration = Annotated[
+    timedelta,
+    pydantic.BeforeValidator(parse_duration),
+    pydantic.AfterValidator(_longer_than_zero),
+    pydantic.PlainSerializer(format_duration),
+    _schema(_IS_WRITTEN, _IS_POSITIVE),
+]
+Pause = Annotated[
+    timedelta,
+    pydantic.BeforeValidator(parse_duration),
+    pydantic.PlainSerializer(format_duration),
+    _schema(_IS_WRITTEN),
+]

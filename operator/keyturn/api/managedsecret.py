@@ -1,0 +1,239 @@
+"""ManagedSecret: one native Secret, where its values come from, when they turn, who is restarted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pydantic
+
+from .base import Schema, rules
+from .duration import Pause  # noqa: TC001 - pydantic reads it at run time
+from .meta import Metadata, Name
+from .recipe import Recipe  # noqa: TC001
+from .rotation import Rotation  # noqa: TC001
+from .status import ManagedSecretStatus, WorkloadKind
+
+__all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec", "Restart", "Rollout", "SecretType", "Target"]
+
+
+class SecretType(StrEnum):
+    """The types of a native Secret that may be written."""
+
+    OPAQUE = "Opaque"
+    BASIC_AUTH = "kubernetes.io/basic-auth"
+    TLS = "kubernetes.io/tls"
+    SSH_AUTH = "kubernetes.io/ssh-auth"
+    DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
+
+
+class Restart(StrEnum):
+    """Which workloads are restarted when the Secret changes."""
+
+    AUTO = "Auto"
+    LISTED = "Listed"
+    NONE = "None"
+
+
+_RESERVED = (
+    "self.all(k, !k.matches('^([^/]*[.])?keyturn[.]dev/'))",
+    "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata",
+)
+
+
+class TemplateMetadata(Schema):
+    """Labels and annotations of the Secret."""
+
+    labels: dict[str, str] = pydantic.Field(
+        {},
+        max_length=64,
+        json_schema_extra=rules(
+            _RESERVED,
+            (
+                "self.all(k, self[k].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')"
+                " && self[k].size() <= 63)",
+                "a label's value has at most 63 letters, digits, '-', '_' or '.'",
+            ),
+        ),
+    )
+    """Labels that the Secret gets."""
+    annotations: dict[str, str] = pydantic.Field({}, max_length=64, json_schema_extra=rules(_RESERVED))
+    """Annotations that the Secret gets."""
+
+
+class TargetTemplate(Schema):
+    """What the Secret gets besides its data."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    """Labels and annotations of the Secret."""
+
+
+class Target(Schema):
+    """The native Secret that is written."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(has(self.name) ? self.name : '') != (has(oldSelf.name) ? oldSelf.name : '')"
+                " || (has(self.type) ? self.type : 'Opaque') == (has(oldSelf.type) ? oldSelf.type : 'Opaque')",
+                "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
+            ),
+        )
+    )
+
+    name: Name | None = None  # type: ignore[valid-type]  # pydantic's own way to constrain a string
+    """The name of the Secret; the ManagedSecret's own name where absent."""
+    type: SecretType | None = None
+    """The type of the Secret; Opaque where absent."""
+    template: TargetTemplate = TargetTemplate()
+    """What the Secret gets besides its data."""
+
+
+class DataItem(Schema):
+    """One value of the Secret and where it comes from."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!(has(self.generate) && has(self.literal))",
+                "an item has generate or literal, not both; keep one",
+            ),
+        )
+    )
+
+    name: str = pydantic.Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=rules(
+            (
+                "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
+                "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
+            ),
+        ),
+    )
+    """The value's name, which is its key in the Secret."""
+    generate: Recipe | None = None
+    """Make the value with exactly one of the generators."""
+    literal: str | None = pydantic.Field(None, max_length=131072)
+    """A fixed text that is no secret, such as a user name."""
+
+
+class WorkloadRef(Schema):
+    """A workload of the same namespace."""
+
+    kind: WorkloadKind
+    """Deployment, StatefulSet or DaemonSet."""
+    name: Name  # type: ignore[valid-type]
+    """The name of the workload."""
+
+
+class Rollout(Schema):
+    """Which workloads are restarted when the Secret changes, and how."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.restart) || self.restart != 'Listed' || has(self.targets)",
+                "restart: Listed needs targets, such as targets: [{kind: Deployment, name: api}]",
+            ),
+            (
+                "!has(self.restart) || self.restart != 'None' || !has(self.targets)",
+                "restart: None restarts nobody; remove targets, or write restart: Listed",
+            ),
+        )
+    )
+
+    restart: Restart | None = None
+    """Auto (the default) restarts every consumer in the namespace, Listed only targets, None nobody."""
+    targets: list[WorkloadRef] | None = pydantic.Field(
+        None,
+        min_length=1,
+        max_length=256,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
+    )
+    """Workloads to restart; one that does not consume the Secret must agree by an annotation."""
+    debounce: Pause | None = None
+    """How long a restart waits for further changes of what the workload consumes; 5s where absent."""
+    max_concurrent: int | None = pydantic.Field(None, ge=1, le=1000)
+    """How many workloads roll at a time; 1 where absent."""
+
+
+_ITEMS_HAVE_A_SOURCE = (
+    "has(self.className) || self.data.all(d, has(d.generate) || has(d.literal))",
+    "every item of data needs generate or literal, or a className whose class brings a generator",
+)
+_ONLY_NAMES_GENERATED = (
+    "!has(self.rotation) || !has(self.rotation.only)"
+    " || self.rotation.only.all(n, self.data.exists(d, d.name == n && !has(d.literal)))",
+    "rotation.only names a value that data does not generate; use names of generated items",
+)
+_SOMETHING_TO_ROTATE = (
+    "!has(self.rotation) || !self.data.all(d, has(d.literal))",
+    "rotation replaces generated values and data has none; remove rotation or generate a value",
+)
+
+
+def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str]:
+    names = ", ".join(f"'{key}'" for key in keys)
+    return (
+        f"!has(self.target) || !has(self.target.type) || self.target.type != '{type_}'"
+        f" || [{names}].all(k, self.data.exists(d, d.name == k))",
+        f"type {type_} needs data items named {' and '.join(keys)}",
+    )
+
+
+class ManagedSecretSpec(Schema):
+    """What the Secret holds, when its values turn and who is restarted."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            _ITEMS_HAVE_A_SOURCE,
+            _ONLY_NAMES_GENERATED,
+            _SOMETHING_TO_ROTATE,
+            _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
+            _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
+            _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
+            (
+                "!has(self.target) || !has(self.target.type) || self.target.type != 'kubernetes.io/basic-auth'"
+                " || self.data.exists(d, d.name == 'username' || d.name == 'password')",
+                "type kubernetes.io/basic-auth needs a data item named username or password",
+            ),
+        )
+    )
+
+    class_name: Name | None = None  # type: ignore[valid-type]
+    """The SecretClass that gives defaults and minimums."""
+    owner: str | None = pydantic.Field(None, max_length=256)
+    """Who answers for this secret, in free text such as a mail address."""
+    suspend: bool | None = None
+    """True stops every write until it is false again."""
+    target: Target = Target()
+    """The native Secret that is written."""
+    data: list[DataItem] = pydantic.Field(
+        min_length=1,
+        max_length=128,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """The values of the Secret, each with its source."""
+    rotation: Rotation | None = None
+    """When generated values are replaced; without it and without a class, never by schedule."""
+    rollout: Rollout = Rollout()
+    """Which workloads are restarted when the Secret changes, and how."""
+
+
+class ManagedSecret(Schema):
+    """One native Secret: where its values come from, when they turn, who must be restarted."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.metadata.name.size() <= 63",
+                "the name becomes a label's value; give it at most 63 characters",
+            ),
+        )
+    )
+
+    metadata: Metadata
+    spec: ManagedSecretSpec
+    """What the Secret holds, when its values turn and who is restarted."""
+    status: ManagedSecretStatus = ManagedSecretStatus()
+    """What the operator last saw and did."""

@@ -1,0 +1,72 @@
+"""When values are replaced, as users write it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+
+from .base import Schema, rules
+from .duration import Duration  # noqa: TC001 - pydantic reads it at run time
+
+__all__ = ["Cadence", "Rotation", "Schedule"]
+
+_FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
+_ONE_CADENCE = (
+    "!(has(self.every) && has(self.schedule))",
+    "every and schedule contradict each other; keep one",
+)
+_EXACT_SCHEDULE = (
+    "!(has(self.jitter) && has(self.schedule))",
+    "jitter spreads every, a schedule is exact; remove jitter or write every instead of schedule",
+)
+
+Jitter = Annotated[
+    str,
+    pydantic.Field(max_length=4),
+    pydantic.WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 4,
+            **rules(("self.matches('^([0-9]|[1-4][0-9]|50)%$')", "write jitter as 0% to 50%, such as 10%")),
+        }
+    ),
+]
+
+
+class Schedule(Schema):
+    """Fixed points in time."""
+
+    cron: str = pydantic.Field(
+        max_length=128,
+        json_schema_extra=rules(
+            (_FIVE_FIELDS, 'write a cron expression of five fields, such as "0 3 1 */3 *"'),
+        ),
+    )
+    """Minute, hour, day of month, month and day of week, as cron has them."""
+    time_zone: str | None = pydantic.Field(None, max_length=64)
+    """The time zone of the expression by its IANA name, such as Europe/Berlin; UTC where absent."""
+
+
+class Cadence(Schema):
+    """When values are replaced: an interval or a schedule."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _EXACT_SCHEDULE))
+
+    every: Duration | None = None
+    """How long a value is used before it is replaced, such as 90d."""
+    schedule: Schedule | None = None
+    """Fixed points in time, instead of every."""
+    jitter: Jitter | None = None
+    """How much of every may be taken off to spread rotations; fixed per object, 10% where absent."""
+
+
+class Rotation(Cadence):
+    """When and which generated values are replaced."""
+
+    trigger: str | None = pydantic.Field(None, min_length=1, max_length=256)
+    """Any new text replaces the values once; one that is there at creation is only recorded."""
+    only: list[Annotated[str, pydantic.Field(max_length=253)]] | None = pydantic.Field(
+        None, min_length=1, max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The names of the values to replace; every generated one where absent."""

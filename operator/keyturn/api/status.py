@@ -1,0 +1,127 @@
+"""What `kubectl get managedsecret` shows: the status of a ManagedSecret."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads it at run time
+from enum import StrEnum
+
+import pydantic
+
+from .base import Schema
+from .meta import Condition
+
+__all__ = [
+    "HistoryEntry",
+    "ManagedSecretStatus",
+    "RotationStatus",
+    "Via",
+    "WorkloadKind",
+    "WorkloadState",
+    "WorkloadStatus",
+]
+
+
+class WorkloadKind(StrEnum):
+    """The kinds of workload that are rolled."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    DAEMON_SET = "DaemonSet"
+
+
+class Via(StrEnum):
+    """How a pod template uses a Secret."""
+
+    ENV = "env"
+    ENV_FROM = "envFrom"
+    VOLUME = "volume"
+    PROJECTED = "projected"
+    IMAGE_PULL_SECRET = "imagePullSecret"  # noqa: S105 - the field's name
+
+
+class WorkloadState(StrEnum):
+    """How far a workload is."""
+
+    CURRENT = "Current"
+    PENDING = "Pending"
+    ROLLING = "Rolling"
+    FAILED = "Failed"
+
+
+class RotationStatus(Schema):
+    """A rotation that is under way."""
+
+    id: str
+    """What names this rotation for ever: the object's UID and the revision it makes."""
+    reason: str
+    """Why the values are replaced."""
+    step: str
+    """The step that comes next."""
+    started_at: datetime
+    """When the rotation was decided."""
+    attempts: int = 0
+    """How often the step failed."""
+    message: str | None = None
+    """What the step waits for."""
+
+
+class WorkloadStatus(Schema):
+    """A workload that consumes the Secret."""
+
+    kind: WorkloadKind
+    """Deployment, StatefulSet or DaemonSet."""
+    name: str
+    """The name of the workload."""
+    via: list[Via] = []
+    """How it uses the Secret."""
+    state: WorkloadState
+    """Current, Pending, Rolling or Failed."""
+    revision: int | None = None
+    """The revision that its pod template carries."""
+    message: str | None = None
+    """What it waits for."""
+
+
+class HistoryEntry(Schema):
+    """A revision that was made."""
+
+    revision: int
+    """The number of the revision."""
+    reason: str
+    """Why it was made."""
+    started_at: datetime
+    """When its values were made."""
+    finished_at: datetime
+    """When every workload ran on it."""
+    result: str
+    """Succeeded, or Superseded where a newer revision came before every workload ran on this one."""
+
+
+class ManagedSecretStatus(Schema):
+    """What the operator last saw and did."""
+
+    observed_generation: int | None = None
+    """The generation of the spec that this status speaks of."""
+    secret_name: str | None = None
+    """The Secret that was written."""
+    revision: int | None = None
+    """The revision that the Secret holds: 1, 2, and so on."""
+    last_rotation_time: datetime | None = None
+    """When generated values were last made anew."""
+    next_rotation_time: datetime | None = None
+    """When the next rotation by schedule is due."""
+    overdue: bool | None = None
+    """Whether a rotation is due and not done."""
+    last_trigger: str | None = None
+    """The trigger that was handled last."""
+    rotation: RotationStatus | None = None
+    """The rotation that is under way."""
+    workloads: list[WorkloadStatus] = pydantic.Field([], max_length=1000)
+    """The workloads that consume the Secret, and how far each is."""
+    history: list[HistoryEntry] = pydantic.Field([], max_length=10)
+    """The last ten revisions, the newest first."""
+    conditions: list[Condition] = pydantic.Field(
+        [],
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, and Reconciling or Stalled while they hold."""

@@ -1,0 +1,26 @@
+"""What can keep a managed secret from what its spec says, and what happens next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+__all__ = ["Stalled", "Wait"]
+
+
+class Wait(Exception):  # noqa: N818 - it says what happens next, not what went wrong
+    """The operator tries again by itself, after the given time."""
+
+    def __init__(self, reason: str, message: str, after: timedelta) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+        self.after = after
+
+
+class Stalled(Exception):  # noqa: N818
+    """A person must act: the message says what to write or do instead."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
