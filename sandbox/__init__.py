@@ -1,0 +1,13 @@
+"""A real Kubernetes control plane on one machine, without containers and without root.
+
+`build` keeps the programs (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok) in a cache,
+`plane` runs them, `supervisor` makes sure that nothing outlives its owner. On the command line:
+`python -m sandbox up | down | status | kubeconfig | build`.
+"""
+
+from __future__ import annotations
+
+from .errors import SandboxError
+from .plane import ControlPlane
+
+__all__ = ["ControlPlane", "SandboxError"]

@@ -1,0 +1,119 @@
+"""How each program of a plane is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .config import SERVICE_RANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .build import Programs
+    from .layout import Layout
+
+ETCD = "etcd"
+API_SERVER = "kube-apiserver"
+CONTROLLER_MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+KWOK = "kwok"
+
+
+def etcd(programs: Programs, at: Layout) -> list[str]:
+    certificate, key = at.certificate("etcd")
+    peer = "http://127.0.0.1:0"  # a cluster of one; nobody ever connects
+    return [
+        str(programs.path(ETCD)),
+        f"--data-dir={at.folder / 'etcd'}",
+        "--unsafe-no-fsync",  # the data dies with the plane
+        f"--listen-client-urls={at.etcd}",
+        f"--advertise-client-urls={at.etcd}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--client-cert-auth",
+        f"--trusted-ca-file={at.pki / 'etcd-ca.crt'}",
+        f"--cert-file={certificate}",
+        f"--key-file={key}",
+        "--log-level=warn",
+    ]
+
+
+def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] = ()) -> list[str]:
+    """Return the API server's command line; a flag given twice counts as given last."""
+    certificate, key = at.certificate("apiserver")
+    return [
+        str(programs.path(API_SERVER)),
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",  # a loopback address is no valid endpoint of the Service
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--tls-cert-file={certificate}",
+        f"--tls-private-key-file={key}",
+        f"--client-ca-file={at.ca_file}",
+        *_storage_flags(at),
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",  # PodSecurity is on by default
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        f"--service-account-key-file={at.pki / 'service-account.pub'}",
+        f"--service-account-signing-key-file={at.pki / 'service-account.key'}",
+        f"--audit-policy-file={at.config / 'audit.yaml'}",
+        f"--audit-log-path={at.audit_log}",
+        "--allow-privileged=true",
+        "--profiling=false",
+        *flags,
+    ]
+
+
+def _storage_flags(at: Layout) -> list[str]:
+    certificate, key = at.certificate("etcd-client")
+    return [
+        f"--etcd-servers={at.etcd}",
+        f"--etcd-cafile={at.pki / 'etcd-ca.crt'}",
+        f"--etcd-certfile={certificate}",
+        f"--etcd-keyfile={key}",
+        f"--encryption-provider-config={at.config / 'encryption.yaml'}",
+    ]
+
+
+def controller_manager(programs: Programs, at: Layout) -> list[str]:
+    certificate, key = at.certificate("ca")
+    return [
+        str(programs.path(CONTROLLER_MANAGER)),
+        f"--kubeconfig={at.kubeconfig_of(CONTROLLER_MANAGER)}",
+        f"--service-account-private-key-file={at.pki / 'service-account.key'}",
+        f"--root-ca-file={at.ca_file}",
+        f"--cluster-signing-cert-file={certificate}",
+        f"--cluster-signing-key-file={key}",
+        "--use-service-account-credentials=true",
+        "--leader-elect=false",
+        "--secure-port=0",
+        # Five to ten times the defaults: many tests at once share one plane, and none is about waiting for it.
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--concurrent-deployment-syncs=20",
+        "--concurrent-replicaset-syncs=20",
+        "--concurrent-statefulset-syncs=20",
+    ]
+
+
+def scheduler(programs: Programs, at: Layout) -> list[str]:
+    return [
+        str(programs.path(SCHEDULER)),
+        f"--kubeconfig={at.kubeconfig_of(SCHEDULER)}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    ]
+
+
+def kwok(programs: Programs, at: Layout) -> list[str]:
+    return [
+        str(programs.path(KWOK)),
+        f"--kubeconfig={at.kubeconfig_of(KWOK)}",
+        *(f"--config={stage}" for stage in programs.stages),
+        "--manage-all-nodes=true",
+        "--node-ip=127.0.0.1",
+        "--node-lease-duration-seconds=40",
+    ]

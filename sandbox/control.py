@@ -1,0 +1,89 @@
+"""How others talk to the supervisor of a plane."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .runtime import Claim
+
+_TIMEOUT = 30.0
+_SOCKET = "control.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What the supervisor knows of one program."""
+
+    pid: int
+    ended: int | None
+    """Its exit code, or None while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The requests a supervisor understands."""
+
+    folder: Path
+
+    def start(self, name: str, argv: Sequence[str], log: Path) -> None:
+        """Start a program; an error if it runs already."""
+        self._ask({"do": "start", "name": name, "argv": list(argv), "log": str(log)})
+
+    def stop(self, name: str) -> None:
+        """End a program and wait for it; absent is success."""
+        self._ask({"do": "stop", "name": name})
+
+    def programs(self) -> Mapping[str, Program]:
+        found = self._ask({"do": "status"})["programs"]
+        return {name: Program(facts["pid"], facts["ended"]) for name, facts in found.items()}
+
+    def detach(self) -> None:
+        """Let the plane outlive the process that started it."""
+        self._ask({"do": "detach"})
+
+    def end(self) -> None:
+        """End every program, the supervisor and the folder, and wait for that."""
+        self._ask({"do": "end"})
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_TIMEOUT)
+                connection.connect(str(self.folder / _SOCKET))
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                with connection.makefile("r") as lines:
+                    answer: dict[str, Any] = json.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"the supervisor of {self.folder.name!r} did not answer: {error}") from error
+        if "error" in answer:
+            raise SandboxError(str(answer["error"]))
+        return answer
+
+
+def launch(claim: Claim) -> subprocess.Popen[bytes]:
+    """Start the supervisor of a claimed folder; it ends when our end of its standard input closes."""
+    script = Path(__file__).with_name("supervisor.py")
+    with socket.socket(socket.AF_UNIX) as listener, (claim.folder / "supervisor.log").open("wb") as log:
+        listener.bind(str(claim.folder / _SOCKET))
+        listener.listen()
+        inherited = (listener.fileno(), claim.lock.fileno())
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(claim.folder), *map(str, inherited)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=inherited,
+            start_new_session=True,
+            cwd="/",
+        )

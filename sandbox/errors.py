@@ -1,0 +1,25 @@
+"""What can go wrong in the sandbox, said so that a person knows where to look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TAIL_BYTES = 16_384
+
+
+class SandboxError(RuntimeError):
+    """The sandbox cannot do what was asked; the message says why."""
+
+
+def log_tail(log: Path, lines: int = 25) -> str:
+    """Return the last lines of a log file, indented to stand under an error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return f"  ({log} was never written)"
+    return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:]) or f"  ({log} is empty)"

@@ -1,0 +1,69 @@
+"""Which programs a control plane is made of, and how each is built."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MODULES = HERE / "modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One program, built from one package of one pinned Go module."""
+
+    name: str
+    module: str
+    package: str
+    ldflags: str = "-s -w"
+
+    @property
+    def module_folder(self) -> Path:
+        return MODULES / self.module
+
+
+def pinned_version(module: str, path: str) -> str:
+    """Return the version that `modules/<module>/go.mod` requires of the Go module `path`."""
+    text = (MODULES / module / "go.mod").read_text()
+    found = re.search(rf"^(?:require|\t) ?{re.escape(path)} (v\S+)", text, re.MULTILINE)
+    if found is None:
+        raise LookupError(f"{module}/go.mod does not require {path}")
+    return found[1]
+
+
+def go_needed() -> tuple[int, int]:
+    """Return the oldest Go release that every module accepts."""
+    texts = [file.read_text() for file in MODULES.glob("*/go.mod")]
+    found = [re.search(r"^go (\d+)\.(\d+)", text, re.MULTILINE) for text in texts]
+    return max((int(go[1]), int(go[2])) for go in found if go)
+
+
+KUBERNETES = pinned_version("kubernetes", "k8s.io/kubernetes")
+
+
+def _kubernetes(program: str) -> Part:
+    # Without these the server reports v0.0.0-master and clients take it for another one.
+    stamp = "-X k8s.io/component-base/version."
+    major, minor, _patch = KUBERNETES.removeprefix("v").split(".")
+    version = f"{stamp}gitVersion={KUBERNETES} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
+    return Part(program, "kubernetes", f"k8s.io/kubernetes/cmd/{program}", f"-s -w {version}")
+
+
+PARTS = (
+    Part("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    _kubernetes("kube-apiserver"),
+    _kubernetes("kube-controller-manager"),
+    _kubernetes("kube-scheduler"),
+    Part("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+)
+
+KWOK_STAGES = (
+    "node/fast/node-initialize.yaml",
+    "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+    "pod/fast/pod-ready.yaml",
+    "pod/fast/pod-complete.yaml",
+    "pod/fast/pod-delete.yaml",
+)
+"""Files under `kustomize/stage` of the kwok module that make nodes and pods live and end at once."""

@@ -1,0 +1,228 @@
+"""One running control plane: how it comes up, what tests may do to it, how it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from . import build, commands, config, control, nodes, runtime
+from .api import Api
+from .errors import SandboxError, log_tail
+from .layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+_READY_TIMEOUT = 60.0
+_END_TIMEOUT = 30.0
+_PAUSE = 0.05
+_DAY_SECONDS = 86_400
+_FACTS = "plane.json"
+
+
+class ControlPlane:
+    """A Kubernetes control plane on this machine, with nodes and pods that only pretend to run."""
+
+    def __init__(
+        self, layout: Layout, flags: Sequence[str], supervisor: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self._layout = layout
+        self._flags = tuple(flags)
+        self._supervisor = supervisor
+        self._control = control.Control(layout.folder)
+        self._programs = build.ensure()
+
+    @classmethod
+    def start(cls, name: str | None = None, *, apiserver_flags: Sequence[str] = ()) -> Self:
+        """Bring up a new plane and wait until it is ready; it ends with this process at the latest."""
+        build.ensure()  # before the claim: a build takes minutes and needs no name
+        claim = runtime.claim(name or f"plane-{secrets.token_hex(4)}")
+        supervisor: subprocess.Popen[bytes] | None = None
+        try:
+            port, etcd_port = runtime.free_ports(2)
+            layout = Layout(claim.folder, port, etcd_port)
+            config.write_all(layout)
+            _remember(layout, apiserver_flags)
+            supervisor = control.launch(claim)
+            plane = cls(layout, apiserver_flags, supervisor)
+            plane._boot()
+        except BaseException:
+            if supervisor is not None:
+                _reap(supervisor)
+            shutil.rmtree(claim.folder, ignore_errors=True)
+            raise
+        finally:
+            claim.lock.close()  # the supervisor holds it from here on
+        return plane
+
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Return the running plane `name`, started by whomever."""
+        folder = runtime.folder_of(name)
+        if not runtime.is_alive(folder):
+            raise SandboxError(f"no control plane {name!r} is up")
+        facts = json.loads((folder / _FACTS).read_text())
+        return cls(Layout(folder, facts["port"], facts["etcd_port"]), facts["apiserver_flags"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def folder(self) -> Path:
+        return self._layout.folder
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A kubeconfig of group system:masters."""
+        return self._layout.kubeconfig
+
+    @property
+    def server(self) -> str:
+        return self._layout.server
+
+    @property
+    def ca_file(self) -> Path:
+        return self._layout.ca_file
+
+    @property
+    def audit_log(self) -> Path:
+        return self._layout.audit_log
+
+    def stop(self) -> None:
+        """End the plane and leave nothing behind; a plane that is gone is success."""
+        try:
+            if runtime.is_alive(self.folder):
+                self._control.end()
+        finally:
+            if self._supervisor is not None:
+                _reap(self._supervisor)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def detach(self) -> None:
+        """Let the plane outlive this process."""
+        self._control.detach()
+
+    def programs(self) -> Mapping[str, control.Program]:
+        """Return what runs and what has ended, by name."""
+        return self._control.programs()
+
+    def stop_apiserver(self) -> None:
+        """End the API server; its clients see a refused connection."""
+        self._control.stop(commands.API_SERVER)
+
+    def start_apiserver(self) -> None:
+        """Start the API server again on the same port and data, and wait until it is ready."""
+        self._start_apiserver(self._layout)
+
+    @contextmanager
+    def watch_gap(self) -> Iterator[Path]:
+        """Yield an admin kubeconfig for changes that no watcher of the usual address sees.
+
+        The API server moves to another port for the length of the block: watches break and their clients
+        cannot come back. Afterwards it serves its usual port again, remembers no older event, and answers
+        watches and continued lists from before with 410 Gone.
+        """
+        (port,) = runtime.free_ports(1)
+        aside = Layout(self.folder, port, self._layout.etcd_port)
+        kubeconfig = self._layout.config / "aside.kubeconfig"
+        kubeconfig.write_text(self.kubeconfig.read_text().replace(self.server, aside.server))
+        self.stop_apiserver()
+        self._start_apiserver(aside)
+        try:
+            yield kubeconfig
+        finally:
+            self.stop_apiserver()
+            kubeconfig.unlink()
+            self.compact_etcd()
+            self.start_apiserver()
+
+    def compact_etcd(self) -> None:
+        """Forget every revision but the current one; continued lists from before are answered 410 Gone."""
+        api = self._etcd_api()
+        now = api.post("/v3/kv/range", {"key": "AA==", "limit": 1})["header"]["revision"]
+        api.post("/v3/kv/compaction", {"revision": now, "physical": True})
+
+    def service_account_kubeconfig(self, namespace: str, name: str, path: Path) -> Path:
+        """Write a kubeconfig with a token of an existing ServiceAccount, good for a day."""
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": _DAY_SECONDS},
+        }
+        account = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
+        token = self._api(self._layout).post(f"{account}/token", request)["status"]["token"]
+        config.write_kubeconfig(path, self._layout, {"token": token}, namespace=namespace)
+        return path
+
+    def _boot(self) -> None:
+        at, programs = self._layout, self._programs
+        self._start(commands.ETCD, commands.etcd(programs, at))
+        self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
+        self.start_apiserver()
+        self._start(commands.CONTROLLER_MANAGER, commands.controller_manager(programs, at))
+        self._start(commands.SCHEDULER, commands.scheduler(programs, at))
+        self._start(commands.KWOK, commands.kwok(programs, at))
+        api = self._api(at)
+        nodes.create(api)
+        self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api))
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
+
+    def _start_apiserver(self, at: Layout) -> None:
+        command = commands.api_server(self._programs, self._layout, at.port, self._flags)
+        self._start(commands.API_SERVER, command)
+        api = self._api(at)
+        self._wait(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))
+
+    def _start(self, program: str, command: Sequence[str]) -> None:
+        self._control.start(program, command, self._layout.log(program))
+
+    def _wait(self, program: str, what: str, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while not reached():
+            ended = self._control.programs()[program].ended
+            if ended is not None:
+                raise SandboxError(self._about(program, f"ended with code {ended} before it was {what}"))
+            if time.monotonic() > deadline:
+                raise SandboxError(self._about(program, f"was not {what} within {_READY_TIMEOUT:.0f} s"))
+            time.sleep(_PAUSE)
+
+    def _about(self, program: str, trouble: str) -> str:
+        return f"{program} {trouble}; the end of its log:\n{log_tail(self._layout.log(program))}"
+
+    def _api(self, at: Layout) -> Api:
+        return Api.at(at.server, at.ca_file, *at.certificate("admin"))
+
+    def _etcd_api(self) -> Api:
+        at = self._layout
+        return Api.at(at.etcd, at.pki / "etcd-ca.crt", *at.certificate("etcd-client"))
+
+
+def _remember(layout: Layout, flags: Sequence[str]) -> None:
+    facts = {"port": layout.port, "etcd_port": layout.etcd_port, "apiserver_flags": list(flags)}
+    (layout.folder / _FACTS).write_text(json.dumps(facts))
+
+
+def _reap(supervisor: subprocess.Popen[bytes]) -> None:
+    """Wait for a supervisor that was told to end, or whose owner we are and now let go."""
+    if supervisor.stdin is not None:
+        supervisor.stdin.close()
+    try:
+        supervisor.wait(timeout=_END_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        os.killpg(supervisor.pid, signal.SIGKILL)  # its programs are in its group
+        supervisor.wait()

@@ -1,0 +1,121 @@
+"""Where running planes live: one folder each, under a folder that only this user can enter."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import re
+import shutil
+import socket
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from .errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_ALIVE = "alive.lock"
+# Below the range that outgoing connections get: otherwise a client that knocks while the API server
+# restarts can be given the server's own port, talk to itself and keep the server from coming back.
+_PORTS = range(20_000, 30_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A new folder, and the lock that says its plane lives; whoever holds the lock holds the name."""
+
+    folder: Path
+    lock: IO[bytes]
+
+
+def root() -> Path:
+    """Return this user's folder for running planes, made if absent."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir():
+        folder = Path(runtime) / "keyturn-sandbox"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"keyturn-sandbox-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o077 or folder.is_symlink():
+        raise SandboxError(f"{folder} belongs to somebody else or lets others in; remove it")
+    return folder
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder of the plane `name`, whether it is there or not."""
+    if not _NAME.fullmatch(name):
+        raise SandboxError(f"{name!r} is no name: lower-case letters, digits and dashes, at most 40")
+    return root() / name
+
+
+def claim(name: str) -> Claim:
+    """Make the folder of a new plane, sweeping away what killed planes left behind."""
+    folder = folder_of(name)
+    with _alone():
+        _sweep()
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise SandboxError(f"a control plane {name!r} is already up") from None
+        lock = (folder / _ALIVE).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Claim(folder, lock)
+
+
+def sweep() -> None:
+    """Remove the folders of planes whose supervisor is gone."""
+    with _alone():
+        _sweep()
+
+
+def is_alive(folder: Path) -> bool:
+    """Tell whether somebody holds the lock of `folder`."""
+    try:
+        with (folder / _ALIVE).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return different ports of the loopback interface that nobody listens on."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, k=len(_PORTS)):
+        if _is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return tuple(found)
+    raise SandboxError(f"fewer than {count} ports are free between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _sweep() -> None:
+    for folder in root().iterdir():
+        if folder.is_dir() and not is_alive(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with (root() / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,154 @@
+"""How the programs of one plane are kept together: one process starts them and ends with all of them.
+
+It runs as a script with an isolated interpreter and the standard library only, in a session of its own.
+It inherits a listening socket for requests, the lock that says the plane lives, and as standard input a pipe
+from its owner: the end of that pipe is the death of the owner, and then everything ends. `detach` lifts that.
+A request is one JSON object on a connection of its own, answered with one JSON object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+_PATIENCE = 5.0
+"""How many seconds a program gets between SIGTERM and SIGKILL."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Supervisor:
+    """The running programs of one plane, and the requests about them."""
+
+    def __init__(self, folder: Path, listener: socket.socket) -> None:
+        self._folder = folder
+        self._listener = listener
+        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def serve(self) -> socket.socket | None:
+        """Answer requests until told to end (returns that connection) or until the owner is gone."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(sys.stdin, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if sys.stdin in ready:
+                    return None
+                connection, _ = self._listener.accept()
+                connection.settimeout(_PATIENCE)
+                request = _read(connection)
+                if request.get("do") == "end":
+                    return connection
+                if request.get("do") == "detach":
+                    selector.unregister(sys.stdin)
+                _answer(connection, self._handle(request))
+
+    def end(self) -> None:
+        """End every program and remove the folder."""
+        _end(self._programs.values())
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"do": "start", "name": str(name), "argv": list(argv), "log": str(log)}:
+                return self._start(name, argv, log)
+            case {"do": "stop", "name": str(name)}:
+                _end([self._programs.pop(name)] if name in self._programs else [])
+                return {}
+            case {"do": "status"}:
+                return {"programs": {name: _facts(program) for name, program in self._programs.items()}}
+            case {"do": "detach"}:
+                return {}
+        return {"error": f"no such request: {sorted(request)}"}
+
+    def _start(self, name: str, argv: list[str], log: str) -> dict[str, Any]:
+        running = self._programs.get(name)
+        if running is not None and running.poll() is None:
+            return {"error": f"{name} is already running"}
+        with Path(log).open("ab") as out:
+            try:
+                self._programs[name] = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    cwd=self._folder,
+                    preexec_fn=self._die_with_parent,  # noqa: PLW1509  # there is one thread here
+                )
+            except OSError as error:
+                return {"error": f"{name} cannot be started: {error.strerror}"}
+        return {}
+
+    def _die_with_parent(self) -> None:
+        # The kernel ends the program even if this process is killed and can end nobody.
+        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _facts(program: subprocess.Popen[bytes]) -> dict[str, Any]:
+    return {"pid": program.pid, "ended": program.poll()}
+
+
+def _end(programs: Any) -> None:
+    waiting = [program for program in programs if program.poll() is None]
+    for program in waiting:
+        program.terminate()
+    deadline = time.monotonic() + _PATIENCE
+    for program in waiting:
+        try:
+            program.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+def _read(connection: socket.socket) -> dict[str, Any]:
+    try:
+        with connection.makefile("r") as lines:
+            request = json.loads(lines.readline())
+    except (OSError, ValueError):
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
+    with connection:
+        try:
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            return  # whoever asked is gone; the deed stands
+
+
+def _told_to_end(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit
+
+
+def main(folder: str, listener_fd: str, lock_fd: str) -> None:
+    """Serve until the end, then leave nothing behind."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _told_to_end)
+    supervisor = Supervisor(Path(folder), socket.socket(fileno=int(listener_fd)))
+    asked: socket.socket | None = None
+    try:
+        asked = supervisor.serve()
+    finally:
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.SIG_IGN)
+        supervisor.end()
+        os.close(int(lock_fd))
+        if asked is not None:
+            _answer(asked, {})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
