@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,11 @@ def _only_builder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("sandbox: another process builds the control plane; waiting for it", flush=True)
+            print(
+                "sandbox: another process builds the control plane; waiting for it",
+                file=sys.stderr,
+                flush=True,
+            )
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -92,7 +97,11 @@ def _build(folder: Path) -> None:
 
 
 def _fill(scratch: Path) -> None:
-    print(f"sandbox: building Kubernetes {KUBERNETES} into {scratch.parent}, once; minutes", flush=True)
+    print(
+        f"sandbox: building Kubernetes {KUBERNETES} into {scratch.parent}, once; it takes minutes",
+        file=sys.stderr,
+        flush=True,
+    )
     go = golang.find_go(scratch.parent)
     for part in PARTS:
         _compile(go, part, scratch)

@@ -59,6 +59,7 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
         f"--service-account-signing-key-file={at.pki / 'service-account.key'}",
         f"--audit-policy-file={at.config / 'audit.yaml'}",
         f"--audit-log-path={at.audit_log}",
+        "--audit-log-maxsize=10240",  # megabytes: one file, so that whoever searches it sees everything
         "--allow-privileged=true",
         "--profiling=false",
         *flags,
@@ -88,7 +89,7 @@ def controller_manager(programs: Programs, at: Layout) -> list[str]:
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
-        # Five to ten times the defaults: many tests at once share one plane, and none is about waiting for it.
+        # Several times the defaults: many tests share one plane, and none is about waiting for it.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--concurrent-deployment-syncs=20",
@@ -103,7 +104,7 @@ def scheduler(programs: Programs, at: Layout) -> list[str]:
         f"--kubeconfig={at.kubeconfig_of(SCHEDULER)}",
         "--leader-elect=false",
         "--secure-port=0",
-        "--kube-api-qps=200",
+        "--kube-api-qps=200",  # as above
         "--kube-api-burst=400",
     ]
 

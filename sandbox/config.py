@@ -93,7 +93,9 @@ def _write_policies(layout: Layout) -> None:
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
         # identity comes last: what an operator writes is encrypted, and nothing else is refused on reading.
-        "resources": [{"resources": ["secrets"], "providers": [{"aescbc": {"keys": [key]}}, {"identity": {}}]}],
+        "resources": [
+            {"resources": ["secrets"], "providers": [{"aescbc": {"keys": [key]}}, {"identity": {}}]}
+        ],
     }
     audit = {
         "apiVersion": "audit.k8s.io/v1",

@@ -40,9 +40,9 @@ class Control:
         """Start a program; an error if it runs already."""
         self._ask({"do": "start", "name": name, "argv": list(argv), "log": str(log)})
 
-    def stop(self, name: str) -> None:
-        """End a program and wait for it; absent is success."""
-        self._ask({"do": "stop", "name": name})
+    def stop(self, name: str, patience: float) -> None:
+        """End a program and wait for it, killing it after `patience` seconds; absent is success."""
+        self._ask({"do": "stop", "name": name, "patience": patience})
 
     def programs(self) -> Mapping[str, Program]:
         found = self._ask({"do": "status"})["programs"]

@@ -57,9 +57,7 @@ class Authority:
     def pair(self) -> Pair:
         return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), private_pem(self.key))
 
-    def issue(
-        self, name: str, *, group: str | None = None, names: Iterable[x509.GeneralName] = ()
-    ) -> Pair:
+    def issue(self, name: str, *, group: str | None = None, names: Iterable[x509.GeneralName] = ()) -> Pair:
         """Issue a certificate for `name`, good for a client and, under `names`, for a server."""
         key = _new_key()
         parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []

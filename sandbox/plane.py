@@ -10,16 +10,16 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from . import build, commands, config, control, nodes, runtime
+from . import build, commands, config, control, nodes, pki, runtime
 from .api import Api
 from .errors import SandboxError, log_tail
 from .layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 _READY_TIMEOUT = 60.0
@@ -39,7 +39,6 @@ class ControlPlane:
         self._flags = tuple(flags)
         self._supervisor = supervisor
         self._control = control.Control(layout.folder)
-        self._programs = build.ensure()
 
     @classmethod
     def start(cls, name: str | None = None, *, apiserver_flags: Sequence[str] = ()) -> Self:
@@ -121,8 +120,9 @@ class ControlPlane:
         return self._control.programs()
 
     def stop_apiserver(self) -> None:
-        """End the API server; its clients see a refused connection."""
-        self._control.stop(commands.API_SERVER)
+        """End the API server: watches break, its clients see a refused connection."""
+        # Left alone it serves its open watches for up to a minute, and these are to break.
+        self._control.stop(commands.API_SERVER, patience=0.2)
 
     def start_apiserver(self) -> None:
         """Start the API server again on the same port and data, and wait until it is ready."""
@@ -139,7 +139,8 @@ class ControlPlane:
         (port,) = runtime.free_ports(1)
         aside = Layout(self.folder, port, self._layout.etcd_port)
         kubeconfig = self._layout.config / "aside.kubeconfig"
-        kubeconfig.write_text(self.kubeconfig.read_text().replace(self.server, aside.server))
+        content = self.kubeconfig.read_bytes().replace(self.server.encode(), aside.server.encode())
+        pki.write_private(kubeconfig, content)
         self.stop_apiserver()
         self._start_apiserver(aside)
         try:
@@ -169,7 +170,7 @@ class ControlPlane:
         return path
 
     def _boot(self) -> None:
-        at, programs = self._layout, self._programs
+        at, programs = self._layout, build.ensure()
         self._start(commands.ETCD, commands.etcd(programs, at))
         self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
         self.start_apiserver()
@@ -183,7 +184,7 @@ class ControlPlane:
         self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
 
     def _start_apiserver(self, at: Layout) -> None:
-        command = commands.api_server(self._programs, self._layout, at.port, self._flags)
+        command = commands.api_server(build.ensure(), self._layout, at.port, self._flags)
         self._start(commands.API_SERVER, command)
         api = self._api(at)
         self._wait(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))

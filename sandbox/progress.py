@@ -20,7 +20,7 @@ class Progress:
         self._label = label
         self._timeout = timeout
         self._started = time.monotonic()
-        self._terminal = sys.stdout.isatty()
+        self._terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
         self._show("…")
@@ -46,6 +46,6 @@ class Progress:
     def _show(self, word: str, end: str = "") -> None:
         line = f"{self._label} {word} {self._seconds():.0f} s"
         if self._terminal:
-            print(f"\r{line}", end=end, flush=True)
+            print(f"\r{line}", end=end, file=sys.stderr, flush=True)
         else:
-            print(line, flush=True)
+            print(line, file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _ALIVE = "alive.lock"
+_LONGEST_ROOT = 50  # a socket's path has 107 bytes; a name has 40, the rest is ours
 # Below the range that outgoing connections get: otherwise a client that knocks while the API server
 # restarts can be given the server's own port, talk to itself and keep the server from coming back.
 _PORTS = range(20_000, 30_000)
@@ -42,6 +43,8 @@ def root() -> Path:
     else:
         folder = Path(tempfile.gettempdir()) / f"keyturn-sandbox-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if len(str(folder)) > _LONGEST_ROOT:
+        raise SandboxError(f"{folder} is too long a path for a socket; set XDG_RUNTIME_DIR or TMPDIR")
     facts = folder.lstat()
     if facts.st_uid != os.getuid() or facts.st_mode & 0o077 or folder.is_symlink():
         raise SandboxError(f"{folder} belongs to somebody else or lets others in; remove it")
@@ -79,7 +82,7 @@ def is_alive(folder: Path) -> bool:
     """Tell whether somebody holds the lock of `folder`."""
     try:
         with (folder / _ALIVE).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:

@@ -17,12 +17,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-_PATIENCE = 5.0
-"""How many seconds a program gets between SIGTERM and SIGKILL."""
+_PATIENCE = 2.0
+"""How many seconds a program gets between SIGTERM and SIGKILL; nothing it could still save is kept."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -34,6 +33,7 @@ class Supervisor:
         self._folder = folder
         self._listener = listener
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._pid = os.getpid()
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def serve(self) -> socket.socket | None:
@@ -56,16 +56,17 @@ class Supervisor:
 
     def end(self) -> None:
         """End every program and remove the folder."""
-        _end(self._programs.values())
+        # Last started, first ended: an API server that loses its etcd waits for it and does not end.
+        for program in reversed(self._programs.values()):
+            _end(program, _PATIENCE)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:
             case {"do": "start", "name": str(name), "argv": list(argv), "log": str(log)}:
                 return self._start(name, argv, log)
-            case {"do": "stop", "name": str(name)}:
-                _end([self._programs.pop(name)] if name in self._programs else [])
-                return {}
+            case {"do": "stop", "name": str(name), "patience": float(patience)}:
+                return self._stop(name, patience)
             case {"do": "status"}:
                 return {"programs": {name: _facts(program) for name, program in self._programs.items()}}
             case {"do": "detach"}:
@@ -90,26 +91,30 @@ class Supervisor:
                 return {"error": f"{name} cannot be started: {error.strerror}"}
         return {}
 
+    def _stop(self, name: str, patience: float) -> dict[str, Any]:
+        # It keeps its place: when it starts again, it still ends before what it was started after.
+        if name in self._programs:
+            _end(self._programs[name], patience)
+        return {}
+
     def _die_with_parent(self) -> None:
         # The kernel ends the program even if this process is killed and can end nobody.
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._pid:  # killed before the line above
+            os._exit(1)
 
 
 def _facts(program: subprocess.Popen[bytes]) -> dict[str, Any]:
     return {"pid": program.pid, "ended": program.poll()}
 
 
-def _end(programs: Any) -> None:
-    waiting = [program for program in programs if program.poll() is None]
-    for program in waiting:
-        program.terminate()
-    deadline = time.monotonic() + _PATIENCE
-    for program in waiting:
-        try:
-            program.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
+def _end(program: subprocess.Popen[bytes], patience: float) -> None:
+    program.terminate()
+    try:
+        program.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait()
 
 
 def _read(connection: socket.socket) -> dict[str, Any]:
