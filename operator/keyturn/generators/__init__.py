@@ -1,0 +1,84 @@
+"""Where new values come from: one file per generator, found by its kind and held to the floor."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import math
+import pkgutil
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import pydantic
+
+from keyturn.core.errors import Stalled
+
+from .base import LEAST_BITS, LEAST_LENGTH, Generator, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+    from keyturn.api.recipe import Recipe
+
+__all__ = ["LEAST_BITS", "LEAST_LENGTH", "Generator", "Strength", "discover", "make"]
+
+
+@functools.cache
+def discover() -> Mapping[str, type[Generator[Any]]]:
+    """Find the generators by their kind, in alphabetical order."""
+    found = {generator.kind: generator for generator in _classes()}
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+def make(recipe: Recipe) -> Generator[Any]:
+    """Make the generator that a recipe asks for.
+
+    Raises:
+        Stalled: There is no such generator, its settings contradict themselves, or it is under the floor.
+    """
+    generator_class = discover().get(recipe.kind)
+    if generator_class is None:
+        kinds = ", ".join(discover())
+        raise Stalled("InvalidGenerator", f"there is no generator {recipe.kind!r}; write one of {kinds}")
+    try:
+        config = generator_class.Config.model_validate(recipe.settings)
+    except pydantic.ValidationError as error:
+        raise Stalled("InvalidGenerator", _sentence(recipe.kind, error)) from error
+    generator = generator_class(config)
+    _hold_to_the_floor(generator)
+    return generator
+
+
+def _classes() -> Iterator[type[Generator[Any]]]:
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        yield from (member for member in vars(module).values() if _is_generator_of(module, member))
+
+
+def _is_generator_of(module: ModuleType, member: object) -> TypeGuard[type[Generator[Any]]]:
+    return (
+        inspect.isclass(member)
+        and issubclass(member, Generator)
+        and not inspect.isabstract(member)
+        and member.__module__ == module.__name__
+    )
+
+
+def _hold_to_the_floor(generator: Generator[Any]) -> None:
+    strength = generator.strength()
+    if strength is None or strength.is_enough:
+        return
+    bits = math.floor(strength.bits)  # so that 127.9 bits are not called 128
+    raise Stalled(
+        "TooWeak",
+        f"{generator.kind} gives {strength.length} characters and {bits} bits of entropy, "
+        f"at least {LEAST_LENGTH} and {LEAST_BITS} are needed; {generator.remedy()}",
+    )
+
+
+def _sentence(kind: str, error: pydantic.ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = ".".join((kind, *(str(part) for part in first["loc"])))
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,0 +1,172 @@
+"""Passwords: drawn from an alphabet, every one that has all enabled classes as likely as any other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import secrets
+import string
+from typing import TYPE_CHECKING
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.core.errors import Stalled
+from keyturn.core.value import Value
+
+from .base import LEAST_BITS, LEAST_LENGTH, Generator, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+__all__ = ["Password", "PasswordConfig", "count_passwords"]
+
+_LONGEST = 1024
+_CLASSES = ("lower", "upper", "digits", "symbols")
+_PUNCTUATION = r"^[!-/:-@\x5b-\x60\x7b-~]+$"
+
+_ALL_OFF = "a password needs characters; leave at least one of lower, upper, digits and symbols on"
+_NO_PUNCTUATION = "symbolCharacters takes ASCII punctuation only, such as -_.~; write symbols: false for none"
+_NOT_PRINTABLE = "exclude takes printable ASCII characters without spaces, such as 0O1lI"
+
+
+class PasswordConfig(Schema):
+    """A password of drawn characters."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (" || ".join(f"!has(self.{name}) || self.{name}" for name in _CLASSES), _ALL_OFF),
+            (
+                "!has(self.symbolCharacters) || !has(self.symbols) || self.symbols",
+                "symbols: false leaves symbolCharacters without use; keep one",
+            ),
+        )
+    )
+
+    length: int = pydantic.Field(
+        32,
+        ge=0,
+        le=_LONGEST,
+        json_schema_extra=rules(
+            (
+                f"self >= {LEAST_LENGTH}",
+                f"a password needs at least {LEAST_LENGTH} characters; write length: {LEAST_LENGTH} or more",
+            )
+        ),
+    )
+    """How many characters it has; 32 where absent."""
+    lower: bool = True
+    """Whether lower-case letters are drawn, at least one of them; true where absent."""
+    upper: bool = True
+    """Whether upper-case letters are drawn, at least one of them; true where absent."""
+    digits: bool = True
+    """Whether digits are drawn, at least one of them; true where absent."""
+    symbols: bool = True
+    """Whether symbolCharacters are drawn, at least one of them; true where absent."""
+    symbol_characters: str = pydantic.Field(
+        "-_.~",
+        max_length=64,
+        json_schema_extra=rules((f"self.matches(r'{_PUNCTUATION}')", _NO_PUNCTUATION)),
+    )
+    """The ASCII punctuation that counts as symbols; -_.~ where absent, which URLs carry unescaped."""
+    exclude: str = pydantic.Field(
+        "", max_length=128, json_schema_extra=rules(("self.matches('^[!-~]*$')", _NOT_PRINTABLE))
+    )
+    """Characters that are never drawn, such as 0O1lI."""
+    allow_repeat: bool = True
+    """Whether a character may occur more than once; true where absent."""
+
+
+def count_passwords(classes: Collection[int], arrange: Callable[[int], int]) -> int:
+    """Count the passwords that use every one of disjoint classes of these sizes.
+
+    `arrange` counts the passwords over a number of characters without that condition. Those that lack a class
+    are taken off by inclusion and exclusion over the classes they lack.
+    """
+    subsets = itertools.chain.from_iterable(
+        itertools.combinations(classes, lacking) for lacking in range(len(classes) + 1)
+    )
+    return sum((-1) ** len(lacked) * arrange(sum(classes) - sum(lacked)) for lacked in subsets)
+
+
+class Password(Generator[PasswordConfig]):
+    """Draws characters until every enabled class is among them."""
+
+    kind = "password"
+    Config = PasswordConfig
+
+    def __init__(self, config: PasswordConfig) -> None:
+        super().__init__(config)
+        self._classes = _classes(config)
+        self._alphabet = bytes(sorted(itertools.chain.from_iterable(self._classes.values())))
+        for flaw in self._flaws():
+            raise Stalled("InvalidGenerator", flaw)
+
+    def generate(self) -> Value:
+        # Rejection sampling: the accepted draws stay equally likely, unlike with one character of each class
+        # put in first. The recipe of https://docs.python.org/3/library/secrets.html#recipes-and-best-practices
+        while not self._has_every_class(drawn := self._draw()):
+            pass
+        return Value(drawn)
+
+    def accepts(self, value: Value) -> bool:
+        content = value.reveal()
+        used = frozenset(content)
+        return (
+            len(content) == self.config.length
+            and used <= frozenset(self._alphabet)
+            and (self.config.allow_repeat or len(used) == len(content))
+            and self._has_every_class(content)
+        )
+
+    def strength(self) -> Strength:
+        return Strength(self.config.length, self._bits(self.config.length))
+
+    def remedy(self) -> str:
+        lengths = range(max(self.config.length, LEAST_LENGTH), _LONGEST + 1)
+        enough = next((length for length in lengths if self._bits(length) >= LEAST_BITS), None)
+        if enough is None:
+            return "allow more characters"
+        return f"write length: {enough} or more"
+
+    def _draw(self) -> bytes:
+        if self.config.allow_repeat:
+            return bytes(secrets.choice(self._alphabet) for _ in range(self.config.length))
+        return bytes(secrets.SystemRandom().sample(self._alphabet, self.config.length))
+
+    def _has_every_class(self, content: bytes) -> bool:
+        return all(not members.isdisjoint(content) for members in self._classes.values())
+
+    def _bits(self, length: int) -> float:
+        sizes = [len(members) for members in self._classes.values()]
+        count = count_passwords(sizes, lambda characters: self._arrange(characters, length))
+        return math.log2(count) if count else 0
+
+    def _arrange(self, characters: int, length: int) -> int:
+        # math.perm is 0 where there are fewer characters than places.
+        return characters**length if self.config.allow_repeat else math.perm(characters, length)
+
+    def _flaws(self) -> Iterator[str]:
+        """Say what CEL could not count, or what the CRD of another version let through."""
+        if not re.search(_PUNCTUATION, self.config.symbol_characters):
+            yield _NO_PUNCTUATION
+        if not self._classes:
+            yield _ALL_OFF
+        for name, members in self._classes.items():
+            if not members:
+                yield f"exclude leaves no {name} to draw; write {name}: false or exclude fewer of them"
+        if not self.config.allow_repeat and self.config.length > len(self._alphabet):
+            lack = f"{self.config.length} of {len(self._alphabet)} characters cannot all differ"
+            yield f"{lack}; write allowRepeat: true or allow more characters"
+
+
+def _classes(config: PasswordConfig) -> Mapping[str, frozenset[int]]:
+    every = (string.ascii_lowercase, string.ascii_uppercase, string.digits, config.symbol_characters)
+    enabled = (config.lower, config.upper, config.digits, config.symbols)
+    excluded = frozenset(config.exclude.encode())
+    return {
+        name: frozenset(members.encode()) - excluded
+        for name, members, is_enabled in zip(_CLASSES, every, enabled, strict=True)
+        if is_enabled
+    }

@@ -1,0 +1,104 @@
+"""Random bytes, written in the encoding that the application reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from typing import TYPE_CHECKING, Literal
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.core.value import Value
+
+from .base import LEAST_LENGTH, Generator, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["BytesConfig", "RandomBytes"]
+
+Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
+
+
+def _to_base64url(content: bytes) -> bytes:
+    # Without padding, as JOSE and secrets.token_urlsafe() write it: "=" has a meaning in URLs.
+    return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+
+def _from_base64url(written: bytes) -> bytes:
+    return base64.urlsafe_b64decode(written + b"=" * (-len(written) % 4))
+
+
+_ENCODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "base64url": _to_base64url,
+    "hex": binascii.hexlify,
+    "base32": base64.b32encode,
+    "raw": bytes,
+}
+_DECODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
+    "base64": base64.b64decode,
+    "base64url": _from_base64url,
+    "hex": binascii.unhexlify,
+    "base32": base64.b32decode,
+    "raw": bytes,
+}
+
+
+def _written_length(length: int, encoding: Encoding) -> int:
+    return len(_ENCODE[encoding](bytes(length)))
+
+
+def _least(encoding: Encoding) -> int:
+    """Say how many bytes are written in enough characters; that many hold enough bits as well."""
+    lengths = range(LEAST_LENGTH + 1)
+    return next(length for length in lengths if _written_length(length, encoding) >= LEAST_LENGTH)
+
+
+def _floor(encoding: Encoding) -> tuple[str, str]:
+    least = _least(encoding)
+    is_meant = f"(has(self.encoding) ? self.encoding : 'base64') == '{encoding}'"
+    remedy = f"write length: {least} or more with encoding {encoding}"
+    return (
+        f"!has(self.length) || !({is_meant}) || self.length >= {least}",
+        f"a generated value needs at least {LEAST_LENGTH} characters; {remedy}",
+    )
+
+
+class BytesConfig(Schema):
+    """Random bytes in an encoding."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*(_floor(encoding) for encoding in _ENCODE)))
+
+    length: int = pydantic.Field(32, ge=0, le=4096)
+    """How many bytes are drawn, before they are encoded; 32 where absent."""
+    encoding: Encoding = "base64"
+    """How the bytes are written: base64 (the default), base64url without padding, hex, base32 or raw."""
+
+
+class RandomBytes(Generator[BytesConfig]):
+    """Draws bytes and encodes them, in one line without a newline at its end."""
+
+    kind = "bytes"
+    Config = BytesConfig
+
+    def generate(self) -> Value:
+        return Value(_ENCODE[self.config.encoding](secrets.token_bytes(self.config.length)))
+
+    def accepts(self, value: Value) -> bool:
+        try:
+            content = _DECODE[self.config.encoding](value.reveal())
+        except binascii.Error:
+            return False
+        # Written again, because decoders overlook what an encoder never writes.
+        return len(content) == self.config.length and Value(_ENCODE[self.config.encoding](content)) == value
+
+    def strength(self) -> Strength:
+        return Strength(
+            _written_length(self.config.length, self.config.encoding), bits=8 * self.config.length
+        )
+
+    def remedy(self) -> str:
+        return f"write length: {_least(self.config.encoding)} or more"

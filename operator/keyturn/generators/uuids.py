@@ -1,0 +1,56 @@
+"""UUIDs: identifiers, not secrets."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from keyturn.api.base import Schema
+from keyturn.core.value import Value
+
+from .base import Generator
+
+__all__ = ["Uuid", "UuidConfig", "uuid7"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def uuid7(at: datetime, chance: int) -> uuid.UUID:
+    """Lay out 48 bits of milliseconds and 74 bits of chance as RFC 9562, section 5.7 has them."""
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+    high, low = chance >> 62, chance & ((1 << 62) - 1)
+    return uuid.UUID(int=milliseconds << 80 | 0b0111 << 76 | high << 64 | 0b10 << 62 | low)
+
+
+class UuidConfig(Schema):
+    """A UUID, which identifies and keeps no secret."""
+
+    version: Literal[4, 7] = 4
+    """4 (the default) is random, 7 starts with the time and so sorts by it."""
+
+
+class Uuid(Generator[UuidConfig]):
+    """Makes a UUID in lower case with hyphens."""
+
+    kind = "uuid"
+    Config = UuidConfig
+
+    def generate(self) -> Value:
+        return Value.of_text(str(self._draw()))
+
+    def accepts(self, value: Value) -> bool:
+        form = rb"[0-9a-f]{8}-[0-9a-f]{4}-%d[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}" % self.config.version
+        return re.fullmatch(form, value.reveal()) is not None
+
+    def strength(self) -> None:
+        return None
+
+    def _draw(self) -> uuid.UUID:
+        match self.config.version:
+            case 4:
+                return uuid.uuid4()
+            case 7:
+                return uuid7(datetime.now(UTC), secrets.randbits(74))

@@ -1,0 +1,261 @@
+"""Passwords: their alphabet, their guarantee and how hard they are to guess."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import string
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.api.recipe import Recipe
+from keyturn.core.errors import Stalled
+from keyturn.core.value import Value
+from keyturn.generators import Generator, make
+from keyturn.generators.password import Password, PasswordConfig, count_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+DRAWS = 300
+CLASSES = {
+    "lower": string.ascii_lowercase,
+    "upper": string.ascii_uppercase,
+    "digits": string.digits,
+    "symbols": "-_.~",
+}
+
+
+def of(**settings: Any) -> Generator[Any]:
+    return make(Recipe({"password": settings}))
+
+
+def tiny(length: int, *, allow_repeat: bool = True, **kept: str) -> Password:
+    """Make a generator that has only the kept characters of each class, far under the floor."""
+    known = string.ascii_letters + string.digits
+    excluded = "".join(set(known) - set("".join(kept.values())))
+    enabled = {name: name in kept for name in CLASSES}
+    return Password(
+        PasswordConfig(
+            length=length,
+            allow_repeat=allow_repeat,
+            exclude=excluded,
+            symbol_characters=kept.get("symbols", "-"),
+            **enabled,
+        )
+    )
+
+
+def drawn(generator: Generator[Any], times: int = DRAWS) -> list[str]:
+    return [generator.generate().reveal().decode("ascii") for _ in range(times)]
+
+
+def refusal(settings: Mapping[str, Any]) -> tuple[str, str]:
+    with pytest.raises(Stalled) as refused:
+        of(**settings)
+    return refused.value.reason, refused.value.message
+
+
+def characters_of(settings: Mapping[str, Any]) -> set[str]:
+    return set("".join(drawn(of(**settings))))
+
+
+@pytest.mark.parametrize("length", [32, 33, 64, 1024])
+def test_it_is_as_long_as_asked_for(length: int) -> None:
+    assert {len(password) for password in drawn(of(length=length), 20)} == {length}
+
+
+@pytest.mark.parametrize(
+    ("settings", "alphabet"),
+    [
+        ({}, string.ascii_letters + string.digits + "-_.~"),
+        ({"symbols": False}, string.ascii_letters + string.digits),
+        ({"digits": False}, string.ascii_letters + "-_.~"),
+        ({"upper": False}, string.ascii_lowercase + string.digits + "-_.~"),
+        ({"lower": False}, string.ascii_uppercase + string.digits + "-_.~"),
+        ({"symbolCharacters": "!!@"}, string.ascii_letters + string.digits + "!@"),
+        ({"exclude": "0O1lI~"}, set(string.ascii_letters + string.digits + "-_.") - set("0O1lI")),
+        ({"upper": False, "digits": False, "symbols": False}, string.ascii_lowercase),
+    ],
+    ids=str,
+)
+def test_it_draws_from_the_whole_alphabet_and_nothing_else(
+    settings: dict[str, Any], alphabet: Collection[str]
+) -> None:
+    # The rarest case, one of 66 characters missing in 9600, happens once in 10^61 runs.
+    assert characters_of(settings) == set(alphabet)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_one_of_each_class_is_in_every_password(name: str) -> None:
+    assert all(set(password) & set(CLASSES[name]) for password in drawn(of()))
+
+
+def test_without_repeats_all_characters_differ() -> None:
+    assert {len(set(password)) for password in drawn(of(allowRepeat=False))} == {32}
+
+
+def test_a_symbol_written_twice_is_drawn_no_more_often() -> None:
+    assert of(symbolCharacters="--_").strength() == of(symbolCharacters="-_").strength()
+
+
+@pytest.mark.parametrize(
+    ("classes", "length", "count"),
+    [
+        ([2], 3, 8),
+        ([2, 2], 1, 0),
+        ([1, 1], 2, 2),
+        ([3, 1], 4, 174),
+        ([1, 1, 1, 1], 4, 24),
+        ([], 0, 1),
+    ],
+)
+def test_passwords_are_counted(classes: list[int], length: int, count: int) -> None:
+    assert count_passwords(classes, lambda characters: characters**length) == count
+
+
+@given(
+    classes=st.lists(st.integers(0, 3), max_size=4),
+    length=st.integers(0, 4),
+    repeats=st.booleans(),
+)
+def test_the_count_is_that_of_trying_all(classes: list[int], length: int, *, repeats: bool) -> None:
+    alphabet = [(index, member) for index, size in enumerate(classes) for member in range(size)]
+    words = (
+        itertools.product(alphabet, repeat=length) if repeats else itertools.permutations(alphabet, length)
+    )
+    tried = sum({index for index, _ in word} == set(range(len(classes))) for word in words)
+
+    def arrange(characters: int) -> int:
+        return characters**length if repeats else math.perm(characters, length)
+
+    assert count_passwords(classes, arrange) == tried
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits"),
+    [
+        ({"upper": False, "digits": False, "symbols": False}, 32 * math.log2(26)),
+        (
+            {"upper": False, "symbols": False},
+            math.log2(36**32 - 10**32 - 26**32),
+        ),
+        (
+            {"upper": False, "symbols": False, "allowRepeat": False},
+            # Nobody gets 32 different characters out of one class, so the guarantee costs nothing.
+            math.log2(math.perm(36, 32)),
+        ),
+    ],
+    ids=["one class", "two classes", "no repeats"],
+)
+def test_the_entropy_is_that_of_the_passwords_that_are_left(settings: dict[str, Any], bits: float) -> None:
+    strength = of(**settings).strength()
+    assert strength is not None
+    assert strength.bits == pytest.approx(bits)
+
+
+def test_what_the_guarantee_takes_off_is_counted_too() -> None:
+    every = count_passwords([26, 26, 10, 4], lambda characters: characters**32)
+    strength = of().strength()
+    assert strength is not None
+    assert (strength.bits, every < 66**32) == (math.log2(every), True)
+
+
+@pytest.mark.parametrize("allow_repeat", [True, False], ids=["repeats", "no repeats"])
+@pytest.mark.parametrize("length", [2, 3, 4])
+def test_it_accepts_exactly_what_it_can_generate(length: int, *, allow_repeat: bool) -> None:
+    generator = tiny(length, allow_repeat=allow_repeat, lower="ab", digits="01")
+    words = ("".join(word) for size in range(6) for word in itertools.product("ab01-A", repeat=size))
+    accepted = {word for word in words if generator.accepts(Value.of_text(word))}
+    # Of at most 224 passwords, one is missing from 10000 draws less than once in 10^17 runs.
+    assert accepted == set(drawn(generator, 10_000))
+
+
+@given(
+    settings=st.fixed_dictionaries(
+        {"length": st.integers(40, 64)},
+        optional={
+            "lower": st.booleans(),
+            "digits": st.booleans(),
+            "symbols": st.booleans(),
+            "exclude": st.text("0O1lI-_", max_size=4),
+        },
+    )
+)
+def test_whatever_the_settings_it_accepts_what_it_generates(settings: dict[str, Any]) -> None:
+    generator = of(**settings)
+    assert generator.accepts(generator.generate())
+
+
+def test_every_accepted_password_is_equally_likely() -> None:
+    generator = tiny(4, lower="abc", digits="0")
+    counts = Counter(drawn(generator, 17_400))
+    deviation = sum((count - 100) ** 2 / 100 for count in counts.values())
+    # Chi-square with 173 degrees of freedom exceeds 309 once in a billion runs. Were one character of each
+    # class put in first, about 510 would be expected.
+    assert (len(counts), deviation < 309) == (174, True)
+
+
+def test_every_character_is_equally_likely() -> None:
+    counts = Counter("".join(drawn(of(length=1024, symbols=False, upper=False, digits=False), 65)))
+    deviation = sum((count - 2560) ** 2 / 2560 for count in counts.values())
+    # Chi-square with 25 degrees of freedom exceeds 93 once in a billion runs.
+    assert (len(counts), deviation < 93) == (26, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "bits", "remedy"),
+    [
+        ({"length": 31}, 31, 187, "write length: 32 or more"),
+        ({"length": 0}, 0, 0, "write length: 32 or more"),
+        ({"lower": False, "upper": False, "symbols": False}, 32, 106, "write length: 39 or more"),
+        (
+            {"upper": False, "symbols": False, "exclude": "abcd", "allowRepeat": False},
+            32,
+            117,
+            "allow more characters",
+        ),
+    ],
+    ids=["short", "empty", "few characters", "few characters and no repeats"],
+)
+def test_settings_under_the_floor_are_refused_with_what_to_write(
+    settings: dict[str, Any], length: int, bits: int, remedy: str
+) -> None:
+    has = f"password gives {length} characters and {bits} bits of entropy"
+    assert refusal(settings) == ("TooWeak", f"{has}, at least 32 and 128 are needed; {remedy}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"length": -1}, "password.length: input should be greater than or equal to 0"),
+        ({"length": 1025}, "password.length: input should be less than or equal to 1024"),
+        (
+            {"lower": False, "upper": False, "digits": False, "symbols": False},
+            "a password needs characters; leave at least one of lower, upper, digits and symbols on",
+        ),
+        (
+            {"exclude": "0123456789"},
+            "exclude leaves no digits to draw; write digits: false or exclude fewer of them",
+        ),
+        (
+            {"allowRepeat": False, "lower": False, "symbols": False, "length": 40},
+            "40 of 36 characters cannot all differ; write allowRepeat: true or allow more characters",
+        ),
+        (
+            {"symbolCharacters": "-ä"},
+            "symbolCharacters takes ASCII punctuation only, such as -_.~; write symbols: false for none",
+        ),
+        (
+            {"symbolCharacters": ""},
+            "symbolCharacters takes ASCII punctuation only, such as -_.~; write symbols: false for none",
+        ),
+    ],
+    ids=["negative", "long", "all off", "class excluded", "repeats needed", "no ASCII", "no symbols"],
+)
+def test_impossible_settings_are_refused_with_what_to_write(settings: dict[str, Any], sentence: str) -> None:
+    assert refusal(settings) == ("InvalidGenerator", sentence)
