@@ -8,7 +8,7 @@ import pydantic
 
 from .base import Schema, rules
 from .duration import Pause  # noqa: TC001 - pydantic reads it at run time
-from .meta import Metadata, Name
+from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Metadata, Name
 from .recipe import Recipe  # noqa: TC001
 from .rotation import Rotation  # noqa: TC001
 from .status import ManagedSecretStatus, WorkloadKind
@@ -43,20 +43,13 @@ _RESERVED = (
 class TemplateMetadata(Schema):
     """Labels and annotations of the Secret."""
 
-    labels: dict[str, str] = pydantic.Field(
-        {},
-        max_length=64,
-        json_schema_extra=rules(
-            _RESERVED,
-            (
-                "self.all(k, self[k].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')"
-                " && self[k].size() <= 63)",
-                "a label's value has at most 63 letters, digits, '-', '_' or '.'",
-            ),
-        ),
+    labels: dict[str, LabelValue] = pydantic.Field(
+        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
     )
     """Labels that the Secret gets."""
-    annotations: dict[str, str] = pydantic.Field({}, max_length=64, json_schema_extra=rules(_RESERVED))
+    annotations: dict[str, AnnotationValue] = pydantic.Field(
+        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+    )
     """Annotations that the Secret gets."""
 
 
@@ -80,7 +73,7 @@ class Target(Schema):
         )
     )
 
-    name: Name | None = None  # type: ignore[valid-type]  # pydantic's own way to constrain a string
+    name: Name | None = None
     """The name of the Secret; the ManagedSecret's own name where absent."""
     type: SecretType | None = None
     """The type of the Secret; Opaque where absent."""
@@ -122,7 +115,7 @@ class WorkloadRef(Schema):
 
     kind: WorkloadKind
     """Deployment, StatefulSet or DaemonSet."""
-    name: Name  # type: ignore[valid-type]
+    name: Name
     """The name of the workload."""
 
 
@@ -200,7 +193,7 @@ class ManagedSecretSpec(Schema):
         )
     )
 
-    class_name: Name | None = None  # type: ignore[valid-type]
+    class_name: Name | None = None
     """The SecretClass that gives defaults and minimums."""
     owner: str | None = pydantic.Field(None, max_length=256)
     """Who answers for this secret, in free text such as a mail address."""

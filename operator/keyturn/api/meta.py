@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads it at run time
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
-from .base import Schema
+from .base import Schema, rules
 
-__all__ = ["Condition", "Metadata", "Name"]
+__all__ = ["QUALIFIED_KEYS", "AnnotationValue", "Condition", "LabelValue", "Metadata", "Name"]
 
-Name = pydantic.constr(
-    min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+
+
+def _text(pattern: str, hint: str, max_length: int) -> pydantic.WithJsonSchema:
+    """Refuse with a sentence; the API server's own on a pattern is the pattern."""
+    rule = (f"self.matches('^{pattern}$')", hint)
+    return pydantic.WithJsonSchema({"type": "string", "maxLength": max_length, **rules(rule)})
+
+
+Name = Annotated[
+    str,
+    pydantic.Field(max_length=253, pattern=f"^{_DNS}$"),
+    _text(
+        _DNS,
+        "a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
+        253,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    _text(
+        f"({_WORD})?",
+        "a label's value has letters, digits, '-', '_' and '.', the last three not at its ends",
+        63,
+    ),
+]
+AnnotationValue = Annotated[str, pydantic.Field(max_length=16384)]
+QUALIFIED_KEYS = (
+    f"self.all(k, k.matches('^({_DNS}/)?{_WORD}$') && k.matches('^(.{{1,253}}/)?.{{1,63}}$'))",
+    "name labels and annotations like example.com/team, with at most 63 characters after the domain",
 )
+"""Kubernetes' rule for the keys of labels and annotations."""
 
 
 class Metadata(Schema):

@@ -16,11 +16,7 @@ class Recipe(pydantic.RootModel[dict[str, dict[str, Any]]]):
     The generators bring their own settings, so the CRD's properties come from them (see crdgen).
     """
 
-    model_config = pydantic.ConfigDict(
-        frozen=True,
-        hide_input_in_errors=True,
-        json_schema_extra={"minProperties": 1, "maxProperties": 1},
-    )
+    model_config = pydantic.ConfigDict(frozen=True, hide_input_in_errors=True)
 
     @pydantic.model_validator(mode="after")
     def _is_one(self) -> Recipe:
@@ -40,5 +36,3 @@ class Recipe(pydantic.RootModel[dict[str, dict[str, Any]]]):
     def text(self) -> str:
         """The recipe in one canonical form, so that two can be compared after a restart."""
         return orjson.dumps(self.root, option=orjson.OPT_SORT_KEYS).decode()
-
-

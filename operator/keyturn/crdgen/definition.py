@@ -1,0 +1,131 @@
+"""What the CustomResourceDefinition of each kind says besides its schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api import GROUP, VERSION, ManagedSecret, SecretClass
+
+from .schema import Node, structural
+
+if TYPE_CHECKING:
+    import pydantic
+
+__all__ = ["KINDS", "Column", "Kind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+    """0 is always printed, 1 with `-o wide`."""
+
+    def render(self) -> Node:
+        shown = {"name": self.name, "type": self.type, "jsonPath": self.path}
+        return {**shown, "priority": self.priority} if self.priority else shown
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of ours, as the API server is to know it."""
+
+    model: type[pydantic.BaseModel]
+    plural: str
+    short: str
+    scope: str
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.__name__
+
+    def schema(self) -> Node:
+        """Write the schema of a whole object; its metadata is Kubernetes' own."""
+        schema = structural(self.model)
+        schema["properties"]["metadata"] = {"type": "object"}
+        schema["required"].remove("metadata")
+        return schema
+
+    def render(self) -> Node:
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{self.plural}.{GROUP}"},
+            "spec": {
+                "group": GROUP,
+                "names": self._names(),
+                "scope": self.scope,
+                "versions": [self._version()],
+            },
+        }
+
+    def _names(self) -> dict[str, Any]:
+        return {
+            "kind": self.name,
+            "listKind": f"{self.name}List",
+            "plural": self.plural,
+            "singular": self.name.lower(),
+            "shortNames": [self.short],
+            "categories": ["keyturn"],
+        }
+
+    def _version(self) -> Node:
+        return {
+            "name": VERSION,
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "additionalPrinterColumns": [column.render() for column in self.columns],
+            "schema": {"openAPIV3Schema": self.schema()},
+        }
+
+
+def _condition(type_: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{type_}")].{field}'
+
+
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+KINDS = (
+    Kind(
+        ManagedSecret,
+        plural="managedsecrets",
+        short="ms",
+        scope="Namespaced",
+        columns=(
+            Column("Ready", _condition("Ready", "status")),
+            Column("Secret", ".status.secretName"),
+            Column("Revision", ".status.revision", "integer"),
+            Column("Last Rotation", ".status.lastRotationTime", "date"),
+            # A date is printed as the time since then, and one to come as <invalid>.
+            Column("Next Rotation", ".status.nextRotationTime"),
+            Column("Class", ".spec.className"),
+            _AGE,
+            Column("Owner", ".spec.owner", priority=1),
+            Column("Step", ".status.rotation.step", priority=1),
+            # The reason says how far the workloads are where the status is only True or False.
+            Column("Workloads", _condition("WorkloadsCurrent", "reason"), priority=1),
+            Column("Message", _condition("Ready", "message"), priority=1),
+        ),
+    ),
+    Kind(
+        SecretClass,
+        plural="secretclasses",
+        short="sclass",
+        scope="Cluster",
+        columns=(
+            Column("Priority", ".spec.priority"),
+            Column("Every", ".spec.rotation.every"),
+            Column("Min Length", ".spec.minLength", "integer"),
+            Column("Ready", _condition("Ready", "status")),
+            _AGE,
+            Column("Description", ".spec.description", priority=1),
+            Column("Message", _condition("Ready", "message"), priority=1),
+        ),
+    ),
+)
