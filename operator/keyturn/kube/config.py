@@ -1,0 +1,121 @@
+"""Which API server we talk to, and the one session over which all of the process does."""
+
+import asyncio
+import os
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from aiohttp.hdrs import AUTHORIZATION
+
+from keyturn import __version__
+from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
+from keyturn.kube.kubeconfig import of_kubeconfig
+
+__all__ = ["Connection", "NotConfigured", "load", "of_kubeconfig", "of_pod", "session"]
+
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_DEFAULT_KUBECONFIG: Final = Path("~/.kube/config")
+_KEEP_ALIVE: Final = 30.0
+_READ_BUFFER: Final = 2**18
+"""Bytes: lists come in large pieces, and each pause of the transport costs a turn of the loop."""
+
+
+async def load(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    """Find the API server: what is asked for, $KUBECONFIG, the pod that we run in, or ~/.kube/config."""
+    return await asyncio.to_thread(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
+
+
+def session(connection: Connection, *, limit: int = 0) -> aiohttp.ClientSession:
+    """Open a session that logs in at each request, also those of a library that knows nothing of our login.
+
+    `limit` bounds its connections, 0 does not. A watch holds one for good: leave room for all.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=limit, ssl=connection.tls or True, keepalive_timeout=_KEEP_ALIVE
+        ),
+        # The server is near and its processor is what we wait for: do not make it compress.
+        headers={"User-Agent": f"keyturn/{__version__}", "Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        json_serialize_bytes=orjson.dumps,
+        middlewares=(_signing(connection),),
+        proxy=connection.proxy,
+        read_bufsize=_READ_BUFFER,
+    )
+
+
+def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
+    """Make the middleware that signs requests to the API server, and to nobody whom it may redirect to."""
+    origin = _origin(connection.server)
+
+    async def signed(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        url = request.url
+        if (url.scheme, url.raw_host, url.port) != origin:
+            return await handler(request)
+        request.server_hostname = connection.server_name
+        header = await connection.authorization()
+        if header is not None:
+            request.headers[AUTHORIZATION] = header
+        response = await handler(request)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        another = await connection.authorization_instead_of(header)
+        if another is None:
+            return response
+        response.close()
+        request.headers[AUTHORIZATION] = another
+        return await handler(request)
+
+    return signed
+
+
+def _origin(server: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(server)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _found(kubeconfig: str | None, context: str | None) -> Connection:
+    if kubeconfig:
+        return of_kubeconfig(kubeconfig, context)
+    if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return of_pod()
+    if _DEFAULT_KUBECONFIG.expanduser().is_file():
+        return of_kubeconfig(str(_DEFAULT_KUBECONFIG), context)
+    raise NotConfigured(
+        "no cluster to talk to: set KUBECONFIG to a kubeconfig, or run in a pod that has a ServiceAccount"
+    )
+
+
+def of_pod(folder: Path = _ACCOUNT) -> Connection:
+    """Use the ServiceAccount of the pod that we run in."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise NotConfigured("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+    certificates, token = folder / "ca.crt", folder / "token"
+    for file in (certificates, token):
+        if not file.is_file():
+            raise NotConfigured(
+                f"{file} is missing: let the pod have its token (automountServiceAccountToken: true)"
+            )
+    namespace = folder / "namespace"
+    return Connection(
+        f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        trusting(str(certificates)),
+        _of_file(token),
+        partial(_of_file, token),
+        namespace=namespace.read_text().strip() if namespace.is_file() else "default",
+    )
+
+
+def _of_file(token: Path) -> Login:
+    text = token.read_text().strip()
+    if not text:
+        raise NotConfigured(f"{token} is empty: the kubelet has not written the token yet")
+    return Login(f"Bearer {text}", TOKEN_LIFE)

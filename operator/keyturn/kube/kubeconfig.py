@@ -1,0 +1,149 @@
+"""How a kubeconfig says to reach its API server and to log in there."""
+
+import contextlib
+import ssl
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
+
+_EXPIRY_MARGIN: Final = 120.0
+"""Seconds before its end that a login is replaced."""
+_CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
+"""Ways of a kubeconfig's user to log in that change without telling when."""
+_FOUND: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
+"""What the loader sets on the configuration that it fills."""
+
+
+def of_kubeconfig(files: str, context: str | None = None) -> Connection:
+    """Use one context of a kubeconfig, by default the current one; files are joined as in $KUBECONFIG."""
+    import yaml  # noqa: PLC0415
+    from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
+
+    try:
+        return _Kubeconfig(files, context).connection()
+    except ConfigException as error:
+        # Their sentences name files, contexts and keys, never what stands there.
+        problem = str(error)
+    except ssl.SSLError:
+        problem = "a certificate or key in it cannot be used"
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        problem = f"this is no kubeconfig ({type(error).__name__})"
+    # Out here, since a YAML error quotes the line that it stumbled over as its context.
+    raise NotConfigured(f"kubeconfig {files}: {problem}")
+
+
+class _Kubeconfig:
+    """One context of a kubeconfig, read by the loader of the `kubernetes` package."""
+
+    def __init__(self, files: str, context: str | None) -> None:
+        from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415
+
+        merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # only its models are typed
+        if merged.config is None:
+            raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
+        self._files = files
+        self._folder = tempfile.TemporaryDirectory(prefix="keyturn-", ignore_cleanup_errors=True)
+        self._loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
+            merged.config,
+            active_context=context,
+            config_persister=merged.save_changes,
+            temp_file_path=self._folder.name,
+        )
+        self._context: dict[str, Any] = self._loader.current_context["context"]
+        self._user = _user_of(merged.config, self._context.get("user"))
+
+    def connection(self) -> Connection:
+        with self._loaded() as found:
+            if not found.host:
+                raise NotConfigured(f"kubeconfig {self._files}: its cluster names no server")
+            tls = _tls(found)
+            return Connection(
+                found.host,
+                tls,
+                self._login(found),
+                partial(self._again, tls),
+                namespace=self._context.get("namespace") or "default",
+                proxy=_proxy(found.host, found.proxy),
+                server_name=found.tls_server_name,
+            )
+
+    def _again(self, tls: ssl.SSLContext | None) -> Login:
+        """Log in anew; a new certificate is shown by connections that open from now on."""
+        with self._loaded() as found:
+            if tls is not None:
+                _show_certificate(tls, found)
+            return self._login(found)
+
+    @contextlib.contextmanager
+    def _loaded(self) -> Iterator[SimpleNamespace]:
+        """Let the loader read its files and start its plugin; keys that it writes to files live this long."""
+        found = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_FOUND))
+        try:
+            self._loader.load_and_set(found)  # type: ignore[no-untyped-call]
+            yield found
+        finally:
+            for file in Path(self._folder.name).iterdir():
+                file.unlink()
+
+    def _login(self, found: SimpleNamespace) -> Login:
+        header = found.api_key.get("BearerToken")
+        if header is None and found.cert_file is None and "exec" in self._user:
+            command = self._user["exec"].get("command")
+            raise NotConfigured(
+                f"kubeconfig {self._files}: {command} gave no credentials; run it by hand to see why"
+            )
+        return Login(header, self._life())
+
+    def _life(self) -> float:
+        expiry = vars(self._loader).get("expiry")
+        if isinstance(expiry, datetime):
+            return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
+        return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
+
+
+def _user_of(config: Any, name: str | None) -> dict[str, Any]:
+    entry = config["users"].get_with_name(name, safe=True) if name else None
+    return (entry.value.get("user") or {}) if entry else {}
+
+
+def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:
+    if not found.host.startswith("https:"):
+        return None
+    context = trusting(found.ssl_ca_cert)
+    if not found.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _show_certificate(context, found)
+    return context
+
+
+def _show_certificate(context: ssl.SSLContext, found: SimpleNamespace) -> None:
+    if found.cert_file:
+        context.load_cert_chain(found.cert_file, found.key_file)
+
+
+def _proxy(server: str, named: str | None) -> str | None:
+    """Say which proxy leads to `server`: the kubeconfig's, else the environment's, as kubectl does."""
+    proxy = named or _environment_proxy(urlsplit(server))
+    if proxy and not proxy.startswith(("http:", "https:")):
+        raise NotConfigured(
+            f"the proxy {urlsplit(proxy).hostname} is neither http nor https: use one that is"
+        )
+    return proxy
+
+
+def _environment_proxy(server: SplitResult) -> str | None:
+    if not server.hostname or proxy_bypass(server.hostname):
+        return None
+    return getproxies().get(server.scheme)

@@ -1,0 +1,99 @@
+"""Where at the API server each resource that we use lives."""
+
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote
+
+_CORE: Final = "/api/v1"
+_APPS: Final = "/apis/apps/v1"
+_OURS: Final = "/apis/keyturn.dev/v1alpha1"
+_LEASES: Final = "/apis/coordination.k8s.io/v1"
+_EVENTS: Final = "/apis/events.k8s.io/v1"
+
+_WORKLOADS: Final = MappingProxyType(
+    {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+)
+
+
+def secrets(namespace: str | None = None) -> str:
+    return _collection(_CORE, "secrets", namespace)
+
+
+def secret(namespace: str, name: str) -> str:
+    return _one(secrets(namespace), name)
+
+
+def managed_secrets(namespace: str | None = None) -> str:
+    return _collection(_OURS, "managedsecrets", namespace)
+
+
+def managed_secret(namespace: str, name: str) -> str:
+    return _one(managed_secrets(namespace), name)
+
+
+def managed_secret_status(namespace: str, name: str) -> str:
+    return f"{managed_secret(namespace, name)}/status"
+
+
+def secret_classes() -> str:
+    return _collection(_OURS, "secretclasses", None)
+
+
+def secret_class(name: str) -> str:
+    return _one(secret_classes(), name)
+
+
+def workloads(kind: str, namespace: str | None = None) -> str:
+    """Say where the objects of `kind` (Deployment, StatefulSet or DaemonSet) are listed."""
+    return _collection(_APPS, _WORKLOADS[kind], namespace)
+
+
+def workload(kind: str, namespace: str, name: str) -> str:
+    return _one(workloads(kind, namespace), name)
+
+
+def replica_sets(namespace: str | None = None) -> str:
+    return _collection(_APPS, "replicasets", namespace)
+
+
+def pods(namespace: str | None = None) -> str:
+    return _collection(_CORE, "pods", namespace)
+
+
+def leases(namespace: str) -> str:
+    return _collection(_LEASES, "leases", namespace)
+
+
+def lease(namespace: str, name: str) -> str:
+    return _one(leases(namespace), name)
+
+
+def events(namespace: str) -> str:
+    return _collection(_EVENTS, "events", namespace)
+
+
+def resource(path: str) -> str:
+    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`."""
+    parts = path.split("/")
+    at = 3 if parts[1] == "api" else 4
+    if parts[at] == "namespaces" and len(parts) > at + 2:
+        at += 2
+    subresource = parts[at + 2 : at + 3]
+    return "/".join([parts[at], *subresource])
+
+
+def _collection(group: str, plural: str, namespace: str | None) -> str:
+    if namespace is None:
+        return f"{group}/{plural}"
+    return f"{group}/namespaces/{_quoted(namespace)}/{plural}"
+
+
+def _one(collection: str, name: str) -> str:
+    return f"{collection}/{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    """Quote a name so that it stays one segment: an empty one or dots would speak of another resource."""
+    if name in {"", ".", ".."}:
+        raise ValueError(f"{name!r} names no object")
+    return quote(name, safe="")
