@@ -215,7 +215,7 @@ class Api:
         return _parsed(call, await self._answer(call, repeatable=repeatable))
 
     async def _answer(self, call: "_Call", *, repeatable: bool = True) -> bytes:
-        """Try `call` until it is answered, refused for good, or TRIES times."""
+        """Try `call` until it is answered or refused for good, three times at most."""
         for pause in _PAUSES:
             try:
                 return await self._once(call)

@@ -15,7 +15,7 @@ TOKEN_LIFE: Final = 60.0
 _PATIENCE: Final = 10.0
 """Seconds between two attempts to log in anew: a server that refuses all must not start a plugin storm."""
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 class NotConfigured(Exception):  # noqa: N818  # read aloud: "not configured: …"
@@ -82,7 +82,7 @@ class Connection:
                 self._login = await asyncio.to_thread(self._source)
             except (NotConfigured, OSError) as error:
                 # The old one may still be good; if it is not, the server says so.
-                _log.warning("login not renewed", error=type(error).__name__)
+                _log.warning("login not renewed", error=error)
                 self._stale_at = now + _PATIENCE
             else:
                 self._stale_at = now + max(self._login.life, _PATIENCE)

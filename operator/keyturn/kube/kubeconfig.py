@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -47,21 +46,17 @@ class _Kubeconfig:
     """One context of a kubeconfig, read by the loader of the `kubernetes` package."""
 
     def __init__(self, files: str, context: str | None) -> None:
-        from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415
+        from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415
 
-        merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # only its models are typed
-        if merged.config is None:
-            raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
         self._files = files
-        self._folder = tempfile.TemporaryDirectory(prefix="keyturn-", ignore_cleanup_errors=True)
-        self._loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
-            merged.config,
-            active_context=context,
-            config_persister=merged.save_changes,
-            temp_file_path=self._folder.name,
+        self._merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # only its models are typed
+        if self._merged.config is None:
+            raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
+        self._context = context or self._merged.config["current-context"]
+        self._chosen: dict[str, Any] = _entry(self._merged.config, "contexts", self._context)["context"]
+        self._user: dict[str, Any] = (
+            _entry(self._merged.config, "users", self._chosen.get("user")).get("user") or {}
         )
-        self._context: dict[str, Any] = self._loader.current_context["context"]
-        self._user = _user_of(merged.config, self._context.get("user"))
 
     def connection(self) -> Connection:
         with self._loaded() as found:
@@ -73,7 +68,7 @@ class _Kubeconfig:
                 tls,
                 self._login(found),
                 partial(self._again, tls),
-                namespace=self._context.get("namespace") or "default",
+                namespace=self._chosen.get("namespace") or "default",
                 proxy=_proxy(found.host, found.proxy),
                 server_name=found.tls_server_name,
             )
@@ -88,13 +83,20 @@ class _Kubeconfig:
     @contextlib.contextmanager
     def _loaded(self) -> Iterator[SimpleNamespace]:
         """Let the loader read its files and start its plugin; keys that it writes to files live this long."""
+        from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415
+
         found = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_FOUND))
-        try:
-            self._loader.load_and_set(found)  # type: ignore[no-untyped-call]
+        with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
+            loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
+                self._merged.config,
+                active_context=self._context,
+                config_persister=self._merged.save_changes,
+                temp_file_path=folder,
+            )
+            loader.load_and_set(found)  # type: ignore[no-untyped-call]
+            # Set only by a plugin that told when its login ends.
+            found.expiry = vars(loader).get("expiry")
             yield found
-        finally:
-            for file in Path(self._folder.name).iterdir():
-                file.unlink()
 
     def _login(self, found: SimpleNamespace) -> Login:
         header = found.api_key.get("BearerToken")
@@ -103,18 +105,17 @@ class _Kubeconfig:
             raise NotConfigured(
                 f"kubeconfig {self._files}: {command} gave no credentials; run it by hand to see why"
             )
-        return Login(header, self._life())
+        return Login(header, self._life(found.expiry))
 
-    def _life(self) -> float:
-        expiry = vars(self._loader).get("expiry")
-        if isinstance(expiry, datetime):
+    def _life(self, expiry: datetime | None) -> float:
+        if expiry is not None:
             return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
         return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
 
 
-def _user_of(config: Any, name: str | None) -> dict[str, Any]:
-    entry = config["users"].get_with_name(name, safe=True) if name else None
-    return (entry.value.get("user") or {}) if entry else {}
+def _entry(config: Any, kind: str, name: str | None) -> dict[str, Any]:
+    entry = config[kind].get_with_name(name, safe=True)
+    return entry.value if entry else {}
 
 
 def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:

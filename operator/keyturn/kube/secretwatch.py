@@ -1,0 +1,180 @@
+"""Which Secrets carry our label, told as they come, change and go; their data never crosses the wire.
+
+A list, then a watch from where the list ended. A broken stream goes on where it was; when the API server no
+longer knows that place, the list comes again, and what it lacks of the Secrets known before is told as gone:
+a deletion in the gap is no event of any watch.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
+from sys import intern
+from typing import Final
+
+import structlog
+
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Api, Body
+
+OWNER_LABEL: Final = "keyturn.dev/managed-secret"
+REVISION_ANNOTATION: Final = "keyturn.dev/revision"
+
+_OURS: Final = {"labelSelector": OWNER_LABEL}
+_LONGEST_PAUSE: Final = 30.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMeta:
+    """What we know of a Secret of ours without reading it."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    uid: str
+    owner: str
+    revision: str | None
+
+
+class SecretWatch:
+    """A watch of the labelled Secrets of some namespaces, or of all."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespaces: Collection[str] | None,
+        on_put: Callable[[SecretMeta], None],
+        on_gone: Callable[[str, str], None],
+    ) -> None:
+        """Take `namespaces` as None for all. The callbacks must not block, and can be told a thing twice."""
+        self.synced = asyncio.Event()
+        self._streams = [
+            _Stream(api, namespace, on_put, on_gone)
+            for namespace in ([None] if namespaces is None else sorted(set(namespaces)))
+        ]
+
+    @property
+    def last_alive(self) -> float:
+        """The loop time of the last good answer, of the namespace that waits longest for one."""
+        return min((stream.last_alive for stream in self._streams), default=_now())
+
+    async def run(self) -> None:
+        """Watch until cancelled, whatever the API server does."""
+        async with asyncio.TaskGroup() as group:
+            for stream in self._streams:
+                group.create_task(stream.run())
+            for stream in self._streams:
+                await stream.listed.wait()
+            self.synced.set()
+
+
+class _Stream:
+    """The watch of one namespace, or of all as one."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str | None,
+        on_put: Callable[[SecretMeta], None],
+        on_gone: Callable[[str, str], None],
+    ) -> None:
+        self.listed = asyncio.Event()
+        self.last_alive = _now()
+        self._api = api
+        self._namespace = namespace
+        self._path = paths.secrets(namespace)
+        self._on_put = on_put
+        self._on_gone = on_gone
+        self._known: set[tuple[str, str]] = set()
+        self._version: str | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        while True:
+            try:
+                if self._version is None:
+                    await self._list()
+                await self._watch()
+            except errors.ApiError as error:
+                if error.status:
+                    # The server is there and has something against our going on: only a fresh list ends that.
+                    self._version = None
+                _log.warning("secrets not watched", namespace=self._namespace, error=error)
+                await self._pause()
+
+    async def _list(self) -> None:
+        """Tell all that are there, then all that were and are not: mark and sweep."""
+        listed: set[tuple[str, str]] = set()
+        version = None
+        async with aclosing(self._api.pages(self._path, _OURS, metadata_only=True)) as pages:
+            async for page in pages:
+                if page.first:
+                    listed.clear()
+                for body in page.items:
+                    listed.add(self._put(body))
+                version = page.resource_version
+                self._is_alive()
+        for key in self._known - listed:
+            self._gone(key)
+        self._version = version
+        self.listed.set()
+
+    async def _watch(self) -> None:
+        """Follow until the server ends the stream, and remember how far we came."""
+        version = self._version or ""
+        async with aclosing(self._api.watch(self._path, version, _OURS, metadata_only=True)) as changes:
+            async for kind, body in changes:
+                if kind in {"ADDED", "MODIFIED"}:
+                    self._put(body)
+                elif kind == "DELETED":
+                    self._gone(_key(body))
+                self._version = body["metadata"]["resourceVersion"]
+                self._is_alive()
+        self._is_alive()
+
+    def _put(self, body: Body) -> tuple[str, str]:
+        meta = _meta(body)
+        key = (meta.namespace, meta.name)
+        self._known.add(key)
+        self._on_put(meta)
+        return key
+
+    def _gone(self, key: tuple[str, str]) -> None:
+        self._known.discard(key)
+        self._on_gone(*key)
+
+    def _is_alive(self) -> None:
+        self.last_alive = _now()
+        self._failures = 0
+
+    async def _pause(self) -> None:
+        longest = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
+
+
+def _key(body: Body) -> tuple[str, str]:
+    metadata = body["metadata"]
+    return intern(metadata["namespace"]), intern(metadata["name"])
+
+
+def _meta(body: Body) -> SecretMeta:
+    """Take what we keep; thousands of these are kept, and their names recur as owners and keys."""
+    metadata = body["metadata"]
+    namespace, name = _key(body)
+    revision = metadata.get("annotations", {}).get(REVISION_ANNOTATION)
+    return SecretMeta(
+        namespace,
+        name,
+        metadata["resourceVersion"],
+        metadata["uid"],
+        intern(metadata["labels"][OWNER_LABEL]),
+        intern(revision) if isinstance(revision, str) else None,
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
