@@ -23,9 +23,11 @@ class Schema(pydantic.BaseModel):
     )
 
 
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """Make the CEL rules of a schema from pairs of a rule and the sentence that says what to write instead.
+def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
+    """Make the CEL rules of a schema: each a rule, a sentence that says what to write instead, and a field.
 
+    The field is one below the schema, such as `.target.type`; without it the whole of the schema is to blame.
     Source: Kubernetes, "Validation rules" of CustomResourceDefinition (x-kubernetes-validations).
     """
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+    names = ("rule", "message", "fieldPath")
+    return {"x-kubernetes-validations": [dict(zip(names, parts, strict=False)) for parts in given]}

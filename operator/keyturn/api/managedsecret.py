@@ -63,16 +63,6 @@ class TargetTemplate(Schema):
 class Target(Schema):
     """The native Secret that is written."""
 
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(
-            (
-                "(has(self.name) ? self.name : '') != (has(oldSelf.name) ? oldSelf.name : '')"
-                " || (has(self.type) ? self.type : 'Opaque') == (has(oldSelf.type) ? oldSelf.type : 'Opaque')",
-                "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
-            ),
-        )
-    )
-
     name: Name | None = None
     """The name of the Secret; the ManagedSecret's own name where absent."""
     type: SecretType | None = None
@@ -153,24 +143,43 @@ class Rollout(Schema):
 _ITEMS_HAVE_A_SOURCE = (
     "has(self.className) || self.data.all(d, has(d.generate) || has(d.literal))",
     "every item of data needs generate or literal, or a className whose class brings a generator",
+    ".data",
 )
 _ONLY_NAMES_GENERATED = (
-    "!has(self.rotation) || !has(self.rotation.only)"
-    " || self.rotation.only.all(n, self.data.exists(d, d.name == n && !has(d.literal)))",
+    (
+        "!has(self.rotation) || !has(self.rotation.only)"
+        " || self.rotation.only.all(n, self.data.exists(d, d.name == n && !has(d.literal)))"
+    ),
     "rotation.only names a value that data does not generate; use names of generated items",
+    ".rotation.only",
 )
 _SOMETHING_TO_ROTATE = (
     "!has(self.rotation) || !self.data.all(d, has(d.literal))",
     "rotation replaces generated values and data has none; remove rotation or generate a value",
+    ".rotation",
 )
 
 
-def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str]:
+_BASIC_AUTH_HAS_A_KEY = (
+    (
+        "!has(self.target) || !has(self.target.type) || self.target.type != 'kubernetes.io/basic-auth'"
+        " || self.data.exists(d, d.name == 'username' || d.name == 'password')"
+    ),
+    "type kubernetes.io/basic-auth needs a data item named username or password",
+    ".target.type",
+)
+
+
+def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
     names = ", ".join(f"'{key}'" for key in keys)
+    items = "a data item" if len(keys) == 1 else "data items"
     return (
-        f"!has(self.target) || !has(self.target.type) || self.target.type != '{type_}'"
-        f" || [{names}].all(k, self.data.exists(d, d.name == k))",
-        f"type {type_} needs data items named {' and '.join(keys)}",
+        (
+            f"!has(self.target) || !has(self.target.type) || self.target.type != '{type_}'"
+            f" || [{names}].all(k, self.data.exists(d, d.name == k))"
+        ),
+        f"type {type_} needs {items} named {' and '.join(keys)}",
+        ".target.type",
     )
 
 
@@ -185,11 +194,7 @@ class ManagedSecretSpec(Schema):
             _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
             _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
             _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
-            (
-                "!has(self.target) || !has(self.target.type) || self.target.type != 'kubernetes.io/basic-auth'"
-                " || self.data.exists(d, d.name == 'username' || d.name == 'password')",
-                "type kubernetes.io/basic-auth needs a data item named username or password",
-            ),
+            _BASIC_AUTH_HAS_A_KEY,
         )
     )
 
@@ -213,6 +218,17 @@ class ManagedSecretSpec(Schema):
     """Which workloads are restarted when the Secret changes, and how."""
 
 
+def _name_of(object_: str) -> str:
+    """Say in CEL what the Secret of an object is called."""
+    spec = f"{object_}.spec"
+    return f"(has({spec}.target) && has({spec}.target.name) ? {spec}.target.name : {object_}.metadata.name)"
+
+
+def _type_of(object_: str) -> str:
+    spec = f"{object_}.spec"
+    return f"(has({spec}.target) && has({spec}.target.type) ? {spec}.target.type : 'Opaque')"
+
+
 class ManagedSecret(Schema):
     """One native Secret: where its values come from, when they turn, who must be restarted."""
 
@@ -221,6 +237,18 @@ class ManagedSecret(Schema):
             (
                 "self.metadata.name.size() <= 63",
                 "the name becomes a label's value; give it at most 63 characters",
+                ".metadata.name",
+            ),
+            (
+                f"!{_name_of('self')}.endsWith('-keyturn')",
+                "names ending in -keyturn are for the operator's own state; choose another",
+                ".spec.target.name",
+            ),
+            (
+                # Here and not at target, where it would say nothing of a target that comes or goes.
+                f"{_name_of('self')} != {_name_of('oldSelf')} || {_type_of('self')} == {_type_of('oldSelf')}",
+                "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
+                ".spec.target.type",
             ),
         )
     )

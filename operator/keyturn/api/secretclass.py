@@ -31,10 +31,12 @@ class SecretClassSpec(Schema):
             (
                 "!has(self.minLength) || self.minLength >= 32",
                 "minLength cannot go below the floor of 32 characters; write 32 or more",
+                ".minLength",
             ),
             (
                 "!has(self.minEntropyBits) || self.minEntropyBits >= 128",
                 "minEntropyBits cannot go below the floor of 128 bits; write 128 or more",
+                ".minEntropyBits",
             ),
         )
     )

@@ -45,9 +45,9 @@ class Kind:
         return self.model.__name__
 
     def schema(self) -> Node:
-        """Write the schema of a whole object; its metadata is Kubernetes' own."""
+        """Write the schema of a whole object; its metadata is Kubernetes' own, of which rules point at the name."""
         schema = structural(self.model)
-        schema["properties"]["metadata"] = {"type": "object"}
+        schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
         return schema
 

@@ -70,11 +70,12 @@ def _inside(schema: Node, path: str) -> tuple[Node, str]:
 
 def _rules(schema: Node, path: str) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
-        yield f"- {f'`{path}`: ' if path else ''}{rule['message']}"
+        field = f"{path}{rule.get('fieldPath', '')}".removeprefix(".")
+        yield f"- `{field}`: {rule['message']}"
     for name, child in schema.get("properties", {}).items():
         yield from _rules(child, f"{path}.{name}".removeprefix("."))
-    if "items" in schema:
-        yield from _rules(*_inside(schema, path))
+    for child in (schema.get(key) for key in ("items", "additionalProperties")):
+        yield from _rules(child, f"{path}[]") if child else ()
 
 
 def _type_of(schema: Node) -> str:
