@@ -45,7 +45,7 @@ class Kind:
         return self.model.__name__
 
     def schema(self) -> Node:
-        """Write the schema of a whole object; its metadata is Kubernetes' own, of which rules point at the name."""
+        """Write the schema of a whole object, and of its metadata only what rules speak of."""
         schema = structural(self.model)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")

@@ -1,0 +1,97 @@
+"""What the tests of the API send, and what the API server answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from kubernetes import client, config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Body = dict[str, Any]
+
+_GROUP, _VERSION = "keyturn.dev", "v1alpha1"
+# Follows another cause and says nothing of its own.
+_UNCHECKED = "some validation rules were not checked"
+
+
+def managed_secret(*data: Body, name: str = "example", **spec: Any) -> Body:
+    """Build a ManagedSecret; without data it generates one value."""
+    items = list(data) or [item("token")]
+    return _body("ManagedSecret", name, {"data": items, **spec})
+
+
+def item(name: str, kind: str = "uuid", **settings: Any) -> Body:
+    """Build a generated item of data."""
+    return {"name": name, "generate": {kind: settings}}
+
+
+def secret_class(name: str = "example", **spec: Any) -> Body:
+    return _body("SecretClass", name, spec)
+
+
+def _body(kind: str, name: str, spec: Body) -> Body:
+    return {
+        "apiVersion": f"{_GROUP}/{_VERSION}",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Our kinds on a real API server, in one namespace."""
+
+    api: client.CustomObjectsApi
+    namespace: str
+
+    @classmethod
+    def of(cls, kubeconfig: Path, namespace: str) -> Objects:
+        connection = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]  # theirs
+        return cls(client.CustomObjectsApi(connection), namespace)
+
+    def create(self, body: Body) -> Body:
+        return self._send(body, dry_run=None)
+
+    def try_(self, body: Body) -> Body:
+        """Say what would be stored, without storing it."""
+        return self._send(body, dry_run="All")
+
+    def _send(self, body: Body, dry_run: str | None) -> Body:
+        if body["kind"] == "SecretClass":
+            answer = self.api.create_cluster_custom_object(
+                _GROUP, _VERSION, "secretclasses", body, dry_run=dry_run, field_validation="Strict"
+            )
+        else:
+            answer = self.api.create_namespaced_custom_object(
+                *(_GROUP, _VERSION, self.namespace, "managedsecrets"),
+                body,
+                dry_run=dry_run,
+                field_validation="Strict",
+            )
+        return cast("Body", answer)
+
+    def replace(self, body: Body) -> None:
+        self.api.replace_namespaced_custom_object(
+            *(_GROUP, _VERSION, self.namespace, "managedsecrets", body["metadata"]["name"]), body
+        )
+
+    def refusals(self, body: Body) -> list[str]:
+        """Say why `body` may not be created, each cause after its field; nothing where it may."""
+        try:
+            self.try_(body)
+        except client.ApiException as refused:
+            return causes(refused)
+        return []
+
+
+def causes(refused: client.ApiException) -> list[str]:
+    status = json.loads(refused.body or "{}")
+    if "causes" not in status.get("details", {}):
+        return [status["message"]]
+    found = [f"{cause['field']}: {cause['message']}" for cause in status["details"]["causes"]]
+    return [cause for cause in found if _UNCHECKED not in cause]

@@ -1,0 +1,101 @@
+"""What the API server takes, and that it keeps it as it was sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.api.objects import item, managed_secret, secret_class
+
+if TYPE_CHECKING:
+    from tests.api.objects import Body, Objects
+
+_PEM = {"name": "tls.crt", "literal": "certificate"}, {"name": "tls.key", "literal": "key"}
+
+
+def password(**settings: object) -> Body:
+    return managed_secret(item("password", "password", **settings))
+
+
+def random_bytes(length: int, encoding: str) -> Body:
+    return managed_secret(item("key", "bytes", length=length, encoding=encoding))
+
+
+def labelled(key: str, value: str = "") -> Body:
+    return managed_secret(target={"template": {"metadata": {"labels": {key: value}}}})
+
+
+GOOD = {
+    "one value and nothing else": managed_secret(),
+    "a value whose source is the class": managed_secret({"name": "token"}, className="jwt-secret"),
+    "a literal that is empty": managed_secret({"name": "empty", "literal": ""}),
+    "a key that starts with a dot": managed_secret({"name": ".env", "literal": "A=1"}),
+    "a key with dots within": managed_secret({"name": "a..b", "literal": "x"}),
+    "a key of 253 characters": managed_secret(item("k" * 253)),
+    "128 items": managed_secret(*(item(f"key-{number}") for number in range(128))),
+    "128 items that all rotate": managed_secret(
+        *(item(f"{number:0>253}") for number in range(128)),
+        rotation={"only": [f"{number:0>253}" for number in range(128)]},
+    ),
+    "a name of 63 characters": managed_secret(name="x" * 63),
+    "a name with dots": managed_secret(name="shop.auth"),
+    "a password of 32 characters": password(length=32),
+    "a password of letters": password(length=40, digits=False, symbols=False),
+    "a password with symbols of its own": password(
+        symbolCharacters="!#%+", exclude="0O1lI", allowRepeat=False
+    ),
+    "22 bytes in base64": random_bytes(22, "base64"),
+    "24 bytes in base64url": random_bytes(24, "base64url"),
+    "16 bytes in hex": random_bytes(16, "hex"),
+    "16 bytes in base32": random_bytes(16, "base32"),
+    "32 raw bytes": random_bytes(32, "raw"),
+    "a UUID of version 7": managed_secret(item("id", "uuid", version=7)),
+    "a TLS Secret": managed_secret(*_PEM, target={"type": "kubernetes.io/tls"}),
+    "a login with a password only": managed_secret(
+        item("password", "password"), target={"type": "kubernetes.io/basic-auth"}
+    ),
+    "a label without a domain": labelled("team", "auth"),
+    "a label of a domain that ends like ours": labelled("notkeyturn.dev/team"),
+    "an empty template": managed_secret(target={"template": {"metadata": {"labels": {}, "annotations": {}}}}),
+    "an interval in several units": managed_secret(rotation={"every": "1w2d3h4m5s"}),
+    "an interval with a part of zero": managed_secret(rotation={"every": "1d0h"}),
+    "no jitter": managed_secret(rotation={"every": "90d", "jitter": "0%"}),
+    "jitter of 50 percent": managed_secret(rotation={"every": "90d", "jitter": "50%"}),
+    "a class's interval with a jitter of its own": managed_secret(
+        className="jwt-secret", rotation={"jitter": "5%"}
+    ),
+    "a schedule": managed_secret(
+        rotation={"schedule": {"cron": "0 3 1 */3 MON-FRI", "timeZone": "Europe/Berlin"}}
+    ),
+    "a trigger alone": managed_secret(rotation={"trigger": "2026-11-24-leaver"}),
+    "only a value of the class": managed_secret(
+        {"name": "token"}, className="jwt-secret", rotation={"only": ["token"]}
+    ),
+    "no pause before a restart": managed_secret(rollout={"debounce": "0s"}),
+    "targets that order what is found": managed_secret(
+        rollout={"restart": "Auto", "targets": [{"kind": "Deployment", "name": "api"}], "maxConcurrent": 2}
+    ),
+    "listed workloads of one name": managed_secret(
+        rollout={
+            "restart": "Listed",
+            "targets": [{"kind": "Deployment", "name": "api"}, {"kind": "StatefulSet", "name": "api"}],
+        }
+    ),
+    "no restarts": managed_secret(rollout={"restart": "None"}),
+    "suspended, with an owner": managed_secret(suspend=True, owner="team-auth@shop.test"),
+    "a class of nothing": secret_class(),
+    "a class of everything": secret_class(
+        description="Passwords of database accounts",
+        priority="Critical",
+        rotation={"every": "90d", "jitter": "10%"},
+        minLength=32,
+        minEntropyBits=128,
+        generate={"password": {"length": 40}},
+    ),
+}
+
+
+@pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in GOOD.items()])
+def test_the_spec_comes_back_as_it_was_sent(body: Body, objects: Objects) -> None:
+    assert objects.try_(body)["spec"] == body["spec"]

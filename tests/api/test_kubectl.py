@@ -1,0 +1,161 @@
+"""What people see of our kinds through kubectl."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.meta import Condition
+from keyturn.api.status import (
+    HistoryEntry,
+    ManagedSecretStatus,
+    RotationStatus,
+    Via,
+    WorkloadKind,
+    WorkloadState,
+    WorkloadStatus,
+)
+from tests.api.objects import managed_secret, secret_class
+
+if TYPE_CHECKING:
+    from tests.sandbox.helpers import Kubectl
+
+_NOW = datetime.now(UTC).replace(microsecond=0)
+_DUE = _NOW + timedelta(days=30)
+
+
+def condition(type_: str, reason: str, message: str) -> Condition:
+    return Condition(
+        type=type_,
+        status="True",
+        reason=reason,
+        message=message,
+        last_transition_time=_NOW,
+        observed_generation=1,
+    )
+
+
+STATUS = ManagedSecretStatus(
+    observed_generation=1,
+    secret_name="auth-secrets",  # noqa: S106 - a name
+    revision=3,
+    last_rotation_time=_NOW - timedelta(days=60),
+    next_rotation_time=_DUE,
+    overdue=False,
+    last_trigger="2026-11-24-leaver",
+    rotation=RotationStatus(
+        id="uid-3", reason="RotationDue", step="RollOut", started_at=_NOW, attempts=1, message="waits"
+    ),
+    workloads=[
+        WorkloadStatus(
+            kind=WorkloadKind.DEPLOYMENT,
+            name="api",
+            via=[Via.ENV, Via.VOLUME],
+            state=WorkloadState.ROLLING,
+            revision=3,
+            message="2 of 3 pods",
+        )
+    ],
+    history=[
+        HistoryEntry(revision=2, reason="RotationDue", started_at=_NOW, finished_at=_NOW, result="Succeeded")
+    ],
+    conditions=[
+        condition("Ready", "Published", "every key is at revision 3"),
+        condition("WorkloadsCurrent", "Rolling", "1 of 2 workloads"),
+    ],
+)
+
+
+WRITTEN: dict[str, Any] = STATUS.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+@pytest.fixture
+def example(kubectl: Kubectl, namespace: str) -> str:
+    """A ManagedSecret with a full status; gives its name."""
+    name = f"seen-{secrets.token_hex(4)}"
+    body = managed_secret(name=name, className="jwt-secret", owner="team-auth")
+    kubectl("create", "-n", namespace, "-f", "-", given=body)
+    patch = json.dumps({"status": WRITTEN})
+    kubectl(
+        *("patch", "managedsecret", name, "-n", namespace),
+        *("--subresource=status", "--type=merge", "-p", patch),
+    )
+    return name
+
+
+def table(printed: str) -> list[list[str]]:
+    """Take a table of kubectl apart; its columns are at least three blanks apart."""
+    return [re.split(r" {3,}", line.strip()) for line in printed.splitlines()]
+
+
+def test_a_whole_status_of_the_models_is_kept(example: str, kubectl: Kubectl, namespace: str) -> None:
+    assert kubectl.json("get", "managedsecret", example, "-n", namespace)["status"] == WRITTEN
+
+
+def test_managed_secrets_are_printed_in_a_row(example: str, kubectl: Kubectl, namespace: str) -> None:
+    header, row = table(kubectl("get", "ms", example, "-n", namespace))
+
+    assert header == [
+        *("NAME", "READY", "SECRET", "REVISION"),
+        *("LAST ROTATION", "NEXT ROTATION", "CLASS", "AGE"),
+    ]
+    due = _DUE.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert row[:-1] == [example, "True", "auth-secrets", "3", "60d", due, "jwt-secret"]
+
+
+def test_wide_rows_also_say_who_and_how_far(example: str, kubectl: Kubectl, namespace: str) -> None:
+    header, row = table(kubectl("get", "ms", example, "-n", namespace, "-o", "wide"))
+
+    assert header[8:] == ["OWNER", "STEP", "WORKLOADS", "MESSAGE"]
+    assert row[8:] == ["team-auth", "RollOut", "Rolling", "every key is at revision 3"]
+
+
+def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:
+    name = f"seen-{secrets.token_hex(4)}"
+    spec = {"priority": "High", "rotation": {"every": "90d"}, "minLength": 40, "description": "Tokens"}
+    kubectl("create", "-f", "-", given=secret_class(name, **spec))
+
+    header, row = table(kubectl("get", "sclass", name))
+    wide_header, wide_row = table(kubectl("get", "sclass", name, "-o", "wide"))
+
+    assert header == ["NAME", "PRIORITY", "EVERY", "MIN LENGTH", "READY", "AGE"]
+    assert row[:4] == [name, "High", "90d", "40"]
+    assert (wide_header[6:], wide_row[5:6]) == (["DESCRIPTION", "MESSAGE"], ["Tokens"])
+
+
+def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespace: str) -> None:
+    kinds = kubectl("api-resources", "--categories=keyturn", "-o", "name")
+    found = kubectl("get", "keyturn", "-n", namespace, "-o", "name")
+
+    assert sorted(kinds.split()) == ["managedsecrets.keyturn.dev", "secretclasses.keyturn.dev"]
+    assert f"managedsecret.keyturn.dev/{example}" in found.split()
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        (
+            "managedsecret",
+            "One native Secret: where its values come from, when they turn, who must be restarted.",
+        ),
+        ("managedsecret.spec.rotation.every", "How long a value is used before it is replaced, such as 90d."),
+        ("ms.spec.data.generate.password.exclude", "Characters that are never drawn, such as 0O1lI."),
+        ("sclass.spec.generate", "The generator of every data item that names neither generate nor literal."),
+    ],
+)
+def test_explain_prints_the_sentence(field: str, sentence: str, kubectl: Kubectl) -> None:
+    assert sentence in " ".join(kubectl("explain", field).split())
+
+
+def test_apply_refuses_a_field_that_does_not_exist(kubectl: Kubectl, namespace: str) -> None:
+    misspelt = managed_secret(name="misspelt", rotaton={"every": "90d"})
+
+    refused = kubectl.run("apply", "-n", namespace, "-f", "-", given=misspelt)
+
+    assert refused.returncode == 1
+    assert 'unknown field "spec.rotaton"' in refused.stderr

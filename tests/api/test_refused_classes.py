@@ -1,0 +1,66 @@
+"""What the API server answers to a SecretClass that asks for less than the floor, or contradicts itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.api.objects import secret_class
+
+if TYPE_CHECKING:
+    from tests.api.objects import Body, Objects
+
+_STRICT = 'SecretClass in version "v1alpha1" cannot be handled as a SecretClass: strict decoding error: '
+
+CLASSES = {
+    "a minimum of 31 characters": (
+        secret_class(minLength=31),
+        (
+            "spec.minLength: Invalid value: minLength cannot go below the floor of 32 characters; write"
+            " 32 or more"
+        ),
+    ),
+    "a minimum of 127 bits": (
+        secret_class(minEntropyBits=127),
+        (
+            "spec.minEntropyBits: Invalid value: minEntropyBits cannot go below the floor of 128 bits;"
+            " write 128 or"
+            " more"
+        ),
+    ),
+    "a priority that does not exist": (
+        secret_class(priority="Urgent"),
+        'spec.priority: Unsupported value: "Urgent": supported values: "Critical", "High", "Medium", "Low"',
+    ),
+    "a description of 1025 characters": (
+        secret_class(description="x" * 1025),
+        "spec.description: Too long: may not be more than 1024 bytes",
+    ),
+    "interval with schedule": (
+        secret_class(rotation={"every": "90d", "schedule": {"cron": "0 0 1 1 *"}}),
+        "spec.rotation: Invalid value: every and schedule contradict each other; keep one",
+    ),
+    "a trigger for all": (
+        secret_class(rotation={"trigger": "now"}),
+        f'{_STRICT}unknown field "spec.rotation.trigger"',
+    ),
+    "no generator": (
+        secret_class(generate={}),
+        (
+            "spec.generate: Invalid value: write exactly one generator under generate, such as password:"
+            " {length: 40}"
+        ),
+    ),
+    "no spec": (
+        {key: value for key, value in secret_class().items() if key != "spec"},
+        "spec: Required value",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"), [pytest.param(*case, id=name) for name, case in CLASSES.items()]
+)
+def test_the_refusal_says_what_is_wrong(body: Body, sentence: str, objects: Objects) -> None:
+    assert objects.refusals(body) == [sentence]

@@ -1,0 +1,240 @@
+"""What the API server answers to a ManagedSecret that says too little, too much or nonsense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.api.objects import item, managed_secret
+
+if TYPE_CHECKING:
+    from tests.api.objects import Body, Objects
+
+_NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
+_KEY = "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'"
+_SOURCE = "every item of data needs generate or literal, or a className whose class brings a generator"
+_ONE_GENERATOR = "write exactly one generator under generate, such as password: {length: 40}"
+_QUALIFIED = "name labels and annotations like example.com/team, with at most 63 characters after the domain"
+_RESERVED = "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata"
+_LABEL = "a label's value has letters, digits, '-', '_' and '.', the last three not at its ends"
+_TYPES = (
+    '"Opaque", "kubernetes.io/basic-auth", "kubernetes.io/tls", "kubernetes.io/ssh-auth",'
+    ' "kubernetes.io/dockerconfigjson"'
+)
+_STATE = "names ending in -keyturn are for the operator's own state; choose another"
+_STRICT = 'ManagedSecret in version "v1alpha1" cannot be handled as a ManagedSecret: strict decoding error: '
+
+
+def literal(name: str, text: str = "shop") -> Body:
+    return {"name": name, "literal": text}
+
+
+def labelled(key: str, value: str = "x") -> Body:
+    return managed_secret(target={"template": {"metadata": {"labels": {key: value}}}})
+
+
+DATA = {
+    "no data": (
+        managed_secret() | {"spec": {}},
+        "spec.data: Required value",
+    ),
+    "empty data": (
+        managed_secret() | {"spec": {"data": []}},
+        "spec.data: Invalid value: 0: spec.data in body should have at least 1 items",
+    ),
+    "more than 128 items": (
+        managed_secret(*(literal(f"key-{number}") for number in range(129))),
+        "spec.data: Too many: 129: must have at most 128 items",
+    ),
+    "no source": (
+        managed_secret({"name": "token"}),
+        f"spec.data: Invalid value: {_SOURCE}",
+    ),
+    "two sources": (
+        managed_secret(item("token") | {"literal": "shop"}),
+        "spec.data[0]: Invalid value: an item has generate or literal, not both; keep one",
+    ),
+    "a name twice": (
+        managed_secret(item("token"), literal("token")),
+        'spec.data[1]: Duplicate value: {"name":"token"}',
+    ),
+    "no name": (
+        managed_secret({"literal": "shop"}),
+        "spec.data[0].name: Required value",
+    ),
+    "a key with a slash": (
+        managed_secret(literal("prod/token")),
+        f'spec.data[0].name: Invalid value: "prod/token": {_KEY}',
+    ),
+    "a key outside of ASCII": (
+        managed_secret(literal("schlüssel")),
+        f'spec.data[0].name: Invalid value: "schlüssel": {_KEY}',
+    ),
+    "a key that is the folder itself": (
+        managed_secret(literal(".")),
+        f'spec.data[0].name: Invalid value: ".": {_KEY}',
+    ),
+    "a key that leaves the folder": (
+        managed_secret(literal("..data")),
+        f'spec.data[0].name: Invalid value: "..data": {_KEY}',
+    ),
+    "a key of 254 characters": (
+        managed_secret(literal("k" * 254)),
+        "spec.data[0].name: Too long: may not be more than 253 bytes",
+    ),
+    "a literal that is a number": (
+        managed_secret({"name": "port", "literal": 5432}),
+        (
+            'spec.data[0].literal: Invalid value: "integer": spec.data[0].literal in body must be of'
+            " type string:"
+            ' "integer"'
+        ),
+    ),
+    "a literal over 128 KiB": (
+        managed_secret(literal("text", "x" * 131073)),
+        "spec.data[0].literal: Too long: may not be more than 131072 bytes",
+    ),
+    "no generator": (
+        managed_secret({"name": "token", "generate": {}}),
+        f"spec.data[0].generate: Invalid value: {_ONE_GENERATOR}",
+    ),
+    "a generator without settings, not even empty ones": (
+        managed_secret({"name": "token", "generate": {"uuid": None}}),
+        f"spec.data[0].generate: Invalid value: {_ONE_GENERATOR}",
+    ),
+    "two generators": (
+        managed_secret({"name": "token", "generate": {"uuid": {}, "password": {}}}),
+        f"spec.data[0].generate: Invalid value: {_ONE_GENERATOR}",
+    ),
+    "a generator that does not exist": (
+        managed_secret({"name": "token", "generate": {"pasword": {}}}),
+        f'{_STRICT}unknown field "spec.data[0].generate.pasword"',
+    ),
+}
+
+TARGET = {
+    "a name of 64 characters": (
+        managed_secret(name="x" * 64),
+        "metadata.name: Invalid value: the name becomes a label's value; give it at most 63 characters",
+    ),
+    "a target name with capitals": (
+        managed_secret(target={"name": "Shop"}),
+        f'spec.target.name: Invalid value: "Shop": {_NAME}',
+    ),
+    "an empty target name": (
+        managed_secret(target={"name": ""}),
+        f'spec.target.name: Invalid value: "": {_NAME}',
+    ),
+    "a target name of 254 characters": (
+        managed_secret(target={"name": "x" * 254}),
+        "spec.target.name: Too long: may not be more than 253 bytes",
+    ),
+    "a target that is a state Secret": (
+        managed_secret(target={"name": "example-keyturn"}),
+        f"spec.target.name: Invalid value: {_STATE}",
+    ),
+    "a name that is that of a state Secret": (
+        managed_secret(name="example-keyturn"),
+        f"spec.target.name: Invalid value: {_STATE}",
+    ),
+    "a type that Kubernetes itself fills": (
+        managed_secret(target={"type": "kubernetes.io/service-account-token"}),
+        'spec.target.type: Unsupported value: "kubernetes.io/service-account-token": supported values: '
+        + _TYPES,
+    ),
+    "a type of somebody else": (
+        managed_secret(target={"type": "helm.sh/release.v1"}),
+        'spec.target.type: Unsupported value: "helm.sh/release.v1": supported values: ' + _TYPES,
+    ),
+    "tls without its certificate": (
+        managed_secret(literal("tls.key"), target={"type": "kubernetes.io/tls"}),
+        "spec.target.type: Invalid value: type kubernetes.io/tls needs data items named tls.crt and tls.key",
+    ),
+    "ssh-auth without its key": (
+        managed_secret(target={"type": "kubernetes.io/ssh-auth"}),
+        "spec.target.type: Invalid value: type kubernetes.io/ssh-auth needs a data item named ssh-privatekey",
+    ),
+    "dockerconfigjson without its file": (
+        managed_secret(target={"type": "kubernetes.io/dockerconfigjson"}),
+        (
+            "spec.target.type: Invalid value: type kubernetes.io/dockerconfigjson needs a data item named"
+            " .dockerconfigjson"
+        ),
+    ),
+    "basic-auth without username and password": (
+        managed_secret(target={"type": "kubernetes.io/basic-auth"}),
+        (
+            "spec.target.type: Invalid value: type kubernetes.io/basic-auth needs a data item named"
+            " username or"
+            " password"
+        ),
+    ),
+    "a label of the operator's": (
+        labelled("keyturn.dev/managed-secret"),
+        f"spec.target.template.metadata.labels: Invalid value: {_RESERVED}",
+    ),
+    "a label below the operator's domain": (
+        labelled("sandbox.keyturn.dev/ready"),
+        f"spec.target.template.metadata.labels: Invalid value: {_RESERVED}",
+    ),
+    "an annotation of the operator's": (
+        managed_secret(target={"template": {"metadata": {"annotations": {"keyturn.dev/rotate": "x"}}}}),
+        f"spec.target.template.metadata.annotations: Invalid value: {_RESERVED}",
+    ),
+    "a label with a blank": (
+        labelled("the team"),
+        f"spec.target.template.metadata.labels: Invalid value: {_QUALIFIED}",
+    ),
+    "a label with two slashes": (
+        labelled("shop.test/team/name"),
+        f"spec.target.template.metadata.labels: Invalid value: {_QUALIFIED}",
+    ),
+    "a label of 64 characters": (
+        labelled("x" * 64),
+        f"spec.target.template.metadata.labels: Invalid value: {_QUALIFIED}",
+    ),
+    "an annotation with a blank": (
+        managed_secret(target={"template": {"metadata": {"annotations": {"the team": "x"}}}}),
+        f"spec.target.template.metadata.annotations: Invalid value: {_QUALIFIED}",
+    ),
+    "a label's value with a blank": (
+        labelled("team", "the team"),
+        f'spec.target.template.metadata.labels[team]: Invalid value: "the team": {_LABEL}',
+    ),
+    "a label's value of 64 characters": (
+        labelled("team", "x" * 64),
+        "spec.target.template.metadata.labels.team: Too long: may not be more than 63 bytes",
+    ),
+    "an annotation over 16 KiB": (
+        managed_secret(target={"template": {"metadata": {"annotations": {"text": "x" * 16385}}}}),
+        "spec.target.template.metadata.annotations.text: Too long: may not be more than 16384 bytes",
+    ),
+}
+
+REST = {
+    "a field that does not exist": (
+        managed_secret(rotaton={"every": "90d"}),
+        f'{_STRICT}unknown field "spec.rotaton"',
+    ),
+    "a class's name with a blank": (
+        managed_secret(className="jwt secret"),
+        f'spec.className: Invalid value: "jwt secret": {_NAME}',
+    ),
+    "an owner of 257 characters": (
+        managed_secret(owner="x" * 257),
+        "spec.owner: Too long: may not be more than 256 bytes",
+    ),
+    "suspend in words": (
+        managed_secret(suspend="yes"),
+        'spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"',
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [pytest.param(*case, id=name) for name, case in (DATA | TARGET | REST).items()],
+)
+def test_the_refusal_says_what_is_wrong(body: Body, sentence: str, objects: Objects) -> None:
+    assert objects.refusals(body) == [sentence]
