@@ -122,7 +122,7 @@ class WorkQueue(Generic[K]):
             await self._pause()
 
     def _take(self) -> K:
-        key = next(key for key in self._in_order() if key in self._waiting)
+        key = next(self._in_order())
         del self._waiting[key]
         self._due.drop(key)
         self._working.add(key)

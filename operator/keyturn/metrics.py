@@ -1,0 +1,162 @@
+"""What Prometheus is told: counts of what was done, and the state of every object when it asks."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Count
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+__all__ = [
+    "API_REQUESTS",
+    "DRIFT_REPAIRED",
+    "EVENTS_DROPPED",
+    "LEADER",
+    "QUEUE_DEPTH",
+    "RECONCILE_SECONDS",
+    "REGISTRY",
+    "ROTATIONS",
+    "ROTATION_STEP_SECONDS",
+    "WORKLOAD_RESTARTS",
+    "ObjectFacts",
+    "expose",
+]
+
+_PREFIX = "keyturn"
+_STEP_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+
+# The time at which a counter began is worth no second series for each of them.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # forgotten upstream
+
+REGISTRY = CollectorRegistry()
+
+_counter = partial(Counter, namespace=_PREFIX, registry=REGISTRY)
+_gauge = partial(Gauge, namespace=_PREFIX, registry=REGISTRY)
+_histogram = partial(Histogram, namespace=_PREFIX, registry=REGISTRY)
+
+ROTATIONS = _counter("rotations", "Rotations that ended, by reason and result.", ("reason", "result"))
+ROTATION_STEP_SECONDS = _histogram(
+    "rotation_step_seconds", "How long each step of a rotation took.", ("step",), buckets=_STEP_BUCKETS
+)
+WORKLOAD_RESTARTS = _counter(
+    "workload_restarts", "Restarts of workloads that use a secret.", ("kind", "result")
+)
+DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted by others and put back.")
+RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
+QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
+LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
+API_REQUESTS = _counter("api_requests", "Requests to the API server.", ("verb", "resource", "code"))
+EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
+
+Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
+    {"version": __version__, "python": platform.python_version()}
+)
+ProcessCollector(registry=REGISTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What is told of one ManagedSecret."""
+
+    namespace: str
+    name: str
+    class_name: str = ""
+    priority: str = ""
+    revision: int = 0
+    last_rotation: datetime | None = None
+    next_rotation: datetime | None = None
+    is_overdue: bool = False
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    violations: Sequence[str] = ()
+    """The names of the rules that it breaks."""
+
+
+_Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
+
+
+def expose(objects: Callable[[], Iterable[ObjectFacts]], accept: str) -> tuple[bytes, str]:
+    """Write all series in the format that `accept` asks for; return them with their content type.
+
+    This takes a while with many objects and is to run in a thread, so `objects` is called in that thread.
+    """
+    encode, content_type = choose_encoder(accept)
+    # Ours come first: OpenMetrics ends with a mark, which the library writes.
+    return "".join(_lines(list(objects()))).encode() + encode(REGISTRY), content_type
+
+
+def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
+    """Write the series of the objects, of which nothing is kept between scrapes: they go with the object.
+
+    The library's own way, through a Sample for each line, takes seven times the CPU and twice the memory:
+    half a second of every scrape of 10,000 objects.
+    Nothing is escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
+    """
+    owned = [(f'namespace="{each.namespace}",name="{each.name}"', each) for each in objects]
+    yield from _infos(owned)
+    for name, sentence, read in _NUMBERS:
+        yield _head(name, sentence)
+        for labels, each in owned:
+            number = read(each)
+            if number is not None:
+                yield f"{_PREFIX}_{name}{{{labels}}} {number}\n"
+    yield from _conditions(owned)
+    yield from _violations(objects)
+
+
+def _infos(owned: _Owned) -> Iterator[str]:
+    yield _head("secret_info", "The class and priority of a secret.")
+    for labels, each in owned:
+        more = f'class="{each.class_name}",priority="{each.priority}"'
+        yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
+
+
+def _conditions(owned: _Owned) -> Iterator[str]:
+    yield _head("condition", "1 where a condition of a ManagedSecret is true, 0 where it is not.")
+    for labels, each in owned:
+        for type_, is_true in each.conditions.items():
+            yield f'{_PREFIX}_condition{{{labels},type="{type_}"}} {is_true:d}\n'
+
+
+def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
+    yield _head("policy_violations", "How many secrets break a rule.")
+    for rule, count in Count(rule for each in objects for rule in each.violations).items():
+        yield f'{_PREFIX}_policy_violations{{rule="{rule}"}} {count}\n'
+
+
+def _head(name: str, sentence: str) -> str:
+    return f"# HELP {_PREFIX}_{name} {sentence}\n# TYPE {_PREFIX}_{name} gauge\n"
+
+
+def _seconds(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp()
+
+
+_NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
+    (
+        "secret_revision",
+        "The revision of a secret, which grows with each change.",
+        lambda each: each.revision,
+    ),
+    (
+        "last_rotation_timestamp_seconds",
+        "When the values of a secret were last replaced.",
+        lambda each: _seconds(each.last_rotation),
+    ),
+    (
+        "next_rotation_timestamp_seconds",
+        "When the values of a secret will be replaced.",
+        lambda each: _seconds(each.next_rotation),
+    ),
+    ("rotation_overdue", "1 while a rotation is later than it should be.", lambda each: int(each.is_overdue)),
+)

@@ -1,0 +1,104 @@
+"""What the process answers over HTTP: its metrics, whether it lives and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from . import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+__all__ = ["CannotListen", "Ports", "Site", "serve"]
+
+
+class CannotListen(Exception):  # noqa: N818  # it says what happened
+    """A port cannot be had; the sentence says which one and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the answers are to be had; 0 asks for any port that is free."""
+
+    metrics: int = 8080
+    health: int = 8081
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the answers come from."""
+
+    objects: Callable[[], Iterable[metrics.ObjectFacts]]
+    """What is told of each object; called in another thread, so it begins with a copy of what may change."""
+    unhealthy: Callable[[], list[str]]
+    """What a restart would cure, one line each; empty while all is well."""
+    unready: Callable[[], list[str]]
+    """What keeps the process from its work, one line each; empty when it is ready."""
+    _scrape: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        accept = request.headers.get(hdrs.ACCEPT, "")
+        # One at a time: each holds megabytes, and a second scraper can wait.
+        async with self._scrape:
+            body, content_type = await asyncio.to_thread(metrics.expose, self.objects, accept)
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        return _verdict(self.unhealthy())
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        return _verdict(self.unready())
+
+
+@asynccontextmanager
+async def serve(site: Site, ports: Ports) -> AsyncIterator[Ports]:
+    """Answer until the block ends; yield the ports that it got.
+
+    Raises:
+        CannotListen: A port is taken or not allowed.
+    """
+    measured = [web.get("/metrics", site.metrics)]
+    probed = [web.get("/livez", site.livez), web.get("/readyz", site.readyz)]
+    async with AsyncExitStack() as stack:
+        yield Ports(
+            metrics=await stack.enter_async_context(_listen(measured, ports.metrics, "metrics")),
+            health=await stack.enter_async_context(_listen(probed, ports.health, "health")),
+        )
+
+
+@asynccontextmanager
+async def _listen(routes: list[web.RouteDef], port: int, purpose: str) -> AsyncIterator[int]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        listener = _bind(port, purpose)
+        await web.SockSite(runner, listener).start()
+        yield listener.getsockname()[1]
+    finally:
+        await runner.cleanup()
+
+
+def _bind(port: int, purpose: str) -> socket.socket:
+    """Take a port on every address, of both families where the machine has them: probes come to either."""
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise CannotListen(f"cannot listen on port {port} for {purpose}: {why}") from error
+
+
+def _verdict(problems: list[str]) -> web.Response:
+    if problems:
+        return web.Response(status=503, text="".join(f"{problem}\n" for problem in problems))
+    return web.Response(text="ok\n")
