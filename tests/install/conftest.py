@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import ControlPlane
+from tests.install.installation import BASE, NAMESPACED, Installation
+from tests.sandbox.helpers import Kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def cluster_wide() -> Iterator[Installation]:
+    """Keyturn for the whole of a cluster of its own."""
+    with ControlPlane.start() as plane:
+        yield Installation.of(BASE, Kubectl(plane.kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def namespaced() -> Iterator[Installation]:
+    """Keyturn for the namespace shop of a cluster of its own."""
+    with ControlPlane.start() as plane:
+        yield Installation.of(NAMESPACED, Kubectl(plane.kubeconfig))

@@ -1,0 +1,63 @@
+"""Keyturn on a cluster, installed the way its manifests say, and what its ServiceAccount may do there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.sandbox.helpers import Kubectl
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+BASE = MANIFESTS / "base"
+NAMESPACED = MANIFESTS / "overlays" / "namespaced"
+
+_SHOP = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    # Warned of, not refused: a test sees what Pod Security would say.
+    "metadata": {"name": "shop", "labels": {"pod-security.kubernetes.io/warn": "restricted"}},
+}
+_HEADER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What `kubectl apply -k` made, and said."""
+
+    kubectl: Kubectl
+    folder: Path
+    warnings: str
+
+    @classmethod
+    def of(cls, folder: Path, kubectl: Kubectl) -> Installation:
+        kubectl("apply", "-f", "-", given=_SHOP)
+        done = kubectl.run("apply", "-k", str(folder))
+        assert done.returncode == 0, done.stderr
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        return cls(kubectl, folder, done.stderr)
+
+    def may(self, verb: str, resource: str, namespace: str) -> bool:
+        """Tell whether the operator may; the answer is the API server's."""
+        where = ["--all-namespaces"] if namespace == "*" else ["-n", namespace]
+        return self._can_i(verb, resource, *where).strip() == "yes"
+
+    def rights(self, namespace: str) -> str:
+        """List what the operator may do beyond what every ServiceAccount of its namespace may."""
+        ours, everyones = (
+            self.kubectl("auth", "can-i", "--list", f"--as={_account(name)}", "-n", namespace)
+            for name in ("keyturn", "default")
+        )
+        lines = set(ours.splitlines()[_HEADER:]) - set(everyones.splitlines()[_HEADER:])
+        return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in lines))
+
+    def _can_i(self, *question: str) -> str:
+        # kubectl answers "no" with exit code 1, and also about what it never heard of.
+        done = self.kubectl.run("auth", "can-i", *question, f"--as={_account('keyturn')}")
+        assert "doesn't have a resource type" not in done.stderr
+        return done.stdout
+
+
+def _account(name: str) -> str:
+    return f"system:serviceaccount:keyturn-system:{name}"

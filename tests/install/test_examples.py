@@ -1,0 +1,100 @@
+"""That what users copy is right: the examples and the shipped classes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from keyturn import generators
+from keyturn.api import ManagedSecret, SecretClass
+from tests.install.installation import MANIFESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.install.installation import Installation
+
+_EXAMPLES = MANIFESTS / "examples"
+_FILES = sorted(_EXAMPLES.glob("*.yaml"))
+_CLASSES = sorted(path for path in (MANIFESTS / "classes").glob("*.yaml") if path.stem != "kustomization")
+
+# Name, priority, every, generate: the figures of the guide's rotation schedule.
+SHIPPED = {
+    "jwt-secret": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
+    "two-factor-key": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
+    "session-secret": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
+    "database-password": ("Critical", "90d", {"password": {"length": 40}}),
+    "redis-password": ("Medium", "90d", {"bytes": {"length": 24, "encoding": "base64"}}),
+    "api-key": ("High", "30d", {"bytes": {"length": 32, "encoding": "base64url"}}),
+}
+
+
+def documents(*paths: Path) -> Iterator[dict[str, Any]]:
+    for path in paths:
+        yield from yaml.safe_load_all(path.read_text())
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_an_example_is_taken_without_a_warning(path: Path, cluster_wide: Installation) -> None:
+    done = cluster_wide.kubectl.run("apply", "--dry-run=server", "-f", str(path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_an_example_says_first_what_it_shows(path: Path) -> None:
+    assert re.match(r"# \S.*[.:]$", path.read_text().splitlines()[0]), "a comment, as a sentence"
+
+
+def test_the_table_lists_every_example() -> None:
+    listed = re.findall(r"^\| \[(\S+)\]\((\S+)\)", (_EXAMPLES / "README.md").read_text(), re.MULTILINE)
+
+    assert sorted(listed) == [(path.name, path.name) for path in _FILES]
+
+
+def test_every_generator_of_the_examples_reaches_the_floor() -> None:
+    recipes = [
+        item.generate
+        for body in documents(*_FILES)
+        if body["kind"] == "ManagedSecret"
+        for item in ManagedSecret.model_validate(body).spec.data
+        if item.generate is not None
+    ]
+
+    assert {generators.make(recipe).kind for recipe in recipes} == generators.discover().keys()
+
+
+def test_the_shipped_classes_are_taken(cluster_wide: Installation) -> None:
+    done = cluster_wide.kubectl.run("apply", "--dry-run=server", "-k", str(MANIFESTS / "classes"))
+
+    assert (done.stderr, len(done.stdout.splitlines())) == ("", len(SHIPPED))
+
+
+def test_the_shipped_classes_have_the_figures_of_the_guide() -> None:
+    figures = {
+        body["metadata"]["name"]: (
+            body["spec"]["priority"],
+            body["spec"]["rotation"]["every"],
+            body["spec"]["generate"],
+        )
+        for body in documents(*_CLASSES)
+    }
+
+    assert figures == SHIPPED
+
+
+@pytest.mark.parametrize("path", _CLASSES, ids=lambda path: path.stem)
+def test_a_shipped_class_generates_what_its_own_minimums_allow(path: Path) -> None:
+    (body,) = documents(path)
+    spec = SecretClass.model_validate(body).spec
+    assert spec.generate is not None
+
+    strength = generators.make(spec.generate).strength()
+
+    assert strength is not None
+    assert strength.length >= (spec.min_length or 0)
+    assert strength.bits >= (spec.min_entropy_bits or 0)
