@@ -152,11 +152,18 @@ def test_no_installer_is_left_and_nothing_of_the_tools(installed: Path) -> None:
     assert {"pip", "hatchling", "pytest"} & set(left.lower().split()) == set()
 
 
-def test_the_entry_point_is_a_program_that_was_installed(installed: Path) -> None:
+def test_the_entry_point_is_the_program_that_was_installed(installed: Path) -> None:
     (program,) = json.loads(those("ENTRYPOINT", 1)[0])
-    path = installed / Path(program).relative_to("/opt/keyturn")
 
-    assert os.access(path, os.X_OK)
+    answer = _run(installed, str(Path(program).relative_to("/opt/keyturn")), "--version")
+
+    assert __version__ in answer
+
+
+def test_without_arguments_the_image_says_what_it_can_do(installed: Path) -> None:
+    answer = _run(installed, "bin/keyturn", *json.loads(those("CMD", 1)[0]))
+
+    assert {"run", "crds"} <= set(answer.split())
 
 
 def _run(installed: Path, program: str, *arguments: str) -> str:
