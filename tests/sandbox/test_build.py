@@ -1,0 +1,118 @@
+"""The programs are built once, by whatever Go there is, or the trouble is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sandbox
+from sandbox import SandboxError, build, golang, parts
+
+ROOT = Path(sandbox.__file__).parents[1]
+FAKE_GO = """#!/bin/sh
+case "$1" in
+env) echo "${FAKE_GO_RELEASE:-go9.9}" ;;
+list) echo "$FAKE_KWOK" ;;
+build)
+    echo "$*" >>"$FAKE_LOG"
+    if [ -n "$FAKE_TROUBLE" ]; then echo "$FAKE_TROUBLE" >&2; exit 1; fi
+    while [ "$1" != -o ]; do shift; done
+    sleep 0.1
+    mkdir -p "$(dirname "$2")"
+    echo program >"$2" ;;
+esac
+"""
+
+
+@pytest.fixture(autouse=True)
+def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a Go on PATH that builds at once, and an empty cache beside it; returns its log."""
+    go = tmp_path / "bin" / "go"
+    go.parent.mkdir()
+    go.write_text(FAKE_GO)
+    go.chmod(0o755)
+    for stage in parts.KWOK_STAGES:
+        file = tmp_path / "kwok" / "kustomize" / "stage" / stage
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("kind: Stage\n")
+    monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("KEYTURN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAKE_KWOK", str(tmp_path / "kwok"))
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+def test_everything_is_built_once(fake_go: Path) -> None:
+    first = build.ensure()
+    assert build.ensure() == first
+    assert len(fake_go.read_text().splitlines()) == len(parts.PARTS)
+    assert all(first.path(part.name).is_file() for part in parts.PARTS)
+
+
+def test_stages_of_kwok_and_our_own_are_found() -> None:
+    names = {stage.name for stage in build.ensure().stages}
+    assert names == {Path(stage).name for stage in parts.KWOK_STAGES} | {"pod-never-ready.yaml"}
+
+
+def test_a_full_cache_needs_no_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build.ensure()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert build.ensure() == first
+
+
+def test_two_at_once_build_once(fake_go: Path) -> None:
+    command = [sys.executable, "-m", "sandbox", "build"]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in "ab"
+    ]
+    folders = {process.communicate(timeout=60)[0] for process in both}
+    assert len(folders) == 1
+    assert len(fake_go.read_text().splitlines()) == len(parts.PARTS)
+
+
+def test_a_failed_build_tells_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FAKE_TROUBLE", "no space left on device")
+    with pytest.raises(SandboxError, match=r"(?s)building etcd failed with code 1:.*no space left on device"):
+        build.ensure()
+    left = [file.name for file in (tmp_path / "cache" / "sandbox").iterdir() if file.is_dir()]
+    assert left == []
+
+
+def test_progress_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    build.ensure()
+    told = capsys.readouterr().err
+    assert all(f"sandbox: {part.name} done" in told for part in parts.PARTS)
+
+
+def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = build.ensure()
+    for module in parts.MODULES.iterdir():
+        target = tmp_path / "modules" / module.name
+        target.mkdir(parents=True)
+        for file in module.iterdir():
+            (target / file.name).write_bytes(file.read_bytes() + b"\n")
+    monkeypatch.setattr(build, "MODULES", tmp_path / "modules")
+    assert build.ensure() != first
+
+
+def test_the_versions_come_from_the_modules() -> None:
+    (server,) = [part for part in parts.PARTS if part.name == "kube-apiserver"]
+    assert f"gitVersion={parts.pinned_version('kubernetes', 'k8s.io/kubernetes')} " in server.ldflags
+
+
+def test_a_go_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    major, minor = parts.go_needed()
+    monkeypatch.setenv("FAKE_GO_RELEASE", f"go{major}.{minor - 1}.9")
+    installed = tmp_path / "cache" / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    assert golang.find_go(tmp_path / "cache") == installed
+
+
+def test_a_go_that_is_just_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    major, minor = parts.go_needed()
+    monkeypatch.setenv("FAKE_GO_RELEASE", f"go{major}.{minor}")
+    assert golang.find_go(tmp_path / "cache") == tmp_path / "bin" / "go"

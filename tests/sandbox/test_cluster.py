@@ -1,0 +1,199 @@
+"""The control plane does what a real one does."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.sandbox.helpers import Kubectl, deployment, eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox import ControlPlane
+
+PASSWORD = "keyturn-canary-7c1f"  # noqa: S105  # it guards nothing
+
+
+def audit_events(plane: ControlPlane) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in plane.audit_log.read_text().splitlines()]
+
+
+def counted(kubectl: Kubectl, metric: str, *labels: str) -> float:
+    lines = kubectl("get", "--raw", "/metrics").splitlines()
+    found = [line for line in lines if line.startswith(metric) and all(label in line for label in labels)]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_a_rollout_completes(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("apply", "-n", namespace, "-f", "-", given=deployment("web"))
+    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=20s")
+    kubectl("rollout", "restart", "deployment/web", "-n", namespace)
+    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=20s")
+    status = kubectl.json("get", "deployment/web", "-n", namespace)["status"]
+    assert (status["updatedReplicas"], status["availableReplicas"]) == (3, 3)
+
+
+def test_an_annotated_deployment_never_becomes_ready(kubectl: Kubectl, namespace: str) -> None:
+    never = deployment("never", annotations={"sandbox.keyturn.dev/ready": "never"})
+    kubectl("apply", "-n", namespace, "-f", "-", given=never)
+    kubectl(
+        "wait",
+        "pod",
+        "-l",
+        "app=never",
+        "-n",
+        namespace,
+        "--for=jsonpath={.status.phase}=Running",
+        "--timeout=20s",
+    )
+    done = kubectl.run("rollout", "status", "deployment/never", "-n", namespace, "--timeout=2s")
+    assert "0 of 3 updated replicas are available" in done.stdout + done.stderr
+    assert done.returncode != 0
+
+
+def test_a_job_completes(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "job", "once", "--image=example.org/none", "-n", namespace)
+    kubectl("wait", "job/once", "-n", namespace, "--for=condition=Complete", "--timeout=20s")
+
+
+def test_secrets_are_encrypted_at_rest(kubectl: Kubectl, namespace: str) -> None:
+    metric = "apiserver_storage_transformation_operations_total"
+    labels = (
+        'resource="secrets"',
+        'transformation_type="to_storage"',
+        'transformer_prefix="k8s:enc:aescbc:v1:"',
+    )
+    before = counted(kubectl, metric, *labels)
+    kubectl("create", "secret", "generic", "some", f"--from-literal=password={PASSWORD}", "-n", namespace)
+    assert counted(kubectl, metric, *labels) > before
+    assert counted(kubectl, metric, 'resource="secrets"', 'transformer_prefix="identity"') == 0
+
+
+def test_no_file_of_the_plane_holds_a_secret_in_clear(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl("create", "secret", "generic", "some", f"--from-literal=password={PASSWORD}", "-n", namespace)
+    kubectl("create", "configmap", "some", "--from-literal=key=keyturn-canary-in-clear", "-n", namespace)
+    files = [file.read_bytes() for file in shared.folder.rglob("*") if file.is_file()]
+    assert any(b"keyturn-canary-in-clear" in content for content in files)
+    assert not any(PASSWORD.encode() in content for content in files)
+
+
+def test_the_audit_log_tells_who_did_what(shared: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "secret", "generic", "audited", "--from-literal=a=b", "-n", namespace)
+    (event,) = [
+        event
+        for event in audit_events(shared)
+        if event["verb"] == "create" and event.get("objectRef", {}).get("name") == "audited"
+    ]
+    assert (event["level"], event["user"]["username"]) == ("Metadata", "admin")
+
+
+def test_a_service_account_may_only_what_its_role_says(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    kubectl("create", "serviceaccount", "reader", "-n", namespace)
+    kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", "-n", namespace)
+    kubectl(
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        f"--serviceaccount={namespace}:reader",
+        "-n",
+        namespace,
+    )
+    reader = Kubectl(shared.service_account_kubeconfig(namespace, "reader", tmp_path / "kubeconfig"))
+    reader("get", "configmaps")
+    assert "forbidden" in reader.run("get", "secrets").stderr
+
+
+def test_a_service_account_kubeconfig_is_for_its_owner_only(
+    shared: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    path = shared.service_account_kubeconfig(namespace, "default", tmp_path / "kubeconfig")
+    assert [file.stat().st_mode & 0o777 for file in (path, shared.kubeconfig)] == [0o600, 0o600]
+
+
+def test_pod_security_is_enforced_where_a_namespace_asks(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    refused = kubectl.run("run", "pod", "--image=example.org/none", "-n", namespace)
+    assert 'violates PodSecurity "restricted' in refused.stderr
+
+
+def test_the_serving_certificate_names_the_service(shared: ControlPlane) -> None:
+    port = int(shared.server.rpartition(":")[2])
+    trust = ssl.create_default_context(cafile=shared.ca_file)
+    trust.verify_flags |= ssl.VERIFY_X509_STRICT
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=10)
+    connection.connect()
+    assert connection.sock is not None
+    certificate: Any = connection.sock.getpeercert()
+    connection.close()
+    names = {value for _, value in certificate["subjectAltName"]}
+    assert {"kubernetes.default.svc", "10.96.0.1", "127.0.0.1"} <= names
+
+
+def test_the_kubeconfig_needs_no_other_file(shared: ControlPlane) -> None:
+    content = yaml.safe_load(shared.kubeconfig.read_text())
+    assert sorted(content["users"][0]["user"]) == ["client-certificate-data", "client-key-data"]
+
+
+def test_quotas_are_counted(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "quota", "few", "--hard=count/secrets=5", "-n", namespace)
+    eventually(lambda: "hard" in kubectl.json("get", "quota", "few", "-n", namespace)["status"])
+
+
+def test_what_was_stored_survives_a_restart_of_the_api_server(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl("create", "configmap", "kept", "-n", namespace)
+    server = shared.server
+    shared.stop_apiserver()
+    refused = kubectl.run("get", "configmap", "kept", "-n", namespace)
+    shared.start_apiserver()
+    assert "refused" in refused.stderr
+    kubectl("get", "configmap", "kept", "-n", namespace)
+    assert shared.server == server
+
+
+def test_a_watch_from_before_a_gap_is_told_to_start_anew(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl("create", "configmap", "gone", "-n", namespace)
+    listed = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/configmaps"))
+    seen = listed["metadata"]["resourceVersion"]
+    with shared.watch_gap() as kubeconfig:
+        Kubectl(kubeconfig)("delete", "configmap", "gone", "-n", namespace)
+    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=1&timeoutSeconds=1&resourceVersion={seen}"
+    event = json.loads(kubectl("get", "--raw", path))
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+    assert kubectl.run("get", "configmap", "gone", "-n", namespace).returncode != 0
+
+
+def test_a_list_from_before_a_gap_cannot_be_continued(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str
+) -> None:
+    for name in ("one", "two", "three"):
+        kubectl("create", "configmap", name, "-n", namespace)
+    path = f"/api/v1/namespaces/{namespace}/configmaps?limit=1"
+    token = json.loads(kubectl("get", "--raw", path))["metadata"]["continue"]
+    with shared.watch_gap():
+        pass
+    assert "Expired" in kubectl.run("get", "--raw", f"{path}&continue={token}").stderr
+
+
+def test_controllers_work_soon_after_the_api_server_is_back(
+    shared: ControlPlane, kubectl: Kubectl, namespace: str
+) -> None:
+    shared.stop_apiserver()
+    time.sleep(8)  # long enough for their pauses between attempts to grow
+    shared.start_apiserver()
+    kubectl("apply", "-n", namespace, "-f", "-", given=deployment("web"))
+    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=5s")

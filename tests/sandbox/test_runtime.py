@@ -1,0 +1,77 @@
+"""Running planes have folders that nobody else can enter, and ports that nobody else gets."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import SandboxError, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def runtime_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not pytest's own folder: its path is long, and a socket's must be short.
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder) / "keyturn-sandbox"
+
+
+def test_the_folder_is_for_its_owner_only(runtime_dir: Path) -> None:
+    assert runtime.root() == runtime_dir
+    assert runtime_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_lets_others_in_is_refused(runtime_dir: Path) -> None:
+    runtime_dir.mkdir(mode=0o777)
+    runtime_dir.chmod(0o777)
+    with pytest.raises(SandboxError, match="lets others in"):
+        runtime.root()
+
+
+def test_a_folder_that_is_a_link_is_refused(runtime_dir: Path, tmp_path: Path) -> None:
+    runtime_dir.symlink_to(tmp_path)
+    with pytest.raises(SandboxError, match="remove it"):
+        runtime.root()
+
+
+def test_a_path_too_long_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    with pytest.raises(SandboxError, match="too long a path for a socket"):
+        runtime.root()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "-dash", "x" * 41])
+def test_a_name_that_is_no_plain_folder_name_is_refused(name: str) -> None:
+    with pytest.raises(SandboxError, match="is no name"):
+        runtime.folder_of(name)
+
+
+def test_a_claim_lives_as_long_as_its_lock() -> None:
+    claim = runtime.claim("mine")
+    assert runtime.is_alive(claim.folder)
+    claim.lock.close()
+    assert not runtime.is_alive(claim.folder)
+
+
+def test_a_claim_sweeps_away_the_dead_and_keeps_the_living() -> None:
+    dead, living = runtime.claim("dead"), runtime.claim("living")
+    dead.lock.close()
+    runtime.claim("new").lock.close()
+    assert not dead.folder.exists()
+    assert living.folder.exists()
+    living.lock.close()
+
+
+def test_ports_lie_below_those_of_outgoing_connections() -> None:
+    first, _last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = runtime.free_ports(20)
+    assert len(set(ports)) == 20
+    assert max(ports) < first
