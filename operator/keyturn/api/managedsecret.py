@@ -7,10 +7,10 @@ from enum import StrEnum
 import pydantic
 
 from .base import Schema, rules
-from .duration import Pause  # noqa: TC001 - pydantic reads it at run time
+from .duration import Pause
 from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Metadata, Name
-from .recipe import Recipe  # noqa: TC001
-from .rotation import Rotation  # noqa: TC001
+from .recipe import Recipe
+from .rotation import Rotation
 from .status import ManagedSecretStatus, WorkloadKind
 
 __all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec", "Restart", "Rollout", "SecretType", "Target"]

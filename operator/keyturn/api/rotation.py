@@ -7,7 +7,7 @@ from typing import Annotated
 import pydantic
 
 from .base import Schema, rules
-from .duration import Duration  # noqa: TC001 - pydantic reads it at run time
+from .duration import Duration
 
 __all__ = ["Cadence", "Rotation", "Schedule"]
 

@@ -8,8 +8,8 @@ import pydantic
 
 from .base import Schema, rules
 from .meta import Condition, Metadata
-from .recipe import Recipe  # noqa: TC001 - pydantic reads it at run time
-from .rotation import Cadence  # noqa: TC001
+from .recipe import Recipe
+from .rotation import Cadence
 
 __all__ = ["Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
 

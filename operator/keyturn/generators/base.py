@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
+from keyturn.core.strength import LEAST_BITS, LEAST_LENGTH, Strength
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
 __all__ = ["LEAST_BITS", "LEAST_LENGTH", "Generator", "Strength"]
 
-LEAST_LENGTH = 32
-LEAST_BITS = 128
-
 C = TypeVar("C", bound=Schema)
-
-
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """How hard a generated value is to guess."""
-
-    length: int
-    """Characters in the written form."""
-    bits: float
-    """Entropy: the binary logarithm of how many values there are, all equally likely."""
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether it reaches the floor under every generated secret."""
-        return self.length >= LEAST_LENGTH and self.bits >= LEAST_BITS
 
 
 class Generator(ABC, Generic[C]):

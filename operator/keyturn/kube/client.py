@@ -22,6 +22,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from keyturn.kube import errors, paths
+from keyturn.kube.clock import ServerClock
 
 Body: TypeAlias = dict[str, Any]
 Params: TypeAlias = Mapping[str, str | int]
@@ -83,6 +84,7 @@ class Api:
         `connections` bounds the calls in flight; watches do not count, they must never keep a call waiting.
         """
         self.fence = fence
+        self.clock = ServerClock()
         self.on_response = on_response
         self._session = session
         self._server = server.rstrip("/")
@@ -239,6 +241,7 @@ class Api:
                 async with self._open(call, _UNTIMED) as response:
                     body: bytes = await response.read()
                 status = response.status
+                self.clock.heard(response.headers.get("Date"))
                 refusal = None if status < HTTPStatus.MULTIPLE_CHOICES else _refusal(call, response, body)
         except TimeoutError:
             failure = "Timeout"

@@ -30,7 +30,9 @@ async def load(kubeconfig: str | None = None, context: str | None = None) -> Con
     return await asyncio.to_thread(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
 
 
-def session(connection: Connection, *, limit: int = 0) -> aiohttp.ClientSession:
+def session(
+    connection: Connection, *middlewares: aiohttp.ClientMiddlewareType, limit: int = 0
+) -> aiohttp.ClientSession:
     """Open a session that logs in at each request, also those of a library that knows nothing of our login.
 
     `limit` bounds its connections, 0 does not. A watch holds one for good: leave room for all.
@@ -43,7 +45,7 @@ def session(connection: Connection, *, limit: int = 0) -> aiohttp.ClientSession:
         headers={"User-Agent": f"keyturn/{__version__}", "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
         json_serialize_bytes=orjson.dumps,
-        middlewares=(_signing(connection),),
+        middlewares=(*middlewares, _signing(connection)),
         proxy=connection.proxy,
         read_bufsize=_READ_BUFFER,
     )

@@ -53,10 +53,9 @@ class _Kubeconfig:
         if self._merged.config is None:
             raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
         self._context = context or self._merged.config["current-context"]
-        self._chosen: dict[str, Any] = _entry(self._merged.config, "contexts", self._context)["context"]
-        self._user: dict[str, Any] = (
-            _entry(self._merged.config, "users", self._chosen.get("user")).get("user") or {}
-        )
+        named = self._merged.config["contexts"].get_with_name(self._context)
+        self._chosen: dict[str, Any] = named.value["context"]
+        self._user = _user(self._merged.config, self._chosen.get("user"))
 
     def connection(self) -> Connection:
         with self._loaded() as found:
@@ -113,9 +112,9 @@ class _Kubeconfig:
         return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
 
 
-def _entry(config: Any, kind: str, name: str | None) -> dict[str, Any]:
-    entry = config[kind].get_with_name(name, safe=True)
-    return entry.value if entry else {}
+def _user(config: Any, name: str | None) -> dict[str, Any]:
+    entry = config["users"].get_with_name(name, safe=True)
+    return (entry.value.get("user") or {}) if entry else {}
 
 
 def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from sys import intern
 from typing import Final
 
@@ -20,9 +21,11 @@ from keyturn.kube.client import Api, Body
 
 OWNER_LABEL: Final = "keyturn.dev/managed-secret"
 REVISION_ANNOTATION: Final = "keyturn.dev/revision"
+PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _LONGEST_PAUSE: Final = 30.0
+_MOST_DIGITS: Final = 12
 
 _log = structlog.get_logger()
 
@@ -36,7 +39,9 @@ class SecretMeta:
     resource_version: str
     uid: str
     owner: str
-    revision: str | None
+    """The ManagedSecret that the label names; empty without the label."""
+    revision: int | None
+    published: datetime | None
 
 
 class SecretWatch:
@@ -136,7 +141,7 @@ class _Stream:
         self._is_alive()
 
     def _put(self, body: Body) -> tuple[str, str]:
-        meta = _meta(body)
+        meta = meta_of(body)
         key = (meta.namespace, meta.name)
         self._known.add(key)
         self._on_put(meta)
@@ -161,19 +166,34 @@ def _key(body: Body) -> tuple[str, str]:
     return intern(metadata["namespace"]), intern(metadata["name"])
 
 
-def _meta(body: Body) -> SecretMeta:
+def meta_of(body: Body) -> SecretMeta:
     """Take what we keep; thousands of these are kept, and their names recur as owners and keys."""
     metadata = body["metadata"]
     namespace, name = _key(body)
-    revision = metadata.get("annotations", {}).get(REVISION_ANNOTATION)
+    annotations = metadata.get("annotations", {})
     return SecretMeta(
         namespace,
         name,
         metadata["resourceVersion"],
         metadata["uid"],
-        intern(metadata["labels"][OWNER_LABEL]),
-        intern(revision) if isinstance(revision, str) else None,
+        intern(metadata.get("labels", {}).get(OWNER_LABEL, "")),
+        number_of(annotations.get(REVISION_ANNOTATION)),
+        time_of(annotations.get(PUBLISHED_ANNOTATION)),
     )
+
+
+def number_of(text: str | None) -> int | None:
+    """Read a revision; people can write anything into an annotation, and that is no revision."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """Read a point in time; people can write anything into an annotation, and that is none."""
+    try:
+        time = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo else None
 
 
 def _now() -> float:

@@ -1,0 +1,122 @@
+"""Everything one look at the world found about a managed secret: facts, never values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .state import Triggers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.secretclass import SecretClass
+
+    from .consumers import Use
+    from .errors import Stalled
+    from .policy import Violation
+    from .state import RevisionFacts, StateFacts
+    from .wanted import Wanted
+    from .workload import Workload
+
+__all__ = ["ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
+
+ROTATE = "keyturn.dev/rotate"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """The native Secret, compared with what the state says it should be."""
+
+    owner: str | None
+    """The ManagedSecret that its label names; None for a foreign Secret."""
+    revision: int | None
+    published: datetime | None
+    """When its revision was first written, by the API server's clock."""
+    differs: frozenset[str]
+    """Keys that differ from the revision it carries: edited, deleted or added by somebody else."""
+    dressed: bool
+    """Its labels and annotations are as the spec says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another managed Secret that the same workload uses."""
+
+    secret: str
+    revision: int
+    published: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A workload that uses this Secret, or that the spec lists."""
+
+    workload: Workload
+    use: Use | None
+    """None for a listed workload that does not consume the Secret."""
+    siblings: tuple[Sibling, ...] = ()
+    renewed: bool = False
+    """Each of its pods was created after the revision was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at the world."""
+
+    now: datetime
+    """By the API server's clock."""
+    managed: ManagedSecret
+    secret_class: SecretClass | None
+    wanted: Wanted | None
+    """None where the spec cannot be followed; `trouble` says why."""
+    trouble: Stalled | None
+    state: StateFacts | None
+    state_owner: str | None
+    """Who owns the Secret that has the state Secret's name; None where there is none or nobody does."""
+    state_is_foreign: bool
+    target: TargetFacts | None
+    unfit: frozenset[str]
+    """Values that today's recipe could not have made, or literals that the spec changed."""
+    violations: tuple[Violation, ...]
+    consumers: tuple[Consumer, ...]
+    missing_targets: tuple[str, ...] = ()
+    """Workloads that the spec lists and the namespace does not have."""
+
+    @property
+    def name(self) -> str:
+        return self.managed.metadata.name
+
+    @property
+    def uid(self) -> str:
+        return self.managed.metadata.uid
+
+    @property
+    def newest(self) -> RevisionFacts | None:
+        return self.state.newest if self.state else None
+
+    @property
+    def is_ours(self) -> bool:
+        """The Secret is there and this ManagedSecret wrote it."""
+        return self.target is not None and self.target.owner == self.name
+
+    @property
+    def is_published(self) -> bool:
+        """The Secret carries the newest revision."""
+        return (
+            self.target is not None and self.newest is not None and self.target.revision == self.newest.number
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """The Secret has every key that the spec names, as the revision it carries has them."""
+        if self.target is None or not self.is_ours or self.target.differs:
+            return False
+        return self.wanted is None or self.state is None or self.wanted.names <= self.state.names
+
+    @property
+    def requested(self) -> Triggers:
+        """The requests for a rotation that stand in the object now."""
+        rotation = self.managed.spec.rotation
+        return Triggers(rotation.trigger if rotation else None, self.managed.metadata.annotations.get(ROTATE))

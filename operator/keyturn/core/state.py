@@ -1,0 +1,121 @@
+"""What the state Secret records: the values of the last revisions and what was already handled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from .value import Value
+
+__all__ = [
+    "KEPT_REVISIONS",
+    "Kept",
+    "Revision",
+    "RevisionFacts",
+    "State",
+    "StateFacts",
+    "Triggers",
+    "changed_names",
+]
+
+KEPT_REVISIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """The requests for a rotation that were handled: by `rotation.trigger` and by annotation."""
+
+    spec: str | None = None
+    annotation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value with the recipe that made it; the recipe is empty for a literal."""
+
+    recipe: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionFacts:
+    """A revision without its values."""
+
+    number: int
+    reason: str
+    made: datetime
+    changed: frozenset[str]
+    """The names that differ from the revision before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision of the Secret, with every value."""
+
+    facts: RevisionFacts
+    values: Mapping[str, Kept]
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """The state without values: what decisions are made from."""
+
+    uid: str
+    rotated: datetime
+    triggers: Triggers
+    revisions: tuple[RevisionFacts, ...]
+    names: frozenset[str]
+
+    @property
+    def newest(self) -> RevisionFacts:
+        return self.revisions[0]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that is recorded of one ManagedSecret, the newest revision first."""
+
+    uid: str
+    """The UID of the ManagedSecret that these triggers were read from."""
+    rotated: datetime
+    triggers: Triggers
+    revisions: tuple[Revision, ...]
+
+    @property
+    def newest(self) -> Revision:
+        return self.revisions[0]
+
+    def revision(self, number: int | None) -> Revision | None:
+        return next((one for one in self.revisions if one.facts.number == number), None)
+
+    def facts(self) -> StateFacts:
+        return StateFacts(
+            uid=self.uid,
+            rotated=self.rotated,
+            triggers=self.triggers,
+            revisions=tuple(one.facts for one in self.revisions),
+            names=frozenset(self.newest.values),
+        )
+
+    def with_revision(self, revision: Revision, rotated: datetime, triggers: Triggers) -> State:
+        """Put a newer revision on top and drop what is older than the history keeps."""
+        return replace(
+            self,
+            rotated=rotated,
+            triggers=triggers,
+            revisions=(revision, *self.revisions[: KEPT_REVISIONS - 1]),
+        )
+
+
+def changed_names(before: Mapping[str, Kept], after: Mapping[str, Kept]) -> frozenset[str]:
+    """Return the names that were added, removed or given another value."""
+    names = before.keys() | after.keys()
+    return frozenset(
+        name
+        for name in names
+        if name not in before or name not in after or before[name].value != after[name].value
+    )

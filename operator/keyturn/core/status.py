@@ -1,0 +1,157 @@
+"""What the status says, from what was seen, the step that comes next and what keeps it from being done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, RotationStatus, WorkloadStatus
+
+from .conditions import Look, conditions_of
+from .renewal import CREATED, due_time
+from .rollout import standings
+from .steps import Begin, rotation_id
+from .workload import read_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from .errors import Stalled, Wait
+    from .rollout import Standing
+    from .seen import Seen
+    from .steps import Step
+
+__all__ = ["Outcome", "status_of"]
+
+_KEPT_HISTORY = 10
+_KEPT_WORKLOADS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pass ended: with the step it would take next, or with what keeps it from going on."""
+
+    step: Step | None
+    error: Wait | Stalled | None = None
+    attempts: int = 0
+
+
+def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
+    """Say everything that was found; equal facts make an equal status, so nothing is written at rest."""
+    before = seen.managed.status
+    everyone = standings(seen, seen.wanted) if seen.wanted and seen.state else ()
+    rotation = _rotation(seen, outcome, everyone)
+    due = due_time(seen)
+    return ManagedSecretStatus(
+        observed_generation=seen.managed.metadata.generation,
+        secret_name=seen.wanted.secret if seen.wanted and seen.is_ours else before.secret_name,
+        revision=_revision(seen),
+        last_rotation_time=_second(seen.state.rotated) if seen.state else before.last_rotation_time,
+        next_rotation_time=_second(due) if due else None,
+        overdue=due is not None and due <= seen.now,
+        last_trigger=_last_trigger(seen),
+        rotation=rotation,
+        workloads=[_workload(one, seen) for one in everyone[:_KEPT_WORKLOADS]],
+        history=_history(seen, everyone),
+        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error)),
+    )
+
+
+def _revision(seen: Seen) -> int | None:
+    before = seen.managed.status.revision
+    return (seen.target.revision if seen.target and seen.is_ours else None) or before
+
+
+def _last_trigger(seen: Seen) -> str | None:
+    handled = seen.state.triggers if seen.state else None
+    return (handled.spec or handled.annotation) if handled else seen.managed.status.last_trigger
+
+
+def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> RotationStatus | None:
+    if isinstance(outcome.step, Begin):
+        return RotationStatus(
+            id=outcome.step.id,
+            reason=outcome.step.reason.name,
+            step="Stage",
+            started_at=_second(seen.now),
+        )
+    newest, before = seen.newest, seen.managed.status.rotation
+    if newest is None:
+        return before
+    begun = rotation_id(seen.uid, newest.number + 1)
+    if before and before.id == begun and outcome.error:
+        return _with_outcome(before, outcome)
+    step = _step_under_way(seen, everyone)
+    if step is None or newest.reason == CREATED:
+        return None
+    return _with_outcome(
+        RotationStatus(
+            id=rotation_id(seen.uid, newest.number),
+            reason=newest.reason,
+            step=step,
+            started_at=_second(newest.made),
+            message=_waiting_for(everyone),
+        ),
+        outcome,
+    )
+
+
+def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
+    if outcome.error is None:
+        return rotation
+    return rotation.model_copy(update={"attempts": outcome.attempts, "message": outcome.error.message})
+
+
+def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
+    if not seen.is_published:
+        return "Publish"
+    return "RollOut" if any(one.under_way for one in everyone) else None
+
+
+def _waiting_for(everyone: Iterable[Standing]) -> str | None:
+    waits = [one for one in everyone if one.under_way]
+    if not waits:
+        return None
+    first = waits[0]
+    more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
+    detail = f": {first.message}" if first.message else ""
+    return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
+
+
+def _workload(standing: Standing, seen: Seen) -> WorkloadStatus:
+    workload, use = standing.consumer.workload, standing.consumer.use
+    secret = seen.wanted.secret if seen.wanted else ""
+    return WorkloadStatus(
+        kind=workload.kind,
+        name=workload.key.name,
+        via=list(use.via) if use else [],
+        state=standing.state,
+        revision=read_marker(workload.marker).get(secret),
+        message=standing.message,
+    )
+
+
+def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
+    before, newest = seen.managed.status.history, seen.newest
+    done = max((entry.revision for entry in before), default=0)
+    if newest is None or newest.number <= done or _step_under_way(seen, everyone):
+        return before
+    passed_over = (
+        [one for one in seen.state.revisions[1:] if done and one.number > done] if seen.state else []
+    )
+    added = [
+        HistoryEntry(
+            revision=one.number,
+            reason=one.reason,
+            started_at=_second(one.made),
+            finished_at=_second(seen.now),
+            result="Succeeded" if one is newest else "Superseded",
+        )
+        for one in (newest, *passed_over)
+    ]
+    return (added + before)[:_KEPT_HISTORY]
+
+
+def _second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)

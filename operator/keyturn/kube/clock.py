@@ -1,0 +1,43 @@
+"""What time it is at the API server, whose clock stamps everything that we compare ours with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from time import monotonic
+
+__all__ = ["ServerClock"]
+
+_TOLERANCE = timedelta(seconds=2)
+
+
+class ServerClock:
+    """The API server's time, from the Date headers of its answers and our monotonic clock.
+
+    Our own wall clock counts until the first answer only: it may be wrong, or be set while we run.
+    """
+
+    def __init__(self) -> None:
+        self._heard: str | None = None
+        self._anchor: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        if self._anchor is None:
+            return datetime.now(UTC)
+        at, ticks = self._anchor
+        return at + timedelta(seconds=monotonic() - ticks)
+
+    def heard(self, date: str | None) -> None:
+        """Take in a Date header (RFC 9110, 6.6.1): whole seconds, so that small differences mean nothing."""
+        if date is None or date == self._heard:
+            return
+        self._heard = date
+        try:
+            said = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        if self._anchor is None:
+            ours = datetime.now(UTC)
+            self._anchor = (ours if abs(ours - said) < _TOLERANCE else said, monotonic())
+        elif abs(self.now() - said) >= _TOLERANCE:
+            self._anchor = (said, monotonic())

@@ -1,0 +1,234 @@
+"""How the two Secrets of a ManagedSecret are written and read: the one for workloads and the one for us.
+
+Only here does a value leave its box. Both are written whole, by POST and PUT, never by PATCH: a malformed patch
+is answered with the stored Secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from keyturn.core.errors import Stalled
+from keyturn.core.seen import TargetFacts
+from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.value import Value
+
+from .secretwatch import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION, number_of, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.wanted import Wanted
+
+    from .client import Body
+
+__all__ = [
+    "STATE_TYPE",
+    "Stamp",
+    "dressed_target",
+    "owner_of",
+    "state_body",
+    "state_name",
+    "state_of",
+    "target_facts",
+    "values_of",
+]
+
+STATE_TYPE = "keyturn.dev/state"
+_STATE_KEY = "state"
+_FORMAT = 1
+_PART_OF = "app.kubernetes.io/managed-by"
+
+
+def state_name(name: str) -> str:
+    """Name the state Secret of the ManagedSecret of this name."""
+    return f"{name}-keyturn"
+
+
+def owner_of(body: Body) -> str | None:
+    """Return which ManagedSecret a Secret belongs to, by its label."""
+    owner = body["metadata"].get("labels", {}).get(OWNER_LABEL)
+    return owner if isinstance(owner, str) else None
+
+
+# The state Secret
+
+
+def state_body(key: ObjectKey, state: State, resource_version: str | None) -> Body:
+    """Write the state down as a Secret."""
+    metadata = {
+        "name": state_name(key.name),
+        "namespace": key.namespace,
+        "labels": {OWNER_LABEL: key.name, _PART_OF: "keyturn"},
+    }
+    if resource_version:
+        metadata["resourceVersion"] = resource_version
+    document = base64.b64encode(orjson.dumps(_state_document(state))).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": STATE_TYPE,
+        "data": {_STATE_KEY: document},
+    }
+
+
+def state_of(body: Body) -> State:
+    """Read a state Secret.
+
+    Raises:
+        Stalled: It is not one that this version wrote.
+    """
+    name = body["metadata"]["name"]
+    try:
+        document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
+        if document["format"] == _FORMAT:
+            return _state_from(document)
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        pass  # the error would quote what it could not read
+    raise Stalled(
+        "StateUnreadable",
+        f"the state Secret {name!r} was edited or is of a newer version;"
+        " restore it, or delete it to go on with the values of the Secret itself",
+    )
+
+
+def _state_document(state: State) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "uid": state.uid,
+        "rotated": state.rotated,
+        "triggers": {"spec": state.triggers.spec, "annotation": state.triggers.annotation},
+        "revisions": [_revision_document(one) for one in state.revisions],
+    }
+
+
+def _revision_document(revision: Revision) -> dict[str, Any]:
+    facts = revision.facts
+    return {
+        "number": facts.number,
+        "reason": facts.reason,
+        "made": facts.made,
+        "changed": sorted(facts.changed),
+        "values": {
+            name: {"recipe": kept.recipe, "value": kept.value.to_base64()}
+            for name, kept in sorted(revision.values.items())
+        },
+    }
+
+
+def _state_from(document: dict[str, Any]) -> State:
+    triggers = document["triggers"]
+    return State(
+        uid=document["uid"],
+        rotated=datetime.fromisoformat(document["rotated"]),
+        triggers=Triggers(triggers["spec"], triggers["annotation"]),
+        revisions=tuple(_revision_from(one) for one in document["revisions"]),
+    )
+
+
+def _revision_from(document: dict[str, Any]) -> Revision:
+    return Revision(
+        RevisionFacts(
+            document["number"],
+            document["reason"],
+            datetime.fromisoformat(document["made"]),
+            frozenset(document["changed"]),
+        ),
+        {
+            name: Kept(kept["recipe"], Value.from_base64(kept["value"]))
+            for name, kept in document["values"].items()
+        },
+    )
+
+
+# The target Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a target Secret says of the revision it carries."""
+
+    number: int
+    published: datetime
+
+
+def dressed_target(
+    key: ObjectKey, wanted: Wanted, revision: Revision, stamp: Stamp, found: Body | None
+) -> Body:
+    """Write the target Secret of a revision; labels and annotations that others put on it stay."""
+    before = found["metadata"] if found else {}
+    metadata = {
+        "name": wanted.secret,
+        "namespace": key.namespace,
+        "labels": {**before.get("labels", {}), **_labels(key, wanted)},
+        "annotations": {**before.get("annotations", {}), **_annotations(wanted, stamp)},
+    }
+    for kept in ("resourceVersion", "ownerReferences", "finalizers"):
+        if kept in before:
+            metadata[kept] = before[kept]
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": wanted.type.value,
+        "data": {name: kept.value.to_base64() for name, kept in revision.values.items()},
+    }
+
+
+def target_facts(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> TargetFacts:
+    """Compare a target Secret with what the state says of the revision that it carries."""
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations", {})
+    number = number_of(annotations.get(REVISION_ANNOTATION))
+    published = time_of(annotations.get(PUBLISHED_ANNOTATION))
+    revision = (state.revision(number) or state.newest) if state else None
+    stamp = Stamp(number or 0, published) if published else None
+    return TargetFacts(
+        owner=owner_of(body),
+        revision=number,
+        published=published,
+        differs=_differing(body.get("data") or {}, revision) if revision else frozenset(),
+        dressed=_has(metadata.get("labels", {}), _labels(key, wanted))
+        and _has(annotations, _annotations(wanted, stamp)),
+    )
+
+
+def values_of(body: Body) -> dict[str, Value]:
+    """Read every value of a target Secret."""
+    return {name: Value.from_base64(data) for name, data in (body.get("data") or {}).items()}
+
+
+def _differing(data: Mapping[str, str], revision: Revision) -> frozenset[str]:
+    names = data.keys() | revision.values.keys()
+    return frozenset(
+        name
+        for name in names
+        if name not in data
+        or name not in revision.values
+        or Value.from_base64(data[name]) != revision.values[name].value
+    )
+
+
+def _labels(key: ObjectKey, wanted: Wanted) -> dict[str, str]:
+    return {**wanted.labels, OWNER_LABEL: key.name}
+
+
+def _annotations(wanted: Wanted, stamp: Stamp | None) -> dict[str, str]:
+    ours = (
+        {REVISION_ANNOTATION: str(stamp.number), PUBLISHED_ANNOTATION: stamp.published.isoformat()}
+        if stamp
+        else {}
+    )
+    return {**wanted.annotations, **ours}
+
+
+def _has(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(found.get(name) == text for name, text in wanted.items())

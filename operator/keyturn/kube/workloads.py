@@ -1,0 +1,145 @@
+"""How workloads are read, restarted, and asked whether their pods are newer than a Secret."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from sys import intern
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.status import WorkloadKind
+from keyturn.core.consumers import uses_of
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.workload import MARKER, RESTART, Workload
+
+from . import paths
+from .client import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .client import Api, Body
+
+__all__ = ["FIELD_MANAGER", "KINDS", "pods_are_newer", "restart", "workload_of"]
+
+FIELD_MANAGER = "keyturn"
+KINDS = tuple(WorkloadKind)
+
+
+def workload_of(kind: str, body: Body) -> Workload:
+    """Read what a rollout needs to know of a workload."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    template = spec["template"]
+    annotations = template.get("metadata", {}).get("annotations") or {}
+    return Workload(
+        key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
+        uid=metadata["uid"],
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        uses=uses_of(template.get("spec") or {}),
+        marker=annotations.get(MARKER, ""),
+        restart=(metadata.get("annotations") or {}).get(RESTART),
+        selector=_selector(spec.get("selector") or {}),
+        paused=bool(spec.get("paused")),
+        settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+        and _SETTLED[WorkloadKind(kind)](spec, status),
+        failed=_missed_deadline(status),
+        hint=_hint(spec),
+    )
+
+
+async def restart(api: Api, workload: Workload, marker: str) -> Body:
+    """Have every pod made anew by putting the marker on the pod template.
+
+    Source: Kubernetes, "Server-Side Apply". The UID makes it a conflict to restart a namesake that was made since.
+    """
+    key = workload.key
+    return await api.patch(
+        paths.workload(key.kind, key.namespace, key.name),
+        {
+            "apiVersion": "apps/v1",
+            "kind": key.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": workload.uid},
+            "spec": {"template": {"metadata": {"annotations": {MARKER: marker}}}},
+        },
+        Patch.APPLY,
+        {"fieldManager": FIELD_MANAGER, "force": "true"},
+    )
+
+
+async def pods_are_newer(api: Api, workload: Workload, published: datetime) -> bool:
+    """Say whether each pod of the workload was created after `published`; of no pods it is true."""
+    selected = {"labelSelector": workload.selector}
+    async for page in api.pages(paths.pods(workload.key.namespace), selected, metadata_only=True):
+        for pod in page.items:
+            # Creation times have whole seconds: a pod of the same second may have read the old value.
+            if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) <= published:
+                return False
+    return True
+
+
+def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
+    return bool(
+        updated >= wanted
+        and status.get("replicas", 0) <= updated
+        and status.get("availableReplicas", 0) >= updated
+    )
+
+
+def _stateful_set_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    wanted = spec.get("replicas", 1)
+    is_rolled = status.get("currentRevision") == status.get("updateRevision") or (
+        status.get("updatedReplicas", 0) >= wanted
+    )
+    return bool(
+        is_rolled and status.get("readyReplicas", 0) >= wanted and status.get("replicas", 0) <= wanted
+    )
+
+
+def _daemon_set_is_settled(_: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    wanted = status.get("desiredNumberScheduled", 0)
+    return bool(
+        status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted
+    )
+
+
+# As `kubectl rollout status` decides it.
+_SETTLED = {
+    WorkloadKind.DEPLOYMENT: _deployment_is_settled,
+    WorkloadKind.STATEFUL_SET: _stateful_set_is_settled,
+    WorkloadKind.DAEMON_SET: _daemon_set_is_settled,
+}
+
+
+def _missed_deadline(status: Mapping[str, Any]) -> bool:
+    return any(
+        one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
+        for one in status.get("conditions") or ()
+    )
+
+
+def _hint(spec: Mapping[str, Any]) -> str | None:
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return "its update strategy is OnDelete: delete its pods to have them made anew"
+    if (strategy.get("rollingUpdate") or {}).get("partition"):
+        return "its update strategy has a partition: pods below it are not made anew"
+    return None
+
+
+def _selector(selector: Mapping[str, Any]) -> str:
+    parts = [f"{name}={text}" for name, text in sorted((selector.get("matchLabels") or {}).items())]
+    parts += (_requirement(one) for one in selector.get("matchExpressions") or ())
+    return ",".join(parts)
+
+
+def _requirement(requirement: Mapping[str, Any]) -> str:
+    key, values = requirement["key"], ",".join(requirement.get("values") or ())
+    match requirement["operator"]:
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "DoesNotExist":
+            return f"!{key}"
+        case _:
+            return f"{key}"

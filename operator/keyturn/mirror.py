@@ -1,0 +1,214 @@
+"""What the watches have told: every object that a decision needs, and who is concerned when one changes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+import pydantic
+
+from .api.managedsecret import ManagedSecret, ManagedSecretSpec
+from .api.secretclass import SecretClass
+from .core.errors import Stalled
+from .core.keys import ObjectKey, WorkloadKey
+from .kube.secrets import state_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .core.workload import Workload
+    from .kube.secretwatch import SecretMeta
+
+__all__ = ["Mirror"]
+
+_Key: TypeAlias = ObjectKey | WorkloadKey | str
+_METADATA = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations")
+
+
+class Mirror:
+    """The last known state of what is watched; it decides nothing and calls nobody.
+
+    ManagedSecrets are kept as compact JSON, a quarter of what their parsed form takes: nearly all of them rest.
+    """
+
+    def __init__(self) -> None:
+        self._versions: dict[_Key, int] = {}
+        self._managed: dict[ObjectKey, bytes] = {}
+        self._classes: dict[str, SecretClass] = {}
+        self._class_of: dict[ObjectKey, str] = {}
+        self._secrets: dict[ObjectKey, SecretMeta] = {}
+        self._workloads: dict[WorkloadKey, Workload] = {}
+        self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
+        self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
+
+    def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
+        """Say whether `body` is newer than what is known; if so, it counts as known from now on.
+
+        A watch lags behind the answers to our own writes, and a list may overtake it. Resource versions are
+        numbers that grow (KEP-5504).
+        """
+        version = int(body["metadata"]["resourceVersion"])
+        if version <= self._versions.get(key, -1):
+            return False
+        self._versions[key] = version
+        return True
+
+    # ManagedSecrets
+
+    def put_managed(self, body: dict[str, Any]) -> bool:
+        """Take in a ManagedSecret; say whether that is news."""
+        metadata, spec = body["metadata"], body.get("spec") or {}
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        if not self.is_news(key, body):
+            return False
+        slim = {name: metadata[name] for name in _METADATA if name in metadata}
+        self._managed[key] = orjson.dumps(
+            {"metadata": slim, "spec": spec, "status": body.get("status") or {}}
+        )
+        self._listed.pop(key, None)
+        if targets := (spec.get("rollout") or {}).get("targets"):
+            self._listed[key] = frozenset(
+                WorkloadKey(key.namespace, one["kind"], one["name"]) for one in targets
+            )
+        if class_name := spec.get("className"):
+            self._class_of[key] = class_name
+        else:
+            self._class_of.pop(key, None)
+        return True
+
+    def drop_managed(self, key: ObjectKey) -> None:
+        self._versions.pop(key, None)
+        for table in (self._managed, self._listed, self._class_of):
+            table.pop(key, None)
+
+    def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
+        """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it."""
+        slim = self._managed.get(key)
+        if slim is None:
+            return None
+        body = orjson.loads(slim)
+        try:
+            return ManagedSecret.model_validate(body), None
+        except pydantic.ValidationError as error:
+            return _without_spec(body), Stalled("InvalidSpec", _sentence(error))
+
+    def has_managed(self, key: ObjectKey) -> bool:
+        return key in self._managed
+
+    def managed_keys(self) -> Iterable[ObjectKey]:
+        return self._managed.keys()
+
+    def version_of(self, key: _Key) -> int:
+        """Return the resourceVersion up to which an object is known; -1 if it is not."""
+        return self._versions.get(key, -1)
+
+    # SecretClasses
+
+    def put_class(self, body: dict[str, Any]) -> bool:
+        """Take in a SecretClass; say whether that is news."""
+        secret_class = SecretClass.model_validate(body)
+        if not self.is_news(secret_class.metadata.name, body):
+            return False
+        self._classes[secret_class.metadata.name] = secret_class
+        return True
+
+    def drop_class(self, name: str) -> None:
+        self._versions.pop(name, None)
+        self._classes.pop(name, None)
+
+    def secret_class(self, name: str) -> SecretClass | None:
+        return self._classes.get(name)
+
+    def class_names(self) -> Iterable[str]:
+        return self._classes.keys()
+
+    def of_class(self, name: str) -> list[ObjectKey]:
+        return [key for key, class_name in self._class_of.items() if class_name == name]
+
+    # Secrets of ours
+
+    def put_secret(self, meta: SecretMeta) -> bool:
+        """Take in what is known of a Secret; say whether that is news."""
+        key = ObjectKey(meta.namespace, meta.name)
+        known = self._secrets.get(key)
+        # A watch can lag behind the answer to our own write. Resource versions are ordered numbers (KEP-5504).
+        if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
+            return False
+        self._secrets[key] = meta
+        return True
+
+    def drop_secret(self, key: ObjectKey) -> str | None:
+        """Forget a Secret and return whose it was."""
+        known = self._secrets.pop(key, None)
+        return known.owner if known else None
+
+    def secret(self, namespace: str, name: str) -> SecretMeta | None:
+        return self._secrets.get(ObjectKey(namespace, name))
+
+    # Workloads
+
+    def put_workload(self, workload: Workload) -> set[ObjectKey]:
+        """Take in a workload; return the ManagedSecrets that learn something new by it."""
+        known = self._workloads.get(workload.key)
+        if known == workload:
+            return set()
+        self._unlink(known)
+        self._workloads[workload.key] = workload
+        for secret in _secrets_of(workload):
+            self._users[secret].add(workload.key)
+        return self._concerned(known) | self._concerned(workload)
+
+    def drop_workload(self, key: WorkloadKey) -> set[ObjectKey]:
+        self._versions.pop(key, None)
+        known = self._workloads.pop(key, None)
+        self._unlink(known)
+        return self._concerned(known)
+
+    def workload(self, key: WorkloadKey) -> Workload | None:
+        return self._workloads.get(key)
+
+    def workload_keys(self, kind: str) -> list[WorkloadKey]:
+        return [key for key in self._workloads if key.kind == kind]
+
+    def users_of(self, namespace: str, secret: str) -> list[Workload]:
+        keys = self._users.get(ObjectKey(namespace, secret), ())
+        return [self._workloads[key] for key in sorted(keys)]
+
+    def is_state(self, key: ObjectKey) -> bool:
+        meta = self._secrets.get(key)
+        return meta is not None and key.name == state_name(meta.owner)
+
+    def _concerned(self, workload: Workload | None) -> set[ObjectKey]:
+        """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""
+        if workload is None:
+            return set()
+        metas = (self._secrets.get(secret) for secret in _secrets_of(workload))
+        writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
+        return writers | {key for key, listed in self._listed.items() if workload.key in listed}
+
+    def _unlink(self, workload: Workload | None) -> None:
+        for secret in _secrets_of(workload):
+            self._users[secret] -= {workload.key} if workload else set()
+            if not self._users[secret]:
+                del self._users[secret]
+
+
+def _secrets_of(workload: Workload | None) -> set[ObjectKey]:
+    if workload is None:
+        return set()
+    return {ObjectKey(workload.key.namespace, use.secret) for use in workload.uses}
+
+
+def _without_spec(body: dict[str, Any]) -> ManagedSecret:
+    empty = ManagedSecretSpec.model_construct(data=[])
+    readable = ManagedSecret.model_validate(
+        {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}}
+    )
+    return readable.model_copy(update={"spec": empty})
+
+
+def _sentence(error: pydantic.ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}"

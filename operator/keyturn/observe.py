@@ -1,0 +1,257 @@
+"""What one look at the world finds about a managed secret: every read, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .core import schedule
+from .core.errors import Stalled
+from .core.policy import Violation, violations_of
+from .core.rollout import Turn, next_restarts, standings
+from .core.seen import Consumer, Seen, Sibling, TargetFacts
+from .core.wanted import wanted_by
+from .kube import errors, paths
+from .kube.secrets import owner_of, state_name, state_of, target_facts
+from .kube.secretwatch import meta_of
+from .kube.workloads import pods_are_newer
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .api.managedsecret import ManagedSecret
+    from .api.secretclass import SecretClass
+    from .core.keys import ObjectKey, WorkloadKey
+    from .core.state import State
+    from .core.wanted import Item, Wanted
+    from .core.workload import Workload
+    from .kube.client import Body
+    from .kube.secretwatch import SecretMeta
+    from .mirror import Mirror
+    from .world import World
+
+__all__ = ["consumer_of", "load_state", "load_target", "observe"]
+
+
+async def observe(key: ObjectKey, world: World) -> Seen | None:
+    """Look at everything that decides about a managed secret; None if it is gone.
+
+    Raises:
+        ApiError: Something could not be read.
+    """
+    found = world.mirror.managed(key)
+    if found is None:
+        return None
+    managed, trouble = found
+    secret_class, wanted, problem = _resolved(managed, world.mirror)
+    seen = Seen(
+        now=world.now(),
+        managed=managed,
+        secret_class=secret_class,
+        wanted=wanted,
+        trouble=trouble or problem,
+        state=None,
+        state_owner=None,
+        state_is_foreign=False,
+        target=None,
+        unfit=frozenset(),
+        violations=_violations(wanted, secret_class),
+        consumers=(),
+    )
+    seen = await _with_secrets(key, seen, world)
+    return await _with_consumers(key, seen, world)
+
+
+def _resolved(
+    managed: ManagedSecret, mirror: Mirror
+) -> tuple[SecretClass | None, Wanted | None, Stalled | None]:
+    name = managed.spec.class_name
+    secret_class = mirror.secret_class(name) if name else None
+    if name and secret_class is None:
+        return None, None, Stalled("SecretClassNotFound", _no_such_class(name, mirror))
+    try:
+        wanted = wanted_by(managed, secret_class)
+        schedule.check(wanted.cadence)
+        for item in wanted.items:
+            if item.recipe:
+                generator_for(item.recipe)
+    except Stalled as stalled:
+        return secret_class, None, stalled
+    return secret_class, wanted, None
+
+
+def _no_such_class(name: str, mirror: Mirror) -> str:
+    there = ", ".join(sorted(mirror.class_names())) or "none"
+    return f"there is no SecretClass {name!r}; create it or write one of these as className: {there}"
+
+
+def _violations(wanted: Wanted | None, secret_class: SecretClass | None) -> tuple[Violation, ...]:
+    if wanted is None:
+        return ()
+    made = ((item.name, generator_for(item.recipe).strength()) for item in wanted.items if item.recipe)
+    return violations_of(secret_class, {name: strength for name, strength in made if strength})
+
+
+# The two Secrets
+
+
+async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
+    memo = world.memo(key)
+    state_meta = await _meta(key, state_name(key.name), world)
+    target_meta = await _meta(key, seen.wanted.secret, world) if seen.wanted else None
+    if state_meta and state_meta.owner != key.name:
+        return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
+    versions = _versions(seen, state_meta, target_meta)
+    if memo.state_facts and target_meta and memo.checked == versions:
+        return replace(seen, state=memo.state_facts, target=_unread(target_meta))
+    try:
+        state = await load_state(key, world) if state_meta else None
+    except Stalled as stalled:
+        return replace(seen, trouble=seen.trouble or stalled)
+    target = await load_target(key, seen.wanted, world) if seen.wanted and target_meta else None
+    seen = replace(
+        seen,
+        state=state.facts() if state else None,
+        target=target_facts(target, key, seen.wanted, state) if seen.wanted and target else None,
+        unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
+    )
+    agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
+    memo.state_facts, memo.checked = seen.state, versions if agree else None
+    return seen
+
+
+def _versions(seen: Seen, *metas: SecretMeta | None) -> tuple[str | int, ...]:
+    of_class = seen.secret_class.metadata.resource_version if seen.secret_class else ""
+    return (
+        *(meta.resource_version if meta else "" for meta in metas),
+        seen.managed.metadata.generation,
+        of_class,
+    )
+
+
+async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
+    """Return what is known of a Secret; one without our label is looked for only after it was in the way."""
+    known = world.mirror.secret(key.namespace, name)
+    memo = world.memo(key)
+    if known or name not in memo.foreign:
+        memo.foreign.discard(name)
+        return known
+    try:
+        body = await world.api.get(paths.secret(key.namespace, name), metadata_only=True)
+    except errors.NotFound:
+        memo.foreign.discard(name)
+        return None
+    meta = meta_of(body)
+    if meta.owner:
+        world.mirror.put_secret(meta)
+    return meta
+
+
+def _unread(meta: SecretMeta) -> TargetFacts:
+    return TargetFacts(
+        owner=meta.owner,
+        revision=meta.revision,
+        published=meta.published,
+        differs=frozenset(),
+        dressed=True,
+    )
+
+
+async def load_state(key: ObjectKey, world: World) -> State | None:
+    """Read the state Secret with its values, once in a pass.
+
+    Raises:
+        Stalled: It cannot be read as a state.
+    """
+    memo = world.memo(key)
+    if memo.state is None:
+        body = await _read(key, state_name(key.name), world)
+        memo.state = state_of(body) if body else None
+    return memo.state
+
+
+async def load_target(key: ObjectKey, wanted: Wanted, world: World) -> Body | None:
+    """Read the target Secret, once in a pass."""
+    memo = world.memo(key)
+    if memo.target is None:
+        memo.target = await _read(key, wanted.secret, world)
+    return memo.target
+
+
+async def _read(key: ObjectKey, name: str, world: World) -> Body | None:
+    try:
+        body = await world.api.get(paths.secret(key.namespace, name))
+    except errors.NotFound:
+        world.mirror.drop_secret(replace(key, name=name))
+        return None
+    if owner_of(body):
+        world.mirror.put_secret(meta_of(body))
+    return body
+
+
+def _unfit(wanted: Wanted, state: State) -> frozenset[str]:
+    values = state.newest.values
+    return frozenset(item.name for item in wanted.items if item.name in values and not _fits(item, state))
+
+
+def _fits(item: Item, state: State) -> bool:
+    kept = state.newest.values[item.name]
+    if item.recipe is None:
+        return kept.value == item.literal
+    return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.value)
+
+
+# The workloads
+
+
+async def _with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
+    wanted = seen.wanted
+    if wanted is None:
+        return seen
+    workloads = {one.key: one for one in world.mirror.users_of(key.namespace, wanted.secret)}
+    listed = {target: world.mirror.workload(target) for target in wanted.targets}
+    workloads |= {target: workload for target, workload in listed.items() if workload}
+    missing = tuple(str(target) for target, workload in listed.items() if workload is None)
+    seen = replace(
+        seen,
+        consumers=tuple(consumer_of(one, wanted.secret, world.mirror) for one in workloads.values()),
+        missing_targets=missing,
+    )
+    return await _with_renewed(seen, wanted, world)
+
+
+def consumer_of(workload: Workload, secret: str, mirror: Mirror) -> Consumer:
+    """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
+    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror)))
+
+
+def _siblings(workload: Workload, secret: str, mirror: Mirror) -> Iterator[Sibling]:
+    for use in workload.uses:
+        meta = mirror.secret(workload.key.namespace, use.secret)
+        if meta and meta.revision and use.secret != secret:
+            yield Sibling(use.secret, meta.revision, meta.published)
+
+
+async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
+    """Ask for the pods of those that would be restarted now, or that nobody may restart.
+
+    The marker cannot tell whether somebody else has made the pods anew since; their age can.
+    """
+    asked: set[WorkloadKey] = set()
+    while candidates := [one for one in _in_question(seen, wanted) if one.workload.key not in asked]:
+        for one in candidates:
+            asked.add(one.workload.key)
+            published = seen.target.published if seen.target else None
+            if published and await pods_are_newer(world.api, one.workload, published):
+                renewed = replace(one, renewed=True)
+                seen = replace(
+                    seen, consumers=tuple(renewed if other is one else other for other in seen.consumers)
+                )
+    return seen
+
+
+def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
+    everyone = standings(seen, wanted)
+    refused = [one.consumer for one in everyone if one.turn is Turn.REFUSED]
+    return [*refused, *next_restarts(seen, wanted, everyone)]

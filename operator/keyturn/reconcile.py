@@ -1,0 +1,130 @@
+"""How one managed secret is brought to what its spec says: look, decide, do, tell, until there is nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from . import metrics
+from .core.errors import Stalled, Wait
+from .core.status import Outcome
+from .core.steps import Rest, next_step
+from .kube import errors
+from .observe import observe
+from .report import report, tell_step
+from .take import take
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.steps import Step
+    from .world import World
+
+__all__ = ["reconcile"]
+
+_MAX_STEPS = 25
+_BREATHER = timedelta(milliseconds=200)
+_LOOK_AGAIN = timedelta(minutes=1)
+_LONGEST_WAIT = timedelta(minutes=5)
+_SOON = timedelta(seconds=2)
+
+_log = structlog.get_logger()
+
+
+async def reconcile(key: ObjectKey, world: World) -> datetime | None:
+    """Bring one managed secret to what its spec says, and return when to look again.
+
+    Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
+    """
+    memo = world.memo(key)
+    try:
+        with metrics.RECONCILE_SECONDS.time():
+            return await _steps(key, world)
+    finally:
+        memo.forget_values()
+        if not world.mirror.has_managed(key):
+            world.memos.pop(key, None)
+
+
+async def _steps(key: ObjectKey, world: World) -> datetime | None:
+    for _ in range(_MAX_STEPS):
+        try:
+            seen = await observe(key, world)
+            if seen is None:
+                return None
+            outcome = await _one_step(key, seen, world)
+            if outcome is None:
+                continue
+            await report(key, seen, outcome, world)
+        except errors.Conflict:
+            # Somebody was faster: what was read is stale. Read again and decide again.
+            world.memo(key).forget_values()
+            continue
+        except (errors.Throttled, errors.Unavailable, errors.Forbidden) as error:
+            _log.warning("look failed", secret=str(key), error=error)
+            return world.now() + _backoff(_SOON, world, key)
+        return _look_again(key, outcome, world)
+    return world.now() + _BREATHER
+
+
+async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | None:
+    """Take the next step; return how the pass ends, or None if it goes on."""
+    step: Step | None = None
+    try:
+        step = next_step(seen)
+        if isinstance(step, Rest):
+            world.memo(key).attempts = 0
+            return Outcome(step)
+        began = asyncio.get_running_loop().time()
+        await _taken(step, key, seen, world)
+    except (Wait, Stalled) as error:
+        memo = world.memo(key)
+        memo.attempts += 1
+        return Outcome(step, error, memo.attempts)
+    tell_step(step, key, seen, asyncio.get_running_loop().time() - began, world)
+    return None
+
+
+async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Take a step, and say in our words what the API server's refusal means."""
+    try:
+        await take(step, key, seen, world)
+    except errors.Invalid as error:
+        raise Stalled(
+            "Refused",
+            f"the API server refused to {error.verb} {_what(error)} as invalid; if the Secret is immutable or of"
+            " another type, delete it: it is made again with the same values",
+        ) from error
+    except errors.Forbidden as error:
+        raise Wait(
+            "Forbidden",
+            f"the API server forbids to {error.verb} {_what(error)}; look at the namespace's quota and admission"
+            " policies and at the operator's rights",
+            timedelta(seconds=15),
+        ) from error
+    except errors.NotFound as error:
+        raise Wait("NotFound", f"{_what(error)} is gone", timedelta(seconds=5)) from error
+    except (errors.Throttled, errors.Unavailable) as error:
+        raise Wait("ApiServerUnavailable", "the API server does not answer", _SOON) from error
+
+
+def _what(error: errors.ApiError) -> str:
+    return "/".join(error.path.split("/")[-2:])
+
+
+def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+    match outcome.error:
+        case Wait(after=after):
+            return world.now() + _backoff(after, world, key)
+        case Stalled():
+            return world.now() + _LOOK_AGAIN
+    return outcome.step.until if isinstance(outcome.step, Rest) else None
+
+
+def _backoff(first: timedelta, world: World, key: ObjectKey) -> timedelta:
+    return min(first * 2.0 ** min(world.memo(key).attempts, 10), _LONGEST_WAIT)

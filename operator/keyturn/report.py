@@ -1,0 +1,116 @@
+"""What people and machines are told of a pass: status, events, metrics and a log line, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from . import metrics
+from .core.errors import Stalled
+from .core.renewal import CREATED
+from .core.status import Outcome, status_of
+from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
+from .kube.events import EventType, ObjectRef
+from .statuses import write_status
+
+if TYPE_CHECKING:
+    from .api.status import HistoryEntry, ManagedSecretStatus
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.steps import Step
+    from .core.workload import Workload
+    from .world import World
+
+__all__ = ["report", "tell_step"]
+
+_log = structlog.get_logger()
+
+
+def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
+    """Tell what was just done."""
+    name = type(step).__name__
+    metrics.ROTATION_STEP_SECONDS.labels(name).observe(seconds)
+    match step:
+        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
+            _log.info("step done", step=name, secret=str(key), revision=number, reason=reason.name)
+        case Claim(number=number):
+            _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
+            _log.info("step done", step=name, secret=str(key), revision=number)
+        case Publish(number=number):
+            is_first = seen.newest is not None and seen.newest.reason == CREATED
+            _post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
+            _log.info("step done", step=name, secret=str(key), revision=number)
+        case Repair(number=number, keys=keys):
+            metrics.DRIFT_REPAIRED.inc()
+            _post(seen, world, "DriftRepaired", _what_was_repaired(number, keys))
+            _log.warning("drift repaired", secret=str(key), revision=number, keys=sorted(keys))
+        case RollOut(consumer=consumer):
+            _tell_restart(consumer.workload, key, seen, world)
+        case Rest():
+            pass
+
+
+def _what_was_repaired(number: int, keys: frozenset[str]) -> str:
+    what = ", ".join(sorted(keys)) or "its labels and annotations"
+    return f"the Secret was edited or deleted; put back as revision {number}: {what}"
+
+
+def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "started").inc()
+    number = seen.newest.number if seen.newest else 0
+    world.events.post(
+        ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),
+        "Restarted",
+        f"its pods are made anew for revision {number} of the Secret of ManagedSecret {key.name}",
+    )
+    _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
+
+
+async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> None:
+    """Write the status if it changed, and tell what a change means.
+
+    Raises:
+        ApiError: The status could not be written; nothing was told.
+    """
+    before, after = seen.managed.status, status_of(seen, outcome)
+    await write_status(key, seen, after, world)
+    _tell_trouble(key, seen, outcome, before, world)
+    known = {entry.revision for entry in before.history}
+    for entry in after.history:
+        if entry.revision not in known:
+            _tell_end(key, seen, entry, world)
+
+
+def _tell_trouble(
+    key: ObjectKey, seen: Seen, outcome: Outcome, before: ManagedSecretStatus, world: World
+) -> None:
+    error = outcome.error
+    if error is None:
+        return
+    is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
+    if is_known:
+        return
+    if isinstance(error, Stalled):
+        _post(seen, world, error.reason, error.message, EventType.WARNING)
+        _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
+    else:
+        _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+
+
+def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
+    if entry.reason == CREATED:
+        return
+    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
+    _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
+    _log.info(
+        "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
+    )
+
+
+def _post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
+    metadata = seen.managed.metadata
+    regarding = ObjectRef(
+        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
+    )
+    world.events.post(regarding, reason, note, type_)

@@ -1,0 +1,197 @@
+"""One process: everything that runs in it, in which order it starts, and in which order it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import kopf
+import structlog
+
+from . import metrics, web
+from .core.keys import ObjectKey
+from .facts import object_facts
+from .kube import config
+from .kube.client import Api
+from .kube.events import Events
+from .kube.lease import Elector
+from .kube.secretwatch import SecretMeta, SecretWatch
+from .queue import WorkQueue
+from .reconcile import reconcile
+from .watch import Pulse, Watches, kopf_registry
+from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .kube.config import Connection
+
+__all__ = ["Options", "run"]
+
+_LEASE = "keyturn"
+_SWEEP_EVERY = 600.0
+_RELIST_PAUSE = 2.0
+_GRACE = timedelta(seconds=5)
+_SECRET_WATCH_STUCK_AFTER = 180.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator is run."""
+
+    namespaces: Collection[str] | None
+    """The namespaces that are served; None for all."""
+    ports: web.Ports = field(default_factory=web.Ports)
+    workers: int = 16
+
+
+class Process:
+    """The parts of one operator process, and how they hang together."""
+
+    def __init__(
+        self, options: Options, connection: Connection, apis: tuple[Api, Api], identity: str
+    ) -> None:
+        """Take two clients on one session: one for the lease, and one that writes only while we lead."""
+        for_lease, api = apis
+        self._options = options
+        self._connection = connection
+        self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
+        api.fence = self.elector.deadline
+        api.on_response = _count_response
+        self.events = Events(api, identity)
+        self.world = World(api, self.events, api.clock.now)
+        self.queue: WorkQueue[ObjectKey] = WorkQueue(api.clock.now)
+        self.pulse = Pulse()
+        self.watches = Watches(self.world, self.queue, options.namespaces)
+        self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
+        self.may_work = asyncio.Event()
+        self._is_primed = asyncio.Event()
+        self._stop_kopf = asyncio.Event()
+        self._kopf_is_ready = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set or a part fails; each part's end is the end of all."""
+        site = web.Site(partial(object_facts, self.world.mirror), self._unhealthy, self._unready)
+        async with web.serve(site, self._options.ports) as ports, asyncio.TaskGroup() as group:
+            _log.info("started", metrics_port=ports.metrics, health_port=ports.health)
+            work = group.create_task(self._work())
+            parts = [
+                group.create_task(part)
+                for part in (self.elector.run(), self.secrets.run(), self.events.run(), self._keep_mirror())
+            ]
+            # kopf takes every task that is younger than it for one of its own and ends it with itself.
+            kopf_task = group.create_task(self._kopf())
+            await self._kopf_is_ready.wait()
+            _on_signals(stop)  # kopf has put itself in their way
+            await stop.wait()
+            _log.info("stopping")
+            await self._stop(work)
+            self._stop_kopf.set()
+            await kopf_task
+            for part in parts:
+                part.cancel()
+
+    async def _work(self) -> None:
+        await self._is_primed.wait()
+        await self.elector.leading()
+        metrics.LEADER.set(1)
+        _log.info("leading")
+        for key in list(self.world.mirror.managed_keys()):
+            self.queue.add(key)
+        self.may_work.set()
+        await self.queue.run(
+            lambda key: reconcile(key, self.world),
+            workers=self._options.workers,
+            gate=self.may_work,
+            grace=_GRACE,
+        )
+
+    async def _stop(self, work: asyncio.Task[None]) -> None:
+        """End what writes, tell what is left to tell, and only then let another one lead."""
+        work.cancel()
+        await asyncio.wait([work])
+        await self.events.flush(1.0)
+        await self.elector.release()
+        metrics.LEADER.set(0)
+
+    async def _keep_mirror(self) -> None:
+        """Fill the mirror before anything is decided, and sweep it after each list of kopf's, and at times."""
+        await self.secrets.synced.wait()
+        while True:
+            self.pulse.relisted.clear()
+            await self.watches.sweep()
+            if not self._is_primed.is_set():
+                _log.info("watching", managed_secrets=len(list(self.world.mirror.managed_keys())))
+                self._is_primed.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_EVERY):
+                    await self.pulse.relisted.wait()
+            await asyncio.sleep(_RELIST_PAUSE)  # the lists of the other kinds come with this one
+
+    async def _kopf(self) -> None:
+        namespaces = self._options.namespaces
+        await kopf.operator(
+            registry=kopf_registry(self.watches, self._connection, self.pulse),
+            standalone=True,
+            clusterwide=namespaces is None,
+            namespaces=list(namespaces or ()),
+            stop_flag=self._stop_kopf,
+            ready_flag=self._kopf_is_ready,
+        )
+
+    def _secret_seen(self, meta: SecretMeta) -> None:
+        if self.world.mirror.put_secret(meta):
+            self.queue.add(ObjectKey(meta.namespace, meta.owner))
+
+    def _secret_gone(self, namespace: str, name: str) -> None:
+        if owner := self.world.mirror.drop_secret(ObjectKey(namespace, name)):
+            self.queue.add(ObjectKey(namespace, owner))
+
+    def _unhealthy(self) -> list[str]:
+        metrics.QUEUE_DEPTH.set(self.queue.depth)
+        silent = asyncio.get_running_loop().time() - self.secrets.last_alive
+        stuck = ["watch stuck: secrets"] if silent > _SECRET_WATCH_STUCK_AFTER else []
+        return stuck + self.pulse.problems()
+
+    def _unready(self) -> list[str]:
+        return [] if self._is_primed.is_set() else ["objects not listed yet"]
+
+
+async def run(options: Options) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        NotConfigured: No cluster is configured.
+        LeadershipLost: Another replica leads now; the process is to be started anew.
+    """
+    stop = asyncio.Event()
+    _on_signals(stop)
+    connection = await config.load()
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+    async with config.session(connection) as session:
+        apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
+        await Process(options, connection, apis, identity).run(stop)
+    _log.info("stopped")
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _lease_namespace(connection: Connection) -> str:
+    return os.environ.get("POD_NAMESPACE") or connection.namespace
+
+
+def _count_response(verb: str, resource: str, status: int, _: float) -> None:
+    metrics.API_REQUESTS.labels(verb, resource, str(status)).inc()

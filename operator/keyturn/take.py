@@ -1,0 +1,192 @@
+"""How each step is done: at most one write, which a second run finds done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, assert_never
+
+from .core.errors import Stalled
+from .core.rollout import marker_for
+from .core.state import Kept, Revision, RevisionFacts, State, changed_names
+from .core.status import Outcome, status_of
+from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
+from .kube import errors, paths
+from .kube.secrets import Stamp, dressed_target, state_body, state_name, values_of
+from .kube.secretwatch import meta_of
+from .kube.workloads import restart, workload_of
+from .observe import consumer_of, load_state, load_target
+from .statuses import write_status
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from .api.recipe import Recipe
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.steps import Step
+    from .core.value import Value
+    from .core.wanted import Item, Wanted
+    from .kube.client import Body
+    from .world import World
+
+__all__ = ["take"]
+
+CLAIMED = "Claimed"
+
+
+async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Do one step.
+
+    Raises:
+        ApiError: It could not be done; what was there before is still there.
+    """
+    match step:
+        case Begin():
+            await write_status(key, seen, status_of(seen, Outcome(step)), world)
+        case Claim():
+            await _write_state(key, await _claimed(step, key, seen, world), world)
+        case Stage():
+            await _write_state(key, await _staged(step, key, seen, world), world)
+        case Publish():
+            await _write_target(key, seen, world, world.now())
+        case Repair():
+            await _write_target(key, seen, world, _first_published(seen))
+        case RollOut():
+            await _roll(step, seen, world)
+        case Rest():
+            pass
+        case _:
+            assert_never(step)
+
+
+# The state Secret
+
+
+async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> State:
+    """Make every value of the new revision: fresh ones anew, the others as they were."""
+    wanted, now = _wanted(seen), world.now()
+    state = await load_state(key, world) if seen.state else None
+    before = state.newest.values if state else {}
+    values = {
+        item.name: _fresh(item)
+        if item.name in step.reason.fresh or item.name not in before
+        else before[item.name]
+        for item in wanted.items
+    }
+    facts = RevisionFacts(step.number, step.reason.name, now, changed_names(before, values))
+    rotated = now if step.reason.rotates or state is None else state.rotated
+    revision = Revision(facts, values)
+    if state is None:
+        return State(seen.uid, rotated, seen.requested, (revision,))
+    return state.with_revision(revision, rotated, seen.requested)
+
+
+def _fresh(item: Item) -> Kept:
+    if item.recipe is None:
+        return _literal(item)
+    return Kept(item.recipe.text, generator_for(item.recipe).generate())
+
+
+def _literal(item: Item) -> Kept:
+    if item.literal is None:
+        raise Stalled("NoGenerator", f"data item {item.name!r} has no source; write generate or literal")
+    return Kept("", item.literal)
+
+
+async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> State:
+    """Go on with the values that are there: triggers present when the object is made are only recorded."""
+    state = await load_state(key, world)
+    if state is not None:
+        return replace(state, uid=seen.uid, triggers=seen.requested)
+    body = await load_target(key, _wanted(seen), world)
+    values = values_of(body) if body else {}
+    recipes = {item.name: item.recipe for item in _wanted(seen).items}
+    kept = {name: Kept(_text(recipes.get(name), value), value) for name, value in values.items()}
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset())
+    return State(seen.uid, _last_rotation(seen, body), seen.requested, (Revision(facts, kept),))
+
+
+def _text(recipe: Recipe | None, value: Value) -> str:
+    return recipe.text if recipe and generator_for(recipe).accepts(value) else ""
+
+
+def _last_rotation(seen: Seen, body: Body | None) -> datetime:
+    """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
+    created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
+    return min(seen.managed.status.last_rotation_time or created, seen.now)
+
+
+async def _write_state(key: ObjectKey, state: State, world: World) -> None:
+    memo = world.memo(key)
+    known = world.mirror.secret(key.namespace, state_name(key.name))
+    body = state_body(key, state, known.resource_version if known else None)
+    written = await _write_secret(key, body, world)
+    memo.state = state
+    memo.state_facts, memo.checked = state.facts(), None
+    world.mirror.put_secret(meta_of(written))
+
+
+# The target Secret
+
+
+async def _write_target(key: ObjectKey, seen: Seen, world: World, published: datetime) -> None:
+    wanted = _wanted(seen)
+    state = await load_state(key, world)
+    if state is None:
+        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Deleted")
+    found = await load_target(key, wanted, world) if seen.target else None
+    stamp = Stamp(state.newest.facts.number, published)
+    written = await _write_secret(key, dressed_target(key, wanted, state.newest, stamp, found), world)
+    world.memo(key).target = written
+    world.mirror.put_secret(meta_of(written))
+
+
+def _first_published(seen: Seen) -> datetime:
+    """A repair publishes nothing new: who started after the revision came still runs it."""
+    if seen.target and seen.target.published:
+        return seen.target.published
+    return seen.newest.made if seen.newest else seen.now
+
+
+async def _write_secret(key: ObjectKey, body: Body, world: World) -> Body:
+    """Write a Secret over the version that was read, or as a new one.
+
+    Raises:
+        Conflict: It is not as it was when it was read.
+    """
+    name = body["metadata"]["name"]
+    if "resourceVersion" in body["metadata"]:
+        try:
+            return await world.api.replace(paths.secret(key.namespace, name), body)
+        except errors.NotFound as error:
+            world.mirror.drop_secret(replace(key, name=name))
+            raise errors.Conflict(error.verb, error.path, error.status, error.reason) from None
+    try:
+        return await world.api.create(paths.secrets(key.namespace), body)
+    except errors.AlreadyExists as error:
+        world.memo(key).foreign.add(name)
+        raise errors.Conflict(error.verb, error.path, error.status, error.reason) from None
+
+
+# The workloads
+
+
+async def _roll(step: RollOut, seen: Seen, world: World) -> None:
+    """Restart a workload, one Secret at a time: two of them at once would each undo the other's marker."""
+    workload_key = step.consumer.workload.key
+    async with world.rolling(workload_key):
+        workload = world.mirror.workload(workload_key)
+        if workload is None or seen.newest is None:
+            return
+        secret = _wanted(seen).secret
+        marker = marker_for(consumer_of(workload, secret, world.mirror), secret, seen.newest.number)
+        if marker != workload.marker:
+            body = await restart(world.api, workload, marker)
+            if world.mirror.is_news(workload_key, body):
+                world.mirror.put_workload(workload_of(workload_key.kind, body))
+
+
+def _wanted(seen: Seen) -> Wanted:
+    if seen.wanted is None:
+        raise Stalled("InvalidSpec", "the spec cannot be followed")
+    return seen.wanted

@@ -1,0 +1,239 @@
+"""What kopf tells us: the events of every watch, turned into the mirror's contents and the queue's keys.
+
+Handlers only compare and enqueue; they never call the API and never write. kopf's other handlers keep state in
+annotations and would copy a Secret's data there, so `on.event` is the only kind that is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from .api import GROUP, VERSION
+from .core.keys import ObjectKey, WorkloadKey
+from .kube import config, paths
+from .kube.workloads import KINDS, workload_of
+from .queue import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    import aiohttp
+
+    from .kube.config import Connection
+    from .queue import WorkQueue
+    from .world import World
+
+__all__ = ["Pulse", "Watches", "kopf_registry"]
+
+_SERVER_TIMEOUT = 60
+_STUCK_AFTER = 180.0
+_PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+
+
+class Pulse:
+    """When each watched collection last answered, as seen on kopf's own session."""
+
+    def __init__(self) -> None:
+        self.beats: dict[str, float] = {}
+        self.relisted = asyncio.Event()
+        """Set when kopf lists again: what was deleted in the gap is no event, so somebody has to sweep."""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        if response.ok and request.method == "GET":
+            is_list = "watch" not in request.url.query
+            if is_list and request.url.raw_path in self.beats:
+                self.relisted.set()
+            if not is_list:
+                self.beats[request.url.raw_path] = asyncio.get_running_loop().time()
+        return response
+
+    def problems(self) -> list[str]:
+        """Name the watches that have not been renewed for three times the time they last."""
+        now = asyncio.get_running_loop().time()
+        return [f"watch stuck: {path}" for path, beat in self.beats.items() if now - beat > _STUCK_AFTER]
+
+
+class Watches:
+    """Feeds the mirror and the queue from kopf's events and from lists of our own."""
+
+    def __init__(self, world: World, queue: WorkQueue[ObjectKey], namespaces: Collection[str] | None) -> None:
+        """Take `namespaces` as None for all."""
+        self._world = world
+        self._queue = queue
+        self._namespaces = namespaces
+
+    # What came from anywhere
+
+    def managed(self, body: dict[str, Any], priority: Priority = Priority.FRESH) -> None:
+        metadata = body["metadata"]
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        # Our own status, echoed, is known already and wakes nobody.
+        if self._world.mirror.put_managed(body):
+            self._queue.add(key, priority)
+
+    def managed_gone(self, key: ObjectKey) -> None:
+        self._world.mirror.drop_managed(key)
+        self._world.memos.pop(key, None)
+        self._queue.forget(key)
+
+    def secret_class(self, body: dict[str, Any]) -> None:
+        if self._world.mirror.put_class(body):
+            self._users_of_class(body["metadata"]["name"])
+
+    def class_gone(self, name: str) -> None:
+        self._world.mirror.drop_class(name)
+        self._users_of_class(name)
+
+    def workload(self, kind: str, body: dict[str, Any]) -> None:
+        metadata = body["metadata"]
+        key = WorkloadKey(metadata["namespace"], kind, metadata["name"])
+        if self._world.mirror.is_news(key, body):
+            self._add_all(self._world.mirror.put_workload(workload_of(kind, body)))
+
+    def workload_gone(self, key: WorkloadKey) -> None:
+        self._add_all(self._world.mirror.drop_workload(key))
+
+    def _users_of_class(self, name: str) -> None:
+        self._add_all(self._world.mirror.of_class(name))
+
+    def _add_all(self, keys: Iterable[ObjectKey]) -> None:
+        for key in keys:
+            self._queue.add(key)
+
+    # Lists of our own
+
+    async def sweep(self) -> None:
+        """List everything: take in what is new and drop what is no longer there.
+
+        It fills the mirror before the first decision, and it finds what was deleted while no watch ran.
+        """
+        mirror = self._world.mirror
+        await self._sweep_one(
+            paths.secret_classes(), mirror.class_names(), self.secret_class, self.class_gone, _name
+        )
+        for namespace in self._namespaces or (None,):
+            for kind in KINDS:
+                await self._sweep_workloads(kind, namespace)
+            await self._sweep_one(
+                paths.managed_secrets(namespace),
+                [key for key in mirror.managed_keys() if namespace in (None, key.namespace)],
+                lambda body: self.managed(body, Priority.BACKLOG),
+                self.managed_gone,
+                _object_key,
+            )
+
+    async def _sweep_workloads(self, kind: str, namespace: str | None) -> None:
+        await self._sweep_one(
+            paths.workloads(kind, namespace),
+            [key for key in self._world.mirror.workload_keys(kind) if namespace in (None, key.namespace)],
+            lambda body: self.workload(kind, body),
+            self.workload_gone,
+            lambda body: WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"]),
+        )
+
+    async def _sweep_one(self, path: str, known: Iterable[Any], put: Any, gone: Any, key_of: Any) -> None:
+        mirror = self._world.mirror
+        suspects, listed, version = set(known), set(), -1
+        async for page in self._world.api.pages(path):
+            for body in page.items:
+                listed.add(key_of(body))
+                put(body)
+            version = int(page.resource_version)
+        for key in suspects - listed:
+            if mirror.version_of(key) <= version:  # not one that came while we listed
+                gone(key)
+
+    def is_last_word(self, key: ObjectKey | WorkloadKey | str, body: dict[str, Any]) -> bool:
+        """Say whether a deletion is not already followed by an object of the same name that we know."""
+        return self._world.mirror.version_of(key) <= int(body["metadata"]["resourceVersion"])
+
+
+def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kopf.OperatorRegistry:
+    """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        # kopf closes the session that it was given when it asks again, so each time it gets its own.
+        return kopf.AiohttpSession(
+            aiohttp_session=config.session(connection, pulse),
+            server=connection.server,
+            default_namespace=connection.namespace,
+        )
+
+    @kopf.on.startup(registry=registry)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        _configure(settings)
+
+    @kopf.on.event(GROUP, VERSION, "managedsecrets", registry=registry)
+    async def on_managed(event: Any, **_: Any) -> None:
+        body = event["object"]
+        if event["type"] != "DELETED":
+            watches.managed(body)
+        elif watches.is_last_word(_object_key(body), body):
+            watches.managed_gone(_object_key(body))
+
+    @kopf.on.event(GROUP, VERSION, "secretclasses", registry=registry)
+    async def on_class(event: Any, **_: Any) -> None:
+        body = event["object"]
+        if event["type"] != "DELETED":
+            watches.secret_class(body)
+        elif watches.is_last_word(_name(body), body):
+            watches.class_gone(_name(body))
+
+    for plural, kind in _PLURALS.items():
+        kopf.on.event("apps", "v1", plural, registry=registry, id=plural)(_on_workload(kind, watches))
+    return registry
+
+
+def _on_workload(kind: str, watches: Watches) -> Any:
+    async def on_workload(event: Any, **_: Any) -> None:
+        body = event["object"]
+        key = WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
+        if event["type"] != "DELETED":
+            watches.workload(kind, body)
+        elif watches.is_last_word(key, body):
+            watches.workload_gone(key)
+
+    return on_workload
+
+
+def _configure(settings: kopf.OperatorSettings) -> None:
+    """Keep kopf to what we use it for: watching and living.
+
+    A short queue idle time frees each object's task at once; the server timeout ends watches that hang unseen.
+    """
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.queueing.idle_timeout = 0.1
+    settings.queueing.worker_limit = None
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = _SERVER_TIMEOUT
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Backoffs()
+    settings.process.ultimate_exiting_timeout = 25
+
+
+class _Backoffs:
+    """Pauses between tries without end, so that an API server that is away for an hour ends nothing."""
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 1.0
+        while True:
+            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads a herd, it guards nothing
+            pause = min(pause * 2, 30.0)
+
+
+def _name(body: dict[str, Any]) -> str:
+    return str(body["metadata"]["name"])
+
+
+def _object_key(body: dict[str, Any]) -> ObjectKey:
+    return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])

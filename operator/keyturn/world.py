@@ -1,0 +1,83 @@
+"""What the operator works with: the API server, what the watches told, the generators, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from . import generators
+from .api.recipe import Recipe
+from .mirror import Mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from .core.keys import ObjectKey, WorkloadKey
+    from .core.state import State, StateFacts
+    from .generators import Generator
+    from .kube.client import Api, Body
+    from .kube.events import Events
+
+__all__ = ["Memo", "World", "generator_for"]
+
+
+@dataclass(slots=True)
+class Memo:
+    """What was read of one ManagedSecret's Secrets: facts for good, values only while a pass lasts."""
+
+    state_version: str | None = None
+    state_facts: StateFacts | None = None
+    checked: tuple[str | int, ...] | None = None
+    """The versions of state and target, and the generation, that were found to agree."""
+    status_version: str | None = None
+    """The resourceVersion that our last status made: its echo on the watch is no news."""
+    foreign: set[str] = field(default_factory=set)
+    """Names of Secrets that the watch of ours does not show and that exist all the same."""
+    attempts: int = 0
+    state: State | None = None
+    target: Body | None = None
+
+    def forget_values(self) -> None:
+        self.state = self.target = None
+
+
+@dataclass(slots=True)
+class World:
+    """Opened once, when the process starts."""
+
+    api: Api
+    events: Events
+    now: Callable[[], datetime]
+    """By the API server's clock."""
+    mirror: Mirror = field(default_factory=Mirror)
+    memos: dict[ObjectKey, Memo] = field(default_factory=dict)
+
+    _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def rolling(self, workload: WorkloadKey) -> asyncio.Lock:
+        """Return the lock of a workload's marker."""
+        lock = self._rolling.get(workload)
+        if lock is None:
+            lock = self._rolling[workload] = asyncio.Lock()
+        return lock
+
+    def memo(self, key: ObjectKey) -> Memo:
+        return self.memos.setdefault(key, Memo())
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(text: str) -> Generator[Any]:
+    return generators.make(Recipe.model_validate_json(text))
+
+
+def generator_for(recipe: Recipe) -> Generator[Any]:
+    """Return the generator of a recipe; most of a cluster's secrets share a few.
+
+    Raises:
+        Stalled: The recipe cannot be followed.
+    """
+    return _made(recipe.text)
