@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.kube import config
+from keyturn.kube.client import Api
+from sandbox import ControlPlane
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    import aiohttp
+
+    from keyturn.kube.connection import Connection
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ControlPlane]:
+    with ControlPlane.start() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def troubled() -> Iterator[ControlPlane]:
+    """A control plane of this folder's own, for tests that stop it or make it forget."""
+    with ControlPlane.start() as plane:
+        yield plane
+
+
+@pytest.fixture
+async def connection(cluster: ControlPlane) -> Connection:
+    return await config.load(str(cluster.kubeconfig))
+
+
+@pytest.fixture
+async def session(connection: Connection) -> AsyncIterator[aiohttp.ClientSession]:
+    async with config.session(connection) as session:
+        yield session
+
+
+@pytest.fixture
+def api(session: aiohttp.ClientSession, connection: Connection) -> Api:
+    return Api(session, connection.server)
+
+
+@pytest.fixture
+async def troubled_api(troubled: ControlPlane) -> AsyncIterator[Api]:
+    connection = await config.load(str(troubled.kubeconfig))
+    async with config.session(connection) as session:
+        yield Api(session, connection.server)
+
+
+@pytest.fixture
+async def namespace(api: Api) -> str:
+    return await _namespace(api)
+
+
+@pytest.fixture
+async def troubled_namespace(troubled_api: Api) -> str:
+    return await _namespace(troubled_api)
+
+
+async def _namespace(api: Api) -> str:
+    name = f"test-{secrets.token_hex(4)}"
+    await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    return name

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.kube import paths
+from keyturn.kube.events import Events, EventType, ObjectRef
+from tests.kube.helpers import Scripted, answer, kubectl, refused, scripted, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.kube.client import Api
+    from sandbox import ControlPlane
+
+CANARY = "canary-5f1c0e"
+SOMETHING = ObjectRef("v1", "ConfigMap", "shop", "something", "uid-1")
+
+
+@asynccontextmanager
+async def running(events: Events) -> AsyncIterator[None]:
+    task = asyncio.create_task(events.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def told(script: Scripted) -> list[dict[str, Any]]:
+    return [json.loads(await request.text()) for request in script.asked]
+
+
+async def notes(script: Scripted) -> list[str]:
+    return [event["note"] for event in await told(script)]
+
+
+async def test_an_event_is_shown_by_kubectl_describe(cluster: ControlPlane, api: Api, namespace: str) -> None:
+    made = await api.create(f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "something"}})
+    something = ObjectRef("v1", "ConfigMap", namespace, "something", made["metadata"]["uid"])
+    events = Events(api, "keyturn-7d9f")
+    events.post(something, "Rotated", "Revision 2 is published.")
+    events.post(something, "RotationFailed", "The class is gone.", EventType.WARNING)
+    await events.flush()
+    shown = await asyncio.to_thread(
+        kubectl, cluster.kubeconfig, "describe", "configmap", "something", "-n", namespace
+    )
+    lines = [line.split(maxsplit=4) for line in shown.splitlines() if "Rotat" in line]
+    assert [(type_, reason, source, note) for type_, reason, _, source, note in lines] == [
+        ("Normal", "Rotated", "keyturn.dev/keyturn", "Revision 2 is published."),
+        ("Warning", "RotationFailed", "keyturn.dev/keyturn", "The class is gone."),
+    ]
+
+
+async def test_an_event_about_a_cluster_scoped_object_is_accepted(api: Api) -> None:
+    events = Events(api, "keyturn-7d9f")
+    events.post(ObjectRef("v1", "Node", None, "somewhere", "uid-2"), "PolicyViolation", "Too long.")
+    await events.flush()
+    assert events.dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "note"), [("a" * 253, "short"), ("short", "ä" * 1024)], ids=["name", "note"]
+)
+async def test_an_event_with_long_words_is_accepted(api: Api, namespace: str, name: str, note: str) -> None:
+    events = Events(api, "i" * 300)
+    events.post(ObjectRef("v1", "Secret", namespace, name, "uid-3"), "Created", note)
+    await events.flush()
+    assert events.dropped == 0
+
+
+async def test_the_time_of_an_event_is_when_it_was_posted() -> None:
+    script = Scripted(answer())
+    then = datetime(2026, 11, 24, 3, 0, 0, 250, tzinfo=UTC)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", clock=lambda: then)
+        events.post(SOMETHING, "Created", "It is there.")
+        await events.flush()
+    (event,) = await told(script)
+    assert event["eventTime"] == "2026-11-24T03:00:00.000250Z"
+
+
+async def test_the_same_event_is_told_once_in_a_while() -> None:
+    script = Scripted(answer())
+    another = ObjectRef("v1", "ConfigMap", "shop", "another", "uid-2")
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        for about, note in [(SOMETHING, "a"), (SOMETHING, "a"), (SOMETHING, "b"), (another, "a")]:
+            events.post(about, "RotationFailed", note)
+        await events.flush()
+    assert await notes(script) == ["a", "b", "a"]
+
+
+async def test_an_event_is_told_again_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, clock = Scripted(answer()), [0.0]
+    monkeypatch.setattr("keyturn.kube.events.monotonic", lambda: clock[0])
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        for seconds in (0.0, 599.0, 601.0):
+            clock[0] = seconds
+            events.post(SOMETHING, "RotationFailed", "a")
+        await events.flush()
+    assert await notes(script) == ["a", "a"]
+
+
+async def test_a_full_queue_drops_the_oldest_good_news_first() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=3)
+        events.post(SOMETHING, "Failed", "first", EventType.WARNING)
+        for note in ("second", "third", "fourth"):
+            events.post(SOMETHING, "Created", note)
+        events.post(SOMETHING, "Failed", "fifth", EventType.WARNING)
+        events.post(SOMETHING, "Failed", "sixth", EventType.WARNING)
+        events.post(SOMETHING, "Failed", "seventh", EventType.WARNING)
+        await events.flush()
+    assert await notes(script) == ["fifth", "sixth", "seventh"]
+    assert events.dropped == 4
+
+
+async def test_events_are_sent_in_a_burst_and_then_at_a_rate() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", burst=3, rate=10.0)
+        async with running(events):
+            for number in range(5):
+                events.post(SOMETHING, "Created", str(number))
+            await until(lambda: len(script.asked) == 5)
+    gaps = [later - earlier for earlier, later in zip(script.times, script.times[1:], strict=False)]
+    assert max(gaps[:2]) < 0.09
+    assert sum(gaps[2:]) > 0.15
+
+
+async def test_a_refused_event_is_dropped_and_the_next_one_told() -> None:
+    script = Scripted(refused(403, CANARY), answer())
+    with capture_logs() as lines:
+        async with scripted(script) as api:
+            events = Events(api, "keyturn")
+            async with running(events):
+                events.post(SOMETHING, "Created", "first")
+                events.post(SOMETHING, "Created", "second")
+                await until(lambda: len(script.asked) == 2)
+    assert await notes(script) == ["first", "second"]
+    assert events.dropped == 1
+    assert [line["event"] for line in lines] == ["event not told"]
+    assert CANARY not in str(lines)
+
+
+async def test_flushing_waits_for_the_event_that_is_being_sent() -> None:
+    script = Scripted(0.2)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        async with running(events):
+            events.post(SOMETHING, "Created", "first")
+            await until(lambda: len(script.asked) == 1)
+            started = asyncio.get_running_loop().time()
+            await events.flush()
+            assert asyncio.get_running_loop().time() - started > 0.1
+    assert events.dropped == 0
+
+
+async def test_flushing_ends_though_the_server_does_not_answer() -> None:
+    async with scripted(Scripted(30.0)) as api, asyncio.timeout(5):
+        events = Events(api, "keyturn")
+        events.post(SOMETHING, "Created", "first")
+        await events.flush(0.1)
+
+
+async def test_the_path_is_that_of_the_objects_namespace() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        events.post(SOMETHING, "Created", "first")
+        await events.flush()
+    assert script.asked[0].path == paths.events("shop")

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from keyturn.kube import paths, secretwatch
+from keyturn.kube.secretwatch import SecretMeta, SecretWatch
+from tests.kube.helpers import Scripted, forgotten, kubectl, refused, scripted, secret, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    import pytest
+
+    from keyturn.kube.client import Api
+    from sandbox import ControlPlane
+
+CANARY = "canary-5f1c0e"
+
+
+class World:
+    """What a watch has told so far."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, SecretMeta] = {}
+        self.gone: list[str] = []
+        self.puts = 0
+
+    def put(self, meta: SecretMeta) -> None:
+        self.there[meta.name] = meta
+        self.puts += 1
+
+    def lose(self, _namespace: str, name: str) -> None:
+        del self.there[name]
+        self.gone.append(name)
+
+
+@asynccontextmanager
+async def watching(api: Api, namespaces: Iterable[str] | None) -> AsyncIterator[tuple[World, SecretWatch]]:
+    world = World()
+    watch = SecretWatch(api, None if namespaces is None else list(namespaces), world.put, world.lose)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield world, watch
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_there_is_told_before_it_is_synced(api: Api, namespace: str) -> None:
+    made = await api.create(paths.secrets(namespace), secret("a", owner="b", x=CANARY))
+    await api.create(paths.secrets(namespace), secret("foreign"))
+    async with watching(api, [namespace]) as (world, watch):
+        await asyncio.wait_for(watch.synced.wait(), 5)
+        told = dict(world.there)
+    metadata = made["metadata"]
+    assert told == {
+        "a": SecretMeta(namespace, "a", metadata["resourceVersion"], metadata["uid"], "b", None, None)
+    }
+    assert CANARY not in repr(told)
+
+
+async def test_what_we_noted_on_a_secret_is_told(api: Api, namespace: str) -> None:
+    body = secret("a", owner="a")
+    body["metadata"]["annotations"] = {
+        secretwatch.REVISION_ANNOTATION: "3",
+        secretwatch.PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z",
+    }
+    await api.create(paths.secrets(namespace), body)
+    async with watching(api, [namespace]) as (world, _):
+        await until(lambda: "a" in world.there)
+    noted = world.there["a"]
+    assert (noted.revision, noted.published) == (3, datetime(2026, 11, 24, 3, tzinfo=UTC))
+
+
+def test_what_others_scribble_on_a_secret_is_nothing() -> None:
+    numbers = [secretwatch.number_of(text) for text in (None, "", "x", "-1", "²", "1" * 5000)]
+    times = [
+        secretwatch.time_of(text) for text in (None, "", "yesterday", "2026-11-24", "2026-11-24T03:00:00")
+    ]
+    assert {*numbers, *times} == {None}
+
+
+async def test_an_empty_namespace_is_synced(api: Api, namespace: str) -> None:
+    async with watching(api, [namespace]) as (world, watch):
+        await asyncio.wait_for(watch.synced.wait(), 5)
+    assert world.puts == 0
+
+
+async def test_changes_are_told_as_they_happen(api: Api, namespace: str) -> None:
+    async with watching(api, [namespace]) as (world, watch):
+        await watch.synced.wait()
+        made = await api.create(paths.secrets(namespace), secret("a", owner="a"))
+        await until(lambda: "a" in world.there)
+        changed = await api.replace(paths.secret(namespace, "a"), {**made, "data": {"x": ""}})
+        version = changed["metadata"]["resourceVersion"]
+        await until(lambda: world.there["a"].resource_version == version)
+        await api.delete(paths.secret(namespace, "a"))
+        await until(lambda: world.gone == ["a"])
+
+
+async def test_a_secret_that_loses_our_label_is_gone(api: Api, namespace: str) -> None:
+    made = await api.create(paths.secrets(namespace), secret("a", owner="a"))
+    async with watching(api, [namespace]) as (world, watch):
+        await watch.synced.wait()
+        metadata = {**made["metadata"], "labels": {}}
+        await api.replace(paths.secret(namespace, "a"), {**made, "metadata": metadata})
+        await until(lambda: world.gone == ["a"])
+
+
+async def test_only_the_namespaces_asked_for_are_watched(api: Api, namespace: str) -> None:
+    await api.create(paths.secrets("default"), secret(f"{namespace}-a", owner="a"))
+    await api.create(paths.secrets(namespace), secret("a", owner="a"))
+    async with watching(api, [namespace, "kube-system"]) as (world, watch):
+        await watch.synced.wait()
+        assert list(world.there) == ["a"]
+    async with watching(api, None) as (world, watch):
+        await watch.synced.wait()
+        assert {"a", f"{namespace}-a"} <= set(world.there)
+
+
+async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_list(
+    troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
+) -> None:
+    path = paths.secrets(troubled_namespace)
+    for name in ("kept", "lost"):
+        await troubled_api.create(path, secret(name, owner=name))
+
+    def change(kubeconfig: Path) -> None:
+        kubectl(kubeconfig, "delete", "secret", "lost", "-n", troubled_namespace)
+        kubectl(kubeconfig, "create", "secret", "generic", "new", "-n", troubled_namespace)
+        label = f"{secretwatch.OWNER_LABEL}=new"
+        kubectl(kubeconfig, "label", "secret", "new", label, "-n", troubled_namespace)
+
+    async with watching(troubled_api, [troubled_namespace]) as (world, watch):
+        await watch.synced.wait()
+        await forgotten(troubled, change)
+        await until(lambda: set(world.there) == {"kept", "new"})
+        assert world.gone == ["lost"]
+
+
+async def test_a_restart_of_the_api_server_loses_nothing(
+    troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
+) -> None:
+    path = paths.secrets(troubled_namespace)
+    await troubled_api.create(path, secret("a", owner="a"))
+    async with watching(troubled_api, [troubled_namespace]) as (world, watch):
+        await watch.synced.wait()
+        await asyncio.to_thread(troubled.stop_apiserver)
+        await asyncio.to_thread(troubled.start_apiserver)
+        await troubled_api.create(path, secret("b", owner="b"))
+        await until(lambda: "b" in world.there, seconds=40)
+    assert world.gone == []
+
+
+async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
+    script = Scripted(refused(403, "Forbidden"))
+    async with scripted(script) as api, watching(api, ["shop"]) as (_, watch):
+        before = watch.last_alive
+        await until(lambda: len(script.asked) > 5)
+        assert not watch.synced.is_set()
+        assert watch.last_alive == before
+
+
+async def test_it_is_as_alive_as_its_namespace_that_waits_longest(api: Api, namespace: str) -> None:
+    async with watching(api, [namespace, "kube-system"]) as (_, watch):
+        await watch.synced.wait()
+        before = watch.last_alive
+        await api.create(paths.secrets(namespace), secret("a", owner="a"))
+        await until(lambda: max(stream.last_alive for stream in watch._streams) > before)
+        assert watch.last_alive == min(stream.last_alive for stream in watch._streams)
+
+
+def test_the_names_of_many_secrets_are_kept_once() -> None:
+    def parsed(namespace: str, name: str) -> dict[str, Any]:
+        """Make new strings each time, as a parser does."""
+        metadata = {
+            "namespace": "".join(list(namespace)),
+            "name": "".join(list(name)),
+            "uid": "u",
+            "resourceVersion": "1",
+            "labels": {secretwatch.OWNER_LABEL: "".join(list(name))},
+        }
+        return {"metadata": metadata}
+
+    one, two = secretwatch.meta_of(parsed("shop", "one")), secretwatch.meta_of(parsed("shop", "two"))
+    assert one.namespace is two.namespace
+    assert one.owner is one.name
