@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from . import metrics
+from . import failpoints, metrics
 from .core.errors import Stalled, Wait
 from .core.status import Outcome
 from .core.steps import Rest, next_step
@@ -60,7 +60,9 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
             outcome = await _one_step(key, seen, world)
             if outcome is None:
                 continue
+            failpoints.reached("before", "Report")
             await report(key, seen, outcome, world)
+            failpoints.reached("after", "Report")
         except errors.Conflict:
             # Somebody was faster: what was read is stale. Read again and decide again.
             world.memo(key).forget_values()
@@ -92,6 +94,8 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | None:
 
 async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
     """Take a step, and say in our words what the API server's refusal means."""
+    name = type(step).__name__
+    failpoints.reached("before", name)
     try:
         await take(step, key, seen, world)
     except errors.Invalid as error:
@@ -111,6 +115,7 @@ async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
         raise Wait("NotFound", f"{_what(error)} is gone", timedelta(seconds=5)) from error
     except (errors.Throttled, errors.Unavailable) as error:
         raise Wait("ApiServerUnavailable", "the API server does not answer", _SOON) from error
+    failpoints.reached("after", name)
 
 
 def _what(error: errors.ApiError) -> str:

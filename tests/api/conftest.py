@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import ControlPlane
 from tests.api.objects import Objects
-from tests.sandbox.helpers import Kubectl
+from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from keyturn.api.status import (
 from tests.api.objects import managed_secret, secret_class
 
 if TYPE_CHECKING:
-    from tests.sandbox.helpers import Kubectl
+    from tests.support.kubectl import Kubectl
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 _DUE = _NOW + timedelta(days=30)

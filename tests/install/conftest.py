@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import ControlPlane
 from tests.install.installation import BASE, NAMESPACED, Installation
-from tests.sandbox.helpers import Kubectl
+from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

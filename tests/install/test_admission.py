@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from tests.install.installation import BASE
-from tests.sandbox.helpers import eventually
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.install.installation import Installation
-    from tests.sandbox.helpers import Kubectl
+    from tests.support.kubectl import Kubectl
 
 _HERE = ("-n", "keyturn-system")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import paths, secretwatch
 from keyturn.kube.secretwatch import SecretMeta, SecretWatch
-from tests.kube.helpers import Scripted, forgotten, kubectl, refused, scripted, secret, until
+from tests.kube.helpers import Scripted, answer, forgotten, kubectl, refused, scripted, secret, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -154,6 +154,19 @@ async def test_a_restart_of_the_api_server_loses_nothing(
         await troubled_api.create(path, secret("b", owner="b"))
         await until(lambda: "b" in world.there, seconds=40)
     assert world.gone == []
+
+
+async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_lacks_it() -> None:
+    one = {"metadata": {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1"}}
+    script = Scripted(
+        answer(200, {"metadata": {"resourceVersion": "1", "continue": "more"}, "items": [one]}),
+        refused(410, "Expired"),
+        answer(200, {"metadata": {"resourceVersion": "2"}, "items": None}),
+        30.0,
+    )
+    async with scripted(script) as api, watching(api, ["shop"]) as (world, watch):
+        await watch.synced.wait()
+    assert world.gone == ["a"]
 
 
 async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
-from tests.sandbox.helpers import Kubectl, eventually
+from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.sandbox.helpers import Kubectl, deployment, eventually
+from tests.support.kubectl import Kubectl, deployment, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

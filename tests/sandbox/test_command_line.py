@@ -9,7 +9,8 @@ from pathlib import Path
 
 import sandbox
 from sandbox import runtime
-from tests.sandbox.helpers import Kubectl, eventually, processes_of
+from tests.sandbox.helpers import processes_of
+from tests.support.kubectl import Kubectl, eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
 

@@ -13,7 +13,8 @@ import pytest
 
 import sandbox
 from sandbox import ControlPlane, SandboxError, runtime
-from tests.sandbox.helpers import Kubectl, eventually, processes_of, somebody_listens
+from tests.sandbox.helpers import processes_of, somebody_listens
+from tests.support.kubectl import Kubectl, eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
 OWNER = """

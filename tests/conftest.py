@@ -1,0 +1,120 @@
+"""What every test can ask for: a cluster, kubectl, a namespace of its own, an operator with its own rights."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import ControlPlane
+from tests.support.kubectl import Kubectl, eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that tests may use: the sandbox's, one of kind, or that of the current context."""
+
+    kubeconfig: Path
+    plane: ControlPlane | None
+    """The sandbox that it is, for tests that need to break something."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster",
+        choices=("sandbox", "kind", "current"),
+        default="sandbox",
+        help="where cluster tests run: the embedded control plane, kind (needs Docker), or the current context",
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    match request.config.getoption("--cluster"):
+        case "sandbox":
+            with ControlPlane.start() as plane:
+                yield Cluster(plane.kubeconfig, plane)
+        case "kind":
+            with _kind() as kubeconfig:
+                yield Cluster(kubeconfig, None)
+        case _:
+            yield Cluster(_current(folder / "kubeconfig"), None)
+
+
+@contextmanager
+def _kind() -> Iterator[Path]:
+    from pytest_kind import KindCluster  # noqa: PLC0415 - only where Docker is
+
+    kind = KindCluster("keyturn-tests")
+    kind.create()
+    try:
+        yield Path(kind.kubeconfig_path)
+    finally:
+        kind.delete()
+
+
+def _current(kubeconfig: Path) -> Path:
+    """Copy the current context, so that no test can change the person's own file."""
+    kubectl = shutil.which("kubectl") or "kubectl"
+    shown = subprocess.run(
+        [kubectl, "config", "view", "--minify", "--flatten"], check=True, capture_output=True, timeout=20
+    )
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_bytes(shown.stdout)
+    return kubeconfig
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster) -> Kubectl:
+    """kubectl for a cluster that knows our kinds, our classes and our ServiceAccount."""
+    kubectl = Kubectl(cluster.kubeconfig)
+    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig with exactly the rights that the shipped manifests give."""
+    kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    path = tmp_path_factory.mktemp("operator") / "kubeconfig"
+    assert cluster.plane, "only the sandbox makes kubeconfigs of ServiceAccounts"
+    cluster.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def operator(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """One operator that all tests share who do not break it."""
+    log = tmp_path_factory.mktemp("operator-log") / "operator.log"
+    with Operator(operator_kubeconfig, log, env={"POD_NAMESPACE": "keyturn-system"}) as operator:
+        operator.wait_for_log("leading")
+        yield operator
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace of the test's own, ready for pods."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    eventually(
+        lambda: kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
+        "the namespace's ServiceAccount",
+    )
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")

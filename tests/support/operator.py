@@ -1,0 +1,115 @@
+"""The operator as a process of its own, as a test starts, asks, kills and ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+__all__ = ["Operator"]
+
+_START = 30.0
+_END = 15.0
+
+
+class Operator:
+    """One operator process; used as a context it ends with the block, whatever happens in it."""
+
+    def __init__(
+        self, kubeconfig: Path, log: Path, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the arguments of `keyturn run`; without any it serves all namespaces."""
+        self._arguments = arguments or ("--all-namespaces",)
+        self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._file: IO[bytes] | None = None
+
+    def start(self) -> Operator:
+        """Start it and wait until it serves its ports; more than once after its ends."""
+        self._file = self.log.open("ab")
+        self._offset = self.log.stat().st_size
+        command = [sys.executable, "-m", "keyturn", "run", "--verbose", "--log-format=json"]
+        command += ["--metrics-port=0", "--health-port=0", *self._arguments]
+        self._process = subprocess.Popen(command, env=self._env, stdout=self._file, stderr=self._file)
+        self._ports = self.wait_for_log("started")
+        return self
+
+    def __enter__(self) -> Operator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        assert self._process
+        return self._process.poll()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what this process has logged since its last start."""
+        text = self.log.read_bytes()[self._offset :].decode()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def wait_for_log(self, event: str, timeout: float = _START) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for line in self.lines():
+                if line.get("event") == event:
+                    return line
+            assert self.returncode is None, f"the operator ended with {self.returncode}: see {self.log}"
+            time.sleep(0.05)
+        raise AssertionError(f"the operator did not log {event!r} within {timeout} s: see {self.log}")
+
+    def wait_for_death(self, timeout: float = _START) -> int:
+        """Wait until it has ended by itself; return how."""
+        assert self._process
+        return self._process.wait(timeout)
+
+    def get(self, path: str, *, health: bool = False) -> tuple[int, str]:
+        """Ask it over HTTP: /metrics, or with `health` /livez and /readyz."""
+        port = self._ports["health_port" if health else "metrics_port"]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read().decode()
+
+    def stop(self) -> float:
+        """Ask it to end with SIGTERM; return how many seconds that took."""
+        assert self._process
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(_END)
+        self._close()
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """End it as the kernel would: at once, wherever it is."""
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(_END)
+        self._close()
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
