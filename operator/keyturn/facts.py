@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .core.errors import Stalled
 from .metrics import ObjectFacts
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ def object_facts(mirror: Mirror) -> Iterator[ObjectFacts]:
 
 def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
     status, class_name = managed.status, managed.spec.class_name
-    secret_class = mirror.secret_class(class_name) if class_name else None
     violations = (
         one.reason for one in status.conditions if one.type == "PolicyCompliant" and one.status == "False"
     )
@@ -33,7 +33,7 @@ def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
         class_name=class_name or "",
-        priority=str(secret_class.spec.priority or "") if secret_class else "",
+        priority=_priority(class_name, mirror) if class_name else "",
         revision=status.revision or 0,
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
@@ -41,3 +41,11 @@ def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         conditions={one.type: one.status == "True" for one in status.conditions},
         violations=tuple(violations),
     )
+
+
+def _priority(class_name: str, mirror: Mirror) -> str:
+    try:
+        secret_class = mirror.secret_class(class_name)
+    except Stalled:
+        return ""
+    return str(secret_class.spec.priority or "") if secret_class else ""

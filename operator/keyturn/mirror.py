@@ -12,7 +12,6 @@ from .api.managedsecret import ManagedSecret, ManagedSecretSpec
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
-from .kube.secrets import state_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +34,7 @@ class Mirror:
     def __init__(self) -> None:
         self._versions: dict[_Key, int] = {}
         self._managed: dict[ObjectKey, bytes] = {}
-        self._classes: dict[str, SecretClass] = {}
+        self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str] = {}
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._workloads: dict[WorkloadKey, Workload] = {}
@@ -107,10 +106,13 @@ class Mirror:
 
     def put_class(self, body: dict[str, Any]) -> bool:
         """Take in a SecretClass; say whether that is news."""
-        secret_class = SecretClass.model_validate(body)
-        if not self.is_news(secret_class.metadata.name, body):
+        name = body["metadata"]["name"]
+        if not self.is_news(name, body):
             return False
-        self._classes[secret_class.metadata.name] = secret_class
+        try:
+            self._classes[name] = SecretClass.model_validate(body)
+        except pydantic.ValidationError as error:
+            self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {_sentence(error)}")
         return True
 
     def drop_class(self, name: str) -> None:
@@ -118,7 +120,15 @@ class Mirror:
         self._classes.pop(name, None)
 
     def secret_class(self, name: str) -> SecretClass | None:
-        return self._classes.get(name)
+        """Return a class.
+
+        Raises:
+            Stalled: This version cannot read it.
+        """
+        found = self._classes.get(name)
+        if isinstance(found, Stalled):
+            raise found
+        return found
 
     def class_names(self) -> Iterable[str]:
         return self._classes.keys()
@@ -174,10 +184,6 @@ class Mirror:
     def users_of(self, namespace: str, secret: str) -> list[Workload]:
         keys = self._users.get(ObjectKey(namespace, secret), ())
         return [self._workloads[key] for key in sorted(keys)]
-
-    def is_state(self, key: ObjectKey) -> bool:
-        meta = self._secrets.get(key)
-        return meta is not None and key.name == state_name(meta.owner)
 
     def _concerned(self, workload: Workload | None) -> set[ObjectKey]:
         """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""

@@ -66,11 +66,9 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
 def _resolved(
     managed: ManagedSecret, mirror: Mirror
 ) -> tuple[SecretClass | None, Wanted | None, Stalled | None]:
-    name = managed.spec.class_name
-    secret_class = mirror.secret_class(name) if name else None
-    if name and secret_class is None:
-        return None, None, Stalled("SecretClassNotFound", _no_such_class(name, mirror))
+    secret_class = None
     try:
+        secret_class = _class_of(managed, mirror)
         wanted = wanted_by(managed, secret_class)
         schedule.check(wanted.cadence)
         for item in wanted.items:
@@ -81,9 +79,18 @@ def _resolved(
     return secret_class, wanted, None
 
 
-def _no_such_class(name: str, mirror: Mirror) -> str:
-    there = ", ".join(sorted(mirror.class_names())) or "none"
-    return f"there is no SecretClass {name!r}; create it or write one of these as className: {there}"
+def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
+    name = managed.spec.class_name
+    if name is None:
+        return None
+    found = mirror.secret_class(name)
+    if found is None:
+        there = ", ".join(sorted(mirror.class_names())) or "none"
+        raise Stalled(
+            "SecretClassNotFound",
+            f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",
+        )
+    return found
 
 
 def _violations(wanted: Wanted | None, secret_class: SecretClass | None) -> tuple[Violation, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from . import metrics
+from .api.status import WorkloadState
 from .core.errors import Stalled
 from .core.renewal import CREATED
 from .core.status import Outcome, status_of
@@ -76,6 +77,7 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     before, after = seen.managed.status, status_of(seen, outcome)
     await write_status(key, seen, after, world)
     _tell_trouble(key, seen, outcome, before, world)
+    _tell_failed_rollout(key, seen, before, after, world)
     known = {entry.revision for entry in before.history}
     for entry in after.history:
         if entry.revision not in known:
@@ -96,6 +98,22 @@ def _tell_trouble(
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
         _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+
+
+def _tell_failed_rollout(
+    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+) -> None:
+    failed = _failed(after) - _failed(before)
+    if not failed or seen.newest is None:
+        return
+    metrics.ROTATIONS.labels(seen.newest.reason, "Failed").inc()
+    names = ", ".join(sorted(failed))
+    _post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
+    _log.warning("rollout failed", secret=str(key), revision=seen.newest.number, workloads=names)
+
+
+def _failed(status: ManagedSecretStatus) -> set[str]:
+    return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
 
 
 def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:

@@ -17,6 +17,7 @@ import kopf
 import structlog
 
 from . import metrics, web
+from .classes import reconcile_class
 from .core.keys import ObjectKey
 from .facts import object_facts
 from .kube import config
@@ -31,6 +32,7 @@ from .world import World
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from .kube.config import Connection
 
@@ -75,6 +77,7 @@ class Process:
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
         self.may_work = asyncio.Event()
+        metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self._is_primed = asyncio.Event()
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
@@ -106,15 +109,20 @@ class Process:
         await self.elector.leading()
         metrics.LEADER.set(1)
         _log.info("leading")
-        for key in list(self.world.mirror.managed_keys()):
-            self.queue.add(key)
         self.may_work.set()
         await self.queue.run(
-            lambda key: reconcile(key, self.world),
+            self._reconcile,
             workers=self._options.workers,
             gate=self.may_work,
             grace=_GRACE,
         )
+
+    async def _reconcile(self, key: ObjectKey) -> datetime | None:
+        """Classes have no namespace, and share the queue."""
+        if key.namespace:
+            return await reconcile(key, self.world)
+        await reconcile_class(key.name, self.world)
+        return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
         """End what writes, tell what is left to tell, and only then let another one lead."""
@@ -158,7 +166,6 @@ class Process:
             self.queue.add(ObjectKey(namespace, owner))
 
     def _unhealthy(self) -> list[str]:
-        metrics.QUEUE_DEPTH.set(self.queue.depth)
         silent = asyncio.get_running_loop().time() - self.secrets.last_alive
         stuck = ["watch stuck: secrets"] if silent > _SECRET_WATCH_STUCK_AFTER else []
         return stuck + self.pulse.problems()

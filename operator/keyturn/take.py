@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from .core.errors import Stalled
 from .core.rollout import marker_for
-from .core.state import Kept, Revision, RevisionFacts, State, changed_names
+from .core.state import Kept, Revision, RevisionFacts, State, Triggers, changed_names
 from .core.status import Outcome, status_of
 from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
 from .kube import errors, paths
-from .kube.secrets import Stamp, dressed_target, state_body, state_name, values_of
+from .kube.secrets import LARGEST, Stamp, dressed_target, size_of, state_body, state_name, values_of
 from .kube.secretwatch import meta_of
 from .kube.workloads import restart, workload_of
 from .observe import consumer_of, load_state, load_target
@@ -48,7 +48,7 @@ async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
         case Stage():
             await _write_state(key, await _staged(step, key, seen, world), world)
         case Publish():
-            await _write_target(key, seen, world, world.now())
+            await _write_target(key, seen, world, _newly_published(step, seen, world))
         case Repair():
             await _write_target(key, seen, world, _first_published(seen))
         case RollOut():
@@ -77,8 +77,8 @@ async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> Stat
     rotated = now if step.reason.rotates or state is None else state.rotated
     revision = Revision(facts, values)
     if state is None:
-        return State(seen.uid, rotated, seen.requested, (revision,))
-    return state.with_revision(revision, rotated, seen.requested)
+        return State(seen.uid, rotated, Triggers().with_handled(seen.requested), (revision,))
+    return state.with_revision(revision, rotated, state.triggers.with_handled(seen.requested))
 
 
 def _fresh(item: Item) -> Kept:
@@ -97,13 +97,14 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     """Go on with the values that are there: triggers present when the object is made are only recorded."""
     state = await load_state(key, world)
     if state is not None:
-        return replace(state, uid=seen.uid, triggers=seen.requested)
+        return replace(state, uid=seen.uid, triggers=state.triggers.with_handled(seen.requested))
     body = await load_target(key, _wanted(seen), world)
     values = values_of(body) if body else {}
     recipes = {item.name: item.recipe for item in _wanted(seen).items}
     kept = {name: Kept(_text(recipes.get(name), value), value) for name, value in values.items()}
     facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset())
-    return State(seen.uid, _last_rotation(seen, body), seen.requested, (Revision(facts, kept),))
+    handled = Triggers().with_handled(seen.requested)
+    return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),))
 
 
 def _text(recipe: Recipe | None, value: Value) -> str:
@@ -119,11 +120,26 @@ def _last_rotation(seen: Seen, body: Body | None) -> datetime:
 async def _write_state(key: ObjectKey, state: State, world: World) -> None:
     memo = world.memo(key)
     known = world.mirror.secret(key.namespace, state_name(key.name))
-    body = state_body(key, state, known.resource_version if known else None)
+    state, body = _fitting(key, state, known.resource_version if known else None)
     written = await _write_secret(key, body, world)
     memo.state = state
     memo.state_facts, memo.checked = state.facts(), None
     world.mirror.put_secret(meta_of(written))
+
+
+def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, Body]:
+    """Drop old revisions until the state fits into a Secret: being able to go on is worth more than to go back."""
+    body = state_body(key, state, version)
+    while size_of(body) > LARGEST:
+        if len(state.revisions) == 1:
+            raise Stalled(
+                "TooLarge",
+                f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
+                " spread them over several ManagedSecrets",
+            )
+        state = replace(state, revisions=state.revisions[:-1])
+        body = state_body(key, state, version)
+    return state, body
 
 
 # The target Secret
@@ -139,6 +155,12 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
     written = await _write_secret(key, dressed_target(key, wanted, state.newest, stamp, found), world)
     world.memo(key).target = written
     world.mirror.put_secret(meta_of(written))
+
+
+def _newly_published(step: Publish, seen: Seen, world: World) -> datetime:
+    """A Secret under a new name carries what is published already: it came with the revision."""
+    is_new = (seen.managed.status.revision or 0) < step.number
+    return world.now() if is_new else _first_published(seen)
 
 
 def _first_published(seen: Seen) -> datetime:

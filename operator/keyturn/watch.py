@@ -85,7 +85,9 @@ class Watches:
 
     def secret_class(self, body: dict[str, Any]) -> None:
         if self._world.mirror.put_class(body):
-            self._users_of_class(body["metadata"]["name"])
+            name = body["metadata"]["name"]
+            self._queue.add(ObjectKey("", name))
+            self._users_of_class(name)
 
     def class_gone(self, name: str) -> None:
         self._world.mirror.drop_class(name)

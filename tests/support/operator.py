@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Operator"]
@@ -35,7 +35,7 @@ class Operator:
         self._process: subprocess.Popen[bytes] | None = None
         self._file: IO[bytes] | None = None
 
-    def start(self) -> Operator:
+    def start(self) -> Self:
         """Start it and wait until it serves its ports; more than once after its ends."""
         self._file = self.log.open("ab")
         self._offset = self.log.stat().st_size
@@ -45,7 +45,7 @@ class Operator:
         self._ports = self.wait_for_log("started")
         return self
 
-    def __enter__(self) -> Operator:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(

@@ -12,7 +12,7 @@ from .errors import Stalled, Wait
 from .rollout import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.api.status import RotationStatus
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .rollout import Standing
     from .seen import Seen
 
-__all__ = ["Look", "conditions_of"]
+__all__ = ["Look", "Verdict", "conditions_of", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class Look:
     error: Wait | Stalled | None
 
 
-class _Verdict(NamedTuple):
+class Verdict(NamedTuple):
+    """What one condition says."""
+
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
@@ -41,10 +43,14 @@ class _Verdict(NamedTuple):
 
 def conditions_of(look: Look) -> list[Condition]:
     """Return the conditions, each with the time of its last turn."""
-    return [_stamped(type_, verdict, look.seen) for type_, verdict in _verdicts(look)]
+    before, metadata = look.seen.managed.status.conditions, look.seen.managed.metadata
+    return [
+        stamped(type_, verdict, before, look.seen.now, metadata.generation)
+        for type_, verdict in _verdicts(look)
+    ]
 
 
-def _verdicts(look: Look) -> Iterator[tuple[str, _Verdict]]:
+def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
@@ -52,48 +58,48 @@ def _verdicts(look: Look) -> Iterator[tuple[str, _Verdict]]:
         yield "PolicyCompliant", _policy_compliant(look)
     # kstatus: these two are there only while they hold.
     if isinstance(look.error, Wait) and not look.seen.is_complete:
-        yield "Reconciling", _Verdict("True", look.error.reason, look.error.message)
+        yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
     if isinstance(look.error, Stalled):
-        yield "Stalled", _Verdict("True", look.error.reason, look.error.message)
+        yield "Stalled", Verdict("True", look.error.reason, look.error.message)
 
 
-def _ready(look: Look) -> _Verdict:
+def _ready(look: Look) -> Verdict:
     seen, error = look.seen, look.error
     if not seen.is_complete:
         if error is None:
-            return _Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
-        return _Verdict("False", error.reason, error.message)
+            return Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
+        return Verdict("False", error.reason, error.message)
     if isinstance(error, Stalled):
-        return _Verdict("True", error.reason, f"the Secret stays as it is: {error.message}")
+        return Verdict("True", error.reason, f"the Secret stays as it is: {error.message}")
     if seen.managed.spec.suspend:
-        return _Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
+        return Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
     number = seen.target.revision if seen.target else None
-    return _Verdict("True", "Published", f"the Secret holds revision {number} with every key")
+    return Verdict("True", "Published", f"the Secret holds revision {number} with every key")
 
 
-def _rotating(look: Look) -> _Verdict:
+def _rotating(look: Look) -> Verdict:
     if look.rotation is None:
-        return _Verdict("False", "Idle", "no rotation is under way")
+        return Verdict("False", "Idle", "no rotation is under way")
     message = look.rotation.message or f"the next step is {look.rotation.step}"
-    return _Verdict("True", look.rotation.step, message)
+    return Verdict("True", look.rotation.step, message)
 
 
-def _workloads_current(look: Look) -> _Verdict:
+def _workloads_current(look: Look) -> Verdict:
     behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
     absent = look.seen.missing_targets
     count = len(look.everyone)
     if absent:
-        return _Verdict(
+        return Verdict(
             "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"
         )
     if not behind:
         if look.seen.state is None:
-            return _Verdict("Unknown", "NotPublished", "no revision is published yet")
+            return Verdict("Unknown", "NotPublished", "no revision is published yet")
         reason = "AllCurrent" if count else "NoConsumers"
-        return _Verdict("True", reason, f"{count} of {count} workloads run the current revision")
+        return Verdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
     detail = f": {first.message}" if first.message else ""
-    return _Verdict(
+    return Verdict(
         "False",
         _why_behind(behind),
         f"{count - len(behind)} of {count} workloads run the current revision;"
@@ -109,25 +115,24 @@ def _why_behind(behind: list[Standing]) -> str:
     return "RollingOut"
 
 
-def _policy_compliant(look: Look) -> _Verdict:
+def _policy_compliant(look: Look) -> Verdict:
     violations = look.seen.violations
     if not violations:
-        return _Verdict("True", "Compliant", "every rule of the class holds")
-    return _Verdict("False", violations[0].rule, "; ".join(one.message for one in violations))
+        return Verdict("True", "Compliant", "every rule of the class holds")
+    return Verdict("False", violations[0].rule, "; ".join(one.message for one in violations))
 
 
-def _stamped(type_: str, verdict: _Verdict, seen: Seen) -> Condition:
-    before = next((one for one in seen.managed.status.conditions if one.type == type_), None)
-    stays = before is not None and before.status == verdict.status
+def stamped(
+    type_: str, verdict: Verdict, before: Iterable[Condition], now: datetime, generation: int
+) -> Condition:
+    """Make a condition of a verdict; its time moves only when its status turns."""
+    last = next((one for one in before if one.type == type_), None)
+    stays = last is not None and last.status == verdict.status
     return Condition(
         type=type_,
         status=verdict.status,
         reason=verdict.reason,
         message=verdict.message,
-        last_transition_time=before.last_transition_time if before and stays else _second(seen.now),
-        observed_generation=seen.managed.metadata.generation,
+        last_transition_time=last.last_transition_time if last and stays else now.replace(microsecond=0),
+        observed_generation=generation,
     )
-
-
-def _second(time: datetime) -> datetime:
-    return time.replace(microsecond=0)

@@ -76,11 +76,7 @@ def recipe_refuses_value(seen: Seen, _: Wanted, state: StateFacts | None) -> Rea
 
 
 def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
-    if state is None:
-        return None
-    asked, handled = seen.requested, state.triggers
-    new = (asked.spec not in (None, handled.spec), asked.annotation not in (None, handled.annotation))
-    if not any(new):
+    if state is None or not state.triggers.unhandled(seen.requested):
         return None
     return Reason(_TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
 

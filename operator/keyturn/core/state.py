@@ -31,6 +31,20 @@ class Triggers:
 
     spec: str | None = None
     annotation: str | None = None
+    last: str | None = None
+    """The one of them that came last."""
+
+    def unhandled(self, asked: Triggers) -> tuple[str, ...]:
+        """Return those of the requests in `asked` that were not handled yet."""
+        pairs = ((asked.spec, self.spec), (asked.annotation, self.annotation))
+        return tuple(new for new, old in pairs if new is not None and new != old)
+
+    def with_handled(self, asked: Triggers) -> Triggers:
+        """Count the requests in `asked` as handled; one that was taken back stays handled."""
+        new = self.unhandled(asked)
+        return Triggers(
+            asked.spec or self.spec, asked.annotation or self.annotation, new[0] if new else self.last
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _revision(seen: Seen) -> int | None:
 
 def _last_trigger(seen: Seen) -> str | None:
     handled = seen.state.triggers if seen.state else None
-    return (handled.spec or handled.annotation) if handled else seen.managed.status.last_trigger
+    return handled.last if handled else seen.managed.status.last_trigger
 
 
 def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> RotationStatus | None:

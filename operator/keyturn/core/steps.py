@@ -116,7 +116,7 @@ def next_step(seen: Seen) -> Step:
         return Claim(seen.state.newest.number)
     if reason := reason_to_renew(seen, wanted):
         return _begin_or_stage(seen, reason)
-    if write := _write(seen):
+    if write := _write(seen, wanted):
         return write
     return _roll_out(seen, wanted)
 
@@ -170,11 +170,12 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
     return Stage(number, reason)
 
 
-def _write(seen: Seen) -> Publish | Repair | None:
+def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | None:
     newest = _newest(seen)
     target = seen.target
     if target is None:
-        published_before = (seen.managed.status.revision or 0) >= newest.number
+        status = seen.managed.status
+        published_before = (status.revision or 0) >= newest.number and status.secret_name == wanted.secret
         every_key = seen.state.names if seen.state else frozenset()
         return Repair(newest.number, every_key) if published_before else Publish(newest.number)
     if target.revision != newest.number:

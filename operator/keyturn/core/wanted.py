@@ -13,13 +13,13 @@ from .keys import WorkloadKey
 from .value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from keyturn.api.recipe import Recipe
     from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
-__all__ = ["Cron", "Every", "Item", "Wanted", "wanted_by"]
+__all__ = ["Cron", "Every", "Item", "Wanted", "cadence_of", "wanted_by"]
 
 _DEFAULT_JITTER = 10
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -87,7 +87,7 @@ def wanted_by(managed: ManagedSecret, secret_class: SecretClass | None) -> Wante
         labels=template.labels,
         annotations=template.annotations,
         items=items,
-        cadence=_cadence(managed, secret_class),
+        cadence=cadence_of(spec.rotation, secret_class.spec.rotation if secret_class else None),
         rotates=_rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
         targets=tuple(
@@ -120,18 +120,16 @@ def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
     return generated if only is None else generated & frozenset(only)
 
 
-def _cadence(managed: ManagedSecret, secret_class: SecretClass | None) -> Every | Cron | None:
-    of_class = secret_class.spec.rotation if secret_class else None
-    for cadence in (managed.spec.rotation, of_class):
-        if cadence is None:
-            continue
-        if cadence.schedule:
+def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
+    """Return when to rotate by the first of these that says so; the jitter may come from a later one."""
+    for cadence in cadences:
+        if cadence and cadence.schedule:
             return Cron(cadence.schedule.cron, cadence.schedule.time_zone or "UTC")
-        if cadence.every:
-            return Every(cadence.every, _jitter(managed.spec.rotation, of_class))
+        if cadence and cadence.every:
+            return Every(cadence.every, _jitter(cadences))
     return None
 
 
-def _jitter(*cadences: Cadence | None) -> int:
+def _jitter(cadences: Iterable[Cadence | None]) -> int:
     written = (cadence.jitter for cadence in cadences if cadence and cadence.jitter)
     return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))

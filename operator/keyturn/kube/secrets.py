@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from .client import Body
 
 __all__ = [
+    "LARGEST",
     "STATE_TYPE",
     "Stamp",
     "dressed_target",
     "owner_of",
+    "size_of",
     "state_body",
     "state_name",
     "state_of",
@@ -42,6 +44,8 @@ __all__ = [
 ]
 
 STATE_TYPE = "keyturn.dev/state"
+LARGEST = 1024 * 1024
+"""Bytes of data that the API server takes in one Secret."""
 _STATE_KEY = "state"
 _FORMAT = 1
 _PART_OF = "app.kubernetes.io/managed-by"
@@ -56,6 +60,11 @@ def owner_of(body: Body) -> str | None:
     """Return which ManagedSecret a Secret belongs to, by its label."""
     owner = body["metadata"].get("labels", {}).get(OWNER_LABEL)
     return owner if isinstance(owner, str) else None
+
+
+def size_of(body: Body) -> int:
+    """Return how many bytes of data a Secret holds."""
+    return sum(len(data) * 3 // 4 for data in body["data"].values())
 
 
 # The state Secret
@@ -105,7 +114,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "format": _FORMAT,
         "uid": state.uid,
         "rotated": state.rotated,
-        "triggers": {"spec": state.triggers.spec, "annotation": state.triggers.annotation},
+        "triggers": asdict(state.triggers),
         "revisions": [_revision_document(one) for one in state.revisions],
     }
 
@@ -125,11 +134,10 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
 
 
 def _state_from(document: dict[str, Any]) -> State:
-    triggers = document["triggers"]
     return State(
         uid=document["uid"],
         rotated=datetime.fromisoformat(document["rotated"]),
-        triggers=Triggers(triggers["spec"], triggers["annotation"]),
+        triggers=Triggers(**document["triggers"]),
         revisions=tuple(_revision_from(one) for one in document["revisions"]),
     )
 
