@@ -50,6 +50,8 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter_of_libraries(shared, renderer))
     logging.basicConfig(handlers=[handler], level=max(level + 10, logging.INFO), force=True)
+    # kopf tells of every event that it hands to a handler of ours.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     sys.excepthook = _log_the_end
 
 

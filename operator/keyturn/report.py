@@ -78,6 +78,8 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     await write_status(key, seen, after, world)
     _tell_trouble(key, seen, outcome, before, world)
     _tell_failed_rollout(key, seen, before, after, world)
+    if before.revision is None:
+        return  # a ManagedSecret that was made again: what its Secret went through is no news
     known = {entry.revision for entry in before.history}
     for entry in after.history:
         if entry.revision not in known:
@@ -117,8 +119,6 @@ def _failed(status: ManagedSecretStatus) -> set[str]:
 
 
 def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
-    if entry.reason == CREATED:
-        return
     metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
     _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
     _log.info(

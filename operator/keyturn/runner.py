@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import kopf
@@ -20,7 +22,7 @@ from . import metrics, web
 from .classes import reconcile_class
 from .core.keys import ObjectKey
 from .facts import object_facts
-from .kube import config
+from .kube import config, errors
 from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
@@ -31,7 +33,7 @@ from .watch import Pulse, Watches, kopf_registry
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from .kube.config import Connection
@@ -76,7 +78,6 @@ class Process:
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
-        self.may_work = asyncio.Event()
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self._is_primed = asyncio.Event()
         self._stop_kopf = asyncio.Event()
@@ -93,14 +94,11 @@ class Process:
                 for part in (self.elector.run(), self.secrets.run(), self.events.run(), self._keep_mirror())
             ]
             # kopf takes every task that is younger than it for one of its own and ends it with itself.
-            kopf_task = group.create_task(self._kopf())
-            await self._kopf_is_ready.wait()
-            _on_signals(stop)  # kopf has put itself in their way
+            kopf_task = group.create_task(self._kopf(stop))
             await stop.wait()
             _log.info("stopping")
             await self._stop(work)
-            self._stop_kopf.set()
-            await kopf_task
+            await self._end_kopf(kopf_task)
             for part in parts:
                 part.cancel()
 
@@ -109,13 +107,7 @@ class Process:
         await self.elector.leading()
         metrics.LEADER.set(1)
         _log.info("leading")
-        self.may_work.set()
-        await self.queue.run(
-            self._reconcile,
-            workers=self._options.workers,
-            gate=self.may_work,
-            grace=_GRACE,
-        )
+        await self.queue.run(self._reconcile, workers=self._options.workers, grace=_GRACE)
 
     async def _reconcile(self, key: ObjectKey) -> datetime | None:
         """Classes have no namespace, and share the queue."""
@@ -137,7 +129,7 @@ class Process:
         await self.secrets.synced.wait()
         while True:
             self.pulse.relisted.clear()
-            await self.watches.sweep()
+            await self._sweep()
             if not self._is_primed.is_set():
                 _log.info("watching", managed_secrets=len(list(self.world.mirror.managed_keys())))
                 self._is_primed.set()
@@ -146,7 +138,22 @@ class Process:
                     await self.pulse.relisted.wait()
             await asyncio.sleep(_RELIST_PAUSE)  # the lists of the other kinds come with this one
 
-    async def _kopf(self) -> None:
+    async def _sweep(self) -> None:
+        """List everything, however long the API server is away or does not know our kinds."""
+        for pause in _backoffs():
+            try:
+                await self.watches.sweep()
+            except errors.ApiError as error:
+                hint = "" if self._is_primed.is_set() else "are the CRDs and the RBAC installed?"
+                _log.warning("objects not listed", error=error, hint=hint)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _kopf(self, stop: asyncio.Event) -> None:
+        """Let kopf watch, once there is something to watch: it looks only once which kinds there are."""
+        await self._is_primed.wait()
+        signals = asyncio.create_task(self._take_signals_back(stop))
         namespaces = self._options.namespaces
         await kopf.operator(
             registry=kopf_registry(self.watches, self._connection, self.pulse),
@@ -156,6 +163,18 @@ class Process:
             stop_flag=self._stop_kopf,
             ready_flag=self._kopf_is_ready,
         )
+        signals.cancel()
+
+    async def _take_signals_back(self, stop: asyncio.Event) -> None:
+        """Answer them ourselves: kopf puts itself in their way, and would end before what it feeds."""
+        await self._kopf_is_ready.wait()
+        _on_signals(stop)
+
+    async def _end_kopf(self, task: asyncio.Task[None]) -> None:
+        if not self._kopf_is_ready.is_set():
+            task.cancel()
+        self._stop_kopf.set()
+        await asyncio.wait([task])
 
     def _secret_seen(self, meta: SecretMeta) -> None:
         if self.world.mirror.put_secret(meta):
@@ -194,6 +213,10 @@ async def run(options: Options) -> None:
 def _on_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _backoffs() -> Iterator[float]:
+    return (min(30.0, 2.0**tries) * random.uniform(0.5, 1) for tries in count())  # noqa: S311 - it spreads a herd
 
 
 def _lease_namespace(connection: Connection) -> str:

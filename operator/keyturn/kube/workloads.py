@@ -30,6 +30,8 @@ def workload_of(kind: str, body: Body) -> Workload:
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     template = spec["template"]
     annotations = template.get("metadata", {}).get("annotations") or {}
+    # Until the controller has seen the newest spec, the status speaks of an older one.
+    is_observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
     return Workload(
         key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
         uid=metadata["uid"],
@@ -39,9 +41,8 @@ def workload_of(kind: str, body: Body) -> Workload:
         restart=(metadata.get("annotations") or {}).get(RESTART),
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
-        settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0)
-        and _SETTLED[WorkloadKind(kind)](spec, status),
-        failed=_missed_deadline(status),
+        settled=is_observed and _SETTLED[WorkloadKind(kind)](spec, status),
+        failed=is_observed and _missed_deadline(status),
         hint=_hint(spec),
     )
 
