@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _LOOK_AGAIN = timedelta(minutes=1)
+_HIGHEST_HINT = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,18 @@ def next_step(seen: Seen) -> Step:
 
 
 def next_number(seen: Seen) -> int:
-    """Return the number of the next revision: greater than every one that was ever seen of this Secret."""
-    known = [0, seen.managed.status.revision or 0]
+    """Return the number of the next revision.
+
+    The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
+    so no number out of them may be one that cannot be counted on from.
+    """
     if seen.state:
-        known.append(seen.state.newest.number)
+        return seen.state.newest.number + 1
+    hints = [seen.managed.status.revision or 0]
     if seen.wanted:
         secret = seen.wanted.secret
-        known += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
-    return max(known) + 1
+        hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
+    return max((hint for hint in hints if hint <= _HIGHEST_HINT), default=0) + 1
 
 
 def rotation_id(uid: str, number: int) -> str:
