@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ __all__ = ["MARKER", "RESTART", "Workload", "read_marker", "write_marker"]
 
 MARKER = "keyturn.dev/secret-versions"
 RESTART = "keyturn.dev/restart"
+_REVISION = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,7 @@ class Workload:
 def read_marker(marker: str) -> dict[str, int]:
     """Read `<secret>=<revision>,…`; what is not of that form was not written by us and is ignored."""
     entries = (entry.partition("=") for entry in marker.split(",") if entry)
-    return {
-        secret: int(revision) for secret, _, revision in entries if revision.isascii() and revision.isdigit()
-    }
+    return {secret: int(revision) for secret, _, revision in entries if _REVISION.fullmatch(revision)}
 
 
 def write_marker(revisions: Mapping[str, int]) -> str:
