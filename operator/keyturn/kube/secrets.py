@@ -98,7 +98,7 @@ def state_of(body: Body) -> State:
     name = body["metadata"]["name"]
     try:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
-        if document["format"] == _FORMAT:
+        if document["format"] == _FORMAT and document["revisions"]:
             return _state_from(document)
     except (KeyError, TypeError, ValueError, binascii.Error):
         pass  # the error would quote what it could not read
@@ -136,7 +136,7 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
 def _state_from(document: dict[str, Any]) -> State:
     return State(
         uid=document["uid"],
-        rotated=datetime.fromisoformat(document["rotated"]),
+        rotated=_time(document["rotated"]),
         triggers=Triggers(**document["triggers"]),
         revisions=tuple(_revision_from(one) for one in document["revisions"]),
     )
@@ -145,9 +145,9 @@ def _state_from(document: dict[str, Any]) -> State:
 def _revision_from(document: dict[str, Any]) -> Revision:
     return Revision(
         RevisionFacts(
-            document["number"],
-            document["reason"],
-            datetime.fromisoformat(document["made"]),
+            int(document["number"]),
+            str(document["reason"]),
+            _time(document["made"]),
             frozenset(document["changed"]),
         ),
         {
@@ -155,6 +155,13 @@ def _revision_from(document: dict[str, Any]) -> Revision:
             for name, kept in document["values"].items()
         },
     )
+
+
+def _time(text: str) -> datetime:
+    time = time_of(text)
+    if time is None:
+        raise ValueError("no point in time")
+    return time
 
 
 # The target Secret
