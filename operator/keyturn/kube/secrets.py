@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,6 +22,7 @@ from .secretwatch import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
     from keyturn.core.wanted import Wanted
