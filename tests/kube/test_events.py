@@ -109,19 +109,37 @@ async def test_an_event_is_told_again_after_ten_minutes(monkeypatch: pytest.Monk
     assert await notes(script) == ["a", "a"]
 
 
-async def test_a_full_queue_drops_the_oldest_good_news_first() -> None:
+@pytest.mark.parametrize(
+    ("coming", "kept"),
+    [
+        ("wG GGG", "wGG"),
+        ("wGG w", "wGw"),
+        ("wGG ww", "www"),
+        ("www w", "www"),
+        ("www G", "www"),
+    ],
+)
+async def test_a_full_queue_drops_the_oldest_good_news_first(coming: str, kept: str) -> None:
     script = Scripted(answer())
+    types = {"G": EventType.NORMAL, "w": EventType.WARNING}
+    posted = coming.replace(" ", "")
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=3)
-        events.post(SOMETHING, "Failed", "first", EventType.WARNING)
-        for note in ("second", "third", "fourth"):
-            events.post(SOMETHING, "Created", note)
-        events.post(SOMETHING, "Failed", "fifth", EventType.WARNING)
-        events.post(SOMETHING, "Failed", "sixth", EventType.WARNING)
-        events.post(SOMETHING, "Failed", "seventh", EventType.WARNING)
+        for number, letter in enumerate(posted):
+            events.post(SOMETHING, "Said", str(number), types[letter])
         await events.flush()
-    assert await notes(script) == ["fifth", "sixth", "seventh"]
-    assert events.dropped == 4
+    assert "".join(posted[int(note)] for note in await notes(script)) == kept
+    assert events.dropped == len(posted) - 3
+
+
+async def test_of_bad_news_the_oldest_is_dropped() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=2)
+        for note in ("first", "second", "third"):
+            events.post(SOMETHING, "Failed", note, EventType.WARNING)
+        await events.flush()
+    assert await notes(script) == ["second", "third"]
 
 
 async def test_events_are_sent_in_a_burst_and_then_at_a_rate() -> None:

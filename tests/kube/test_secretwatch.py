@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from keyturn.kube import paths, secretwatch
 from keyturn.kube.secretwatch import SecretMeta, SecretWatch
@@ -12,8 +15,6 @@ from tests.kube.helpers import Scripted, answer, forgotten, kubectl, refused, sc
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
-
-    import pytest
 
     from keyturn.kube.client import Api
     from sandbox import ControlPlane
@@ -167,6 +168,21 @@ async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_la
     async with scripted(script) as api, watching(api, ["shop"]) as (world, watch):
         await watch.synced.wait()
     assert world.gone == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
+async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str) -> None:
+    labels = {secretwatch.OWNER_LABEL: "a"}
+    metadata = {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1", "labels": labels}
+    changed = {"type": kind, "object": {"metadata": {**metadata, "resourceVersion": "5"}}}
+    script = Scripted(
+        answer(200, {"metadata": {"resourceVersion": "1"}, "items": [{"metadata": metadata}]}),
+        answer(200, f"{json.dumps(changed)}\n"),
+        30.0,
+    )
+    async with scripted(script) as api, watching(api, ["shop"]):
+        await until(lambda: len(script.asked) == 3)
+    assert [request.query.get("resourceVersion") for request in script.asked] == [None, "1", "5"]
 
 
 async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

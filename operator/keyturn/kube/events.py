@@ -99,8 +99,8 @@ class Events:
         """
         if self._was_told(hash((regarding.uid, type, reason, note))):
             return
-        if len(self._queue) >= self._size:
-            self._make_room()
+        if len(self._queue) >= self._size and not self._makes_room(type):
+            return
         self._queue.append(_Event(regarding, type, reason, note, self._clock()))
         self._waiting.set()
 
@@ -150,11 +150,15 @@ class Events:
             self._told.popitem(last=False)
         return False
 
-    def _make_room(self) -> None:
-        """Drop the oldest event that says that all is well, else the oldest."""
-        kinds = (at for at, event in enumerate(self._queue) if event.type is EventType.NORMAL)
-        del self._queue[next(kinds, 0)]
+    def _makes_room(self, coming: EventType) -> bool:
+        """Drop the oldest good news; bad news make place for bad news only, the oldest first."""
         self.dropped += 1
+        good_news = (at for at, event in enumerate(self._queue) if event.type is EventType.NORMAL)
+        oldest = next(good_news, None)
+        if oldest is None and coming is EventType.NORMAL:
+            return False
+        del self._queue[oldest or 0]
+        return True
 
     def _body(self, event: _Event, namespace: str) -> Body:
         regarding = event.regarding
