@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.support.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from sandbox import ControlPlane
+
+MANAGED = "/apis/keyturn.dev/v1alpha1"
+USER = "system:serviceaccount:keyturn-faults"
+_TRIES = 20
+
+
+class Cluster:
+    """An API server as its administrator sees it, without the price of a kubectl process for each look."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.kubectl = Kubectl(plane.kubeconfig)
+        self._api = plane._api(plane._layout)
+
+    def get(self, path: str) -> Any:
+        """Return what is at `path`, or None."""
+        status, content = self._api._exchange("GET", path, None)
+        assert status in {http.client.OK, http.client.NOT_FOUND}, f"GET {path}: {status}"
+        return json.loads(content) if status == http.client.OK else None
+
+    def items(self, path: str) -> list[Any]:
+        found: list[Any] = self.get(path)["items"]
+        return found
+
+    def create(self, path: str, body: object) -> Any:
+        status, content = self._api._exchange("POST", path, body)
+        assert status == http.client.CREATED, f"POST {path}: {status}"
+        return json.loads(content)
+
+    def edit(self, path: str, change: Callable[[Any], object]) -> None:
+        """Read, change, write; again if somebody was faster."""
+        for _ in range(_TRIES):
+            body = self.get(path)
+            change(body)
+            status, _content = self._api._exchange("PUT", path, body)
+            if status == http.client.OK:
+                return
+            assert status == http.client.CONFLICT, f"PUT {path}: {status}"
+        raise AssertionError(f"PUT {path}: always in conflict")
+
+    def delete(self, path: str) -> None:
+        status, _ = self._api._exchange("DELETE", path, None)
+        assert status in {http.client.OK, http.client.ACCEPTED, http.client.NOT_FOUND}, (
+            f"DELETE {path}: {status}"
+        )
+
+    def account(self, name: str, folder: Path) -> Path:
+        """Return the kubeconfig of an operator's ServiceAccount, with the shipped rights and a Lease anywhere."""
+        home = USER.rpartition(":")[2]
+        rights = [_binding(name, role) for role in ("keyturn", "keyturn-classes", "keyturn-faults-leases")]
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": name, "namespace": home},
+        }
+        self.kubectl("apply", "-f", "-", given=_list([_namespace(home), account, _LEASES, *rights]))
+        return self.plane.service_account_kubeconfig(home, name, folder / f"{name}.kubeconfig")
+
+    def audit(self) -> Iterator[Call]:
+        """Tell every call that the API server has noted, oldest first."""
+        files = sorted(self.plane.audit_log.parent.glob(f"{self.plane.audit_log.stem}*"))
+        for file in sorted(files, key=lambda file: file.stat().st_mtime):
+            for line in file.read_bytes().splitlines():
+                entry = json.loads(line)
+                yield Call(
+                    entry["user"]["username"],
+                    entry["verb"],
+                    entry["requestURI"],
+                    (entry.get("responseStatus") or {}).get("code", 0),
+                    entry["requestReceivedTimestamp"],
+                    (entry.get("objectRef") or {}).get("resource", ""),
+                    (entry.get("objectRef") or {}).get("namespace", ""),
+                )
+
+    def writes(self, user: str) -> list[Call]:
+        """Return the calls of one of our accounts that changed something, beside Leases and Events."""
+        return [
+            call
+            for call in self.audit()
+            if call.user == f"{USER}:{user}"
+            and call.verb in {"create", "update", "patch", "delete", "deletecollection"}
+            and call.resource not in {"leases", "events"}
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One entry of the audit log."""
+
+    user: str
+    verb: str
+    uri: str
+    status: int
+    received: str
+    resource: str
+    namespace: str
+
+
+def values_of(secret: Any) -> dict[str, bytes]:
+    return {name: base64.b64decode(data) for name, data in (secret.get("data") or {}).items()}
+
+
+def state_of(secret: Any) -> Any:
+    """Read what a state Secret says; its values are in it, so it is never shown."""
+    return json.loads(values_of(secret)["state"])
+
+
+def _list(items: Iterable[object]) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "List", "items": list(items)}
+
+
+def _namespace(name: str) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+_LEASES = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "keyturn-faults-leases"},
+    "rules": [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "create", "update"],
+        }
+    ],
+}
+
+
+def _binding(account: str, role: str) -> dict[str, object]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"{account}-{role}"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": USER.rpartition(":")[2]}],
+    }

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import ControlPlane
+from tests.faults.apiserver import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of this folder's own, for tests that break it."""
+    with ControlPlane.start() as plane:
+        cluster = Cluster(plane)
+        cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
+        cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+        cluster.kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def accounts(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Kubeconfigs by the name of a ServiceAccount: each operator of a test writes under its own name."""
+    folder, known = tmp_path_factory.mktemp("accounts"), {}
+
+    def account(name: str) -> Path:
+        if name not in known:
+            known[name] = cluster.account(name, folder)
+        return known[name]
+
+    return account

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, scenes
+from tests.support.kubectl import eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.apiserver import Call, Cluster
+    from tests.faults.scene import Look, Scene
+
+_KILLED = -9
+_AT_ONCE = 3
+_DATA = "data"
+
+
+def _create(scene: Scene) -> None:
+    scene.create()
+
+
+def _rotate(scene: Scene) -> None:
+    scene.trigger("leaver")
+
+
+def _edit_the_secret(scene: Scene) -> None:
+    scene.cluster.edit(scene.target, lambda body: body[_DATA].update({KEPT: "ZWRpdGVk"}))
+
+
+def _delete_the_secret(scene: Scene) -> None:
+    scene.cluster.delete(scene.target)
+
+
+def _delete_the_state(scene: Scene) -> None:
+    scene.cluster.delete(scene.state)
+
+
+def _make_it_again(scene: Scene) -> None:
+    scene.cluster.delete(scene.managed)
+    scene.create()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is asked of the operator, where it dies over it, and what is to be there in the end."""
+
+    provoke: Callable[[Scene], None]
+    failpoint: str
+    revision: int
+    fresh: frozenset[str] = frozenset()
+    """The values that are to differ from those before."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.provoke.__name__.strip('_')}, dies {self.failpoint}"
+
+
+def _cases(provoke: Callable[[Scene], None], steps: str, revision: int = 1, fresh: str = "") -> list[Case]:
+    return [
+        Case(provoke, f"{moment}:{step}", revision, frozenset(fresh.split()))
+        for step in steps.split()
+        for moment in ("before", "after")
+    ]
+
+
+CASES = [
+    *_cases(_create, "Stage Publish Report"),
+    *_cases(_rotate, "Begin Stage Publish RollOut RollOut#2 Report Report#2", 2, ROTATED),
+    *_cases(_edit_the_secret, "Repair Report"),
+    *_cases(_delete_the_secret, "Repair"),
+    *_cases(_delete_the_state, "Claim Report"),
+    *_cases(_make_it_again, "Claim"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was there before the death, how the process ended, what is there after another one went on."""
+
+    case: Case
+    scene: Scene
+    before: Look | None
+    returncode: int
+    after: Look
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What one more start found and did when all was done."""
+
+    versions: tuple[dict[str, str], dict[str, str]]
+    writes: list[Call]
+
+
+@pytest.fixture(scope="module")
+def stories(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Story]:
+    """Let one process die in each case, and one other process find all that they left."""
+    folder, kubeconfig = tmp_path_factory.mktemp("sweep"), accounts("sweep")
+    stage = dict(zip(CASES, scenes(cluster, len(CASES)), strict=True))
+    existing = {case: scene for case, scene in stage.items() if case.provoke is not _create}
+    _run_until_at_rest(existing, kubeconfig, folder, 1)
+    before = {case: scene.look() for case, scene in existing.items()}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
+    _run_until_at_rest(stage, kubeconfig, folder, None)
+    return {
+        case.id: Story(case, stage[case], before.get(case), code, stage[case].look())
+        for case, code in zip(CASES, codes, strict=True)
+    }
+
+
+def _run_until_at_rest(
+    stage: dict[Case, Scene], kubeconfig: Path, folder: Path, revision: int | None
+) -> None:
+    if revision is not None:
+        for scene in stage.values():
+            scene.create()
+    home = next(iter(stage.values())).namespace
+    with Operator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
+        for case, scene in stage.items():
+            scene.wait_for(revision or case.revision)
+        operator.stop()
+
+
+def _die(case: Case, scene: Scene, kubeconfig: Path, folder: Path) -> int:
+    case.provoke(scene)
+    operator = Operator(
+        kubeconfig,
+        folder / f"{scene.namespace}.log",
+        f"--namespace={scene.namespace}",
+        env={"POD_NAMESPACE": scene.namespace, "KEYTURN_FAILPOINT": case.failpoint},
+    )
+    with operator:
+        return operator.wait_for_death()
+
+
+@pytest.fixture(params=[case.id for case in CASES])
+def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
+    return stories[request.param]
+
+
+def test_the_process_died_there(story: Story) -> None:
+    assert story.returncode == _KILLED
+
+
+def test_no_value_is_lost(story: Story) -> None:
+    assert story.after.values.keys() == {ROTATED, KEPT, FIXED}
+    if story.before:
+        kept = story.before.values.keys() - story.case.fresh
+        assert {name: story.after.values[name] for name in kept} == {
+            name: story.before.values[name] for name in kept
+        }
+
+
+def test_what_had_to_turn_has_turned(story: Story) -> None:
+    if story.before:
+        assert {
+            name for name, value in story.after.values.items() if value != story.before.values[name]
+        } == story.case.fresh
+
+
+def test_no_revision_is_doubled(story: Story) -> None:
+    expected = story.case.revision
+    assert story.after.revision == expected
+    assert max(story.after.recorded) == expected
+    assert len(story.after.recorded) <= expected
+
+
+def test_what_is_recorded_is_what_is_published(story: Story) -> None:
+    assert story.after.recorded[story.after.revision] == story.after.values
+
+
+def test_each_consumer_restarts_once_per_rotation_and_nobody_else(story: Story) -> None:
+    rotated = story.case.revision > 1
+    assert story.after.generations == {
+        **dict.fromkeys(CONSUMERS, 2 if rotated else 1),
+        BYSTANDER: 1,
+    }
+    marker = f"{NAME}={story.case.revision}" if rotated else ""
+    assert story.after.markers == {**dict.fromkeys(CONSUMERS, marker), BYSTANDER: ""}
+
+
+def test_the_status_says_that_it_is_over(story: Story) -> None:
+    assert not story.after.rotating
+    assert (story.after.conditions["Ready"], story.after.conditions["Rotating"]) == ("True", "False")
+    assert story.after.history.count(story.case.revision) == 1
+    assert len(story.after.history) == len(set(story.after.history))
+
+
+def test_a_trigger_is_handled_once(story: Story) -> None:
+    expected = "leaver" if story.case.provoke is _rotate else "at-creation"
+    assert story.after.trigger == expected
+
+
+@pytest.fixture(scope="module")
+def restart(
+    cluster: Cluster,
+    stories: dict[str, Story],
+    accounts: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Restart:
+    """Start once more when all is done, under another name, and let it look at everything."""
+    kubeconfig, folder = accounts("restart"), tmp_path_factory.mktemp("restart")
+    all_scenes = [story.scene for story in stories.values()]
+    before = _versions(all_scenes)
+    with Operator(
+        kubeconfig, folder / "restart.log", env={"POD_NAMESPACE": all_scenes[0].namespace}
+    ) as operator:
+        operator.wait_for_log("leading")
+        eventually(lambda: _looks(operator) >= len(all_scenes), "a look at every object")
+        operator.stop()
+    return Restart((before, _versions(all_scenes)), cluster.writes("restart"))
+
+
+def _versions(all_scenes: list[Scene]) -> dict[str, str]:
+    return {path: version for scene in all_scenes for path, version in scene.versions().items()}
+
+
+def _looks(operator: Operator) -> float:
+    _, text = operator.get("/metrics")
+    counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count"))
+    return sum(float(line.split()[-1]) for line in counts)
+
+
+def test_a_restart_with_nothing_to_do_changes_no_object(restart: Restart) -> None:
+    before, after = restart.versions
+    assert len(before) > len(CASES)
+    assert after == before
+
+
+def test_a_restart_with_nothing_to_do_sends_no_write(restart: Restart) -> None:
+    assert restart.writes == []
