@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     import aiohttp
 
     from keyturn.kube.connection import Connection
+    from tests.conftest import Cluster
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[ControlPlane]:
-    with ControlPlane.start() as plane:
-        yield plane
+def plane(cluster: Cluster) -> ControlPlane:
+    """The sandbox behind the shared cluster, for tests that need its keys and tokens."""
+    if cluster.plane is None:
+        pytest.skip("only the sandbox shows its keys")
+    return cluster.plane
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +34,7 @@ def troubled() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-async def connection(cluster: ControlPlane) -> Connection:
+async def connection(cluster: Cluster) -> Connection:
     return await config.load(str(cluster.kubeconfig))
 
 
@@ -54,16 +57,18 @@ async def troubled_api(troubled: ControlPlane) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def namespace(api: Api) -> str:
-    return await _namespace(api)
+async def namespace(api: Api) -> AsyncIterator[str]:
+    name = await _made(api)
+    yield name
+    await api.delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture
 async def troubled_namespace(troubled_api: Api) -> str:
-    return await _namespace(troubled_api)
+    return await _made(troubled_api)
 
 
-async def _namespace(api: Api) -> str:
+async def _made(api: Api) -> str:
     name = f"test-{secrets.token_hex(4)}"
     await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name

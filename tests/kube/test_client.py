@@ -100,12 +100,12 @@ async def test_a_refusal_becomes_its_error(
 
 
 async def test_without_the_right_it_is_forbidden(
-    cluster: ControlPlane, api: Api, namespace: str, tmp_path: Path
+    plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
 ) -> None:
     account = {"metadata": {"name": "nobody"}}
     await api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
     kubeconfig = await asyncio.to_thread(
-        cluster.service_account_kubeconfig, namespace, "nobody", tmp_path / "kubeconfig"
+        plane.service_account_kubeconfig, namespace, "nobody", tmp_path / "kubeconfig"
     )
     connection = await config.load(str(kubeconfig))
     async with config.session(connection) as session:

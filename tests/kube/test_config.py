@@ -29,10 +29,10 @@ CANARY = "canary-5f1c0e"
 
 
 @pytest.fixture(scope="module")
-def account(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def account(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A kubeconfig that logs in with a token, as data."""
     path = tmp_path_factory.mktemp("account") / "kubeconfig"
-    cluster.service_account_kubeconfig("kube-system", "default", path)
+    plane.service_account_kubeconfig("kube-system", "default", path)
     read: dict[str, Any] = yaml.safe_load(path.read_text())
     return read
 
@@ -100,8 +100,8 @@ ACCOUNT = "system:serviceaccount:kube-system:default"
 # With a kubeconfig
 
 
-async def test_a_certificate_logs_in(cluster: ControlPlane) -> None:
-    assert not (await who_is(await config.load(str(cluster.kubeconfig)))).startswith("system:anonymous")
+async def test_a_certificate_logs_in(plane: ControlPlane) -> None:
+    assert not (await who_is(await config.load(str(plane.kubeconfig)))).startswith("system:anonymous")
 
 
 async def test_a_token_logs_in(kubeconfig: Callable[..., str]) -> None:
@@ -115,20 +115,20 @@ async def test_the_environment_names_the_kubeconfig(
     assert await who_is(await config.load()) == ACCOUNT
 
 
-async def test_no_key_stays_in_a_file(cluster: ControlPlane, temporary: Path) -> None:
-    await config.load(str(cluster.kubeconfig))
+async def test_no_key_stays_in_a_file(plane: ControlPlane, temporary: Path) -> None:
+    await config.load(str(plane.kubeconfig))
     assert list(temporary.rglob("*")) == []
 
 
 async def test_the_context_that_is_asked_for_is_used(
-    cluster: ControlPlane, kubeconfig: Callable[..., str]
+    plane: ControlPlane, kubeconfig: Callable[..., str]
 ) -> None:
     other = yaml.safe_load(Path(kubeconfig()).read_text())
     other["contexts"][0]["name"] = other["current-context"] = "other"
     other["users"][0]["name"] = other["contexts"][0]["context"]["user"] = "other"
     file = Path(kubeconfig())
     file.write_text(yaml.safe_dump(other))
-    assert await who_is(await config.load(f"{cluster.kubeconfig}:{file}", "other")) == ACCOUNT
+    assert await who_is(await config.load(f"{plane.kubeconfig}:{file}", "other")) == ACCOUNT
 
 
 async def test_the_context_tells_the_namespace(kubeconfig: Callable[..., str]) -> None:
@@ -189,15 +189,15 @@ async def test_a_credential_plugin_runs_again_when_the_server_refuses(
 
 
 async def test_a_credential_plugin_can_bring_a_certificate(
-    cluster: ControlPlane, kubeconfig: Callable[..., str], tmp_path: Path, temporary: Path
+    plane: ControlPlane, kubeconfig: Callable[..., str], tmp_path: Path, temporary: Path
 ) -> None:
-    admin = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]
+    admin = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
     given = {
         "clientCertificateData": _pem(admin, "client-certificate"),
         "clientKeyData": _pem(admin, "client-key"),
     }
     made = await config.load(kubeconfig(plugin(tmp_path, given)))
-    assert await who_is(made) == await who_is(await config.load(str(cluster.kubeconfig)))
+    assert await who_is(made) == await who_is(await config.load(str(plane.kubeconfig)))
     assert list(temporary.rglob("*")) == []
 
 
@@ -313,14 +313,14 @@ async def test_without_any_cluster_it_says_what_to_set(
 
 
 @pytest.fixture
-def pod(cluster: ControlPlane, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pod(plane: ControlPlane, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that the kubelet mounts, and the variables that it sets."""
-    host, port = cluster.server.removeprefix("https://").split(":")
+    host, port = plane.server.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
-    (folder / "ca.crt").write_bytes(cluster.ca_file.read_bytes())
+    (folder / "ca.crt").write_bytes(plane.ca_file.read_bytes())
     (folder / "token").write_text(f"{token}\n")
     (folder / "namespace").write_text("kube-system")
     return folder

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from keyturn.kube.client import Api
-    from sandbox import ControlPlane
+    from tests.conftest import Cluster
 
 CANARY = "canary-5f1c0e"
 SOMETHING = ObjectRef("v1", "ConfigMap", "shop", "something", "uid-1")
@@ -41,7 +41,7 @@ async def notes(script: Scripted) -> list[str]:
     return [event["note"] for event in await told(script)]
 
 
-async def test_an_event_is_shown_by_kubectl_describe(cluster: ControlPlane, api: Api, namespace: str) -> None:
+async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api, namespace: str) -> None:
     made = await api.create(f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "something"}})
     something = ObjectRef("v1", "ConfigMap", namespace, "something", made["metadata"]["uid"])
     events = Events(api, "keyturn-7d9f")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sandbox import ControlPlane
+    from tests.conftest import Cluster
 
 NAME = "leader"
 TERMS = Terms(lease_duration=3.0, renew_deadline=2.0, retry_period=0.4)
@@ -64,9 +65,7 @@ async def test_a_process_alone_leads_at_once(api: Api, namespace: str) -> None:
         assert 0 < one.deadline() - now() <= TERMS.renew_deadline
 
 
-async def test_the_lease_reads_as_client_go_writes_it(
-    cluster: ControlPlane, api: Api, namespace: str
-) -> None:
+async def test_the_lease_reads_as_client_go_writes_it(cluster: Cluster, api: Api, namespace: str) -> None:
     one = elector(api, namespace, "one")
     async with running(one):
         await one.leading()
