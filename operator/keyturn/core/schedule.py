@@ -70,7 +70,7 @@ def _next_tick(cron: Cron, after: datetime) -> datetime:
         raise Stalled(
             "InvalidSchedule", f"schedule.cron {cron.expression!r} never comes; write a date that exists"
         ) from None
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region alone, such as Europe
         raise Stalled(
             "InvalidSchedule",
             f"schedule.timeZone {cron.time_zone!r} is unknown; write an IANA name such as Europe/Berlin",

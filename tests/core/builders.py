@@ -1,0 +1,183 @@
+"""A managed secret at rest, and each part of it with one thing changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.api.secretclass import SecretClass
+from keyturn.api.status import Via
+from keyturn.core.consumers import Use
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.seen import Consumer, Seen, Sibling, TargetFacts
+from keyturn.core.state import RevisionFacts, StateFacts, Triggers
+from keyturn.core.wanted import Wanted, wanted_by
+from keyturn.core.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from keyturn.core.errors import Stalled
+    from keyturn.core.policy import Violation
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+MADE = NOW - timedelta(hours=1)
+PUBLISHED = MADE + timedelta(seconds=1)
+BEFORE = MADE - timedelta(days=1)
+UID = "8d1f0c5e-uid"
+NAMESPACE = "shop"
+PASSWORD: Mapping[str, Any] = {"name": "password", "generate": {"password": {}}}
+USERNAME: Mapping[str, Any] = {"name": "username", "literal": "shop"}
+
+
+def minutes(count: float) -> timedelta:
+    return timedelta(minutes=count)
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def managed(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    name: str = "db",
+    uid: str = UID,
+    annotations: Mapping[str, str] | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> ManagedSecret:
+    """Make a ManagedSecret as the API server hands it out."""
+    metadata = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": uid,
+        "generation": 1,
+        "resourceVersion": "100",
+        "annotations": dict(annotations or {}),
+    }
+    body = {
+        "metadata": metadata,
+        "spec": {"data": [PASSWORD]} | dict(spec or {}),
+        "status": dict(status or {}),
+    }
+    return ManagedSecret.model_validate(body)
+
+
+def secret_class(**spec: Any) -> SecretClass:
+    return SecretClass.model_validate({"metadata": {"name": "strict"}, "spec": spec})
+
+
+def wanted(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Wanted:
+    return wanted_by(managed(spec), given)
+
+
+def revision(
+    number: int = 1,
+    reason: str = "Created",
+    *,
+    made: datetime = MADE,
+    changed: Iterable[str] = ("password",),
+) -> RevisionFacts:
+    return RevisionFacts(number, reason, made, frozenset(changed))
+
+
+def state(
+    *revisions: RevisionFacts,
+    uid: str = UID,
+    rotated: datetime = MADE,
+    triggers: Triggers = Triggers(),  # noqa: B008  # frozen
+    names: Iterable[str] = ("password",),
+) -> StateFacts:
+    """Make a state, its newest revision first; of one revision where none is given."""
+    return StateFacts(uid, rotated, triggers, revisions or (revision(),), frozenset(names))
+
+
+def target(
+    revision: int | None = 1,
+    *,
+    owner: str | None = "db",
+    published: datetime | None = PUBLISHED,
+    differs: Iterable[str] = (),
+    dressed: bool = True,
+) -> TargetFacts:
+    return TargetFacts(owner, revision, published, frozenset(differs), dressed)
+
+
+def use(of: str = "db", *keys: str, via: tuple[Via, ...] = (Via.ENV_FROM,)) -> Use:
+    """Make a use of some keys; of all of them where none is given."""
+    return Use(of, via, frozenset(keys) or None)
+
+
+def workload(
+    name: str = "api",
+    *,
+    kind: str = "Deployment",
+    created: datetime = BEFORE,
+    uses: tuple[Use, ...] = (use(),),
+    marker: str = "",
+    restart: str | None = None,
+    paused: bool = False,
+    settled: bool = True,
+    failed: bool = False,
+    hint: str | None = None,
+) -> Workload:
+    return Workload(
+        key=WorkloadKey(NAMESPACE, kind, name),
+        uid=f"uid-of-{name}",
+        created=created,
+        uses=uses,
+        marker=marker,
+        restart=restart,
+        selector=f"app={name}",
+        paused=paused,
+        settled=settled,
+        failed=failed,
+        hint=hint,
+    )
+
+
+def consumer(name: str = "api", *siblings: Sibling, renewed: bool = False, **of_workload: Any) -> Consumer:
+    made = workload(name, **of_workload)
+    return Consumer(made, made.use_of("db"), siblings, renewed)
+
+
+AT_REST = state()
+PUBLISHED_TARGET = target()
+
+
+def seen(
+    spec: Mapping[str, Any] | None = None,
+    *consumers: Consumer,
+    now: datetime = NOW,
+    uid: str = UID,
+    annotations: Mapping[str, str] | None = None,
+    status: Mapping[str, Any] | None = None,
+    given: SecretClass | None = None,
+    trouble: Stalled | None = None,
+    state: StateFacts | None = AT_REST,
+    state_owner: str | None = None,
+    state_is_foreign: bool = False,
+    target: TargetFacts | None = PUBLISHED_TARGET,
+    unfit: Iterable[str] = (),
+    violations: tuple[Violation, ...] = (),
+    missing_targets: tuple[str, ...] = (),
+) -> Seen:
+    """Look at a managed secret that is done and rests, but for what is given."""
+    status = {"revision": 1, "secretName": "db"} if status is None else status
+    found = managed(spec, uid=uid, annotations=annotations, status=status)
+    return Seen(
+        now=now,
+        managed=found,
+        secret_class=given,
+        wanted=None if trouble else wanted_by(found, given),
+        trouble=trouble,
+        state=state,
+        state_owner=state_owner,
+        state_is_foreign=state_is_foreign,
+        target=target,
+        unfit=frozenset(unfit),
+        violations=violations,
+        consumers=consumers,
+        missing_targets=missing_targets,
+    )
