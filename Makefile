@@ -1,0 +1,70 @@
+# Everything that is done with this repository, each by one word. `make` alone says which there are.
+#
+# It needs make, git and a Python of 3.11 or newer with its venv module. The rest is installed below .venv, with every
+# package held to a hash, and into the cache that `make sandbox` fills once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Named after what the lock says, so that a changed lock makes a new environment and a touched one does not.
+READY := $(VENV)/.made-from-$(shell cksum < requirements-dev.txt | tr ' ' '-')
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench sandbox docs format lock clean
+
+help: ## say what there is
+	@echo "Keyturn: make <target>"
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
+
+venv: $(READY) ## set up .venv from the locks
+
+demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=current for your own cluster (YES=1: do not ask)
+	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
+
+test: check sandbox ## run every gate and every test; a skipped test fails it
+	$(BIN)/python -m pytest --no-header -p tests.support.complete --cov --cov-report= $(ARGS)
+	@echo "Branch coverage of keyturn/core and keyturn/api:"
+	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
+
+check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, CRDs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>&1
+	$(BIN)/keyturn crds --check crds
+
+bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+sandbox: $(READY) ## build the control plane's programs into the cache, once
+	@$(BIN)/python -m sandbox build
+
+docs: $(READY) ## build the documentation into site/
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html"
+
+format: $(READY) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(READY) ## compile the locks anew; pins stay where pyproject.toml allows it
+	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.txt
+	$(LOCK) --group build --output-file requirements-build.txt
+
+clean: ## remove what was made here; the cache of programs stays
+	rm -rf $(VENV) site dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY):
+	@.ci/python-suits $(PYTHON)
+	@echo "Setting up $(VENV), once; it takes a minute"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+		| .ci/count-packages requirements-dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,5 @@
+"""The life of a secret on a real control plane, shown: `python -m demo`, or `make demo`.
+
+`story` is what is shown, `cluster` where, `kubectl` and `operator` by what means, `screen` how it looks. Values are
+read in one place, `values`, and only to compare them.
+"""

@@ -1,0 +1,48 @@
+"""How a rotation looks from outside: each change of the status, when it comes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from .kubectl import eventually
+
+if TYPE_CHECKING:
+    from .kubectl import Kubectl
+    from .screen import Screen
+
+_TIMEOUT = 120.0
+_REVISION = 2
+
+
+def follow(kubectl: Kubectl, screen: Screen) -> None:
+    """Show each change until every workload runs the second revision.
+
+    Raises:
+        DemoError: That takes too long.
+    """
+    began = time.monotonic()
+    last = ""
+
+    def is_over() -> bool:
+        nonlocal last
+        status = kubectl.json("get ms auth-secrets -n shop").get("status", {})
+        line = describe(status)
+        if line != last:
+            screen.change(time.monotonic() - began, line)
+            last = line
+        return _has_ended(status)
+
+    eventually("the end of the rotation", is_over, _TIMEOUT)
+
+
+def describe(status: dict[str, Any]) -> str:
+    """Say in a line how far a rotation is."""
+    step = status.get("rotation", {}).get("step", "at rest")
+    workloads = ", ".join(f"{one['name']} {one['state']}" for one in status.get("workloads", ()))
+    return f"revision {status.get('revision')}  {step:8}  {workloads}"
+
+
+def _has_ended(status: dict[str, Any]) -> bool:
+    current = all(one["state"] == "Current" for one in status.get("workloads", ()))
+    return status.get("revision") == _REVISION and "rotation" not in status and current

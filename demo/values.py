@@ -1,0 +1,24 @@
+"""Whether a Secret's values are the same as before: the one place where the demo reads values."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .kubectl import Kubectl
+
+# Of this process alone, so that a digest says nothing to whoever might get hold of one.
+_KEY = secrets.token_bytes(32)
+
+
+def digests(kubectl: Kubectl, namespace: str, name: str) -> Mapping[str, str]:
+    """Return what tells the values of a Secret apart, by key."""
+    data = kubectl.json(f"get secret {name} -n {namespace}").get("data", {})
+    return {
+        key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())
+    }
