@@ -1,0 +1,214 @@
+"""Reasons for new values: these and no others."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.renewal import Reason, due_time, reason_to_renew
+from keyturn.core.seen import ROTATE
+from keyturn.core.state import Triggers
+from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
+
+if TYPE_CHECKING:
+    from keyturn.core.seen import Seen
+
+TOKEN = {"name": "token", "generate": {"bytes": {}}}
+TWO = {"data": [PASSWORD, TOKEN]}
+MIXED = {"data": [PASSWORD, USERNAME]}
+HOURLY: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%"}}
+
+
+def reason_of(look: Seen) -> Reason | None:
+    assert look.wanted
+    return reason_to_renew(look, look.wanted)
+
+
+def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:
+    return Reason(name, message, frozenset(fresh), rotates)
+
+
+TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates=True)
+
+
+def test_what_is_as_the_spec_says_is_not_renewed() -> None:
+    assert reason_of(seen()) is None
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        pytest.param(
+            seen(MIXED, state=None, target=None, status={}),
+            reason(
+                "Created", "the Secret is written for the first time", "password", "username", rotates=True
+            ),
+            id="nothing is there and never was",
+        ),
+        pytest.param(
+            seen(MIXED, state=None, target=None, status={"revision": 4}),
+            reason(
+                "Lost",
+                "the Secret and its state are gone; new values are made",
+                "password",
+                "username",
+                rotates=True,
+            ),
+            id="nothing is there any more",
+        ),
+        pytest.param(
+            seen(TWO),
+            reason("SpecChanged", "data has new items: token", "token", rotates=False),
+            id="an item was added",
+        ),
+        pytest.param(
+            seen(state=state(names=("password", "token", "key"))),
+            reason("SpecChanged", "data no longer has: key, token", rotates=False),
+            id="items were removed",
+        ),
+        pytest.param(
+            seen(unfit=("password",)),
+            reason("SpecChanged", "the spec asks for other values: password", "password", rotates=False),
+            id="today's recipe cannot have made the value",
+        ),
+        pytest.param(seen({"rotation": {"trigger": "a"}}), TRIGGERED, id="a trigger in the spec"),
+        pytest.param(seen(annotations={ROTATE: "a"}), TRIGGERED, id="a trigger by annotation"),
+        pytest.param(
+            seen(HOURLY, now=MADE + timedelta(hours=1)),
+            reason("RotationDue", "was due at 2026-11-24 12:00 UTC", "password", rotates=True),
+            id="the interval is over",
+        ),
+    ],
+)
+def test_each_reason_names_itself_and_what_is_made_anew(look: Seen, expected: Reason) -> None:
+    assert reason_of(look) == expected
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        pytest.param(
+            seen(TWO, annotations={ROTATE: "a"}),
+            reason("SpecChanged", "data has new items: token", "password", "token", rotates=True),
+            id="an added item and a trigger",
+        ),
+        pytest.param(
+            seen(TWO, state=state(names=("password", "old")), unfit=("password",)),
+            reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
+            id="a renamed item and another recipe",
+        ),
+        pytest.param(
+            seen(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
+            TRIGGERED,
+            id="a trigger when due",
+        ),
+    ],
+)
+def test_several_reasons_make_one_revision_named_after_the_first(look: Seen, expected: Reason) -> None:
+    assert reason_of(look) == expected
+
+
+# Triggers
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotation", "handled"),
+    [
+        pytest.param("a", None, Triggers("a", None, "a"), id="the same text again"),
+        pytest.param(None, "a", Triggers(None, "a", "a"), id="the same annotation again"),
+        pytest.param(None, None, Triggers("a", "b", "b"), id="both were taken back"),
+        pytest.param("a", "b", Triggers("a", "b", "a"), id="both stand and were handled"),
+    ],
+)
+def test_a_handled_trigger_does_nothing(spec: str | None, annotation: str | None, handled: Triggers) -> None:
+    assert reason_of(asked(spec, annotation, handled)) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotation", "handled"),
+    [
+        pytest.param("b", None, Triggers("a", None, "a"), id="another text"),
+        pytest.param("a", None, Triggers(None, "a", "a"), id="a text that only the annotation had"),
+        pytest.param(None, "a", Triggers("a", None, "a"), id="an annotation that only the spec had"),
+        pytest.param("a", "c", Triggers("a", "b", "b"), id="one of two is new"),
+    ],
+)
+def test_a_new_trigger_rotates(spec: str | None, annotation: str | None, handled: Triggers) -> None:
+    assert reason_of(asked(spec, annotation, handled)) == TRIGGERED
+
+
+def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Seen:
+    return seen(
+        {"rotation": {"trigger": spec}} if spec else {},
+        annotations={ROTATE: annotation} if annotation else {},
+        state=state(triggers=handled),
+    )
+
+
+def test_a_trigger_that_was_removed_and_comes_again_was_handled_already() -> None:
+    first = Triggers().with_handled(Triggers("a", None))
+    removed = first.with_handled(Triggers(None, None))
+    assert removed == Triggers("a", None, "a")
+    assert removed.unhandled(Triggers("a", None)) == ()
+
+
+def test_the_last_trigger_is_the_new_one_of_two() -> None:
+    assert Triggers("a", "b", "a").with_handled(Triggers("a", "c")) == Triggers("a", "c", "c")
+
+
+@pytest.mark.parametrize("only", [["password"], ["password", "username"]], ids=",".join)
+def test_a_trigger_renews_what_rotation_only_names_and_no_literal(only: list[str]) -> None:
+    look = seen(
+        {"data": [PASSWORD, TOKEN, USERNAME], "rotation": {"trigger": "a", "only": only}},
+        state=state(names=("password", "token", "username")),
+    )
+    assert reason_of(look) == TRIGGERED
+
+
+# Due times
+
+
+@pytest.mark.parametrize(
+    ("now", "is_due"),
+    [
+        pytest.param(MADE + timedelta(minutes=59, seconds=59), False, id="one second before"),
+        pytest.param(MADE + timedelta(hours=1), True, id="at that second"),
+        pytest.param(MADE + timedelta(days=400), True, id="after many due dates that nobody saw"),
+    ],
+)
+def test_a_rotation_is_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:  # noqa: FBT001
+    assert (reason_of(seen(HOURLY, now=now)) is not None) == is_due
+
+
+def test_down_past_several_due_dates_is_one_rotation() -> None:
+    late = MADE + timedelta(days=400)
+    done = seen(HOURLY, now=late + seconds(5), state=state(revision(2, made=late), rotated=late))
+    assert reason_of(done) is None
+    assert due_time(done) == late + timedelta(hours=1)
+
+
+def test_a_change_of_the_spec_does_not_put_the_next_rotation_off() -> None:
+    changed = revision(2, "SpecChanged", made=NOW)
+    assert due_time(seen(HOURLY, state=state(changed, revision(), rotated=MADE))) == MADE + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(seen(), id="no cadence"),
+        pytest.param(seen(HOURLY, state=None), id="no values yet"),
+        pytest.param(
+            seen(HOURLY | {"data": [USERNAME]}, state=state(names=("username",))), id="only literals"
+        ),
+    ],
+)
+def test_what_never_rotates_is_never_due(look: Seen) -> None:
+    assert due_time(look) is None
+
+
+def test_the_class_says_when_where_the_spec_does_not() -> None:
+    yearly = secret_class(rotation={"every": "365d", "jitter": "0%"})
+    assert due_time(seen(given=yearly)) == MADE + timedelta(days=365)
+    assert due_time(seen(HOURLY, given=yearly)) == MADE + timedelta(hours=1)

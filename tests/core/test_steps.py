@@ -1,0 +1,284 @@
+"""What is done next, for every situation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.errors import Stalled
+from keyturn.core.policy import Violation
+from keyturn.core.renewal import Reason
+from keyturn.core.seen import ROTATE
+from keyturn.core.steps import (
+    Begin,
+    Claim,
+    Publish,
+    Repair,
+    Rest,
+    RollOut,
+    Stage,
+    Step,
+    next_number,
+    next_step,
+    rotation_id,
+)
+from tests.core.builders import (
+    MADE,
+    NOW,
+    PASSWORD,
+    PUBLISHED,
+    UID,
+    consumer,
+    minutes,
+    revision,
+    seconds,
+    seen,
+    state,
+    target,
+    workload,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.seen import Seen
+
+CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
+LOST = Reason(
+    "Lost", "the Secret and its state are gone; new values are made", frozenset({"password"}), rotates=True
+)
+TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+ADDED = Reason("SpecChanged", "data has new items: token", frozenset({"token"}), rotates=False)
+ASKED = {ROTATE: "leaver"}
+TWO = {"data": [PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
+STAGED = state(revision(2, "Triggered", made=NOW), revision())
+ROTATED: dict[str, Any] = {
+    "state": STAGED,
+    "target": target(2, published=NOW - seconds(6)),
+    "status": {"revision": 2},
+}
+EVERY_KEY = frozenset({"password"})
+
+
+def begun(number: int, uid: str = UID) -> dict[str, Any]:
+    running = {"id": f"{uid}/{number}", "reason": "Triggered", "step": "Stage", "startedAt": NOW}
+    return {"revision": 1, "secretName": "db", "rotation": running}
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        # From nothing to a Secret
+        pytest.param(
+            seen(state=None, target=None, status={}), Stage(1, CREATED), id="new: no record before it"
+        ),
+        pytest.param(seen(target=None, status={}), Publish(1), id="staged and not published"),
+        pytest.param(seen(), Rest(None), id="published, nothing to do"),
+        # A rotation
+        pytest.param(
+            seen(annotations=ASKED), Begin(f"{UID}/2", 2, TRIGGERED), id="a rotation begins on record"
+        ),
+        pytest.param(
+            seen(annotations=ASKED, status=begun(2)), Stage(2, TRIGGERED), id="a rotation on record is staged"
+        ),
+        pytest.param(
+            seen(annotations=ASKED, status=begun(1)),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the record is of an older rotation",
+        ),
+        pytest.param(
+            seen(annotations=ASKED, status=begun(2, uid="another")),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the record is of a namesake",
+        ),
+        pytest.param(seen(state=STAGED), Publish(2), id="a staged rotation is published"),
+        pytest.param(
+            seen(state=STAGED, status=begun(2)), Publish(2), id="staged, and the record still stands"
+        ),
+        pytest.param(
+            seen(state=STAGED, annotations=ASKED),
+            Begin(f"{UID}/3", 3, TRIGGERED),
+            id="superseded before publishing",
+        ),
+        pytest.param(seen(TWO), Begin(f"{UID}/2", 2, ADDED), id="a change of the spec begins on record too"),
+        # What others did to the two Secrets
+        pytest.param(seen(target=target(differs=["password"])), Repair(1, EVERY_KEY), id="a key was edited"),
+        pytest.param(
+            seen(target=target(differs=["x"])), Repair(1, frozenset({"x"})), id="a key was added by somebody"
+        ),
+        pytest.param(seen(target=target(dressed=False)), Repair(1, frozenset()), id="a label was removed"),
+        pytest.param(seen(target=target(None)), Publish(1), id="the revision's annotation was removed"),
+        pytest.param(seen(target=None), Repair(1, EVERY_KEY), id="the Secret was deleted"),
+        pytest.param(
+            seen(target=None, status={"revision": 1, "secretName": "old"}),
+            Publish(1),
+            id="the target has a new name",
+        ),
+        pytest.param(
+            seen(target=None, state=STAGED),
+            Publish(2),
+            id="deleted while a newer revision waits: that is published",
+        ),
+        pytest.param(
+            seen(target=target(differs=["password"]), annotations=ASKED),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="edited and to be rotated: one write serves both",
+        ),
+        pytest.param(seen(state=None), Claim(1), id="the state was deleted: the Secret's values are kept"),
+        pytest.param(
+            seen(state=None, target=target(7), status={"revision": 9}),
+            Claim(7),
+            id="the Secret's revision counts",
+        ),
+        pytest.param(
+            seen(state=None, target=target(None), status={"revision": 9}),
+            Claim(10),
+            id="claimed without a revision: a new number",
+        ),
+        pytest.param(
+            seen(state=None, target=None),
+            Begin(f"{UID}/2", 2, LOST),
+            id="both are gone: new values, on record",
+        ),
+        pytest.param(
+            seen(state=state(revision(5), uid="first-life"), status={}, annotations=ASKED),
+            Claim(5),
+            id="made again: goes on, and a trigger at creation is recorded only",
+        ),
+        # Not now
+        pytest.param(
+            seen({"suspend": True}, state=None, target=None, status={}), Rest(None), id="suspended: new"
+        ),
+        pytest.param(seen({"suspend": True}, annotations=ASKED), Rest(None), id="suspended: triggered"),
+        pytest.param(
+            seen({"suspend": True}, target=target(owner=None)),
+            Rest(None),
+            id="suspended: not even a complaint",
+        ),
+    ],
+)
+def test_the_step_that_a_situation_asks_for(look: Seen, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def not_owned(secret: str, whose: str) -> tuple[str, str]:
+    return (
+        "SecretNotOwned",
+        f"the Secret {secret!r} {whose} and is not touched; write another name, or delete that Secret",
+    )
+
+
+@pytest.mark.parametrize(
+    ("look", "refusal"),
+    [
+        pytest.param(
+            seen(trouble=Stalled("NoSuchThing", "write another")),
+            ("NoSuchThing", "write another"),
+            id="trouble",
+        ),
+        pytest.param(
+            seen(violations=(Violation("minLength", "too short"), Violation("minEntropyBits", "too weak"))),
+            ("PolicyViolation", "too short; too weak"),
+            id="every broken rule is told",
+        ),
+        pytest.param(
+            seen(state=None, target=target(None, owner=None), status={}),
+            not_owned("db", "was made by somebody else"),
+            id="a Secret without our label",
+        ),
+        pytest.param(
+            seen(target=target(owner="other")),
+            not_owned("db", "belongs to the ManagedSecret 'other'"),
+            id="a Secret of another ManagedSecret",
+        ),
+        pytest.param(
+            seen(state=None, target=None, state_is_foreign=True),
+            not_owned("db-keyturn", "was made by somebody else"),
+            id="the state's name is taken",
+        ),
+        pytest.param(
+            seen(state=None, target=None, state_is_foreign=True, state_owner="other"),
+            not_owned("db-keyturn", "belongs to the ManagedSecret 'other'"),
+            id="the state's name is taken by another ManagedSecret",
+        ),
+    ],
+)
+def test_what_a_person_must_mend_is_said_and_nothing_is_done(look: Seen, refusal: tuple[str, str]) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(look)
+    assert (caught.value.reason, caught.value.message) == refusal
+
+
+# Workloads
+
+
+def test_a_published_revision_is_rolled_out_when_the_debounce_is_over() -> None:
+    api = consumer("api")
+    assert next_step(seen(None, api, **ROTATED)) == RollOut(api, "db=2")
+
+
+def test_before_that_it_rests_until_the_debounce_is_over() -> None:
+    early = seen(None, consumer("api"), **ROTATED | {"target": target(2, published=NOW - seconds(4))})
+    assert next_step(early) == Rest(NOW + seconds(1))
+
+
+def test_nobody_is_restarted_before_the_secret_is_put_right() -> None:
+    edited = target(2, published=PUBLISHED, differs=["password"])
+    assert next_step(seen(None, consumer("api"), **ROTATED | {"target": edited})) == Repair(2, EVERY_KEY)
+
+
+def test_one_that_waits_for_its_turn_is_looked_at_again_in_a_minute() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    assert next_step(seen(None, rolling, consumer("web"), **ROTATED)) == Rest(NOW + minutes(1))
+
+
+def test_it_rests_until_the_next_rotation_is_due() -> None:
+    hourly = {"rotation": {"every": "2h", "jitter": "0%"}}
+    assert next_step(seen(hourly)) == Rest(MADE + timedelta(hours=2))
+
+
+# Numbers
+
+GONE: dict[str, Any] = {"state": None, "target": None}
+
+
+@pytest.mark.parametrize(
+    ("look", "number"),
+    [
+        pytest.param(seen(**GONE, status={}), 1, id="the first"),
+        pytest.param(seen(), 2, id="the next"),
+        pytest.param(
+            seen(None, consumer(marker="db=8"), status={"revision": 9}),
+            2,
+            id="where the state knows, only it counts",
+        ),
+        pytest.param(seen(**GONE, status={"revision": 7}), 8, id="the state is lost: the status hints"),
+        pytest.param(
+            seen(None, consumer(marker="db=7,x=9"), **GONE), 8, id="the state is lost: a marker hints"
+        ),
+        pytest.param(seen(**GONE, status={"revision": 10**9}), 10**9 + 1, id="the highest hint"),
+        pytest.param(
+            seen(**GONE, status={"revision": 10**9 + 1}), 1, id="a status that nobody can have written"
+        ),
+        pytest.param(
+            seen(None, consumer(marker="db=9999999999"), **GONE),
+            2,
+            id="a marker that nobody can have written",
+        ),
+        pytest.param(
+            seen(None, consumer(marker="db=7"), **GONE, trouble=Stalled("Any", "trouble")),
+            2,
+            id="the spec cannot be read, so nobody knows which Secret a marker means",
+        ),
+    ],
+)
+def test_a_new_number_is_one_more_than_what_is_known(look: Seen, number: int) -> None:
+    assert next_number(look) == number
+
+
+def test_a_rotation_is_named_by_what_identifies_it() -> None:
+    assert rotation_id("uid", 7) == "uid/7"
+
+
+def test_a_workload_that_uses_nothing_of_ours_has_no_say() -> None:
+    assert workload(uses=()).use_of("db") is None
