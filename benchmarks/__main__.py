@@ -1,0 +1,96 @@
+"""The command line: `python -m benchmarks all | creation | life | rotation | latency | table`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+
+from . import results
+from .cluster import fresh
+from .creation import creation, life
+from .latency import latency
+from .rotation import rotation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+Figures: TypeAlias = "dict[str, dict[str, float]]"
+
+_DEBOUNCES = {"0s": "0s", "5s": None}  # the second is the default, which nobody writes
+
+
+async def _creation(objects: int) -> Figures:
+    return {f"creation-{objects}": await creation(objects, fresh)}
+
+
+async def _life(objects: int, idle: float) -> Figures:
+    return {f"{part}-{objects}": figures for part, figures in (await life(objects, idle, fresh)).items()}
+
+
+async def _rotation(objects: int) -> Figures:
+    return {
+        f"rotation-{objects}-{name}": await rotation(objects, debounce, fresh)
+        for name, debounce in _DEBOUNCES.items()
+    }
+
+
+async def _latency(_: int) -> Figures:
+    return {"latency": await latency(fresh)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
+        "creation": (_creation, 1000, 5),
+        "life": (partial(_life, idle=options.idle), 10_000, 2),
+        "rotation": (_rotation, 200, 5),
+        "latency": (_latency, 1, 7),
+    }
+    for name, (benchmark, objects, runs) in benchmarks.items():
+        if options.what in ("all", name):
+            asyncio.run(_run(benchmark, options.objects or objects, options.runs or runs, options.results))
+    results.write_table(options.results, options.readme)
+    return 0
+
+
+async def _run(
+    benchmark: Callable[[int], Awaitable[Figures]], objects: int, times: int, folder: Path
+) -> None:
+    """Run a benchmark some times; what is done is kept after each, whatever happens to the next."""
+    done: dict[str, list[dict[str, float]]] = {}
+    for number in range(1, times + 1):
+        for name, figures in (await benchmark(objects)).items():
+            done.setdefault(name, []).append(figures)
+            results.keep(name, done[name], folder)
+            print(f"{name} {number}/{times}: {orjson.dumps(_rounded(figures)).decode()}", flush=True)
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(figure, 3) for name, figure in figures.items()}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", choices=("all", "creation", "life", "rotation", "latency", "table"))
+    parser.add_argument(
+        "--objects", type=int, help="how many objects, instead of each benchmark's own number"
+    )
+    parser.add_argument("--runs", type=int, help="how often, instead of each benchmark's own number")
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds of rest to measure (%(default)s)")
+    parser.add_argument(
+        "--results", type=Path, default=results.HERE / "results", help="where figures are kept"
+    )
+    parser.add_argument(
+        "--readme", type=Path, default=results.HERE / "README.md", help="where the table goes"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""A fresh control plane with Keyturn installed as shipped, and how a benchmark talks to it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+from keyturn.kube import config
+from keyturn.kube.client import Api
+from sandbox import ControlPlane
+from tests.support.kubectl import Kubectl, eventually
+
+from .process import are_quiet
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    import aiohttp
+
+__all__ = ["NAMESPACE", "Bare", "Cluster", "Planes", "for_each", "fresh", "managed_secret"]
+
+NAMESPACE = "bench"
+Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
+"""Where a benchmark gets its control planes from."""
+
+_ROOT = Path(__file__).parents[1]
+_CONNECTIONS = 32
+_SETTLED = 2.0
+_PULSE = 0.25
+"""What a control plane at rest uses of a core: heartbeats, leases, compaction."""
+
+
+class Bare:
+    """Calls without anything around them: the floor, and the hand that makes the objects."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
+        self._session = session
+        self._server = server
+
+    async def create(self, path: str, body: dict[str, Any]) -> None:
+        await self._call("POST", path, "application/json", body)
+
+    async def merge(self, path: str, body: dict[str, Any]) -> None:
+        await self._call("PATCH", path, "application/merge-patch+json", body)
+
+    async def delete(self, path: str) -> None:
+        await self._call("DELETE", path, "application/json", {})
+
+    async def _call(self, method: str, path: str, content_type: str, body: dict[str, Any]) -> None:
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        url = self._server + path
+        async with self._session.request(method, url, data=orjson.dumps(body), headers=headers) as answer:
+            await answer.read()
+            answer.raise_for_status()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One control plane that is up, and nothing of ours in it yet but the installation."""
+
+    operator_kubeconfig: Path
+    folder: Path
+    bare: Bare
+    api: Api
+
+
+@asynccontextmanager
+async def fresh() -> AsyncIterator[Cluster]:
+    """Start a control plane, install Keyturn, and take everything away at the end."""
+    with tempfile.TemporaryDirectory(prefix="keyturn-benchmark-") as folder:
+        plane = await asyncio.to_thread(ControlPlane.start)
+        try:
+            kubeconfig = await asyncio.to_thread(_install, plane, Path(folder))
+            connection = await config.load(str(plane.kubeconfig))
+            async with config.session(connection) as session:
+                await are_quiet([one.pid for one in plane.programs().values()], _SETTLED, _PULSE)
+                bare, api = Bare(session, connection.server), Api(session, connection.server)
+                yield Cluster(kubeconfig, Path(folder), bare, api)
+        finally:
+            await asyncio.to_thread(plane.stop)
+
+
+def _install(plane: ControlPlane, folder: Path) -> Path:
+    """Install the shipped manifests; return a kubeconfig with exactly the rights that they give."""
+    kubectl = Kubectl(plane.kubeconfig)
+    kubectl("apply", "--server-side", "-k", str(_ROOT / "crds"))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    kubectl("apply", "-k", str(_ROOT / "manifests" / "base"))
+    # The operator that is measured is a process of this machine, not a pod that only pretends to run.
+    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    kubectl("create", "namespace", NAMESPACE)
+    eventually(
+        lambda: kubectl.run("get", "serviceaccount", "default", "-n", NAMESPACE).returncode == 0,
+        "the namespace's ServiceAccount",
+    )
+    return plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "operator.kubeconfig")
+
+
+def managed_secret(name: str, **spec: Any) -> dict[str, Any]:
+    """Make a ManagedSecret with one generated password."""
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "ManagedSecret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"data": [{"name": "password", "generate": {"password": {}}}], **spec},
+    }
+
+
+async def for_each(names: Iterable[str], call: Callable[[str], Awaitable[None]]) -> None:
+    """Make one call for each name, as many at a time as there are connections."""
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            await call(name)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_CONNECTIONS):
+            group.create_task(work())

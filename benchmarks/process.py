@@ -1,0 +1,166 @@
+"""The operator as a process of its own, and what it costs: processor, memory and calls to the API server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterator
+
+    from .cluster import Cluster
+
+__all__ = ["Operator", "Usage", "are_quiet", "running"]
+
+_PATIENCE = 60.0
+_QUIET_WITHIN = 900.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_REQUESTS = re.compile(
+    r'^keyturn_api_requests_total\{code="\d+",resource="([^"]*)",verb="([^"]*)"\} (\S+)$', re.MULTILINE
+)
+_STREAMS = frozenset({"list", "watch"})
+_READS = _STREAMS | {"get"}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used up to a moment, or between two."""
+
+    cpu: float
+    """Seconds, of all threads, in user and kernel."""
+    calls: int
+    """To the API server, without lists, watches and what the lease takes."""
+    writes: int
+    """Those of the calls that write."""
+    lease_writes: int
+
+    def since(self, before: Usage) -> Usage:
+        return Usage(
+            self.cpu - before.cpu,
+            self.calls - before.calls,
+            self.writes - before.writes,
+            self.lease_writes - before.lease_writes,
+        )
+
+
+class Operator:
+    """One operator process that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self._metrics_port = 0
+
+    async def has_logged(self, event: str) -> None:
+        """Wait until the process says `event`."""
+        async with asyncio.timeout(_PATIENCE):
+            while not any(line.get("event") == event for line in self._lines()):
+                if self._process.poll() is not None:
+                    raise RuntimeError(f"the operator ended with {self._process.returncode}: {self._log}")
+                await asyncio.sleep(0.02)
+
+    async def is_quiet(self, seconds: float = 2.0) -> float:
+        """Wait until it has used next to no processor for `seconds`; return when that began (loop time)."""
+        return await are_quiet([self._process.pid], seconds)
+
+    def cpu(self) -> float:
+        return cpu_of(self._process.pid)
+
+    def memory(self) -> dict[str, float]:
+        """Return MiB: what it holds now, and the most that it ever held."""
+        found = dict(
+            re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", _proc(self._process.pid, "status"), re.MULTILINE)
+        )
+        return {"rss": int(found["VmRSS"]) / 1024, "peak": int(found["VmHWM"]) / 1024}
+
+    async def usage(self) -> Usage:
+        cpu = self.cpu()  # before the question, which itself takes some with many objects
+        url = f"http://127.0.0.1:{self._port()}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            counts = _REQUESTS.findall(await answer.text())
+        requests = [(resource, verb, int(float(count))) for resource, verb, count in counts]
+        ours = [(verb, n) for resource, verb, n in requests if resource != "leases"]
+        return Usage(
+            cpu,
+            calls=sum(n for verb, n in ours if verb not in _STREAMS),
+            writes=sum(n for verb, n in ours if verb not in _READS),
+            lease_writes=sum(
+                n for resource, verb, n in requests if resource == "leases" and verb not in _READS
+            ),
+        )
+
+    async def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.to_thread(self._process.wait, 15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                await asyncio.to_thread(self._process.wait, 15)
+
+    def _port(self) -> int:
+        if not self._metrics_port:
+            started = next(line for line in self._lines() if line.get("event") == "started")
+            self._metrics_port = started["metrics_port"]
+        return self._metrics_port
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with self._log.open("rb") as log:
+            yield from (orjson.loads(line) for line in log if line.startswith(b"{") and line.endswith(b"\n"))
+
+
+@asynccontextmanager
+async def running(cluster: Cluster) -> AsyncIterator[Operator]:
+    """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends."""
+    log = cluster.folder / "operator.log"
+    operator = Operator(_start(cluster, log), log)
+    try:
+        await operator.has_logged("leading")
+        yield operator
+    finally:
+        await operator.stop()
+
+
+def _start(cluster: Cluster, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "keyturn", "run", "--all-namespaces", "--log-format=json"]
+    command += ["--metrics-port=0", "--health-port=0"]
+    env = {**os.environ, "KUBECONFIG": str(cluster.operator_kubeconfig), "POD_NAMESPACE": "keyturn-system"}
+    with log.open("wb") as file:
+        return subprocess.Popen(command, env=env, stdout=file, stderr=file)
+
+
+async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
+    """Wait until processes have used no more than a share of a core for `seconds`; return when that began.
+
+    Only the kernel is asked, so that the question costs them nothing.
+    """
+    loop = asyncio.get_running_loop()
+    began, used = loop.time(), sum(map(cpu_of, pids))
+    async with asyncio.timeout(_QUIET_WITHIN):
+        while loop.time() - began < seconds:
+            await asyncio.sleep(0.1)
+            now = sum(map(cpu_of, pids))
+            if now - used > share * max(1.0, loop.time() - began):
+                began, used = loop.time(), now
+    return began
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of processor that a process has used so far."""
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _proc(pid: int, file: str) -> str:
+    return Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8")

@@ -1,0 +1,143 @@
+"""What was measured, kept as JSON, and shown as the table of the README."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+from sandbox.parts import KUBERNETES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["BEGIN", "END", "HERE", "Runs", "keep", "write_table"]
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- figures: python -m benchmarks table -->\n", "<!-- end of figures -->\n"
+
+Runs: TypeAlias = "Sequence[dict[str, float]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One figure of the table."""
+
+    title: str
+    result: str
+    key: str
+    digits: int
+    target: str
+
+
+_ROWS = (
+    *(
+        _Row(f"{label} new objects: {title}", f"creation-{label.replace(',', '')}", key, digits, target)
+        for label, rate, memory in (("1,000", "≥ 180", "≤ 105"), ("10,000", "≥ 190", "≤ 200"))
+        for title, key, digits, target in (
+            ("Ready per second", "per_second", 0, rate),
+            ("the bare floor, per second", "floor_per_second", 0, ""),
+            ("share of the floor", "share_of_floor", 2, ""),
+            ("processor per object, ms", "cpu_ms_per_object", 2, "≤ 3"),
+            ("API calls per object", "calls_per_object", 2, "≤ 4"),
+            ("memory (RSS) at the end, MiB", "rss_mib", 0, memory),
+            ("memory at most, MiB", "peak_mib", 0, ""),
+        )
+    ),
+    _Row("10,000 at rest: processor, % of a core", "idle-10000", "cpu_percent", 2, "≤ 1"),
+    _Row("10,000 at rest: writes in a minute", "idle-10000", "writes", 0, "0"),
+    _Row("10,000 at rest: writes of the lease in a minute", "idle-10000", "lease_writes", 0, ""),
+    _Row("10,000 at rest: memory (RSS), MiB", "idle-10000", "rss_mib", 0, "≤ 200"),
+    _Row("Restart with 10,000: writes", "restart-10000", "writes", 0, "0"),
+    _Row("Restart with 10,000: seconds until it leads", "restart-10000", "seconds_until_leading", 1, ""),
+    _Row("Restart with 10,000: seconds until all is looked at", "restart-10000", "seconds", 1, ""),
+    _Row("Restart with 10,000: processor, seconds", "restart-10000", "cpu_seconds", 1, ""),
+    _Row("Restart with 10,000: reads of single objects", "restart-10000", "reads", 0, ""),
+    _Row("Restart with 10,000: memory (RSS), MiB", "restart-10000", "rss_mib", 0, "≤ 200"),
+    *(
+        _Row(
+            f"200 rotations, debounce {pause}: seconds until {title}", f"rotation-200-{pause}", key, 1, target
+        )
+        for pause, patched in (("0s", "≤ 5"), ("5s", ""))
+        for title, key, target in (
+            ("all Deployments are patched", "seconds_until_patched", patched),
+            ("all are rolled", "seconds_until_rolled", ""),
+            ("every status says so", "seconds_until_told", ""),
+        )
+    ),
+    _Row("A first Secret, idle operator: seconds until Ready", "latency", "first", 3, "≤ 1"),
+    _Row("An edited Secret: seconds until repaired", "latency", "edited", 3, "≤ 2"),
+    _Row("A deleted Secret: seconds until it is back", "latency", "deleted", 3, "≤ 2"),
+)
+
+
+def keep(name: str, runs: Runs, folder: Path) -> None:
+    """Write down the runs of one benchmark, in place of its last ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"date": f"{datetime.now(UTC):%Y-%m-%d}", **_circumstances(), "runs": list(runs)}
+    (folder / f"{name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def write_table(folder: Path, readme: Path) -> None:
+    """Put the table of what is in `folder` between the two marks of `readme`.
+
+    Raises:
+        ValueError: It has no such marks.
+    """
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{readme} lacks the marks between which the table goes")
+    found = {file.stem: orjson.loads(file.read_bytes()) for file in sorted(folder.glob("*.json"))}
+    readme.write_text(before + BEGIN + "".join(_lines(found)) + END + after, encoding="utf-8")
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    yield "\n| figure | min | median | max | runs | target |\n|---|--:|--:|--:|--:|--:|\n"
+    for row in _ROWS:
+        if row.result in found:
+            yield _line(row, found[row.result]["runs"])
+    yield "\n"
+    for one in sorted({_said(document) for document in found.values()}):
+        yield f"{one}\n"
+    yield "\n"
+
+
+def _line(row: _Row, runs: Runs) -> str:
+    numbers = [run[row.key] for run in runs]
+    three = (min(numbers), statistics.median(numbers), max(numbers))
+    shown = " | ".join(f"{number:,.{row.digits}f}" for number in three)
+    return f"| {row.title} | {shown} | {len(numbers)} | {row.target} |\n"
+
+
+def _said(document: dict[str, Any]) -> str:
+    on = f"{document['processor']}, {document['memory']}"
+    return f"Taken on {document['date']} on {on}; {document['versions']}."
+
+
+def _circumstances() -> dict[str, str]:
+    """Say on what the figures were taken, and with what."""
+    facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    models = [line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name")]
+    kibibytes = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1])
+    used = [f"{name} {version(name)}" for name in ("kopf", "aiohttp", "pydantic")]
+    return {
+        "processor": f"{len(models)} cores of {models[0]}" if models else platform.machine(),
+        "memory": f"{kibibytes / 2**20:.0f} GiB",
+        "versions": ", ".join((f"Kubernetes {KUBERNETES}", f"Python {platform.python_version()}", *used)),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"

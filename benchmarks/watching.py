@@ -1,0 +1,72 @@
+"""When a number of objects has become what a benchmark waits for, as seen by a watch of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from .cluster import Cluster
+
+__all__ = ["Crowd", "is_ready", "watching"]
+
+
+class Crowd:
+    """The objects of a collection that pass a test, and when each first did."""
+
+    def __init__(self, passes: Callable[[dict[str, Any]], bool]) -> None:
+        self._passes = passes
+        self._changed = asyncio.Event()
+        self.passed: dict[str, float] = {}
+
+    def saw(self, body: dict[str, Any]) -> None:
+        name = body["metadata"]["name"]
+        if name not in self.passed and self._passes(body):
+            self.passed[name] = asyncio.get_running_loop().time()
+            self._changed.set()
+
+    async def counts(self, number: int, patience: float) -> float:
+        """Wait until that many have passed; return the loop time of the last."""
+        try:
+            async with asyncio.timeout(patience):
+                while len(self.passed) < number:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"{len(self.passed)} of {number} within {patience:.0f} s") from None
+        return max(self.passed.values())
+
+
+@asynccontextmanager
+async def watching(
+    cluster: Cluster, path: str, passes: Callable[[dict[str, Any]], bool]
+) -> AsyncIterator[Crowd]:
+    """Watch a collection from now on while the block lasts."""
+    crowd = Crowd(passes)
+    async for page in cluster.api.pages(path, limit=1):
+        version = page.resource_version
+        break
+    task = asyncio.create_task(_follow(cluster, path, version, crowd))
+    try:
+        yield crowd
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _follow(cluster: Cluster, path: str, version: str, crowd: Crowd) -> None:
+    while True:
+        async with aclosing(cluster.api.watch(path, version)) as changes:
+            async for kind, body in changes:
+                version = body["metadata"]["resourceVersion"]
+                if kind in {"ADDED", "MODIFIED"}:
+                    crowd.saw(body)
+
+
+def is_ready(body: dict[str, Any]) -> bool:
+    conditions = body.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

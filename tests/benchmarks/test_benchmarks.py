@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import results
+from benchmarks.cluster import NAMESPACE, fresh
+from benchmarks.creation import life
+from benchmarks.latency import latency
+from benchmarks.rotation import rotation
+from keyturn.kube import paths
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from benchmarks.cluster import Cluster
+
+OBJECTS = 20
+
+
+async def test_every_benchmark_still_measures() -> None:
+    async with fresh() as cluster:
+
+        @asynccontextmanager
+        async def the_same() -> AsyncIterator[Cluster]:
+            yield cluster
+            await cluster.bare.delete(paths.managed_secrets(NAMESPACE))  # as a fresh one: without objects
+
+        figures = {
+            **await life(OBJECTS, 1.0, the_same),
+            "rotation": await rotation(OBJECTS, "0s", the_same),
+            "latency": await latency(the_same),
+        }
+
+    assert figures["creation"]["calls_per_object"] >= 3  # two Secrets and a status
+    assert figures["creation"]["per_second"] > 0
+    assert figures["creation"]["floor_per_second"] > 0
+    assert figures["idle"]["writes"] == 0
+    assert figures["restart"]["writes"] == 0
+    assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
+    assert all(0 < seconds < 30 for seconds in figures["latency"].values())
+
+
+def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{results.BEGIN}old\n{results.END}after\n")
+    results.keep(
+        "latency", [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)], tmp_path
+    )
+
+    results.write_table(tmp_path, readme)
+
+    text = readme.read_text()
+    assert "| 0.100 | 0.200 | 0.300 | 3 | ≤ 1 |" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+
+
+def test_a_readme_without_the_marks_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("by hand\n")
+
+    with pytest.raises(ValueError, match="marks"):
+        results.write_table(tmp_path, readme)
+
+    assert readme.read_text() == "by hand\n"
