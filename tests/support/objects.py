@@ -1,0 +1,132 @@
+"""Objects of a cluster as tests make, read, change and delete them: dict bodies, one HTTP call each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urlencode
+
+from kubernetes import config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["Body", "Objects", "Refused"]
+
+Body = dict[str, Any]
+
+_OURS, _APPS = "apis/keyturn.dev/v1alpha1", "apis/apps/v1"
+_NAMESPACED = {
+    "ManagedSecret": (_OURS, "managedsecrets"),
+    "Secret": ("api/v1", "secrets"),
+    "Pod": ("api/v1", "pods"),
+    "ResourceQuota": ("api/v1", "resourcequotas"),
+    "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "Deployment": (_APPS, "deployments"),
+    "StatefulSet": (_APPS, "statefulsets"),
+    "DaemonSet": (_APPS, "daemonsets"),
+    "Event": ("apis/events.k8s.io/v1", "events"),
+}
+_CLUSTER_WIDE = {"SecretClass": (_OURS, "secretclasses"), "Namespace": ("api/v1", "namespaces")}
+_TRIES = 20
+
+
+class Refused(AssertionError):  # noqa: N818 - it is what the API server did
+    """The API server answered with an error; its message is not kept, it may quote a Secret."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(f"{what} answered {status}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Every kind that tests use, named as in manifests; a namespace is ignored where a kind has none."""
+
+    _client: Any
+
+    @classmethod
+    def of(cls, kubeconfig: Path) -> Self:
+        return cls(config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]  # theirs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.rest_client.pool_manager.clear()
+
+    def create(self, namespace: str, body: Body) -> Body:
+        return self._call("POST", _path(body["kind"], namespace), _whole(body))
+
+    def get(self, kind: str, namespace: str, name: str) -> Body:
+        return self._call("GET", _path(kind, namespace, name))
+
+    def find(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Return an object, or None where there is none."""
+        try:
+            return self.get(kind, namespace, name)
+        except Refused as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
+        return cast("list[Body]", self._call("GET", _path(kind, namespace), None, query)["items"])
+
+    def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
+        """Change an object as `kubectl edit` does, over whatever others write meanwhile."""
+        return self._edit(_path(kind, namespace, name), "", change)
+
+    def edit_status(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
+        """Change an object as `kubectl edit --subresource=status` does."""
+        return self._edit(_path(kind, namespace, name), "/status", change)
+
+    def _edit(self, path: str, subresource: str, change: Callable[[Body], object]) -> Body:
+        for _ in range(_TRIES):
+            body = self._call("GET", path)
+            change(body)
+            try:
+                return self._call("PUT", f"{path}{subresource}", body)
+            except Refused as refused:
+                if refused.status != HTTPStatus.CONFLICT:
+                    raise
+        raise AssertionError(f"{path} changes too often to be edited")
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self._call("DELETE", _path(kind, namespace, name))
+
+    def _call(
+        self, verb: str, path: str, body: Body | None = None, query: dict[str, str] | None = None
+    ) -> Body:
+        path = f"{path}?{urlencode(query)}" if query else path
+        request = self._client.param_serialize(
+            verb,
+            path,
+            header_params={"Content-Type": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = self._client.call_api(*request, _request_timeout=20)
+        content = response.read()
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(response.status, f"{verb} {path}")
+        return cast("Body", json.loads(content))
+
+
+def _whole(body: Body) -> Body:
+    group, _ = (_NAMESPACED | _CLUSTER_WIDE)[body["kind"]]
+    return {"apiVersion": group.partition("/")[2], **body}
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    if kind in _CLUSTER_WIDE:
+        group, plural = _CLUSTER_WIDE[kind]
+        return f"/{group}/{plural}/{name}".rstrip("/")
+    group, plural = _NAMESPACED[kind]
+    return f"/{group}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
