@@ -45,13 +45,15 @@ class Pulse:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        response = await handler(request)
-        if response.ok and request.method == "GET":
-            is_list = "watch" not in request.url.query
-            if is_list and request.url.raw_path in self.beats:
-                self.relisted.set()
-            if not is_list:
-                self.beats[request.url.raw_path] = asyncio.get_running_loop().time()
+        path, is_watch = request.url.raw_path, "watch" in request.url.query
+        try:
+            response = await handler(request)
+        finally:
+            # A failure is a sign of life too: what liveness looks for is a watch that hangs.
+            if is_watch or path in self.beats:
+                self.beats[path] = asyncio.get_running_loop().time()
+        if response.ok and not is_watch and path in self.beats:
+            self.relisted.set()
         return response
 
     def problems(self) -> list[str]:

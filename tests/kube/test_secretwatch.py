@@ -192,7 +192,7 @@ async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> 
         before = watch.last_alive
         await until(lambda: len(script.asked) > 5)
         assert not watch.synced.is_set()
-        assert watch.last_alive == before
+        assert watch.last_alive > before  # it is refused, and does not hang
 
 
 async def test_it_is_as_alive_as_its_namespace_that_waits_longest(api: Api, namespace: str) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from keyturn import metrics
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Body
 
@@ -135,7 +136,7 @@ class Events:
             try:
                 await self._api.create(paths.events(namespace), self._body(event, namespace))
             except errors.ApiError as error:
-                self.dropped += 1
+                self._drop()
                 _log.warning("event not told", reason=event.reason, object=event.regarding.name, error=error)
             return True
 
@@ -152,13 +153,17 @@ class Events:
 
     def _makes_room(self, coming: EventType) -> bool:
         """Drop the oldest good news; bad news make place for bad news only, the oldest first."""
-        self.dropped += 1
+        self._drop()
         good_news = (at for at, event in enumerate(self._queue) if event.type is EventType.NORMAL)
         oldest = next(good_news, None)
         if oldest is None and coming is EventType.NORMAL:
             return False
         del self._queue[oldest or 0]
         return True
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        metrics.EVENTS_DROPPED.inc()
 
     def _body(self, event: _Event, namespace: str) -> Body:
         regarding = event.regarding

@@ -63,7 +63,7 @@ class SecretWatch:
 
     @property
     def last_alive(self) -> float:
-        """The loop time of the last good answer, of the namespace that waits longest for one."""
+        """The loop time of the last answer or failure, of the namespace that waits longest for one."""
         return min((stream.last_alive for stream in self._streams), default=_now())
 
     async def run(self) -> None:
@@ -108,6 +108,8 @@ class _Stream:
                     # The server is there and has something against our going on: only a fresh list ends that.
                     self._version = None
                 _log.warning("secrets not watched", namespace=self._namespace, error=error)
+                # Being refused is a sign of life: liveness looks for what hangs, and a restart cures no outage.
+                self.last_alive = _now()
                 await self._pause()
 
     async def _list(self) -> None:
