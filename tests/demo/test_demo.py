@@ -1,0 +1,194 @@
+"""The demo does what it says, tells no value, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+import demo
+from sandbox import ControlPlane
+from tests.sandbox.helpers import processes_of
+from tests.support.kubectl import Kubectl, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(demo.__file__).parents[1]
+_SHOWN = (
+    "$ kubectl apply -k manifests/base",
+    "✓ the Secret is written",
+    "jwt-secret:   44 bytes",
+    "✓ every value is another one: yes",
+    'Deployment/worker  via ["volume"]  Current  revision 2',
+    "WorkloadsCurrent=True  AllCurrent: 2 of 2 workloads run the current revision",
+    "revision 2  Triggered  Succeeded",
+    "✓ same values: yes",
+    "✓ nobody was restarted: yes",
+    "DriftRepaired",
+    "That was all of it.",
+)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    # Not pytest's own folder: its path is long, and the socket of a control plane must be short.
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A cluster as somebody has it, without Keyturn."""
+    with ControlPlane.start() as plane:
+        yield plane
+
+
+@pytest.fixture
+def kubectl(plane: ControlPlane) -> Kubectl:
+    return Kubectl(plane.kubeconfig)
+
+
+def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+    """Start the demo so that all it makes on this machine is below `scratch`."""
+    places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=_ROOT,
+        env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
+    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
+        said, _ = process.communicate(timeout=150)
+    return process.returncode, said
+
+
+def left_behind(scratch: Path) -> list[str]:
+    """Name the folders and the processes that a demo has not removed."""
+    folders = [path.name for path in scratch.rglob("*") if path.is_dir() and path.name != "keyturn-sandbox"]
+    return folders + processes_of(scratch)
+
+
+def test_it_shows_the_whole_life_of_a_secret_and_leaves_nothing_behind(scratch: Path) -> None:
+    code, said = run(scratch)
+
+    assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
+    assert left_behind(scratch) == []
+
+
+def test_on_the_current_cluster_no_value_is_shown_and_everything_is_removed(
+    scratch: Path, plane: ControlPlane, kubectl: Kubectl
+) -> None:
+    before = there(kubectl)
+    with Eavesdropper(kubectl) as eavesdropper:
+        code, said = run(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig)
+
+    assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
+    assert len(eavesdropper.heard) >= 4, "two values in two forms"
+    assert not any(value in said for value in eavesdropper.heard)
+    assert there(kubectl) == before
+
+
+def test_what_existed_before_is_left_alone(scratch: Path, plane: ControlPlane, kubectl: Kubectl) -> None:
+    kubectl("create", "namespace", "shop")
+    before = there(kubectl)
+
+    code, said = run(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig)
+
+    assert (code, there(kubectl)) == (1, before)
+    assert "namespace/shop exists already" in said
+    kubectl("delete", "namespace", "shop", "--timeout=30s")
+
+
+def test_whoever_cannot_answer_has_said_no(scratch: Path, plane: ControlPlane, kubectl: Kubectl) -> None:
+    before = there(kubectl)
+
+    code, said = run(scratch, "--cluster=current", kubeconfig=plane.kubeconfig)
+
+    assert (code, there(kubectl)) == (1, before)
+    assert "nothing was done" in said
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(scratch: Path) -> None:
+    with begin(scratch) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "$ kubectl apply -f" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130, said
+    assert left_behind(scratch) == []
+
+
+def test_a_killed_demo_takes_its_operator_and_its_control_plane_along(scratch: Path) -> None:
+    with begin(scratch) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "✓ the operator works" in line:
+                break
+        children = children_of(process.pid)
+        assert any("keyturn run" in command_of(pid) for pid in children)
+        process.kill()
+
+    eventually(lambda: not any(map(command_of, children)), "the end of the operator", timeout=5)
+    eventually(lambda: processes_of(scratch) == [], "the end of the control plane")
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line, or nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def there(kubectl: Kubectl) -> list[str]:
+    """List what a demo could leave in a cluster."""
+    kinds = "namespaces,crds,clusterroles,clusterrolebindings"
+    return sorted(kubectl("get", kinds, "-o", "name").split())
+
+
+class Eavesdropper:
+    """Reads the demo's Secret again and again, as an admin can, and keeps every value in both its forms."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self.heard: set[str] = set()
+        self._kubectl = kubectl
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=60)
+
+    def _listen(self) -> None:
+        while not self._over.wait(0.2):
+            done = self._kubectl.run(
+                "get", "secret", "auth-secrets", "-n", "shop", "-o", "jsonpath={.data.*}"
+            )
+            for encoded in done.stdout.split():
+                self.heard |= {encoded, base64.b64decode(encoded).decode()}
