@@ -65,7 +65,7 @@ async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
 async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> State:
     """Make every value of the new revision: fresh ones anew, the others as they were."""
     wanted, now = _wanted(seen), world.now()
-    state = await load_state(key, world) if seen.state else None
+    state = await _state_as_seen(key, seen, world)
     before = state.newest.values if state else {}
     values = {
         item.name: _fresh(item)
@@ -79,6 +79,18 @@ async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> Stat
     if state is None:
         return State(seen.uid, rotated, Triggers().with_handled(seen.requested), (revision,))
     return state.with_revision(revision, rotated, state.triggers.with_handled(seen.requested))
+
+
+async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | None:
+    """Read the state that the step was chosen from.
+
+    Raises:
+        Conflict: It is another one by now: an earlier try of ours was done, though its answer was lost.
+    """
+    state = await load_state(key, world) if seen.state else None
+    if (state.facts() if state else None) != seen.state:
+        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
+    return state
 
 
 def _fresh(item: Item) -> Kept:

@@ -116,12 +116,19 @@ def digest(value: bytes) -> str:
 
 
 def recorded(state: Any) -> dict[int, dict[str, str]]:
-    return {
-        revision["number"]: {
-            name: digest(base64.b64decode(kept["value"])) for name, kept in revision["values"].items()
-        }
+    numbers = [number for number, _ in revisions(state)]
+    assert len(numbers) == len(set(numbers)), f"a revision is recorded twice: {numbers}"
+    return dict(revisions(state))
+
+
+def revisions(state: Any) -> list[tuple[int, dict[str, str]]]:
+    return [
+        (
+            revision["number"],
+            {name: digest(base64.b64decode(kept["value"])) for name, kept in revision["values"].items()},
+        )
         for revision in state["revisions"]
-    }
+    ]
 
 
 def managed_secret(**spec: Any) -> dict[str, Any]:

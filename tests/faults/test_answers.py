@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
+from tests.faults.scene import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, scenes
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+    from tests.faults.proxy import Act, Asked, Rule
+    from tests.faults.scene import Look, Scene
+
+_ACTS: dict[str, Act] = {
+    "the answer is lost": lose,
+    "the connection drops": drop,
+    "500": refuse(500, "InternalError"),
+    "503": refuse(503, "ServiceUnavailable"),
+    "429": refuse(429, "TooManyRequests", Retry_After="1"),
+    "409": refuse(409, "Conflict"),
+    "a second too late": delay(1.0),
+}
+_CALLS: dict[str, tuple[str, str, str]] = {
+    "creates the state": ("POST", "/secrets", f"{NAME}-keyturn"),
+    "creates the Secret": ("POST", "/secrets", NAME),
+    "updates the state": ("PUT", f"/secrets/{NAME}-keyturn", f"{NAME}-keyturn"),
+    "updates the Secret": ("PUT", f"/secrets/{NAME}", NAME),
+    "writes the status": ("PATCH", f"/managedsecrets/{NAME}/status", "status"),
+    "restarts a workload": ("PATCH", f"/deployments/{CONSUMERS[0]}", CONSUMERS[0]),
+}
+_CASES = [(call, act) for call in _CALLS for act in _ACTS]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was there before a rotation and after it, with one call that went wrong on the way."""
+
+    rule: Rule
+    before: Look
+    after: Look
+    stored: list[int]
+    """For each revision, how many sets of values the API server has ever taken for it."""
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    with FaultProxy(cluster, tmp_path_factory.mktemp("proxy")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def operator(
+    proxy: FaultProxy,
+    accounts: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Operator]:
+    """An operator that sees the API server through the proxy only."""
+    log = tmp_path_factory.mktemp("answers") / "operator.log"
+    kubeconfig = proxy.kubeconfig(accounts("answers"))
+    with Operator(kubeconfig, log, env={"POD_NAMESPACE": "keyturn-faults"}) as operator:
+        operator.wait_for_log("leading")
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def stories(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> dict[tuple[str, str], Story]:
+    """Create and rotate one object for each case; each has its own call that goes wrong once."""
+    stage = dict(zip(_CASES, scenes(cluster, len(_CASES)), strict=True))
+    rules = {}
+    for (call, act), scene in stage.items():
+        if call.startswith("creates"):
+            rules[call, act] = proxy.rule(_is(scene, call), _ACTS[act])
+        scene.create()
+    for scene in stage.values():
+        scene.wait_for(1, 60)
+    before = {case: scene.look() for case, scene in stage.items()}
+    for (call, act), scene in stage.items():
+        if not call.startswith("creates"):
+            rules[call, act] = proxy.rule(_is(scene, call), _ACTS[act])
+        scene.trigger("leaver")
+    for scene in stage.values():
+        scene.wait_for(2, 60)
+    assert operator.returncode is None
+    return {
+        case: Story(rules[case], before[case], scene.look(), _stored(proxy, scene))
+        for case, scene in stage.items()
+    }
+
+
+def _is(scene: Scene, call: str) -> Callable[[Asked], bool]:
+    method, path, name = _CALLS[call]
+    return lambda asked: (
+        asked.method == method
+        and f"/namespaces/{scene.namespace}/" in asked.path
+        and asked.path.endswith(path)
+        and asked.name == name
+    )
+
+
+def _stored(proxy: FaultProxy, scene: Scene) -> list[int]:
+    names = (f"{scene.namespace}/{NAME}", f"{scene.namespace}/{NAME}-keyturn")
+    return [len(values) for name in names for values in proxy.stored[name].values()]
+
+
+@pytest.fixture(params=_CASES, ids=lambda case: f"{case[0]}, {case[1]}")
+def story(request: pytest.FixtureRequest, stories: dict[tuple[str, str], Story]) -> Story:
+    return stories[request.param]
+
+
+def test_the_call_went_wrong(story: Story) -> None:
+    assert story.rule.hits == 1
+
+
+def test_each_revision_had_one_set_of_values_ever(story: Story) -> None:
+    assert story.stored == [1, 1, 1, 1]  # two revisions, in the Secret and in its state
+
+
+def test_one_rotation_makes_one_revision(story: Story) -> None:
+    assert (story.before.revision, story.after.revision) == (1, 2)
+    assert story.after.values[KEPT] == story.before.values[KEPT]
+    assert story.after.values[ROTATED] != story.before.values[ROTATED]
+
+
+def test_each_consumer_restarts_once(story: Story) -> None:
+    assert story.after.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1}
+
+
+def test_ten_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> None:
+    chance, acts = random.Random(20261124), list(_ACTS.values())  # noqa: S311 - a test that can be repeated
+    stage = scenes(cluster, 10)
+    namespaces = {scene.namespace for scene in stage}
+
+    async def anything(asked: Asked, forward: object) -> object:
+        return await chance.choice(acts)(asked, forward)  # type: ignore[arg-type]
+
+    storm = proxy.rule(
+        lambda asked: (
+            any(f"/namespaces/{name}/" in asked.path for name in namespaces)
+            and not asked.is_watch
+            and chance.random() < 0.25
+        ),
+        anything,  # type: ignore[arg-type]
+        times=10_000,
+    )
+    for scene in stage:
+        scene.create()
+    for number in (1, 2, 3):
+        for scene in stage:
+            scene.wait_for(number, 90)
+        if number < 3:
+            for scene in stage:
+                scene.trigger(f"trigger {number}")
+    storm.times = 0
+
+    looks = [scene.look() for scene in stage]
+    assert storm.hits > 30
+    assert {tuple(_stored(proxy, scene)) for scene in stage} == {(1,) * 6}
+    assert all(look.generations == {**dict.fromkeys(CONSUMERS, 3), BYSTANDER: 1} for look in looks)
+    assert all(sorted(look.history) == [1, 2, 3] for look in looks)
+    assert operator.returncode is None
+
+
+def test_a_lost_answer_while_the_watch_hangs_makes_no_second_value(
+    cluster: Cluster, proxy: FaultProxy, operator: Operator
+) -> None:
+    (scene,) = scenes(cluster, 1)
+    scene.create()
+    scene.wait_for(1)
+    proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith("/secrets")
+    try:
+        rule = proxy.rule(_is(scene, "updates the state"), lose)
+        scene.trigger("leaver")
+        scene.wait_for(2)
+        assert rule.hits == 1
+        assert set(_stored(proxy, scene)) == {1}
+        assert operator.returncode is None
+    finally:
+        proxy.is_hung = lambda _: False
