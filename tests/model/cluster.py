@@ -1,0 +1,329 @@
+"""A cluster in memory: the few calls that Keyturn makes, with the API server's rules, and pods that read Secrets.
+
+Everything above the calls is the operator's own code. The operator can be made to die at any of its writes.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.workload import MARKER, read_marker
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Page, Patch
+from keyturn.kube.secrets import state_of
+from keyturn.kube.secretwatch import OWNER_LABEL, meta_of
+from keyturn.kube.workloads import workload_of
+from keyturn.reconcile import reconcile
+from keyturn.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from keyturn.kube.client import Body
+
+KEY = ObjectKey("shop", "db")
+MANAGED = paths.managed_secret("shop", "db")
+TARGET = paths.secret("shop", "db")
+STATE = paths.secret("shop", "db-keyturn")
+SECOND = timedelta(seconds=1)
+_SOON = timedelta(minutes=5)
+
+
+class Died(BaseException):
+    """The process ended here, as by SIGKILL."""
+
+
+@dataclass(slots=True)
+class Pods:
+    """What the pods of one workload read when they started; they are made anew all at once."""
+
+    keys: frozenset[str] | None
+    made: datetime
+    read: dict[str, str] | None = field(repr=False)
+    missed: bool = False
+    """A revision since then had other values for what they read."""
+    restarted_for: list[int] = field(default_factory=list)
+    restarted_needlessly: list[int] = field(default_factory=list)
+
+
+class Quiet:
+    """Takes events and tells nobody."""
+
+    def post(self, *_: object) -> None:
+        pass
+
+
+class Cluster:
+    """The API server's objects by path, and the operator's process."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+        self.objects: dict[str, Body] = {}
+        self.pods: dict[str, Pods] = {}
+        self.writes = 0
+        self.dies_at: float | None = None
+        """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
+        self._version = 0
+        self._uids = 0
+        self.create_managed(spec)
+        self.world = self._started()
+
+    # The operator's process
+
+    def _started(self) -> World:
+        return World(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # fakes
+
+    def tell(self) -> None:
+        """Let the watches tell of everything, and of everything that is gone."""
+        mirror = self.world.mirror
+        if MANAGED in self.objects:
+            mirror.put_managed(self.objects[MANAGED])
+        else:
+            mirror.drop_managed(KEY)
+        for path in (TARGET, STATE):
+            body = self.objects.get(path)
+            if body and OWNER_LABEL in body["metadata"].get("labels", {}):
+                mirror.put_secret(meta_of(body))
+            else:
+                mirror.drop_secret(ObjectKey("shop", path.rsplit("/", 1)[-1]))
+        for name in self.pods:
+            body = self.objects[_path_of(name)]
+            if mirror.is_news(WorkloadKey("shop", "Deployment", name), body):
+                mirror.put_workload(workload_of("Deployment", body))
+
+    async def look(self) -> datetime | None:
+        """Let the operator look once; a process that dies is started again and looks later."""
+        self.now += SECOND
+        try:
+            return await reconcile(KEY, self.world)
+        except Died:
+            self.dies_at = None
+            self.world = self._started()
+            self.tell()
+            return self.now
+
+    async def settle(self) -> None:
+        """Let time pass until the operator rests: no write, and nothing due soon."""
+        for _ in range(60):
+            self.tell()
+            before = self.writes
+            until = await self.look()
+            waits = until is not None and until < self.now + _SOON
+            rolled = self._finish_rollouts()
+            if self.writes == before and not waits and not rolled:
+                return
+            if until and waits:
+                self.now = max(self.now, until)
+        raise AssertionError("the operator does not come to rest")
+
+    def _finish_rollouts(self) -> bool:
+        """Let the pods of every rollout become available; say whether there was one."""
+        unfinished = [name for name in self.pods if not self._is_rolled(name)]
+        for name in unfinished:
+            body = self.objects[_path_of(name)]
+            body["status"] |= {"observedGeneration": body["metadata"]["generation"]}
+            self._stamp(body)
+        for pods in self.pods.values():
+            if pods.read is None:
+                pods.read = self._readable(pods.keys)
+        return bool(unfinished)
+
+    def _is_rolled(self, name: str) -> bool:
+        body = self.objects[_path_of(name)]
+        return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+    # What people do
+
+    def create_managed(self, spec: dict[str, Any]) -> None:
+        self._uids += 1
+        metadata = {"name": "db", "namespace": "shop", "uid": f"uid-{self._uids}", "generation": 1}
+        self.objects[MANAGED] = {"metadata": metadata | {"annotations": {}}, "spec": spec}
+        self._stamp(self.objects[MANAGED])
+
+    def change_managed(self) -> dict[str, Any]:
+        """Return the spec, to be changed by the caller."""
+        body = self.objects[MANAGED]
+        body["metadata"]["generation"] += 1
+        self._stamp(body)
+        spec: dict[str, Any] = body["spec"]
+        return spec
+
+    def add_workload(self, name: str, keys: frozenset[str] | None) -> None:
+        self.now += 2 * SECOND  # creation times have whole seconds: of the same one, it might be older
+        container: dict[str, Any] = {"name": "app"}
+        if keys is None:
+            container["envFrom"] = [{"secretRef": {"name": "db"}}]
+        else:
+            container["env"] = [
+                {"name": key, "valueFrom": {"secretKeyRef": {"name": "db", "key": key, "optional": True}}}
+                for key in sorted(keys)
+            ]
+        self.pods[name] = Pods(keys, self.now, self._readable(keys))
+        body: dict[str, Any] = {
+            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-of-{name}", "generation": 1},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"annotations": {}}, "spec": {"containers": [container]}},
+            },
+            "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+        }
+        body["metadata"]["creationTimestamp"] = self.now.replace(microsecond=0).isoformat()
+        self.objects[_path_of(name)] = self._stamp(body)
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        body = self.objects[_path_of(name)]
+        body["spec"]["paused"] = paused
+        self._stamp(body)
+
+    def is_paused(self, name: str) -> bool:
+        return bool(self.objects[_path_of(name)]["spec"].get("paused"))
+
+    def edit_target(self, name: str, data: str) -> None:
+        if body := self.objects.get(TARGET):
+            body["data"][name] = data
+            self._stamp(body)
+
+    def undress_target(self) -> None:
+        if body := self.objects.get(TARGET):
+            body["metadata"]["annotations"] = {}
+            self._stamp(body)
+
+    def data(self) -> dict[str, str]:
+        body = self.objects.get(TARGET)
+        return dict(body["data"]) if body else {}
+
+    # The API server, as far as the operator calls it
+
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:  # noqa: ARG002
+        if path not in self.objects:
+            raise errors.NotFound("get", path, 404, "NotFound")
+        return copy.deepcopy(self.objects[path])
+
+    async def create(self, path: str, body: Body) -> Body:
+        one = f"{path}/{body['metadata']['name']}"
+        with self._write():
+            if one in self.objects:
+                raise errors.AlreadyExists("create", one, 409, "AlreadyExists")
+            self._uids += 1
+            made = copy.deepcopy(body)
+            made["metadata"] |= {"uid": f"uid-{self._uids}", "creationTimestamp": self._second()}
+            self.objects[one] = self._stamp(made)
+            self._revise(one)
+        return copy.deepcopy(made)
+
+    async def replace(self, path: str, body: Body) -> Body:
+        with self._write():
+            there = self._unchanged("update", path, body["metadata"]["resourceVersion"])
+            kept = {name: there["metadata"][name] for name in ("uid", "creationTimestamp")}
+            made = copy.deepcopy(body)
+            made["metadata"] |= kept
+            self.objects[path] = self._stamp(made)
+            self._revise(path)
+        return copy.deepcopy(made)
+
+    async def patch(
+        self, path: str, body: Body, kind: Patch, params: Mapping[str, str] | None = None
+    ) -> Body:
+        with self._write():
+            if kind is Patch.MERGE:
+                return self._patched_status(path.removesuffix("/status"), body)
+            assert params == {"fieldManager": "keyturn", "force": "true"}
+            return self._restarted(path, body)
+
+    async def pages(
+        self, path: str, params: Mapping[str, str], *, metadata_only: bool
+    ) -> AsyncIterator[Page]:
+        assert path == paths.pods("shop")
+        assert metadata_only
+        pods = self.pods[params["labelSelector"].removeprefix("app=")]
+        made = pods.made.replace(microsecond=0).isoformat()
+        yield Page([{"metadata": {"creationTimestamp": made}}], "1", first=True)
+
+    def _patched_status(self, path: str, body: Body) -> Body:
+        there = self._unchanged("patch", path, body["metadata"]["resourceVersion"])
+        status = there.get("status", {}) | copy.deepcopy(body["status"])
+        there["status"] = {name: part for name, part in status.items() if part is not None}
+        return copy.deepcopy(self._stamp(there))
+
+    def _restarted(self, path: str, body: Body) -> Body:
+        name, there = body["metadata"]["name"], self.objects[path]
+        assert body["metadata"]["uid"] == there["metadata"]["uid"]
+        marker = body["spec"]["template"]["metadata"]["annotations"][MARKER]
+        annotations = there["spec"]["template"]["metadata"]["annotations"]
+        known = self._is_known(read_marker(annotations.get(MARKER, "")).get("db"))
+        annotations[MARKER] = marker
+        there["metadata"]["generation"] += 1
+        pods, revision = self.pods[name], read_marker(marker)["db"]
+        pods.restarted_for.append(revision)
+        if not pods.missed and known:
+            pods.restarted_needlessly.append(revision)
+        pods.made, pods.read, pods.missed = self.now, self._readable(pods.keys), False
+        return copy.deepcopy(self._stamp(there))
+
+    def _readable(self, keys: frozenset[str] | None) -> dict[str, str] | None:
+        if TARGET not in self.objects:
+            return None  # the kubelet waits for the Secret
+        return {name: data for name, data in self.data().items() if keys is None or name in keys}
+
+    def _is_known(self, revision: int | None) -> bool:
+        """Say whether the state can tell what has changed since a revision."""
+        return revision is None or state_of(self.objects[STATE]).revision(revision) is not None
+
+    def _revise(self, path: str) -> None:
+        """Note whose pods have read something else than the revision that was just recorded."""
+        if path != STATE:
+            return
+        values = state_of(self.objects[path]).newest.values
+        for pods in self.pods.values():
+            should = {
+                name: kept.value.to_base64()
+                for name, kept in values.items()
+                if pods.keys is None or name in pods.keys
+            }
+            pods.missed = pods.missed or pods.read != should
+
+    def _unchanged(self, verb: str, path: str, version: str) -> Body:
+        if path not in self.objects:
+            raise errors.NotFound(verb, path, 404, "NotFound")
+        there = self.objects[path]
+        if there["metadata"]["resourceVersion"] != version:
+            raise errors.Conflict(verb, path, 409, "Conflict")
+        return there
+
+    def _stamp(self, body: Body) -> Body:
+        self._version += 1
+        body["metadata"]["resourceVersion"] = str(self._version)
+        return body
+
+    def _second(self) -> str:
+        return self.now.replace(microsecond=0).isoformat()
+
+    def _write(self) -> _Write:
+        return _Write(self)
+
+
+class _Write:
+    """One write, at whose ends the process may die."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def __enter__(self) -> None:
+        self._cluster.writes += 1
+        self._die_at(self._cluster.writes)
+
+    def __exit__(self, *_: object) -> None:
+        self._die_at(self._cluster.writes + 0.5)
+
+    def _die_at(self, moment: float) -> None:
+        if self._cluster.dies_at == moment:
+            raise Died
+
+
+def _path_of(name: str) -> str:
+    return paths.workload("Deployment", "shop", name)

@@ -1,0 +1,257 @@
+"""Whatever people do and whenever the operator dies: it comes to rest, and at rest everything is as it must be."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.seen import ROTATE
+from keyturn.kube.secrets import state_of
+from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+USES: dict[str, frozenset[str] | None] = {
+    "all": None,
+    "password": frozenset({"password"}),
+    "username": frozenset({"username"}),
+    "token": frozenset({"token"}),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    yield
+    structlog.reset_defaults()
+
+
+def new_spec() -> dict[str, Any]:
+    return {
+        "data": [
+            {"name": "password", "generate": {"password": {"length": 32}}},
+            {"name": "username", "literal": "shop"},
+        ],
+        "rotation": {"every": "90d"},
+    }
+
+
+@dataclass
+class Story:
+    """A cluster, and what may have changed of the values since it last rested."""
+
+    cluster: Cluster = field(default_factory=lambda: Cluster(new_spec()))
+    baseline: dict[str, str] = field(default_factory=dict, repr=False)
+    may_change: set[str] = field(default_factory=set)
+    count: int = 0
+    history_is_lost: bool = False
+    is_old: bool = False
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = self.cluster.objects[MANAGED]["spec"]
+        return spec
+
+    def generated(self) -> set[str]:
+        return {item["name"] for item in self.spec["data"] if "generate" in item}
+
+    def new_text(self) -> str:
+        self.count += 1
+        return f"text-{self.count}"
+
+    def is_edited(self) -> bool:
+        """Say whether the Secret holds what no revision has, so that only the state knows better."""
+        body = self.cluster.objects.get(STATE)
+        data = self.cluster.data()
+        if body is None or not data:
+            return False
+        revisions = state_of(body).revisions
+        return all(
+            {name: kept.value.to_base64() for name, kept in one.values.items()} != data for one in revisions
+        )
+
+
+def edit_a_key(story: Story) -> None:
+    if STATE in story.cluster.objects:  # otherwise it is the value from now on, and nobody can know better
+        story.cluster.edit_target("password", base64.b64encode(story.new_text().encode()).decode())
+
+
+def add_a_key(story: Story) -> None:
+    story.cluster.edit_target("stranger", base64.b64encode(b"x").decode())
+
+
+def strip_annotations(story: Story) -> None:
+    story.cluster.undress_target()
+    story.history_is_lost = True  # when it was published was written there only
+
+
+def delete_the_secret(story: Story) -> None:
+    if STATE not in story.cluster.objects:
+        story.may_change |= set(story.baseline)
+    story.cluster.objects.pop(TARGET, None)
+
+
+def delete_the_state(story: Story) -> None:
+    if story.is_edited():
+        return  # the edited values are kept then, for nobody can know better
+    data = story.cluster.data()
+    story.may_change |= {name for name, value in story.baseline.items() if data.get(name) != value}
+    story.cluster.objects.pop(STATE, None)
+    story.history_is_lost = True
+
+
+def make_it_again(story: Story) -> None:
+    if STATE not in story.cluster.objects and story.is_old:
+        story.may_change |= story.generated()  # nothing tells any more that the values are young
+    spec, annotations = story.spec, story.cluster.objects[MANAGED]["metadata"]["annotations"]
+    story.cluster.create_managed(spec)
+    story.cluster.objects[MANAGED]["metadata"]["annotations"] = annotations
+
+
+def trigger(story: Story) -> None:
+    story.cluster.change_managed()["rotation"]["trigger"] = story.new_text()
+    story.may_change |= story.generated()
+
+
+def trigger_by_annotation(story: Story) -> None:
+    story.cluster.change_managed()
+    story.cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = story.new_text()
+    story.may_change |= story.generated()
+
+
+def wait_until_due(story: Story) -> None:
+    story.cluster.now += timedelta(days=91)
+    story.may_change |= story.generated()
+    story.is_old = True
+
+
+def toggle_the_token(story: Story) -> None:
+    spec = story.cluster.change_managed()
+    items = [item for item in spec["data"] if item["name"] != "token"]
+    if len(items) == len(spec["data"]):
+        items.append({"name": "token", "generate": {"bytes": {}}})
+    spec["data"] = items
+    story.may_change.add("token")
+
+
+def change_the_literal(story: Story) -> None:
+    story.cluster.change_managed()["data"][1]["literal"] = story.new_text()
+    story.may_change.add("username")
+
+
+def ask_for_a_longer_password(story: Story) -> None:
+    story.cluster.change_managed()["data"][0]["generate"]["password"]["length"] += 1
+    story.may_change.add("password")
+
+
+def toggle_a_pause(story: Story) -> None:
+    for name in list(story.cluster.pods)[:1]:
+        story.cluster.pause(name, paused=not story.cluster.is_paused(name))
+
+
+def add_a_workload(story: Story) -> None:
+    left = [name for name in USES if name not in story.cluster.pods]
+    if left and not story.is_edited():
+        story.cluster.add_workload(left[0], USES[left[0]])
+
+
+ACTIONS: tuple[Callable[[Story], None], ...] = (
+    edit_a_key,
+    add_a_key,
+    strip_annotations,
+    delete_the_secret,
+    delete_the_state,
+    make_it_again,
+    trigger,
+    trigger_by_annotation,
+    wait_until_due,
+    toggle_the_token,
+    change_the_literal,
+    ask_for_a_longer_password,
+    toggle_a_pause,
+    add_a_workload,
+)
+moments = st.one_of(st.none(), st.integers(1, 8).map(float), st.integers(1, 8).map(lambda write: write + 0.5))
+tales = st.lists(
+    st.tuples(st.sampled_from(ACTIONS), moments, st.sampled_from(["rest", "look", "nothing"])), max_size=10
+)
+
+
+async def told(tale: list[tuple[Callable[[Story], None], float | None, str]]) -> Story:
+    """Play a tale: somebody does something, the operator may die soon after, and gets time or none."""
+    story = Story()
+    await story.cluster.settle()
+    for name in ("all", "password", "username"):
+        story.cluster.add_workload(name, USES[name])
+    await rest(story)
+    for action, death, then in tale:
+        action(story)
+        story.cluster.dies_at = death and story.cluster.writes + death
+        if then == "look":
+            await story.cluster.look()  # perhaps before the watches told it
+            story.cluster.tell()
+        elif then == "rest":
+            await rest(story)
+    await rest(story)
+    return story
+
+
+async def rest(story: Story) -> None:
+    await story.cluster.settle()
+    all_is_well(story)
+    story.baseline, story.may_change = story.cluster.data(), set()
+
+
+def all_is_well(story: Story) -> None:
+    cluster, data = story.cluster, story.cluster.data()
+    managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
+    state = state_of(cluster.objects[STATE])
+    assert data.keys() == {item.name for item in managed.spec.data}
+    recorded = {name: kept.value.to_base64() for name, kept in state.newest.values.items()}
+    assert {name for name in data if recorded.get(name) != data[name]} == set(), (
+        "the Secret is what is recorded"
+    )
+    changed = {name for name, value in story.baseline.items() if name in data and data[name] != value}
+    assert changed <= story.may_change, "values change for a reason only"
+    conditions = {one.type: one.status for one in managed.status.conditions}
+    assert conditions["Ready"] == "True"
+    assert managed.status.revision == state.newest.facts.number
+    assert state.uid == managed.metadata.uid
+    workloads_are_well(story, conditions)
+
+
+def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
+    cluster, data = story.cluster, story.cluster.data()
+    for name, pods in cluster.pods.items():
+        assert pods.read is not None
+        stale = {
+            key
+            for key in data.keys() | pods.read.keys()
+            if (pods.keys is None or key in pods.keys) and pods.read.get(key) != data.get(key)
+        }
+        assert not stale or cluster.is_paused(name), f"{name} runs old values of {stale}"
+        assert len(pods.restarted_for) == len(set(pods.restarted_for)), (
+            f"{name} restarted twice for a revision"
+        )
+        assert not pods.restarted_needlessly or story.history_is_lost, f"{name} restarted for nothing"
+    if not any(map(cluster.is_paused, cluster.pods)):
+        assert conditions["WorkloadsCurrent"] == "True"
+        assert conditions["Rotating"] == "False"
+
+
+@settings(max_examples=300, deadline=None)
+@given(tales)
+def test_everything_comes_to_rest_as_it_must_be(
+    tale: list[tuple[Callable[[Story], None], float | None, str]],
+) -> None:
+    asyncio.run(told(tale))
