@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
 from .core.errors import Stalled
+from .core.renewal import CREATED
 from .core.rollout import marker_for
 from .core.state import Kept, Revision, RevisionFacts, State, Triggers, changed_names
 from .core.status import Outcome, status_of
@@ -73,12 +74,16 @@ async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> Stat
         else before[item.name]
         for item in wanted.items
     }
-    facts = RevisionFacts(step.number, step.reason.name, now, changed_names(before, values))
+    changed = changed_names(before, values) | _never_published(seen)
+    facts = RevisionFacts(step.number, step.reason.name, now, changed)
     rotated = now if step.reason.rotates or state is None else state.rotated
     revision = Revision(facts, values)
     if state is None:
         return State(seen.uid, rotated, Triggers().with_handled(seen.requested), (revision,))
-    return state.with_revision(revision, rotated, state.triggers.with_handled(seen.requested))
+    published = seen.target.published if seen.target and seen.is_published else None
+    return state.with_published(published).with_revision(
+        revision, rotated, state.triggers.with_handled(seen.requested)
+    )
 
 
 async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | None:
@@ -91,6 +96,14 @@ async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | No
     if (state.facts() if state else None) != seen.state:
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
     return state
+
+
+def _never_published(seen: Seen) -> frozenset[str]:
+    """Return what the revision before changed, if nobody has read it: those changes come with this one."""
+    newest = seen.newest
+    if newest is None or newest.reason == CREATED or seen.is_published:
+        return frozenset()
+    return newest.changed
 
 
 def _fresh(item: Item) -> Kept:
@@ -114,7 +127,9 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     values = values_of(body) if body else {}
     recipes = {item.name: item.recipe for item in _wanted(seen).items}
     kept = {name: Kept(_text(recipes.get(name), value), value) for name, value in values.items()}
-    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset())
+    # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
+    changed = frozenset(kept) if step.number > 1 else frozenset[str]()
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
     handled = Triggers().with_handled(seen.requested)
     return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),))
 

@@ -111,15 +111,24 @@ def runs_older_revision(workload: Workload, consumer: Consumer, seen: Seen, want
     if marked == revisions[0].number:
         return False
     if marked is None:
-        published = _published(seen)
-        missed: tuple[RevisionFacts, ...] = tuple(
-            one for one in revisions if one.reason != CREATED and workload.created <= published
-        )
+        missed = _published_since(workload.created, seen, revisions)
     elif all(one.number != marked for one in revisions):
         return True  # older than what is kept, or from another life of this Secret
     else:
         missed = tuple(one for one in revisions if one.number > marked)
     return any(_concerns(one, consumer) for one in missed)
+
+
+def _published_since(
+    created: datetime, seen: Seen, revisions: tuple[RevisionFacts, ...]
+) -> tuple[RevisionFacts, ...]:
+    # One that was never published is in the next: that counts its changes as its own.
+    times = (_published(seen), *(one.published for one in revisions[1:]))
+    return tuple(
+        one
+        for one, time in zip(revisions, times, strict=True)
+        if one.reason != CREATED and time and created <= time
+    )
 
 
 def _concerns(revision: RevisionFacts, consumer: Consumer) -> bool:

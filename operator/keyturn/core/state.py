@@ -63,7 +63,9 @@ class RevisionFacts:
     reason: str
     made: datetime
     changed: frozenset[str]
-    """The names that differ from the revision before."""
+    """The names that differ from the revision before it that was published."""
+    published: datetime | None = None
+    """When it was published; recorded when the next one is made, until then the Secret itself says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,11 @@ class State:
             revisions=tuple(one.facts for one in self.revisions),
             names=frozenset(self.newest.values),
         )
+
+    def with_published(self, published: datetime | None) -> State:
+        """Record when the newest revision was published."""
+        newest = replace(self.newest, facts=replace(self.newest.facts, published=published))
+        return replace(self, revisions=(newest, *self.revisions[1:]))
 
     def with_revision(self, revision: Revision, rotated: datetime, triggers: Triggers) -> State:
         """Put a newer revision on top and drop what is older than the history keeps."""

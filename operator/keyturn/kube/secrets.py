@@ -126,6 +126,7 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
         "reason": facts.reason,
         "made": facts.made,
         "changed": sorted(facts.changed),
+        "published": facts.published,
         "values": {
             name: {"recipe": kept.recipe, "value": kept.value.to_base64()}
             for name, kept in sorted(revision.values.items())
@@ -143,12 +144,14 @@ def _state_from(document: dict[str, Any]) -> State:
 
 
 def _revision_from(document: dict[str, Any]) -> Revision:
+    published = document["published"]
     return Revision(
         RevisionFacts(
             int(document["number"]),
             str(document["reason"]),
             _time(document["made"]),
             frozenset(document["changed"]),
+            _time(published) if published else None,
         ),
         {
             name: Kept(kept["recipe"], Value.from_base64(kept["value"]))
