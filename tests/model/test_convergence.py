@@ -99,6 +99,7 @@ def delete_the_secret(story: Story) -> None:
     if STATE not in story.cluster.objects:
         story.may_change |= set(story.baseline)
     story.cluster.objects.pop(TARGET, None)
+    story.history_is_lost = True  # whether the newest revision was published was written there
 
 
 def delete_the_state(story: Story) -> None:
