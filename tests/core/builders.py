@@ -78,8 +78,9 @@ def revision(
     *,
     made: datetime = MADE,
     changed: Iterable[str] = ("password",),
+    published: datetime | None = None,
 ) -> RevisionFacts:
-    return RevisionFacts(number, reason, made, frozenset(changed))
+    return RevisionFacts(number, reason, made, frozenset(changed), published)
 
 
 def state(

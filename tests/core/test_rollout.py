@@ -1,0 +1,367 @@
+"""Who is restarted, when, in which order, and with which marker."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.rollout import (
+    Standing,
+    Turn,
+    marker_for,
+    next_restarts,
+    restart_due,
+    runs_older_revision,
+    standings,
+)
+from keyturn.core.seen import Sibling
+from tests.core.builders import (
+    BEFORE,
+    MADE,
+    NOW,
+    PUBLISHED,
+    consumer,
+    revision,
+    seconds,
+    seen,
+    state,
+    target,
+    use,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.seen import Consumer, Seen
+
+HISTORY = state(
+    revision(4, "Triggered", changed=["password"]),
+    revision(3, "SpecChanged", changed=["username"], published=PUBLISHED - timedelta(days=10)),
+    revision(2, "Triggered", changed=["token"], published=PUBLISHED - timedelta(days=20)),
+    names=("password", "username", "token"),
+)
+AT_FOUR: dict[str, Any] = {"state": HISTORY, "target": target(4)}
+CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
+
+
+def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Seen:
+    return seen(spec, *consumers, **AT_FOUR | changed)
+
+
+def standing_of(one: Consumer, **changed: Any) -> Standing:
+    (only,) = everyone(look(one, **changed))
+    return only
+
+
+def everyone(at: Seen) -> tuple[Standing, ...]:
+    assert at.wanted
+    return standings(at, at.wanted)
+
+
+def restarted(at: Seen) -> tuple[str, ...]:
+    assert at.wanted
+    return tuple(one.workload.key.name for one in next_restarts(at, at.wanted, standings(at, at.wanted)))
+
+
+# How far a workload is
+
+
+@pytest.mark.parametrize(
+    ("one", "state", "turn", "message"),
+    [
+        pytest.param(consumer(marker="db=4"), CURRENT, Turn.DONE, None, id="runs the newest"),
+        pytest.param(
+            consumer(marker="db=3"), PENDING, Turn.NEXT, "waits for its turn", id="runs an older one"
+        ),
+        pytest.param(consumer(), PENDING, Turn.NEXT, "waits for its turn", id="was never restarted by us"),
+        pytest.param(
+            consumer(renewed=True), CURRENT, Turn.DONE, None, id="its pods are newer than the revision"
+        ),
+        pytest.param(
+            consumer(created=PUBLISHED + seconds(1)),
+            CURRENT,
+            Turn.DONE,
+            None,
+            id="was made after the revision",
+        ),
+        pytest.param(
+            consumer(marker="db=4", settled=False, hint="a partition"),
+            WorkloadState.ROLLING,
+            Turn.HINDERED,
+            "a partition",
+            id="rolls",
+        ),
+        pytest.param(
+            consumer(marker="db=4", settled=False, failed=True),
+            WorkloadState.FAILED,
+            Turn.HINDERED,
+            "its pods did not become available within progressDeadlineSeconds; see its events",
+            id="failed",
+        ),
+        pytest.param(
+            consumer(paused=True), PENDING, Turn.HINDERED, "waits: the Deployment is paused", id="is paused"
+        ),
+        pytest.param(
+            consumer(settled=False),
+            PENDING,
+            Turn.HINDERED,
+            "waits for its last rollout to finish",
+            id="still rolls for another reason",
+        ),
+        pytest.param(
+            consumer(restart="never"),
+            PENDING,
+            Turn.REFUSED,
+            "refuses restarts by keyturn.dev/restart: never; restart it yourself",
+            id="refuses",
+        ),
+        pytest.param(
+            consumer(restart="never", renewed=True),
+            CURRENT,
+            Turn.DONE,
+            None,
+            id="refuses and was restarted by hand",
+        ),
+    ],
+)
+def test_a_workload_stands_where_its_marker_and_its_rollout_say(
+    one: Consumer, state: WorkloadState, turn: Turn, message: str | None
+) -> None:
+    assert standing_of(one) == Standing(one, state, turn, message)
+
+
+LISTED = {"rollout": {"restart": "Listed", "targets": [{"kind": "Deployment", "name": "api"}]}}
+NOBODY = {"rollout": {"restart": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "one", "turn", "message"),
+    [
+        pytest.param(
+            NOBODY,
+            consumer(),
+            Turn.REFUSED,
+            "rollout.restart is None; restart it yourself",
+            id="restart: None",
+        ),
+        pytest.param(LISTED, consumer("api"), Turn.NEXT, "waits for its turn", id="listed"),
+        pytest.param(
+            LISTED,
+            consumer("web"),
+            Turn.REFUSED,
+            "is not among rollout.targets; restart it yourself",
+            id="not listed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", kind="StatefulSet"),
+            Turn.REFUSED,
+            "is not among rollout.targets; restart it yourself",
+            id="listed is one of the same name and another kind",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", uses=()),
+            Turn.REFUSED,
+            "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted",
+            id="listed, does not consume, has not agreed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", uses=(), restart="allow"),
+            Turn.NEXT,
+            "waits for its turn",
+            id="listed, does not consume, agreed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", restart="never"),
+            Turn.REFUSED,
+            "refuses restarts by keyturn.dev/restart: never; restart it yourself",
+            id="listed and refuses",
+        ),
+    ],
+)
+def test_who_may_be_restarted(spec: dict[str, Any], one: Consumer, turn: Turn, message: str) -> None:
+    assert standing_of(one, spec=spec) == Standing(one, PENDING, turn, message)
+
+
+@pytest.mark.parametrize(
+    ("turn", "waits"), [(Turn.DONE, False), (Turn.NEXT, True), (Turn.HINDERED, True), (Turn.REFUSED, False)]
+)
+def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> None:  # noqa: FBT001
+    assert Standing(consumer(), PENDING, turn).under_way == waits
+
+
+# What a workload has missed
+
+
+@pytest.mark.parametrize(
+    ("keys", "marker", "created", "is_older"),
+    [
+        pytest.param((), "db=3", BEFORE, True, id="all keys, one revision behind"),
+        pytest.param(("password",), "db=3", BEFORE, True, id="the key that changed"),
+        pytest.param(("username",), "db=3", BEFORE, False, id="a key that did not change"),
+        pytest.param(("username",), "db=2", BEFORE, True, id="a key that changed two revisions ago"),
+        pytest.param(("token",), "db=2", BEFORE, False, id="a key that this very revision had changed"),
+        pytest.param(("other",), "db=1", BEFORE, True, id="older than what is kept: who knows"),
+        pytest.param(("other",), "db=9", BEFORE, True, id="from another life of the Secret"),
+        pytest.param(("password",), "", PUBLISHED, True, id="unmarked, made in the second of publication"),
+        pytest.param(("password",), "", PUBLISHED + seconds(1), False, id="unmarked, made a second later"),
+        pytest.param(("username",), "", BEFORE, False, id="unmarked, made after its key changed"),
+        pytest.param(
+            ("username",), "", PUBLISHED - timedelta(days=10), True, id="unmarked, made when its key changed"
+        ),
+        pytest.param(("token",), "", PUBLISHED - timedelta(days=99), True, id="unmarked and very old"),
+        pytest.param(("password",), "x=4,nonsense,db=", BEFORE, True, id="garbage is no marker"),
+    ],
+)
+def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
+    keys: tuple[str, ...],
+    marker: str,
+    created: datetime,
+    is_older: bool,  # noqa: FBT001
+) -> None:
+    one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
+    at = look(one)
+    assert at.wanted
+    assert runs_older_revision(one.workload, one, at, at.wanted) == is_older
+
+
+def test_the_first_revision_makes_nobody_older() -> None:
+    assert standing_of(consumer(), state=state(), target=target()).turn is Turn.DONE
+
+
+def test_a_revision_that_was_never_published_was_read_by_nobody() -> None:
+    unpublished = state(revision(3, "Triggered", changed=["a"]), revision(2, "Triggered", changed=["b"]))
+    one = consumer(uses=(use("db", "b"),))
+    assert standing_of(one, state=unpublished, target=target(3)).turn is Turn.DONE
+
+
+def test_without_a_state_nothing_is_known_to_be_older() -> None:
+    at = look(consumer(), state=None)
+    assert at.wanted
+    assert not runs_older_revision(at.consumers[0].workload, at.consumers[0], at, at.wanted)
+
+
+# Turns
+
+
+def pending(*names: str, **of_workload: Any) -> tuple[Consumer, ...]:
+    return tuple(consumer(name, marker="db=3", **of_workload) for name in names)
+
+
+def test_one_at_a_time_in_alphabetical_order() -> None:
+    assert restarted(look(*pending("web", "api"))) == ("api",)
+
+
+def test_listed_ones_come_first_as_listed() -> None:
+    targets = [{"kind": "Deployment", "name": "web"}, {"kind": "Deployment", "name": "batch"}]
+    spec = {"rollout": {"targets": targets, "maxConcurrent": 9}}
+    assert restarted(look(*pending("api", "batch", "web"), spec=spec)) == ("web", "batch", "api")
+
+
+ROLLING = consumer("rolling", marker="db=4", settled=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "others", "names"),
+    [
+        pytest.param(1, (), ("a",), id="one"),
+        pytest.param(2, (), ("a", "b"), id="two"),
+        pytest.param(2, (ROLLING,), ("a",), id="two, one of whom rolls"),
+        pytest.param(1, (ROLLING,), (), id="one, who rolls"),
+        pytest.param(
+            1, (ROLLING, consumer("more", marker="db=4", settled=False)), (), id="more roll than may"
+        ),
+        pytest.param(1, pending("0", paused=True), ("a",), id="a paused one takes nobody's turn"),
+        pytest.param(
+            9, (consumer("bad", marker="db=4", failed=True),), (), id="nobody is sent after a failure"
+        ),
+    ],
+)
+def test_as_many_roll_as_may(limit: int, others: tuple[Consumer, ...], names: tuple[str, ...]) -> None:
+    spec = {"rollout": {"maxConcurrent": limit}}
+    assert restarted(look(*others, *pending("a", "b", "c"), spec=spec)) == names
+
+
+# Debounce
+
+
+@pytest.mark.parametrize(("after", "names"), [(4, ()), (5, ("api",))], ids=["a second early", "in time"])
+def test_a_restart_waits_for_the_debounce(after: int, names: tuple[str, ...]) -> None:
+    assert restarted(look(*pending("api"), now=PUBLISHED + seconds(after))) == names
+
+
+def due(
+    *siblings: Sibling, marker: str = "db=3", spec: dict[str, Any] | None = None, **changed: Any
+) -> datetime:
+    at = look(consumer("api", *siblings, marker=marker), spec=spec, **changed)
+    assert at.wanted
+    return restart_due(at, at.wanted, everyone(at)[0])
+
+
+@pytest.mark.parametrize(
+    ("siblings", "marker", "expected"),
+    [
+        pytest.param((), "db=3", PUBLISHED + seconds(5), id="alone"),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+            "db=3,tls=1",
+            PUBLISHED + seconds(8),
+            id="a sibling changed later: one restart serves both",
+        ),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+            "db=3,tls=2",
+            PUBLISHED + seconds(5),
+            id="a sibling that it runs already",
+        ),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED - seconds(9)),),
+            "db=3",
+            PUBLISHED + seconds(5),
+            id="a sibling of long ago",
+        ),
+        pytest.param((Sibling("tls", 2, None),), "db=3", PUBLISHED + seconds(5), id="nobody knows when"),
+    ],
+)
+def test_the_debounce_starts_with_the_last_change_that_the_workload_uses(
+    siblings: tuple[Sibling, ...], marker: str, expected: datetime
+) -> None:
+    assert due(*siblings, marker=marker) == expected
+
+
+def test_the_debounce_can_be_written() -> None:
+    assert due(spec={"rollout": {"debounce": "0s"}}) == PUBLISHED
+    assert due(spec={"rollout": {"debounce": "1m"}}) == PUBLISHED + seconds(60)
+
+
+def test_without_a_time_of_publication_the_time_of_making_counts() -> None:
+    assert due(target=target(4, published=None)) == MADE + seconds(5)
+
+
+# Markers
+
+
+@pytest.mark.parametrize(
+    ("one", "marker"),
+    [
+        pytest.param(consumer(), "db=4", id="the first"),
+        pytest.param(consumer(marker="db=3"), "db=4", id="the next"),
+        pytest.param(
+            consumer("api", Sibling("tls", 7, NOW), Sibling("api-key", 2, NOW), uses=(use(), use("tls"))),
+            "api-key=2,db=4,tls=7",
+            id="with siblings, sorted",
+        ),
+        pytest.param(
+            consumer(marker="db=3,gone=5,kept=6", uses=(use(), use("kept"))),
+            "db=4,kept=6",
+            id="stale names go",
+        ),
+        pytest.param(consumer(marker="nonsense,=,db=x"), "db=4", id="garbage goes"),
+    ],
+)
+def test_a_marker_says_what_the_new_pods_read(one: Consumer, marker: str) -> None:
+    assert marker_for(one, "db", 4) == marker
