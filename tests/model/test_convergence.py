@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import structlog
@@ -46,6 +47,9 @@ def new_spec() -> dict[str, Any]:
     }
 
 
+Action: TypeAlias = "Callable[[Story], None]"
+
+
 @dataclass
 class Story:
     """A cluster, and what may have changed of the values since it last rested."""
@@ -81,6 +85,24 @@ class Story:
         )
 
 
+def keep_a_trace(*paths: str) -> Callable[[Action], Action]:
+    """Leave an action out after which nothing would tell that there ever was a Secret."""
+
+    def kept(action: Action) -> Action:
+        @functools.wraps(action)
+        def careful(story: Story) -> None:
+            objects = story.cluster.objects
+            traces = {path for path in (STATE, TARGET) if path in objects}
+            if objects[MANAGED].get("status", {}).get("revision"):
+                traces.add(MANAGED)
+            if traces - set(paths):
+                action(story)
+
+        return careful
+
+    return kept
+
+
 def edit_a_key(story: Story) -> None:
     if STATE in story.cluster.objects:  # otherwise it is the value from now on, and nobody can know better
         story.cluster.edit_target("password", base64.b64encode(story.new_text().encode()).decode())
@@ -95,6 +117,7 @@ def strip_annotations(story: Story) -> None:
     story.history_is_lost = True  # when it was published was written there only
 
 
+@keep_a_trace(TARGET)
 def delete_the_secret(story: Story) -> None:
     if STATE not in story.cluster.objects:
         story.may_change |= set(story.baseline)
@@ -102,6 +125,7 @@ def delete_the_secret(story: Story) -> None:
     story.history_is_lost = True  # whether the newest revision was published was written there
 
 
+@keep_a_trace(STATE)
 def delete_the_state(story: Story) -> None:
     if story.is_edited():
         return  # the edited values are kept then, for nobody can know better
@@ -111,6 +135,7 @@ def delete_the_state(story: Story) -> None:
     story.history_is_lost = True
 
 
+@keep_a_trace(MANAGED)
 def make_it_again(story: Story) -> None:
     if STATE not in story.cluster.objects and story.is_old:
         story.may_change |= story.generated()  # nothing tells any more that the values are young
@@ -166,7 +191,7 @@ def add_a_workload(story: Story) -> None:
         story.cluster.add_workload(left[0], USES[left[0]])
 
 
-ACTIONS: tuple[Callable[[Story], None], ...] = (
+ACTIONS: tuple[Action, ...] = (
     edit_a_key,
     add_a_key,
     strip_annotations,
@@ -188,7 +213,10 @@ tales = st.lists(
 )
 
 
-async def told(tale: list[tuple[Callable[[Story], None], float | None, str]]) -> Story:
+Tale: TypeAlias = "list[tuple[Action, float | None, str]]"
+
+
+async def told(tale: Tale) -> Story:
     """Play a tale: somebody does something, the operator may die soon after, and gets time or none."""
     story = Story()
     await story.cluster.settle()
@@ -253,6 +281,6 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(tales)
 def test_everything_comes_to_rest_as_it_must_be(
-    tale: list[tuple[Callable[[Story], None], float | None, str]],
+    tale: Tale,
 ) -> None:
     asyncio.run(told(tale))
