@@ -10,7 +10,7 @@ from .core.errors import Stalled
 from .core.policy import Violation, violations_of
 from .core.rollout import Turn, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling, TargetFacts
-from .core.wanted import wanted_by
+from .core.wanted import secret_of, wanted_by
 from .kube import errors, paths
 from .kube.secrets import owner_of, state_name, state_of, target_facts
 from .kube.secretwatch import meta_of
@@ -106,7 +106,8 @@ def _violations(wanted: Wanted | None, secret_class: SecretClass | None) -> tupl
 async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     memo = world.memo(key)
     state_meta = await _meta(key, state_name(key.name), world)
-    target_meta = await _meta(key, seen.wanted.secret, world) if seen.wanted else None
+    secret = secret_of(seen.managed)
+    target_meta = await _meta(key, secret, world)
     if state_meta and state_meta.owner != key.name:
         return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = _versions(seen, state_meta, target_meta)
@@ -116,11 +117,11 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
         state = await load_state(key, world) if state_meta else None
     except Stalled as stalled:
         return replace(seen, trouble=seen.trouble or stalled)
-    target = await load_target(key, seen.wanted, world) if seen.wanted and target_meta else None
+    target = await _load_target(key, secret, world) if target_meta else None
     seen = replace(
         seen,
         state=state.facts() if state else None,
-        target=target_facts(target, key, seen.wanted, state) if seen.wanted and target else None,
+        target=target_facts(target, key, seen.wanted, state) if target else None,
         unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
     )
     agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
@@ -180,9 +181,13 @@ async def load_state(key: ObjectKey, world: World) -> State | None:
 
 async def load_target(key: ObjectKey, wanted: Wanted, world: World) -> Body | None:
     """Read the target Secret, once in a pass."""
+    return await _load_target(key, wanted.secret, world)
+
+
+async def _load_target(key: ObjectKey, secret: str, world: World) -> Body | None:
     memo = world.memo(key)
     if memo.target is None:
-        memo.target = await _read(key, wanted.secret, world)
+        memo.target = await _read(key, secret, world)
     return memo.target
 
 

@@ -11,8 +11,10 @@ import structlog
 from . import failpoints, metrics
 from .core.errors import Stalled, Wait
 from .core.status import Outcome
-from .core.steps import Rest, next_step
+from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage, next_step
+from .core.wanted import secret_of
 from .kube import errors
+from .kube.secrets import state_name
 from .observe import observe
 from .report import report, tell_step
 from .take import take
@@ -94,32 +96,41 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | None:
 
 async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
     """Take a step, and say in our words what the API server's refusal means."""
-    name = type(step).__name__
+    name, what = type(step).__name__, _what(step, seen)
     failpoints.reached("before", name)
     try:
         await take(step, key, seen, world)
     except errors.Invalid as error:
         raise Stalled(
             "Refused",
-            f"the API server refused to {error.verb} {_what(error)} as invalid; if the Secret is immutable or of"
-            " another type, delete it: it is made again with the same values",
+            f"the API server refused to {error.verb} {what} as invalid; write the values that its type asks for,"
+            " or, if it is immutable or of another type, delete it: it is made again with the same values",
         ) from error
     except errors.Forbidden as error:
         raise Wait(
             "Forbidden",
-            f"the API server forbids to {error.verb} {_what(error)}; look at the namespace's quota and admission"
+            f"the API server forbids to {error.verb} {what}; look at the namespace's quota and admission"
             " policies and at the operator's rights",
             timedelta(seconds=15),
         ) from error
     except errors.NotFound as error:
-        raise Wait("NotFound", f"{_what(error)} is gone", timedelta(seconds=5)) from error
+        raise Wait("NotFound", f"{what} is gone", timedelta(seconds=5)) from error
     except (errors.Throttled, errors.Unavailable) as error:
         raise Wait("ApiServerUnavailable", "the API server does not answer", _SOON) from error
     failpoints.reached("after", name)
 
 
-def _what(error: errors.ApiError) -> str:
-    return "/".join(error.path.split("/")[-2:])
+def _what(step: Step, seen: Seen) -> str:
+    """Name what a step writes."""
+    match step:
+        case Claim() | Stage():
+            return f"the Secret {state_name(seen.name)!r}"
+        case Publish() | Repair():
+            return f"the Secret {secret_of(seen.managed)!r}"
+        case RollOut(consumer=consumer):
+            return str(consumer.workload.key)
+        case Begin() | Rest():
+            return "the status"
 
 
 def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tests.cluster.space import Space
     from tests.support.objects import Body
 
+PUBLISHED = "keyturn.dev/published"
 OTHER = base64.b64encode(b"something else").decode()
 
 
@@ -53,7 +55,7 @@ def test_the_secret_is_put_back_with_the_same_values(
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        pytest.param("annotations", REVISION, id="our annotation"),
+        pytest.param("annotations", REVISION, id="our revision"),
         pytest.param("annotations", "shop.test/why", id="the template's annotation"),
         pytest.param("labels", "team", id="the template's label"),
     ],
@@ -77,7 +79,22 @@ def test_labels_and_annotations_are_put_back(place: str, name: str, text: str | 
 
 def _is_dressed(space: Space, place: str, wanted: Body) -> bool:
     found = space.get("Secret", "auth")["metadata"][place]
-    return all(found.get(name) == text for name, text in wanted.items() if name != "keyturn.dev/published")
+    return all(found.get(name) == text for name, text in wanted.items() if name != PUBLISHED)
+
+
+@pytest.mark.parametrize("text", [pytest.param("yesterday", id="edited"), pytest.param(None, id="deleted")])
+def test_the_time_of_publication_is_put_back(text: str | None, space: Space) -> None:
+    space.managed()
+
+    space.annotate("Secret", "auth", published=text)
+
+    eventually(
+        lambda: _is_time(space.get("Secret", "auth")["metadata"]["annotations"].get(PUBLISHED)), "a time"
+    )
+
+
+def _is_time(text: str | None) -> bool:
+    return text is not None and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", text) is not None
 
 
 def test_labels_and_annotations_of_others_outlive_repair_and_rotation(space: Space) -> None:

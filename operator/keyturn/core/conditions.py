@@ -88,6 +88,8 @@ def _workloads_current(look: Look) -> Verdict:
     behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
     absent = look.seen.missing_targets
     count = len(look.everyone)
+    if look.seen.wanted is None:
+        return Verdict("Unknown", "SpecNotFollowed", "nobody is looked for while the spec cannot be followed")
     if absent:
         return Verdict(
             "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"

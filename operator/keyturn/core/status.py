@@ -52,7 +52,9 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         overdue=due is not None and due <= seen.now,
         last_trigger=_last_trigger(seen),
         rotation=rotation,
-        workloads=[_workload(one, seen) for one in everyone[:_KEPT_WORKLOADS]],
+        workloads=[_workload(one, seen) for one in everyone[:_KEPT_WORKLOADS]]
+        if seen.wanted
+        else before.workloads,
         history=_history(seen, everyone),
         conditions=conditions_of(Look(seen, everyone, rotation, outcome.error)),
     )
@@ -77,7 +79,7 @@ def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> R
             started_at=_second(seen.now),
         )
     newest, before = seen.newest, seen.managed.status.rotation
-    if newest is None:
+    if newest is None or seen.wanted is None:  # nobody knows how far it is
         return before
     begun = rotation_id(seen.uid, newest.number + 1)
     if before and before.id == begun and outcome.error:
@@ -135,7 +137,7 @@ def _workload(standing: Standing, seen: Seen) -> WorkloadStatus:
 def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
     before, newest = seen.managed.status.history, seen.newest
     done = max((entry.revision for entry in before), default=0)
-    if newest is None or newest.number <= done or _step_under_way(seen, everyone):
+    if newest is None or seen.wanted is None or newest.number <= done or _step_under_way(seen, everyone):
         return before
     passed_over = (
         [one for one in seen.state.revisions[1:] if done and one.number > done] if seen.state else []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
-__all__ = ["Cron", "Every", "Item", "Wanted", "cadence_of", "wanted_by"]
+__all__ = ["Cron", "Every", "Item", "Wanted", "cadence_of", "secret_of", "wanted_by"]
 
 _DEFAULT_JITTER = 10
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -72,6 +72,11 @@ class Wanted:
         return frozenset(item.name for item in self.items)
 
 
+def secret_of(managed: ManagedSecret) -> str:
+    """Return the name of the native Secret."""
+    return managed.spec.target.name or managed.metadata.name
+
+
 def wanted_by(managed: ManagedSecret, secret_class: SecretClass | None) -> Wanted:
     """Fill in what the spec leaves open from the class, then from the defaults.
 
@@ -82,7 +87,7 @@ def wanted_by(managed: ManagedSecret, secret_class: SecretClass | None) -> Wante
     items = _items(managed, secret_class)
     template = spec.target.template.metadata
     return Wanted(
-        secret=spec.target.name or managed.metadata.name,
+        secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
         labels=template.labels,
         annotations=template.annotations,

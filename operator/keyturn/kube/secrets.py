@@ -201,8 +201,11 @@ def dressed_target(
     }
 
 
-def target_facts(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> TargetFacts:
-    """Compare a target Secret with what the state says of the revision that it carries."""
+def target_facts(body: Body, key: ObjectKey, wanted: Wanted | None, state: State | None) -> TargetFacts:
+    """Compare a target Secret with what the state says of the revision that it carries.
+
+    Of a spec that cannot be followed nobody knows how the Secret should be dressed, so any way is right.
+    """
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {})
     number = number_of(annotations.get(REVISION_ANNOTATION))
@@ -214,8 +217,12 @@ def target_facts(body: Body, key: ObjectKey, wanted: Wanted, state: State | None
         revision=number,
         published=published,
         differs=_differing(body.get("data") or {}, revision) if revision else frozenset(),
-        dressed=_has(metadata.get("labels", {}), _labels(key, wanted))
-        and _has(annotations, _annotations(wanted, stamp)),
+        dressed=wanted is None
+        or (
+            stamp is not None
+            and _has(metadata.get("labels", {}), _labels(key, wanted))
+            and _has(annotations, _annotations(wanted, stamp))
+        ),
     )
 
 
