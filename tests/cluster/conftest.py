@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,12 @@ def objects(cluster: Cluster, kubectl: Kubectl) -> Iterator[Objects]:
 
 @pytest.fixture
 def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Space]:
-    """A namespace of the test's own that the operator serves; whatever happens in it, the operator lives."""
+    """A namespace of the test's own that the operator serves; nothing that happens in it makes it stumble."""
     yield Space(objects, namespace)
     assert operator.returncode is None
+    assert not [line for line in operator.lines() if _is_stumble(line, namespace)]
+
+
+def _is_stumble(line: dict[str, Any], namespace: str) -> bool:
+    """Say whether a line of the log tells of an error that nobody had thought of."""
+    return line.get("event") == "work failed" and str(line.get("key")).startswith(f"{namespace}/")

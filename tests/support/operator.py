@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -101,6 +102,16 @@ class Operator:
         self._process.wait(_END)
         self._close()
         return time.monotonic() - began
+
+    @contextmanager
+    def away(self) -> Iterator[float]:
+        """Stop it for a block, and have it lead again afterwards; yield how many seconds the end took."""
+        seconds = self.stop()
+        try:
+            yield seconds
+        finally:
+            self.start()
+            self.wait_for_log("leading")
 
     def kill(self) -> None:
         """End it as the kernel would: at once, wherever it is."""
