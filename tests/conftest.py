@@ -78,6 +78,16 @@ def _current(kubeconfig: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def troubled() -> Iterator[ControlPlane]:
+    """A sandbox without an operator, for tests that stop it, make it forget, or want nobody to react.
+
+    Each leaves it running.
+    """
+    with ControlPlane.start() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
 def kubectl(cluster: Cluster) -> Kubectl:
     """kubectl for a cluster that knows our kinds, our classes and our ServiceAccount."""
     kubectl = Kubectl(cluster.kubeconfig)

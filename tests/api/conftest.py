@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import ControlPlane
 from tests.api.objects import Objects
 from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from sandbox import ControlPlane
 
 CRDS = Path(__file__).parents[2] / "crds"
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[ControlPlane]:
-    with ControlPlane.start() as plane:
-        yield plane
-
-
-@pytest.fixture(scope="session")
-def kubectl(cluster: ControlPlane) -> Kubectl:
-    """kubectl for a cluster that knows our kinds."""
-    kubectl = Kubectl(cluster.kubeconfig)
+def kubectl(troubled: ControlPlane) -> Kubectl:
+    """kubectl for a cluster that knows our kinds, and where no operator writes a status."""
+    kubectl = Kubectl(troubled.kubeconfig)
     kubectl("apply", "-k", str(CRDS))
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
     return kubectl
@@ -39,6 +32,6 @@ def namespace(kubectl: Kubectl) -> str:
 
 
 @pytest.fixture(scope="session")
-def objects(kubectl: Kubectl, cluster: ControlPlane, namespace: str) -> Objects:
+def objects(kubectl: Kubectl, troubled: ControlPlane, namespace: str) -> Objects:
     del kubectl  # asked for so that the kinds are known
-    return Objects.of(cluster.kubeconfig, namespace)
+    return Objects.of(troubled.kubeconfig, namespace)

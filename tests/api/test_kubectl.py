@@ -21,6 +21,7 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 from tests.api.objects import managed_secret, secret_class
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.support.kubectl import Kubectl
@@ -149,7 +150,8 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
     ],
 )
 def test_explain_prints_the_sentence(field: str, sentence: str, kubectl: Kubectl) -> None:
-    assert sentence in " ".join(kubectl("explain", field).split())
+    # The API server may have just started, and its documentation comes last.
+    eventually(lambda: sentence in " ".join(kubectl.run("explain", field).stdout.split()), sentence)
 
 
 def test_apply_refuses_a_field_that_does_not_exist(kubectl: Kubectl, namespace: str) -> None:

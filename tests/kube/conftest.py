@@ -7,14 +7,14 @@ import pytest
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from sandbox import ControlPlane
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     import aiohttp
 
     from keyturn.kube.connection import Connection
+    from sandbox import ControlPlane
     from tests.conftest import Cluster
 
 
@@ -24,13 +24,6 @@ def plane(cluster: Cluster) -> ControlPlane:
     if cluster.plane is None:
         pytest.skip("only the sandbox shows its keys")
     return cluster.plane
-
-
-@pytest.fixture(scope="session")
-def troubled() -> Iterator[ControlPlane]:
-    """A control plane of this folder's own, for tests that stop it or make it forget."""
-    with ControlPlane.start() as plane:
-        yield plane
 
 
 @pytest.fixture

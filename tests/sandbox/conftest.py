@@ -5,23 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import ControlPlane
 from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def shared() -> Iterator[ControlPlane]:
-    """A control plane that tests of this folder share and leave running."""
-    with ControlPlane.start() as plane:
-        yield plane
+    from sandbox import ControlPlane
 
 
 @pytest.fixture
-def kubectl(shared: ControlPlane) -> Kubectl:
-    return Kubectl(shared.kubeconfig)
+def kubectl(troubled: ControlPlane) -> Kubectl:
+    return Kubectl(troubled.kubeconfig)
 
 
 @pytest.fixture

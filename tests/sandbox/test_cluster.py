@@ -76,27 +76,27 @@ def test_secrets_are_encrypted_at_rest(kubectl: Kubectl, namespace: str) -> None
 
 
 def test_no_file_of_the_plane_holds_a_secret_in_clear(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
     kubectl("create", "secret", "generic", "some", f"--from-literal=password={PASSWORD}", "-n", namespace)
     kubectl("create", "configmap", "some", "--from-literal=key=keyturn-canary-in-clear", "-n", namespace)
-    files = [file.read_bytes() for file in shared.folder.rglob("*") if file.is_file()]
+    files = [file.read_bytes() for file in troubled.folder.rglob("*") if file.is_file()]
     assert any(b"keyturn-canary-in-clear" in content for content in files)
     assert not any(PASSWORD.encode() in content for content in files)
 
 
-def test_the_audit_log_tells_who_did_what(shared: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
+def test_the_audit_log_tells_who_did_what(troubled: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
     kubectl("create", "secret", "generic", "audited", "--from-literal=a=b", "-n", namespace)
     (event,) = [
         event
-        for event in audit_events(shared)
+        for event in audit_events(troubled)
         if event["verb"] == "create" and event.get("objectRef", {}).get("name") == "audited"
     ]
     assert (event["level"], event["user"]["username"]) == ("Metadata", "admin")
 
 
 def test_a_service_account_may_only_what_its_role_says(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path
 ) -> None:
     kubectl("create", "serviceaccount", "reader", "-n", namespace)
     kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", "-n", namespace)
@@ -109,16 +109,16 @@ def test_a_service_account_may_only_what_its_role_says(
         "-n",
         namespace,
     )
-    reader = Kubectl(shared.service_account_kubeconfig(namespace, "reader", tmp_path / "kubeconfig"))
+    reader = Kubectl(troubled.service_account_kubeconfig(namespace, "reader", tmp_path / "kubeconfig"))
     reader("get", "configmaps")
     assert "forbidden" in reader.run("get", "secrets").stderr
 
 
 def test_a_service_account_kubeconfig_is_for_its_owner_only(
-    shared: ControlPlane, namespace: str, tmp_path: Path
+    troubled: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
-    path = shared.service_account_kubeconfig(namespace, "default", tmp_path / "kubeconfig")
-    assert [file.stat().st_mode & 0o777 for file in (path, shared.kubeconfig)] == [0o600, 0o600]
+    path = troubled.service_account_kubeconfig(namespace, "default", tmp_path / "kubeconfig")
+    assert [file.stat().st_mode & 0o777 for file in (path, troubled.kubeconfig)] == [0o600, 0o600]
 
 
 def test_pod_security_is_enforced_where_a_namespace_asks(kubectl: Kubectl, namespace: str) -> None:
@@ -127,9 +127,9 @@ def test_pod_security_is_enforced_where_a_namespace_asks(kubectl: Kubectl, names
     assert 'violates PodSecurity "restricted' in refused.stderr
 
 
-def test_the_serving_certificate_names_the_service(shared: ControlPlane) -> None:
-    port = int(shared.server.rpartition(":")[2])
-    trust = ssl.create_default_context(cafile=shared.ca_file)
+def test_the_serving_certificate_names_the_service(troubled: ControlPlane) -> None:
+    port = int(troubled.server.rpartition(":")[2])
+    trust = ssl.create_default_context(cafile=troubled.ca_file)
     trust.verify_flags |= ssl.VERIFY_X509_STRICT
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=10)
     connection.connect()
@@ -140,8 +140,8 @@ def test_the_serving_certificate_names_the_service(shared: ControlPlane) -> None
     assert {"kubernetes.default.svc", "10.96.0.1", "127.0.0.1"} <= names
 
 
-def test_the_kubeconfig_needs_no_other_file(shared: ControlPlane) -> None:
-    content = yaml.safe_load(shared.kubeconfig.read_text())
+def test_the_kubeconfig_needs_no_other_file(troubled: ControlPlane) -> None:
+    content = yaml.safe_load(troubled.kubeconfig.read_text())
     assert sorted(content["users"][0]["user"]) == ["client-certificate-data", "client-key-data"]
 
 
@@ -151,25 +151,25 @@ def test_quotas_are_counted(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_what_was_stored_survives_a_restart_of_the_api_server(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
     kubectl("create", "configmap", "kept", "-n", namespace)
-    server = shared.server
-    shared.stop_apiserver()
+    server = troubled.server
+    troubled.stop_apiserver()
     refused = kubectl.run("get", "configmap", "kept", "-n", namespace)
-    shared.start_apiserver()
+    troubled.start_apiserver()
     assert "refused" in refused.stderr
     kubectl("get", "configmap", "kept", "-n", namespace)
-    assert shared.server == server
+    assert troubled.server == server
 
 
 def test_a_watch_from_before_a_gap_is_told_to_start_anew(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
     kubectl("create", "configmap", "gone", "-n", namespace)
     listed = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/configmaps"))
     seen = listed["metadata"]["resourceVersion"]
-    with shared.watch_gap() as kubeconfig:
+    with troubled.watch_gap() as kubeconfig:
         Kubectl(kubeconfig)("delete", "configmap", "gone", "-n", namespace)
     path = f"/api/v1/namespaces/{namespace}/configmaps?watch=1&timeoutSeconds=1&resourceVersion={seen}"
     event = json.loads(kubectl("get", "--raw", path))
@@ -178,22 +178,22 @@ def test_a_watch_from_before_a_gap_is_told_to_start_anew(
 
 
 def test_a_list_from_before_a_gap_cannot_be_continued(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
     for name in ("one", "two", "three"):
         kubectl("create", "configmap", name, "-n", namespace)
     path = f"/api/v1/namespaces/{namespace}/configmaps?limit=1"
     token = json.loads(kubectl("get", "--raw", path))["metadata"]["continue"]
-    with shared.watch_gap():
+    with troubled.watch_gap():
         pass
     assert "Expired" in kubectl.run("get", "--raw", f"{path}&continue={token}").stderr
 
 
 def test_controllers_work_soon_after_the_api_server_is_back(
-    shared: ControlPlane, kubectl: Kubectl, namespace: str
+    troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
-    shared.stop_apiserver()
+    troubled.stop_apiserver()
     time.sleep(8)  # long enough for their pauses between attempts to grow
-    shared.start_apiserver()
+    troubled.start_apiserver()
     kubectl("apply", "-n", namespace, "-f", "-", given=deployment("web"))
     kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=5s")
