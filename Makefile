@@ -38,7 +38,7 @@ check: $(READY) ## run the gates that need no cluster: lint, format, types, laye
 	$(BIN)/keyturn crds --check crds
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(or $(ARGS),all)
 
 sandbox: $(READY) ## build the control plane's programs into the cache, once
 	@$(BIN)/python -m sandbox build
