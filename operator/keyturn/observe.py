@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .api.status import WorkloadState
 from .core import schedule
 from .core.errors import Stalled
 from .core.policy import Violation, violations_of
@@ -246,7 +247,7 @@ def _siblings(workload: Workload, secret: str, mirror: Mirror) -> Iterator[Sibli
 
 
 async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
-    """Ask for the pods of those that would be restarted now, or that nobody may restart.
+    """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
 
     The marker cannot tell whether somebody else has made the pods anew since; their age can.
     """
@@ -265,5 +266,6 @@ async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
 
 def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
     everyone = standings(seen, wanted)
-    refused = [one.consumer for one in everyone if one.turn is Turn.REFUSED]
-    return [*refused, *next_restarts(seen, wanted, everyone)]
+    behind = (one for one in everyone if one.state is WorkloadState.PENDING)
+    kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
+    return [*kept_back, *next_restarts(seen, wanted, everyone)]

@@ -113,16 +113,17 @@ def test_a_workload_that_somebody_else_restarted_is_not_restarted_again(space: S
     space.until_condition("WorkloadsCurrent", "False", "RestartRefused")
     _next_second(space)
 
-    def restart(body: Body) -> None:
-        body["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
-
-    before = space.edit("Deployment", "api", restart)["metadata"]["generation"]
+    before = space.edit("Deployment", "api", _restart_by_hand)["metadata"]["generation"]
     space.settled(revision=2)
     space.respec(lambda spec: spec["rollout"].pop("restart"))
     space.settled(revision=2)
 
     assert space.generation("Deployment", "api") == before
     assert space.marker("api") is None
+
+
+def _restart_by_hand(body: Body) -> None:
+    body["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
 
 
 def test_a_workload_that_uses_only_unchanged_keys_is_not_restarted(space: Space) -> None:
@@ -228,3 +229,17 @@ def test_a_workload_of_another_namespace_is_never_touched(space: Space) -> None:
         assert other.version("Secret", "auth") == foreign
     finally:
         space.objects.delete("Namespace", "", there)
+
+
+def test_a_workload_that_had_no_pods_waits_for_nothing_when_it_gets_some(space: Space) -> None:
+    space.managed()
+    never_ready = {"sandbox.keyturn.dev/ready": "never"}
+    space.run(deployment("api", env_from("auth"), replicas=0, pod_annotations=never_ready))
+    space.rotated()
+    _next_second(space)
+
+    space.edit("Deployment", "api", lambda body: body["spec"].update(replicas=1))
+    eventually(lambda: len(space.pods("api")) == 1, "a pod")
+    space.looked_at()
+
+    assert space.settled(revision=2)["workloads"][0]["state"] == "Current"
