@@ -44,7 +44,7 @@ sandbox: $(READY) ## build the control plane's programs into the cache, once
 	@$(BIN)/python -m sandbox build
 
 docs: $(READY) ## build the documentation into site/
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
 
 format: $(READY) ## format the code and mend what ruff can mend
