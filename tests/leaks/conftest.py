@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.support.kubectl import Kubectl
+
+_LAST = "test_no_operator_of_this_session_has_logged_a_value"
+
+
+class Witness:
+    """Remembers, in memory only, each value that a test had in its namespace, and each log of an operator."""
+
+    def __init__(self) -> None:
+        self.values: set[bytes] = set()
+        self.logs: set[Path] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Look before the fixtures clean up."""
+        arguments = getattr(item, "funcargs", {})
+        self.logs |= {one.log for one in arguments.values() if isinstance(one, Operator)}
+        if isinstance(arguments.get("namespace"), str) and "kubectl" in arguments:
+            self.look(arguments["kubectl"], arguments["namespace"])
+
+    def look(self, kubectl: Kubectl, namespace: str) -> None:
+        try:
+            found = kubectl.run("get", "secrets", "-n", namespace, "-o", "json")
+        except subprocess.TimeoutExpired:
+            return  # a test may have taken the API server away
+        if found.returncode == 0:
+            self.values |= set(generated(json.loads(found.stdout)["items"]))
+
+
+def generated(secrets: Iterable[Any]) -> set[bytes]:
+    """Take every value of these Secrets, and every one that their states remember."""
+    values: set[bytes] = set()
+    for secret in secrets:
+        data = {name: base64.b64decode(text) for name, text in (secret.get("data") or {}).items()}
+        if secret.get("type") != "keyturn.dev/state":
+            values |= set(data.values())
+            continue
+        try:
+            revisions = json.loads(data["state"])["revisions"]
+            kept = [one for revision in revisions for one in revision["values"].values()]
+            values |= {base64.b64decode(one["value"]) for one in kept}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue  # a test has spoiled it
+    return values
+
+
+_witness = Witness()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to the tests of every folder; this file's own hooks would hear of its folder only."""
+    config.pluginmanager.register(_witness, "leak-witness")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the scan of everything behind everything, whatever the order of the rest."""
+    items.sort(key=lambda item: item.name == _LAST)
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return _witness

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_SHORTEST = 16
+"""Bytes: a shorter one is no secret, and would be found anywhere."""
+_HASHES = ("md5", "sha1", "sha256", "sha512")
+
+
+def forms_of(value: bytes) -> dict[bytes, str]:
+    """Return every form that gives a value away, and what it is called."""
+    found = {form: name for name, form in _forms(value)}
+    return {form: name for form, name in found.items() if len(form) >= _SHORTEST}
+
+
+def leaks(values: Iterable[bytes], places: Mapping[str, bytes]) -> set[str]:
+    """Say where values are found and in which form; never which values."""
+    forms = {
+        form: name for value in values if len(value) >= _SHORTEST for form, name in forms_of(value).items()
+    }
+    return {
+        f"{name} in {place}" for place, text in places.items() for form, name in forms.items() if form in text
+    }
+
+
+def _forms(value: bytes) -> Iterator[tuple[str, bytes]]:
+    text = value.decode("latin-1")
+    yield "the value", value
+    yield "the value as JSON", json.dumps(text)[1:-1].encode()
+    yield "the value as a URL", quote(value, safe="").encode()
+    yield "the value as a form field", quote_plus(value).encode()
+    yield "the value as Python shows it", repr(value)[2:-1].encode()
+    yield "the value in hex", value.hex().encode()
+    yield "the value in hex", value.hex().upper().encode()
+    yield from (("the value in base64", form) for form in _base64(value))
+    plain = base64.b64encode(value)
+    yield from (("the value in base64 of base64", form) for form in _base64(plain))
+    for name in _HASHES:
+        for what, hashed in (("value", value), ("value's base64", plain)):
+            digest = hashlib.new(name, hashed, usedforsecurity=False)
+            yield f"the {name} of the {what}", digest.hexdigest().encode()
+            yield f"the {name} of the {what}", digest.hexdigest().upper().encode()
+            yield f"the {name} of the {what}, in base64", base64.b64encode(digest.digest()).rstrip(b"=")
+            yield (
+                f"the {name} of the {what}, in base64",
+                base64.urlsafe_b64encode(digest.digest()).rstrip(b"="),
+            )
+
+
+def _base64(value: bytes) -> Iterator[bytes]:
+    """Encode a value as it looks alone and in the midst of a longer text, at each of the three alignments."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            start = -(-before * 8 // 6) if before else 0
+            yield encode(bytes(before) + value).rstrip(b"=")[
+                start : -1 if (before + len(value)) % 3 else None
+            ]

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import ControlPlane
+from tests.faults.apiserver import USER, Cluster
+from tests.faults.scene import scenes
+from tests.leaks.life import Life
+from tests.leaks.scan import leaks
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.apiserver import Call
+    from tests.leaks.conftest import Witness
+
+_ROOT = Path(__file__).parents[2]
+_OURS = (
+    "the operator's log",
+    "the operator's metrics",
+    "the operator's command line",
+    "the operator's environment",
+)
+_SERVERS = ("the audit log", "events.events.k8s.io", "managedsecrets.keyturn.dev", "deployments.apps", "pods")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of its own: every call and every object in it belongs to this one life."""
+    with ControlPlane.start() as plane:
+        cluster = Cluster(plane)
+        cluster.kubectl("apply", "--server-side", "-k", str(_ROOT / "crds"))
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        cluster.kubectl("apply", "-k", str(_ROOT / "manifests" / "base" / "access"))
+        cluster.kubectl("apply", "-f", "-", given=_CLASSES)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """One operator at its most talkative, for one namespace, through everything that can happen."""
+    folder = tmp_path_factory.mktemp("leaks")
+    (scene,) = scenes(cluster, 1)
+    kubeconfig = cluster.account("leaks", folder)
+    operator = Operator(
+        kubeconfig,
+        folder / "operator.log",
+        f"--namespace={scene.namespace}",
+        env={"POD_NAMESPACE": "keyturn-faults"},
+    )
+    with operator:
+        life = Life(cluster, scene, operator)
+        life.lead()
+    return life
+
+
+def test_the_life_had_enough_to_leak(life: Life) -> None:
+    counts = len(life.canaries), len(life.values)  # apart, so that a failure shows no more than these
+    assert min(counts) >= 6
+    assert max(counts) >= 14
+
+
+@pytest.mark.parametrize("place", [*_OURS, *_SERVERS])
+def test_a_scanned_place_is_not_empty(life: Life, place: str) -> None:
+    size = len(life.places[place])
+    assert size > 20
+
+
+def test_no_value_is_found_outside_of_secrets_in_any_form(life: Life) -> None:
+    found = leaks(life.values, life.places)
+    assert found == set()
+
+
+def test_an_error_that_nobody_thought_of_was_logged_with_its_place(life: Life) -> None:
+    failures = life.failures()
+    assert failures
+    assert all(line["error"] and line["frames"] for line in failures)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda value: value,
+        base64.b64encode,
+        lambda value: base64.b64encode(base64.b64encode(value)),
+        lambda value: base64.b64encode(b'{"a":"' + value + b'"}'),
+        lambda value: base64.b64encode(b'{"ab":"' + base64.b64encode(value) + b'"}'),
+        lambda value: value.hex().encode(),
+        lambda value: json.dumps({"a": value.decode()}).encode(),
+        lambda value: hashlib.sha256(value).hexdigest().encode(),
+        lambda value: base64.b64encode(hashlib.md5(value, usedforsecurity=False).digest()),
+    ],
+    ids=["raw", "base64", "twice", "in base64", "twice in base64", "hex", "JSON", "SHA-256", "MD5 in base64"],
+)
+def test_the_scan_finds_what_is_there(hidden: object) -> None:
+    for length in range(16, 48):
+        value = secrets.token_urlsafe(length).encode()
+        assert callable(hidden)
+        found = leaks([value], {"here": b"before " + hidden(value) + b" after"})
+        missed = leaks([value], {"here": secrets.token_hex(200).encode()})
+        assert found
+        assert not missed
+
+
+# What the API server has noted
+
+
+def _calls(life: Life) -> list[Call]:
+    calls = [call for call in life.cluster.audit() if call.user == f"{USER}:leaks"]
+    assert len(calls) > 50
+    return calls
+
+
+def test_secrets_are_only_read_by_name_created_and_replaced(life: Life) -> None:
+    verbs = {call.verb for call in _calls(life) if call.resource == "secrets"}
+    assert verbs == {"get", "list", "watch", "create", "update"}
+
+
+def test_secrets_are_listed_and_watched_by_our_label_only(life: Life) -> None:
+    many = [call for call in _calls(life) if call.resource == "secrets" and call.verb in {"list", "watch"}]
+    assert many
+    assert all("labelSelector=keyturn.dev%2Fmanaged-secret" in call.uri for call in many)
+
+
+def test_an_operator_of_one_namespace_touches_no_other(life: Life) -> None:
+    namespaces = {call.namespace for call in _calls(life) if call.resource not in {"", "secretclasses"}}
+    assert namespaces == {life.scene.namespace, "keyturn-faults"}
+    leases = {call.resource for call in _calls(life) if call.namespace == "keyturn-faults"}
+    assert leases == {"leases"}
+
+
+# The whole session
+
+
+def test_no_operator_of_this_session_has_logged_a_value(witness: Witness, life: Life) -> None:
+    values = witness.values | life.values
+    logs = {log.name: log.read_bytes() for log in witness.logs | {life.operator.log} if log.exists()}
+    found = leaks(values, logs)
+    assert logs
+    assert found == set()
+
+
+_CLASSES = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "keyturn-classes"},
+    "rules": [
+        {
+            "apiGroups": ["keyturn.dev"],
+            "resources": ["secretclasses"],
+            "verbs": ["get", "list", "watch"],
+        },
+        {"apiGroups": ["keyturn.dev"], "resources": ["secretclasses/status"], "verbs": ["patch"]},
+    ],
+}
