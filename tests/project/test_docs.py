@@ -1,0 +1,73 @@
+"""What users read is true: manifests are taken by the API server, and lists are complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn import metrics
+
+if TYPE_CHECKING:
+    from tests.support.kubectl import Kubectl
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").glob("*.md")])
+_OPERATIONS = (_ROOT / "docs" / "operations.md").read_text()
+_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SNIPPET = re.compile(r'--8<-- "([^":]+)(?::(\d+):(\d+))?"\n')
+
+
+def manifests() -> list[tuple[str, str]]:
+    return [(page.name, block) for page in _PAGES for block in _YAML.findall(page.read_text())]
+
+
+def written_out(block: str) -> str:
+    """Put the lines of a file where a page names it."""
+    found = _SNIPPET.fullmatch(block)
+    if found is None:
+        return block
+    lines = (_ROOT / found[1]).read_text().splitlines(keepends=True)
+    first, last = int(found[2] or 1), int(found[3] or len(lines))
+    return "".join(lines[first - 1 : last])
+
+
+def test_there_are_manifests_to_check() -> None:
+    assert {"README.md", "index.md", "rotation.md"} <= {page for page, _ in manifests()}
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=f"{page}-{place}") for place, (page, block) in enumerate(manifests())]
+)
+def test_a_manifest_in_the_documentation_is_taken(
+    block: str, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text(written_out(block).replace("namespace: shop", f"namespace: {namespace}"))
+
+    done = kubectl.run("apply", "--dry-run=server", "-n", namespace, "-f", str(manifest))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_reason_to_stand_still_is_explained() -> None:
+    code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
+    reasons = set(re.findall(r'(?:Stalled|Wait)\(\s*"(\w+)"', code))
+
+    assert reasons == set(re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", _OPERATIONS, re.MULTILINE))
+
+
+def test_every_metric_is_listed() -> None:
+    text = metrics.expose(list, "text/plain")[0].decode()
+    there = set(re.findall(r"^# TYPE (keyturn_\w+) ", text, re.MULTILINE))
+
+    assert there == set(re.findall(r"^\| `(keyturn_\w+)` \|", _OPERATIONS, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []

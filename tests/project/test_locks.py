@@ -1,0 +1,51 @@
+"""The locks pin what pyproject.toml asks for, and the same in each of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+_ROOT = Path(__file__).parents[2]
+_PROJECT: dict[str, Any] = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", (_ROOT / lock).read_text(), re.MULTILINE):
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
+
+
+def unmet(requirements: list[Any], lock: str) -> list[str]:
+    pinned = pins(lock)
+    wanted = [Requirement(text) for text in requirements if isinstance(text, str)]
+    return [
+        str(one)
+        for one in wanted
+        if not any(version in one.specifier for version in pinned.get(canonicalize_name(one.name), ()))
+    ]
+
+
+def test_what_the_operator_needs_is_pinned() -> None:
+    assert unmet(_PROJECT["project"]["dependencies"], "requirements.txt") == []
+
+
+def test_what_development_needs_is_pinned() -> None:
+    assert unmet(_PROJECT["dependency-groups"]["dev"], "requirements-dev.txt") == []
+
+
+def test_what_builds_is_pinned() -> None:
+    assert unmet(_PROJECT["dependency-groups"]["build"], "requirements-build.txt") == []
+
+
+def test_what_is_tested_is_what_is_shipped() -> None:
+    developed = pins("requirements-dev.txt")
+
+    assert {
+        name: found for name, found in pins("requirements.txt").items() if developed.get(name) != found
+    } == {}
