@@ -164,7 +164,8 @@ def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, 
                 f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
                 " spread them over several ManagedSecrets",
             )
-        state = replace(state, revisions=state.revisions[:-1])
+        *kept, dropped = state.revisions
+        state = replace(state, revisions=tuple(kept), older=(dropped.facts, *state.older))
         body = state_body(key, state, version)
     return state, body
 

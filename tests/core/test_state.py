@@ -31,6 +31,7 @@ def test_a_new_revision_is_the_newest_and_the_oldest_is_dropped() -> None:
     after = state(3, 2, 1).with_revision(revision(4), NOW, asked)
     assert numbers(after) == [4, 3, 2]
     assert len(after.revisions) == KEPT_REVISIONS
+    assert after.older == (builders.revision(1),), "without its values, with what it changed"
     assert (after.rotated, after.triggers, after.newest.facts.number) == (NOW, asked, 4)
 
 

@@ -50,6 +50,6 @@ def _too_guessable(secret_class: SecretClass, strengths: Mapping[str, Strength])
         if least is not None and strength.bits < least:
             yield Violation(
                 "minEntropyBits",
-                f"{name} would have {math.floor(strength.bits)} bits of entropy and class {secret_class.metadata.name}"
-                f" asks for {least}; write a larger length or exclude less",
+                f"{name} would have {math.floor(strength.bits)} bits of entropy and class"
+                f" {secret_class.metadata.name} asks for {least}; write a larger length or exclude less",
             )

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 KEPT_REVISIONS = 3
+_KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what it missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class State:
     rotated: datetime
     triggers: Triggers
     revisions: tuple[Revision, ...]
+    older: tuple[RevisionFacts, ...] = ()
+    """The revisions before these, whose values are gone."""
 
     @property
     def newest(self) -> Revision:
@@ -113,7 +116,7 @@ class State:
             uid=self.uid,
             rotated=self.rotated,
             triggers=self.triggers,
-            revisions=tuple(one.facts for one in self.revisions),
+            revisions=(*(one.facts for one in self.revisions), *self.older),
             names=frozenset(self.newest.values),
         )
 
@@ -123,12 +126,14 @@ class State:
         return replace(self, revisions=(newest, *self.revisions[1:]))
 
     def with_revision(self, revision: Revision, rotated: datetime, triggers: Triggers) -> State:
-        """Put a newer revision on top and drop what is older than the history keeps."""
+        """Put a newer revision on top and drop the values that are older than the history keeps."""
+        kept, dropped = self.revisions[: KEPT_REVISIONS - 1], self.revisions[KEPT_REVISIONS - 1 :]
         return replace(
             self,
             rotated=rotated,
             triggers=triggers,
-            revisions=(revision, *self.revisions[: KEPT_REVISIONS - 1]),
+            revisions=(revision, *kept),
+            older=(*(one.facts for one in dropped), *self.older)[:_KEPT_FACTS],
         )
 
 

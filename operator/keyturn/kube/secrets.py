@@ -100,7 +100,7 @@ def state_of(body: Body) -> State:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
         if document["format"] == _FORMAT and document["revisions"]:
             return _state_from(document)
-    except (KeyError, TypeError, ValueError, binascii.Error):
+    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
         pass  # the error would quote what it could not read
     raise Stalled(
         "StateUnreadable",
@@ -116,22 +116,20 @@ def _state_document(state: State) -> dict[str, Any]:
         "rotated": state.rotated,
         "triggers": asdict(state.triggers),
         "revisions": [_revision_document(one) for one in state.revisions],
+        "older": [_facts_document(one) for one in state.older],
     }
 
 
 def _revision_document(revision: Revision) -> dict[str, Any]:
-    facts = revision.facts
-    return {
-        "number": facts.number,
-        "reason": facts.reason,
-        "made": facts.made,
-        "changed": sorted(facts.changed),
-        "published": facts.published,
-        "values": {
-            name: {"recipe": kept.recipe, "value": kept.value.to_base64()}
-            for name, kept in sorted(revision.values.items())
-        },
+    values = {
+        name: {"recipe": kept.recipe, "value": kept.value.to_base64()}
+        for name, kept in sorted(revision.values.items())
     }
+    return _facts_document(revision.facts) | {"values": values}
+
+
+def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
+    return asdict(facts) | {"changed": sorted(facts.changed)}
 
 
 def _state_from(document: dict[str, Any]) -> State:
@@ -140,23 +138,26 @@ def _state_from(document: dict[str, Any]) -> State:
         rotated=_time(document["rotated"]),
         triggers=Triggers(**document["triggers"]),
         revisions=tuple(_revision_from(one) for one in document["revisions"]),
+        older=tuple(_facts_from(one) for one in document["older"]),
     )
 
 
 def _revision_from(document: dict[str, Any]) -> Revision:
+    values = {
+        name: Kept(kept["recipe"], Value.from_base64(kept["value"]))
+        for name, kept in document["values"].items()
+    }
+    return Revision(_facts_from(document), values)
+
+
+def _facts_from(document: dict[str, Any]) -> RevisionFacts:
     published = document["published"]
-    return Revision(
-        RevisionFacts(
-            int(document["number"]),
-            str(document["reason"]),
-            _time(document["made"]),
-            frozenset(document["changed"]),
-            _time(published) if published else None,
-        ),
-        {
-            name: Kept(kept["recipe"], Value.from_base64(kept["value"]))
-            for name, kept in document["values"].items()
-        },
+    return RevisionFacts(
+        int(document["number"]),
+        str(document["reason"]),
+        _time(document["made"]),
+        frozenset(document["changed"]),
+        _time(published) if published else None,
     )
 
 
