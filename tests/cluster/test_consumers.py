@@ -243,3 +243,32 @@ def test_a_workload_that_had_no_pods_waits_for_nothing_when_it_gets_some(space: 
     space.looked_at()
 
     assert space.settled(revision=2)["workloads"][0]["state"] == "Current"
+
+
+def test_a_change_that_was_missed_long_ago_is_still_rolled_out(space: Space) -> None:
+    space.managed(password(), bytes_(), rollout={"debounce": "1h"}, rotation={"only": ["password"]})
+    space.run(deployment("api", env("auth", "password")))
+    space.rotate()
+    space.until_revision("2")
+    space.respec(lambda spec: spec.update(rotation={"only": ["token"]}))
+    for revision in ("3", "4", "5"):
+        space.rotate()
+        space.until_revision(revision)
+
+    space.respec(lambda spec: spec["rollout"].update(debounce="0s"))
+    space.settled(revision=5)
+
+    assert space.marker("api") == "auth=5"
+
+
+def test_many_revisions_of_what_it_does_not_use_restart_no_workload(space: Space) -> None:
+    space.managed(password(), bytes_())
+    space.run(deployment("api", env("auth", "password")))
+    space.rotated()
+    space.respec(lambda spec: spec.update(rotation={"only": ["token"]}))
+    space.settled()
+
+    for _ in range(4):
+        space.rotated()
+
+    assert space.marker("api") == "auth=2"
