@@ -20,7 +20,13 @@ def cluster_wide() -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="session")
-def namespaced() -> Iterator[Installation]:
-    """Keyturn for the namespace shop of a cluster of its own."""
+def namespaced_plane() -> Iterator[ControlPlane]:
+    """The cluster that has Keyturn in the namespace shop only."""
     with ControlPlane.start() as plane:
-        yield Installation.of(NAMESPACED, Kubectl(plane.kubeconfig))
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def namespaced(namespaced_plane: ControlPlane) -> Installation:
+    """Keyturn for the namespace shop of a cluster of its own."""
+    return Installation.of(NAMESPACED, Kubectl(namespaced_plane.kubeconfig))

@@ -1,0 +1,90 @@
+"""An operator that has rights in one namespace only, and serves it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.kubectl import deployment, eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import ControlPlane
+    from tests.install.installation import Installation
+    from tests.support.kubectl import Kubectl
+
+
+def managed(name: str, **spec: Any) -> dict[str, Any]:
+    data = [{"name": "token", "generate": {"bytes": {}}}]
+    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": name}}
+    return {**body, "spec": {"data": data, "rollout": {"debounce": "0s"}, **spec}}
+
+
+def consumer(name: str, secret: str) -> dict[str, Any]:
+    body = deployment(name, replicas=1)
+    body["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": secret}}]
+    return body
+
+
+@pytest.fixture
+def operator(
+    namespaced: Installation, namespaced_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    del namespaced
+    folder = tmp_path_factory.mktemp("namespaced")
+    account = namespaced_plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "kubeconfig")
+    log, env = folder / "operator.log", {"POD_NAMESPACE": "keyturn-system"}
+    with Operator(account, log, "--namespace", "shop", env=env) as operator:
+        operator.wait_for_log("leading")
+        yield operator
+        assert operator.returncode is None
+        operator.stop()
+
+
+def test_rights_in_one_namespace_are_enough_to_rotate_and_roll(
+    namespaced: Installation, operator: Operator
+) -> None:
+    kubectl, here = namespaced.kubectl, ("-n", "shop")
+    del operator
+    kubectl("apply", *here, "-f", "-", given=managed("turned"))
+    kubectl("wait", "ms/turned", *here, "--for=condition=Ready", "--timeout=20s")
+    kubectl("apply", *here, "-f", "-", given=consumer("turning", "turned"))
+    kubectl("rollout", "status", "deployment/turning", *here, "--timeout=20s")
+
+    kubectl("annotate", "ms/turned", *here, "keyturn.dev/rotate=leaver")
+
+    kubectl("wait", "ms/turned", *here, "--for=jsonpath={.status.revision}=2", "--timeout=20s")
+    kubectl("wait", "ms/turned", *here, "--for=condition=WorkloadsCurrent", "--timeout=20s")
+    eventually(lambda: _marker(kubectl, "turning") == "turned=2", "the restart")
+
+
+def test_another_namespace_is_not_served(namespaced: Installation, operator: Operator) -> None:
+    kubectl = namespaced.kubectl
+    kubectl("apply", "-n", "default", "-f", "-", given=managed("elsewhere"))
+    kubectl("apply", "-n", "shop", "-f", "-", given=managed("here"))
+
+    kubectl("wait", "ms/here", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
+
+    assert "status" not in kubectl.json("get", "ms", "elsewhere", "-n", "default")
+    assert "elsewhere" not in operator.get("/metrics")[1]
+
+
+def test_a_class_is_followed_from_one_namespace_too(namespaced: Installation, operator: Operator) -> None:
+    kubectl = namespaced.kubectl
+    del operator
+    kubectl("apply", "-k", str(namespaced.folder.parents[1] / "classes"))
+    kubectl("apply", "-n", "shop", "-f", "-", given=managed("classed", className="api-key"))
+
+    kubectl("wait", "ms/classed", "-n", "shop", "--for=condition=PolicyCompliant", "--timeout=20s")
+
+
+def _marker(kubectl: Kubectl, name: str) -> str | None:
+    template = json.loads(
+        kubectl("get", "deployment", name, "-n", "shop", "-o", "jsonpath={.spec.template.metadata}")
+    )
+    marker: str | None = template.get("annotations", {}).get("keyturn.dev/secret-versions")
+    return marker
