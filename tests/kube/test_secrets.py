@@ -1,0 +1,312 @@
+"""The two Secrets: what is written is read again, and nothing that people do to them breaks the reading."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
+from keyturn.core.seen import TargetFacts
+from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.value import Value
+from keyturn.core.wanted import wanted_by
+from keyturn.kube.secrets import (
+    Stamp,
+    dressed_target,
+    owner_of,
+    size_of,
+    state_body,
+    state_of,
+    target_facts,
+    values_of,
+)
+from tests.core.builders import managed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = ObjectKey("shop", "db")
+WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+LABELED: dict[str, Any] = {
+    "target": {"template": {"metadata": {"labels": {"team": "auth"}, "annotations": {"note": "ours"}}}}
+}
+WANTED = wanted_by(managed(LABELED), None)
+STAMP = Stamp(2, WHEN)
+CANARY = "canary-7Qd0"
+
+
+def revision(number: int, **values: str) -> Revision:
+    facts = RevisionFacts(number, "Triggered", WHEN, frozenset(values))
+    return Revision(facts, {name: Kept("", Value.of_text(text)) for name, text in values.items()})
+
+
+STATE = State("uid", WHEN, Triggers(), (revision(2, password=CANARY), revision(1, password=f"old {CANARY}")))
+
+
+def target(**metadata: Any) -> dict[str, Any]:
+    body = dressed_target(KEY, WANTED, STATE.newest, STAMP, None)
+    body["metadata"] |= metadata
+    return body
+
+
+# The state Secret
+
+times = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001
+texts = st.text(max_size=20)
+names = st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True)
+facts = st.builds(
+    RevisionFacts,
+    number=st.integers(1, 10**9),
+    reason=texts,
+    made=times,
+    changed=st.frozensets(names, max_size=3),
+    published=st.none() | times,
+)
+values = st.builds(Kept, recipe=texts, value=st.binary(max_size=40).map(Value))
+revisions = st.builds(Revision, facts=facts, values=st.dictionaries(names, values, max_size=3))
+optional = st.none() | texts
+states = st.builds(
+    State,
+    uid=texts,
+    rotated=times,
+    triggers=st.builds(Triggers, spec=optional, annotation=optional, last=optional),
+    revisions=st.lists(revisions, min_size=1, max_size=3).map(tuple),
+    older=st.lists(facts, max_size=3).map(tuple),
+)
+
+
+@given(states)
+def test_a_state_is_read_as_it_was_written(state: State) -> None:
+    assert state_of(state_body(KEY, state, None)) == state
+
+
+def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
+    body = state_body(KEY, STATE, "7")
+    del body["data"]
+    assert body == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "db-keyturn",
+            "namespace": "shop",
+            "labels": {"keyturn.dev/managed-secret": "db", "app.kubernetes.io/managed-by": "keyturn"},
+            "resourceVersion": "7",
+        },
+        "type": "keyturn.dev/state",
+    }
+
+
+def document() -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(base64.b64decode(state_body(KEY, STATE, None)["data"]["state"]))
+    return read
+
+
+def body_of(written: bytes) -> dict[str, Any]:
+    return {"metadata": {"name": "db-keyturn"}, "data": {"state": base64.b64encode(written).decode()}}
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    read = document()
+    change(read)
+    return body_of(orjson.dumps(read))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"metadata": {"name": "db-keyturn"}}, id="no data"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": None}, id="data of null"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"other": "eA=="}}, id="another key"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"state": "!"}}, id="no base64"),
+        pytest.param(body_of(b"{" + CANARY.encode()), id="no JSON"),
+        pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
+        pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
+        pytest.param(body_of(b"\xff"), id="bytes"),
+        pytest.param(edited(lambda read: read.update(format=2)), id="of a newer version"),
+        pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
+        pytest.param(edited(lambda read: read.update(revisions=[])), id="no revision"),
+        pytest.param(edited(lambda read: read.update(revisions=CANARY)), id="revisions of text"),
+        pytest.param(edited(lambda read: read.update(rotated=CANARY)), id="a time of text"),
+        pytest.param(
+            edited(lambda read: read.update(rotated="2026-11-24T12:00:00")), id="a time without zone"
+        ),
+        pytest.param(edited(lambda read: read.update(triggers={CANARY: CANARY})), id="other triggers"),
+        pytest.param(edited(lambda read: read["revisions"][0].update(number=CANARY)), id="a number of text"),
+        pytest.param(
+            edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0]["values"]["password"].update(value=f"!{CANARY}")),
+            id="a value that is no base64",
+        ),
+    ],
+)
+def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        state_of(body)
+    assert caught.value.reason == "StateUnreadable"
+    assert caught.value.message == (
+        "the state Secret 'db-keyturn' was edited or is of a newer version;"
+        " restore it, or delete it to go on with the values of the Secret itself"
+    )
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@given(st.binary(max_size=3000))
+def test_the_size_of_a_secret_is_not_underestimated(content: bytes) -> None:
+    body = {"data": {"a": base64.b64encode(content).decode(), "b": ""}}
+    assert len(content) <= size_of(body) <= len(content) + 2
+
+
+# The target Secret
+
+
+def test_a_new_target_has_every_key_and_tells_its_revision() -> None:
+    body = dressed_target(KEY, WANTED, STATE.newest, STAMP, None)
+    assert values_of(body) == {"password": Value.of_text(CANARY)}
+    del body["data"]
+    assert body == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "db",
+            "namespace": "shop",
+            "labels": {"team": "auth", "keyturn.dev/managed-secret": "db"},
+            "annotations": {
+                "note": "ours",
+                "keyturn.dev/revision": "2",
+                "keyturn.dev/published": "2026-11-24T12:00:00.123456+00:00",
+            },
+        },
+        "type": "Opaque",
+    }
+
+
+def test_what_others_put_on_a_target_stays_and_what_is_ours_is_ours() -> None:
+    found = target(
+        resourceVersion="7",
+        uid="u",
+        managedFields=[],
+        finalizers=["x.dev/hold"],
+        ownerReferences=[{"uid": "o"}],
+        labels={"argocd": "app", "team": "edited", "keyturn.dev/managed-secret": "stolen"},
+        annotations={"argocd": "sync", "note": "edited", "keyturn.dev/revision": "99"},
+    )
+    assert dressed_target(KEY, WANTED, STATE.newest, STAMP, found)["metadata"] == {
+        "name": "db",
+        "namespace": "shop",
+        "labels": {"argocd": "app", "team": "auth", "keyturn.dev/managed-secret": "db"},
+        "annotations": {
+            "argocd": "sync",
+            "note": "ours",
+            "keyturn.dev/revision": "2",
+            "keyturn.dev/published": WHEN.isoformat(),
+        },
+        "resourceVersion": "7",
+        "ownerReferences": [{"uid": "o"}],
+        "finalizers": ["x.dev/hold"],
+    }
+
+
+AS_WRITTEN = TargetFacts("db", 2, WHEN, frozenset(), dressed=True)
+
+
+def look(body: dict[str, Any], state: State | None = STATE) -> TargetFacts:
+    return target_facts(body, KEY, WANTED, state)
+
+
+def test_a_target_as_it_was_written_differs_in_nothing() -> None:
+    assert look(target()) == AS_WRITTEN
+
+
+def test_more_labels_and_annotations_are_no_difference() -> None:
+    body = target()
+    body["metadata"]["labels"]["argocd"] = body["metadata"]["annotations"]["argocd"] = "app"
+    assert look(body) == AS_WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("data", "differs"),
+    [
+        pytest.param({"password": "b3RoZXI="}, {"password"}, id="a key was edited"),
+        pytest.param({}, {"password"}, id="a key was removed"),
+        pytest.param(None, {"password"}, id="there is no data"),
+        pytest.param({"x": ""}, {"password", "x"}, id="a key was renamed"),
+    ],
+)
+def test_keys_that_were_changed_differ(data: dict[str, str] | None, differs: set[str]) -> None:
+    assert look(target() | {"data": data}) == replace(AS_WRITTEN, differs=frozenset(differs))
+
+
+def test_a_target_is_compared_with_the_revision_that_it_carries() -> None:
+    older = dressed_target(KEY, WANTED, STATE.revisions[1], Stamp(1, WHEN), None)
+    assert look(older) == replace(AS_WRITTEN, revision=1)
+
+
+def test_a_target_whose_revision_is_gone_is_compared_with_the_newest() -> None:
+    unknown = dressed_target(KEY, WANTED, STATE.revisions[1], Stamp(9, WHEN), None)
+    assert look(unknown) == replace(AS_WRITTEN, revision=9, differs=frozenset({"password"}))
+
+
+def test_without_a_state_nothing_can_differ() -> None:
+    assert look(target() | {"data": {"x": ""}}, None) == AS_WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("metadata", "facts"),
+    [
+        pytest.param({}, TargetFacts(None, None, None, frozenset(), dressed=False), id="nothing is left"),
+        pytest.param(
+            {"labels": {"keyturn.dev/managed-secret": "other"}},
+            TargetFacts("other", None, None, frozenset(), dressed=False),
+            id="somebody else's",
+        ),
+    ],
+)
+def test_a_target_without_what_we_wrote_on_it(metadata: dict[str, Any], facts: TargetFacts) -> None:
+    assert look(target() | {"metadata": metadata}) == facts
+
+
+@pytest.mark.parametrize(
+    "revision", ["", "x", "-1", "1.5", "\u0661", "9" * 5000], ids=lambda text: repr(text[:5])
+)
+@pytest.mark.parametrize(
+    "published", ["", "x", "2026-11-24", "2026-11-24T12:00:00", "9" * 5000], ids=lambda t: t[:10]
+)
+def test_garbage_in_annotations_is_no_revision_and_no_time(revision: str, published: str) -> None:
+    body = target()
+    body["metadata"]["annotations"] |= {"keyturn.dev/revision": revision, "keyturn.dev/published": published}
+    assert look(body) == replace(AS_WRITTEN, revision=None, published=None, dressed=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("labels", "team"), ("annotations", "note")],
+)
+def test_a_label_or_annotation_that_was_removed_is_seen(part: str, name: str) -> None:
+    body = target()
+    del body["metadata"][part][name]
+    assert not look(body).dressed
+
+
+def test_of_a_spec_that_cannot_be_followed_any_dress_is_right() -> None:
+    assert target_facts(target() | {"metadata": {}}, KEY, None, STATE).dressed
+
+
+def test_the_time_of_publication_keeps_its_parts_of_a_second() -> None:
+    stamp = Stamp(2, WHEN + timedelta(microseconds=1))
+    assert look(dressed_target(KEY, WANTED, STATE.newest, stamp, None)).published == stamp.published
+
+
+@pytest.mark.parametrize("labels", [{}, {"keyturn.dev/managed-secret": None}], ids=str)
+def test_a_secret_without_our_label_is_nobodys(labels: dict[str, Any]) -> None:
+    assert owner_of({"metadata": {"labels": labels}}) is None

@@ -1,0 +1,208 @@
+"""What a rollout knows of a workload, as `kubectl rollout status` would say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from keyturn.api.status import Via
+from keyturn.core.consumers import Use
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.workload import Workload
+from keyturn.kube.workloads import workload_of
+
+CREATED = "2026-11-24T12:00:00Z"
+
+
+def body(
+    spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, *, generation: int = 1
+) -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": "api", "uid": "u", "generation": generation}
+    observed = {"observedGeneration": generation} if status is not None else {}
+    return {
+        "metadata": metadata | {"creationTimestamp": CREATED},
+        "spec": {"template": {}} | (spec or {}),
+        "status": observed | (status or {}),
+    }
+
+
+def test_a_workload_is_read_whole() -> None:
+    found = body(
+        {
+            "replicas": 0,
+            "paused": True,
+            "selector": {"matchLabels": {"app": "api"}},
+            "template": {
+                "metadata": {"annotations": {"keyturn.dev/secret-versions": "db=3"}},
+                "spec": {"containers": [{"envFrom": [{"secretRef": {"name": "db"}}]}]},
+            },
+        },
+        {},
+    )
+    found["metadata"]["annotations"] = {"keyturn.dev/restart": "never"}
+    assert workload_of("Deployment", found) == Workload(
+        key=WorkloadKey("shop", "Deployment", "api"),
+        uid="u",
+        created=datetime(2026, 11, 24, 12, tzinfo=UTC),
+        uses=(Use("db", (Via.ENV_FROM,), None),),
+        marker="db=3",
+        restart="never",
+        selector="app=api",
+        paused=True,
+        settled=True,
+        failed=False,
+        hint=None,
+    )
+
+
+@pytest.mark.parametrize("absent", [{}, {"metadata": {"annotations": None}, "spec": None}], ids=str)
+def test_a_workload_that_says_nothing_of_us_is_read_too(absent: dict[str, Any]) -> None:
+    found = workload_of("Deployment", body({"template": absent}))
+    assert (found.marker, found.restart, found.uses, found.paused) == ("", None, (), False)
+
+
+DEPLOYED = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
+STATEFUL = {
+    "replicas": 3,
+    "readyReplicas": 3,
+    "updatedReplicas": 3,
+    "currentRevision": "b",
+    "updateRevision": "b",
+}
+DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
+THREE = {"replicas": 3}
+PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "status", "settled"),
+    [
+        pytest.param("Deployment", THREE, DEPLOYED, True, id="all new and available"),
+        pytest.param("Deployment", THREE, DEPLOYED | {"updatedReplicas": 2}, False, id="one is not updated"),
+        pytest.param("Deployment", THREE, DEPLOYED | {"replicas": 4}, False, id="an old one is left"),
+        pytest.param(
+            "Deployment", THREE, DEPLOYED | {"availableReplicas": 2}, False, id="one is not available"
+        ),
+        pytest.param(
+            "Deployment", {}, {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}, True, id="one"
+        ),
+        pytest.param("Deployment", {}, {}, False, id="one by default, none yet"),
+        pytest.param("Deployment", {"replicas": 0}, {}, True, id="scaled to none"),
+        pytest.param("StatefulSet", THREE, STATEFUL, True, id="stateful: all new and ready"),
+        pytest.param(
+            "StatefulSet", THREE, STATEFUL | {"readyReplicas": 2}, False, id="stateful: one is not ready"
+        ),
+        pytest.param(
+            "StatefulSet",
+            THREE,
+            STATEFUL | {"currentRevision": "a", "updatedReplicas": 2},
+            False,
+            id="stateful: one is not updated",
+        ),
+        pytest.param(
+            "StatefulSet", THREE, STATEFUL | {"currentRevision": "a"}, True, id="stateful: all are updated"
+        ),
+        pytest.param("StatefulSet", THREE, STATEFUL | {"replicas": 4}, False, id="stateful: one too many"),
+        pytest.param("StatefulSet", {"replicas": 0}, {}, True, id="stateful: scaled to none"),
+        pytest.param(
+            "StatefulSet",
+            THREE | PARTITION,
+            STATEFUL | {"currentRevision": "a", "updatedReplicas": 1},
+            False,
+            id="stateful: those below the partition run the old template",
+        ),
+        pytest.param("DaemonSet", {}, DAEMON, True, id="daemons: all new and available"),
+        pytest.param(
+            "DaemonSet", {}, DAEMON | {"updatedNumberScheduled": 2}, False, id="daemons: one is not updated"
+        ),
+        pytest.param(
+            "DaemonSet", {}, DAEMON | {"numberAvailable": 2}, False, id="daemons: one is not available"
+        ),
+        pytest.param("DaemonSet", {}, {}, True, id="daemons: no node"),
+    ],
+)
+def test_a_workload_is_settled_when_every_pod_is_new_and_available(
+    kind: str,
+    spec: dict[str, Any],
+    status: dict[str, Any],
+    settled: bool,  # noqa: FBT001
+) -> None:
+    assert workload_of(kind, body(spec, status)).settled == settled
+
+
+def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
+    late = body(THREE, DEPLOYED | {"observedGeneration": 1}, generation=2)
+    assert not workload_of("Deployment", late).settled
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed"),
+    [
+        pytest.param(None, False, id="no conditions"),
+        pytest.param([{"type": "Progressing", "reason": "NewReplicaSetAvailable"}], False, id="progressing"),
+        pytest.param(
+            [{"type": "Available", "reason": "ProgressDeadlineExceeded"}], False, id="another condition"
+        ),
+        pytest.param(
+            [{}, {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}], True, id="too late"
+        ),
+    ],
+)
+def test_a_rollout_has_failed_when_its_deadline_is_missed(
+    conditions: list[dict[str, str]] | None,
+    failed: bool,  # noqa: FBT001
+) -> None:
+    assert workload_of("Deployment", body(THREE, {"conditions": conditions})).failed == failed
+
+
+@pytest.mark.parametrize(
+    ("strategy", "hint"),
+    [
+        pytest.param(None, None, id="the default"),
+        pytest.param({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}, None, id="no partition"),
+        pytest.param(
+            PARTITION["updateStrategy"],
+            "its update strategy has a partition: pods below it are not made anew",
+            id="a partition",
+        ),
+        pytest.param(
+            {"type": "OnDelete"},
+            "its update strategy is OnDelete: delete its pods to have them made anew",
+            id="on delete",
+        ),
+    ],
+)
+def test_a_rollout_that_cannot_end_by_itself_says_why(strategy: Any, hint: str | None) -> None:
+    assert workload_of("StatefulSet", body({"updateStrategy": strategy})).hint == hint
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        pytest.param(None, "", id="none"),
+        pytest.param({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2", id="labels"),
+        pytest.param(
+            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]},
+            "a in (1,2)",
+            id="in",
+        ),
+        pytest.param(
+            {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]},
+            "a notin (1)",
+            id="not in",
+        ),
+        pytest.param({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, "a", id="exists"),
+        pytest.param(
+            {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, "!a", id="does not exist"
+        ),
+        pytest.param(
+            {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]},
+            "a=1,b",
+            id="both",
+        ),
+    ],
+)
+def test_a_selector_is_written_as_the_api_server_reads_it(selector: Any, text: str) -> None:
+    assert workload_of("Deployment", body({"selector": selector})).selector == text
