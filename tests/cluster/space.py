@@ -176,6 +176,16 @@ class Space:
     def until_revision(self, revision: str, name: str = "auth") -> None:
         eventually(lambda: self.revision(name) == revision, f"Secret {name} holds revision {revision}")
 
+    def second_after(self, name: str = "auth") -> None:
+        """Wait until what is created is, in whole seconds, newer than the revision in a Secret."""
+        published = self.get("Secret", name)["metadata"]["annotations"]["keyturn.dev/published"]
+
+        def is_later() -> bool:
+            made = self.create({"kind": "ServiceAccount", "metadata": {"generateName": "clock-"}})
+            return bool(made["metadata"]["creationTimestamp"] > published[:19] + "Z")
+
+        eventually(is_later, "a second later")
+
     def foreign(self, name: str = "auth", **metadata: Any) -> Body:
         """Create a Secret that somebody else made."""
         data = {"somebody": base64.b64encode(b"else").decode()}

@@ -85,7 +85,7 @@ def test_the_first_creation_restarts_nobody(space: Space) -> None:
 def test_a_workload_that_came_after_the_revision_is_not_restarted(space: Space) -> None:
     space.managed()
     space.rotated()
-    _next_second(space)
+    space.second_after()
 
     space.run(deployment("api", env_from("auth")))
     before = space.version("Deployment", "api")
@@ -95,23 +95,12 @@ def test_a_workload_that_came_after_the_revision_is_not_restarted(space: Space) 
     assert space.version("Deployment", "api") == before
 
 
-def _next_second(space: Space) -> None:
-    """Wait until what is created is, in whole seconds, newer than the Secret."""
-    published = space.get("Secret", "auth")["metadata"]["annotations"]["keyturn.dev/published"]
-
-    def is_later() -> bool:
-        made = space.create({"kind": "ServiceAccount", "metadata": {"generateName": "clock-"}})
-        return bool(made["metadata"]["creationTimestamp"] > published[:19] + "Z")
-
-    eventually(is_later, "a second later")
-
-
 def test_a_workload_that_somebody_else_restarted_is_not_restarted_again(space: Space) -> None:
     space.managed(rollout={"restart": "None"})
     space.run(deployment("api", env_from("auth")))
     space.rotate()
     space.until_condition("WorkloadsCurrent", "False", "RestartRefused")
-    _next_second(space)
+    space.second_after()
 
     before = space.edit("Deployment", "api", _restart_by_hand)["metadata"]["generation"]
     space.settled(revision=2)
@@ -236,7 +225,7 @@ def test_a_workload_that_had_no_pods_waits_for_nothing_when_it_gets_some(space: 
     never_ready = {"sandbox.keyturn.dev/ready": "never"}
     space.run(deployment("api", env_from("auth"), replicas=0, pod_annotations=never_ready))
     space.rotated()
-    _next_second(space)
+    space.second_after()
 
     space.edit("Deployment", "api", lambda body: body["spec"].update(replicas=1))
     eventually(lambda: len(space.pods("api")) == 1, "a pod")
