@@ -1,0 +1,74 @@
+"""What the models make of what the API server has let through."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pydantic
+import pytest
+
+from keyturn.api.duration import Duration, Pause, format_duration, parse_duration
+from keyturn.api.recipe import Recipe
+
+_POSITIVE = pydantic.TypeAdapter(Duration)
+_PAUSE = pydantic.TypeAdapter(Pause)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("90d", timedelta(days=90)),
+        ("2160h", timedelta(days=90)),
+        ("1d12h", timedelta(hours=36)),
+        ("2w", timedelta(days=14)),
+        ("10m30s", timedelta(seconds=630)),
+        ("36500d", timedelta(days=36500)),
+    ],
+)
+def test_a_duration_is_read(text: str, length: timedelta) -> None:
+    assert parse_duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "1.5h", "-1d", "90 d", "1y", "36501d", 90, None])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="^write a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(0), "0s"),
+        (timedelta(hours=36), "1d12h"),
+        (timedelta(days=90), "90d"),
+        (timedelta(seconds=630), "10m30s"),
+    ],
+)
+def test_a_duration_is_written(length: timedelta, text: str) -> None:
+    assert format_duration(length) == text
+    assert _PAUSE.dump_python(_PAUSE.validate_python(length)) == text
+
+
+def test_a_length_of_time_is_longer_than_zero_and_a_pause_need_not_be() -> None:
+    assert _PAUSE.validate_python("0s") == timedelta(0)
+    with pytest.raises(pydantic.ValidationError, match="longer than zero"):
+        _POSITIVE.validate_python("0s")
+
+
+def test_a_recipe_has_one_generator_with_its_settings() -> None:
+    recipe = Recipe.model_validate({"password": {"length": 40}})
+
+    assert (recipe.kind, recipe.settings) == ("password", {"length": 40})
+
+
+@pytest.mark.parametrize("body", [{}, {"uuid": {}, "bytes": {}}], ids=["none", "two"])
+def test_a_recipe_of_none_or_two_generators_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(pydantic.ValidationError, match="exactly one generator"):
+        Recipe.model_validate(body)
+
+
+def test_the_text_of_a_recipe_does_not_depend_on_the_order_in_which_it_was_written() -> None:
+    one = Recipe.model_validate({"password": {"length": 40, "upper": False}})
+    other = Recipe.model_validate({"password": {"upper": False, "length": 40}})
+
+    assert one.text == other.text
