@@ -31,7 +31,7 @@ def test_a_duration_is_read(text: str, length: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "d", "1.5h", "-1d", "90 d", "1y", "36501d", 90, None])
 def test_what_is_no_duration_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="^write a duration"):
+    with pytest.raises(ValueError, match=r"^write a duration"):
         parse_duration(text)
 
 
@@ -50,7 +50,10 @@ def test_a_duration_is_written(length: timedelta, text: str) -> None:
 
 
 def test_a_length_of_time_is_longer_than_zero_and_a_pause_need_not_be() -> None:
-    assert _PAUSE.validate_python("0s") == timedelta(0)
+    assert (_PAUSE.validate_python("0s"), _POSITIVE.validate_python("1s")) == (
+        timedelta(0),
+        timedelta(seconds=1),
+    )
     with pytest.raises(pydantic.ValidationError, match="longer than zero"):
         _POSITIVE.validate_python("0s")
 
