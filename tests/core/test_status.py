@@ -1,0 +1,492 @@
+"""What the status says in the main situations, and that it says the same of the same facts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.policy import Violation
+from keyturn.core.renewal import Reason
+from keyturn.core.state import Triggers
+from keyturn.core.status import Outcome, status_of
+from keyturn.core.steps import Begin, Publish, Rest, Stage
+from tests.core.builders import (
+    MADE,
+    NOW,
+    PASSWORD,
+    UID,
+    consumer,
+    minutes,
+    revision,
+    seconds,
+    secret_class,
+    seen,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
+    from keyturn.core.seen import Seen
+
+RESTS = Outcome(Rest(None))
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+TWO = state(revision(2, "Triggered", made=NOW - minutes(1)), revision(), rotated=NOW - minutes(1))
+ROTATED: dict[str, Any] = {"state": TWO, "target": target(2, published=NOW - seconds(50))}
+QUARTERLY: dict[str, Any] = {"rotation": {"every": "90d", "jitter": "0%"}}
+ENTRY_1 = {
+    "revision": 1,
+    "reason": "Created",
+    "startedAt": "2026-11-24T11:00:00Z",
+    "finishedAt": "2026-11-24T11:00:05Z",
+    "result": "Succeeded",
+}
+
+
+def condition(
+    type_: str, status: str, reason: str, message: str, since: str = "2026-11-24T12:00:00Z"
+) -> dict[str, Any]:
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since,
+        "observedGeneration": 1,
+    }
+
+
+def written(look: Seen, outcome: Outcome = RESTS) -> dict[str, Any]:
+    return status_of(look, outcome).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def conditions(look: Seen, outcome: Outcome = RESTS) -> dict[str, tuple[str, str, str]]:
+    return {
+        one["type"]: (one["status"], one["reason"], one["message"])
+        for one in written(look, outcome)["conditions"]
+    }
+
+
+READY = condition("Ready", "True", "Published", "the Secret holds revision 1 with every key")
+IDLE = condition("Rotating", "False", "Idle", "no rotation is under way")
+NO_CONSUMERS = condition(
+    "WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"
+)
+
+
+# The whole status
+
+
+def test_of_a_secret_that_was_just_created() -> None:
+    assert written(seen(QUARTERLY, status={})) == {
+        "observedGeneration": 1,
+        "secretName": "db",
+        "revision": 1,
+        "lastRotationTime": "2026-11-24T11:00:00Z",
+        "nextRotationTime": "2027-02-22T11:00:00Z",
+        "overdue": False,
+        "workloads": [],
+        "history": [ENTRY_1 | {"finishedAt": "2026-11-24T12:00:00Z"}],
+        "conditions": [READY, IDLE, NO_CONSUMERS],
+    }
+
+
+def test_of_a_rotation_that_rolls_out() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    look = seen(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)
+    message = "Deployment/api is rolling and 1 more"
+    assert written(look) == {
+        "observedGeneration": 1,
+        "secretName": "db",
+        "revision": 2,
+        "lastRotationTime": "2026-11-24T11:59:00Z",
+        "overdue": False,
+        "rotation": {
+            "id": f"{UID}/2",
+            "reason": "Triggered",
+            "step": "RollOut",
+            "startedAt": "2026-11-24T11:59:00Z",
+            "attempts": 0,
+            "message": message,
+        },
+        "workloads": [
+            {"kind": "Deployment", "name": "api", "via": ["envFrom"], "state": "Rolling", "revision": 2},
+            {
+                "kind": "Deployment",
+                "name": "web",
+                "via": ["envFrom"],
+                "state": "Pending",
+                "message": "waits for its turn",
+            },
+        ],
+        "history": [ENTRY_1],
+        "conditions": [
+            condition("Ready", "True", "Published", "the Secret holds revision 2 with every key"),
+            condition("Rotating", "True", "RollOut", message),
+            condition(
+                "WorkloadsCurrent",
+                "False",
+                "RollingOut",
+                "0 of 2 workloads run the current revision; Deployment/api is rolling",
+            ),
+        ],
+    }
+
+
+def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None:
+    wrong = Stalled("InvalidSpec", "write another")
+    look = seen(None, trouble=wrong, state=None, target=None, status={})
+    assert written(look, Outcome(None, wrong)) == {
+        "observedGeneration": 1,
+        "overdue": False,
+        "workloads": [],
+        "history": [],
+        "conditions": [
+            condition("Ready", "False", "InvalidSpec", "write another"),
+            IDLE,
+            condition(
+                "WorkloadsCurrent",
+                "Unknown",
+                "SpecNotFollowed",
+                "nobody is looked for while the spec cannot be followed",
+            ),
+            condition("Stalled", "True", "InvalidSpec", "write another"),
+        ],
+    }
+
+
+# Rotations
+
+
+def test_the_record_of_a_rotation_is_written_before_its_values_are_made() -> None:
+    record = written(seen(), Outcome(Begin(f"{UID}/2", 2, REASON)))["rotation"]
+    assert record == {
+        "id": f"{UID}/2",
+        "reason": "Triggered",
+        "step": "Stage",
+        "startedAt": "2026-11-24T12:00:00Z",
+        "attempts": 0,
+    }
+
+
+BEGUN = {"id": f"{UID}/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW, "attempts": 0}
+TROUBLE = Wait("ApiServerUnavailable", "the API server does not answer", seconds(2))
+
+
+def test_a_rotation_that_cannot_go_on_says_why_and_how_often_it_tried() -> None:
+    failed = Outcome(Stage(2, REASON), TROUBLE, attempts=3)
+    rotation = status_of(seen(status={"revision": 1, "rotation": BEGUN}), failed).rotation
+    assert rotation
+    assert (rotation.id, rotation.step, rotation.attempts, rotation.message) == (
+        f"{UID}/2",
+        "Stage",
+        3,
+        "the API server does not answer",
+    )
+
+
+def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
+    rotation = status_of(seen(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
+    assert rotation
+    assert (rotation.step, rotation.attempts, rotation.message) == (
+        "Publish",
+        1,
+        "the API server does not answer",
+    )
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(seen(), id="nothing is under way"),
+        pytest.param(seen(status={"revision": 1, "rotation": BEGUN}), id="its reason was taken back"),
+        pytest.param(seen(target=None), id="a creation is none"),
+        pytest.param(seen(None, consumer(marker="db=2"), **ROTATED), id="it is done"),
+        pytest.param(seen(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"),
+    ],
+)
+def test_no_rotation_is_under_way(look: Seen) -> None:
+    assert status_of(look, RESTS).rotation is None
+
+
+def test_what_is_under_way_stays_where_nobody_can_know() -> None:
+    status = {"revision": 1, "rotation": BEGUN, "lastTrigger": "a", "lastRotationTime": MADE}
+    after = status_of(seen(state=None, target=None, status=status), Outcome(None, TROUBLE))
+    assert after.rotation
+    assert (after.rotation.id, after.last_trigger, after.last_rotation_time) == (f"{UID}/2", "a", MADE)
+
+
+def test_the_last_trigger_is_the_one_that_was_handled_last() -> None:
+    assert status_of(seen(state=state(triggers=Triggers("a", "b", "b"))), RESTS).last_trigger == "b"
+
+
+@pytest.mark.parametrize(
+    ("late", "overdue"), [(-1, False), (0, True)], ids=["a second early", "at that second"]
+)
+def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None:  # noqa: FBT001
+    look = seen(QUARTERLY, now=MADE + timedelta(days=90, seconds=late))
+    assert status_of(look, RESTS).overdue is overdue
+
+
+# History
+
+
+def history(look: Seen) -> list[tuple[int, str, str]]:
+    return [(one.revision, one.reason, one.result) for one in status_of(look, RESTS).history]
+
+
+def entries(*numbers: int) -> dict[str, Any]:
+    return {"revision": max(numbers), "history": [ENTRY_1 | {"revision": number} for number in numbers]}
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        pytest.param(
+            seen(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
+            [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")],
+            id="a rotation that every workload runs",
+        ),
+        pytest.param(
+            seen(None, consumer(), status=entries(1), **ROTATED),
+            [(1, "Created", "Succeeded")],
+            id="not before that",
+        ),
+        pytest.param(seen(status=entries(1)), [(1, "Created", "Succeeded")], id="once"),
+        pytest.param(
+            seen(
+                state=state(
+                    revision(4, "Triggered"),
+                    revision(3, "SpecChanged"),
+                    revision(2, "RotationDue"),
+                    revision(),
+                ),
+                target=target(4),
+                status=entries(1),
+            ),
+            [
+                (4, "Triggered", "Succeeded"),
+                (3, "SpecChanged", "Superseded"),
+                (2, "RotationDue", "Superseded"),
+                (1, "Created", "Succeeded"),
+            ],
+            id="those that were passed over",
+        ),
+    ],
+)
+def test_a_revision_is_history_when_every_workload_runs_it(
+    look: Seen, expected: list[tuple[int, str, str]]
+) -> None:
+    assert history(look) == expected
+
+
+def test_the_history_has_the_last_ten() -> None:
+    look = seen(state=state(revision(11, "Triggered")), target=target(11), status=entries(*range(10, 0, -1)))
+    assert [number for number, *_ in history(look)] == list(range(11, 1, -1))
+
+
+# Conditions
+
+
+@pytest.mark.parametrize(
+    ("look", "outcome", "ready"),
+    [
+        pytest.param(
+            seen(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key"), id="rests"
+        ),
+        pytest.param(
+            seen({"suspend": True}),
+            RESTS,
+            ("True", "Suspended", "nothing is written while spec.suspend is true"),
+            id="suspended, complete",
+        ),
+        pytest.param(
+            seen({"suspend": True}, target=None),
+            RESTS,
+            ("False", "Suspended", "spec.suspend is true and the Secret is not complete"),
+            id="suspended, not there",
+        ),
+        pytest.param(
+            seen(),
+            Outcome(None, Stalled("PolicyViolation", "too short")),
+            ("True", "PolicyViolation", "the Secret stays as it is: too short"),
+            id="stalled, complete",
+        ),
+        pytest.param(
+            seen(target=target(owner="other")),
+            Outcome(None, Stalled("SecretNotOwned", "not ours")),
+            ("False", "SecretNotOwned", "not ours"),
+            id="somebody else's",
+        ),
+        pytest.param(
+            seen({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
+            Outcome(None, TROUBLE),
+            ("False", "ApiServerUnavailable", "the API server does not answer"),
+            id="a key is missing",
+        ),
+        pytest.param(
+            seen(target=target(differs=["password"])),
+            Outcome(None, TROUBLE),
+            ("False", "ApiServerUnavailable", "the API server does not answer"),
+            id="a key was edited",
+        ),
+    ],
+)
+def test_ready_means_that_every_key_is_there(
+    look: Seen, outcome: Outcome, ready: tuple[str, str, str]
+) -> None:
+    assert conditions(look, outcome)["Ready"] == ready
+
+
+BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"
+FAILED = "failed: its pods did not become available within progressDeadlineSeconds; see its events"
+
+
+@pytest.mark.parametrize(
+    ("look", "verdict"),
+    [
+        pytest.param(
+            seen(None, consumer(marker="db=2"), **ROTATED),
+            ("True", "AllCurrent", "1 of 1 workloads run the current revision"),
+            id="all run it",
+        ),
+        pytest.param(
+            seen(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
+            ("False", "RolloutFailed", f"{BEHIND} {FAILED}"),
+            id="one failed",
+        ),
+        pytest.param(
+            seen(None, consumer(restart="never"), **ROTATED),
+            (
+                "False",
+                "RestartRefused",
+                f"{BEHIND} pending: refuses restarts by keyturn.dev/restart: never; restart it yourself",
+            ),
+            id="one refuses",
+        ),
+        pytest.param(
+            seen(missing_targets=("Deployment/gone", "DaemonSet/lost")),
+            (
+                "False",
+                "TargetNotFound",
+                "rollout.targets names what is not there: Deployment/gone, DaemonSet/lost",
+            ),
+            id="listed ones do not exist",
+        ),
+        pytest.param(
+            seen(state=None, target=None, status={}),
+            ("Unknown", "NotPublished", "no revision is published yet"),
+            id="nothing is published",
+        ),
+    ],
+)
+def test_workloads_are_current_when_each_runs_the_newest(look: Seen, verdict: tuple[str, str, str]) -> None:
+    assert conditions(look)["WorkloadsCurrent"] == verdict
+
+
+def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
+    assert conditions(seen(state=TWO))["Rotating"] == ("True", "Publish", "the next step is Publish")
+
+
+@pytest.mark.parametrize(
+    ("violations", "verdict"),
+    [
+        pytest.param((), ("True", "Compliant", "every rule of the class holds"), id="none"),
+        pytest.param(
+            (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
+            ("False", "minLength", "too short; too weak"),
+            id="two",
+        ),
+    ],
+)
+def test_compliance_is_told_where_there_is_a_class(
+    violations: tuple[Violation, ...], verdict: tuple[str, str, str]
+) -> None:
+    assert conditions(seen(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
+    assert "PolicyCompliant" not in conditions(seen())
+
+
+@pytest.mark.parametrize(
+    ("look", "error", "kstatus"),
+    [
+        pytest.param(seen(), None, set(), id="nothing is wrong"),
+        pytest.param(seen(), TROUBLE, set(), id="a routine matter waits"),
+        pytest.param(seen(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
+        pytest.param(seen(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
+        pytest.param(
+            seen(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"
+        ),
+    ],
+)
+def test_kstatus_conditions_are_there_only_while_they_hold(
+    look: Seen, error: Wait | Stalled | None, kstatus: set[str]
+) -> None:
+    found = conditions(look, Outcome(None, error))
+    assert found.keys() & {"Reconciling", "Stalled"} == kstatus
+    assert all(found[type_][0] == "True" for type_ in kstatus)
+
+
+@pytest.mark.parametrize(
+    ("before", "since"),
+    [
+        pytest.param("True", "2026-01-01T00:00:00Z", id="it was so before"),
+        pytest.param("False", "2026-11-24T12:00:00Z", id="it turns now"),
+    ],
+)
+def test_a_condition_keeps_its_time_until_it_turns(before: str, since: str) -> None:
+    old = condition("Ready", before, "Whatever", "an older sentence", "2026-01-01T00:00:00Z")
+    look = seen(status={"revision": 1, "conditions": [old]}, now=NOW + timedelta(microseconds=5))
+    assert written(look)["conditions"][0] == READY | {"lastTransitionTime": since}
+
+
+# At rest
+
+workloads = st.lists(
+    st.builds(
+        consumer,
+        st.sampled_from(["api", "web", "batch"]),
+        marker=st.sampled_from(["", "db=1", "db=2", "db=7"]),
+        restart=st.sampled_from([None, "never", "allow"]),
+        paused=st.booleans(),
+        settled=st.booleans(),
+        failed=st.booleans(),
+        renewed=st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda one: one.workload.key,
+)
+errors = st.sampled_from([None, TROUBLE, Stalled("Any", "write another")])
+
+
+@given(
+    workloads,
+    errors,
+    st.sampled_from([None, QUARTERLY, {"suspend": True}]),
+    st.sampled_from([None, state(), TWO]),
+    st.sampled_from([None, target(), target(2), target(differs=["password"]), target(owner=None)]),
+    st.sampled_from([{}, {"revision": 1}, {"revision": 1, "rotation": BEGUN}, entries(1)]),
+    st.timedeltas(timedelta(0), timedelta(hours=1)),
+)
+def test_equal_facts_make_an_equal_status(
+    consumers: list[Any],
+    error: Wait | Stalled | None,
+    spec: dict[str, Any] | None,
+    recorded: Any,
+    found: Any,
+    status: dict[str, Any],
+    later: timedelta,
+) -> None:
+    """Whatever was written, the next look at the same world finds nothing to write."""
+
+    def look(before: dict[str, Any], after: timedelta) -> ManagedSecretStatus:
+        at = seen(spec, *consumers, status=before, state=recorded, target=found, now=NOW + after)
+        return status_of(at, Outcome(None, error, attempts=1))
+
+    first = look(status, timedelta(0))
+    again = look(first.model_dump(mode="json", by_alias=True, exclude_none=True), later)
+    assert again == first
