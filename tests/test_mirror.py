@@ -1,0 +1,194 @@
+"""What the watches told: only news count, and each change names whom it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.kube.secretwatch import SecretMeta
+from keyturn.mirror import Mirror
+from tests.core.builders import use, workload
+
+DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
+API = WorkloadKey("shop", "Deployment", "api")
+CANARY = "canary-7Qd0"
+
+
+def managed(version: int = 1, name: str = "db", **spec: Any) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": "u",
+        "generation": 1,
+        "resourceVersion": str(version),
+    }
+    return {"metadata": metadata, "spec": {"data": [{"name": "a", "generate": {"password": {}}}]} | spec}
+
+
+def secret(name: str = "db", version: int = 1, owner: str = "db", uid: str = "u") -> SecretMeta:
+    return SecretMeta("shop", name, str(version), uid, owner, 1, None)
+
+
+def secret_class(version: int = 1, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "strict", "resourceVersion": str(version)}, "spec": spec}
+
+
+# ManagedSecrets
+
+
+@pytest.mark.parametrize(
+    ("version", "is_news"),
+    [
+        pytest.param(6, True, id="newer"),
+        pytest.param(5, False, id="the same"),
+        pytest.param(4, False, id="older"),
+    ],
+)
+def test_only_a_newer_object_is_news(version: int, is_news: bool) -> None:  # noqa: FBT001
+    mirror = Mirror()
+    mirror.put_managed(managed(5, owner="first"))
+    assert mirror.put_managed(managed(version, owner="second")) == is_news
+    found = mirror.managed(DB)
+    assert found
+    assert found[0].spec.owner == ("second" if is_news else "first")
+    assert mirror.version_of(DB) == max(version, 5)
+
+
+def test_versions_are_numbers_and_not_text() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(9))
+    assert mirror.put_managed(managed(10))
+
+
+def test_what_was_deleted_is_gone_and_may_come_again() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(9, className="strict"))
+    mirror.drop_managed(DB)
+    assert mirror.managed(DB) is None
+    assert not mirror.has_managed(DB)
+    assert mirror.version_of(DB) == -1
+    assert mirror.of_class("strict") == []
+    assert mirror.put_managed(managed(3))
+    assert list(mirror.managed_keys()) == [DB]
+    assert mirror.has_managed(DB)
+
+
+def test_users_of_a_class_are_those_that_name_it_now() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(1, className="strict"))
+    mirror.put_managed(managed(2, name="cache", className="strict"))
+    mirror.put_managed(managed(3))
+    assert mirror.of_class("strict") == [CACHE]
+
+
+def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(data=[{"name": "a", "literal": {CANARY: 1}}]) | {"status": {"revision": 7}})
+    found = mirror.managed(DB)
+    assert found
+    read, trouble = found
+    assert (read.metadata.name, read.status.revision, read.spec.data) == ("db", 7, [])
+    assert trouble
+    assert trouble.reason == "InvalidSpec"
+    assert trouble.message == "spec.data.0.literal: Input should be a valid string"
+
+
+# Classes
+
+
+def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
+    mirror = Mirror()
+    mirror.put_class(secret_class(minLength=CANARY))
+    with pytest.raises(Stalled) as caught:
+        mirror.secret_class("strict")
+    assert caught.value.reason == "SecretClassInvalid"
+    assert (CANARY in caught.value.message) is False
+    assert mirror.put_class(secret_class(2, minLength=40))
+    found = mirror.secret_class("strict")
+    assert found
+    assert found.spec.min_length == 40
+
+
+def test_a_class_is_known_until_it_is_deleted() -> None:
+    mirror = Mirror()
+    assert mirror.put_class(secret_class())
+    assert not mirror.put_class(secret_class())
+    assert list(mirror.class_names()) == ["strict"]
+    mirror.drop_class("strict")
+    assert mirror.secret_class("strict") is None
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("coming", "is_news"),
+    [
+        pytest.param(secret(version=6), True, id="newer"),
+        pytest.param(secret(version=5), False, id="the same"),
+        pytest.param(secret(version=4), False, id="older: the echo of a write before ours"),
+        pytest.param(secret(version=4, uid="another"), True, id="another Secret of that name"),
+    ],
+)
+def test_only_news_of_a_secret_count(coming: SecretMeta, is_news: bool) -> None:  # noqa: FBT001
+    mirror = Mirror()
+    mirror.put_secret(secret(version=5))
+    assert mirror.put_secret(coming) == is_news
+    assert mirror.secret("shop", "db") == (coming if is_news else secret(version=5))
+
+
+def test_a_deleted_secret_tells_whose_it_was() -> None:
+    mirror = Mirror()
+    mirror.put_secret(secret(owner="writer"))
+    assert mirror.drop_secret(DB) == "writer"
+    assert mirror.drop_secret(DB) is None
+    assert mirror.secret("shop", "db") is None
+
+
+# Workloads
+
+
+def test_a_workload_concerns_who_writes_what_it_uses_and_who_lists_it() -> None:
+    mirror = Mirror()
+    mirror.put_secret(secret("db", owner="writer"))
+    mirror.put_managed(managed(name="cache", rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
+    found = workload("api", uses=(use("db"), use("somebody-elses")))
+    assert mirror.put_workload(found) == {ObjectKey("shop", "writer"), CACHE}
+    assert mirror.put_workload(found) == set(), "nothing new"
+    assert mirror.workload(API) == found
+    assert mirror.workload_keys("Deployment") == [API]
+    assert mirror.workload_keys("DaemonSet") == []
+
+
+def test_who_is_no_longer_used_or_listed_is_concerned_once_more_only() -> None:
+    mirror = Mirror()
+    mirror.put_secret(secret("db"))
+    mirror.put_secret(secret("cache", owner="cache"))
+    mirror.put_workload(workload("api", uses=(use("db"),)))
+    assert mirror.put_workload(workload("api", uses=(use("cache"),))) == {DB, CACHE}
+    assert mirror.put_workload(workload("api", uses=(use("cache"),), paused=True)) == {CACHE}
+    assert mirror.users_of("shop", "db") == []
+    assert [one.key for one in mirror.users_of("shop", "cache")] == [API]
+
+
+def test_a_deleted_workload_uses_nothing() -> None:
+    mirror = Mirror()
+    mirror.put_secret(secret("db"))
+    mirror.put_workload(workload("api"))
+    mirror.put_workload(workload("web"))
+    assert mirror.drop_workload(API) == {DB}
+    assert mirror.drop_workload(API) == set()
+    assert mirror.workload(API) is None
+    assert [one.key.name for one in mirror.users_of("shop", "db")] == ["web"]
+    assert mirror.users_of("shop", "unknown") == []
+
+
+def test_a_list_of_targets_that_changed_concerns_the_new_ones() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(1, rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
+    mirror.put_managed(managed(2, rollout={"targets": [{"kind": "Deployment", "name": "web"}]}))
+    assert mirror.put_workload(workload("api", uses=())) == set()
+    assert mirror.put_workload(workload("web", uses=())) == {DB}
