@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core import steps
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
@@ -207,6 +209,13 @@ def test_what_a_person_must_mend_is_said_and_nothing_is_done(look: Seen, refusal
     with pytest.raises(Stalled) as caught:
         next_step(look)
     assert (caught.value.reason, caught.value.message) == refusal
+
+
+def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
+    with pytest.raises(Stalled, match="the spec cannot be read"):
+        next_step(replace(seen(), wanted=None))
+    with pytest.raises(Stalled, match="holds no revision"):
+        steps._newest(seen(state=None))
 
 
 # Workloads

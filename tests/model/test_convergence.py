@@ -133,6 +133,8 @@ def delete_the_state(story: Story) -> None:
     story.may_change |= {name for name, value in story.baseline.items() if data.get(name) != value}
     story.cluster.objects.pop(STATE, None)
     story.history_is_lost = True
+    if story.is_old and not story.cluster.objects[MANAGED].get("status"):
+        story.may_change |= story.generated()  # nothing tells any more that the values are young
 
 
 @keep_a_trace(MANAGED)

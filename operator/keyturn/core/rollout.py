@@ -108,8 +108,6 @@ def runs_older_revision(workload: Workload, consumer: Consumer, seen: Seen, want
         return False
     revisions = seen.state.revisions
     marked = read_marker(workload.marker).get(wanted.secret)
-    if marked == revisions[0].number:
-        return False
     if marked is None:
         missed = _published_since(workload.created, seen, revisions)
     elif all(one.number != marked for one in revisions):
