@@ -36,6 +36,7 @@ class ServerClock:
             said = parsedate_to_datetime(date)
         except ValueError:
             return
+        said = said if said.tzinfo else said.replace(tzinfo=UTC)  # HTTP knows no other zone
         if self._anchor is None:
             ours = datetime.now(UTC)
             self._anchor = (ours if abs(ours - said) < _TOLERANCE else said, monotonic())
