@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
+from math import inf
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ from yarl import URL
 
 from keyturn.kube import errors, paths
 from keyturn.kube.clock import ServerClock
+from keyturn.kube.fencedbody import FencedBody
 
 Body: TypeAlias = dict[str, Any]
 Params: TypeAlias = Mapping[str, str | int]
@@ -202,12 +204,12 @@ class Api:
         return _Call(verb, path, URL(address, encoded=True), headers or _WRITE, data)
 
     def _open(
-        self, call: "_Call", timeout: aiohttp.ClientTimeout
+        self, call: "_Call", timeout: aiohttp.ClientTimeout, until: float = inf
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._session.request(
             _METHODS[call.verb],
             call.url,
-            data=call.data,
+            data=call.data and FencedBody(call.data, until),
             headers=call.headers,
             allow_redirects=False,
             timeout=timeout,
@@ -237,8 +239,9 @@ class Api:
         started = _now()
         status, refusal, failure = 0, None, ""
         try:
-            async with asyncio.timeout_at(self._deadline(call, started)), self._slots:
-                async with self._open(call, _UNTIMED) as response:
+            deadline = self._deadline(call, started)
+            async with asyncio.timeout_at(deadline), self._slots:
+                async with self._open(call, _UNTIMED, deadline) as response:
                     body: bytes = await response.read()
                 status = response.status
                 self.clock.heard(response.headers.get("Date"))

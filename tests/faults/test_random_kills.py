@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, scenes
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+    from tests.faults.scene import Look, Scene
+
+_ROUNDS, _OBJECTS, _KILLS = 4, 5, 2
+
+
+def test_twenty_rotations_survive_kills_at_any_moment(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    chance = random.Random(1124)  # noqa: S311 - a test that can be repeated
+    stage = scenes(cluster, _OBJECTS)
+    home = stage[0].namespace
+    operator = Operator(
+        accounts("random"),
+        tmp_path / "operator.log",
+        *(f"--namespace={scene.namespace}" for scene in stage),
+        env={"POD_NAMESPACE": home},
+    )
+    for scene in stage:
+        scene.create()
+    with operator:
+        looks = _looks(stage, 1)
+        for number in range(2, _ROUNDS + 2):
+            for scene in stage:
+                scene.trigger(f"trigger {number}")
+            for _ in range(_KILLS):
+                time.sleep(chance.uniform(0, 0.25))  # not a wait for something: the moment is the point
+                operator.kill()
+                # As if the term of the dead process were over.
+                cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home}/leases/keyturn")
+                operator.start().wait_for_log("leading")
+            newer = _looks(stage, number)
+            for old, new in zip(looks, newer, strict=True):
+                _assert_one_rotation_on(old, new)
+            looks = newer
+
+
+def _looks(stage: list[Scene], number: int) -> list[Look]:
+    for scene in stage:
+        scene.wait_for(number)
+    return [scene.look() for scene in stage]
+
+
+def _assert_one_rotation_on(old: Look, new: Look) -> None:
+    assert new.revision == old.revision + 1
+    assert {name for name in new.values if new.values[name] != old.values[name]} == {ROTATED}
+    assert new.values.keys() == {ROTATED, KEPT, FIXED}
+    assert new.recorded[new.revision] == new.values
+    assert new.recorded[old.revision] == old.values
+    assert new.generations == {
+        **{name: old.generations[name] + 1 for name in CONSUMERS},
+        BYSTANDER: old.generations[BYSTANDER],
+    }
+    assert new.history == [new.revision, *old.history]
+    assert new.trigger == f"trigger {new.revision}"

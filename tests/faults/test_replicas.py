@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.scene import BYSTANDER, CONSUMERS, KEPT, ROTATED, scenes
+from tests.support.kubectl import eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Call, Cluster
+    from tests.faults.scene import Look, Scene
+
+_LEASE_SECONDS = 10
+_BUSY = 8
+"""Objects that rotate at once, so that a leader is hit in the midst of its work."""
+
+
+class Pair:
+    """Two replicas under names of their own, the first of which leads."""
+
+    def __init__(self, leader: Operator, standby: Operator, names: tuple[str, str]) -> None:
+        self.leader, self.standby = leader, standby
+        self.leader_name, self.standby_name = names
+
+
+@pytest.fixture
+def pair(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, stage: list[Scene]
+) -> Iterator[Pair]:
+    home = f"replicas-{secrets.token_hex(4)}"
+    cluster.create("/api/v1/namespaces", {"metadata": {"name": home}})
+    names = f"leader-{home[-8:]}", f"standby-{home[-8:]}"
+    serving = [f"--namespace={scene.namespace}" for scene in stage]
+    with ExitStack() as stack:
+        replicas: list[Operator] = []
+        for name in names:
+            replica = Operator(
+                accounts(name), tmp_path / f"{name}.log", *serving, env={"POD_NAMESPACE": home}
+            )
+            stack.enter_context(replica)
+            replica.wait_for_log("watching")
+            if not replicas:
+                replica.wait_for_log("leading")
+            replicas.append(replica)
+        yield Pair(replicas[0], replicas[1], names)
+
+
+@pytest.fixture
+def stage(cluster: Cluster) -> list[Scene]:
+    stage = scenes(cluster, _BUSY)
+    for scene in stage:
+        scene.create(rollout={"debounce": "1s"})
+    return stage
+
+
+@pytest.fixture
+def before(stage: list[Scene], pair: Pair) -> list[Look]:
+    assert pair.leader.returncode is None
+    for scene in stage:
+        scene.wait_for(1)
+    return [scene.look() for scene in stage]
+
+
+def _rotate(stage: list[Scene]) -> None:
+    """Ask all for a rotation, and return when the first has published and none has restarted anybody."""
+    for scene in stage:
+        scene.trigger("leaver")
+    eventually(
+        lambda: bool((stage[0].cluster.get(stage[0].managed)["status"] or {}).get("rotation")), "a rotation"
+    )
+
+
+def _assert_rotated_once(stage: list[Scene], before: list[Look]) -> None:
+    for scene in stage:
+        scene.wait_for(2)
+    for scene, old in zip(stage, before, strict=True):
+        new = scene.look()
+        assert (old.revision, new.revision) == (1, 2)
+        assert new.values[KEPT] == old.values[KEPT]
+        assert new.values[ROTATED] != old.values[ROTATED]
+        assert new.recorded == {1: old.values, 2: new.values}
+        assert new.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1}
+        assert new.history.count(2) == 1
+
+
+def _takes_over(replica: Operator, timeout: float) -> float:
+    began = time.monotonic()
+    replica.wait_for_log("leading", timeout)
+    return time.monotonic() - began
+
+
+def _since(calls: list[Call], moment: datetime) -> list[Call]:
+    return [call for call in calls if datetime.fromisoformat(call.received) > moment]
+
+
+def test_a_standby_writes_nothing_and_ends_a_rotation_of_a_killed_leader(
+    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+) -> None:
+    _rotate(stage)
+    assert cluster.writes(pair.standby_name) == []
+    assert cluster.writes(pair.leader_name)
+    pair.leader.kill()
+    assert _takes_over(pair.standby, 30) < _LEASE_SECONDS + 8
+    _assert_rotated_once(stage, before)
+    assert cluster.writes(pair.standby_name)
+
+
+def test_a_leader_that_is_asked_to_end_hands_over_in_its_midst(
+    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+) -> None:
+    _rotate(stage)
+    assert pair.leader.stop() < 10
+    assert pair.leader.returncode == 0
+    ended = datetime.now(UTC)
+    assert _takes_over(pair.standby, 10) < 8
+    _assert_rotated_once(stage, before)
+    assert _since(cluster.writes(pair.leader_name), ended) == []
+
+
+def test_a_leader_that_was_paused_beyond_its_lease_writes_no_more(
+    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+) -> None:
+    _rotate(stage)
+    os.kill(pair.leader.pid, signal.SIGSTOP)
+    paused = datetime.now(UTC)
+    try:
+        _takes_over(pair.standby, 30)
+        _assert_rotated_once(stage, before)
+    finally:
+        os.kill(pair.leader.pid, signal.SIGCONT)
+    assert pair.leader.wait_for_death(20) == 1
+    # What had left before the pause may have been read by the API server a moment after it.
+    late = _since(cluster.writes(pair.leader_name), paused + timedelta(seconds=1))
+    assert [(call.verb, call.resource, call.status) for call in late] == []
+    _assert_rotated_once(stage, before)
