@@ -71,7 +71,7 @@ class Process:
         self._connection = connection
         self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
         api.fence = self.elector.deadline
-        api.on_response = _count_response
+        for_lease.on_response = api.on_response = _count_response
         self.events = Events(api, identity)
         self.world = World(api, self.events, api.clock.now)
         self.queue: WorkQueue[ObjectKey] = WorkQueue(api.clock.now)
