@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import paths
@@ -15,11 +16,12 @@ from .watching import is_ready, watching
 
 if TYPE_CHECKING:
     from .cluster import Bare, Cluster, Planes
-    from .process import Operator
+    from .process import Operator, Usage
 
 __all__ = ["creation", "life"]
 
 _SETTLE = 3.0
+_TOLD_WITHIN = 180.0
 
 
 async def creation(objects: int, planes: Planes) -> dict[str, float]:
@@ -144,22 +146,30 @@ async def _create(name: str, bare: Bare) -> None:
 
 
 async def _rested(idle: float, operator: Operator) -> dict[str, float]:
-    """Measure the operator when all is done, its last events included."""
-    await operator.is_quiet(_SETTLE)
-    before = await operator.usage()
+    """Measure the operator when all is done and told."""
+    before = await _at_rest(operator)
     began = asyncio.get_running_loop().time()
-    await operator.is_quiet(0.5)  # the question itself takes a while with many objects
-    started_cpu, started = operator.cpu(), asyncio.get_running_loop().time()
     await asyncio.sleep(idle)  # the length of the measurement, not a wait for a state
-    cpu, seconds = operator.cpu() - started_cpu, asyncio.get_running_loop().time() - started
-    used = (await operator.usage()).since(before)
+    used, seconds = (await operator.usage()).since(before), asyncio.get_running_loop().time() - began
     return {
-        "seconds": asyncio.get_running_loop().time() - began,
-        "cpu_percent": 100 * cpu / seconds,
+        "seconds": seconds,
+        "cpu_percent": 100 * used.cpu / seconds,
         "writes": used.writes,
         "lease_writes": used.lease_writes,
         "rss_mib": operator.memory()["rss"],
     }
+
+
+async def _at_rest(operator: Operator) -> Usage:
+    """Wait until nothing was written between two looks: the last events are told long after the work."""
+    async with asyncio.timeout(_TOLD_WITHIN):
+        before = await operator.usage()
+        while True:
+            await operator.is_quiet(_SETTLE)
+            now = await operator.usage()
+            if now.writes == before.writes:
+                return replace(now, cpu=operator.cpu())  # the question itself costs some with many objects
+            before = now
 
 
 async def _restarted(cluster: Cluster) -> dict[str, float]:
