@@ -95,6 +95,12 @@ def refuse(status: int, reason: str, **headers: str) -> Act:
     return act
 
 
+async def expire(_asked: Asked, _forward: Forward) -> web.StreamResponse:
+    """End a watch as an API server does that no longer knows its resourceVersion: by an event, not by a status."""
+    status = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "injected"}
+    return web.json_response({"type": "ERROR", "object": status}, dumps=lambda body: f"{_json(body)}\n")
+
+
 async def drop(asked: Asked, _forward: Forward) -> web.StreamResponse:
     """Cut the connection before the API server hears of it."""
     return _cut(asked.request)
@@ -267,6 +273,10 @@ class FaultProxy:
             number = int(secret["metadata"]["annotations"]["keyturn.dev/revision"])
             values = {name: digest(value) for name, value in values_of(secret).items()}
             self.stored[key][number].add(str(sorted(values.items())))
+
+
+def _json(body: object) -> str:
+    return orjson.dumps(body).decode()
 
 
 def _cut(request: web.Request) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, state_of
-from tests.faults.proxy import FaultProxy, refuse
+from tests.faults.proxy import FaultProxy, expire, refuse
 from tests.faults.scene import BYSTANDER, CONSUMERS, ROTATED, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
@@ -131,7 +131,7 @@ def test_what_was_deleted_while_no_watch_ran_is_noticed(
     cluster.delete(f"{MANAGED}/namespaces/{scene.namespace}/managedsecrets/forgotten")
     cluster.delete(f"{classes}/{name}")
     cluster.delete(scene.deployment(CONSUMERS[1]))
-    gone = [proxy.rule(_watches(plural), refuse(410, "Expired")) for plural in _WATCHED]
+    gone = [proxy.rule(_watches(plural), expire) for plural in _WATCHED]
     gap.times = 0
 
     eventually(lambda: cluster.get(scene.target) is not None, "the repaired Secret", 60)
