@@ -1,0 +1,113 @@
+"""What goes over the wire: calls with their headers, and answers that are read without being quoted."""
+
+import re
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import aiohttp
+import orjson
+from aiohttp.hdrs import ACCEPT, CONTENT_TYPE
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from keyturn.kube import errors
+
+Body: TypeAlias = dict[str, Any]
+Headers: TypeAlias = CIMultiDictProxy[str]
+
+_REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
+# No second choice in Accept: a server that cannot leave the data out must refuse, not send it.
+_METADATA: Final = "application/json;as={};g=meta.k8s.io;v=v1"
+
+
+class Patch(Enum):
+    """The ways to change a part of an object; never used on Secrets."""
+
+    MERGE = "application/merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class Change(NamedTuple):
+    """One event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and the object it is about."""
+
+    kind: str
+    body: Body
+
+
+class Call(NamedTuple):
+    verb: str
+    path: str
+    url: URL
+    headers: Headers
+    data: bytes | None
+
+
+READS: Final = frozenset({"get", "list", "watch"})
+METHODS: Final = MappingProxyType(
+    {
+        "get": "GET",
+        "list": "GET",
+        "watch": "GET",
+        "create": "POST",
+        "update": "PUT",
+        "patch": "PATCH",
+        "delete": "DELETE",
+    }
+)
+
+
+def _headers(accept: str, content_type: str | None = None) -> Headers:
+    content = {CONTENT_TYPE: content_type} if content_type else {}
+    return CIMultiDictProxy(CIMultiDict({ACCEPT: accept, **content}))
+
+
+_JSON: Final = "application/json"
+READ: Final = _headers(_JSON)
+READ_METADATA: Final = _headers(_METADATA.format("PartialObjectMetadata"))
+READ_METADATA_LIST: Final = _headers(_METADATA.format("PartialObjectMetadataList"))
+WRITE: Final = _headers(_JSON, _JSON)
+PATCH: Final = MappingProxyType({kind: _headers(_JSON, kind.value) for kind in Patch})
+
+
+def parsed(call: Call, data: bytes) -> Body:
+    body = _loaded(data)
+    if not isinstance(body, dict):
+        raise errors.Unavailable(call.verb, call.path, 0, "MalformedAnswer")
+    return body
+
+
+def _loaded(data: bytes) -> Any:
+    """Parse JSON, or say None: the parser's error holds the whole text, so it must end here."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def change(call: Call, line: bytes) -> Change:
+    event = parsed(call, line)
+    if event["type"] == "ERROR":
+        status = event["object"]
+        raise errors.of_answer(call.verb, call.path, status.get("code", 0), _reason(status))
+    return Change(event["type"], event["object"])
+
+
+def refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> errors.ApiError:
+    return errors.of_answer(
+        call.verb,
+        call.path,
+        response.status,
+        _reason(_loaded(body)),
+        retry_after=_seconds(response.headers.get("Retry-After", "")),
+    )
+
+
+def _reason(status: Any) -> str:
+    """Take the reason of a Status if it is a single word: an admission webhook may write anything there."""
+    reason = status.get("reason") if isinstance(status, dict) else None
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else "Unknown"
+
+
+def _seconds(retry_after: str) -> float | None:
+    return float(retry_after) if retry_after.isdecimal() else None
