@@ -6,12 +6,17 @@ import asyncio
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from keyturn.kube import errors
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from .cluster import Cluster
 
 __all__ = ["Crowd", "is_ready", "watching"]
+
+
+_PAUSE = 0.1
 
 
 class Crowd:
@@ -60,11 +65,14 @@ async def watching(
 
 async def _follow(cluster: Cluster, path: str, version: str, crowd: Crowd) -> None:
     while True:
-        async with aclosing(cluster.api.watch(path, version)) as changes:
-            async for kind, body in changes:
-                version = body["metadata"]["resourceVersion"]
-                if kind in {"ADDED", "MODIFIED"}:
-                    crowd.saw(body)
+        try:
+            async with aclosing(cluster.api.watch(path, version)) as changes:
+                async for kind, body in changes:
+                    version = body["metadata"]["resourceVersion"]
+                    if kind in {"ADDED", "MODIFIED"}:
+                        crowd.saw(body)
+        except errors.Throttled:
+            await asyncio.sleep(_PAUSE)  # the API server has just begun to serve this kind
 
 
 def is_ready(body: dict[str, Any]) -> bool:
