@@ -277,6 +277,12 @@ ROLLING = consumer("rolling", marker="db=4", settled=False)
         ),
         pytest.param(1, pending("0", paused=True), ("a",), id="a paused one takes nobody's turn"),
         pytest.param(
+            1,
+            (consumer("0", marker="db=4", settled=False, hint="a partition"),),
+            ("a",),
+            id="one whose rollout waits for a person takes nobody's turn",
+        ),
+        pytest.param(
             9, (consumer("bad", marker="db=4", failed=True),), (), id="nobody is sent after a failure"
         ),
     ],

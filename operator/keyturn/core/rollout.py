@@ -60,6 +60,11 @@ class Standing:
         """Whether a rotation has to wait for it."""
         return self.turn in (Turn.NEXT, Turn.HINDERED)
 
+    @property
+    def takes_a_slot(self) -> bool:
+        """Whether others wait for its rollout: not for one that does not end before a person acts."""
+        return self.state is WorkloadState.ROLLING and self.consumer.workload.hint is None
+
 
 def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
     """Say how far each consumer is, in the order in which they are restarted."""
@@ -71,7 +76,7 @@ def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing])
     everyone = tuple(all_standings)
     if any(one.state is WorkloadState.FAILED for one in everyone):
         return ()  # the revision may be what broke it: nobody else is sent after it
-    rolling = sum(one.state is WorkloadState.ROLLING for one in everyone)
+    rolling = sum(one.takes_a_slot for one in everyone)
     ready = (
         one.consumer
         for one in everyone
