@@ -64,7 +64,7 @@ def run_command(
     except* (NotConfigured, web.CannotListen) as group:
         raise click.ClickException(str(_first(group))) from None
     except* LeadershipLost:
-        sys.exit(1)  # said in the log; the next start begins as a standby
+        sys.exit(1)  # the elector has said why; the next start begins as a standby
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -180,6 +180,7 @@ class Elector:
 
     def _lost(self, why: str) -> LeadershipLost:
         self._until = -inf
+        _log.error("leadership lost", lease=self._name, identity=self._identity, why=why)
         return LeadershipLost(f"lease {self._namespace}/{self._name}: {why}")
 
     # Both
