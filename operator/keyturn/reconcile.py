@@ -154,4 +154,5 @@ def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | No
 
 
 def _backoff(first: timedelta, world: World, key: ObjectKey) -> timedelta:
-    return min(first * 2.0 ** min(world.memo(key).attempts, 10), _LONGEST_WAIT)
+    """Return the pause after the last failed attempt: the first one at first, then twice as long each time."""
+    return min(first * 2.0 ** min(max(world.memo(key).attempts - 1, 0), 10), _LONGEST_WAIT)

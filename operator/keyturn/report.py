@@ -95,8 +95,9 @@ def _tell_trouble(
     is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
     if is_known:
         return
-    if isinstance(error, Stalled):
+    if error.reason != "ApiServerUnavailable":  # which could not take the event either
         _post(seen, world, error.reason, error.message, EventType.WARNING)
+    if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
         _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
