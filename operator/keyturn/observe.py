@@ -11,15 +11,17 @@ from .core.errors import Stalled
 from .core.policy import Violation, violations_of
 from .core.rollout import Turn, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling, TargetFacts
+from .core.state import LITERAL
 from .core.wanted import secret_of, wanted_by
 from .kube import errors, paths
-from .kube.secrets import owner_of, state_name, state_of, target_facts
+from .kube.secrets import owner_of, past, state_name, state_of, target_facts, unreadable
 from .kube.secretwatch import meta_of
 from .kube.workloads import pods_are_newer
 from .world import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
@@ -116,13 +118,15 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
         return replace(seen, state=memo.state_facts, target=_unread(target_meta))
     try:
         state = await load_state(key, world) if state_meta else None
+        if state and past(state.rotated, seen.now) is None:
+            raise unreadable(state_name(key.name))
     except Stalled as stalled:
         return replace(seen, trouble=seen.trouble or stalled)
     target = await _load_target(key, secret, world) if target_meta else None
     seen = replace(
         seen,
         state=state.facts() if state else None,
-        target=target_facts(target, key, seen.wanted, state) if target else None,
+        target=target_facts(target, key, seen.wanted, state, seen.now) if target else None,
         unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
     )
     agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
@@ -212,6 +216,8 @@ def _fits(item: Item, state: State) -> bool:
     kept = state.newest.values[item.name]
     if item.recipe is None:
         return kept.value == item.literal
+    if kept.recipe == LITERAL:
+        return False  # it was written in the spec for everybody to read
     return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.value)
 
 
@@ -228,22 +234,24 @@ async def _with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
     missing = tuple(str(target) for target, workload in listed.items() if workload is None)
     seen = replace(
         seen,
-        consumers=tuple(consumer_of(one, wanted.secret, world.mirror) for one in workloads.values()),
+        consumers=tuple(
+            consumer_of(one, wanted.secret, world.mirror, seen.now) for one in workloads.values()
+        ),
         missing_targets=missing,
     )
     return await _with_renewed(seen, wanted, world)
 
 
-def consumer_of(workload: Workload, secret: str, mirror: Mirror) -> Consumer:
+def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
     """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
-    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror)))
+    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror, now)))
 
 
-def _siblings(workload: Workload, secret: str, mirror: Mirror) -> Iterator[Sibling]:
+def _siblings(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Iterator[Sibling]:
     for use in workload.uses:
         meta = mirror.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:
-            yield Sibling(use.secret, meta.revision, meta.published)
+            yield Sibling(use.secret, meta.revision, past(meta.published, now))
 
 
 async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:

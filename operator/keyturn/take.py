@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from .core.errors import Stalled
 from .core.renewal import CREATED
 from .core.rollout import marker_for
-from .core.state import Kept, Revision, RevisionFacts, State, Triggers, changed_names
+from .core.state import LITERAL, Kept, Revision, RevisionFacts, State, Triggers, changed_names
 from .core.status import Outcome, status_of
 from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
 from .kube import errors, paths
@@ -21,7 +21,6 @@ from .statuses import write_status
 from .world import generator_for
 
 if TYPE_CHECKING:
-    from .api.recipe import Recipe
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import Step
@@ -115,7 +114,7 @@ def _fresh(item: Item) -> Kept:
 def _literal(item: Item) -> Kept:
     if item.literal is None:
         raise Stalled("NoGenerator", f"data item {item.name!r} has no source; write generate or literal")
-    return Kept("", item.literal)
+    return Kept(LITERAL, item.literal)
 
 
 async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> State:
@@ -125,8 +124,8 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
         return replace(state, uid=seen.uid, triggers=state.triggers.with_handled(seen.requested))
     body = await load_target(key, _wanted(seen), world)
     values = values_of(body) if body else {}
-    recipes = {item.name: item.recipe for item in _wanted(seen).items}
-    kept = {name: Kept(_text(recipes.get(name), value), value) for name, value in values.items()}
+    items = {item.name: item for item in _wanted(seen).items}
+    kept = {name: Kept(_recipe_of(items.get(name), value), value) for name, value in values.items()}
     # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
     changed = frozenset(kept) if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
@@ -134,8 +133,12 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),))
 
 
-def _text(recipe: Recipe | None, value: Value) -> str:
-    return recipe.text if recipe and generator_for(recipe).accepts(value) else ""
+def _recipe_of(item: Item | None, value: Value) -> str:
+    if item is None:
+        return ""
+    if item.recipe is None:
+        return LITERAL
+    return item.recipe.text if generator_for(item.recipe).accepts(value) else ""
 
 
 def _last_rotation(seen: Seen, body: Body | None) -> datetime:
@@ -155,19 +158,24 @@ async def _write_state(key: ObjectKey, state: State, world: World) -> None:
 
 
 def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, Body]:
-    """Drop old revisions until the state fits into a Secret: being able to go on is worth more than to go back."""
+    """Drop what is old until the state fits into a Secret: to be able to go on is worth more than to go back."""
     body = state_body(key, state, version)
     while size_of(body) > LARGEST:
-        if len(state.revisions) == 1:
-            raise Stalled(
-                "TooLarge",
-                f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
-                " spread them over several ManagedSecrets",
-            )
-        *kept, dropped = state.revisions
-        state = replace(state, revisions=tuple(kept), older=(dropped.facts, *state.older))
+        state = _shortened(state)
         body = state_body(key, state, version)
     return state, body
+
+
+def _shortened(state: State) -> State:
+    if state.older:
+        return replace(state, older=state.older[: len(state.older) // 2])
+    if len(state.revisions) > 1:
+        return replace(state, revisions=state.revisions[:-1])
+    raise Stalled(
+        "TooLarge",
+        f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
+        " spread them over several ManagedSecrets",
+    )
 
 
 # The target Secret
@@ -229,7 +237,8 @@ async def _roll(step: RollOut, seen: Seen, world: World) -> None:
         if workload is None or seen.newest is None:
             return
         secret = _wanted(seen).secret
-        marker = marker_for(consumer_of(workload, secret, world.mirror), secret, seen.newest.number)
+        consumer = consumer_of(workload, secret, world.mirror, world.now())
+        marker = marker_for(consumer, secret, seen.newest.number)
         if marker != workload.marker:
             body = await restart(world.api, workload, marker)
             if world.mirror.is_news(workload_key, body):

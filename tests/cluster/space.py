@@ -64,7 +64,7 @@ class Space:
             there = body["metadata"].setdefault("annotations", {})
             for short, text in annotations.items():
                 there.pop(f"keyturn.dev/{short}", None)
-                there |= {f"keyturn.dev/{short}": text} if text else {}
+                there |= {} if text is None else {f"keyturn.dev/{short}": text}
 
         self.edit(kind, name, change)
 

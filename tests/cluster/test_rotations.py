@@ -107,6 +107,15 @@ def test_an_annotation_that_is_there_at_creation_is_only_recorded(space: Space) 
     space.settled(revision=1)
 
 
+def test_an_empty_annotation_asks_for_nothing(space: Space) -> None:
+    space.managed()
+
+    space.annotate("ManagedSecret", "auth", rotate="")
+    space.looked_at()
+
+    assert space.settled(revision=1)["revision"] == 1
+
+
 def test_two_triggers_in_one_look_rotate_once(space: Space) -> None:
     space.managed()
     space.respec(lambda spec: spec.update(suspend=True, rotation={"trigger": "leaver"}))

@@ -79,6 +79,13 @@ def test_a_changed_literal_is_written_and_nothing_else(space: Space) -> None:
     assert space.values()["username"].reveal() == b"store"
 
 
+def test_a_literal_never_becomes_a_generated_value(space: Space) -> None:
+    public = "Public-Text.In_Git~PublicTextInGit12"
+    space.managed(literal("password", public), bytes_())
+
+    assert respecified(space, password(length=len(public)), bytes_()) == {"token"}
+
+
 def test_a_changed_spec_is_no_rotation(space: Space) -> None:
     before = space.managed(password(), rotation={"every": "90d"})
 

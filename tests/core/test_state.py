@@ -73,3 +73,10 @@ def test_changed_are_the_names_whose_value_is_another(
 def test_a_value_that_another_recipe_made_is_the_same_value() -> None:
     before, after = Kept("old", Value.of_text("x")), Kept("new", Value.of_text("x"))
     assert changed_names({"a": before}, {"a": after}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "asked", [Triggers("", None), Triggers(None, ""), Triggers("a", "b"), Triggers("a", "")]
+)
+def test_what_was_handled_is_never_unhandled(asked: Triggers) -> None:
+    assert Triggers().with_handled(asked).unhandled(asked) == ()

@@ -99,10 +99,15 @@ def begun(number: int, uid: str = UID) -> dict[str, Any]:
         ),
         pytest.param(
             seen(state=STAGED, annotations=ASKED),
-            Begin(f"{UID}/3", 3, TRIGGERED),
-            id="superseded before publishing",
+            Publish(2),
+            id="a revision is published before the next is made",
         ),
         pytest.param(seen(TWO), Begin(f"{UID}/2", 2, ADDED), id="a change of the spec begins on record too"),
+        pytest.param(
+            seen(annotations={"keyturn.dev/rotate": ""}),
+            Rest(None),
+            id="an empty annotation asks for nothing",
+        ),
         # What others did to the two Secrets
         pytest.param(seen(target=target(differs=["password"])), Repair(1, EVERY_KEY), id="a key was edited"),
         pytest.param(

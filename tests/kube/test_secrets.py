@@ -65,7 +65,7 @@ names = st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True)
 facts = st.builds(
     RevisionFacts,
     number=st.integers(1, 10**9),
-    reason=texts,
+    reason=st.from_regex(r"[A-Z][A-Za-z]{1,30}", fullmatch=True),
     made=times,
     changed=st.frozensets(names, max_size=3),
     published=st.none() | times,
@@ -140,6 +140,19 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
         pytest.param(edited(lambda read: read.update(triggers={CANARY: CANARY})), id="other triggers"),
         pytest.param(edited(lambda read: read["revisions"][0].update(number=CANARY)), id="a number of text"),
+        *(
+            pytest.param(
+                edited(lambda read, number=number: read["revisions"][0].update(number=number)),  # type: ignore[misc]
+                id=f"the number {number}",
+            )
+            for number in (0, -1, 1.5, 1e300, 10**13, None)
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0].update(reason=f"{CANARY} said so")), id="no reason"
+        ),
+        pytest.param(
+            edited(lambda read: read["triggers"].update(last=[CANARY])), id="a trigger that is no text"
+        ),
         pytest.param(
             edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"
         ),
@@ -159,6 +172,13 @@ def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str
     )
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_what_is_published_in_the_future_is_put_right() -> None:
+    later = (WHEN + timedelta(days=1)).isoformat()
+    body = target(annotations={"keyturn.dev/revision": "2", "keyturn.dev/published": later})
+    found = target_facts(body, KEY, WANTED, STATE, WHEN)
+    assert (found.published, found.dressed) == (None, False)
 
 
 @given(st.binary(max_size=3000))
@@ -221,7 +241,7 @@ AS_WRITTEN = TargetFacts("db", 2, WHEN, frozenset(), dressed=True)
 
 
 def look(body: dict[str, Any], state: State | None = STATE) -> TargetFacts:
-    return target_facts(body, KEY, WANTED, state)
+    return target_facts(body, KEY, WANTED, state, WHEN)
 
 
 def test_a_target_as_it_was_written_differs_in_nothing() -> None:
@@ -299,7 +319,7 @@ def test_a_label_or_annotation_that_was_removed_is_seen(part: str, name: str) ->
 
 
 def test_of_a_spec_that_cannot_be_followed_any_dress_is_right() -> None:
-    assert target_facts(target() | {"metadata": {}}, KEY, None, STATE).dressed
+    assert target_facts(target() | {"metadata": {}}, KEY, None, STATE, WHEN).dressed
 
 
 def test_the_time_of_publication_keeps_its_parts_of_a_second() -> None:

@@ -66,9 +66,11 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
 def _ready(look: Look) -> Verdict:
     seen, error = look.seen, look.error
     if not seen.is_complete:
-        if error is None:
+        if error:
+            return Verdict("False", error.reason, error.message)
+        if seen.managed.spec.suspend:
             return Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
-        return Verdict("False", error.reason, error.message)
+        return Verdict("False", "Progressing", "the Secret is being written")
     if isinstance(error, Stalled):
         return Verdict("True", error.reason, f"the Secret stays as it is: {error.message}")
     if seen.managed.spec.suspend:

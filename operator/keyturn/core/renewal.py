@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .state import StateFacts
     from .wanted import Wanted
 
-__all__ = ["CREATED", "Reason", "due_time", "reason_to_renew"]
+__all__ = ["CREATED", "SPEC_CHANGED", "Reason", "due_time", "reason_to_renew"]
 
 CREATED = "Created"
 _LOST = "Lost"
-_SPEC_CHANGED = "SpecChanged"
+SPEC_CHANGED = "SpecChanged"
 _TRIGGERED = "Triggered"
 _ROTATION_DUE = "RotationDue"
 
@@ -57,21 +57,21 @@ def items_were_added(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reaso
     added = wanted.names - state.names if state else frozenset()
     if not added:
         return None
-    return Reason(_SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
+    return Reason(SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
 def items_were_removed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
     removed = state.names - wanted.names if state else frozenset()
     if not removed:
         return None
-    return Reason(_SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
+    return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
 
 
 def recipe_refuses_value(seen: Seen, _: Wanted, state: StateFacts | None) -> Reason | None:
     if state is None or not seen.unfit:
         return None
     return Reason(
-        _SPEC_CHANGED, f"the spec asks for other values: {_list(seen.unfit)}", seen.unfit, rotates=False
+        SPEC_CHANGED, f"the spec asks for other values: {_list(seen.unfit)}", seen.unfit, rotates=False
     )
 
 

@@ -119,4 +119,6 @@ class Seen:
     def requested(self) -> Triggers:
         """The requests for a rotation that stand in the object now."""
         rotation = self.managed.spec.rotation
-        return Triggers(rotation.trigger if rotation else None, self.managed.metadata.annotations.get(ROTATE))
+        return Triggers(
+            rotation.trigger if rotation else None, self.managed.metadata.annotations.get(ROTATE) or None
+        )

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from .value import Value
 
 __all__ = [
+    "HIGHEST_HINT",
+    "HIGHEST_REVISION",
     "KEPT_REVISIONS",
+    "LITERAL",
     "Kept",
     "Revision",
     "RevisionFacts",
@@ -23,6 +26,11 @@ __all__ = [
 ]
 
 KEPT_REVISIONS = 3
+LITERAL = "literal"
+HIGHEST_HINT = 10**9
+"""The greatest number that is believed to anybody but the state itself."""
+HIGHEST_REVISION = 2 * HIGHEST_HINT
+"""The greatest number that is read at all; there is room to count on from every hint."""
 _KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what it missed
 
 
@@ -44,15 +52,18 @@ class Triggers:
         """Count the requests in `asked` as handled; one that was taken back stays handled."""
         new = self.unhandled(asked)
         return Triggers(
-            asked.spec or self.spec, asked.annotation or self.annotation, new[0] if new else self.last
+            self.spec if asked.spec is None else asked.spec,
+            self.annotation if asked.annotation is None else asked.annotation,
+            new[0] if new else self.last,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A value with the recipe that made it; the recipe is empty for a literal."""
+    """A value with the recipe that made it."""
 
     recipe: str
+    """LITERAL for one that was given; empty for one that was found, so that nobody knows how it was made."""
     value: Value
 
 

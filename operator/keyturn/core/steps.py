@@ -16,14 +16,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .errors import Stalled
-from .renewal import CREATED, Reason, due_time, reason_to_renew
+from .renewal import CREATED, SPEC_CHANGED, Reason, due_time, reason_to_renew
 from .rollout import Standing, Turn, marker_for, next_restarts, restart_due, standings
+from .state import HIGHEST_HINT
 from .workload import read_marker
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .seen import Consumer, Seen
+    from .seen import Consumer, Seen, TargetFacts
     from .state import RevisionFacts
     from .wanted import Wanted
 
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 _LOOK_AGAIN = timedelta(minutes=1)
-_HIGHEST_HINT = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,11 @@ def next_step(seen: Seen) -> Step:
         return Rest(None)
     wanted = _allowed(seen)
     if seen.state is None and seen.target is not None:
-        return Claim(seen.target.revision or next_number(seen))
+        return Claim(_hinted(seen.target) or next_number(seen))
     if seen.state is not None and seen.state.uid != seen.uid:
         return Claim(seen.state.newest.number)
-    if reason := reason_to_renew(seen, wanted):
+    reason = reason_to_renew(seen, wanted)
+    if reason and _may_renew(seen, reason):
         return _begin_or_stage(seen, reason)
     if write := _write(seen, wanted):
         return write
@@ -134,7 +135,20 @@ def next_number(seen: Seen) -> int:
     if seen.wanted:
         secret = seen.wanted.secret
         hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
-    return max((hint for hint in hints if hint <= _HIGHEST_HINT), default=0) + 1
+    return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
+
+
+def _hinted(target: TargetFacts) -> int | None:
+    number = target.revision
+    return number if number and number <= HIGHEST_HINT else None
+
+
+def _may_renew(seen: Seen, reason: Reason) -> bool:
+    """A revision is published before the next is made, unless the spec asks for another instead of it.
+
+    So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
+    """
+    return seen.state is None or seen.is_published or reason.name == SPEC_CHANGED
 
 
 def rotation_id(uid: str, number: int) -> str:

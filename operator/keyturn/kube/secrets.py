@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.state import HIGHEST_REVISION, Kept, Revision, RevisionFacts, State, Triggers
 from keyturn.core.value import Value
 
 from .secretwatch import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION, number_of, time_of
@@ -35,11 +37,13 @@ __all__ = [
     "Stamp",
     "dressed_target",
     "owner_of",
+    "past",
     "size_of",
     "state_body",
     "state_name",
     "state_of",
     "target_facts",
+    "unreadable",
     "values_of",
 ]
 
@@ -48,6 +52,8 @@ LARGEST = 1024 * 1024
 """Bytes of data that the API server takes in one Secret."""
 _STATE_KEY = "state"
 _FORMAT = 1
+_TOLERANCE = timedelta(minutes=1)
+_REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 _PART_OF = "app.kubernetes.io/managed-by"
 
 
@@ -95,14 +101,18 @@ def state_of(body: Body) -> State:
     Raises:
         Stalled: It is not one that this version wrote.
     """
-    name = body["metadata"]["name"]
     try:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
         if document["format"] == _FORMAT and document["revisions"]:
             return _state_from(document)
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
         pass  # the error would quote what it could not read
-    raise Stalled(
+    raise unreadable(body["metadata"]["name"])
+
+
+def unreadable(name: str) -> Stalled:
+    """Say of a state Secret that it cannot be followed."""
+    return Stalled(
         "StateUnreadable",
         f"the state Secret {name!r} was edited or is of a newer version;"
         " restore it, or delete it to go on with the values of the Secret itself",
@@ -134,9 +144,9 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
 
 def _state_from(document: dict[str, Any]) -> State:
     return State(
-        uid=document["uid"],
+        uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
-        triggers=Triggers(**document["triggers"]),
+        triggers=Triggers(**{name: text and _text(text) for name, text in document["triggers"].items()}),
         revisions=tuple(_revision_from(one) for one in document["revisions"]),
         older=tuple(_facts_from(one) for one in document["older"]),
     )
@@ -144,7 +154,7 @@ def _state_from(document: dict[str, Any]) -> State:
 
 def _revision_from(document: dict[str, Any]) -> Revision:
     values = {
-        name: Kept(kept["recipe"], Value.from_base64(kept["value"]))
+        name: Kept(_text(kept["recipe"]), Value.from_base64(kept["value"]))
         for name, kept in document["values"].items()
     }
     return Revision(_facts_from(document), values)
@@ -153,12 +163,34 @@ def _revision_from(document: dict[str, Any]) -> Revision:
 def _facts_from(document: dict[str, Any]) -> RevisionFacts:
     published = document["published"]
     return RevisionFacts(
-        int(document["number"]),
-        str(document["reason"]),
+        _number(document["number"]),
+        _word(document["reason"]),
         _time(document["made"]),
-        frozenset(document["changed"]),
+        frozenset(_text(name) for name in document["changed"]),
         _time(published) if published else None,
     )
+
+
+# Whoever may write Secrets may write this one. None of these may say what they could not read.
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    return text
+
+
+def _word(text: object) -> str:
+    """Read a reason: it becomes a label of metrics, and those must stay few."""
+    if not _REASON.fullmatch(_text(text)):
+        raise ValueError("no word")
+    return _text(text)
+
+
+def _number(number: object) -> int:
+    if not isinstance(number, int) or not 1 <= number <= HIGHEST_REVISION:
+        raise ValueError("no revision")
+    return number
 
 
 def _time(text: str) -> datetime:
@@ -202,7 +234,9 @@ def dressed_target(
     }
 
 
-def target_facts(body: Body, key: ObjectKey, wanted: Wanted | None, state: State | None) -> TargetFacts:
+def target_facts(
+    body: Body, key: ObjectKey, wanted: Wanted | None, state: State | None, now: datetime
+) -> TargetFacts:
     """Compare a target Secret with what the state says of the revision that it carries.
 
     Of a spec that cannot be followed nobody knows how the Secret should be dressed, so any way is right.
@@ -210,7 +244,7 @@ def target_facts(body: Body, key: ObjectKey, wanted: Wanted | None, state: State
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {})
     number = number_of(annotations.get(REVISION_ANNOTATION))
-    published = time_of(annotations.get(PUBLISHED_ANNOTATION))
+    published = past(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
     revision = (state.revision(number) or state.newest) if state else None
     stamp = Stamp(number or 0, published) if published else None
     return TargetFacts(
@@ -225,6 +259,11 @@ def target_facts(body: Body, key: ObjectKey, wanted: Wanted | None, state: State
             and _has(annotations, _annotations(wanted, stamp))
         ),
     )
+
+
+def past(time: datetime | None, now: datetime) -> datetime | None:
+    """Believe only what has been: who waits for a time far ahead would wait for ever."""
+    return time if time and time <= now + _TOLERANCE else None
 
 
 def values_of(body: Body) -> dict[str, Value]:

@@ -7,6 +7,7 @@ a deletion in the gap is no event of any watch.
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from keyturn.core.state import HIGHEST_REVISION
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Body
 
@@ -25,7 +27,7 @@ PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _LONGEST_PAUSE: Final = 30.0
-_MOST_DIGITS: Final = 12
+_DIGITS: Final = re.compile("[0-9]{1,10}")
 
 _log = structlog.get_logger()
 
@@ -186,7 +188,8 @@ def meta_of(body: Body) -> SecretMeta:
 
 def number_of(text: str | None) -> int | None:
     """Read a revision; people can write anything into an annotation, and that is no revision."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+    number = int(text) if text and _DIGITS.fullmatch(text) else 0
+    return number if 1 <= number <= HIGHEST_REVISION else None
 
 
 def time_of(text: str | None) -> datetime | None:
