@@ -71,11 +71,16 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
             # Somebody was faster: what was read is stale. Read again and decide again.
             world.memo(key).forget_values()
             continue
-        except (errors.Throttled, errors.Unavailable, errors.Forbidden) as error:
+        except errors.NotLeading:
+            raise  # nothing of ours is tried again
+        except errors.ApiError as error:
             _log.warning("look failed", secret=str(key), error=error)
-            return world.now() + _backoff(_SOON, world, key)
+            return _after_failure(_SOON, world, key)
+        if outcome.error is None:
+            world.memo(key).attempts = 0
         return _look_again(key, outcome, world)
-    return world.now() + _BREATHER
+    _log.warning("no rest found", secret=str(key), steps=_MAX_STEPS)
+    return _after_failure(_BREATHER, world, key)
 
 
 async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
@@ -84,7 +89,6 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
     try:
         step = next_step(seen)
         if isinstance(step, Rest):
-            world.memo(key).attempts = 0
             return Outcome(step)
         began = asyncio.get_running_loop().time()
         await _taken(step, key, seen, world)
@@ -151,6 +155,11 @@ def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | No
         case Stalled():
             return world.now() + _LOOK_AGAIN
     return outcome.step.until if isinstance(outcome.step, Rest) else None
+
+
+def _after_failure(first: timedelta, world: World, key: ObjectKey) -> datetime:
+    world.memo(key).attempts += 1
+    return world.now() + _backoff(first, world, key)
 
 
 def _backoff(first: timedelta, world: World, key: ObjectKey) -> timedelta:

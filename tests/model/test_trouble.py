@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import CapturingLogger
@@ -58,7 +58,7 @@ async def pauses(cluster: Cluster, looks: int) -> list[float]:
     return found
 
 
-async def test_what_is_forbidden_is_tried_again_after_the_time_that_it_asks_for_and_then_more_slowly() -> None:
+async def test_a_wait_lasts_as_long_as_it_asks_for_and_then_longer() -> None:
     assert await pauses(Refusing(SPEC), 7) == [15, 30, 60, 120, 240, 300, 300]
 
 
@@ -77,3 +77,56 @@ async def test_a_wait_is_an_event_once(refusal: type[ApiError], told: list[str])
     await pauses(cluster, 3)
 
     assert posted.reasons == told
+
+
+class Failing(Cluster):
+    """Keeps no status."""
+
+    failure: type[ApiError] | None = None
+
+    async def patch(self, path: str, *arguments: Any, **options: Any) -> Body:
+        if self.failure:
+            raise self.failure("patch", path, 0, self.failure.__name__)
+        return await super().patch(path, *arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "failure", [errors.ApiError, errors.BadRequest, errors.Invalid, errors.NotFound, errors.Forbidden]
+)
+async def test_a_look_that_fails_is_told_and_tried_again_more_slowly(
+    failure: type[ApiError], log: CapturingLogger
+) -> None:
+    cluster = Failing(SPEC)
+    cluster.failure = failure
+
+    assert await pauses(cluster, 3) == [2, 4, 8]
+    assert [call.args for call in log.calls] == [("look failed",)] * 3
+
+
+async def test_a_look_that_succeeds_starts_the_count_anew(log: CapturingLogger) -> None:
+    cluster = Failing(SPEC)
+    cluster.failure = errors.ApiError
+    await pauses(cluster, 3)
+    cluster.failure = None
+    await cluster.settle()
+    cluster.change_managed()["data"].append({"name": "username", "literal": "shop"})
+    cluster.failure = errors.ApiError
+
+    assert await pauses(cluster, 1) == [2]
+    assert len(log.calls) == 4
+
+
+async def test_a_process_that_does_not_lead_leaves_it_to_another() -> None:
+    cluster = Failing(SPEC)
+    cluster.failure = errors.NotLeading
+
+    with pytest.raises(errors.NotLeading):
+        await pauses(cluster, 1)
+
+
+async def test_what_finds_no_rest_is_told_and_tried_again_more_slowly(log: CapturingLogger) -> None:
+    cluster = Failing(SPEC)
+    cluster.failure = errors.Conflict
+
+    assert await pauses(cluster, 3) == [0.2, 0.4, 0.8]
+    assert [call.args for call in log.calls] == [("no rest found",)] * 3
