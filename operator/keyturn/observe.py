@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .mirror import Mirror
     from .world import World
 
-__all__ = ["consumer_of", "load_state", "load_target", "observe"]
+__all__ = ["agree_now", "consumer_of", "load_state", "load_target", "observe"]
 
 
 async def observe(key: ObjectKey, world: World) -> Seen | None:
@@ -134,6 +134,16 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     return seen
 
 
+def agree_now(key: ObjectKey, seen: Seen, world: World) -> None:
+    """Remember that the Secret was just written as the state has it, so that the next look reads neither."""
+    state_meta = world.mirror.secret(key.namespace, state_name(key.name))
+    target_meta = world.mirror.secret(key.namespace, secret_of(seen.managed))
+    memo = world.memo(key)
+    if not state_meta or state_meta.resource_version != memo.state_version or seen.unfit:
+        return  # somebody else wrote the state meanwhile
+    memo.checked = _versions(seen, state_meta, target_meta)
+
+
 def _versions(seen: Seen, *metas: SecretMeta | None) -> tuple[str | int, ...]:
     of_class = seen.secret_class.metadata.resource_version if seen.secret_class else ""
     return (
@@ -181,6 +191,7 @@ async def load_state(key: ObjectKey, world: World) -> State | None:
     if memo.state is None:
         body = await _read(key, state_name(key.name), world)
         memo.state = state_of(body) if body else None
+        memo.state_version = meta_of(body).resource_version if body else None
     return memo.state
 
 

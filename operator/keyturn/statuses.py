@@ -42,7 +42,6 @@ async def write_status(key: ObjectKey, seen: Seen, status: ManagedSecretStatus, 
         await _look_again(key, world)
         raise
     world.mirror.put_managed(written)
-    world.memo(key).status_version = written["metadata"]["resourceVersion"]
 
 
 def status_patch(before: Schema, after: Schema) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .kube import errors, paths
 from .kube.secrets import LARGEST, Stamp, dressed_target, size_of, state_body, state_name, values_of
 from .kube.secretwatch import meta_of
 from .kube.workloads import restart, workload_of
-from .observe import consumer_of, load_state, load_target
+from .observe import agree_now, consumer_of, load_state, load_target
 from .statuses import write_status
 from .world import generator_for
 
@@ -152,9 +152,10 @@ async def _write_state(key: ObjectKey, state: State, world: World) -> None:
     known = world.mirror.secret(key.namespace, state_name(key.name))
     state, body = _fitting(key, state, known.resource_version if known else None)
     written = await _write_secret(key, body, world)
-    memo.state = state
+    meta = meta_of(written)
+    memo.state, memo.state_version = state, meta.resource_version
     memo.state_facts, memo.checked = state.facts(), None
-    world.mirror.put_secret(meta_of(written))
+    world.mirror.put_secret(meta)
 
 
 def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, Body]:
@@ -191,6 +192,7 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
     written = await _write_secret(key, dressed_target(key, wanted, state.newest, stamp, found), world)
     world.memo(key).target = written
     world.mirror.put_secret(meta_of(written))
+    agree_now(key, seen, world)
 
 
 def _newly_published(step: Publish, seen: Seen, world: World) -> datetime:

@@ -29,16 +29,15 @@ __all__ = ["Memo", "World", "generator_for"]
 class Memo:
     """What was read of one ManagedSecret's Secrets: facts for good, values only while a pass lasts."""
 
-    state_version: str | None = None
     state_facts: StateFacts | None = None
     checked: tuple[str | int, ...] | None = None
     """The versions of state and target, and the generation, that were found to agree."""
-    status_version: str | None = None
-    """The resourceVersion that our last status made: its echo on the watch is no news."""
     foreign: set[str] = field(default_factory=set)
     """Names of Secrets that the watch of ours does not show and that exist all the same."""
     attempts: int = 0
     state: State | None = None
+    state_version: str | None = None
+    """The version of the state Secret that `state` was read from, or written as."""
     target: Body | None = None
 
     def forget_values(self) -> None:
