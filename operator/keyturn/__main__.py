@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .runner import Options, run
 
 __all__ = ["main"]
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keyturn")
@@ -23,7 +26,7 @@ def main() -> None:
     """Keyturn owns the whole life of a secret in Kubernetes."""
 
 
-@main.command("run")
+@main.command("run", short_help="Run the operator.")
 @click.option("-n", "--namespace", "namespaces", multiple=True, help="Serve this namespace only; repeatable.")
 @click.option("--all-namespaces", is_flag=True, help="Serve every namespace.")
 @click.option(
@@ -52,6 +55,12 @@ def run_command(
         raise click.UsageError(
             "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces"
         )
+    for name in namespaces:
+        if not _NAMESPACE.fullmatch(name):
+            raise click.UsageError(
+                f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
+                " with no dash at either end"
+            )
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
     options = Options(
