@@ -155,15 +155,17 @@ class Process:
         await self._is_primed.wait()
         signals = asyncio.create_task(self._take_signals_back(stop))
         namespaces = self._options.namespaces
-        await kopf.operator(
-            registry=kopf_registry(self.watches, self._connection, self.pulse),
-            standalone=True,
-            clusterwide=namespaces is None,
-            namespaces=list(namespaces or ()),
-            stop_flag=self._stop_kopf,
-            ready_flag=self._kopf_is_ready,
-        )
-        signals.cancel()
+        try:
+            await kopf.operator(
+                registry=kopf_registry(self.watches, self._connection, self.pulse),
+                standalone=True,
+                clusterwide=namespaces is None,
+                namespaces=list(namespaces or ()),
+                stop_flag=self._stop_kopf,
+                ready_flag=self._kopf_is_ready,
+            )
+        finally:
+            signals.cancel()
 
     async def _take_signals_back(self, stop: asyncio.Event) -> None:
         """Answer them ourselves: kopf puts itself in their way, and would end before what it feeds."""
