@@ -18,7 +18,6 @@ from keyturn.kube import paths
         (paths.secret_class("api-key"), "/apis/keyturn.dev/v1alpha1/secretclasses/api-key"),
         (paths.workload("StatefulSet", "shop", "db"), "/apis/apps/v1/namespaces/shop/statefulsets/db"),
         (paths.workloads("DaemonSet"), "/apis/apps/v1/daemonsets"),
-        (paths.replica_sets("shop"), "/apis/apps/v1/namespaces/shop/replicasets"),
         (paths.pods("shop"), "/api/v1/namespaces/shop/pods"),
         (paths.lease("keyturn", "leader"), "/apis/coordination.k8s.io/v1/namespaces/keyturn/leases/leader"),
         (paths.events("shop"), "/apis/events.k8s.io/v1/namespaces/shop/events"),

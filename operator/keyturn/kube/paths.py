@@ -52,10 +52,6 @@ def workload(kind: str, namespace: str, name: str) -> str:
     return _one(workloads(kind, namespace), name)
 
 
-def replica_sets(namespace: str | None = None) -> str:
-    return _collection(_APPS, "replicasets", namespace)
-
-
 def pods(namespace: str | None = None) -> str:
     return _collection(_CORE, "pods", namespace)
 
