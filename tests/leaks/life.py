@@ -101,7 +101,8 @@ class Life:
 
     def _broken_state(self) -> None:
         """A state that can be read and makes no sense: an error that nobody has thought of."""
-        self._create("broken")
+        schedule = {"cron": "0 3 * * *", "timeZone": "America/New_York"}
+        self._create("broken", rotation={"schedule": schedule})
         self._wait_for("broken", "Ready")
         self._remember()
         path = f"/api/v1/namespaces/{self.scene.namespace}/secrets/broken-keyturn"
@@ -113,7 +114,10 @@ class Life:
 
     def _break(self, body: Any) -> None:
         document = json.loads(base64.b64decode(body["data"]["state"]))
-        document["triggers"]["last"] = [self._canary()]
+        # A time that a time zone west of Greenwich has no date for.
+        document["rotated"] = "0001-01-01T00:00:00+00:00"
+        for kept in document["revisions"][0]["values"].values():
+            kept["recipe"] = self._canary()
         body["data"]["state"] = base64.b64encode(json.dumps(document).encode()).decode()
 
     # How it is watched
