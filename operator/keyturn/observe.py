@@ -122,7 +122,7 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
         return replace(seen, trouble=seen.trouble or stalled)
-    target = await _load_target(key, secret, world) if target_meta else None
+    target = await load_target(key, secret, world) if target_meta else None
     seen = replace(
         seen,
         state=state.facts() if state else None,
@@ -195,12 +195,8 @@ async def load_state(key: ObjectKey, world: World) -> State | None:
     return memo.state
 
 
-async def load_target(key: ObjectKey, wanted: Wanted, world: World) -> Body | None:
+async def load_target(key: ObjectKey, secret: str, world: World) -> Body | None:
     """Read the target Secret, once in a pass."""
-    return await _load_target(key, wanted.secret, world)
-
-
-async def _load_target(key: ObjectKey, secret: str, world: World) -> Body | None:
     memo = world.memo(key)
     if memo.target is None:
         memo.target = await _read(key, secret, world)

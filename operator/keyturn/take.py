@@ -122,7 +122,7 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     state = await load_state(key, world)
     if state is not None:
         return replace(state, uid=seen.uid, triggers=state.triggers.with_handled(seen.requested))
-    body = await load_target(key, _wanted(seen), world)
+    body = await load_target(key, _wanted(seen).secret, world)
     values = values_of(body) if body else {}
     items = {item.name: item for item in _wanted(seen).items}
     kept = {name: Kept(_recipe_of(items.get(name), value), value) for name, value in values.items()}
@@ -187,7 +187,7 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
     state = await load_state(key, world)
     if state is None:
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Deleted")
-    found = await load_target(key, wanted, world) if seen.target else None
+    found = await load_target(key, wanted.secret, world) if seen.target else None
     stamp = Stamp(state.newest.facts.number, published)
     written = await _write_secret(key, dressed_target(key, wanted, state.newest, stamp, found), world)
     world.memo(key).target = written
