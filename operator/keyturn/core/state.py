@@ -23,6 +23,7 @@ __all__ = [
     "StateFacts",
     "Triggers",
     "changed_names",
+    "state_name",
 ]
 
 KEPT_REVISIONS = 3
@@ -32,6 +33,11 @@ HIGHEST_HINT = 10**9
 HIGHEST_REVISION = 2 * HIGHEST_HINT
 """The greatest number that is read at all; there is room to count on from every hint."""
 _KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what it missed
+
+
+def state_name(name: str) -> str:
+    """Name the state Secret of the ManagedSecret of this name."""
+    return f"{name}-keyturn"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .errors import Stalled
 from .renewal import CREATED, SPEC_CHANGED, Reason, due_time, reason_to_renew
 from .rollout import Standing, Turn, marker_for, next_restarts, restart_due, standings
-from .state import HIGHEST_HINT
+from .state import HIGHEST_HINT, state_name
 from .workload import read_marker
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _allowed(seen: Seen) -> Wanted:
     if seen.target and seen.target.owner != seen.name:
         raise _not_owned(seen.wanted.secret, seen.target.owner)
     if seen.state_is_foreign:
-        raise _not_owned(f"{seen.name}-keyturn", seen.state_owner)
+        raise _not_owned(state_name(seen.name), seen.state_owner)
     return seen.wanted
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import HIGHEST_REVISION, Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.state import HIGHEST_REVISION, Kept, Revision, RevisionFacts, State, Triggers, state_name
 from keyturn.core.value import Value
 
 from .secretwatch import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION, number_of, time_of
@@ -55,11 +55,6 @@ _FORMAT = 1
 _TOLERANCE = timedelta(minutes=1)
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 _PART_OF = "app.kubernetes.io/managed-by"
-
-
-def state_name(name: str) -> str:
-    """Name the state Secret of the ManagedSecret of this name."""
-    return f"{name}-keyturn"
 
 
 def owner_of(body: Body) -> str | None:
