@@ -7,9 +7,9 @@ from typing import Annotated
 import pydantic
 
 from .base import Schema, rules
-from .duration import Duration
+from .duration import Duration, Pause
 
-__all__ = ["Cadence", "Rotation", "Schedule"]
+__all__ = ["Cadence", "Rotation", "Schedule", "Window"]
 
 _FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
 _ONE_CADENCE = (
@@ -19,6 +19,10 @@ _ONE_CADENCE = (
 _EXACT_SCHEDULE = (
     "!(has(self.jitter) && has(self.schedule))",
     "jitter spreads every, a schedule is exact; remove jitter or write every instead of schedule",
+)
+_A_MINUTE = (
+    "self.matches('[1-9][0-9]*[mhdw]') || self.matches('([6-9][0-9]|[1-9][0-9][0-9]+)s')",
+    "a window shorter than a minute would be missed; write 1m or longer",
 )
 
 Jitter = Annotated[
@@ -48,8 +52,15 @@ class Schedule(Schema):
     """The time zone of the expression by its IANA name, such as Europe/Berlin; UTC where absent."""
 
 
+class Window(Schedule):
+    """Times in which rotations may start: from each point in time on, for a while."""
+
+    duration: Duration = pydantic.Field(json_schema_extra=rules(_A_MINUTE))
+    """How long rotations may start after each point in time, in time that passes, such as 3h."""
+
+
 class Cadence(Schema):
-    """When values are replaced: an interval or a schedule."""
+    """When values are replaced: an interval or a schedule, and the windows that rotations keep to."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _EXACT_SCHEDULE))
 
@@ -59,6 +70,10 @@ class Cadence(Schema):
     """Fixed points in time, instead of every."""
     jitter: Jitter | None = None
     """How much of every may be taken off to spread rotations; fixed per object, 10% where absent."""
+    windows: list[Window] | None = pydantic.Field(None, max_length=16)
+    """The times in which a rotation by schedule or trigger may start; at any time where there are none."""
+    overlap: Pause | None = None
+    """How long the old value stays valid after every workload runs on the new one; 1h where absent."""
 
 
 class Rotation(Cadence):
@@ -70,3 +85,5 @@ class Rotation(Cadence):
         None, min_length=1, max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """The names of the values to replace; every generated one where absent."""
+    revision_history_limit: int | None = pydantic.Field(None, ge=0, le=10)
+    """How many old revisions keep their values for a rollback; 3 where absent."""
