@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keyturn.core import schedule
 from keyturn.core.errors import Stalled
-from keyturn.core.wanted import Cron, Every
+from keyturn.core.wanted import Cron, Every, Window
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 QUARTER = timedelta(days=90)
@@ -18,6 +18,16 @@ QUARTER = timedelta(days=90)
 intervals = st.timedeltas(timedelta(seconds=10), timedelta(days=36500))
 jitters = st.integers(0, 50)
 uids = st.uuids().map(str)
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+crons = st.builds(
+    Cron,
+    st.sampled_from(
+        ["*/30 1-3 * * *", "30 2 * * *", "15,45 1,2,3 * * *", "0 */2 * * *", "0 3 * * 6", "0 2 1 * *"]
+    ),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Tokyo"]),
+)
+durations = st.timedeltas(timedelta(minutes=1), timedelta(days=2))
+windows = st.lists(st.builds(Window, crons, durations), max_size=3).map(tuple)
 
 
 def test_what_has_no_cadence_is_never_due() -> None:
@@ -72,6 +82,9 @@ def test_objects_made_together_do_not_turn_together() -> None:
         pytest.param(
             "30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z", id="autumn-not-the-second"
         ),
+        pytest.param(
+            "30 2 * * *", "2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z", id="autumn-made-in-the-second-hour"
+        ),
     ],
 )
 def test_a_schedule_follows_its_time_zone(expression: str, last: str, due: str) -> None:
@@ -85,11 +98,169 @@ def test_a_due_time_is_in_utc() -> None:
     assert due.isoformat() == "2026-11-24T18:00:00+00:00"
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_a_schedule_is_always_due_later_than_the_last_time(last: datetime) -> None:
-    due = schedule.next_due(Cron("*/30 1-3 * * *", "Europe/Berlin"), last, "uid")
+@given(crons, moments)
+def test_a_schedule_is_always_due_later_than_the_last_time(cron: Cron, last: datetime) -> None:
+    due = schedule.next_due(cron, last, "uid")
     assert due is not None
     assert due > last
+
+
+@given(crons, moments, st.timedeltas(timedelta(0), timedelta(days=3)))
+def test_there_is_no_other_moment_before_it_is_due(cron: Cron, last: datetime, later: timedelta) -> None:
+    due, after = schedule.next_due(cron, last, "uid"), schedule.next_due(cron, last + later, "uid")
+    assert due is not None
+    assert after is not None
+    assert after == due if last + later < due else after > due
+
+
+# Clocks that are set
+
+
+@given(st.one_of(crons, st.builds(Every, intervals, jitters)), moments, uids)
+def test_a_clock_that_jumps_ahead_means_one_rotation(cadence: Every | Cron, last: datetime, uid: str) -> None:
+    jumped = last + QUARTER
+    due = schedule.next_due(cadence, jumped, uid)
+    assert due is not None
+    assert due > jumped, "what was made after the jump is not due again"
+
+
+@given(st.one_of(crons, st.builds(Every, intervals, jitters)), moments, uids)
+def test_a_clock_that_is_put_back_makes_nothing_due(cadence: Every | Cron, last: datetime, uid: str) -> None:
+    due = schedule.next_due(cadence, last, uid)
+    assert due is not None
+    assert due > last - timedelta(hours=1)
+
+
+# Windows
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def window(cron: str, hours: float, zone: str = "Europe/Berlin") -> Window:
+    return Window(Cron(cron, zone), timedelta(hours=hours))
+
+
+SATURDAY = window("0 2 * * 6", 3)
+NIGHT = window("30 2 * * *", 1)
+BOTH_HOURS = window("0 1 25 10 *", 3)
+
+
+@pytest.mark.parametrize(
+    ("given_window", "text", "is_open"),
+    [
+        pytest.param(SATURDAY, "2026-11-28T00:59:59Z", False, id="a second before it opens"),
+        pytest.param(SATURDAY, "2026-11-28T01:00:00Z", True, id="the moment it opens"),
+        pytest.param(SATURDAY, "2026-11-28T03:59:59Z", True, id="the last second"),
+        pytest.param(SATURDAY, "2026-11-28T04:00:00Z", False, id="the moment it closes"),
+        pytest.param(SATURDAY, "2026-11-27T02:00:00Z", False, id="another day"),
+        # 29 March: the clock goes from 02:00 to 03:00, which is 01:00 UTC.
+        pytest.param(NIGHT, "2026-03-29T00:59:59Z", False, id="spring, before the hour that is skipped"),
+        pytest.param(NIGHT, "2026-03-29T01:00:00Z", True, id="spring, it opens after the gap"),
+        pytest.param(NIGHT, "2026-03-29T01:59:59Z", True, id="spring, for its whole hour"),
+        pytest.param(NIGHT, "2026-03-29T02:00:00Z", False, id="spring, and no longer"),
+        # 25 October: the clock goes from 03:00 back to 02:00, which is 01:00 UTC.
+        pytest.param(NIGHT, "2026-10-25T00:30:00Z", True, id="autumn, the first half past two"),
+        pytest.param(NIGHT, "2026-10-25T01:29:59Z", True, id="autumn, an hour that passes"),
+        pytest.param(NIGHT, "2026-10-25T01:30:00Z", False, id="autumn, not the second half past two"),
+        pytest.param(BOTH_HOURS, "2026-10-25T01:59:59Z", True, id="autumn, three hours reach to 03:00"),
+        pytest.param(BOTH_HOURS, "2026-10-25T02:00:00Z", False, id="autumn, and not to 04:00"),
+    ],
+)
+def test_a_window_is_open_from_its_moment_for_its_duration(
+    given_window: Window,
+    text: str,
+    is_open: bool,  # noqa: FBT001
+) -> None:
+    assert schedule.is_open((given_window,), moment(text)) == is_open
+
+
+def test_without_windows_it_is_always_open() -> None:
+    assert schedule.is_open((), LAST)
+    assert schedule.opening((), LAST) == LAST
+    assert schedule.starts_at(LAST, (), LAST + QUARTER) == LAST
+
+
+@pytest.mark.parametrize("text", ["2026-11-25T01:45:00Z", "2026-11-28T03:00:00Z"], ids=["first", "second"])
+def test_one_of_several_windows_is_enough(text: str) -> None:
+    assert schedule.is_open((NIGHT, SATURDAY), moment(text))
+
+
+@pytest.mark.parametrize(
+    ("after", "opens"),
+    [
+        pytest.param("2026-11-24T12:00:00Z", "2026-11-25T01:30:00Z", id="the first of several"),
+        pytest.param("2026-11-25T02:00:00Z", "2026-11-25T02:00:00Z", id="one is open"),
+        pytest.param("2026-11-28T00:30:00Z", "2026-11-28T01:00:00Z", id="the rarer one comes first"),
+    ],
+)
+def test_the_next_opening_is_of_any_window(after: str, opens: str) -> None:
+    assert schedule.opening((NIGHT, SATURDAY), moment(after)) == moment(opens)
+
+
+@pytest.mark.parametrize(
+    ("due", "now", "start"),
+    [
+        pytest.param("2026-12-01T00:00", "2026-11-24T12:00", "2026-12-05T01:00", id="the next Saturday"),
+        pytest.param("2026-12-05T02:00", "2026-11-24T12:00", "2026-12-05T02:00", id="within a window"),
+        pytest.param("2026-12-05T01:00", "2026-11-24T12:00", "2026-12-05T01:00", id="as it opens"),
+        pytest.param("2026-12-05T04:00", "2026-11-24T12:00", "2026-12-12T01:00", id="as it closes"),
+        pytest.param("2026-11-24T00:00", "2026-11-24T12:00", "2026-11-28T01:00", id="due, and it waits"),
+        pytest.param("2026-11-24T00:00", "2026-11-28T02:00", "2026-11-28T01:00", id="due, and it may"),
+        pytest.param("2026-11-28T02:00", "2026-11-28T03:00", "2026-11-28T02:00", id="due while it was open"),
+        pytest.param("2026-11-24T00:00", "2026-11-28T04:00", "2026-12-05T01:00", id="an opening was missed"),
+        pytest.param("2026-11-24T00:00", "2027-06-01T00:00", "2027-06-05T00:00", id="many were missed"),
+    ],
+)
+def test_a_rotation_starts_when_it_is_due_and_a_window_is_open(due: str, now: str, start: str) -> None:
+    due_time, now_time, start_time = (moment(f"{text}:00Z") for text in (due, now, start))
+    assert schedule.starts_at(due_time, (SATURDAY,), now_time) == start_time
+
+
+@given(moments, windows, moments)
+def test_it_starts_not_before_it_is_due_and_while_a_window_is_open(
+    due: datetime, among: tuple[Window, ...], now: datetime
+) -> None:
+    start = schedule.starts_at(due, among, now)
+    assert start >= due
+    assert schedule.is_open(among, start)
+
+
+@given(moments, windows, st.timedeltas(timedelta(0), timedelta(days=60)), moments)
+def test_what_is_due_later_does_not_start_earlier(
+    due: datetime, among: tuple[Window, ...], later: timedelta, now: datetime
+) -> None:
+    start = schedule.starts_at(due, among, now)
+    assert start <= schedule.starts_at(due + later, among, now)
+
+
+@given(moments, windows, moments, st.timedeltas(timedelta(0), timedelta(days=60)))
+def test_as_time_goes_by_a_start_is_only_put_off(
+    due: datetime, among: tuple[Window, ...], now: datetime, later: timedelta
+) -> None:
+    start = schedule.starts_at(due, among, now)
+    assert start <= schedule.starts_at(due, among, now + later)
+
+
+@given(moments, windows, moments)
+def test_a_start_is_to_come_or_now_is_the_time(
+    due: datetime, among: tuple[Window, ...], now: datetime
+) -> None:
+    has_come = schedule.starts_at(due, among, now) <= now
+    assert has_come == (due <= now and schedule.is_open(among, now)) or not among
+
+
+@given(windows, moments)
+def test_before_it_opens_it_is_closed(among: tuple[Window, ...], now: datetime) -> None:
+    opens = schedule.opening(among, now)
+    assert opens >= now
+    if opens > now:
+        assert not schedule.is_open(among, opens - timedelta(microseconds=1))
+        assert not schedule.is_open(among, now + (opens - now) / 2)
+
+
+# What cannot be kept to
 
 
 CRON_HINT = (
@@ -102,7 +273,12 @@ CRON_HINT = (
     [
         (Every(timedelta(seconds=9), 0), "rotation.every is too short; write 10s or longer"),
         (Cron("61 * * * *", "UTC"), f"schedule.cron '61 * * * *'{CRON_HINT}"),
-        (Cron("0 0 30 2 *", "UTC"), f"schedule.cron '0 0 30 2 *'{CRON_HINT}"),
+        (Cron("0 0 * * * *", "UTC"), f"schedule.cron '0 0 * * * *'{CRON_HINT}"),
+        (Cron("0 0 30 2 *", "UTC"), "schedule.cron '0 0 30 2 *' never comes; write a date that exists"),
+        (
+            Cron("0 0 31 4,6 *", "UTC"),
+            "schedule.cron '0 0 31 4,6 *' never comes; write a date that exists",
+        ),
         (Cron("@daily", "UTC"), f"schedule.cron '@daily'{CRON_HINT}"),
         (
             Cron("0 0 */29 2 1#5", "UTC"),
@@ -133,3 +309,73 @@ def test_a_cadence_that_cannot_be_followed_is_refused(cadence: Every | Cron, sen
 )
 def test_a_cadence_that_can_be_followed_passes(cadence: Every | Cron | None) -> None:
     schedule.check(cadence)
+
+
+@pytest.mark.parametrize(
+    ("flawed", "sentence"),
+    [
+        pytest.param(window("0 2 * * 8", 1), f"cron '0 2 * * 8'{CRON_HINT}", id="no weekday"),
+        pytest.param(
+            window("0 2 31 2 *", 1), "cron '0 2 31 2 *' never comes; write a date that exists", id="no date"
+        ),
+        pytest.param(
+            window("0 2 * * *", 1, "Mars"),
+            "timeZone 'Mars' is unknown; write an IANA name such as Europe/Berlin",
+            id="no time zone",
+        ),
+        pytest.param(
+            window("0 2 * * *", 59 / 3600), "duration is too short; write 1m or longer", id="59 seconds"
+        ),
+    ],
+)
+def test_a_window_that_cannot_be_kept_to_is_refused(flawed: Window, sentence: str) -> None:
+    with pytest.raises(Stalled) as caught:
+        schedule.check(None, (SATURDAY, flawed))
+    assert (caught.value.reason, caught.value.message) == ("InvalidSchedule", f"windows[1].{sentence}")
+
+
+ALWAYS_OPEN = [
+    window("0 2 * * *", 24),
+    window("0 * * * *", 1),
+    window("0 2 * * 6", 168),
+    window("0 0 1 * *", 31 * 24),
+    window("0 0 1 1 *", 366 * 24),
+]
+
+
+@pytest.mark.parametrize("given_window", ALWAYS_OPEN, ids=str)
+def test_a_window_that_never_closes_is_refused(given_window: Window) -> None:
+    with pytest.raises(Stalled) as caught:
+        schedule.check(None, (given_window,))
+    assert caught.value.message == (
+        "windows[0] opens again before it has closed and is always open; write a shorter duration"
+    )
+
+
+@pytest.mark.parametrize(
+    "given_window",
+    [
+        *(Window(one.opens, one.duration - timedelta(minutes=1)) for one in ALWAYS_OPEN),
+        window("0 2 * * *", 1 / 60),
+        window("0 2 * * 5,6", 30),
+        window("*/5 9-17 * * *", 1 / 12),
+        window("0 0 * 2 1#5", 24),
+    ],
+    ids=str,
+)
+def test_a_window_that_closes_passes(given_window: Window) -> None:
+    schedule.check(None, (given_window,))
+
+
+@pytest.mark.parametrize(
+    ("expression", "days"),
+    [
+        pytest.param("0 3 * * *", 1, id="daily"),
+        pytest.param("0 3 1 */3 *", 92, id="quarterly"),
+        pytest.param("0 3 * 1-6 *", 185, id="daily-in-half-the-year"),
+        pytest.param("0 3 29 2 *", 1461, id="leap-day"),
+        pytest.param("0 0 * 2 1#5", 28 * 365.25, id="as-rare-as-can-be"),
+    ],
+)
+def test_the_longest_pause_of_a_schedule(expression: str, days: float) -> None:
+    assert schedule.longest_pause(Cron(expression, "Europe/Berlin")) == timedelta(days=days)
