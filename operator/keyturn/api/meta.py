@@ -9,7 +9,15 @@ import pydantic
 
 from .base import Schema, rules
 
-__all__ = ["QUALIFIED_KEYS", "AnnotationValue", "Condition", "LabelValue", "Metadata", "Name"]
+__all__ = [
+    "QUALIFIED_KEYS",
+    "AnnotationValue",
+    "Condition",
+    "LabelValue",
+    "Metadata",
+    "Name",
+    "NameOrNone",
+]
 
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
@@ -26,6 +34,15 @@ Name = Annotated[
     pydantic.Field(max_length=253, pattern=f"^{_DNS}$"),
     _text(
         _DNS,
+        "a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
+        253,
+    ),
+]
+NameOrNone = Annotated[
+    str,
+    pydantic.Field(max_length=253, pattern=f"^({_DNS})?$"),
+    _text(
+        f"({_DNS})?",
         "a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
         253,
     ),
@@ -54,6 +71,7 @@ class Metadata(Schema):
     uid: str = ""
     generation: int = 0
     resource_version: str = ""
+    creation_timestamp: datetime | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 

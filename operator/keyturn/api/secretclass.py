@@ -7,11 +7,12 @@ from enum import StrEnum
 import pydantic
 
 from .base import Schema, rules
+from .duration import Duration
 from .meta import Condition, Metadata
 from .recipe import Recipe
 from .rotation import Cadence
 
-__all__ = ["Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
+__all__ = ["Enforcement", "Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
 
 
 class Priority(StrEnum):
@@ -21,6 +22,13 @@ class Priority(StrEnum):
     HIGH = "High"
     MEDIUM = "Medium"
     LOW = "Low"
+
+
+class Enforcement(StrEnum):
+    """What becomes of a ManagedSecret that breaks a rule of its class."""
+
+    DENY = "Deny"
+    WARN = "Warn"
 
 
 class SecretClassSpec(Schema):
@@ -47,12 +55,18 @@ class SecretClassSpec(Schema):
     """How much the loss of such a secret matters; it goes into metrics, alerts and reports."""
     rotation: Cadence | None = None
     """When values are replaced, for a ManagedSecret that does not say so itself."""
+    max_interval: Duration | None = None
+    """The longest time for which a generated value may be used; one that asks for longer breaks the rule."""
     min_length: int | None = pydantic.Field(None, le=65536)
     """The least number of characters of a generated value in its written form."""
     min_entropy_bits: int | None = pydantic.Field(None, le=65536)
     """The least entropy of a generated value, in bits, after exclusions."""
     generate: Recipe | None = None
     """The generator of every data item that names neither generate nor literal."""
+    distinct_across_environments: bool | None = None
+    """True forbids equal values in namespaces whose labels keyturn.dev/environment differ."""
+    enforcement: Enforcement | None = None
+    """Deny (the default) writes nothing that breaks a rule, Warn writes it and says so."""
 
 
 class SecretClassStatus(Schema):
