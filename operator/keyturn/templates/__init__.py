@@ -1,0 +1,148 @@
+"""What the templates of a Secret make of its values: checked before a value exists, rendered once per revision.
+
+The language is Liquid without what could reach or exhaust anything; `engine` and `filters` say what is left.
+No error of Liquid's leaves this package, not even as the cause of another: it can quote a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import orjson
+
+from keyturn.core.errors import Stalled
+from keyturn.core.value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from .engine import Reference
+
+__all__ = ["NOW", "check", "inputs", "render"]
+
+NOW = "now"
+"""The name under which a template reads the time at which it is rendered."""
+_VALUES = "values"
+"""The name under which a template reads every value, whatever that one is called."""
+_TEXT = ("value",)
+_LARGEST_TOTAL = 64 * 1024
+_KEPT_VERDICTS = 4096
+
+_Names = dict[str, tuple[str, ...]]
+_verdicts: dict[bytes, str] = {}
+
+
+def check(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> None:
+    """Find what is wrong with templates while there are no values; `names` has the outputs of each value.
+
+    Raises:
+        Stalled: Liquid cannot read one of them, or one asks for what there is not.
+    """
+    if not templates:
+        return
+    # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
+    asked = orjson.dumps([dict(templates), dict(names)], option=orjson.OPT_SORT_KEYS)
+    key = hashlib.blake2b(asked, digest_size=16).digest()
+    if key not in _verdicts:
+        if len(_verdicts) >= _KEPT_VERDICTS:
+            _verdicts.clear()
+        _verdicts[key] = _verdict(templates, dict(names))
+    if _verdicts[key]:
+        raise Stalled("InvalidTemplate", _verdicts[key])
+
+
+def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
+    """Return which of `names` a template reads, as far as its text tells, and NOW where it reads the time.
+
+    Raises:
+        Stalled: Liquid cannot read it.
+    """
+    from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+
+    every = frozenset(names)
+    found = set[str]()
+    for reference in Template("", template).references():
+        match reference.segments:
+            case ("values", str(name), *_):
+                found.add(name)
+            case (str(name), *_) if name != _VALUES:
+                found.add(name)
+            case _:
+                found |= every
+    return frozenset(found) & (every | {NOW})
+
+
+def render(
+    templates: Mapping[str, str], values: Mapping[str, Mapping[str, Value]], now: datetime
+) -> dict[str, Value]:
+    """Make the text of each template. It is somebody else's program: run it in a thread.
+
+    Raises:
+        Stalled: One cannot be rendered with these values; of them nothing is told.
+    """
+    from .engine import Budget, Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+
+    by_name = {name: exposed(name, outputs) for name, outputs in values.items()}
+    given = {**by_name, _VALUES: Names(_VALUES, by_name), NOW: now}
+    budget = Budget()
+    return {key: Value.of_text(Template(key, text).render(given, budget)) for key, text in templates.items()}
+
+
+# What is wrong
+
+
+def _verdict(templates: Mapping[str, str], names: _Names) -> str:
+    """Say what is wrong with the first template that is wrong, or nothing."""
+    from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+
+    total = sum(len(text.encode()) for text in templates.values())
+    if total > _LARGEST_TOTAL:
+        most = _LARGEST_TOTAL // 1024
+        return f"the templates together may have {most} KiB; spread them over several ManagedSecrets"
+    try:
+        for key, text in templates.items():
+            template = Template(key, text)
+            for reference in template.references():
+                if sentence := _flaw(reference, names):
+                    raise template.flaw("InvalidTemplate", sentence, reference.line)
+    except Stalled as stalled:
+        return stalled.message
+    return ""
+
+
+def _flaw(reference: Reference, names: _Names) -> str | None:
+    """Say what a template asks for that there is not, and what there is instead."""
+    match reference.segments:
+        case ("now", *_):
+            return None
+        case ("values",):
+            return None
+        case ("values", str(name), *rest):
+            return _flaw_of(name, rest, names)
+        case (str(name), *rest) if name != _VALUES:
+            return _flaw_of(name, rest, names)
+        case _:
+            return None  # a name that is computed; only rendering can tell
+
+
+def _flaw_of(name: str, rest: list[object], names: _Names) -> str | None:
+    outputs = names.get(name)
+    if outputs is None:
+        dotted = ".".join((name, *(part for part in rest if isinstance(part, str))))
+        hint = f'; write {{{{ values["{dotted}"] }}}}' if dotted in names else ""
+        return f"there is no value {name!r}{hint or _there_is(sorted(names))}"
+    if not rest or not isinstance(rest[0], str) or rest[0] in {"size", "first", "last"}:
+        return None
+    if outputs == _TEXT:
+        return f"{name!r} is one text and has no {rest[0]!r}; write {{{{ {_written(name)} }}}}"
+    return None if rest[0] in outputs else f"{name!r} has no {rest[0]!r}{_there_is(outputs)}"
+
+
+def _there_is(names: Iterable[str]) -> str:
+    return f"; there is: {', '.join(names)}"
+
+
+def _written(name: str) -> str:
+    return name if name.replace("-", "_").isidentifier() else f'values["{name}"]'

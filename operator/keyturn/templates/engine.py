@@ -1,0 +1,256 @@
+"""Liquid as far as strangers may use it: a template reads values, and can neither reach nor exhaust anything.
+
+There is no loader, so no file and no other template. What is left of the tags is in `_TAGS`, of the filters in
+`filters`. Work is counted where it is done: each node that is rendered, each name that is looked up, each turn of
+a loop, and the length of every text that is read or made. So the same template always ends in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, ClassVar, Final, TextIO
+
+from liquid import BoundTemplate, Environment, RenderContext, StrictDefaultUndefined, Token
+from liquid.builtin.content import Literal
+from liquid.builtin.illegal import Illegal
+from liquid.builtin.output import Output
+from liquid.builtin.tags.assign_tag import AssignTag
+from liquid.builtin.tags.capture_tag import CaptureTag
+from liquid.builtin.tags.case_tag import CaseTag
+from liquid.builtin.tags.for_tag import BreakTag, ContinueTag, ForNode, ForTag
+from liquid.builtin.tags.if_tag import IfTag
+from liquid.builtin.tags.unless_tag import UnlessTag
+from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, UndefinedError
+
+from keyturn.core.errors import Stalled
+
+from .filters import FILTERS, LARGEST, Binary, Budget, Names, Refused, guarded, size_of
+from .lexer import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from keyturn.core.value import Value
+
+__all__ = ["Budget", "Names", "Reference", "Template", "exposed"]
+
+_LONGEST_MESSAGE: Final = 100
+
+
+def exposed(name: str, outputs: Mapping[str, Value]) -> object:
+    """Return how a template sees a value: as a text, or as several by the names of its outputs."""
+    if outputs.keys() == {"value"}:
+        return _text_of(name, outputs["value"])
+    return Names(name, {output: _text_of(f"{name}.{output}", value) for output, value in outputs.items()})
+
+
+def _text_of(name: str, value: Value) -> str | Binary:
+    content = value.reveal()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return Binary(name, content)
+
+
+# Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A place where a template reads a value."""
+
+    segments: tuple[object, ...]
+    line: int
+
+
+class Template:
+    """One template, read and to be rendered."""
+
+    def __init__(self, key: str, text: str) -> None:
+        """Read `text`, the template of a Secret's `key`.
+
+        Raises:
+            Stalled: Liquid cannot read it.
+        """
+        self._key = key
+        self._text = text
+        try:
+            self._read = _environment().from_string(text)
+        except LiquidError as error:
+            raise self.flaw("InvalidTemplate", _syntax(error), self._line_of(error)) from None
+
+    def references(self) -> Iterator[Reference]:
+        """Tell what the template reads that it did not make itself.
+
+        Raises:
+            Stalled: It asks for a filter that there is not.
+        """
+        found = self._read.analyze(include_partials=False)
+        for name, spans in found.filters.items():
+            if name not in FILTERS:
+                raise self.flaw("InvalidTemplate", _no_filter(name), self._line(spans[0].index))
+        for variables in found.globals.values():
+            for one in variables:
+                yield Reference(tuple(one.segments), self._line(one.span.index))
+
+    def flaw(self, reason: str, sentence: str, line: int) -> Stalled:
+        return Stalled(reason, f"template {self._key!r}, line {line}: {sentence}")
+
+    def render(self, given: Mapping[str, object], budget: Budget) -> str:
+        """Return the text that the template makes of what is given.
+
+        Raises:
+            Stalled: It cannot be made; nothing of what is given is told.
+        """
+        context = _Context(self._read, globals=given)
+        context.budget = budget
+        written = _Writer(budget)
+        try:
+            self._read.render_with_context(context, written)
+            return written.getvalue()
+        except (LiquidError, LiquidInterrupt) as error:
+            sentence, line = _reason(error), self._line_of(error)
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+            sentence, line = "it cannot be computed with the values that there are", 1
+        # Outside the handler, so that Liquid's words on the values are not even the context.
+        raise self.flaw("TemplateFailed", sentence, line)
+
+    def _line_of(self, error: Exception) -> int:
+        token = getattr(error, "token", None)
+        if token is None:
+            return 1
+        return self._line(token.start_index if token.start_index >= 0 else len(self._text))
+
+    def _line(self, index: int) -> int:
+        return self._text.count("\n", 0, index) + 1
+
+
+def _syntax(error: LiquidError) -> str:
+    """Say what Liquid says of a text that has no values in it yet."""
+    message = " ".join(str(error.message).split())
+    tags = ", ".join(sorted(tag.name for tag in _TAGS if tag.name.isalpha() and tag not in _PSEUDO))
+    hint = f"; there are the tags {tags}, raw and comment" if message.startswith("unexpected tag") else ""
+    return f"{message[:_LONGEST_MESSAGE]}{hint}"
+
+
+def _no_filter(name: str) -> str:
+    return f"there is no filter {name!r}; there are: {', '.join(sorted(FILTERS))}"
+
+
+def _reason(error: LiquidError | LiquidInterrupt) -> str:
+    match error:
+        case Refused():
+            return error.sentence
+        case UndefinedError():
+            return (
+                "it reads what is not there; give it a default, such as {{ config.user | default: 'shop' }}"
+            )
+        case LiquidSyntaxError():
+            return "break and continue belong into a for loop"
+        case _:
+            return "it compares or computes what it cannot"
+
+
+# Rendering, and what it costs
+
+
+class _Writer(StringIO):
+    """Takes what a template writes, as long as a Secret could hold it."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__()
+        self._budget = budget
+        self._size = 0
+
+    def write(self, text: str, /) -> int:
+        size = len(text.encode())
+        self._budget.spend(0, size)
+        self._size += size
+        if self._size > LARGEST:
+            raise Refused(f"it makes more than the {LARGEST // 1024} KiB that a Secret holds")
+        return super().write(text)
+
+
+class _Context(RenderContext):
+    """Where a rendering looks up names, and where its work is counted."""
+
+    budget: Budget
+
+    @property
+    def disabled_tags(self) -> list[str]:
+        """Every node asks this before it is rendered, which makes it the place to count nodes."""
+        self.budget.spend(1, 0)
+        return []
+
+    @disabled_tags.setter
+    def disabled_tags(self, tags: list[str]) -> None:
+        pass
+
+    def get(self, path: list[object], *, token: Token | None, **kwargs: object) -> object:
+        found = super().get(path, token=token, **kwargs)
+        self.budget.spend(1, size_of(found))
+        return found
+
+    def filter(self, name: str, token: Token | None) -> Callable[..., object]:
+        del token
+        return functools.partial(guarded, self.budget, name)
+
+    def raise_for_loop_limit(self, length: int = 1) -> None:
+        self.budget.spend(length, 0)
+
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        del buf
+        return _Writer(self.budget)
+
+
+class _Loop(ForNode):
+    """A loop that is counted before its items are laid out, which `reversed` does at once."""
+
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        items = self.expression.iterable.evaluate(context)
+        if isinstance(items, range):
+            context.raise_for_loop_limit(len(items))
+        return super().render_to_output(context, buffer)
+
+
+class _ForTag(ForTag):
+    node_class = _Loop
+
+
+class _Bound(BoundTemplate):
+    def make_partial_namespace(
+        self,
+        partial: bool,  # noqa: FBT001  # theirs
+        render_args: Mapping[str, object],
+    ) -> Mapping[str, object]:
+        """Add nothing: Liquid's own `partial` would hide a value of that name."""
+        del partial
+        return render_args
+
+
+# Reading
+
+_PSEUDO = (Literal, Output, Illegal)
+_TAGS = (*_PSEUDO, IfTag, UnlessTag, CaseTag, _ForTag, BreakTag, ContinueTag, AssignTag, CaptureTag)
+
+
+class _Environment(Environment):
+    template_class = _Bound
+    context_depth_limit: ClassVar[int] = 40  # blocks nest 30 deep at most
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        del extra
+        for tag in _TAGS:
+            self.add_tag(tag)
+        for name, filter_ in FILTERS.items():
+            self.add_filter(name, filter_)
+
+    def tokenizer(self) -> Callable[[str], Iterator[Token]]:
+        return tokens
+
+
+@functools.cache
+def _environment() -> _Environment:
+    return _Environment(undefined=StrictDefaultUndefined)

@@ -1,0 +1,310 @@
+"""What a template may do with a text: Liquid's own filters, and those that Secrets need besides.
+
+Each is bounded: what it reads and makes is counted, and what would make more than a Secret holds is refused before
+it is made. The words of a refusal are ours, since Liquid's quote what they refuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import urllib.parse
+from collections.abc import Mapping, Sized
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from liquid.builtin.filters import math, misc, string
+from liquid.exceptions import FilterArgumentError, LiquidError, UndefinedError
+from liquid.stringify import to_liquid_string
+from liquid.undefined import Undefined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FILTERS", "LARGEST", "Binary", "Budget", "Names", "Refused", "guarded", "size_of"]
+
+LARGEST: Final = 1024 * 1024
+"""Bytes that the API server takes in one Secret."""
+_STEPS: Final = 50_000
+_BYTES: Final = 16 * LARGEST
+_GREATEST: Final = 2**63
+_LONGEST_RANGE: Final = 10_000
+_LONGEST_FORMAT: Final = 100
+_BCRYPT_ROUNDS: Final = 10
+_BCRYPT_STEPS: Final = _STEPS // 10
+
+
+class Refused(FilterArgumentError):  # noqa: N818  # it says what happens, not what went wrong
+    """A template asks for what it does not get, in words without a value."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, token=None)
+        self.sentence = sentence
+
+
+class Budget:
+    """The work that the templates of one Secret may take together."""
+
+    def __init__(self, steps: int = _STEPS, size: int = _BYTES) -> None:
+        self._steps = steps
+        self._size = size
+
+    def spend(self, steps: int, size: int) -> None:
+        """Count work that is about to be done.
+
+        Raises:
+            Refused: It is too much.
+        """
+        self._steps -= steps
+        self._size -= size
+        if self._steps < 0 or self._size < 0:
+            raise Refused("it takes too much work; loop less, or make the text elsewhere")
+
+
+# What a template holds besides texts
+
+
+class Binary:
+    """Bytes that are no text; some filters take them."""
+
+    __slots__ = ("_content", "_name")
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._name = name
+        self._content = content
+
+    def content(self) -> bytes:
+        return self._content
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __str__(self) -> NoReturn:
+        raise Refused(f"{self._name} is not UTF-8 text; write {{{{ … | base64_encode }}}}")
+
+
+class Names(dict[str, object]):
+    """Several values by name, which is no text."""
+
+    def __init__(self, name: str, values: Mapping[str, object]) -> None:
+        super().__init__(values)
+        self._name = name
+
+    def __str__(self) -> NoReturn:
+        first = min(self, default="")
+        raise Refused(
+            f'{self._name} is not one text; write one of its parts, such as {self._name}["{first}"]'
+        )
+
+    __repr__ = __str__
+
+
+def size_of(thing: object) -> int:
+    """Return about how many bytes it takes to go through something."""
+    if _is_undefined(thing):
+        return 0
+    if isinstance(thing, range):
+        return min(thing.stop - thing.start, LARGEST)
+    return len(thing) if isinstance(thing, Sized) else 0
+
+
+def _is_undefined(thing: object) -> bool:
+    return issubclass(
+        type(thing), Undefined
+    )  # isinstance() asks the thing, which then says that it is not there
+
+
+# Filters
+
+
+def guarded(budget: Budget, name: str, *given: object, **named: object) -> object:
+    """Apply a filter within a budget.
+
+    Raises:
+        Refused: It cannot be applied.
+        UndefinedError: It is given what is not there.
+    """
+    filter_ = FILTERS[name]
+    for one in (*given, *named.values()):
+        _let_in(one, name, budget)
+    failed = object()
+    try:
+        made = filter_(*given, **named)
+    except (Refused, UndefinedError):
+        raise
+    except (LiquidError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        made = failed
+    # Outside the handler, so that words on the value are not even the context.
+    if made is failed or (isinstance(made, int) and abs(made) >= _GREATEST):
+        raise Refused(f"the filter {name} cannot take what it is given")
+    budget.spend(0, size_of(made))
+    return made
+
+
+def _let_in(given: object, name: str, budget: Budget) -> None:
+    if _is_undefined(given):
+        if name != "default":
+            str(given)  # says that it is not there
+        return
+    if isinstance(given, Binary) and name not in _TAKE_BYTES:
+        str(given)
+    if isinstance(given, range) and size_of(given) > _LONGEST_RANGE:
+        raise Refused(f"a range may have {_LONGEST_RANGE} numbers")
+    budget.spend(_BCRYPT_STEPS if name == "bcrypt" else 1, size_of(given))
+
+
+def _text(given: object) -> str:
+    return to_liquid_string(given, autoescape=False)
+
+
+def _bytes(given: object) -> bytes:
+    return given.content() if isinstance(given, Binary) else _text(given).encode()
+
+
+def _held(size: int) -> None:
+    if size > LARGEST:
+        raise Refused(f"it makes more than the {LARGEST // 1024} KiB that a Secret holds")
+
+
+def _decoded(content: bytes) -> str | Binary:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return Binary("what was decoded", content)
+
+
+def _replace(given: object, old: object, new: object = "") -> str:
+    text, sought, put = _text(given), _text(old), _text(new)
+    _held(len(text) + text.count(sought) * len(put))
+    return text.replace(sought, put)
+
+
+def _list(given: object) -> list[Any]:
+    if not isinstance(given, list | range):
+        raise TypeError("no list")
+    return list(given)
+
+
+def _join(given: object, separator: object = " ") -> str:
+    texts, between = [_text(one) for one in _list(given)], _text(separator)
+    _held(sum(map(len, texts)) + len(texts) * len(between))
+    return between.join(texts)
+
+
+def _indent(given: object, width: int = 4) -> str:
+    lines = _text(given).splitlines(keepends=True)
+    _held(sum(map(len, lines)) + len(lines) * width)
+    return "".join(" " * width + line for line in lines)
+
+
+def _base64_encode(given: object) -> str:
+    return base64.b64encode(_bytes(given)).decode()
+
+
+def _base64_decode(given: object) -> str | Binary:
+    return _decoded(base64.b64decode(b"".join(_text(given).encode().split()), validate=True))
+
+
+def _base64_url_safe_encode(given: object) -> str:
+    return base64.urlsafe_b64encode(_bytes(given)).decode()
+
+
+def _base64_url_safe_decode(given: object) -> str | Binary:
+    written = _text(given).strip().rstrip("=")
+    standard = written.replace("-", "+").replace("_", "/") + "=" * (-len(written) % 4)
+    return _decoded(base64.b64decode(standard, validate=True))
+
+
+def _url_encode(given: object) -> str:
+    return urllib.parse.quote_plus(_text(given))
+
+
+def _uri_encode(given: object) -> str:
+    # As url_encode, but a blank becomes %20, which holds in every part of a URL and not in its query alone.
+    return urllib.parse.quote(_text(given), safe="")
+
+
+def _url_decode(given: object) -> str:
+    return urllib.parse.unquote_plus(_text(given))
+
+
+def _json(given: object) -> str:
+    return json.dumps(given, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+
+
+def _parse_json(given: object) -> object:
+    return json.loads(_text(given))
+
+
+def _sha256(given: object) -> str:
+    return hashlib.sha256(_bytes(given)).hexdigest()
+
+
+def _bcrypt(given: object) -> str:
+    import bcrypt  # noqa: PLC0415  # on first use: few templates need it
+
+    return bcrypt.hashpw(_text(given).encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
+
+
+def _date(given: object, form: str) -> str:
+    when = given if isinstance(given, datetime) else datetime.fromisoformat(_text(given))
+    if len(form) > _LONGEST_FORMAT:
+        raise Refused(f"a form of the date may have {_LONGEST_FORMAT} characters")
+    return str(int(when.timestamp())) if form == "%s" else when.strftime(form)
+
+
+def _escape(given: object) -> str:
+    return html.escape(_text(given))
+
+
+_TAKE_BYTES: Final = frozenset({"base64_encode", "base64_url_safe_encode", "sha256", "size"})
+FILTERS: Final[Mapping[str, Callable[..., object]]] = {
+    # texts
+    "append": string.append,
+    "capitalize": string.capitalize,
+    "default": misc.default,
+    "downcase": string.downcase,
+    "escape": _escape,
+    "indent": _indent,
+    "lstrip": string.lstrip,
+    "prepend": string.prepend,
+    "remove": string.remove,
+    "replace": _replace,
+    "replace_first": string.replace_first,
+    "rstrip": string.rstrip,
+    "size": misc.size,
+    "slice": string.slice_,
+    "strip": string.strip,
+    "strip_newlines": lambda given: "".join(_text(given).splitlines()),
+    "truncate": string.truncate,
+    "upcase": string.upcase,
+    # lists
+    "first": lambda given: given[0] if _list(given) else None,
+    "join": _join,
+    "last": lambda given: given[-1] if _list(given) else None,
+    "reverse": lambda given: _list(given)[::-1],
+    "sort": lambda given: sorted(_list(given)),
+    "split": string.split,
+    # numbers and the time
+    "date": _date,
+    "divided_by": math.divided_by,
+    "minus": math.minus,
+    "modulo": math.modulo,
+    "plus": math.plus,
+    "times": math.times,
+    # other forms of the same
+    "base64_decode": _base64_decode,
+    "base64_encode": _base64_encode,
+    "base64_url_safe_decode": _base64_url_safe_decode,
+    "base64_url_safe_encode": _base64_url_safe_encode,
+    "json": _json,
+    "parse_json": _parse_json,
+    "uri_encode": _uri_encode,
+    "url_decode": _url_decode,
+    "url_encode": _url_encode,
+    # one-way
+    "bcrypt": _bcrypt,
+    "sha256": _sha256,
+}
