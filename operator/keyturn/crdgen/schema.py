@@ -25,7 +25,8 @@ _KEPT = (
     "enum",
     "pattern",
     "format",
-    *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "maxProperties"),
+    *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),
+    *("minProperties", "maxProperties"),
     "required",
 )
 # A default in the schema is written into the object, which GitOps tools then show as drift.
