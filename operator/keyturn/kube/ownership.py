@@ -1,0 +1,50 @@
+"""Who owns a Secret that is not ours, as far as the Secret says: nobody's may be adopted, anybody's may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["foreign_owner"]
+
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_OURSELVES = "keyturn"
+# What each of these writes on the Secrets that it goes on writing.
+# Sources: the projects' documentation of their labels and annotations.
+_LABELS = {
+    "reconcile.external-secrets.io/managed": "External Secrets",
+    "reconcile.external-secrets.io/created-by": "External Secrets",
+    "controller.cert-manager.io/fao": "cert-manager",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+}
+_ANNOTATIONS = {
+    "reconcile.external-secrets.io/data-hash": "External Secrets",
+    "cert-manager.io/certificate-name": "cert-manager",
+    "sealedsecrets.bitnami.com/managed": "Sealed Secrets",
+    "secret-generator.v1.mittwald.de/autogenerate": "the secret generator of mittwald",
+    "meta.helm.sh/release-name": "Helm",
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+}
+
+
+def foreign_owner(metadata: Mapping[str, Any], uid: str) -> str | None:
+    """Name who owns a Secret, and by what it says so; None where nobody does, or the object of this UID."""
+    return next(_owners(metadata, uid), None)
+
+
+def _owners(metadata: Mapping[str, Any], uid: str) -> Iterator[str]:
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("uid") != uid:
+            yield f"{reference.get('kind')} {reference.get('name')!r} (ownerReferences)"
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    for label, who in _LABELS.items():
+        if label in labels:
+            yield f"{who} (label {label})"
+    for annotation, who in _ANNOTATIONS.items():
+        if annotation in annotations:
+            yield f"{who} (annotation {annotation})"
+    if labels.get(_MANAGED_BY, _OURSELVES) != _OURSELVES:
+        yield f"{labels[_MANAGED_BY]} (label {_MANAGED_BY})"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keyturn.kube.ownership import foreign_owner
+
+UID = "8d1f0c5e-uid"
+
+
+def reference(kind: str, uid: str) -> dict[str, Any]:
+    return {"ownerReferences": [{"kind": kind, "name": "shop", "uid": uid}]}
+
+
+OWNED = {
+    "an owner reference": (reference("SealedSecret", "other"), "SealedSecret 'shop' (ownerReferences)"),
+    "a ManagedSecret of the same name that is gone": (
+        reference("ManagedSecret", "other"),
+        "ManagedSecret 'shop' (ownerReferences)",
+    ),
+    "a label of External Secrets": (
+        {"labels": {"reconcile.external-secrets.io/managed": "true"}},
+        "External Secrets (label reconcile.external-secrets.io/managed)",
+    ),
+    "an annotation of External Secrets": (
+        {"annotations": {"reconcile.external-secrets.io/data-hash": "x"}},
+        "External Secrets (annotation reconcile.external-secrets.io/data-hash)",
+    ),
+    "an annotation of cert-manager": (
+        {"annotations": {"cert-manager.io/certificate-name": "x"}},
+        "cert-manager (annotation cert-manager.io/certificate-name)",
+    ),
+    "an annotation of Sealed Secrets": (
+        {"annotations": {"sealedsecrets.bitnami.com/managed": "true"}},
+        "Sealed Secrets (annotation sealedsecrets.bitnami.com/managed)",
+    ),
+    "an annotation of Argo CD": (
+        {"annotations": {"argocd.argoproj.io/tracking-id": "x"}},
+        "Argo CD (annotation argocd.argoproj.io/tracking-id)",
+    ),
+    "a label of Flux": (
+        {"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}},
+        "Flux (label kustomize.toolkit.fluxcd.io/name)",
+    ),
+    "Helm, by the label that everybody uses": (
+        {"labels": {"app.kubernetes.io/managed-by": "Helm"}},
+        "Helm (label app.kubernetes.io/managed-by)",
+    ),
+}
+FREE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "empty fields": {"labels": None, "annotations": None, "ownerReferences": None},
+    "labels of no owner": {"labels": {"team": "auth"}, "annotations": {"shop.test/why": "login"}},
+    "our own label": {"labels": {"app.kubernetes.io/managed-by": "keyturn"}},
+    "the ManagedSecret itself": reference("ManagedSecret", UID),
+}
+
+
+@pytest.mark.parametrize(("metadata", "who"), [pytest.param(*case, id=name) for name, case in OWNED.items()])
+def test_an_owner_is_named_with_what_says_so(metadata: dict[str, Any], who: str) -> None:
+    assert foreign_owner(metadata, UID) == who
+
+
+@pytest.mark.parametrize("metadata", [pytest.param(case, id=name) for name, case in FREE.items()])
+def test_nobody_owns_a_secret_with(metadata: dict[str, Any]) -> None:
+    assert foreign_owner(metadata, UID) is None
