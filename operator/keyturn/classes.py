@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .api.secretclass import SecretClassStatus
 from .core import schedule
 from .core.conditions import Verdict, stamped
 from .core.errors import Stalled
-from .core.policy import violations_of
-from .core.wanted import cadence_of
+from .core.policy import Evidence, violations_of
+from .core.strength import Strength
+from .core.wanted import Every, cadence_of, windows_of
 from .kube import errors, paths
 from .kube.client import Patch
 from .statuses import status_patch
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
     from .world import World
 
 __all__ = ["reconcile_class"]
+
+_GENERATED = "generate"
+_STRONG = Strength(sys.maxsize, math.inf)
+_OFTEN = Every(timedelta(0), 0)
 
 
 async def reconcile_class(name: str, world: World) -> None:
@@ -47,19 +55,21 @@ async def reconcile_class(name: str, world: World) -> None:
 
 
 def _flaw(secret_class: SecretClass) -> Stalled | None:
-    recipe = secret_class.spec.generate
+    spec = secret_class.spec
+    cadence = cadence_of(spec.rotation)
     try:
-        schedule.check(cadence_of(secret_class.spec.rotation))
-        strength = generator_for(recipe).strength() if recipe else None
+        schedule.check(cadence, windows_of(spec.rotation))
+        strength = generator_for(spec.generate).strength() if spec.generate else None
     except Stalled as stalled:
         return stalled
-    broken = violations_of(secret_class, {"generate": strength}) if strength else ()
+    # What a class does not say it leaves to its users, who are held to its rules themselves.
+    own = Evidence({_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}))
+    broken = violations_of(secret_class, own)
     return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
 
 
 def _status(secret_class: SecretClass, flaw: Stalled | None, world: World) -> SecretClassStatus:
-    good = ("Valid", "managed secrets may use this class")
-    reason, message = (flaw.reason, flaw.message) if flaw else good
+    reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, world)
     verdicts = [("Ready", Verdict("False" if flaw else "True", reason, message))]
     if flaw:
         verdicts.append(("Stalled", Verdict("True", reason, message)))
@@ -68,3 +78,13 @@ def _status(secret_class: SecretClass, flaw: Stalled | None, world: World) -> Se
         observed_generation=generation,
         conditions=[stamped(type_, verdict, before, world.now(), generation) for type_, verdict in verdicts],
     )
+
+
+def _standing(secret_class: SecretClass, world: World) -> tuple[str, str]:
+    """Say of a class without a flaw whom it serves."""
+    name, marked = secret_class.metadata.name, world.mirror.default_classes()
+    if name not in marked:
+        return "Valid", "managed secrets may use this class"
+    if name == marked[0]:
+        return "Default", "managed secrets that name no class use this one"
+    return "NotDefault", f"it is marked as the default class, and {marked[0]}, which is newer, goes before it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .core.errors import Stalled
+from .core.policy import rules_in
 from .metrics import ObjectFacts
 
 if TYPE_CHECKING:
@@ -25,10 +26,8 @@ def object_facts(mirror: Mirror) -> Iterator[ObjectFacts]:
 
 
 def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
-    status, class_name = managed.status, managed.spec.class_name
-    violations = (
-        one.reason for one in status.conditions if one.type == "PolicyCompliant" and one.status == "False"
-    )
+    status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
+    broken = (one for one in status.conditions if one.type == "PolicyCompliant" and one.status == "False")
     return ObjectFacts(
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
@@ -39,7 +38,7 @@ def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
         conditions={one.type: one.status == "True" for one in status.conditions},
-        violations=tuple(violations),
+        violations=tuple(rule for one in broken for rule in set(rules_in(one.message))),
     )
 
 

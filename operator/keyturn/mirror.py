@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from .core.workload import Workload
     from .kube.secretwatch import SecretMeta
 
-__all__ = ["Mirror"]
+__all__ = ["Mirror", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | str
+_DEFAULT_CLASS = "keyturn.dev/is-default-class"
+_ENVIRONMENT = "keyturn.dev/environment"
 _METADATA = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations")
 
 
@@ -35,7 +37,11 @@ class Mirror:
         self._versions: dict[_Key, int] = {}
         self._managed: dict[ObjectKey, bytes] = {}
         self._classes: dict[str, SecretClass | Stalled] = {}
-        self._class_of: dict[ObjectKey, str] = {}
+        self._class_of: dict[ObjectKey, str | None] = {}
+        self._default_since: dict[str, str] = {}
+        self._environments: dict[str, str] = {}
+        self.sees_namespaces = False
+        """Whether namespaces are watched: who serves chosen ones only has no right to."""
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
@@ -70,10 +76,7 @@ class Mirror:
             self._listed[key] = frozenset(
                 WorkloadKey(key.namespace, one["kind"], one["name"]) for one in targets
             )
-        if class_name := spec.get("className"):
-            self._class_of[key] = class_name
-        else:
-            self._class_of.pop(key, None)
+        self._class_of[key] = spec.get("className")
         return True
 
     def drop_managed(self, key: ObjectKey) -> None:
@@ -106,18 +109,23 @@ class Mirror:
 
     def put_class(self, body: dict[str, Any]) -> bool:
         """Take in a SecretClass; say whether that is news."""
-        name = body["metadata"]["name"]
+        metadata = body["metadata"]
+        name = metadata["name"]
         if not self.is_news(name, body):
             return False
         try:
             self._classes[name] = SecretClass.model_validate(body)
         except pydantic.ValidationError as error:
             self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {_sentence(error)}")
+        self._default_since.pop(name, None)
+        if (metadata.get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
+            self._default_since[name] = metadata["creationTimestamp"]
         return True
 
     def drop_class(self, name: str) -> None:
         self._versions.pop(name, None)
         self._classes.pop(name, None)
+        self._default_since.pop(name, None)
 
     def secret_class(self, name: str) -> SecretClass | None:
         """Return a class.
@@ -134,7 +142,46 @@ class Mirror:
         return self._classes.keys()
 
     def of_class(self, name: str) -> list[ObjectKey]:
-        return [key for key, class_name in self._class_of.items() if class_name == name]
+        """Return the ManagedSecrets that follow a class, by name or because it is the default."""
+        followed = {written: self.class_name(written) for written in set(self._class_of.values())}
+        return [key for key, written in self._class_of.items() if followed[written] == name]
+
+    def class_name(self, written: str | None) -> str | None:
+        """Return the class that a ManagedSecret follows which names this one: absent the default, empty none."""
+        if written is None:
+            return next(iter(self.default_classes()), None)
+        return written or None
+
+    def default_classes(self) -> list[str]:
+        """Return the classes that are marked as the default, the one that counts first.
+
+        As among StorageClasses that is the newest, and of two that were made together the first by name.
+        """
+        by_name = sorted(self._default_since)
+        return sorted(by_name, key=self._default_since.__getitem__, reverse=True)
+
+    # Namespaces
+
+    def put_namespace(self, body: dict[str, Any]) -> bool:
+        """Take in a namespace; say whether its environment has changed."""
+        metadata = body["metadata"]
+        if not self.is_news(namespace_key(metadata["name"]), body):
+            return False
+        before = self._environments.pop(metadata["name"], None)
+        if now := (metadata.get("labels") or {}).get(_ENVIRONMENT):
+            self._environments[metadata["name"]] = now
+        return now != before
+
+    def drop_namespace(self, key: ObjectKey) -> None:
+        self._versions.pop(key, None)
+        self._environments.pop(key.namespace, None)
+
+    def environment(self, namespace: str) -> str | None:
+        """Return the environment that a namespace's label names."""
+        return self._environments.get(namespace)
+
+    def namespaces(self) -> list[ObjectKey]:
+        return [key for key in self._versions if isinstance(key, ObjectKey) and not key.name]
 
     # Secrets of ours
 
@@ -204,6 +251,11 @@ def _secrets_of(workload: Workload | None) -> set[ObjectKey]:
     if workload is None:
         return set()
     return {ObjectKey(workload.key.namespace, use.secret) for use in workload.uses}
+
+
+def namespace_key(name: str) -> ObjectKey:
+    """Return the key of a namespace itself: one without a name."""
+    return ObjectKey(name, "")
 
 
 def _without_spec(body: dict[str, Any]) -> ManagedSecret:

@@ -75,6 +75,7 @@ class Process:
         self.events = Events(api, identity)
         self.world = World(api, self.events, api.clock.now)
         self.queue: WorkQueue[ObjectKey] = WorkQueue(api.clock.now)
+        self.world.wake = self.queue.add
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
@@ -131,7 +132,9 @@ class Process:
             self.pulse.relisted.clear()
             await self._sweep()
             if not self._is_primed.is_set():
-                _log.info("watching", managed_secrets=len(list(self.world.mirror.managed_keys())))
+                keys = list(self.world.mirror.managed_keys())
+                _log.info("watching", managed_secrets=len(keys))
+                self.world.tags.expect(key for key in keys if self.world.mirror.environment(key.namespace))
                 self._is_primed.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_EVERY):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import kopf
 
@@ -16,10 +17,11 @@ from .api import GROUP, VERSION
 from .core.keys import ObjectKey, WorkloadKey
 from .kube import config, paths
 from .kube.workloads import KINDS, workload_of
+from .mirror import namespace_key
 from .queue import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     import aiohttp
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from .world import World
 
 __all__ = ["Pulse", "Watches", "kopf_registry"]
+
+_Put: TypeAlias = "Callable[[dict[str, Any]], None]"
+_Gone: TypeAlias = "Callable[[Any], None]"
+_KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
 
 _SERVER_TIMEOUT = 60
 _STUCK_AFTER = 180.0
@@ -70,6 +76,7 @@ class Watches:
         self._world = world
         self._queue = queue
         self._namespaces = namespaces
+        world.mirror.sees_namespaces = namespaces is None
 
     # What came from anywhere
 
@@ -84,28 +91,50 @@ class Watches:
         self._world.mirror.drop_managed(key)
         self._world.memos.pop(key, None)
         self._queue.forget(key)
+        self._add_all(self._world.tags.drop(key))
 
     def secret_class(self, body: dict[str, Any]) -> None:
+        name = body["metadata"]["name"]
+        concerned = self._concerned_by_class(name)
         if self._world.mirror.put_class(body):
-            name = body["metadata"]["name"]
-            self._queue.add(ObjectKey("", name))
-            self._users_of_class(name)
+            self._add_all({ObjectKey("", name)} | concerned | self._concerned_by_class(name))
 
     def class_gone(self, name: str) -> None:
+        concerned = self._concerned_by_class(name)
         self._world.mirror.drop_class(name)
-        self._users_of_class(name)
+        self._add_all(concerned | self._concerned_by_class(name))
+
+    def namespace(self, body: dict[str, Any]) -> None:
+        if self._world.mirror.put_namespace(body):
+            self._environment_changed(body["metadata"]["name"])
+
+    def namespace_gone(self, key: ObjectKey) -> None:
+        self._world.mirror.drop_namespace(key)
+        self._environment_changed(key.namespace)
+
+    @property
+    def see_namespaces(self) -> bool:
+        return self._world.mirror.sees_namespaces
 
     def workload(self, kind: str, body: dict[str, Any]) -> None:
-        metadata = body["metadata"]
-        key = WorkloadKey(metadata["namespace"], kind, metadata["name"])
+        key = _workload_key(kind)(body)
         if self._world.mirror.is_news(key, body):
             self._add_all(self._world.mirror.put_workload(workload_of(kind, body)))
 
     def workload_gone(self, key: WorkloadKey) -> None:
         self._add_all(self._world.mirror.drop_workload(key))
 
-    def _users_of_class(self, name: str) -> None:
-        self._add_all(self._world.mirror.of_class(name))
+    def _concerned_by_class(self, name: str) -> set[ObjectKey]:
+        """Return who follows a class and, if it is marked as the default, all classes that are."""
+        marked = self._world.mirror.default_classes()
+        rivals = {ObjectKey("", one) for one in marked if name in marked}
+        return rivals.union(self._world.mirror.of_class(name))
+
+    def _environment_changed(self, namespace: str) -> None:
+        """Have values read that were not compared, and look again at all that were compared with them."""
+        for key in [key for key in self._world.mirror.managed_keys() if key.namespace == namespace]:
+            self._world.memo(key).checked = None
+            self._add_all({key}.union(*self._world.tags.twins(key).values()))
 
     def _add_all(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:
@@ -122,6 +151,10 @@ class Watches:
         await self._sweep_one(
             paths.secret_classes(), mirror.class_names(), self.secret_class, self.class_gone, _name
         )
+        if mirror.sees_namespaces:
+            await self._sweep_one(
+                paths.namespaces(), mirror.namespaces(), self.namespace, self.namespace_gone, _namespace
+            )
         for namespace in self._namespaces or (None,):
             for kind in KINDS:
                 await self._sweep_workloads(kind, namespace)
@@ -137,12 +170,14 @@ class Watches:
         await self._sweep_one(
             paths.workloads(kind, namespace),
             [key for key in self._world.mirror.workload_keys(kind) if namespace in (None, key.namespace)],
-            lambda body: self.workload(kind, body),
+            partial(self.workload, kind),
             self.workload_gone,
-            lambda body: WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"]),
+            _workload_key(kind),
         )
 
-    async def _sweep_one(self, path: str, known: Iterable[Any], put: Any, gone: Any, key_of: Any) -> None:
+    async def _sweep_one(
+        self, path: str, known: Iterable[Any], put: _Put, gone: _Gone, key_of: _KeyOf
+    ) -> None:
         mirror = self._world.mirror
         suspects, listed, version = set(known), set(), -1
         async for page in self._world.api.pages(path):
@@ -176,37 +211,33 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         _configure(settings)
 
-    @kopf.on.event(GROUP, VERSION, "managedsecrets", registry=registry)
-    async def on_managed(event: Any, **_: Any) -> None:
-        body = event["object"]
-        if event["type"] != "DELETED":
-            watches.managed(body)
-        elif watches.is_last_word(_object_key(body), body):
-            watches.managed_gone(_object_key(body))
+    def watch(resource: tuple[str, ...], put: _Put, gone: _Gone, key_of: _KeyOf) -> None:
+        handler = _on_event(watches, put, gone, key_of)
+        kopf.on.event(*resource, registry=registry, id=resource[-1])(handler)
 
-    @kopf.on.event(GROUP, VERSION, "secretclasses", registry=registry)
-    async def on_class(event: Any, **_: Any) -> None:
-        body = event["object"]
-        if event["type"] != "DELETED":
-            watches.secret_class(body)
-        elif watches.is_last_word(_name(body), body):
-            watches.class_gone(_name(body))
-
+    watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, _object_key)
+    watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, _name)
+    if watches.see_namespaces:
+        watch(("v1", "namespaces"), watches.namespace, watches.namespace_gone, _namespace)
     for plural, kind in _PLURALS.items():
-        kopf.on.event("apps", "v1", plural, registry=registry, id=plural)(_on_workload(kind, watches))
+        watch(
+            ("apps", "v1", plural),
+            partial(watches.workload, kind),
+            watches.workload_gone,
+            _workload_key(kind),
+        )
     return registry
 
 
-def _on_workload(kind: str, watches: Watches) -> Any:
-    async def on_workload(event: Any, **_: Any) -> None:
+def _on_event(watches: Watches, put: _Put, gone: _Gone, key_of: _KeyOf) -> Any:
+    async def on_event(event: Any, **_: Any) -> None:
         body = event["object"]
-        key = WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
         if event["type"] != "DELETED":
-            watches.workload(kind, body)
-        elif watches.is_last_word(key, body):
-            watches.workload_gone(key)
+            put(body)
+        elif watches.is_last_word(key_of(body), body):
+            gone(key_of(body))
 
-    return on_workload
+    return on_event
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:
@@ -237,6 +268,14 @@ class _Backoffs:
 
 def _name(body: dict[str, Any]) -> str:
     return str(body["metadata"]["name"])
+
+
+def _namespace(body: dict[str, Any]) -> ObjectKey:
+    return namespace_key(_name(body))
+
+
+def _workload_key(kind: str) -> _KeyOf:
+    return lambda body: WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
 
 
 def _object_key(body: dict[str, Any]) -> ObjectKey:

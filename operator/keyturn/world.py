@@ -11,13 +11,15 @@ from weakref import WeakValueDictionary
 from . import generators
 from .api.recipe import Recipe
 from .mirror import Mirror
+from .tags import Tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from .core.keys import ObjectKey, WorkloadKey
     from .core.state import State, StateFacts
+    from .core.strength import Strength
     from .generators import Generator
     from .kube.client import Api, Body
     from .kube.events import Events
@@ -34,6 +36,10 @@ class Memo:
     """The versions of state and target, and the generation, that were found to agree."""
     foreign: set[str] = field(default_factory=set)
     """Names of Secrets that the watch of ours does not show and that exist all the same."""
+    older: Mapping[str, Strength | None] | None = None
+    """How strong the values are that a recipe of today could not have made."""
+    twins: Mapping[str, frozenset[ObjectKey]] | None = None
+    """The values that another environment has as well, with who has them there, as far as the log was told."""
     attempts: int = 0
     state: State | None = None
     state_version: str | None = None
@@ -52,7 +58,10 @@ class World:
     events: Events
     now: Callable[[], datetime]
     """By the API server's clock."""
+    wake: Callable[[ObjectKey], None] = lambda _: None
+    """Has another object looked at."""
     mirror: Mirror = field(default_factory=Mirror)
+    tags: Tags = field(default_factory=Tags)
     memos: dict[ObjectKey, Memo] = field(default_factory=dict)
 
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)

@@ -2,47 +2,117 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.policy import Violation, violations_of
+from keyturn.core.policy import Evidence, Violation, denies, named, rules_in, twins_in, violations_of
 from keyturn.core.strength import Strength
+from keyturn.core.wanted import Cron, Every
 from tests.core.builders import secret_class
 
 if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
+PASSWORD = frozenset({"password"})
+ROTATE = "rotate it, such as by the annotation keyturn.dev/rotate"
 SHORT = Violation(
     "minLength", "password would have 39 characters and class strict asks for 40; write a larger length"
 )
 WEAK = Violation(
     "minEntropyBits",
-    "password would have 199 bits of entropy and class strict asks for 200; write a larger length or exclude less",
+    "password would have 199 bits of entropy and class strict asks for 200;"
+    " write a larger length or exclude less",
 )
 STRICT = secret_class(minLength=40, minEntropyBits=200)
+QUARTERLY = secret_class(maxInterval="90d")
+DISTINCT = secret_class(distinctAcrossEnvironments=True)
+STRONG = Strength(64, 300)
+QUARTER = Every(timedelta(days=90), 10)
+GOOD = Evidence({"password": STRONG}, QUARTER, PASSWORD)
+
+
+def made(length: int, bits: float) -> Evidence:
+    return Evidence({"password": Strength(length, bits)})
+
+
+# Strength
 
 
 @pytest.mark.parametrize(
-    ("given", "strength", "violations"),
+    ("given", "found", "violations"),
     [
-        pytest.param(None, Strength(1, 1), (), id="no class"),
-        pytest.param(secret_class(), Strength(1, 1), (), id="a class without minimums"),
-        pytest.param(STRICT, Strength(40, 200), (), id="just enough"),
-        pytest.param(STRICT, Strength(39, 200), (SHORT,), id="one character short"),
-        pytest.param(STRICT, Strength(40, 199), (WEAK,), id="one bit short"),
-        pytest.param(STRICT, Strength(39, 199), (SHORT, WEAK), id="both"),
+        pytest.param(None, made(1, 1), (), id="no class"),
+        pytest.param(secret_class(), made(1, 1), (), id="a class without minimums"),
+        pytest.param(STRICT, made(40, 200), (), id="just enough"),
+        pytest.param(STRICT, made(39, 200), (SHORT,), id="one character short"),
+        pytest.param(STRICT, made(40, 199), (WEAK,), id="one bit short"),
+        pytest.param(STRICT, made(39, 199), (SHORT, WEAK), id="both"),
     ],
 )
-def test_a_value_is_held_against_the_minimums(
-    given: SecretClass | None, strength: Strength, violations: tuple[Violation, ...]
+def test_a_recipe_is_held_against_the_minimums(
+    given: SecretClass | None, found: Evidence, violations: tuple[Violation, ...]
 ) -> None:
-    assert violations_of(given, {"password": strength}) == violations
+    assert violations_of(given, found) == violations
 
 
 def test_a_value_a_fraction_of_a_bit_short_is_not_called_enough() -> None:
-    (violation,) = violations_of(STRICT, {"password": Strength(40, 199.9)})
+    (violation,) = violations_of(STRICT, made(40, 199.9))
     assert "199 bits" in violation.message
+
+
+@pytest.mark.parametrize(
+    ("older", "violations"),
+    [
+        pytest.param(Strength(40, 200), (), id="just enough"),
+        pytest.param(
+            Strength(39, 200),
+            (
+                Violation(
+                    "minLength",
+                    f"password has 39 characters and class strict asks for 40; {ROTATE}",
+                    PASSWORD,
+                ),
+            ),
+            id="one character short",
+        ),
+        pytest.param(
+            Strength(40, 199.9),
+            (
+                Violation(
+                    "minEntropyBits",
+                    f"password has 199 bits of entropy and class strict asks for 200; {ROTATE}",
+                    PASSWORD,
+                ),
+            ),
+            id="a fraction of a bit short",
+        ),
+        pytest.param(
+            None,
+            (
+                Violation(
+                    "minEntropyBits",
+                    "password was found, so nobody knows its entropy, and class strict asks for 200;"
+                    f" {ROTATE}",
+                    PASSWORD,
+                ),
+            ),
+            id="made by nobody knows whom",
+        ),
+    ],
+)
+def test_an_older_value_is_held_against_them_too_and_a_rotation_cures_it(
+    older: Strength | None, violations: tuple[Violation, ...]
+) -> None:
+    found = violations_of(STRICT, replace(GOOD, older={"password": older}))
+    assert found == violations
+    assert all(one.curable for one in found)
+
+
+def test_what_only_another_spec_cures_is_not_curable() -> None:
+    assert not SHORT.curable
 
 
 @pytest.mark.parametrize(
@@ -55,3 +125,104 @@ def test_a_value_a_fraction_of_a_bit_short_is_not_called_enough() -> None:
 )
 def test_the_floor(strength: Strength, is_enough: bool) -> None:  # noqa: FBT001
     assert strength.is_enough == is_enough
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(GOOD, id="an interval as long as it may be"),
+        pytest.param(replace(GOOD, cadence=Cron("0 3 1 * *", "UTC")), id="a schedule of every month"),
+        pytest.param(Evidence({}), id="nothing secret is generated"),
+    ],
+)
+def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
+    assert violations_of(QUARTERLY, found) == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        pytest.param(
+            replace(GOOD, cadence=None),
+            "nothing says when values rotate and class strict allows 90d at most;"
+            " write rotation.every: 90d or less",
+            id="no cadence",
+        ),
+        pytest.param(
+            replace(GOOD, cadence=Every(timedelta(days=90, seconds=1), 50)),
+            "rotation.every is 90d1s and class strict allows 90d at most; write rotation.every: 90d or less",
+            id="a second too long, whatever the jitter",
+        ),
+        pytest.param(
+            replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")),
+            "rotation.schedule lets 92d go by and class strict allows 90d at most;"
+            " write one that comes more often",
+            id="a quarter of 92 days",
+        ),
+        pytest.param(
+            replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
+            "rotation.only leaves out key, token and class strict allows 90d at most;"
+            " name it too, or remove only",
+            id="values that never rotate",
+        ),
+    ],
+)
+def test_values_that_rotate_too_rarely_break_it(found: Evidence, message: str) -> None:
+    assert violations_of(QUARTERLY, found) == (Violation("maxInterval", message),)
+
+
+# Environments
+
+
+def test_an_equal_value_in_another_environment_breaks_the_rule_and_a_rotation_cures_it() -> None:
+    assert violations_of(DISTINCT, replace(GOOD, twins=PASSWORD)) == (
+        Violation(
+            "distinctAcrossEnvironments",
+            f"password has the same value as in another environment, which class strict forbids; {ROTATE}",
+            PASSWORD,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [secret_class(), secret_class(distinctAcrossEnvironments=False)], ids=["silent", "false"]
+)
+def test_a_class_that_does_not_ask_for_it_has_nothing_against_equal_values(given: SecretClass) -> None:
+    assert violations_of(given, replace(GOOD, twins=PASSWORD)) == ()
+
+
+# All together
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(None, True, id="nobody says"),
+        pytest.param(secret_class(), True, id="a class that does not say"),
+        pytest.param(secret_class(enforcement="Deny"), True, id="Deny"),
+        pytest.param(secret_class(enforcement="Warn"), False, id="Warn"),
+    ],
+)
+def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: bool) -> None:  # noqa: FBT001
+    assert denies(given) == expected
+
+
+def test_all_rules_are_named_and_can_be_read_back() -> None:
+    everything = secret_class(
+        minLength=40, minEntropyBits=200, maxInterval="90d", distinctAcrossEnvironments=True
+    )
+    found = Evidence({"password": Strength(32, 128)}, older={"password": Strength(36, 150)}, twins=PASSWORD)
+    violations = violations_of(everything, found)
+    rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
+    assert tuple(one.rule for one in violations) == rules
+    assert rules_in(named(violations)) == rules
+    assert twins_in(named(violations)) == PASSWORD
+
+
+@pytest.mark.parametrize("text", ["", "every rule of the class holds", "perl: minLength", "x; noRule: y"])
+def test_other_texts_name_no_rule(text: str) -> None:
+    assert rules_in(text) == ()
+    assert twins_in(text) == frozenset()

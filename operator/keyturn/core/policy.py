@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from keyturn.api.duration import format_duration
+from keyturn.api.secretclass import Enforcement
+
+from . import schedule
+from .wanted import Cron, Every
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from keyturn.api.secretclass import SecretClass
 
     from .strength import Strength
 
-__all__ = ["Violation", "violations_of"]
+__all__ = ["RULES", "Evidence", "Violation", "denies", "named", "rules_in", "twins_in", "violations_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,34 +30,148 @@ class Violation:
 
     rule: str
     message: str
+    cured_by: frozenset[str] = frozenset()
+    """The values that a rotation has to make anew to cure it; none where only another spec does."""
+
+    @property
+    def curable(self) -> bool:
+        return bool(self.cured_by)
 
 
-def violations_of(
-    secret_class: SecretClass | None, strengths: Mapping[str, Strength]
-) -> tuple[Violation, ...]:
-    """Hold the generated values' strengths against the minimums of the class."""
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rules of a class are held against."""
+
+    strengths: Mapping[str, Strength]
+    """How strong the values are that the recipes of today make; identifiers are not among them."""
+    cadence: Every | Cron | None = None
+    rotates: frozenset[str] = frozenset()
+    older: Mapping[str, Strength | None] = field(default_factory=dict)
+    """How strong the values are that other recipes have made; None where nobody knows how one was made."""
+    twins: frozenset[str] = frozenset()
+    """The values that another environment has as well."""
+
+
+def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
+    """Name every rule that is broken, in the order of the rules."""
     if secret_class is None:
         return ()
-    return tuple(_too_short(secret_class, strengths)) + tuple(_too_guessable(secret_class, strengths))
+    return tuple(violation for rule in RULES.values() for violation in rule(secret_class, found))
 
 
-def _too_short(secret_class: SecretClass, strengths: Mapping[str, Strength]) -> Iterator[Violation]:
+def denies(secret_class: SecretClass | None) -> bool:
+    """Say whether nothing is written while a rule is broken: so it is unless the class only warns."""
+    return secret_class is None or secret_class.spec.enforcement is not Enforcement.WARN
+
+
+def named(violations: Iterable[Violation]) -> str:
+    """Write all of them into one text, each after its rule."""
+    return "; ".join(f"{one.rule}: {one.message}" for one in violations)
+
+
+def rules_in(text: str) -> tuple[str, ...]:
+    """Read the rules back from such a text."""
+    return tuple(re.findall(rf"(?:^|; )({'|'.join(RULES)}): ", text))
+
+
+def twins_in(text: str) -> frozenset[str]:
+    """Read back from it which values another environment has as well."""
+    return frozenset(re.findall(r"(?:^|; )distinctAcrossEnvironments: (\S+) has ", text))
+
+
+# The rules
+
+
+def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
     least = secret_class.spec.min_length
-    for name, strength in strengths.items():
-        if least is not None and strength.length < least:
+    if least is None:
+        return
+    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    for name, strength in found.strengths.items():
+        if strength.length < least:
             yield Violation(
-                "minLength",
-                f"{name} would have {strength.length} characters and class {secret_class.metadata.name}"
-                f" asks for {least}; write a larger length",
+                "minLength", f"{name} would have {strength.length} characters {asks}; write a larger length"
             )
+    for name, strength in _known(found.older):
+        if strength.length < least:
+            yield _outdated("minLength", name, f"has {strength.length} characters {asks}")
 
 
-def _too_guessable(secret_class: SecretClass, strengths: Mapping[str, Strength]) -> Iterator[Violation]:
+def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
     least = secret_class.spec.min_entropy_bits
-    for name, strength in strengths.items():
-        if least is not None and strength.bits < least:
+    if least is None:
+        return
+    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    for name, strength in found.strengths.items():
+        if strength.bits < least:
             yield Violation(
                 "minEntropyBits",
-                f"{name} would have {math.floor(strength.bits)} bits of entropy and class"
-                f" {secret_class.metadata.name} asks for {least}; write a larger length or exclude less",
+                f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
+                " write a larger length or exclude less",
             )
+    for name, strength in _known(found.older):
+        if strength.bits < least:
+            yield _outdated("minEntropyBits", name, f"has {math.floor(strength.bits)} bits of entropy {asks}")
+    for name, known in found.older.items():
+        if known is None:
+            yield _outdated("minEntropyBits", name, f"was found, so nobody knows its entropy, {asks}")
+
+
+def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    most = secret_class.spec.max_interval
+    if most is None or not found.strengths:
+        return
+    allows = f"class {secret_class.metadata.name} allows {format_duration(most)} at most"
+    if flaw := _too_rare(found.cadence, most):
+        yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
+    elif left_out := sorted(found.strengths.keys() - found.rotates):
+        yield Violation(
+            "maxInterval",
+            f"rotation.only leaves out {', '.join(left_out)} and {allows}; name it too, or remove only",
+        )
+
+
+def distinct_across_environments(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    if not secret_class.spec.distinct_across_environments:
+        return
+    for name in sorted(found.twins):
+        yield _outdated(
+            "distinctAcrossEnvironments",
+            name,
+            f"has the same value as in another environment, which class {secret_class.metadata.name} forbids",
+        )
+
+
+RULES: Mapping[str, Callable[[SecretClass, Evidence], Iterator[Violation]]] = {
+    "minLength": min_length,
+    "minEntropyBits": min_entropy_bits,
+    "maxInterval": max_interval,
+    "distinctAcrossEnvironments": distinct_across_environments,
+}
+
+
+def _outdated(rule: str, name: str, flaw: str) -> Violation:
+    """Blame the value that is there, not the spec: a new one keeps the rule."""
+    return Violation(
+        rule, f"{name} {flaw}; rotate it, such as by the annotation keyturn.dev/rotate", frozenset({name})
+    )
+
+
+def _known(older: Mapping[str, Strength | None]) -> Iterator[tuple[str, Strength]]:
+    return ((name, strength) for name, strength in older.items() if strength is not None)
+
+
+def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] | None:
+    """Say what is too rare, and what to write instead."""
+    instead = f"write rotation.every: {format_duration(most)} or less"
+    match cadence:
+        case None:
+            return "nothing says when values rotate", instead
+        case Every(interval) if interval > most:
+            return f"rotation.every is {format_duration(interval)}", instead
+        case Cron() if (pause := schedule.longest_pause(cadence)) > most:
+            return (
+                f"rotation.schedule lets {format_duration(pause)} go by",
+                "write one that comes more often",
+            )
+    return None

@@ -39,6 +39,10 @@ def secret_classes() -> str:
     return _collection(_OURS, "secretclasses", None)
 
 
+def namespaces() -> str:
+    return _collection(_CORE, "namespaces", None)
+
+
 def secret_class(name: str) -> str:
     return _one(secret_classes(), name)
 

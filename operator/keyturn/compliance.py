@@ -1,0 +1,138 @@
+"""Which rules of its class a managed secret breaks, as far as one look at it can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from .api.recipe import Recipe
+from .core.errors import Stalled
+from .core.policy import Evidence, twins_in, violations_of
+from .core.state import LITERAL
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .core.keys import ObjectKey
+    from .core.policy import Violation
+    from .core.seen import Seen
+    from .core.state import Kept, State
+    from .core.strength import Strength
+    from .core.value import Value
+    from .core.wanted import Item, Wanted
+    from .world import World
+
+__all__ = ["note_values", "unchecked", "violations"]
+
+_PUBLIC = frozenset({"username", "publicKey", "public.jwks", "tls.crt", "ca.crt"})
+"""Outputs that are no secret."""
+
+_log = structlog.get_logger()
+
+
+def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
+    """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
+    world.memo(key).older = dict(_older(wanted, state)) or None if state else None
+    is_compared = state and world.mirror.environment(key.namespace)
+    for other in world.tags.put(key, _secret_values(wanted, state) if state and is_compared else ()):
+        world.wake(other)
+
+
+def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...]:
+    """Hold what is wanted and what is there against the class."""
+    for other in world.tags.read(key):
+        world.wake(other)
+    wanted = seen.wanted
+    if wanted is None or seen.secret_class is None:
+        return ()
+    made = ((item.name, generator_for(item.recipe).strength()) for item in wanted.items if item.recipe)
+    asks = seen.secret_class.spec.distinct_across_environments
+    evidence = Evidence(
+        strengths={name: strength for name, strength in made if strength},
+        cadence=wanted.cadence,
+        rotates=wanted.rotates,
+        older=world.memo(key).older or {},
+        twins=_twins(key, seen, world) if asks else frozenset(),
+    )
+    return violations_of(seen.secret_class, evidence)
+
+
+def unchecked(seen: Seen, world: World) -> str | None:
+    """Say which rule could not be checked, and why."""
+    asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
+    if not asks or world.mirror.sees_namespaces:
+        return None
+    return (
+        "distinctAcrossEnvironments cannot be checked: the operator serves chosen namespaces and does not see"
+        " the labels of others"
+    )
+
+
+def _older(wanted: Wanted, state: State) -> Iterator[tuple[str, Strength | None]]:
+    """Name the values that the class's recipe of today cannot have made, each with how strong it is."""
+    for item in wanted.items:
+        kept = state.current.values.get(item.name)
+        if kept is None or item.recipe is None or not item.of_class or kept.recipe == item.recipe.text:
+            continue
+        generator = generator_for(item.recipe)
+        if generator.strength() and not generator.accepts(kept.outputs):
+            yield item.name, _strength_of(kept)
+
+
+def _strength_of(kept: Kept) -> Strength | None:
+    if kept.recipe in {"", LITERAL}:
+        return None
+    try:
+        return generator_for(Recipe.model_validate_json(kept.recipe)).strength()
+    except (Stalled, ValueError):  # of a version that could make something else
+        return None
+
+
+def _secret_values(wanted: Wanted, state: State) -> Iterator[tuple[str, Value]]:
+    for item in wanted.items:
+        kept = state.current.values.get(item.name)
+        if kept and _is_secret(item):
+            yield from ((item.name, value) for output, value in kept.outputs.items() if output not in _PUBLIC)
+
+
+def _is_secret(item: Item) -> bool:
+    """Literals stand in the spec, and what has no strength identifies."""
+    return item.recipe is not None and generator_for(item.recipe).strength() is not None
+
+
+def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
+    """Return the values that another environment has as well.
+
+    Until every object of the start was read, what the last process found goes on to count.
+    """
+    here = world.mirror.environment(key.namespace)
+    if here is None:
+        return frozenset()
+    found = {
+        name: frozenset(
+            other for other in others if world.mirror.environment(other.namespace) not in {None, here}
+        )
+        for name, others in world.tags.twins(key).items()
+    }
+    found = {name: others for name, others in found.items() if others}
+    _log_news(key, found, world)
+    if world.tags.are_complete:
+        return frozenset(found)
+    world.tags.wait(key)
+    if not seen.is_published:
+        return frozenset(found)  # it holds other values by now
+    before = (one.message for one in seen.managed.status.conditions if one.type == "PolicyCompliant")
+    return frozenset(found) | twins_in(next(before, ""))
+
+
+def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], world: World) -> None:
+    """Name the others where only who runs the operator reads: a tenant must not learn of other namespaces."""
+    memo = world.memo(key)
+    if found != (memo.twins or {}):
+        memo.twins = found or None
+        for name, others in found.items():
+            _log.warning(
+                "equal values", secret=str(key), item=name, others=sorted(str(one) for one in others)
+            )
