@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,14 +14,19 @@ from keyturn import generators
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import Generator, discover, make
+from keyturn.generators import Generator, Given, Outputs, discover, make
 
 KINDS = list(discover())
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=KINDS)
 def generator(request: pytest.FixtureRequest) -> Generator[Any]:
     return make(Recipe({request.param: {}}))
+
+
+def made(generator: Generator[Any]) -> Outputs:
+    return generator.generate(Given(NOW))
 
 
 def test_each_file_brings_one_generator() -> None:
@@ -32,36 +38,51 @@ def test_they_are_found_in_alphabetical_order() -> None:
     assert sorted(KINDS) == KINDS
 
 
+def test_it_makes_the_outputs_that_it_names(generator: Generator[Any]) -> None:
+    assert tuple(made(generator)) == generator.outputs
+
+
 def test_it_accepts_what_it_generates(generator: Generator[Any]) -> None:
-    assert all(generator.accepts(generator.generate()) for _ in range(200))
+    assert all(generator.accepts(made(generator)) for _ in range(200))
 
 
 def test_no_two_of_its_values_are_equal(generator: Generator[Any]) -> None:
-    assert len({generator.generate().reveal() for _ in range(2000)}) == 2000
+    secret = generator.outputs[0]
+    assert len({made(generator)[secret].reveal() for _ in range(2000)}) == 2000
 
 
 def test_its_values_are_as_long_as_it_says(generator: Generator[Any]) -> None:
     strength = generator.strength()
     length = None if strength is None else strength.length
-    assert length in {None, len(generator.generate().reveal())}
+    assert length in {None, *(len(value.reveal()) for value in made(generator).values())}
 
 
 def test_it_accepts_nothing_longer_or_shorter(generator: Generator[Any]) -> None:
-    written = generator.generate().reveal()
-    assert not any(
-        generator.accepts(Value(other)) for other in (b"", written[:-1], written + b"a", written + b"\n")
+    outputs = made(generator)
+    spoilt = (
+        {**outputs, name: Value(other)}
+        for name, value in outputs.items()
+        for other in (b"", value.reveal()[:-1], value.reveal() + b"a", value.reveal() + b"\n")
     )
+    assert not any(generator.accepts(one) for one in spoilt)
+
+
+def test_it_accepts_nothing_that_lacks_an_output_or_has_another(generator: Generator[Any]) -> None:
+    outputs = dict(made(generator))
+    lacking = [{name: value for name, value in outputs.items() if name != left_out} for left_out in outputs]
+    assert not any(generator.accepts(one) for one in (*lacking, {**outputs, "other": Value(b"")}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(content=st.binary(max_size=80))
 def test_it_takes_any_bytes_without_an_error(kind: str, content: bytes) -> None:
-    make(Recipe({kind: {}})).accepts(Value(content))
+    generator = make(Recipe({kind: {}}))
+    generator.accepts(dict.fromkeys(generator.outputs, Value(content)))
 
 
 def test_printing_it_shows_no_value(generator: Generator[Any]) -> None:
-    written = generator.generate().reveal()
-    assert repr(written)[2:-1] not in repr(vars(generator))
+    written = [repr(value.reveal())[2:-1] for value in made(generator).values()]
+    assert not any(text in repr(vars(generator)) for text in written)
 
 
 @pytest.mark.parametrize("kind", KINDS)

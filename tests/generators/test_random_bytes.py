@@ -66,7 +66,7 @@ def test_one_byte_less_than_the_floor_is_refused(encoding: str, too_few: int, wr
     ],
 )
 def test_it_knows_its_own_way_of_writing(encoding: str, written: bytes) -> None:
-    assert of(encoding=encoding, length=2).accepts(Value(written))
+    assert of(encoding=encoding, length=2).fits(Value(written))
 
 
 @pytest.mark.parametrize(
@@ -88,19 +88,19 @@ def test_it_knows_its_own_way_of_writing(encoding: str, written: bytes) -> None:
     ],
 )
 def test_it_refuses_what_it_would_write_otherwise(encoding: str, written: bytes) -> None:
-    assert not of(encoding=encoding, length=2).accepts(Value(written))
+    assert not of(encoding=encoding, length=2).fits(Value(written))
 
 
 @given(encoding=st.sampled_from(["base64", "base64url", "hex", "base32", "raw"]), length=st.integers(0, 100))
 def test_it_accepts_its_own_values_and_none_of_another_length(encoding: str, length: int) -> None:
-    value = of(encoding=encoding, length=length).generate()
+    value = of(encoding=encoding, length=length).draw()
     assert [
-        other for other in range(102) if of(encoding=encoding, length=other).accepts(value)
+        other for other in range(102) if of(encoding=encoding, length=other).fits(value)
     ] == [length]  # fmt: skip
 
 
 def test_every_bit_is_as_often_set_as_not() -> None:
-    drawn = base64.b64decode(of(length=4096).generate().reveal())
+    drawn = base64.b64decode(of(length=4096).draw().reveal())
     ones = int.from_bytes(drawn).bit_count()
     # Half of 32768 coins, within 6.1 standard deviations of 90.5: wrong once in a billion runs.
     assert abs(ones - 16384) < 553

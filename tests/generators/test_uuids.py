@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,20 +13,26 @@ from hypothesis import strategies as st
 from keyturn.api.recipe import Recipe
 from keyturn.core.value import Value
 from keyturn.generators import make
-from keyturn.generators.uuids import uuid7
+from keyturn.generators.uuids import Uuid, uuid7
 
 EXAMPLE = uuid.UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 EXAMPLE_TIME = datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
 
 
+def of(**settings: Any) -> Uuid:
+    generator = make(Recipe({"uuid": settings}))
+    assert isinstance(generator, Uuid)
+    return generator
+
+
 @pytest.mark.parametrize("version", [4, 7])
 def test_it_is_of_the_version_asked_for(version: int) -> None:
-    made = make(Recipe({"uuid": {"version": version}})).generate()
+    made = of(version=version).draw()
     assert uuid.UUID(made.reveal().decode()).version == version
 
 
 def test_without_a_version_it_is_random() -> None:
-    assert uuid.UUID(make(Recipe({"uuid": {}})).generate().reveal().decode()).version == 4
+    assert uuid.UUID(of().draw().reveal().decode()).version == 4
 
 
 def test_the_example_of_rfc_9562_is_met() -> None:
@@ -54,7 +61,7 @@ def test_a_later_millisecond_sorts_later() -> None:
     ids=["upper case", "no hyphens", "another version", "another variant"],
 )
 def test_it_refuses_what_it_would_write_otherwise(written: str) -> None:
-    assert not make(Recipe({"uuid": {"version": 7}})).accepts(Value.of_text(written))
+    assert not of(version=7).fits(Value.of_text(written))
 
 
 def test_it_is_no_secret() -> None:

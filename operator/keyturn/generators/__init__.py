@@ -14,7 +14,7 @@ import pydantic
 
 from keyturn.core.errors import Stalled
 
-from .base import LEAST_BITS, LEAST_LENGTH, Generator, Strength
+from .base import LEAST_BITS, LEAST_LENGTH, Generator, Given, Outputs, SingleValue, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from keyturn.api.recipe import Recipe
 
-__all__ = ["LEAST_BITS", "LEAST_LENGTH", "Generator", "Strength", "discover", "make"]
+__all__ = [
+    "LEAST_BITS",
+    "LEAST_LENGTH",
+    "Generator",
+    "Given",
+    "Outputs",
+    "SingleValue",
+    "Strength",
+    "discover",
+    "make",
+]
 
 
 @functools.cache

@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
 from keyturn.core.strength import LEAST_BITS, LEAST_LENGTH, Strength
+from keyturn.core.value import Value
 
 if TYPE_CHECKING:
-    from keyturn.core.value import Value
+    from datetime import datetime
 
-__all__ = ["LEAST_BITS", "LEAST_LENGTH", "Generator", "Strength"]
+    from keyturn.core.state import Life
+
+__all__ = [
+    "LEAST_BITS",
+    "LEAST_LENGTH",
+    "VALUE",
+    "Generator",
+    "Given",
+    "Outputs",
+    "SingleValue",
+    "Strength",
+]
 
 C = TypeVar("C", bound=Schema)
+
+VALUE = "value"
+"""The output of a generator that makes one value; its key is the item's name."""
+Outputs = Mapping[str, Value]
+"""What a generator makes, by the names of its outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a generator may use besides its settings."""
+
+    now: datetime
+    values: Mapping[str, Outputs] = field(default_factory=dict)
+    """What the items of the same revision hold that this one needs."""
+    previous: Outputs | None = None
+    """What this item held before."""
+    issuer: Outputs | None = None
+    """What the Secret holds that `issuer_secret` names."""
 
 
 class Generator(ABC, Generic[C]):
@@ -23,17 +55,23 @@ class Generator(ABC, Generic[C]):
     """The name that users write under `generate`."""
     Config: ClassVar[type[Schema]]
     """The settings, which become a property of the CRD with their docstrings."""
+    outputs: ClassVar[tuple[str, ...]] = (VALUE,)
+    """The names of what it makes, each the key in the Secret where the spec names no other."""
 
     def __init__(self, config: C) -> None:
         self.config = config
 
     @abstractmethod
-    def generate(self) -> Value:
-        """Make a fresh value from the operating system's randomness."""
+    def generate(self, given: Given) -> Outputs:
+        """Make fresh values from the operating system's randomness, one for each of `outputs`.
+
+        Raises:
+            Stalled: What is given cannot be used, such as a certificate that may not sign.
+        """
 
     @abstractmethod
-    def accepts(self, value: Value) -> bool:
-        """Say whether this recipe could have made `value`; nothing of it goes into an exception."""
+    def accepts(self, outputs: Outputs) -> bool:
+        """Say whether this recipe could have made `outputs`; nothing of them goes into an exception."""
 
     @abstractmethod
     def strength(self) -> Strength | None:
@@ -42,3 +80,44 @@ class Generator(ABC, Generic[C]):
     def remedy(self) -> str:
         """Say what to write instead when the strength is under the floor."""
         return "write a larger length"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The names of the items of the same object that it is made from."""
+        return frozenset()
+
+    @property
+    def issuer_secret(self) -> str | None:
+        """The Secret of the same namespace whose certificate signs what is made."""
+        return None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether `generate` takes so long that it belongs in a thread."""
+        return False
+
+    def life(self, outputs: Outputs) -> Life | None:  # noqa: ARG002  # most values do not end by themselves
+        """Say when accepted `outputs` are to be renewed, and when they end; None for those that do not end."""
+        return None
+
+    def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:  # noqa: ARG002  # most keep nothing
+        """Say what the outputs read while the overlap with the `previous` ones lasts."""
+        return fresh
+
+
+class SingleValue(Generator[C]):
+    """Makes one value, from nothing but its settings."""
+
+    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # one value needs no other
+        return {VALUE: self.draw()}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        return outputs.keys() == {VALUE} and self.fits(outputs[VALUE])
+
+    @abstractmethod
+    def draw(self) -> Value:
+        """Make a fresh value from the operating system's randomness."""
+
+    @abstractmethod
+    def fits(self, value: Value) -> bool:
+        """Say whether this recipe could have made `value`; nothing of it goes into an exception."""

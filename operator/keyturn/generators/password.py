@@ -15,7 +15,7 @@ from keyturn.api.base import Schema, rules
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 
-from .base import LEAST_BITS, LEAST_LENGTH, Generator, Strength
+from .base import LEAST_BITS, LEAST_LENGTH, SingleValue, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -90,7 +90,7 @@ def count_passwords(classes: Collection[int], arrange: Callable[[int], int]) -> 
     return sum((-1) ** len(lacked) * arrange(sum(classes) - sum(lacked)) for lacked in subsets)
 
 
-class Password(Generator[PasswordConfig]):
+class Password(SingleValue[PasswordConfig]):
     """Draws characters until every enabled class is among them."""
 
     kind = "password"
@@ -103,14 +103,14 @@ class Password(Generator[PasswordConfig]):
         for flaw in self._flaws():
             raise Stalled("InvalidGenerator", flaw)
 
-    def generate(self) -> Value:
+    def draw(self) -> Value:
         # Rejection sampling: the accepted draws stay equally likely, unlike with one character of each class
         # put in first. The recipe of https://docs.python.org/3/library/secrets.html#recipes-and-best-practices
         while not self._has_every_class(drawn := self._draw()):
             pass
         return Value(drawn)
 
-    def accepts(self, value: Value) -> bool:
+    def fits(self, value: Value) -> bool:
         content = value.reveal()
         used = frozenset(content)
         return (

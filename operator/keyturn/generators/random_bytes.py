@@ -12,7 +12,7 @@ import pydantic
 from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 
-from .base import LEAST_LENGTH, Generator, Strength
+from .base import LEAST_LENGTH, SingleValue, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,16 +78,16 @@ class BytesConfig(Schema):
     """How the bytes are written: base64 (the default), base64url without padding, hex, base32 or raw."""
 
 
-class RandomBytes(Generator[BytesConfig]):
+class RandomBytes(SingleValue[BytesConfig]):
     """Draws bytes and encodes them, in one line without a newline at its end."""
 
     kind = "bytes"
     Config = BytesConfig
 
-    def generate(self) -> Value:
+    def draw(self) -> Value:
         return Value(_ENCODE[self.config.encoding](secrets.token_bytes(self.config.length)))
 
-    def accepts(self, value: Value) -> bool:
+    def fits(self, value: Value) -> bool:
         try:
             content = _DECODE[self.config.encoding](value.reveal())
         except binascii.Error:

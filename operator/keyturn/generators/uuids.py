@@ -11,7 +11,7 @@ from typing import Literal
 from keyturn.api.base import Schema
 from keyturn.core.value import Value
 
-from .base import Generator
+from .base import SingleValue
 
 __all__ = ["Uuid", "UuidConfig", "uuid7"]
 
@@ -32,23 +32,23 @@ class UuidConfig(Schema):
     """4 (the default) is random, 7 starts with the time and so sorts by it."""
 
 
-class Uuid(Generator[UuidConfig]):
+class Uuid(SingleValue[UuidConfig]):
     """Makes a UUID in lower case with hyphens."""
 
     kind = "uuid"
     Config = UuidConfig
 
-    def generate(self) -> Value:
-        return Value.of_text(str(self._draw()))
+    def draw(self) -> Value:
+        return Value.of_text(str(self._new()))
 
-    def accepts(self, value: Value) -> bool:
+    def fits(self, value: Value) -> bool:
         form = rb"[0-9a-f]{8}-[0-9a-f]{4}-%d[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}" % self.config.version
         return re.fullmatch(form, value.reveal()) is not None
 
     def strength(self) -> None:
         return None
 
-    def _draw(self) -> uuid.UUID:
+    def _new(self) -> uuid.UUID:
         match self.config.version:
             case 4:
                 return uuid.uuid4()
