@@ -1,4 +1,4 @@
-"""What the command line takes, refuses and says."""
+"""What `keyturn run` takes and refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from keyturn import __main__ as command_line
+from keyturn.cli.commands import main
 from keyturn.kube.config import NotConfigured
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
         served.append(options)
         raise NotConfigured("no cluster")
 
-    monkeypatch.setattr(command_line, "run", run)
+    monkeypatch.setattr("keyturn.runner.run", run)
     monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
     return served
 
@@ -32,7 +32,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
 def test_a_name_that_cannot_be_a_namespace_is_refused_with_what_to_write(
     name: str, served: list[Options]
 ) -> None:
-    answer = CliRunner().invoke(command_line.main, ["run", "--namespace=shop", f"--namespace={name}"])
+    answer = CliRunner().invoke(main, ["run", "--namespace=shop", f"--namespace={name}"])
 
     assert answer.exit_code == 2
     assert f"{name!r} cannot be a namespace: write up to 63 lowercase letters" in answer.output
@@ -42,11 +42,6 @@ def test_a_name_that_cannot_be_a_namespace_is_refused_with_what_to_write(
 def test_a_name_that_can_be_a_namespace_is_served(served: list[Options]) -> None:
     names = ("a", "shop", "0-shop--9", "a" * 63)
 
-    CliRunner().invoke(command_line.main, ["run", *(f"--namespace={name}" for name in names)])
+    CliRunner().invoke(main, ["run", *(f"--namespace={name}" for name in names)])
 
     assert [options.namespaces for options in served] == [names]
-
-
-def test_help_cuts_no_sentence_off() -> None:
-    _, commands = CliRunner().invoke(command_line.main, ["--help"]).output.split("Commands:")
-    assert "..." not in commands

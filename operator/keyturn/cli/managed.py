@@ -1,0 +1,114 @@
+"""How ManagedSecrets are found at the cluster, and what is said where one is not."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.core.keys import ObjectKey
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Patch
+from keyturn.mirror import Mirror
+
+from .text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.core.errors import Stalled
+    from keyturn.kube.client import Body
+
+    from .cluster import Cluster
+
+__all__ = ["Found", "all_of", "annotate", "change", "found_in", "one"]
+
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A ManagedSecret as the API server has it."""
+
+    managed: ManagedSecret
+    trouble: Stalled | None
+    """Why this version cannot read its spec."""
+    created: datetime
+    body: Body
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.managed.metadata.namespace, self.managed.metadata.name)
+
+
+def found_in(body: Body) -> Found:
+    """Read a ManagedSecret as the operator does."""
+    metadata, mirror = body["metadata"], Mirror()
+    mirror.put_managed(body)
+    known = mirror.managed(ObjectKey(metadata["namespace"], metadata["name"]))
+    assert known is not None, "it was just put in"  # noqa: S101
+    managed, trouble = known
+    return Found(managed, trouble, datetime.fromisoformat(metadata["creationTimestamp"]), body)
+
+
+async def one(cluster: Cluster, name: str) -> Found:
+    """Return one ManagedSecret; of an unknown name, say which are like it."""
+    try:
+        return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, _checked(name))))
+    except errors.NotFound:
+        pass
+    raise click.ClickException(await _unknown(cluster, name))
+
+
+async def all_of(cluster: Cluster, namespace: str | None) -> list[Found]:
+    """Return every ManagedSecret of a namespace, or of all."""
+    found: list[Found] = []
+    async for page in cluster.api.pages(paths.managed_secrets(namespace)):
+        if page.first:
+            found.clear()
+        found += (found_in(body) for body in page.items)
+    return found
+
+
+async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> Found:
+    """Set one annotation, or remove it with None, and touch nothing else."""
+    return await change(cluster, name, {"metadata": {"annotations": {annotation: text}}})
+
+
+async def change(cluster: Cluster, name: str, patch: Mapping[str, Any]) -> Found:
+    """Merge a change into a ManagedSecret."""
+    path = paths.managed_secret(cluster.namespace, _checked(name))
+    try:
+        return found_in(await cluster.api.patch(path, dict(patch), Patch.MERGE))
+    except errors.NotFound:
+        pass
+    raise click.ClickException(await _unknown(cluster, name))
+
+
+def _checked(name: str) -> str:
+    if name in {"", ".", ".."}:
+        raise click.UsageError(f"{name!r} names no ManagedSecret")
+    return name
+
+
+async def _unknown(cluster: Cluster, name: str) -> str:
+    problem = f"there is no ManagedSecret {name!r} in namespace {cluster.namespace!r}"
+    try:
+        names = [body["metadata"]["name"] for body in await _metadata(cluster)]
+    except errors.Forbidden:
+        return problem
+    if like := difflib.get_close_matches(name, names, n=_FEW):
+        return f"{problem}; did you mean {listed(like)}?"
+    if not names:
+        return f"{problem}, which has none; another namespace is named with --namespace"
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{problem}; there is {listed(sorted(names)[:_FEW])}{more}"
+
+
+async def _metadata(cluster: Cluster) -> list[Body]:
+    path = paths.managed_secrets(cluster.namespace)
+    return [body async for page in cluster.api.pages(path, metadata_only=True) for body in page.items]

@@ -1,0 +1,59 @@
+"""Which cluster and namespace a command speaks of, and how it prints what it found."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Output", "Where", "output", "place"]
+
+
+class Output(enum.StrEnum):
+    """How a command prints."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The cluster and the namespace that are meant; what is None is as the kubeconfig says."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+
+_CONTEXT = click.option("--context", metavar="NAME", help="The context; else the kubeconfig's current one.")
+_KUBECONFIG = click.option(
+    "--kubeconfig", metavar="FILE", help="Else $KUBECONFIG, the pod's own account, or ~/.kube/config."
+)
+_NAMESPACE = click.option("-n", "--namespace", metavar="NAME", help="The namespace; else the context's.")
+
+
+def place(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name a cluster and a namespace, in kubectl's words; the command gets them as `where`."""
+
+    @functools.wraps(command)
+    def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
+        command(where=Where(kubeconfig, context, namespace), **others)
+
+    return _NAMESPACE(_CONTEXT(_KUBECONFIG(placed)))
+
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice([one.value for one in Output]),
+    default=Output.TABLE.value,
+    callback=lambda _, __, written: Output(written),
+    help="table (default), wide with more columns, or json with stable names.",
+)

@@ -1,0 +1,180 @@
+"""How a ManagedSecret stands: the first of these that is true, the worst first."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadState
+
+from .text import length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
+
+    from .managed import Found
+
+__all__ = ["Standing", "State", "condition", "standing_of"]
+
+AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
+"""The steps of a rotation when every workload runs the new values."""
+_WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
+_ROLLING_OUT = "RollingOut"
+_GRACE = timedelta(minutes=1)
+_SOON = timedelta(days=1)
+
+
+class State(enum.StrEnum):
+    """How a ManagedSecret stands; the first is the worst."""
+
+    FAILED = "Failed"
+    """A workload did not become available with new values."""
+    STALLED = "Stalled"
+    """Nothing goes on before a person acts."""
+    OVERDUE = "Overdue"
+    """A rotation was due more than a minute ago and has not started."""
+    UNSEEN = "Unseen"
+    """The operator has not looked at it for more than a minute since it was made."""
+    NOT_READY = "NotReady"
+    """The Secret does not have every key yet."""
+    BEHIND = "Behind"
+    """A workload runs older values and is not restarted by the operator."""
+    NOT_COMPLIANT = "NotCompliant"
+    """It breaks a rule of its class that only warns."""
+    ROTATING = "Rotating"
+    """A rotation is under way."""
+    OVERLAPPING = "Overlapping"
+    """Every workload runs the new values, and those before are still valid."""
+    SUSPENDED = "Suspended"
+    """Nothing is written, since its spec says so."""
+    DUE = "Due"
+    """The next rotation starts within a day."""
+    READY = "Ready"
+    """Nothing is to be done within a day."""
+
+    @property
+    def rank(self) -> int:
+        return list(State).index(self)
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self in {State.FAILED, State.STALLED, State.OVERDUE, State.UNSEEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one ManagedSecret stands, and why."""
+
+    state: State
+    message: str = ""
+
+
+def standing_of(found: Found, now: datetime) -> Standing:
+    """Judge by what the operator wrote, and by the clock: an operator that is away writes nothing."""
+    for state, check in _CHECKS:
+        message = check(found, now)
+        if message is not None:
+            return Standing(state, message)
+    return Standing(State.READY)
+
+
+def condition(managed: ManagedSecret, type_: str) -> Condition | None:
+    """Return what a condition of a ManagedSecret says."""
+    return next((one for one in managed.status.conditions if one.type == type_), None)
+
+
+def _failed(found: Found, _: datetime) -> str | None:
+    said = condition(found.managed, "Stalled")
+    if said and said.status == "True" and said.reason in _WORKLOAD_FAILED:
+        return said.message
+    if any(one.state is WorkloadState.FAILED for one in found.managed.status.workloads):
+        return _message(found.managed, "WorkloadsCurrent", "False") or ""
+    return None
+
+
+def _stalled(found: Found, _: datetime) -> str | None:
+    if found.trouble:
+        return f"{found.trouble.reason}: {found.trouble.message}"
+    said = condition(found.managed, "Stalled")
+    return f"{said.reason}: {said.message}" if said and said.status == "True" else None
+
+
+def _overdue(found: Found, now: datetime) -> str | None:
+    due, rotation = found.managed.status.next_rotation_time, found.managed.status.rotation
+    if due is None or now <= due + _GRACE or (rotation and rotation.step not in AFTER_THE_ROLLOUT):
+        return None
+    why = "; spec.suspend is true" if found.managed.spec.suspend else ""
+    return f"was due {length(now - due)} ago{why}"
+
+
+def _unseen(found: Found, now: datetime) -> str | None:
+    if found.managed.status.observed_generation is not None or now <= found.created + _GRACE:
+        return None
+    return "the operator has not looked at it; does it run, and does it serve this namespace?"
+
+
+def _not_ready(found: Found, _: datetime) -> str | None:
+    if found.managed.status.observed_generation is None:
+        return "the operator has not looked at it yet"
+    return _message(found.managed, "Ready", "False")
+
+
+def _behind(found: Found, _: datetime) -> str | None:
+    said = condition(found.managed, "WorkloadsCurrent")
+    if said is None or said.status != "False" or said.reason == _ROLLING_OUT:
+        return None
+    return said.message
+
+
+def _not_compliant(found: Found, _: datetime) -> str | None:
+    return _message(found.managed, "PolicyCompliant", "False")
+
+
+def _rotating(found: Found, _: datetime) -> str | None:
+    rotation = found.managed.status.rotation
+    if rotation is None or rotation.step in AFTER_THE_ROLLOUT:
+        return None
+    tries = f", {rotation.attempts} failed attempts" if rotation.attempts else ""
+    return f"{rotation.step}{tries}: {rotation.message or f'the next step is {rotation.step}'}"
+
+
+def _overlapping(found: Found, now: datetime) -> str | None:
+    previous = found.managed.status.previous
+    if previous is None or previous.valid_until is None:
+        return None
+    return f"revision {previous.revision} stays valid for {length(previous.valid_until - now)}"
+
+
+def _suspended(found: Found, _: datetime) -> str | None:
+    return "spec.suspend is true" if found.managed.spec.suspend else None
+
+
+def _due(found: Found, now: datetime) -> str | None:
+    due = found.managed.status.next_rotation_time
+    return "" if due is not None and due <= now + _SOON else None
+
+
+_CHECKS: tuple[tuple[State, Callable[[Found, datetime], str | None]], ...] = (
+    (State.FAILED, _failed),
+    (State.STALLED, _stalled),
+    (State.OVERDUE, _overdue),
+    (State.UNSEEN, _unseen),
+    (State.NOT_READY, _not_ready),
+    (State.BEHIND, _behind),
+    (State.NOT_COMPLIANT, _not_compliant),
+    (State.ROTATING, _rotating),
+    (State.OVERLAPPING, _overlapping),
+    (State.SUSPENDED, _suspended),
+    (State.DUE, _due),
+)
+
+
+def _message(managed: ManagedSecret, type_: str, status: str) -> str | None:
+    said = condition(managed, type_)
+    return said.message if said and said.status == status else None

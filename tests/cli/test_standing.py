@@ -1,0 +1,144 @@
+"""How a ManagedSecret is judged, from what the operator wrote and the time it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.cli.managed import found_in
+from keyturn.cli.standing import Standing, State, standing_of
+
+if TYPE_CHECKING:
+    from keyturn.cli.managed import Found
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ROLLING = {
+    "id": "uid/2",
+    "reason": "Triggered",
+    "step": "RollOut",
+    "startedAt": "2026-11-24T11:59:00Z",
+    "message": "Deployment/api is rolling",
+}
+
+
+def at(**ago: float) -> str:
+    return (NOW - timedelta(**ago)).isoformat()
+
+
+def condition(type_: str, status: str, reason: str = "Some", message: str = "why") -> dict[str, str]:
+    times = {"lastTransitionTime": at(hours=1)}
+    return {"type": type_, "status": status, "reason": reason, "message": message, **times}
+
+
+def found(
+    *conditions: dict[str, str], created: str | None = None, spec: dict[str, Any] | None = None, **status: Any
+) -> Found:
+    """Find a ManagedSecret that is done and rests, but for what is given."""
+    metadata = {"name": "auth", "namespace": "shop", "resourceVersion": "1", "generation": 1}
+    body = {
+        "metadata": metadata | {"creationTimestamp": created or at(days=1)},
+        "spec": {"data": [{"name": "token", "generate": {"bytes": {}}}], **(spec or {})},
+        "status": {"observedGeneration": 1, "revision": 1, **status, "conditions": list(conditions)},
+    }
+    return found_in(body)
+
+
+def workload(state: str) -> dict[str, str]:
+    return {"kind": "Deployment", "name": "api", "state": state}
+
+
+BEHIND = condition("WorkloadsCurrent", "False", "RestartRefused", "api is pending")
+CASES = {
+    "at rest": (found(), Standing(State.READY)),
+    "a workload failed": (
+        found(
+            condition("WorkloadsCurrent", "False", message="api is failed"), workloads=[workload("Failed")]
+        ),
+        Standing(State.FAILED, "api is failed"),
+    ),
+    "a rollout was taken back": (
+        found(condition("Stalled", "True", "RolledBack", "revision 1 is back")),
+        Standing(State.FAILED, "revision 1 is back"),
+    ),
+    "stalled": (
+        found(condition("Stalled", "True", "TooWeak", "write a larger length")),
+        Standing(State.STALLED, "TooWeak: write a larger length"),
+    ),
+    "due 61 seconds ago": (
+        found(nextRotationTime=at(seconds=61)),
+        Standing(State.OVERDUE, "was due 1m1s ago"),
+    ),
+    "due 60 seconds ago": (found(nextRotationTime=at(seconds=60)), Standing(State.DUE)),
+    "overdue, since it is suspended": (
+        found(nextRotationTime=at(days=2), spec={"suspend": True}),
+        Standing(State.OVERDUE, "was due 2d ago; spec.suspend is true"),
+    ),
+    "due long ago and rotating": (
+        found(nextRotationTime=at(days=2), rotation=ROLLING),
+        Standing(State.ROTATING, "RollOut: Deployment/api is rolling"),
+    ),
+    "due in 24 hours": (found(nextRotationTime=at(days=-1)), Standing(State.DUE)),
+    "due in 24 hours and a second": (found(nextRotationTime=at(days=-1, seconds=-1)), Standing(State.READY)),
+    "not ready": (
+        found(condition("Ready", "False", message="a quota forbids it")),
+        Standing(State.NOT_READY, "a quota forbids it"),
+    ),
+    "a workload refuses": (found(BEHIND), Standing(State.BEHIND, "api is pending")),
+    "a workload rolls by itself": (
+        found(condition("WorkloadsCurrent", "False", "RollingOut")),
+        Standing(State.READY),
+    ),
+    "a rule of the class is broken": (
+        found(condition("PolicyCompliant", "False", message="minLength: too short")),
+        Standing(State.NOT_COMPLIANT, "minLength: too short"),
+    ),
+    "attempts failed": (
+        found(rotation=ROLLING | {"attempts": 2}),
+        Standing(State.ROTATING, "RollOut, 2 failed attempts: Deployment/api is rolling"),
+    ),
+    "the overlap lasts": (
+        found(rotation=ROLLING | {"step": "Overlap"}, previous={"revision": 1, "validUntil": at(hours=-2)}),
+        Standing(State.OVERLAPPING, "revision 1 stays valid for 2h"),
+    ),
+    "suspended": (found(spec={"suspend": True}), Standing(State.SUSPENDED, "spec.suspend is true")),
+    "a spec that this version cannot read": (
+        found(spec={"target": {"type": "new"}}),
+        Standing(
+            State.STALLED,
+            "InvalidSpec: spec.target.type: Input should be 'Opaque', 'kubernetes.io/basic-auth',"
+            " 'kubernetes.io/tls', 'kubernetes.io/ssh-auth' or 'kubernetes.io/dockerconfigjson'",
+        ),
+    ),
+    "never looked at": (
+        found(created=at(seconds=61), observedGeneration=None),
+        Standing(
+            State.UNSEEN, "the operator has not looked at it; does it run, and does it serve this namespace?"
+        ),
+    ),
+    "made a minute ago": (
+        found(created=at(seconds=60), observedGeneration=None),
+        Standing(State.NOT_READY, "the operator has not looked at it yet"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "standing"), CASES.values(), ids=CASES.keys())
+def test_it_stands_so(one: Found, standing: Standing) -> None:
+    assert standing_of(one, NOW) == standing
+
+
+def test_the_worse_of_two_counts() -> None:
+    one = found(BEHIND, condition("Stalled", "True", "TooWeak", "longer"), nextRotationTime=at(days=1))
+
+    assert standing_of(one, NOW).state is State.STALLED
+
+
+def test_a_person_is_needed_for_these() -> None:
+    assert {state.value for state in State if state.needs_a_person} == {
+        "Failed",
+        "Stalled",
+        "Overdue",
+        "Unseen",
+    }
