@@ -23,12 +23,13 @@ def facts(number: int) -> RevisionFacts:
 
 
 def state(*revisions: int, size: int, older: int = 0) -> State:
-    kept = {"password": Kept("", Value(bytes(size)))}
+    kept = {"password": Kept("", {"value": Value(bytes(size))}, {"value": "password"})}
     return State(
         "uid",
         WHEN,
         Triggers(),
         tuple(Revision(facts(number), kept) for number in revisions),
+        revisions[0],
         tuple(facts(number) for number in range(older)),
     )
 

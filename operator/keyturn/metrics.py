@@ -26,6 +26,7 @@ __all__ = [
     "QUEUE_DEPTH",
     "RECONCILE_SECONDS",
     "REGISTRY",
+    "ROLLBACKS",
     "ROTATIONS",
     "ROTATION_STEP_SECONDS",
     "WORKLOAD_RESTARTS",
@@ -52,6 +53,7 @@ ROTATION_STEP_SECONDS = _histogram(
 WORKLOAD_RESTARTS = _counter(
     "workload_restarts", "Restarts of workloads that use a secret.", ("kind", "result")
 )
+ROLLBACKS = _counter("rollbacks", "Returns to an earlier revision.")
 DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted by others and put back.")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from . import compliance, templates
 from .api.status import WorkloadState
 from .core import schedule
 from .core.errors import Stalled
-from .core.policy import Violation, violations_of
 from .core.rollout import Turn, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling, TargetFacts
-from .core.state import LITERAL
-from .core.wanted import secret_of, wanted_by
+from .core.state import LITERAL, state_name
+from .core.wanted import VALUE, secret_of, wanted_by
 from .kube import errors, paths
-from .kube.secrets import owner_of, past, state_name, state_of, target_facts, unreadable
+from .kube.secrets import owner_of, past, target_facts
 from .kube.secretwatch import meta_of
+from .kube.statesecret import state_of, unreadable
 from .kube.workloads import pods_are_newer
+from .stage import making_order
 from .world import generator_for
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
     from .core.keys import ObjectKey, WorkloadKey
-    from .core.state import State
+    from .core.state import Kept, State
     from .core.wanted import Item, Wanted
     from .core.workload import Workload
     from .kube.client import Body
@@ -59,10 +61,15 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         state_is_foreign=False,
         target=None,
         unfit=frozenset(),
-        violations=_violations(wanted, secret_class),
+        violations=(),
         consumers=(),
     )
     seen = await _with_secrets(key, seen, world)
+    seen = replace(
+        seen,
+        violations=compliance.violations(key, seen, world),
+        unchecked=compliance.unchecked(seen, world),
+    )
     return await _with_consumers(key, seen, world)
 
 
@@ -72,18 +79,17 @@ def _resolved(
     secret_class = None
     try:
         secret_class = _class_of(managed, mirror)
-        wanted = wanted_by(managed, secret_class)
-        schedule.check(wanted.cadence)
-        for item in wanted.items:
-            if item.recipe:
-                generator_for(item.recipe)
+        wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        schedule.check(wanted.cadence, wanted.windows)
+        making_order(wanted)
+        templates.check(wanted.templates, {item.name: tuple(item.keys) for item in wanted.items})
     except Stalled as stalled:
         return secret_class, None, stalled
     return secret_class, wanted, None
 
 
 def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
-    name = managed.spec.class_name
+    name = mirror.class_name(managed.spec.class_name)
     if name is None:
         return None
     found = mirror.secret_class(name)
@@ -94,13 +100,6 @@ def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
             f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",
         )
     return found
-
-
-def _violations(wanted: Wanted | None, secret_class: SecretClass | None) -> tuple[Violation, ...]:
-    if wanted is None:
-        return ()
-    made = ((item.name, generator_for(item.recipe).strength()) for item in wanted.items if item.recipe)
-    return violations_of(secret_class, {name: strength for name, strength in made if strength})
 
 
 # The two Secrets
@@ -123,6 +122,8 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     except Stalled as stalled:
         return replace(seen, trouble=seen.trouble or stalled)
     target = await load_target(key, secret, world) if target_meta else None
+    if seen.wanted:
+        compliance.note_values(key, seen.wanted, state, world)
     seen = replace(
         seen,
         state=state.facts() if state else None,
@@ -178,6 +179,7 @@ def _unread(meta: SecretMeta) -> TargetFacts:
         published=meta.published,
         differs=frozenset(),
         dressed=True,
+        overlapping=meta.overlapping,
     )
 
 
@@ -215,17 +217,20 @@ async def _read(key: ObjectKey, name: str, world: World) -> Body | None:
 
 
 def _unfit(wanted: Wanted, state: State) -> frozenset[str]:
-    values = state.newest.values
-    return frozenset(item.name for item in wanted.items if item.name in values and not _fits(item, state))
+    values = state.current.values
+    return frozenset(
+        item.name for item in wanted.items if item.name in values and not _fits(item, values[item.name])
+    )
 
 
-def _fits(item: Item, state: State) -> bool:
-    kept = state.newest.values[item.name]
-    if item.recipe is None:
-        return kept.value == item.literal
-    if kept.recipe == LITERAL:
+def _fits(item: Item, kept: Kept) -> bool:
+    if item.literal is not None:
+        return kept.outputs == {VALUE: item.literal}
+    if item.recipe is None or kept.recipe == LITERAL:
         return False  # it was written in the spec for everybody to read
-    return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.value)
+    if item.of_class:
+        return kept.outputs.keys() == item.keys.keys()
+    return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.outputs)
 
 
 # The workloads

@@ -10,11 +10,24 @@ import structlog
 
 from . import failpoints, metrics
 from .core.errors import Stalled, Wait
+from .core.state import state_name
 from .core.status import Outcome
-from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage, next_step
+from .core.steps import (
+    Begin,
+    Claim,
+    Expire,
+    GoBack,
+    Overlap,
+    Publish,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+    next_step,
+)
 from .core.wanted import secret_of
 from .kube import errors
-from .kube.secrets import state_name
 from .observe import observe
 from .report import report, tell_step
 from .take import take
@@ -138,9 +151,9 @@ async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
 def _what(step: Step, seen: Seen) -> str:
     """Name what a step writes."""
     match step:
-        case Claim() | Stage():
+        case Claim() | Stage() | GoBack() | Overlap() | Expire():
             return f"the Secret {state_name(seen.name)!r}"
-        case Publish() | Repair():
+        case Publish() | Repair() | Revoke():
             return f"the Secret {secret_of(seen.managed)!r}"
         case RollOut(consumer=consumer):
             return str(consumer.workload.key)

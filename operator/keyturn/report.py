@@ -9,9 +9,22 @@ import structlog
 from . import metrics
 from .api.status import WorkloadState
 from .core.errors import Stalled
+from .core.policy import denies, named
 from .core.renewal import CREATED
 from .core.status import Outcome, status_of
-from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
+from .core.steps import (
+    Begin,
+    Claim,
+    Expire,
+    GoBack,
+    Overlap,
+    Publish,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+)
 from .kube.events import EventType, ObjectRef
 from .statuses import write_status
 
@@ -39,15 +52,22 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
             _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Publish(number=number):
-            is_first = seen.newest is not None and seen.newest.reason == CREATED
+            is_first = seen.current is not None and seen.current.reason == CREATED
             _post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Repair(number=number, keys=keys):
             metrics.DRIFT_REPAIRED.inc()
             _post(seen, world, "DriftRepaired", _what_was_repaired(number, keys))
             _log.warning("drift repaired", secret=str(key), revision=number, keys=sorted(keys))
+        case GoBack():
+            _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
             _tell_restart(consumer.workload, key, seen, world)
+        case Revoke(number=number):
+            _post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
+            _log.info("step done", step=name, secret=str(key), revision=number)
+        case Overlap(number=number) | Expire(number=number):
+            _log.info("step done", step=name, secret=str(key), revision=number)
         case Rest():
             pass
 
@@ -57,9 +77,19 @@ def _what_was_repaired(number: int, keys: frozenset[str]) -> str:
     return f"the Secret was edited or deleted; put back as revision {number}: {what}"
 
 
+def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.ROLLBACKS.inc()
+    why = "workloads did not get ready" if step.failed else "it was asked for"
+    note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
+    _post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    _log.warning(
+        "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
+    )
+
+
 def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "started").inc()
-    number = seen.newest.number if seen.newest else 0
+    number = seen.current.number if seen.current else 0
     world.events.post(
         ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),
         "Restarted",
@@ -77,6 +107,7 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     before, after = seen.managed.status, status_of(seen, outcome)
     await write_status(key, seen, after, world)
     _tell_trouble(key, seen, outcome, before, world)
+    _tell_warning(key, seen, before, world)
     _tell_failed_rollout(key, seen, before, after, world)
     if before.revision is None:
         return  # a ManagedSecret that was made again: what its Secret went through is no news
@@ -103,16 +134,25 @@ def _tell_trouble(
         _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
 
 
+def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
+    """Tell of the rules that are broken where the class only warns; where it denies, that is a trouble."""
+    text = named(seen.violations)
+    if not text or denies(seen.secret_class) or any(one.message == text for one in before.conditions):
+        return
+    _post(seen, world, "PolicyViolation", text, EventType.WARNING)
+    _log.warning("policy violated", secret=str(key), message=text)
+
+
 def _tell_failed_rollout(
     key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
 ) -> None:
     failed = _failed(after) - _failed(before)
-    if not failed or seen.newest is None:
+    if not failed or seen.current is None:
         return
-    metrics.ROTATIONS.labels(seen.newest.reason, "Failed").inc()
+    metrics.ROTATIONS.labels(seen.current.reason, "Failed").inc()
     names = ", ".join(sorted(failed))
     _post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
-    _log.warning("rollout failed", secret=str(key), revision=seen.newest.number, workloads=names)
+    _log.warning("rollout failed", secret=str(key), revision=seen.current.number, workloads=names)
 
 
 def _failed(status: ManagedSecretStatus) -> set[str]:

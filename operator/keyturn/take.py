@@ -7,31 +7,41 @@ from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
 from .core.errors import Stalled
-from .core.renewal import CREATED
+from .core.renewal import CLAIMED
 from .core.rollout import marker_for
-from .core.state import LITERAL, Kept, Revision, RevisionFacts, State, Triggers, changed_names
+from .core.state import Held, Revision, RevisionFacts, State, Triggers, state_name
 from .core.status import Outcome, status_of
-from .core.steps import Begin, Claim, Publish, Repair, Rest, RollOut, Stage
+from .core.steps import (
+    Begin,
+    Claim,
+    Expire,
+    GoBack,
+    Overlap,
+    Publish,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+)
 from .kube import errors, paths
-from .kube.secrets import LARGEST, Stamp, dressed_target, size_of, state_body, state_name, values_of
+from .kube.secrets import LARGEST, Stamp, dressed_target, size_of, values_of
 from .kube.secretwatch import meta_of
+from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, consumer_of, load_state, load_target
+from .stage import found_values, publication_of, staged
 from .statuses import write_status
-from .world import generator_for
 
 if TYPE_CHECKING:
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import Step
-    from .core.value import Value
-    from .core.wanted import Item, Wanted
+    from .core.wanted import Wanted
     from .kube.client import Body
     from .world import World
 
 __all__ = ["take"]
-
-CLAIMED = "Claimed"
 
 
 async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
@@ -46,10 +56,14 @@ async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
         case Claim():
             await _write_state(key, await _claimed(step, key, seen, world), world)
         case Stage():
-            await _write_state(key, await _staged(step, key, seen, world), world)
+            state = await _state_as_seen(key, seen, world)
+            await _write_state(key, await staged(step, key, seen, _wanted(seen), state, world), world)
+        case GoBack() | Overlap() | Expire():
+            state = _known(await _state_as_seen(key, seen, world), key)
+            await _write_state(key, _with_decision(step, seen, state, world), world)
         case Publish():
             await _write_target(key, seen, world, _newly_published(step, seen, world))
-        case Repair():
+        case Repair() | Revoke():
             await _write_target(key, seen, world, _first_published(seen))
         case RollOut():
             await _roll(step, seen, world)
@@ -60,29 +74,6 @@ async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
 
 
 # The state Secret
-
-
-async def _staged(step: Stage, key: ObjectKey, seen: Seen, world: World) -> State:
-    """Make every value of the new revision: fresh ones anew, the others as they were."""
-    wanted, now = _wanted(seen), world.now()
-    state = await _state_as_seen(key, seen, world)
-    before = state.newest.values if state else {}
-    values = {
-        item.name: _fresh(item)
-        if item.name in step.reason.fresh or item.name not in before
-        else before[item.name]
-        for item in wanted.items
-    }
-    changed = changed_names(before, values) | _never_published(seen)
-    facts = RevisionFacts(step.number, step.reason.name, now, changed)
-    rotated = now if step.reason.rotates or state is None else state.rotated
-    revision = Revision(facts, values)
-    if state is None:
-        return State(seen.uid, rotated, Triggers().with_handled(seen.requested), (revision,))
-    published = seen.target.published if seen.target and seen.is_published else None
-    return state.with_published(published).with_revision(
-        revision, rotated, state.triggers.with_handled(seen.requested)
-    )
 
 
 async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | None:
@@ -97,24 +88,36 @@ async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | No
     return state
 
 
-def _never_published(seen: Seen) -> frozenset[str]:
-    """Return what the revision before changed, if nobody has read it: those changes come with this one."""
-    newest = seen.newest
-    if newest is None or newest.reason == CREATED or seen.is_published:
-        return frozenset()
-    return newest.changed
+def _known(state: State | None, key: ObjectKey) -> State:
+    if state is None:
+        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Deleted")
+    return state
 
 
-def _fresh(item: Item) -> Kept:
-    if item.recipe is None:
-        return _literal(item)
-    return Kept(item.recipe.text, generator_for(item.recipe).generate())
+def _with_decision(step: GoBack | Overlap | Expire, seen: Seen, state: State, world: World) -> State:
+    """Record what was decided, before anything is done about it."""
+    facts = state.current.facts
+    match step:
+        case Overlap(until=until):
+            return state.with_current_facts(replace(facts, valid_until=until))
+        case Expire():
+            return state.with_current_facts(replace(facts, ended=True))
+        case GoBack():
+            return _gone_back(step, seen, state, world)
+        case _:
+            assert_never(step)
 
 
-def _literal(item: Item) -> Kept:
-    if item.literal is None:
-        raise Stalled("NoGenerator", f"data item {item.name!r} has no source; write generate or literal")
-    return Kept(LITERAL, item.literal)
+def _gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
+    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
+    if step.number == step.given_up:
+        return replace(state, triggers=triggers)
+    return replace(
+        state.with_published(publication_of(seen)),
+        triggers=triggers,
+        current_number=step.number,
+        held=Held(step.given_up, seen.managed.metadata.generation, world.now(), step.failed),
+    )
 
 
 async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> State:
@@ -123,22 +126,13 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     if state is not None:
         return replace(state, uid=seen.uid, triggers=state.triggers.with_handled(seen.requested))
     body = await load_target(key, _wanted(seen).secret, world)
-    values = values_of(body) if body else {}
-    items = {item.name: item for item in _wanted(seen).items}
-    kept = {name: Kept(_recipe_of(items.get(name), value), value) for name, value in values.items()}
+    kept = found_values(_wanted(seen), values_of(body) if body else {})
+    keys = frozenset(key for one in kept.values() for key in one.keys.values())
     # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
-    changed = frozenset(kept) if step.number > 1 else frozenset[str]()
+    changed = keys if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
     handled = Triggers().with_handled(seen.requested)
-    return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),))
-
-
-def _recipe_of(item: Item | None, value: Value) -> str:
-    if item is None:
-        return ""
-    if item.recipe is None:
-        return LITERAL
-    return item.recipe.text if generator_for(item.recipe).accepts(value) else ""
+    return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),), step.number)
 
 
 def _last_rotation(seen: Seen, body: Body | None) -> datetime:
@@ -170,8 +164,8 @@ def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, 
 def _shortened(state: State) -> State:
     if state.older:
         return replace(state, older=state.older[: len(state.older) // 2])
-    if len(state.revisions) > 1:
-        return replace(state, revisions=state.revisions[:-1])
+    if shorter := state.without_oldest():
+        return shorter
     raise Stalled(
         "TooLarge",
         f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
@@ -184,12 +178,10 @@ def _shortened(state: State) -> State:
 
 async def _write_target(key: ObjectKey, seen: Seen, world: World, published: datetime) -> None:
     wanted = _wanted(seen)
-    state = await load_state(key, world)
-    if state is None:
-        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Deleted")
+    revision = _known(await load_state(key, world), key).current
     found = await load_target(key, wanted.secret, world) if seen.target else None
-    stamp = Stamp(state.newest.facts.number, published)
-    written = await _write_secret(key, dressed_target(key, wanted, state.newest, stamp, found), world)
+    stamp = Stamp(revision.facts.number, published, revision.facts.overlaps)
+    written = await _write_secret(key, dressed_target(key, wanted, revision, stamp, found), world)
     world.memo(key).target = written
     world.mirror.put_secret(meta_of(written))
     agree_now(key, seen, world)
@@ -197,15 +189,15 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
 
 def _newly_published(step: Publish, seen: Seen, world: World) -> datetime:
     """A Secret under a new name carries what is published already: it came with the revision."""
-    is_new = (seen.managed.status.revision or 0) < step.number
-    return world.now() if is_new else _first_published(seen)
+    is_renamed = seen.target is None and seen.managed.status.revision == step.number
+    return _first_published(seen) if is_renamed else world.now()
 
 
 def _first_published(seen: Seen) -> datetime:
     """A repair publishes nothing new: who started after the revision came still runs it."""
     if seen.target and seen.target.published:
         return seen.target.published
-    return seen.newest.made if seen.newest else seen.now
+    return seen.current.made if seen.current else seen.now
 
 
 async def _write_secret(key: ObjectKey, body: Body, world: World) -> Body:
@@ -236,11 +228,11 @@ async def _roll(step: RollOut, seen: Seen, world: World) -> None:
     workload_key = step.consumer.workload.key
     async with world.rolling(workload_key):
         workload = world.mirror.workload(workload_key)
-        if workload is None or seen.newest is None:
+        if workload is None or seen.current is None:
             return
         secret = _wanted(seen).secret
         consumer = consumer_of(workload, secret, world.mirror, world.now())
-        marker = marker_for(consumer, secret, seen.newest.number)
+        marker = marker_for(consumer, secret, seen.current.number)
         if marker != workload.marker:
             body = await restart(world.api, workload, marker)
             if world.mirror.is_news(workload_key, body):

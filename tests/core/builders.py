@@ -11,7 +11,7 @@ from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.seen import Consumer, Seen, Sibling, TargetFacts
-from keyturn.core.state import RevisionFacts, StateFacts, Triggers
+from keyturn.core.state import Publication, RevisionFacts, StateFacts, Triggers
 from keyturn.core.wanted import Wanted, wanted_by
 from keyturn.core.workload import Workload
 
@@ -78,9 +78,12 @@ def revision(
     *,
     made: datetime = MADE,
     changed: Iterable[str] = ("password",),
-    published: datetime | None = None,
+    base: int | None = None,
+    **others: Any,
 ) -> RevisionFacts:
-    return RevisionFacts(number, reason, made, frozenset(changed), published)
+    """Make a revision out of the one before, on which every workload ran."""
+    base = base or (number - 1 or None)
+    return RevisionFacts(number, reason, made, frozenset(changed), base, **{"fallback": base, **others})
 
 
 def state(
@@ -89,9 +92,29 @@ def state(
     rotated: datetime = MADE,
     triggers: Triggers = Triggers(),  # noqa: B008  # frozen
     names: Iterable[str] = ("password",),
+    current: int | None = None,
+    restorable: Iterable[int] | None = None,
+    **others: Any,
 ) -> StateFacts:
     """Make a state, its newest revision first; of one revision where none is given."""
-    return StateFacts(uid, rotated, triggers, revisions or (revision(),), frozenset(names))
+    revisions = revisions or (revision(),)
+    numbers = [one.number for one in revisions]
+    published = tuple(Publication(one.number, one.made) for one in revisions[1:])
+    return StateFacts(
+        uid=uid,
+        rotated=rotated,
+        triggers=triggers,
+        revisions=revisions,
+        restorable=frozenset(numbers if restorable is None else restorable),
+        current_number=current or numbers[0],
+        **{
+            "keys": {name: {"value": name} for name in names},
+            "templates": {},
+            "lives": {},
+            "publications": published,
+            **others,
+        },
+    )
 
 
 def target(
@@ -101,8 +124,9 @@ def target(
     published: datetime | None = PUBLISHED,
     differs: Iterable[str] = (),
     dressed: bool = True,
+    overlapping: bool = False,
 ) -> TargetFacts:
-    return TargetFacts(owner, revision, published, frozenset(differs), dressed)
+    return TargetFacts(owner, revision, published, frozenset(differs), dressed, overlapping)
 
 
 def use(of: str = "db", *keys: str, via: tuple[Via, ...] = (Via.ENV_FROM,)) -> Use:
@@ -122,6 +146,8 @@ def workload(
     settled: bool = True,
     failed: bool = False,
     hint: str | None = None,
+    restarted: datetime | None = None,
+    complaint: str | None = None,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -135,6 +161,8 @@ def workload(
         settled=settled,
         failed=failed,
         hint=hint,
+        restarted=restarted,
+        complaint=complaint,
     )
 
 

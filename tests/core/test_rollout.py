@@ -14,10 +14,11 @@ from keyturn.core.rollout import (
     marker_for,
     next_restarts,
     restart_due,
-    runs_older_revision,
+    runs_other_values,
     standings,
 )
 from keyturn.core.seen import Sibling
+from keyturn.core.state import Held, Publication
 from tests.core.builders import (
     BEFORE,
     MADE,
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
 
 HISTORY = state(
     revision(4, "Triggered", changed=["password"]),
-    revision(3, "SpecChanged", changed=["username"], published=PUBLISHED - timedelta(days=10)),
-    revision(2, "Triggered", changed=["token"], published=PUBLISHED - timedelta(days=20)),
+    revision(3, "SpecChanged", changed=["username"]),
+    revision(2, "Triggered", changed=["token"]),
     names=("password", "username", "token"),
+    publications=(
+        Publication(3, PUBLISHED - timedelta(days=10)),
+        Publication(2, PUBLISHED - timedelta(days=20)),
+    ),
 )
 AT_FOUR: dict[str, Any] = {"state": HISTORY, "target": target(4)}
 CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
@@ -96,7 +101,7 @@ def restarted(at: Seen) -> tuple[str, ...]:
             consumer(marker="db=4", settled=False, failed=True),
             WorkloadState.FAILED,
             Turn.HINDERED,
-            "its pods did not become available within progressDeadlineSeconds; see its events",
+            "its pods did not become available in time; see its events and its pods",
             id="failed",
         ),
         pytest.param(
@@ -226,23 +231,22 @@ def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
     one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
     at = look(one)
     assert at.wanted
-    assert runs_older_revision(one.workload, one, at, at.wanted) == is_older
+    assert runs_other_values(one, at, at.wanted) == is_older
 
 
 def test_the_first_revision_makes_nobody_older() -> None:
     assert standing_of(consumer(), state=state(), target=target()).turn is Turn.DONE
 
 
-def test_a_revision_that_was_never_published_was_read_by_nobody() -> None:
-    unpublished = state(revision(3, "Triggered", changed=["a"]), revision(2, "Triggered", changed=["b"]))
-    one = consumer(uses=(use("db", "b"),))
-    assert standing_of(one, state=unpublished, target=target(3)).turn is Turn.DONE
+def test_the_first_that_is_published_makes_nobody_older_even_if_another_was_made_before_it() -> None:
+    unpublished = state(revision(2, "SpecChanged", changed=["token"]), revision(), publications=())
+    assert standing_of(consumer(), state=unpublished, target=target(2)).turn is Turn.DONE
 
 
 def test_without_a_state_nothing_is_known_to_be_older() -> None:
     at = look(consumer(), state=None)
     assert at.wanted
-    assert not runs_older_revision(at.consumers[0].workload, at.consumers[0], at, at.wanted)
+    assert not runs_other_values(at.consumers[0], at, at.wanted)
 
 
 # Turns
@@ -283,13 +287,191 @@ ROLLING = consumer("rolling", marker="db=4", settled=False)
             id="one whose rollout waits for a person takes nobody's turn",
         ),
         pytest.param(
-            9, (consumer("bad", marker="db=4", failed=True),), (), id="nobody is sent after a failure"
+            9,
+            (consumer("bad", marker="db=4", settled=False, failed=True),),
+            (),
+            id="nobody is sent after a failure",
         ),
     ],
 )
 def test_as_many_roll_as_may(limit: int, others: tuple[Consumer, ...], names: tuple[str, ...]) -> None:
     spec = {"rollout": {"maxConcurrent": limit}}
     assert restarted(look(*others, *pending("a", "b", "c"), spec=spec)) == names
+
+
+# Waves
+
+WAVES = {
+    "rollout": {
+        "maxConcurrent": 9,
+        "targets": [
+            {"kind": "Deployment", "name": "migrate", "wave": -1},
+            {"kind": "Deployment", "name": "web", "wave": 1},
+        ],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("consumers", "names"),
+    [
+        pytest.param(pending("web", "api", "migrate"), ("migrate",), id="the lowest first"),
+        pytest.param(pending("web", "api", "batch"), ("api", "batch"), id="who is not listed is in wave 0"),
+        pytest.param(pending("web"), ("web",), id="the last"),
+        pytest.param(
+            (consumer("api", marker="db=4", settled=False), *pending("web")), (), id="the wave before rolls"
+        ),
+        pytest.param((*pending("api", paused=True), *pending("web")), (), id="the wave before is paused"),
+        pytest.param(
+            (*pending("api", restart="never"), *pending("web")), ("web",), id="who refuses holds up nobody"
+        ),
+        pytest.param(
+            (consumer("api", marker="db=4", settled=False, hint="a partition"), *pending("web")),
+            ("web",),
+            id="who waits for a person holds up nobody",
+        ),
+        pytest.param(
+            (*pending("api", hint="a partition"), *pending("web")), ("api",), id="it is restarted in its wave"
+        ),
+    ],
+)
+def test_a_wave_starts_when_the_one_before_is_through(
+    consumers: tuple[Consumer, ...], names: tuple[str, ...]
+) -> None:
+    assert restarted(look(*consumers, spec=WAVES)) == names
+
+
+# Deadlines
+
+LATE = PUBLISHED + timedelta(minutes=10)
+SINCE = PUBLISHED + seconds(6)
+
+
+def rolling(**of_workload: Any) -> Consumer:
+    return consumer(**{"marker": "db=4", "settled": False, "restarted": SINCE, **of_workload})
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "expected"),
+    [
+        pytest.param(rolling(), SINCE + seconds(599), WorkloadState.ROLLING, id="a second before"),
+        pytest.param(rolling(), SINCE + seconds(600), WorkloadState.FAILED, id="at the deadline"),
+        pytest.param(rolling(failed=True), SINCE, WorkloadState.FAILED, id="its own deadline was earlier"),
+        pytest.param(
+            rolling(hint="OnDelete"), SINCE + seconds(900), WorkloadState.ROLLING, id="waits for a person"
+        ),
+        pytest.param(
+            rolling(restarted=None), SINCE + seconds(900), WorkloadState.ROLLING, id="nobody knows since"
+        ),
+        pytest.param(
+            rolling(restarted=PUBLISHED - timedelta(days=1)),
+            PUBLISHED + seconds(599),
+            WorkloadState.ROLLING,
+            id="counted from the publication at the earliest",
+        ),
+    ],
+)
+def test_a_workload_has_failed_when_its_deadline_is_over(
+    one: Consumer, at: datetime, expected: WorkloadState
+) -> None:
+    assert standing_of(one, now=at).state is expected
+
+
+def test_the_deadline_can_be_written() -> None:
+    spec = {"rollout": {"progressDeadline": "1h"}}
+    assert standing_of(rolling(), spec=spec, now=SINCE + seconds(3599)).state is WorkloadState.ROLLING
+    assert standing_of(rolling(), spec=spec, now=SINCE + seconds(3600)).state is WorkloadState.FAILED
+
+
+def test_what_its_controller_complains_of_is_shown() -> None:
+    assert standing_of(rolling(complaint="a quota"), now=SINCE).message == "a quota"
+    failed = standing_of(rolling(complaint="a quota"), now=LATE + seconds(6))
+    assert failed.message == "its pods did not become available in time; a quota"
+    assert standing_of(consumer(marker="db=3", settled=False, complaint="a quota")).message == "a quota"
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "turn"),
+    [
+        pytest.param(
+            consumer(marker="db=3", settled=False, failed=True), NOW, Turn.HINDERED, id="failed long ago"
+        ),
+        pytest.param(consumer(settled=False, failed=True), NOW, Turn.HINDERED, id="was broken before us"),
+        pytest.param(
+            consumer(marker="db=5", settled=False, failed=True),
+            NOW,
+            Turn.NEXT,
+            id="failed with one that nobody ran",
+        ),
+        pytest.param(
+            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=10)),
+            NOW,
+            Turn.NEXT,
+            id="missed our deadline",
+        ),
+        pytest.param(
+            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=9)),
+            NOW,
+            Turn.HINDERED,
+            id="still has time",
+        ),
+    ],
+)
+def test_a_rollout_of_ours_that_came_to_no_end_is_not_waited_for(
+    one: Consumer, at: datetime, turn: Turn
+) -> None:
+    revisions = (revision(6, "Triggered", base=5, fallback=4), revision(5, "Triggered"), *HISTORY.revisions)
+    later = state(*revisions, publications=HISTORY.publications)
+    assert standing_of(one, state=later, target=target(6, published=NOW - seconds(60)), now=at).turn is turn
+
+
+# After a return to an earlier revision
+
+BACK: dict[str, Any] = {
+    "state": state(
+        revision(5, "Triggered", changed=["password"]),
+        *HISTORY.revisions,
+        current=4,
+        held=Held(5, 1, NOW, failed=True),
+        publications=(Publication(5, NOW - seconds(60)), Publication(4, PUBLISHED), *HISTORY.publications),
+    ),
+    "target": target(4, published=NOW - seconds(1)),
+    "now": NOW,
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "turn"),
+    [
+        pytest.param(consumer(marker="db=5", settled=False), Turn.NEXT, id="hangs in what was given up"),
+        pytest.param(consumer(marker="db=5"), Turn.NEXT, id="ran what was given up"),
+        pytest.param(consumer(marker="db=4"), Turn.DONE, id="was not yet restarted"),
+        pytest.param(
+            consumer(marker="db=5", uses=(use("db", "username"),)), Turn.DONE, id="uses nothing that changed"
+        ),
+        pytest.param(consumer(created=NOW - seconds(30)), Turn.NEXT, id="was made while it was published"),
+        pytest.param(consumer(created=PUBLISHED + seconds(9)), Turn.DONE, id="was made before it"),
+        pytest.param(consumer(created=PUBLISHED - timedelta(days=1)), Turn.NEXT, id="was behind before"),
+    ],
+)
+def test_who_runs_what_was_given_up_comes_back(one: Consumer, turn: Turn) -> None:
+    assert standing_of(one, **BACK).turn is turn
+
+
+def test_the_way_back_waits_for_no_debounce() -> None:
+    assert restarted(look(consumer(marker="db=5", settled=False), **BACK)) == ("api",)
+
+
+# Somebody who reverts a restart
+
+
+@pytest.mark.parametrize(
+    ("restarted_for", "turn"), [(4, Turn.REFUSED), (3, Turn.NEXT)], ids=["for this revision", "for another"]
+)
+def test_who_takes_the_marker_off_is_told_and_not_fought(restarted_for: int, turn: Turn) -> None:
+    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", "restarted": restarted_for}
+    one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
+    assert one.turn is turn
 
 
 # Debounce

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
-from keyturn.core.state import Triggers
+from keyturn.core.state import Held, Triggers
 from keyturn.core.status import Outcome, status_of
 from keyturn.core.steps import Begin, Publish, Rest, Stage
 from tests.core.builders import (
@@ -31,6 +31,8 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.core.seen import Seen
 
@@ -115,7 +117,14 @@ def test_of_a_rotation_that_rolls_out() -> None:
             "message": message,
         },
         "workloads": [
-            {"kind": "Deployment", "name": "api", "via": ["envFrom"], "state": "Rolling", "revision": 2},
+            {
+                "kind": "Deployment",
+                "name": "api",
+                "via": ["envFrom"],
+                "state": "Rolling",
+                "revision": 2,
+                "restarted": 2,
+            },
             {
                 "kind": "Deployment",
                 "name": "web",
@@ -293,6 +302,92 @@ def test_the_history_has_the_last_ten() -> None:
 # Conditions
 
 
+# A return to an earlier revision, and the overlap
+
+BACK: dict[str, Any] = {
+    "state": state(
+        revision(2, "Triggered", made=NOW - minutes(1)),
+        revision(),
+        current=1,
+        held=Held(2, 1, NOW - seconds(30), failed=True),
+    ),
+    "target": target(1, published=NOW - seconds(20)),
+    "status": {"revision": 2, "history": [ENTRY_1]},
+}
+
+
+def test_while_it_goes_back_the_step_is_named() -> None:
+    look = seen(None, consumer(marker="db=2", settled=False), **BACK)
+    assert conditions(look)["Rotating"][:2] == ("True", "Rollback")
+    assert conditions(seen(**BACK | {"target": target(2)}))["Rotating"] == (
+        "True",
+        "Rollback",
+        "the next step is Rollback",
+    )
+
+
+def test_when_it_is_back_the_history_tells_both_and_tells_it_once() -> None:
+    look = seen(None, consumer(marker="db=1"), **BACK)
+    assert history(look) == [
+        (1, "RolledBack", "Succeeded"),
+        (2, "Triggered", "RolledBack"),
+        (1, "Created", "Succeeded"),
+    ]
+    told = status_of(look, RESTS).model_dump(mode="json", by_alias=True, exclude_none=True)["history"]
+    again = seen(None, consumer(marker="db=1"), **BACK | {"status": {"revision": 1, "history": told}})
+    assert len(history(again)) == 3
+
+
+def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
+    assert conditions(seen(**BACK))["Rotating"] == (
+        "False",
+        "Held",
+        "revision 2 was given up, and nothing is rotated before a new trigger or spec change",
+    )
+
+
+def test_what_was_restarted_is_remembered_where_the_marker_was_taken_off() -> None:
+    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", "restarted": 2, "revision": 2}
+    look = seen(None, consumer(), **ROTATED | {"status": {"revision": 2, "workloads": [entry]}})
+    (told,) = status_of(look, RESTS).workloads
+    assert (told.revision, told.restarted) == (None, 2)
+
+
+def overlap(valid_until: datetime | None) -> Seen:
+    newest = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until)
+    return seen(
+        status={"revision": 2, "history": [ENTRY_1]},
+        state=state(newest, revision()),
+        target=target(2, overlapping=True),
+    )
+
+
+def test_the_overlap_is_told_with_its_end() -> None:
+    look = overlap(NOW + timedelta(days=1))
+    assert written(look)["previous"] == {"revision": 1, "validUntil": "2026-11-25T12:00:00Z"}
+    assert conditions(look)["Rotating"] == (
+        "True",
+        "Overlap",
+        "the values before stay valid until 2026-11-25 12:00 UTC",
+    )
+    assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
+
+
+def test_before_every_workload_has_turned_nobody_knows_its_end() -> None:
+    assert written(overlap(None))["previous"] == {"revision": 1}
+    assert conditions(overlap(None))["Rotating"] == ("True", "Overlap", "the next step is Overlap")
+
+
+def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_its_overlap() -> None:
+    passed = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=NOW)
+    look = seen(
+        state=state(revision(3, "Triggered"), passed, revision()),
+        target=target(3),
+        status={"revision": 3, "history": [ENTRY_1]},
+    )
+    assert history(look)[:2] == [(3, "Triggered", "Succeeded"), (2, "Triggered", "Succeeded")]
+
+
 @pytest.mark.parametrize(
     ("look", "outcome", "ready"),
     [
@@ -344,7 +439,7 @@ def test_ready_means_that_every_key_is_there(
 
 
 BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"
-FAILED = "failed: its pods did not become available within progressDeadlineSeconds; see its events"
+FAILED = "failed: its pods did not become available in time; see its events and its pods"
 
 
 @pytest.mark.parametrize(
@@ -399,7 +494,7 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
         pytest.param((), ("True", "Compliant", "every rule of the class holds"), id="none"),
         pytest.param(
             (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
-            ("False", "minLength", "too short; too weak"),
+            ("False", "minLength", "minLength: too short; minEntropyBits: too weak"),
             id="two",
         ),
     ],

@@ -12,13 +12,18 @@ from keyturn.core import steps
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
-from keyturn.core.seen import ROTATE
+from keyturn.core.seen import ROLLBACK, ROTATE
+from keyturn.core.state import Held, Triggers
 from keyturn.core.steps import (
     Begin,
     Claim,
+    Expire,
+    GoBack,
+    Overlap,
     Publish,
     Repair,
     Rest,
+    Revoke,
     RollOut,
     Stage,
     Step,
@@ -43,7 +48,10 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.core.seen import Seen
+    from keyturn.core.state import StateFacts
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
 LOST = Reason(
@@ -220,7 +228,7 @@ def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
     with pytest.raises(Stalled, match="the spec cannot be read"):
         next_step(replace(seen(), wanted=None))
     with pytest.raises(Stalled, match="holds no revision"):
-        steps._newest(seen(state=None))
+        steps._current(seen(state=None))
 
 
 # Workloads
@@ -249,6 +257,207 @@ def test_one_that_waits_for_its_turn_is_looked_at_again_in_a_minute() -> None:
 def test_it_rests_until_the_next_rotation_is_due() -> None:
     hourly = {"rotation": {"every": "2h", "jitter": "0%"}}
     assert next_step(seen(hourly)) == Rest(MADE + timedelta(hours=2))
+
+
+# A rollout that fails
+
+FAILED = consumer("api", marker="db=2", settled=False, failed=True)
+HOLD = {"rollout": {"onFailure": "Hold"}}
+
+
+def state_of_three(**others: Any) -> StateFacts:
+    return state(revision(3, "Triggered", **others), revision(2, "Triggered"), revision())
+
+
+def test_the_secret_goes_back_to_what_every_workload_ran_on() -> None:
+    assert next_step(seen(None, FAILED, **ROTATED)) == GoBack(1, 2, failed=True)
+
+
+def test_it_goes_back_past_a_revision_that_nobody_proved() -> None:
+    failed = consumer("api", marker="db=3", settled=False, failed=True)
+    look = seen(None, failed, state=state_of_three(fallback=1), target=target(3), status={"revision": 3})
+    assert next_step(look) == GoBack(1, 3, failed=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "changed"),
+    [
+        pytest.param(HOLD, {}, id="the spec says Hold"),
+        pytest.param(
+            None,
+            {"state": state(revision(2, "Triggered"), revision(), restorable=[2])},
+            id="its values are gone",
+        ),
+        pytest.param(
+            None,
+            {"state": state(revision(2, "Triggered", fallback=None), revision())},
+            id="none was ever run",
+        ),
+    ],
+)
+def test_where_it_cannot_go_back_it_stops_and_says_so(
+    spec: dict[str, Any] | None, changed: dict[str, Any]
+) -> None:
+    with pytest.raises(Stalled, match="did not get ready with revision 2") as caught:
+        next_step(seen(spec, FAILED, **ROTATED | changed))
+    assert caught.value.reason == "RolloutFailed"
+
+
+def test_a_return_that_fails_as_well_ends_there() -> None:
+    again = consumer("api", marker="db=1", settled=False, failed=True)
+    with pytest.raises(Stalled) as caught:
+        next_step(seen(None, again, state=GIVEN_UP, target=target(1)))
+    assert caught.value.reason == "RolloutFailed"
+
+
+GIVEN_UP = state(
+    revision(2, "Triggered"), revision(), current=1, held=Held(2, 1, NOW - seconds(9), failed=True)
+)
+BACK: dict[str, Any] = {"state": GIVEN_UP, "target": target(1, published=NOW - seconds(8))}
+
+
+def test_after_a_return_the_earlier_revision_is_published() -> None:
+    assert next_step(seen(state=GIVEN_UP, target=target(2))) == Publish(1)
+
+
+def test_then_the_workloads_go_back_to_it() -> None:
+    hanging = consumer("api", marker="db=2", settled=False)
+    assert next_step(seen(None, hanging, **BACK)) == RollOut(hanging, "db=1")
+
+
+def test_then_it_waits_for_a_person() -> None:
+    with pytest.raises(Stalled, match="so revision 1 is back") as caught:
+        next_step(seen(DAILY, consumer("api", marker="db=1"), **BACK))
+    assert caught.value.reason == "RolledBack"
+
+
+DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "look", "number"),
+    [
+        pytest.param(DAILY, BACK | {"annotations": ASKED}, 3, id="a new trigger"),
+        pytest.param(
+            TWO,
+            BACK | {"state": replace(GIVEN_UP, held=Held(2, 0, NOW, failed=True))},
+            3,
+            id="a changed spec",
+        ),
+    ],
+)
+def test_a_person_has_the_next_revision_made(spec: dict[str, Any], look: dict[str, Any], number: int) -> None:
+    step = next_step(seen(spec, **look))
+    assert isinstance(step, Begin)
+    assert step.number == number
+
+
+@pytest.mark.parametrize("spec", [DAILY, TWO], ids=["due", "the spec that failed"])
+def test_nothing_else_does(spec: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(seen(spec, **BACK))
+    assert caught.value.reason == "RolledBack"
+
+
+def test_while_a_workload_fails_no_schedule_makes_the_next_revision() -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(seen(HOLD | DAILY, FAILED, **ROTATED))
+    assert caught.value.reason == "RolloutFailed"
+    step = next_step(seen(HOLD | DAILY, FAILED, **ROTATED | {"annotations": ASKED}))
+    assert isinstance(step, Begin)
+
+
+def test_it_looks_again_when_a_deadline_is_over() -> None:
+    rolling = consumer("api", marker="db=2", settled=False, restarted=NOW)
+    assert next_step(seen(None, rolling, **ROTATED)) == Rest(NOW + minutes(10))
+
+
+# A return that was asked for
+
+
+def asked(text: str) -> dict[str, Any]:
+    return {"annotations": {ROLLBACK: text}, "state": state_of_three(), "target": target(3)}
+
+
+@pytest.mark.parametrize("text", ["1", "1/again", "1 because of the incident"])
+def test_a_person_returns_to_a_revision(text: str) -> None:
+    assert next_step(seen(**asked(text))) == GoBack(1, 3, failed=False)
+
+
+def test_to_return_to_the_current_one_is_recorded_as_handled() -> None:
+    assert next_step(seen(**asked("3"))) == GoBack(3, 3, failed=False)
+
+
+def test_the_same_text_is_handled_once() -> None:
+    handled = replace(state_of_three(), triggers=Triggers(rollback="1"))
+    assert next_step(seen(**asked("1") | {"state": handled})) == Rest(None)
+
+
+def test_a_return_that_was_asked_for_leaves_nothing_to_mend() -> None:
+    held = replace(GIVEN_UP, held=Held(2, 1, NOW, failed=False))
+    assert next_step(seen(DAILY, **BACK | {"state": held})) == Rest(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "restorable", "kept"),
+    [
+        pytest.param("9", None, "1, 2", id="there is none"),
+        pytest.param("latest", None, "1, 2", id="no number"),
+        pytest.param("1", [3], "none but the current one", id="its values are gone"),
+    ],
+)
+def test_what_is_not_kept_cannot_come_back(text: str, restorable: list[int] | None, kept: str) -> None:
+    look = asked(text) | {"state": replace(state_of_three(), restorable=frozenset(restorable or [1, 2, 3]))}
+    with pytest.raises(Stalled, match=f"these are: {kept}\\.") as caught:
+        next_step(seen(**look))
+    assert caught.value.reason == "NoSuchRevision"
+    assert next_step(seen(**look | {"target": target(3, differs=["x"])})) == Repair(3, frozenset({"x"}))
+
+
+# The overlap
+
+
+def overlap(valid_until: datetime | None = None, *, ended: bool = False) -> dict[str, Any]:
+    newest = revision(
+        2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until, ended=ended
+    )
+    return {
+        "state": state(newest, revision()),
+        "target": target(2, overlapping=True),
+        "status": {"revision": 2},
+    }
+
+
+KEPT_FOR_A_DAY = {"rotation": {"overlap": "24h"}}
+
+
+def test_the_overlap_starts_when_every_workload_runs_the_new_value() -> None:
+    look = seen(KEPT_FOR_A_DAY, consumer(marker="db=2"), **overlap())
+    assert next_step(look) == Overlap(2, NOW + timedelta(days=1))
+
+
+def test_it_does_not_start_before() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    assert next_step(seen(KEPT_FOR_A_DAY, rolling, **overlap())) == Rest(None)
+
+
+def test_while_it_lasts_nothing_is_done() -> None:
+    assert next_step(seen(**overlap(NOW + seconds(1)))) == Rest(NOW + seconds(1))
+
+
+def test_its_end_is_recorded_and_then_the_value_before_is_taken_out() -> None:
+    assert next_step(seen(**overlap(NOW))) == Expire(2)
+    assert next_step(seen(**overlap(NOW, ended=True))) == Revoke(2)
+
+
+def test_a_clock_that_is_set_back_brings_nothing_up_again() -> None:
+    look = overlap(NOW + timedelta(hours=1), ended=True) | {"target": target(2)}
+    assert next_step(seen(**look)) == Rest(None)
+
+
+def test_somebody_who_takes_the_value_before_out_finds_it_put_back() -> None:
+    look = overlap(NOW + seconds(1)) | {"target": target(2)}
+    assert next_step(seen(**look)) == Repair(2, frozenset())
 
 
 # Numbers

@@ -1,18 +1,16 @@
-"""The two Secrets: what is written is read again, and nothing that people do to them breaks the reading."""
+"""The Secret for workloads: what is written is read again, and what people do to it is seen."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.seen import TargetFacts
 from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
@@ -23,15 +21,10 @@ from keyturn.kube.secrets import (
     dressed_target,
     owner_of,
     size_of,
-    state_body,
-    state_of,
     target_facts,
     values_of,
 )
 from tests.core.builders import managed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -45,133 +38,19 @@ CANARY = "canary-7Qd0"
 
 def revision(number: int, **values: str) -> Revision:
     facts = RevisionFacts(number, "Triggered", WHEN, frozenset(values))
-    return Revision(facts, {name: Kept("", Value.of_text(text)) for name, text in values.items()})
+    kept = {name: Kept("", {"value": Value.of_text(text)}, {"value": name}) for name, text in values.items()}
+    return Revision(facts, kept)
 
 
-STATE = State("uid", WHEN, Triggers(), (revision(2, password=CANARY), revision(1, password=f"old {CANARY}")))
+STATE = State(
+    "uid", WHEN, Triggers(), (revision(2, password=CANARY), revision(1, password=f"old {CANARY}")), 2
+)
 
 
 def target(**metadata: Any) -> dict[str, Any]:
     body = dressed_target(KEY, WANTED, STATE.newest, STAMP, None)
     body["metadata"] |= metadata
     return body
-
-
-# The state Secret
-
-times = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001
-texts = st.text(max_size=20)
-names = st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True)
-facts = st.builds(
-    RevisionFacts,
-    number=st.integers(1, 10**9),
-    reason=st.from_regex(r"[A-Z][A-Za-z]{1,30}", fullmatch=True),
-    made=times,
-    changed=st.frozensets(names, max_size=3),
-    published=st.none() | times,
-)
-values = st.builds(Kept, recipe=texts, value=st.binary(max_size=40).map(Value))
-revisions = st.builds(Revision, facts=facts, values=st.dictionaries(names, values, max_size=3))
-optional = st.none() | texts
-states = st.builds(
-    State,
-    uid=texts,
-    rotated=times,
-    triggers=st.builds(Triggers, spec=optional, annotation=optional, last=optional),
-    revisions=st.lists(revisions, min_size=1, max_size=3).map(tuple),
-    older=st.lists(facts, max_size=3).map(tuple),
-)
-
-
-@given(states)
-def test_a_state_is_read_as_it_was_written(state: State) -> None:
-    assert state_of(state_body(KEY, state, None)) == state
-
-
-def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
-    body = state_body(KEY, STATE, "7")
-    del body["data"]
-    assert body == {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": "db-keyturn",
-            "namespace": "shop",
-            "labels": {"keyturn.dev/managed-secret": "db", "app.kubernetes.io/managed-by": "keyturn"},
-            "resourceVersion": "7",
-        },
-        "type": "keyturn.dev/state",
-    }
-
-
-def document() -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads(base64.b64decode(state_body(KEY, STATE, None)["data"]["state"]))
-    return read
-
-
-def body_of(written: bytes) -> dict[str, Any]:
-    return {"metadata": {"name": "db-keyturn"}, "data": {"state": base64.b64encode(written).decode()}}
-
-
-def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    read = document()
-    change(read)
-    return body_of(orjson.dumps(read))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param({"metadata": {"name": "db-keyturn"}}, id="no data"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": None}, id="data of null"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"other": "eA=="}}, id="another key"),
-        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"state": "!"}}, id="no base64"),
-        pytest.param(body_of(b"{" + CANARY.encode()), id="no JSON"),
-        pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
-        pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
-        pytest.param(body_of(b"\xff"), id="bytes"),
-        pytest.param(edited(lambda read: read.update(format=2)), id="of a newer version"),
-        pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
-        pytest.param(edited(lambda read: read.update(revisions=[])), id="no revision"),
-        pytest.param(edited(lambda read: read.update(revisions=CANARY)), id="revisions of text"),
-        pytest.param(edited(lambda read: read.update(rotated=CANARY)), id="a time of text"),
-        pytest.param(
-            edited(lambda read: read.update(rotated="2026-11-24T12:00:00")), id="a time without zone"
-        ),
-        pytest.param(edited(lambda read: read.update(triggers={CANARY: CANARY})), id="other triggers"),
-        pytest.param(edited(lambda read: read["revisions"][0].update(number=CANARY)), id="a number of text"),
-        *(
-            pytest.param(
-                edited(lambda read, number=number: read["revisions"][0].update(number=number)),  # type: ignore[misc]
-                id=f"the number {number}",
-            )
-            for number in (0, -1, 1.5, 1e300, 10**13, None)
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0].update(reason=f"{CANARY} said so")), id="no reason"
-        ),
-        pytest.param(
-            edited(lambda read: read["triggers"].update(last=[CANARY])), id="a trigger that is no text"
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"
-        ),
-        pytest.param(
-            edited(lambda read: read["revisions"][0]["values"]["password"].update(value=f"!{CANARY}")),
-            id="a value that is no base64",
-        ),
-    ],
-)
-def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str, Any]) -> None:
-    with pytest.raises(Stalled) as caught:
-        state_of(body)
-    assert caught.value.reason == "StateUnreadable"
-    assert caught.value.message == (
-        "the state Secret 'db-keyturn' was edited or is of a newer version;"
-        " restore it, or delete it to go on with the values of the Secret itself"
-    )
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
 
 
 def test_what_is_published_in_the_future_is_put_right() -> None:
@@ -185,9 +64,6 @@ def test_what_is_published_in_the_future_is_put_right() -> None:
 def test_the_size_of_a_secret_is_not_underestimated(content: bytes) -> None:
     body = {"data": {"a": base64.b64encode(content).decode(), "b": ""}}
     assert len(content) <= size_of(body) <= len(content) + 2
-
-
-# The target Secret
 
 
 def test_a_new_target_has_every_key_and_tells_its_revision() -> None:

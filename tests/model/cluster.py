@@ -14,8 +14,8 @@ from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.workload import MARKER, read_marker
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page, Patch
-from keyturn.kube.secrets import state_of
 from keyturn.kube.secretwatch import OWNER_LABEL, meta_of
+from keyturn.kube.statesecret import state_of
 from keyturn.kube.workloads import workload_of
 from keyturn.reconcile import reconcile
 from keyturn.world import World
@@ -278,12 +278,10 @@ class Cluster:
         """Note whose pods have read something else than the revision that was just recorded."""
         if path != STATE:
             return
-        values = state_of(self.objects[path]).newest.values
+        data = state_of(self.objects[path]).current.data()
         for pods in self.pods.values():
             should = {
-                name: kept.value.to_base64()
-                for name, kept in values.items()
-                if pods.keys is None or name in pods.keys
+                key: value.to_base64() for key, value in data.items() if pods.keys is None or key in pods.keys
             }
             pods.missed = pods.missed or pods.read != should
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.seen import ROTATE
-from keyturn.kube.secrets import state_of
+from keyturn.kube.statesecret import state_of
 from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class Story:
         if body is None or not data:
             return False
         revisions = state_of(body).revisions
-        return all(
-            {name: kept.value.to_base64() for name, kept in one.values.items()} != data for one in revisions
-        )
+        return all({key: value.to_base64() for key, value in one.data().items()} != data for one in revisions)
 
 
 def keep_a_trace(*paths: str) -> Callable[[Action], Action]:
@@ -248,7 +246,7 @@ def all_is_well(story: Story) -> None:
     managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     state = state_of(cluster.objects[STATE])
     assert data.keys() == {item.name for item in managed.spec.data}
-    recorded = {name: kept.value.to_base64() for name, kept in state.newest.values.items()}
+    recorded = {key: value.to_base64() for key, value in state.current.data().items()}
     assert {name for name in data if recorded.get(name) != data[name]} == set(), (
         "the Secret is what is recorded"
     )

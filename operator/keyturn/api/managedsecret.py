@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import pydantic
 
 from .base import Schema, rules
-from .duration import Pause
-from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Metadata, Name
+from .duration import Duration, Pause
+from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Metadata, Name, NameOrNone
 from .recipe import Recipe
 from .rotation import Rotation
 from .status import ManagedSecretStatus, WorkloadKind
 
-__all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec", "Restart", "Rollout", "SecretType", "Target"]
+__all__ = [
+    "DataItem",
+    "ManagedSecret",
+    "ManagedSecretSpec",
+    "OnFailure",
+    "Restart",
+    "Rollout",
+    "SecretType",
+    "Target",
+]
 
 
 class SecretType(StrEnum):
@@ -32,6 +42,13 @@ class Restart(StrEnum):
     AUTO = "Auto"
     LISTED = "Listed"
     NONE = "None"
+
+
+class OnFailure(StrEnum):
+    """What is done when a workload does not get ready with a new revision."""
+
+    ROLLBACK = "Rollback"
+    HOLD = "Hold"
 
 
 _RESERVED = (
@@ -53,11 +70,26 @@ class TemplateMetadata(Schema):
     """Annotations that the Secret gets."""
 
 
+_TEMPLATES_MAKE_KEYS = (
+    "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))",
+    "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
+)
+_TEMPLATES_MAKE_NO_PREVIOUS = (
+    "self.all(k, !k.endsWith('.previous'))",
+    "keys that end in .previous are written by keepPrevious; choose another",
+)
+TemplateText = Annotated[str, pydantic.Field(max_length=16384)]
+
+
 class TargetTemplate(Schema):
-    """What the Secret gets besides its data."""
+    """What the Secret gets besides the values."""
 
     metadata: TemplateMetadata = TemplateMetadata()
     """Labels and annotations of the Secret."""
+    data: dict[str, TemplateText] | None = pydantic.Field(
+        None, max_length=64, json_schema_extra=rules(_TEMPLATES_MAKE_KEYS, _TEMPLATES_MAKE_NO_PREVIOUS)
+    )
+    """Keys of the Secret with a Liquid template over the values each, rendered once per revision."""
 
 
 class Target(Schema):
@@ -71,6 +103,23 @@ class Target(Schema):
     """What the Secret gets besides its data."""
 
 
+_IS_A_KEY = (
+    "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
+    "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
+)
+_IS_NOT_OURS = (
+    "!self.endsWith('.previous')",
+    "keys that end in .previous are written by keepPrevious; choose another",
+)
+Key = Annotated[
+    str,
+    pydantic.Field(min_length=1, max_length=253),
+    pydantic.WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 253, **rules(_IS_A_KEY, _IS_NOT_OURS)}
+    ),
+]
+
+
 class DataItem(Schema):
     """One value of the Secret and where it comes from."""
 
@@ -80,24 +129,24 @@ class DataItem(Schema):
                 "!(has(self.generate) && has(self.literal))",
                 "an item has generate or literal, not both; keep one",
             ),
+            (
+                "!(has(self.keepPrevious) && self.keepPrevious && has(self.literal))",
+                "a literal is never rotated, so there is no previous one; remove keepPrevious",
+                ".keepPrevious",
+            ),
         )
     )
 
-    name: str = pydantic.Field(
-        min_length=1,
-        max_length=253,
-        json_schema_extra=rules(
-            (
-                "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
-                "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
-            ),
-        ),
-    )
-    """The value's name, which is its key in the Secret."""
+    name: Key
+    """The value's name, which is its key in the Secret unless keys says otherwise."""
     generate: Recipe | None = None
     """Make the value with exactly one of the generators."""
     literal: str | None = pydantic.Field(None, max_length=131072)
     """A fixed text that is no secret, such as a user name."""
+    keys: dict[str, Key] | None = pydantic.Field(None, min_length=1, max_length=8)
+    """Under which keys of the Secret the outputs are written, such as privateKey: id_ed25519."""
+    keep_previous: bool | None = None
+    """True keeps the old value readable under <key>.previous while the overlap lasts."""
 
 
 class WorkloadRef(Schema):
@@ -107,6 +156,8 @@ class WorkloadRef(Schema):
     """Deployment, StatefulSet or DaemonSet."""
     name: Name
     """The name of the workload."""
+    wave: int | None = pydantic.Field(None, ge=-1000, le=1000)
+    """Waves roll one after the other, the lowest first; 0 where absent and for consumers that are not listed."""
 
 
 class Rollout(Schema):
@@ -137,11 +188,15 @@ class Rollout(Schema):
     debounce: Pause | None = None
     """How long a restart waits for further changes of what the workload consumes; 5s where absent."""
     max_concurrent: int | None = pydantic.Field(None, ge=1, le=1000)
-    """How many workloads roll at a time; 1 where absent."""
+    """How many workloads of one wave roll at a time; 1 where absent."""
+    progress_deadline: Duration | None = None
+    """A workload that does not run the new revision so long after its restart has failed; 10m where absent."""
+    on_failure: OnFailure | None = None
+    """Rollback (the default) returns to the revision before, Hold stops and leaves all as it is."""
 
 
 _ITEMS_HAVE_A_SOURCE = (
-    "has(self.className) || self.data.all(d, has(d.generate) || has(d.literal))",
+    "(has(self.className) && self.className != '') || self.data.all(d, has(d.generate) || has(d.literal))",
     "every item of data needs generate or literal, or a className whose class brings a generator",
     ".data",
 )
@@ -152,6 +207,14 @@ _ONLY_NAMES_GENERATED = (
     ),
     "rotation.only names a value that data does not generate; use names of generated items",
     ".rotation.only",
+)
+_JITTER_SPREADS_SOMETHING = (
+    (
+        "!has(self.rotation) || !has(self.rotation.jitter) || has(self.rotation.every)"
+        " || has(self.rotation.schedule) || (has(self.className) && self.className != '')"
+    ),
+    "jitter spreads every; write every as well, or a className whose class has it",
+    ".rotation.jitter",
 )
 _SOMETHING_TO_ROTATE = (
     "!has(self.rotation) || !self.data.all(d, has(d.literal))",
@@ -190,6 +253,7 @@ class ManagedSecretSpec(Schema):
         json_schema_extra=rules(
             _ITEMS_HAVE_A_SOURCE,
             _ONLY_NAMES_GENERATED,
+            _JITTER_SPREADS_SOMETHING,
             _SOMETHING_TO_ROTATE,
             _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
             _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
@@ -198,8 +262,8 @@ class ManagedSecretSpec(Schema):
         )
     )
 
-    class_name: Name | None = None
-    """The SecretClass that gives defaults and minimums."""
+    class_name: NameOrNone | None = None
+    """The SecretClass that gives defaults and minimums; the default one where absent, none where empty."""
     owner: str | None = pydantic.Field(None, max_length=256)
     """Who answers for this secret, in free text such as a mail address."""
     suspend: bool | None = None

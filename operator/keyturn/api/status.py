@@ -13,6 +13,7 @@ from .meta import Condition
 __all__ = [
     "HistoryEntry",
     "ManagedSecretStatus",
+    "PreviousStatus",
     "RotationStatus",
     "Via",
     "WorkloadKind",
@@ -78,6 +79,8 @@ class WorkloadStatus(Schema):
     """Current, Pending, Rolling or Failed."""
     revision: int | None = None
     """The revision that its pod template carries."""
+    restarted: int | None = None
+    """The revision for which it was restarted last, even if its pod template no longer says so."""
     message: str | None = None
     """What it waits for."""
 
@@ -94,7 +97,16 @@ class HistoryEntry(Schema):
     finished_at: datetime
     """When every workload ran on it."""
     result: str
-    """Succeeded, or Superseded where a newer revision came before every workload ran on this one."""
+    """Succeeded; RolledBack where it was given up; Superseded where a newer one came before all ran on it."""
+
+
+class PreviousStatus(Schema):
+    """The revision before, while its values are still valid."""
+
+    revision: int
+    """The number of the revision."""
+    valid_until: datetime | None = None
+    """When the overlap ends; known from when every workload runs on the current revision."""
 
 
 class ManagedSecretStatus(Schema):
@@ -116,6 +128,8 @@ class ManagedSecretStatus(Schema):
     """The trigger that was handled last."""
     rotation: RotationStatus | None = None
     """The rotation that is under way."""
+    previous: PreviousStatus | None = None
+    """The revision before, while its values are still valid."""
     workloads: list[WorkloadStatus] = pydantic.Field([], max_length=1000)
     """The workloads that consume the Secret, and how far each is."""
     history: list[HistoryEntry] = pydantic.Field([], max_length=10)

@@ -9,6 +9,8 @@ from keyturn.api.meta import Condition
 from keyturn.api.status import WorkloadState
 
 from .errors import Stalled, Wait
+from .policy import named
+from .renewal import waits_until
 from .rollout import Turn
 
 if TYPE_CHECKING:
@@ -81,9 +83,32 @@ def _ready(look: Look) -> Verdict:
 
 def _rotating(look: Look) -> Verdict:
     if look.rotation is None:
-        return Verdict("False", "Idle", "no rotation is under way")
-    message = look.rotation.message or f"the next step is {look.rotation.step}"
+        return _idle(look.seen)
+    message = look.rotation.message or _what_is_under_way(look)
     return Verdict("True", look.rotation.step, message)
+
+
+def _idle(seen: Seen) -> Verdict:
+    if opens := waits_until(seen):
+        return Verdict(
+            "False",
+            "WaitsForWindow",
+            f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
+        )
+    if seen.held is None:
+        return Verdict("False", "Idle", "no rotation is under way")
+    return Verdict(
+        "False",
+        "Held",
+        f"revision {seen.held.number} was given up, and nothing is rotated before a new trigger or spec change",
+    )
+
+
+def _what_is_under_way(look: Look) -> str:
+    current, step = look.seen.current, look.rotation.step if look.rotation else ""
+    if step != "Overlap" or current is None or current.valid_until is None:
+        return f"the next step is {step}"
+    return f"the values before stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
 
 
 def _workloads_current(look: Look) -> Verdict:
@@ -121,9 +146,11 @@ def _why_behind(behind: list[Standing]) -> str:
 
 def _policy_compliant(look: Look) -> Verdict:
     violations = look.seen.violations
-    if not violations:
-        return Verdict("True", "Compliant", "every rule of the class holds")
-    return Verdict("False", violations[0].rule, "; ".join(one.message for one in violations))
+    if violations:
+        return Verdict("False", violations[0].rule, named(violations))
+    if look.seen.unchecked:
+        return Verdict("Unknown", "NotChecked", look.seen.unchecked)
+    return Verdict("True", "Compliant", "every rule of the class holds")
 
 
 def stamped(

@@ -8,23 +8,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .schedule import next_due
+from .schedule import is_open, next_due, opening, starts_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from .seen import Seen
-    from .state import StateFacts
+    from .state import Life, StateFacts
     from .wanted import Wanted
 
-__all__ = ["CREATED", "SPEC_CHANGED", "Reason", "due_time", "reason_to_renew"]
+__all__ = [
+    "CLAIMED",
+    "CREATED",
+    "SPEC_CHANGED",
+    "Reason",
+    "due_time",
+    "is_overdue",
+    "is_requested",
+    "reason_to_renew",
+    "start_time",
+    "waits_until",
+]
 
 CREATED = "Created"
+CLAIMED = "Claimed"
 _LOST = "Lost"
 SPEC_CHANGED = "SpecChanged"
 _TRIGGERED = "Triggered"
 _ROTATION_DUE = "RotationDue"
+_ENDING = "Ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,11 @@ class Reason:
     fresh: frozenset[str]
     rotates: bool
     """It counts as a rotation: the interval starts again."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Nobody asks for it now: it is time."""
+        return self.name in {_ROTATION_DUE, _ENDING}
 
     def joined(self, other: Reason) -> Reason:
         return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)
@@ -67,6 +85,21 @@ def items_were_removed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Rea
     return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
 
 
+def keys_were_renamed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is None:
+        return None
+    renamed = {name for name in wanted.keys.keys() & state.keys if wanted.keys[name] != state.keys[name]}
+    if not renamed:
+        return None
+    return Reason(SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False)
+
+
+def templates_were_changed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is None or state.templates == wanted.templates:
+        return None
+    return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
+
+
 def recipe_refuses_value(seen: Seen, _: Wanted, state: StateFacts | None) -> Reason | None:
     if state is None or not seen.unfit:
         return None
@@ -76,16 +109,27 @@ def recipe_refuses_value(seen: Seen, _: Wanted, state: StateFacts | None) -> Rea
 
 
 def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
-    if state is None or not state.triggers.unhandled(seen.requested):
+    if state is None or not is_requested(seen) or not is_open(wanted.windows, seen.now):
         return None
     return Reason(_TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
 
 
 def rotation_is_due(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
-    due = due_time(seen)
-    if state is None or due is None or seen.now < due:
+    due = scheduled_time(seen)
+    if state is None or due is None or seen.now < due or not is_open(wanted.windows, seen.now):
         return None
     return Reason(_ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
+
+
+def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    """A certificate that is about to end is made anew, and nothing else."""
+    lives = state.lives if state else {}
+    ending = frozenset(
+        name for name in wanted.names & lives.keys() if _renewal_of(lives[name], wanted, seen.now) <= seen.now
+    )
+    if not ending:
+        return None
+    return Reason(_ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
 
 
 RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], ...] = (
@@ -93,14 +137,22 @@ RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], 
     values_were_lost,
     items_were_added,
     items_were_removed,
+    keys_were_renamed,
+    templates_were_changed,
     recipe_refuses_value,
     renewal_was_requested,
     rotation_is_due,
+    value_is_ending,
 )
 
 
 def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
-    """Join every reason that speaks into one, named after the first, so that one revision serves them all."""
+    """Join every reason that speaks into one, named after the first, so that one revision serves them all.
+
+    After a return to an earlier revision none of them counts before somebody asks for another.
+    """
+    if seen.held:
+        return None
     spoken = [reason for check in RENEW_CHECKS if (reason := check(seen, wanted, seen.state))]
     if not spoken:
         return None
@@ -111,11 +163,64 @@ def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
 
 
 def due_time(seen: Seen) -> datetime | None:
+    """Return when the next rotation is due by itself: by schedule, or because a value ends."""
+    scheduled = scheduled_time(seen)
+    times = [life.renew for life in _lives(seen).values()]
+    return min([*times, scheduled] if scheduled else times, default=None)
+
+
+def scheduled_time(seen: Seen) -> datetime | None:
     """Return when the next rotation by schedule is due."""
     if seen.state is None or seen.wanted is None or not seen.wanted.rotates:
         return None
     return next_due(seen.wanted.cadence, seen.state.rotated, seen.uid)
 
 
-def _list(names: frozenset[str]) -> str:
+def start_time(seen: Seen) -> datetime | None:
+    """Return when the next rotation starts: what is due or asked for waits for a window."""
+    if seen.wanted is None or seen.state is None or seen.held:
+        return None
+    windows, scheduled = seen.wanted.windows, scheduled_time(seen)
+    times = [_renewal_of(life, seen.wanted, seen.now) for name, life in _lives(seen).items()]
+    if scheduled:
+        times.append(starts_at(scheduled, windows, seen.now))
+    if is_requested(seen) and not is_open(windows, seen.now):
+        times.append(opening(windows, seen.now))
+    return min(times, default=None)
+
+
+def waits_until(seen: Seen) -> datetime | None:
+    """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
+    due, start = due_time(seen), start_time(seen)
+    is_wanted_now = is_requested(seen) or (due is not None and due <= seen.now)
+    return start if is_wanted_now and start and start > seen.now else None
+
+
+def is_overdue(seen: Seen) -> bool:
+    """Say whether a rotation is later than it should be: due, and since then a window was open."""
+    if seen.wanted is None or seen.state is None:
+        return False
+    scheduled = scheduled_time(seen)
+    chances = [_renewal_of(life, seen.wanted, life.renew) for life in _lives(seen).values()]
+    chances += [opening(seen.wanted.windows, scheduled)] if scheduled else []
+    return any(chance <= seen.now for chance in chances)
+
+
+def is_requested(seen: Seen) -> bool:
+    """Say whether a trigger asks for a rotation that was not begun."""
+    return seen.state is not None and bool(seen.state.triggers.unhandled(seen.requested))
+
+
+def _renewal_of(life: Life, wanted: Wanted, now: datetime) -> datetime:
+    """Return when a value that ends is made anew: in a window, or at once where it would end before one opens."""
+    start = starts_at(life.renew, wanted.windows, now)
+    return start if start < life.end else life.renew
+
+
+def _lives(seen: Seen) -> dict[str, Life]:
+    names = seen.wanted.names if seen.wanted else frozenset()
+    return {name: life for name, life in seen.state.lives.items() if name in names} if seen.state else {}
+
+
+def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))

@@ -1,4 +1,4 @@
-"""How far each workload is with the newest revision, and which are restarted now."""
+"""How far each workload is with the current revision, and which are restarted now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.managedsecret import Restart
 from keyturn.api.status import WorkloadState
 
-from .renewal import CREATED
+from .lineage import missed_keys
 from .workload import read_marker, write_marker
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from .keys import WorkloadKey
     from .seen import Consumer, Seen
-    from .state import RevisionFacts
     from .wanted import Wanted
     from .workload import Workload
 
@@ -28,13 +27,14 @@ __all__ = [
     "marker_for",
     "next_restarts",
     "restart_due",
-    "runs_older_revision",
+    "runs_other_values",
     "standings",
+    "watched_until",
 ]
 
 
 class Turn(enum.Enum):
-    """What keeps a workload from running the newest revision."""
+    """What keeps a workload from running the current revision."""
 
     DONE = enum.auto()
     """Nothing: it runs it."""
@@ -65,6 +65,10 @@ class Standing:
         """Whether others wait for its rollout: not for one that does not end before a person acts."""
         return self.state is WorkloadState.ROLLING and self.consumer.workload.hint is None
 
+    @property
+    def holds_up_later_waves(self) -> bool:
+        return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
+
 
 def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
     """Say how far each consumer is, in the order in which they are restarted."""
@@ -72,15 +76,18 @@ def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
 
 
 def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
-    """Return the consumers to restart now: those whose debounce is over, as many as may roll at a time."""
+    """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
     everyone = tuple(all_standings)
     if any(one.state is WorkloadState.FAILED for one in everyone):
         return ()  # the revision may be what broke it: nobody else is sent after it
+    wave = _wave_now(wanted, everyone)
     rolling = sum(one.takes_a_slot for one in everyone)
     ready = (
         one.consumer
         for one in everyone
-        if one.turn is Turn.NEXT and seen.now >= restart_due(seen, wanted, one)
+        if one.turn is Turn.NEXT
+        and _wave_of(one.consumer, wanted) <= wave
+        and seen.now >= restart_due(seen, wanted, one)
     )
     return tuple(ready)[: max(0, wanted.max_concurrent - rolling)]
 
@@ -88,6 +95,8 @@ def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing])
 def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     """Return when the debounce ends that started with the last change of what the workload consumes."""
     consumer = standing.consumer
+    if seen.held:
+        return _published(seen)  # to go back from what failed does not wait for other changes
     published = [_published(seen)]
     marked = read_marker(consumer.workload.marker)
     published += (
@@ -107,69 +116,58 @@ def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
     return write_marker(still_used | siblings | {secret: revision})
 
 
-def runs_older_revision(workload: Workload, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
-    """Say whether its pod template, by marker and age, is older than a change of what it consumes."""
+def runs_other_values(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+    """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
     if seen.state is None:
         return False
-    revisions = seen.state.revisions
+    workload = consumer.workload
     marked = read_marker(workload.marker).get(wanted.secret)
-    if marked is None:
-        missed = _published_since(workload.created, seen, revisions)
-    elif all(one.number != marked for one in revisions):
-        return True  # older than what is kept, or from another life of this Secret
-    else:
-        missed = tuple(one for one in revisions if one.number > marked)
-    return any(_concerns(one, consumer) for one in missed)
-
-
-def _published_since(
-    created: datetime, seen: Seen, revisions: tuple[RevisionFacts, ...]
-) -> tuple[RevisionFacts, ...]:
-    # One that was never published is in the next: that counts its changes as its own.
-    times = (_published(seen), *(one.published for one in revisions[1:]))
-    return tuple(
-        one
-        for one, time in zip(revisions, times, strict=True)
-        if one.reason != CREATED and time and created <= time
-    )
-
-
-def _concerns(revision: RevisionFacts, consumer: Consumer) -> bool:
+    missed = missed_keys(seen.state, marked, workload.created, _published(seen))
+    if missed is None:
+        return True
     if consumer.use is None or consumer.use.keys is None:
-        return bool(revision.changed)
-    return bool(revision.changed & consumer.use.keys)
+        return bool(missed)
+    return bool(missed & consumer.use.keys)
+
+
+def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+    """Return when a workload that rolls counts as failed, unless it is through before."""
+    workload = standing.consumer.workload
+    if standing.state is not WorkloadState.ROLLING or workload.hint or workload.restarted is None:
+        return None
+    return max(workload.restarted, _published(seen)) + wanted.progress_deadline
 
 
 def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     workload = consumer.workload
-    newest = seen.newest
+    current = seen.current
     marked = read_marker(workload.marker).get(wanted.secret)
-    if newest is not None and marked == newest.number:
-        return _after_restart(consumer)
-    if consumer.renewed or not runs_older_revision(workload, consumer, seen, wanted):
+    if current is not None and marked == current.number:
+        return _after_restart(consumer, seen, wanted)
+    if consumer.renewed or not runs_other_values(consumer, seen, wanted):
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    if refusal := _refusal(consumer, wanted):
+    if refusal := _refusal(consumer, seen, wanted):
         return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refusal)
-    if hindrance := _hindrance(workload):
+    if hindrance := _hindrance(consumer, seen, wanted, marked):
         return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance)
     return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn")
 
 
-def _after_restart(consumer: Consumer) -> Standing:
+def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     workload = consumer.workload
-    if workload.failed:
-        return Standing(
-            consumer,
-            WorkloadState.FAILED,
-            Turn.HINDERED,
-            "its pods did not become available within progressDeadlineSeconds; see its events",
-        )
     if workload.settled:
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint)
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint or workload.complaint)
+    deadline = watched_until(seen, wanted, rolling)
+    if workload.failed or (deadline is not None and seen.now >= deadline):
+        why = workload.complaint or "see its events and its pods"
+        return Standing(
+            consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
+        )
+    return rolling
 
 
-def _refusal(consumer: Consumer, wanted: Wanted) -> str | None:
+def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
     workload = consumer.workload
     listed = workload.key in wanted.targets
     if workload.restart == "never":
@@ -180,22 +178,60 @@ def _refusal(consumer: Consumer, wanted: Wanted) -> str | None:
         return "is not among rollout.targets; restart it yourself"
     if consumer.use is None and workload.restart != "allow":
         return "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
+    if _was_reverted(workload.key, seen):
+        return (
+            "somebody else took keyturn.dev/secret-versions off its pod template after the restart;"
+            " have that tool leave the annotation alone, or restart it yourself"
+        )
     return None
 
 
-def _hindrance(workload: Workload) -> str | None:
+def _was_reverted(key: WorkloadKey, seen: Seen) -> bool:
+    """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
+    current = seen.current
+    return current is not None and any(
+        one.restarted == current.number and (one.kind, one.name) == (key.kind, key.name)
+        for one in seen.managed.status.workloads
+    )
+
+
+def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> str | None:
+    workload = consumer.workload
     if workload.paused:
         return "waits: the Deployment is paused"
-    if not workload.settled:
-        return "waits for its last rollout to finish"
-    return None
+    if workload.settled or _hangs_in_what_was_given_up(workload, seen, wanted, marked):
+        return None
+    return workload.complaint or "waits for its last rollout to finish"
+
+
+def _hangs_in_what_was_given_up(workload: Workload, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
+    """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
+    if marked is None or seen.current is None:
+        return False
+    if seen.held and marked == seen.held.number:
+        return True
+    is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
+    return marked > (seen.current.fallback or 0) and (workload.failed or is_late)
 
 
 def _published(seen: Seen) -> datetime:
     stamp = seen.target.published if seen.target else None
-    return stamp or (seen.newest.made if seen.newest else seen.now)
+    return stamp or (seen.current.made if seen.current else seen.now)
 
 
-def _turn(wanted: Wanted) -> Callable[[Consumer], tuple[int, WorkloadKey]]:
+def _wave_of(consumer: Consumer, wanted: Wanted) -> int:
+    return wanted.waves.get(consumer.workload.key, 0)
+
+
+def _wave_now(wanted: Wanted, everyone: tuple[Standing, ...]) -> int:
+    unfinished = (_wave_of(one.consumer, wanted) for one in everyone if one.holds_up_later_waves)
+    return min(unfinished, default=0)
+
+
+def _turn(wanted: Wanted) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
     places = {key: place for place, key in enumerate(wanted.targets)}
-    return lambda consumer: (places.get(consumer.workload.key, len(places)), consumer.workload.key)
+    return lambda consumer: (
+        _wave_of(consumer, wanted),
+        places.get(consumer.workload.key, len(places)),
+        consumer.workload.key,
+    )

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from .consumers import Use
     from .errors import Stalled
     from .policy import Violation
-    from .state import RevisionFacts, StateFacts
+    from .state import Held, RevisionFacts, StateFacts
     from .wanted import Wanted
     from .workload import Workload
 
-__all__ = ["ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
+__all__ = ["ROLLBACK", "ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
 
 ROTATE = "keyturn.dev/rotate"
+ROLLBACK = "keyturn.dev/rollback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class TargetFacts:
     """Keys that differ from the revision it carries: edited, deleted or added by somebody else."""
     dressed: bool
     """Its labels and annotations are as the spec says."""
+    overlapping: bool = False
+    """It carries what the overlap asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Seen:
     consumers: tuple[Consumer, ...]
     missing_targets: tuple[str, ...] = ()
     """Workloads that the spec lists and the namespace does not have."""
+    unchecked: str | None = None
+    """Which rule of the class could not be checked, and why."""
 
     @property
     def name(self) -> str:
@@ -93,8 +98,9 @@ class Seen:
         return self.managed.metadata.uid
 
     @property
-    def newest(self) -> RevisionFacts | None:
-        return self.state.newest if self.state else None
+    def current(self) -> RevisionFacts | None:
+        """The revision that the Secret must hold."""
+        return self.state.current if self.state else None
 
     @property
     def is_ours(self) -> bool:
@@ -103,10 +109,8 @@ class Seen:
 
     @property
     def is_published(self) -> bool:
-        """The Secret carries the newest revision."""
-        return (
-            self.target is not None and self.newest is not None and self.target.revision == self.newest.number
-        )
+        """The Secret carries the current revision."""
+        return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
     @property
     def is_complete(self) -> bool:
@@ -117,8 +121,18 @@ class Seen:
 
     @property
     def requested(self) -> Triggers:
-        """The requests for a rotation that stand in the object now."""
-        rotation = self.managed.spec.rotation
+        """The requests that stand in the object now."""
+        rotation, annotations = self.managed.spec.rotation, self.managed.metadata.annotations
         return Triggers(
-            rotation.trigger if rotation else None, self.managed.metadata.annotations.get(ROTATE) or None
+            rotation.trigger if rotation else None,
+            annotations.get(ROTATE) or None,
+            rollback=annotations.get(ROLLBACK) or None,
         )
+
+    @property
+    def held(self) -> Held | None:
+        """The return to an earlier revision that still keeps rotations from starting."""
+        held = self.state.held if self.state else None
+        if held is None or self.state is None or held.generation != self.managed.metadata.generation:
+            return None
+        return None if self.state.triggers.unhandled(self.requested) else held

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,19 +15,22 @@ if TYPE_CHECKING:
 __all__ = [
     "HIGHEST_HINT",
     "HIGHEST_REVISION",
-    "KEPT_REVISIONS",
     "LITERAL",
+    "Held",
     "Kept",
+    "Life",
+    "Publication",
+    "Rendered",
     "Revision",
     "RevisionFacts",
     "State",
     "StateFacts",
     "Triggers",
-    "changed_names",
+    "changed_keys",
+    "previous_key",
     "state_name",
 ]
 
-KEPT_REVISIONS = 3
 LITERAL = "literal"
 HIGHEST_HINT = 10**9
 """The greatest number that is believed to anybody but the state itself."""
@@ -40,17 +44,23 @@ def state_name(name: str) -> str:
     return f"{name}-keyturn"
 
 
+def previous_key(key: str) -> str:
+    """Name the key under which the value before stays readable while the overlap lasts."""
+    return f"{key}.previous"
+
+
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """The requests for a rotation that were handled: by `rotation.trigger` and by annotation."""
+    """The requests that were handled: by `rotation.trigger` and by annotation."""
 
     spec: str | None = None
     annotation: str | None = None
     last: str | None = None
-    """The one of them that came last."""
+    """The one of the requests for a rotation that came last."""
+    rollback: str | None = None
 
     def unhandled(self, asked: Triggers) -> tuple[str, ...]:
-        """Return those of the requests in `asked` that were not handled yet."""
+        """Return those of the requests for a rotation in `asked` that were not handled yet."""
         pairs = ((asked.spec, self.spec), (asked.annotation, self.annotation))
         return tuple(new for new, old in pairs if new is not None and new != old)
 
@@ -61,15 +71,56 @@ class Triggers:
             self.spec if asked.spec is None else asked.spec,
             self.annotation if asked.annotation is None else asked.annotation,
             new[0] if new else self.last,
+            self.rollback if asked.rollback is None else asked.rollback,
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """How long a value that ends by itself, such as a certificate, can be used."""
+
+    renew: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """A value with the recipe that made it."""
+    """What one item holds, with the recipe that made it."""
 
     recipe: str
     """LITERAL for one that was given; empty for one that was found, so that nobody knows how it was made."""
+    outputs: Mapping[str, Value]
+    keys: Mapping[str, str]
+    """Under which key of the Secret each output is written."""
+    life: Life | None = None
+    overlap: Mapping[str, Value] = field(default_factory=dict)
+    """What outputs read while the overlap lasts, where that is something else."""
+    previous: Mapping[str, Value] = field(default_factory=dict)
+    """The outputs of the value before, to be read while the overlap lasts."""
+
+    @property
+    def overlapping(self) -> Mapping[str, Value]:
+        """Every output as it reads while the overlap lasts."""
+        return {**self.outputs, **self.overlap}
+
+    def settled(self) -> Kept:
+        """Return it as it is when the overlap is over."""
+        return replace(self, overlap={}, previous={})
+
+    def data(self) -> dict[str, Value]:
+        return {self.keys[output]: value for output, value in self.outputs.items()}
+
+    def overlap_data(self) -> dict[str, Value]:
+        """Return the keys that read otherwise, or are there at all, only while the overlap lasts."""
+        merged = {self.keys[output]: value for output, value in self.overlap.items()}
+        return merged | {previous_key(self.keys[output]): value for output, value in self.previous.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a template became, once for the revision."""
+
+    template: str
     value: Value
 
 
@@ -81,9 +132,22 @@ class RevisionFacts:
     reason: str
     made: datetime
     changed: frozenset[str]
-    """The names that differ from the revision before it that was published."""
-    published: datetime | None = None
-    """When it was published; recorded when the next one is made, until then the Secret itself says so."""
+    """The keys that differ from the revision that this one was made from."""
+    base: int | None = None
+    """The revision that this one was made from."""
+    fallback: int | None = None
+    """The last one before it on which every workload ran."""
+    previous: frozenset[str] = frozenset()
+    """The keys that read otherwise, or are there at all, only while the overlap lasts."""
+    valid_until: datetime | None = None
+    """When the overlap ends; known from when every workload runs on this revision."""
+    ended: bool = False
+    """The overlap is over."""
+
+    @property
+    def overlaps(self) -> bool:
+        """The Secret still carries what the overlap asks for."""
+        return bool(self.previous) and not self.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +156,40 @@ class Revision:
 
     facts: RevisionFacts
     values: Mapping[str, Kept]
+    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+
+    def data(self) -> dict[str, Value]:
+        """Return what the Secret holds when no overlap lasts; a template goes before an item of the same key."""
+        items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
+        return items | {key: rendered.value for key, rendered in self.rendered.items()}
+
+    def overlap_data(self) -> dict[str, Value]:
+        every = {key: value for kept in self.values.values() for key, value in kept.overlap_data().items()}
+        return {key: value for key, value in every.items() if key not in self.rendered}
+
+    def published_data(self, *, overlapping: bool) -> dict[str, Value]:
+        return self.data() | (self.overlap_data() if overlapping else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """When a revision was written into the Secret, for the first time or once more by a rollback."""
+
+    number: int
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A return to an earlier revision, after which nothing is rotated before somebody asks for it."""
+
+    number: int
+    """The revision that was given up."""
+    generation: int
+    """The generation of the spec under which that was so."""
+    at: datetime
+    failed: bool
+    """Whether a rollout failed; otherwise a person asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +200,36 @@ class StateFacts:
     rotated: datetime
     triggers: Triggers
     revisions: tuple[RevisionFacts, ...]
-    names: frozenset[str]
+    """Every revision that is known, the newest first."""
+    restorable: frozenset[int]
+    """The revisions whose values are there."""
+    current_number: int
+    keys: Mapping[str, Mapping[str, str]]
+    """The items of the current revision, each with the keys of its outputs."""
+    templates: Mapping[str, str]
+    lives: Mapping[str, Life]
+    publications: tuple[Publication, ...] = ()
+    held: Held | None = None
 
     @property
     def newest(self) -> RevisionFacts:
         return self.revisions[0]
+
+    @property
+    def current(self) -> RevisionFacts:
+        """The revision that the Secret must hold."""
+        return next(one for one in self.revisions if one.number == self.current_number)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.keys)
+
+    @property
+    def every_key(self) -> frozenset[str]:
+        return frozenset(key for keys in self.keys.values() for key in keys.values()) | self.templates.keys()
+
+    def revision(self, number: int | None) -> RevisionFacts | None:
+        return next((one for one in self.revisions if one.number == number), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,47 +241,103 @@ class State:
     rotated: datetime
     triggers: Triggers
     revisions: tuple[Revision, ...]
+    current_number: int
+    """The revision that the Secret must hold: the newest, unless it was given up."""
     older: tuple[RevisionFacts, ...] = ()
-    """The revisions before these, whose values are gone."""
+    """The revisions whose values are gone."""
+    publications: tuple[Publication, ...] = ()
+    """The publications before the current one, of which the Secret itself tells; the newest first."""
+    held: Held | None = None
 
     @property
     def newest(self) -> Revision:
         return self.revisions[0]
 
+    @property
+    def current(self) -> Revision:
+        return next(one for one in self.revisions if one.facts.number == self.current_number)
+
     def revision(self, number: int | None) -> Revision | None:
         return next((one for one in self.revisions if one.facts.number == number), None)
 
     def facts(self) -> StateFacts:
+        current = self.current
+        every = (*(one.facts for one in self.revisions), *self.older)
         return StateFacts(
             uid=self.uid,
             rotated=self.rotated,
             triggers=self.triggers,
-            revisions=(*(one.facts for one in self.revisions), *self.older),
-            names=frozenset(self.newest.values),
+            revisions=tuple(sorted(every, key=lambda one: one.number, reverse=True)),
+            restorable=_shared_numbers(tuple(one.facts.number for one in self.revisions)),
+            current_number=self.current_number,
+            keys=_shared_keys(
+                tuple((name, tuple(kept.keys.items())) for name, kept in sorted(current.values.items()))
+            ),
+            templates={key: rendered.template for key, rendered in current.rendered.items()},
+            lives={name: kept.life for name, kept in current.values.items() if kept.life},
+            publications=self.publications,
+            held=self.held,
         )
 
-    def with_published(self, published: datetime | None) -> State:
-        """Record when the newest revision was published."""
-        newest = replace(self.newest, facts=replace(self.newest.facts, published=published))
-        return replace(self, revisions=(newest, *self.revisions[1:]))
+    def with_published(self, time: datetime | None) -> State:
+        """Record when the current revision was published, before another one takes its place."""
+        if time is None:
+            return self
+        made = Publication(self.current_number, time)
+        return replace(self, publications=(made, *self.publications)[:_KEPT_FACTS])
 
-    def with_revision(self, revision: Revision, rotated: datetime, triggers: Triggers) -> State:
-        """Put a newer revision on top and drop the values that are older than the history keeps."""
-        kept, dropped = self.revisions[: KEPT_REVISIONS - 1], self.revisions[KEPT_REVISIONS - 1 :]
+    def with_current_facts(self, facts: RevisionFacts) -> State:
+        changed = replace(self.current, facts=facts)
+        return replace(
+            self, revisions=tuple(changed if one is self.current else one for one in self.revisions)
+        )
+
+    def with_revision(self, revision: Revision, limit: int) -> State:
+        """Put a newer revision on top and drop values that are older than the `limit` old ones to be kept.
+
+        The last one on which every workload ran stays in any case: a rollout that fails goes back to it.
+        """
+        stay = {one.facts.number for one in self.revisions[:limit]} | {revision.facts.fallback}
+        dropped = [one.facts for one in self.revisions if one.facts.number not in stay]
         return replace(
             self,
-            rotated=rotated,
-            triggers=triggers,
-            revisions=(revision, *kept),
-            older=(*(one.facts for one in dropped), *self.older)[:_KEPT_FACTS],
+            revisions=(revision, *(one for one in self.revisions if one.facts.number in stay)),
+            current_number=revision.facts.number,
+            older=(*dropped, *self.older)[:_KEPT_FACTS],
+            held=None,
         )
 
+    def without_oldest(self) -> State | None:
+        """Drop the values that can best be done without; None if there are none."""
+        spare = [
+            one
+            for one in self.revisions
+            if one.facts.number not in {self.current_number, self.current.facts.fallback}
+        ]
+        if not spare:
+            return None
+        left = tuple(one for one in self.revisions if one is not spare[-1])
+        return replace(self, revisions=left, older=(spare[-1].facts, *self.older)[:_KEPT_FACTS])
 
-def changed_names(before: Mapping[str, Kept], after: Mapping[str, Kept]) -> frozenset[str]:
-    """Return the names that were added, removed or given another value."""
-    names = before.keys() | after.keys()
+
+# Facts of every object are kept in memory, and most of a cluster's secrets have one of a few shapes.
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared_keys(
+    keys: tuple[tuple[str, tuple[tuple[str, str], ...]], ...],
+) -> Mapping[str, Mapping[str, str]]:
+    return {name: dict(of_outputs) for name, of_outputs in keys}
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared_numbers(numbers: tuple[int, ...]) -> frozenset[int]:
+    return frozenset(numbers)
+
+
+def changed_keys(before: Mapping[str, Value], after: Mapping[str, Value]) -> frozenset[str]:
+    """Return the keys that were added, removed or given another value."""
+    keys = before.keys() | after.keys()
     return frozenset(
-        name
-        for name in names
-        if name not in before or name not in after or before[name].value != after[name].value
+        key for key in keys if key not in before or key not in after or before[key] != after[key]
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import HistoryEntry, ManagedSecretStatus, RotationStatus, WorkloadStatus
+from keyturn.api.status import (
+    HistoryEntry,
+    ManagedSecretStatus,
+    PreviousStatus,
+    RotationStatus,
+    WorkloadStatus,
+)
 
 from .conditions import Look, conditions_of
-from .renewal import CREATED, due_time
+from .renewal import CREATED, is_overdue, start_time
 from .rollout import standings
 from .steps import Begin, rotation_id
 from .workload import read_marker
@@ -20,12 +26,14 @@ if TYPE_CHECKING:
     from .errors import Stalled, Wait
     from .rollout import Standing
     from .seen import Seen
+    from .state import RevisionFacts, StateFacts
     from .steps import Step
 
 __all__ = ["Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
 _KEPT_WORKLOADS = 200
+_ROLLED_BACK = "RolledBack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +50,17 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
     before = seen.managed.status
     everyone = standings(seen, seen.wanted) if seen.wanted and seen.state else ()
     rotation = _rotation(seen, outcome, everyone)
-    due = due_time(seen)
+    start = start_time(seen)
     return ManagedSecretStatus(
         observed_generation=seen.managed.metadata.generation,
         secret_name=seen.wanted.secret if seen.wanted and seen.is_ours else before.secret_name,
         revision=_revision(seen),
         last_rotation_time=_second(seen.state.rotated) if seen.state else before.last_rotation_time,
-        next_rotation_time=_second(due) if due else None,
-        overdue=due is not None and due <= seen.now,
+        next_rotation_time=_second(start) if start else None,
+        overdue=is_overdue(seen),
         last_trigger=_last_trigger(seen),
         rotation=rotation,
+        previous=_previous(seen),
         workloads=[_workload(one, seen) for one in everyone[:_KEPT_WORKLOADS]]
         if seen.wanted
         else before.workloads,
@@ -78,21 +87,21 @@ def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> R
             step="Stage",
             started_at=_second(seen.now),
         )
-    newest, before = seen.newest, seen.managed.status.rotation
-    if newest is None or seen.wanted is None:  # nobody knows how far it is
+    state, before = seen.state, seen.managed.status.rotation
+    if state is None or seen.wanted is None:  # nobody knows how far it is
         return before
-    begun = rotation_id(seen.uid, newest.number + 1)
+    begun = rotation_id(seen.uid, state.newest.number + 1)
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
     step = _step_under_way(seen, everyone)
-    if step is None or newest.reason == CREATED:
+    if step is None or state.newest.reason == CREATED:
         return None
     return _with_outcome(
         RotationStatus(
-            id=rotation_id(seen.uid, newest.number),
-            reason=newest.reason,
+            id=rotation_id(seen.uid, state.newest.number),
+            reason=state.newest.reason,
             step=step,
-            started_at=_second(newest.made),
+            started_at=_second(state.newest.made),
             message=_waiting_for(everyone),
         ),
         outcome,
@@ -106,9 +115,20 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
 
 
 def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
+    is_back = seen.state is not None and seen.state.current_number != seen.state.newest.number
     if not seen.is_published:
-        return "Publish"
-    return "RollOut" if any(one.under_way for one in everyone) else None
+        return "Rollback" if is_back else "Publish"
+    if any(one.under_way for one in everyone):
+        return "Rollback" if is_back else "RollOut"
+    return "Overlap" if seen.current and seen.current.overlaps else None
+
+
+def _previous(seen: Seen) -> PreviousStatus | None:
+    current = seen.current
+    if current is None or not current.overlaps or current.base is None:
+        return None
+    until = current.valid_until
+    return PreviousStatus(revision=current.base, valid_until=_second(until) if until else None)
 
 
 def _waiting_for(everyone: Iterable[Standing]) -> str | None:
@@ -124,35 +144,59 @@ def _waiting_for(everyone: Iterable[Standing]) -> str | None:
 def _workload(standing: Standing, seen: Seen) -> WorkloadStatus:
     workload, use = standing.consumer.workload, standing.consumer.use
     secret = seen.wanted.secret if seen.wanted else ""
+    marked = read_marker(workload.marker).get(secret)
+    told = (
+        one.restarted
+        for one in seen.managed.status.workloads
+        if (one.kind, one.name) == (workload.kind, workload.key.name)
+    )
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
         via=list(use.via) if use else [],
         state=standing.state,
-        revision=read_marker(workload.marker).get(secret),
+        revision=marked,
+        restarted=marked or next(told, None),
         message=standing.message,
     )
 
 
 def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
-    before, newest = seen.managed.status.history, seen.newest
-    done = max((entry.revision for entry in before), default=0)
-    if newest is None or seen.wanted is None or newest.number <= done or _step_under_way(seen, everyone):
+    before, state = seen.managed.status.history, seen.state
+    if state is None or seen.wanted is None or _step_under_way(seen, everyone) not in {"Overlap", None}:
         return before
-    passed_over = (
-        [one for one in seen.state.revisions[1:] if done and one.number > done] if seen.state else []
+    done = max((entry.revision for entry in before), default=0)
+    # What came before the first entry is another life of this Secret, of which nobody asks.
+    ended = [one for one in state.revisions if one.number > done and (done or one is state.newest)]
+    added = [_entry(one, _result(one, state), seen) for one in ended]
+    return (_returned(seen, before) + added + before)[:_KEPT_HISTORY]
+
+
+def _result(one: RevisionFacts, state: StateFacts) -> str:
+    if one.number == state.current_number or one.valid_until:
+        return "Succeeded"
+    is_given_up = state.held is not None and one.number == state.held.number
+    return "RolledBack" if is_given_up else "Superseded"
+
+
+def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
+    """Tell of a return to an earlier revision, once."""
+    held, current = seen.state.held if seen.state else None, seen.current
+    if held is None or current is None:
+        return []
+    entry = _entry(replace(current, reason=_ROLLED_BACK, made=held.at), "Succeeded", seen)
+    is_told = any((one.reason, one.started_at) == (_ROLLED_BACK, entry.started_at) for one in before)
+    return [] if is_told else [entry]
+
+
+def _entry(one: RevisionFacts, result: str, seen: Seen) -> HistoryEntry:
+    return HistoryEntry(
+        revision=one.number,
+        reason=one.reason,
+        started_at=_second(one.made),
+        finished_at=_second(seen.now),
+        result=result,
     )
-    added = [
-        HistoryEntry(
-            revision=one.number,
-            reason=one.reason,
-            started_at=_second(one.made),
-            finished_at=_second(seen.now),
-            result="Succeeded" if one is newest else "Superseded",
-        )
-        for one in (newest, *passed_over)
-    ]
-    return (added + before)[:_KEPT_HISTORY]
 
 
 def _second(time: datetime) -> datetime:

@@ -1,8 +1,10 @@
 """What is done next for a managed secret: the steps there are, and the choice between them.
 
-    (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──▶ Rest
-                           ▲                     │  ▲
-                           └──Stage◀──Begin──────┘  └──Repair (the Secret was edited or deleted)
+    (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──Overlap──▶ ──Expire──▶ ──Revoke──▶
+                 ▲          ▲                  │  ▲   │        └── Rest, where no value before stays readable
+               Begin ◀──────│──────────────────┘  │   └──GoBack──▶ (an earlier revision is staged again)
+                            └─────────────────────┼─────────┘
+                                                  └──Repair (the Secret was edited or deleted)
     (a Secret of ours without its state, or a new ManagedSecret over it) ──Claim──▶ published
 
 A step is one idempotent write. Each is chosen from facts alone, so the operator may die between
@@ -11,13 +13,19 @@ any two: the next look finds the same facts and goes on.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.api.managedsecret import OnFailure
+from keyturn.api.status import WorkloadState
+
 from .errors import Stalled
-from .renewal import CREATED, SPEC_CHANGED, Reason, due_time, reason_to_renew
-from .rollout import Standing, Turn, marker_for, next_restarts, restart_due, standings
+from .policy import denies
+from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
+from .rollout import Standing, Turn, marker_for, next_restarts, restart_due, standings, watched_until
+from .seen import ROLLBACK, ROTATE
 from .state import HIGHEST_HINT, state_name
 from .workload import read_marker
 
@@ -31,9 +39,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Begin",
     "Claim",
+    "Expire",
+    "GoBack",
+    "Overlap",
     "Publish",
     "Repair",
     "Rest",
+    "Revoke",
     "RollOut",
     "Stage",
     "Step",
@@ -43,6 +55,8 @@ __all__ = [
 ]
 
 _LOOK_AGAIN = timedelta(minutes=1)
+# A text after the number makes the same request new: "3" was handled, "3/again" was not.
+_ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +99,42 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class GoBack:
+    """Make an earlier revision the current one, because a rollout failed or a person asked for it."""
+
+    number: int
+    given_up: int
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RollOut:
     """Restart one workload by the marker on its pod template."""
 
     consumer: Consumer
     marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Record until when the values before stay readable: every workload runs on the current ones."""
+
+    number: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Record that the overlap is over, so that no clock that is set back brings it up again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take the values before out of the Secret."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +144,7 @@ class Rest:
     until: datetime | None
 
 
-Step = Claim | Begin | Stage | Publish | Repair | RollOut | Rest
+Step = Claim | Begin | Stage | Publish | Repair | GoBack | RollOut | Overlap | Expire | Revoke | Rest
 
 
 def next_step(seen: Seen) -> Step:
@@ -111,16 +156,19 @@ def next_step(seen: Seen) -> Step:
     if seen.managed.spec.suspend:
         return Rest(None)
     wanted = _allowed(seen)
-    if seen.state is None and seen.target is not None:
-        return Claim(_hinted(seen.target) or next_number(seen))
-    if seen.state is not None and seen.state.uid != seen.uid:
-        return Claim(seen.state.newest.number)
+    if first := _claim(seen) or _requested_return(seen):
+        return first
     reason = reason_to_renew(seen, wanted)
-    if reason and _may_renew(seen, reason):
+    _hold_to_curable_rules(seen, reason)
+    if reason and _may_renew(seen, wanted, reason):
         return _begin_or_stage(seen, reason)
-    if write := _write(seen, wanted):
-        return write
-    return _roll_out(seen, wanted)
+    return _write(seen, wanted) or _roll_out(seen, wanted)
+
+
+def _claim(seen: Seen) -> Claim | None:
+    if seen.state is None:
+        return Claim(_hinted(seen.target) or next_number(seen)) if seen.target else None
+    return Claim(seen.state.newest.number) if seen.state.uid != seen.uid else None
 
 
 def next_number(seen: Seen) -> int:
@@ -143,12 +191,54 @@ def _hinted(target: TargetFacts) -> int | None:
     return number if number and number <= HIGHEST_HINT else None
 
 
-def _may_renew(seen: Seen, reason: Reason) -> bool:
+def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
     """A revision is published before the next is made, unless the spec asks for another instead of it.
 
     So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
+    And while a workload fails with the current one, only a person has the next made.
     """
-    return seen.state is None or seen.is_published or reason.name == SPEC_CHANGED
+    if seen.state is None or reason.name == SPEC_CHANGED:
+        return True
+    if not seen.is_published:
+        return False
+    return not reason.by_itself or not _any_failed(standings(seen, wanted))
+
+
+def _requested_return(seen: Seen) -> GoBack | None:
+    """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
+    asked = _unhandled_return(seen)
+    if asked is None or seen.state is None or asked not in seen.state.restorable:
+        return None
+    return GoBack(asked, seen.state.current_number, failed=False)
+
+
+def _unhandled_return(seen: Seen) -> int | None:
+    asked = seen.requested.rollback
+    if seen.state is None or asked is None or asked == seen.state.triggers.rollback:
+        return None
+    return _leading_number(asked)
+
+
+def _refuse_unknown_return(seen: Seen) -> None:
+    """Refuse to return to what is not kept; all else is done before.
+
+    Raises:
+        Stalled: With the revisions that are kept.
+    """
+    if seen.state is None or _unhandled_return(seen) is None:
+        return
+    others = sorted(seen.state.restorable - {seen.state.current_number})
+    kept = ", ".join(str(one) for one in others) or "none but the current one"
+    raise Stalled(
+        "NoSuchRevision",
+        f"{ROLLBACK} does not begin with a revision whose values are kept; these are: {kept}."
+        " Write one of them, or remove the annotation",
+    )
+
+
+def _leading_number(asked: str) -> int:
+    found = _ASKED.fullmatch(asked)
+    return int(found[1]) if found else 0
 
 
 def rotation_id(uid: str, number: int) -> str:
@@ -161,13 +251,28 @@ def _allowed(seen: Seen) -> Wanted:
         raise seen.trouble
     if seen.wanted is None:
         raise Stalled("InvalidSpec", "the spec cannot be read")
-    if seen.violations:
-        raise Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
+    if denies(seen.secret_class) and not all(one.curable for one in seen.violations):
+        raise _violation(seen)
     if seen.target and seen.target.owner != seen.name:
         raise _not_owned(seen.wanted.secret, seen.target.owner)
     if seen.state_is_foreign:
         raise _not_owned(state_name(seen.name), seen.state_owner)
     return seen.wanted
+
+
+def _hold_to_curable_rules(seen: Seen, reason: Reason | None) -> None:
+    """Let nothing be written over values that break a rule, but what makes all of them anew.
+
+    Raises:
+        Stalled: With what cures it.
+    """
+    fresh = reason.fresh if reason else frozenset()
+    if denies(seen.secret_class) and not all(one.cured_by <= fresh for one in seen.violations):
+        raise _violation(seen)
+
+
+def _violation(seen: Seen) -> Stalled:
+    return Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
 
 
 def _not_owned(secret: str, owner: str | None) -> Stalled:
@@ -189,39 +294,85 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
     return Stage(number, reason)
 
 
-def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | None:
-    newest = _newest(seen)
+def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
+    current = _current(seen)
     target = seen.target
     if target is None:
         status = seen.managed.status
-        published_before = (status.revision or 0) >= newest.number and status.secret_name == wanted.secret
-        every_key = seen.state.names if seen.state else frozenset()
-        return Repair(newest.number, every_key) if published_before else Publish(newest.number)
-    if target.revision != newest.number:
-        return Publish(newest.number)
-    if target.differs or not target.dressed:
-        return Repair(newest.number, target.differs)
+        published_before = status.revision == current.number and status.secret_name == wanted.secret
+        every_key = seen.state.every_key if seen.state else frozenset()
+        return Repair(current.number, every_key) if published_before else Publish(current.number)
+    if target.revision != current.number:
+        return Publish(current.number)
+    lacks_overlap = current.overlaps and not target.overlapping
+    if target.differs or lacks_overlap or not target.dressed:
+        return Repair(current.number, target.differs)
+    if target.overlapping and not current.overlaps:
+        return Revoke(current.number)
     return None
 
 
-def _roll_out(seen: Seen, wanted: Wanted) -> RollOut | Rest:
-    all_standings = standings(seen, wanted)
-    restarts = next_restarts(seen, wanted, all_standings)
-    if restarts:
-        first = restarts[0]
-        return RollOut(first, marker_for(first, wanted.secret, _newest(seen).number))
+def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire | Rest:
+    all_standings, number = standings(seen, wanted), _current(seen).number
+    if _any_failed(all_standings):
+        return _after_failure(seen, wanted)
+    if restarts := next_restarts(seen, wanted, all_standings):
+        return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+    if not any(one.under_way for one in all_standings) and (step := _overlap(seen, wanted)):
+        return step
+    _refuse_unknown_return(seen)
+    if seen.held and seen.held.failed:
+        raise Stalled(
+            "RolledBack",
+            f"workloads did not get ready with revision {seen.held.number}, so revision {number} is back;"
+            f" look at their events, then write a new text into {ROTATE} or change the spec",
+        )
     return Rest(_wake_up(seen, wanted, all_standings))
+
+
+def _any_failed(all_standings: tuple[Standing, ...]) -> bool:
+    return any(one.state is WorkloadState.FAILED for one in all_standings)
+
+
+def _after_failure(seen: Seen, wanted: Wanted) -> GoBack:
+    """Return to the revision before, or stop.
+
+    Raises:
+        Stalled: There is none, or it failed as well, or the spec wants to hold.
+    """
+    current = _current(seen)
+    good, kept = current.fallback, seen.state.restorable if seen.state else frozenset[int]()
+    if wanted.on_failure is OnFailure.ROLLBACK and not seen.held and good in kept:
+        return GoBack(good, current.number, failed=True)
+    raise Stalled(
+        "RolloutFailed",
+        f"a workload did not get ready with revision {current.number} and nobody else is restarted;"
+        f" mend it, or write a new text into {ROTATE}, or go back with {ROLLBACK}",
+    )
+
+
+def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
+    current = _current(seen)
+    if not current.overlaps:
+        return None
+    if current.valid_until is None:
+        return Overlap(current.number, seen.now + wanted.overlap)
+    return Expire(current.number) if seen.now >= current.valid_until else None
 
 
 def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) -> datetime | None:
     times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
     times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
-    if due := due_time(seen):
-        times.append(due)
+    times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
+    current = _current(seen)
+    if current.overlaps and current.valid_until:
+        times.append(current.valid_until)
+    if start := start_time(seen):
+        times.append(start)
     return min(times, default=None)
 
 
-def _newest(seen: Seen) -> RevisionFacts:
-    if seen.newest is None:
+def _current(seen: Seen) -> RevisionFacts:
+    if seen.current is None:
         raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
-    return seen.newest
+    return seen.current

@@ -6,24 +6,42 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.managedsecret import ManagedSecret, Restart, SecretType
+from keyturn.api.managedsecret import ManagedSecret, OnFailure, Restart, SecretType
 
 from .errors import Stalled
 from .keys import WorkloadKey
 from .value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from keyturn.api.managedsecret import DataItem
     from keyturn.api.recipe import Recipe
     from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
-__all__ = ["Cron", "Every", "Item", "Wanted", "cadence_of", "secret_of", "wanted_by"]
+__all__ = [
+    "VALUE",
+    "Cron",
+    "Every",
+    "Item",
+    "Wanted",
+    "Window",
+    "cadence_of",
+    "secret_of",
+    "wanted_by",
+    "windows_of",
+]
 
+VALUE = "value"
+"""The output of whatever makes one value."""
+_UTC = "UTC"
 _DEFAULT_JITTER = 10
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
 _DEFAULT_CONCURRENT = 1
+_DEFAULT_OVERLAP = timedelta(hours=1)
+_DEFAULT_HISTORY = 3
+_DEFAULT_DEADLINE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,11 @@ class Item:
     name: str
     recipe: Recipe | None
     literal: Value | None
+    keys: Mapping[str, str]
+    """Under which key of the Secret each of its outputs is written."""
+    keep_previous: bool = False
+    of_class: bool = False
+    """The recipe is the class's: values that an older one made stay until the next rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,14 @@ class Cron:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Times in which a rotation may start: at each of these points in time, and for a while after it."""
+
+    opens: Cron
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A ManagedSecret's spec with nothing left open."""
 
@@ -61,15 +92,26 @@ class Wanted:
     annotations: Mapping[str, str]
     items: tuple[Item, ...]
     cadence: Every | Cron | None
+    windows: tuple[Window, ...]
+    overlap: timedelta
+    history_limit: int
     rotates: frozenset[str]
     restart: Restart
     targets: tuple[WorkloadKey, ...]
     debounce: timedelta
+    waves: Mapping[WorkloadKey, int]
     max_concurrent: int
+    progress_deadline: timedelta
+    on_failure: OnFailure
+    templates: Mapping[str, str]
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset(item.name for item in self.items)
+
+    @property
+    def keys(self) -> Mapping[str, Mapping[str, str]]:
+        return {item.name: item.keys for item in self.items}
 
 
 def secret_of(managed: ManagedSecret) -> str:
@@ -77,14 +119,22 @@ def secret_of(managed: ManagedSecret) -> str:
     return managed.spec.target.name or managed.metadata.name
 
 
-def wanted_by(managed: ManagedSecret, secret_class: SecretClass | None) -> Wanted:
+def wanted_by(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),
+) -> Wanted:
     """Fill in what the spec leaves open from the class, then from the defaults.
 
+    `outputs_of` says what a recipe makes; that is the generators' knowledge.
+
     Raises:
-        Stalled: An item has no source.
+        Stalled: An item has no source, or two of them would be written under one key.
     """
     spec, rollout = managed.spec, managed.spec.rollout
-    items = _items(managed, secret_class)
+    items = _items(managed, secret_class, outputs_of)
+    _hold_keys_apart(items)
+    cadences = (spec.rotation, secret_class.spec.rotation if secret_class else None)
     template = spec.target.template.metadata
     return Wanted(
         secret=secret_of(managed),
@@ -92,18 +142,33 @@ def wanted_by(managed: ManagedSecret, secret_class: SecretClass | None) -> Wante
         labels=template.labels,
         annotations=template.annotations,
         items=items,
-        cadence=cadence_of(spec.rotation, secret_class.spec.rotation if secret_class else None),
+        cadence=cadence_of(*cadences),
+        windows=windows_of(*cadences),
+        overlap=_overlap(cadences),
+        history_limit=_history_limit(managed),
         rotates=_rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
         targets=tuple(
             WorkloadKey(managed.metadata.namespace, ref.kind, ref.name) for ref in rollout.targets or ()
         ),
         debounce=_DEFAULT_DEBOUNCE if rollout.debounce is None else rollout.debounce,
+        waves={
+            WorkloadKey(managed.metadata.namespace, ref.kind, ref.name): ref.wave
+            for ref in rollout.targets or ()
+            if ref.wave
+        },
         max_concurrent=rollout.max_concurrent or _DEFAULT_CONCURRENT,
+        progress_deadline=rollout.progress_deadline or _DEFAULT_DEADLINE,
+        on_failure=rollout.on_failure or OnFailure.ROLLBACK,
+        templates=spec.target.template.data or {},
     )
 
 
-def _items(managed: ManagedSecret, secret_class: SecretClass | None) -> tuple[Item, ...]:
+def _items(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    outputs_of: Callable[[Recipe], tuple[str, ...]],
+) -> tuple[Item, ...]:
     default = secret_class.spec.generate if secret_class else None
     items = []
     for item in managed.spec.data:
@@ -115,8 +180,43 @@ def _items(managed: ManagedSecret, secret_class: SecretClass | None) -> tuple[It
                 f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
             )
         literal = None if item.literal is None else Value.of_text(item.literal)
-        items.append(Item(item.name, recipe, literal))
+        outputs = outputs_of(recipe) if recipe else (VALUE,)
+        items.append(
+            Item(
+                item.name,
+                recipe,
+                literal,
+                _keys(item, outputs),
+                keep_previous=bool(item.keep_previous),
+                of_class=recipe is not None and item.generate is None,
+            )
+        )
     return tuple(items)
+
+
+def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
+    """Name the key of each output: as `keys` says, else the item's name for a plain value, else its own name."""
+    chosen = item.keys or {}
+    if unknown := sorted(chosen.keys() - set(outputs)):
+        raise Stalled(
+            "InvalidKeys",
+            f"keys of data item {item.name!r} names {', '.join(unknown)}, which it does not make;"
+            f" write one of {', '.join(outputs)}",
+        )
+    return {output: chosen.get(output, item.name if output == VALUE else output) for output in outputs}
+
+
+def _hold_keys_apart(items: tuple[Item, ...]) -> None:
+    writers: dict[str, str] = {}
+    for item in items:
+        for key in item.keys.values():
+            if key in writers:
+                raise Stalled(
+                    "InvalidKeys",
+                    f"data items {writers[key]!r} and {item.name!r} both write the key {key!r};"
+                    " give one of them another by keys",
+                )
+            writers[key] = item.name
 
 
 def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
@@ -129,7 +229,7 @@ def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
     """Return when to rotate by the first of these that says so; the jitter may come from a later one."""
     for cadence in cadences:
         if cadence and cadence.schedule:
-            return Cron(cadence.schedule.cron, cadence.schedule.time_zone or "UTC")
+            return Cron(cadence.schedule.cron, cadence.schedule.time_zone or _UTC)
         if cadence and cadence.every:
             return Every(cadence.every, _jitter(cadences))
     return None
@@ -138,3 +238,19 @@ def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
 def _jitter(cadences: Iterable[Cadence | None]) -> int:
     written = (cadence.jitter for cadence in cadences if cadence and cadence.jitter)
     return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))
+
+
+def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
+    """Return the windows of the first of these that names any, be it by an empty list."""
+    named = (cadence.windows for cadence in cadences if cadence and cadence.windows is not None)
+    return tuple(Window(Cron(one.cron, one.time_zone or _UTC), one.duration) for one in next(named, ()))
+
+
+def _overlap(cadences: Iterable[Cadence | None]) -> timedelta:
+    written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
+    return next(written, _DEFAULT_OVERLAP)
+
+
+def _history_limit(managed: ManagedSecret) -> int:
+    limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
+    return _DEFAULT_HISTORY if limit is None else limit

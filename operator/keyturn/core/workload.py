@@ -39,9 +39,13 @@ class Workload:
     settled: bool
     """Every pod runs the current pod template and is available."""
     failed: bool
-    """The last rollout missed its progress deadline."""
+    """The last rollout missed the progress deadline of the Deployment itself."""
     hint: str | None
     """Why a rollout will not finish by itself, where the spec says so."""
+    restarted: datetime | None = None
+    """When our marker was last written, as the API server recorded it."""
+    complaint: str | None = None
+    """What its controller complains of, such as pods that a quota does not let it create."""
 
     @property
     def kind(self) -> WorkloadKind:

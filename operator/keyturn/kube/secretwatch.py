@@ -24,6 +24,7 @@ from keyturn.kube.client import Api, Body
 OWNER_LABEL: Final = "keyturn.dev/managed-secret"
 REVISION_ANNOTATION: Final = "keyturn.dev/revision"
 PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
+OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _LONGEST_PAUSE: Final = 30.0
@@ -44,6 +45,7 @@ class SecretMeta:
     """The ManagedSecret that the label names; empty without the label."""
     revision: int | None
     published: datetime | None
+    overlapping: bool = False
 
 
 class SecretWatch:
@@ -183,6 +185,7 @@ def meta_of(body: Body) -> SecretMeta:
         intern(metadata.get("labels", {}).get(OWNER_LABEL, "")),
         number_of(annotations.get(REVISION_ANNOTATION)),
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
+        OVERLAP_ANNOTATION in annotations,
     )
 
 

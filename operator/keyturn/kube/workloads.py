@@ -23,6 +23,7 @@ __all__ = ["FIELD_MANAGER", "KINDS", "pods_are_newer", "restart", "workload_of"]
 
 FIELD_MANAGER = "keyturn"
 KINDS = tuple(WorkloadKind)
+_NO_PODS = "its pods cannot be created; look at the namespace's quota and the events of its ReplicaSet"
 
 
 def workload_of(kind: str, body: Body) -> Workload:
@@ -44,6 +45,8 @@ def workload_of(kind: str, body: Body) -> Workload:
         settled=is_observed and _SETTLED[WorkloadKind(kind)](spec, status),
         failed=is_observed and _missed_deadline(status),
         hint=_hint(spec),
+        restarted=_restarted(metadata),
+        complaint=_complaint(status),
     )
 
 
@@ -116,6 +119,25 @@ def _missed_deadline(status: Mapping[str, Any]) -> bool:
         one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
         for one in status.get("conditions") or ()
     )
+
+
+def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
+    """Read when the API server took our marker: it notes the time of each field manager's last change."""
+    times = (
+        entry.get("time")
+        for entry in metadata.get("managedFields") or ()
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+    )
+    return next((datetime.fromisoformat(time) for time in times if time), None)
+
+
+def _complaint(status: Mapping[str, Any]) -> str | None:
+    """Say that pods cannot be created; why is in the events, whose words may come from anywhere."""
+    failing = any(
+        one.get("type") == "ReplicaFailure" and one.get("status") == "True"
+        for one in status.get("conditions") or ()
+    )
+    return _NO_PODS if failing else None
 
 
 def _hint(spec: Mapping[str, Any]) -> str | None:

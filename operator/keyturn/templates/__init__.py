@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 import orjson
 
 from keyturn.core.errors import Stalled
+from keyturn.core.state import Rendered
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from keyturn.core.state import Kept, Revision
+
     from .engine import Reference
 
-__all__ = ["NOW", "check", "inputs", "render"]
+__all__ = ["NOW", "check", "inputs", "render", "rendered"]
 
 NOW = "now"
 """The name under which a template reads the time at which it is rendered."""
@@ -88,6 +91,35 @@ def render(
     given = {**by_name, _VALUES: Names(_VALUES, by_name), NOW: now}
     budget = Budget()
     return {key: Value.of_text(Template(key, text).render(given, budget)) for key, text in templates.items()}
+
+
+def rendered(
+    templates: Mapping[str, str], values: Mapping[str, Kept], before: Revision | None, now: datetime
+) -> dict[str, Rendered]:
+    """Render the templates of a revision; what nothing has changed for stays as it was in the one before.
+
+    Raises:
+        Stalled: One cannot be rendered with these values.
+    """
+    stays = {
+        key: before.rendered[key]
+        for key, text in templates.items()
+        if before and key in before.rendered and _stays(text, before.rendered[key], values, before)
+    }
+    outputs = {name: kept.outputs for name, kept in values.items()}
+    made = render({key: text for key, text in templates.items() if key not in stays}, outputs, now)
+    return {key: stays[key] if key in stays else Rendered(text, made[key]) for key, text in templates.items()}
+
+
+def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Revision) -> bool:
+    same = {
+        name
+        for name, kept in values.items()
+        if name in before.values and before.values[name].outputs == kept.outputs
+    }
+    # The time alone is no reason, so with every value as it was it counts as unchanged too.
+    unchanged = same | ({NOW} if len(same) == len(values) else set())
+    return rendered.template == text and inputs(text, values) <= unchanged
 
 
 # What is wrong

@@ -1,0 +1,247 @@
+"""How the values of a new revision are made: fresh ones anew, the others as they were."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from . import templates
+from .core.errors import Stalled, Wait
+from .core.rollout import standings
+from .core.state import (
+    LITERAL,
+    Kept,
+    Rendered,
+    Revision,
+    RevisionFacts,
+    State,
+    Triggers,
+    changed_keys,
+)
+from .core.wanted import VALUE
+from .generators import Given
+from .kube import errors, paths
+from .kube.secrets import values_of
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.state import Life
+    from .core.steps import Stage
+    from .core.value import Value
+    from .core.wanted import Item, Wanted
+    from .generators import Generator, Outputs
+    from .world import World
+
+__all__ = ["found_values", "making_order", "publication_of", "staged"]
+
+_ISSUER_SOON = timedelta(seconds=5)
+
+
+async def staged(
+    step: Stage, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+) -> State:
+    """Return the state with the new revision on top.
+
+    Raises:
+        Wait: The Secret that signs a certificate is not there yet.
+        Stalled: A value or a template cannot be made.
+    """
+    before = _carried(state)
+    fresh = _with_dependents(step.reason.fresh, wanted)
+    values: dict[str, Kept] = {}
+    for item in making_order(wanted):
+        found = before.get(item.name)
+        if found is None or item.name in fresh:
+            values[item.name] = await _made(item, found, values, wanted, key, world)
+        else:
+            values[item.name] = replace(found, keys=item.keys)
+    now = world.now()
+    facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
+    revision = Revision(facts, values, await _rendered(wanted, values, now))
+    revision = replace(revision, facts=_facts(revision, seen, wanted, state))
+    return _on_top(revision, step, seen, wanted, state)
+
+
+def making_order(wanted: Wanted) -> tuple[Item, ...]:
+    """Sort the items so that each comes after those that it is made from.
+
+    Raises:
+        Stalled: A recipe cannot be followed, or names a value that there is not.
+    """
+    needs = {item.name: _needs(item) for item in wanted.items}
+    for name, needed in needs.items():
+        if lacking := sorted(needed - (wanted.names - {name})):
+            raise Stalled(
+                "InvalidGenerator",
+                f"data item {name!r} is made from {', '.join(lacking)}, which is no other item of data;"
+                " write the name of one",
+            )
+    ordered: dict[str, Item] = {}
+    while len(ordered) < len(wanted.items):
+        ready = [one for one in wanted.items if one.name not in ordered and needs[one.name] <= ordered.keys()]
+        if not ready:
+            raise Stalled(
+                "InvalidGenerator", "items of data are made from each other; give one another source"
+            )
+        ordered |= {item.name: item for item in ready}
+    return tuple(ordered.values())
+
+
+def _needs(item: Item) -> frozenset[str]:
+    return generator_for(item.recipe).needs if item.recipe else frozenset()
+
+
+def _with_dependents(fresh: frozenset[str], wanted: Wanted) -> frozenset[str]:
+    """Add what is made from a fresh value."""
+    grown = fresh
+    for item in making_order(wanted):
+        if _needs(item) & grown:
+            grown |= {item.name}
+    return grown
+
+
+def _carried(state: State | None) -> Mapping[str, Kept]:
+    """Return the current values; what an overlap that is over kept readable is left behind."""
+    if state is None:
+        return {}
+    values, ended = state.current.values, state.current.facts.ended
+    return {name: kept.settled() if ended else kept for name, kept in values.items()}
+
+
+async def _made(
+    item: Item, before: Kept | None, made: Mapping[str, Kept], wanted: Wanted, key: ObjectKey, world: World
+) -> Kept:
+    if item.literal is not None:
+        return Kept(LITERAL, {VALUE: item.literal}, item.keys)
+    if item.recipe is None:
+        raise Stalled("NoGenerator", f"data item {item.name!r} has no source; write generate or literal")
+    generator = generator_for(item.recipe)
+    previous = _previous(item, before)
+    given = Given(
+        now=world.now(),
+        values={name: kept.outputs for name, kept in made.items()},
+        previous=previous,
+        issuer=await _issuer(generator, key, world),
+    )
+    outputs = (
+        await asyncio.to_thread(generator.generate, given) if generator.is_slow else generator.generate(given)
+    )
+    kept = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
+    return _overlapping(kept, item, previous, generator) if previous and wanted.overlap else kept
+
+
+def _previous(item: Item, before: Kept | None) -> Outputs | None:
+    """Return what was readable before, if this item has made it: a literal is no secret to keep."""
+    if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
+        return None
+    return before.overlapping
+
+
+def _overlapping(kept: Kept, item: Item, previous: Outputs, generator: Generator[Any]) -> Kept:
+    during = generator.overlapping(kept.outputs, previous)
+    return replace(
+        kept,
+        overlap={output: value for output, value in during.items() if value != kept.outputs[output]},
+        previous=dict(previous) if item.keep_previous else {},
+    )
+
+
+async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Outputs | None:
+    name = generator.issuer_secret
+    if name is None:
+        return None
+    try:
+        return values_of(await world.api.get(paths.secret(key.namespace, name)))
+    except errors.NotFound as error:
+        raise Wait(
+            "IssuerNotFound",
+            f"the Secret {name!r} that signs the certificate is not there; create it,"
+            " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
+            _ISSUER_SOON,
+        ) from error
+
+
+def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret holds by the items that write it; a key of no item is kept under its own name."""
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs.keys() == item.keys.keys():
+            kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    return {name: one for name, one in stray.items() if name not in kept} | kept
+
+
+def _recipe_of(item: Item, outputs: Outputs) -> str:
+    if item.recipe is None:
+        return LITERAL
+    return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
+
+
+def _life_of(item: Item, outputs: Outputs) -> Life | None:
+    if item.recipe is None or not generator_for(item.recipe).accepts(outputs):
+        return None
+    return generator_for(item.recipe).life(outputs)
+
+
+async def _rendered(wanted: Wanted, values: Mapping[str, Kept], now: datetime) -> Mapping[str, Rendered]:
+    if not wanted.templates:
+        return {}
+    texts = wanted.templates
+    outputs = {name: kept.outputs for name, kept in values.items()}
+    made = await asyncio.to_thread(templates.render, texts, outputs, now)
+    return {key: Rendered(texts[key], value) for key, value in made.items()}
+
+
+def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) -> RevisionFacts:
+    base = state.current if state else None
+    previous = frozenset(revision.overlap_data())
+    changed = changed_keys(base.data() if base else {}, revision.data())
+    appeared = frozenset(key for key in previous if key not in revision.data())
+    return replace(
+        revision.facts,
+        changed=changed | appeared,
+        base=base.facts.number if base else None,
+        fallback=_fallback(seen, wanted),
+        previous=previous,
+    )
+
+
+def _fallback(seen: Seen, wanted: Wanted) -> int | None:
+    """Return the last revision on which every workload ran: the current one, if nothing is under way."""
+    if seen.current is None:
+        return None
+    is_through = seen.is_published and not any(one.under_way for one in standings(seen, wanted))
+    return seen.current.number if is_through else seen.current.fallback
+
+
+def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:
+    now = revision.facts.made
+    if state is None:
+        handled = Triggers().with_handled(seen.requested)
+        return State(seen.uid, now, handled, (revision,), revision.facts.number)
+    handed_on = replace(
+        state,
+        rotated=now if step.reason.rotates else state.rotated,
+        # A trigger that waits for its window is not handled by what does not wait for one.
+        triggers=state.triggers.with_handled(seen.requested) if step.reason.rotates else state.triggers,
+    )
+    return handed_on.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+
+
+def publication_of(seen: Seen) -> datetime | None:
+    """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
+    if seen.current is None:
+        return None
+    if seen.is_published and seen.target:
+        return seen.target.published or seen.current.made
+    tells_nothing = seen.target is None or seen.target.revision is None
+    return seen.current.made if tells_nothing and seen.managed.status.revision is not None else None

@@ -1,0 +1,207 @@
+"""The state Secret: what is written is read again, and nothing that people do to it breaks the reading."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
+from keyturn.core.state import (
+    Held,
+    Kept,
+    Life,
+    Publication,
+    Rendered,
+    Revision,
+    RevisionFacts,
+    State,
+    Triggers,
+)
+from keyturn.core.value import Value
+from keyturn.kube.statesecret import state_body, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = ObjectKey("shop", "db")
+WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+CANARY = "canary-7Qd0"
+
+
+def revision(number: int, text: str) -> Revision:
+    facts = RevisionFacts(number, "Triggered", WHEN, frozenset({"password"}))
+    kept = Kept("", {"value": Value.of_text(text)}, {"value": "password"}, Life(WHEN, WHEN))
+    return Revision(facts, {"password": kept}, {"url": Rendered("{{ password }}", Value.of_text(text))})
+
+
+STATE = State(
+    "uid",
+    WHEN,
+    Triggers(),
+    (revision(2, CANARY), revision(1, f"old {CANARY}")),
+    2,
+    publications=(Publication(1, WHEN),),
+    held=Held(2, 1, WHEN, failed=True),
+)
+
+times = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001
+texts = st.text(max_size=20)
+names = st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True)
+facts = st.builds(
+    RevisionFacts,
+    number=st.integers(1, 10**9),
+    reason=st.from_regex(r"[A-Z][A-Za-z]{1,30}", fullmatch=True),
+    made=times,
+    changed=st.frozensets(names, max_size=3),
+    base=st.none() | st.integers(1, 10**9),
+    fallback=st.none() | st.integers(1, 10**9),
+    previous=st.frozensets(names, max_size=3),
+    valid_until=st.none() | times,
+    ended=st.booleans(),
+)
+content = st.binary(max_size=40).map(Value)
+outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
+values = st.builds(
+    Kept,
+    recipe=texts,
+    outputs=outputs,
+    keys=st.just({"value": "password", "privateKey": "key.pem"}),
+    life=st.none() | st.builds(Life, renew=times, end=times),
+    overlap=outputs,
+    previous=outputs,
+)
+revisions = st.builds(
+    Revision,
+    facts=facts,
+    values=st.dictionaries(names, values, max_size=3),
+    rendered=st.dictionaries(names, st.builds(Rendered, template=texts, value=content), max_size=2),
+)
+optional = st.none() | texts
+states = st.builds(
+    State,
+    uid=texts,
+    rotated=times,
+    triggers=st.builds(Triggers, spec=optional, annotation=optional, last=optional, rollback=optional),
+    revisions=st.lists(revisions, min_size=1, max_size=3).map(tuple),
+    current_number=st.integers(1, 10**9),
+    older=st.lists(facts, max_size=3).map(tuple),
+    publications=st.lists(st.builds(Publication, st.integers(1, 10**9), times), max_size=3).map(tuple),
+    held=st.none() | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans()),
+).map(lambda one: replace(one, current_number=one.newest.facts.number))
+
+
+@given(states)
+def test_a_state_is_read_as_it_was_written(state: State) -> None:
+    assert state_of(state_body(KEY, state, None)) == state
+
+
+def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
+    body = state_body(KEY, STATE, "7")
+    del body["data"]
+    assert body == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "db-keyturn",
+            "namespace": "shop",
+            "labels": {"keyturn.dev/managed-secret": "db", "app.kubernetes.io/managed-by": "keyturn"},
+            "resourceVersion": "7",
+        },
+        "type": "keyturn.dev/state",
+    }
+
+
+def document() -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(base64.b64decode(state_body(KEY, STATE, None)["data"]["state"]))
+    return read
+
+
+def body_of(written: bytes) -> dict[str, Any]:
+    return {"metadata": {"name": "db-keyturn"}, "data": {"state": base64.b64encode(written).decode()}}
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    read = document()
+    change(read)
+    return body_of(orjson.dumps(read))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"metadata": {"name": "db-keyturn"}}, id="no data"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": None}, id="data of null"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"other": "eA=="}}, id="another key"),
+        pytest.param({"metadata": {"name": "db-keyturn"}, "data": {"state": "!"}}, id="no base64"),
+        pytest.param(body_of(b"{" + CANARY.encode()), id="no JSON"),
+        pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
+        pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
+        pytest.param(body_of(b"\xff"), id="bytes"),
+        pytest.param(edited(lambda read: read.update(format=3)), id="of a newer version"),
+        pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
+        pytest.param(edited(lambda read: read.update(revisions=[])), id="no revision"),
+        pytest.param(edited(lambda read: read.update(revisions=CANARY)), id="revisions of text"),
+        pytest.param(edited(lambda read: read.update(rotated=CANARY)), id="a time of text"),
+        pytest.param(
+            edited(lambda read: read.update(rotated="2026-11-24T12:00:00")), id="a time without zone"
+        ),
+        pytest.param(edited(lambda read: read.update(triggers={CANARY: CANARY})), id="other triggers"),
+        pytest.param(edited(lambda read: read["revisions"][0].update(number=CANARY)), id="a number of text"),
+        *(
+            pytest.param(
+                edited(lambda read, number=number: read["revisions"][0].update(number=number)),  # type: ignore[misc]
+                id=f"the number {number}",
+            )
+            for number in (0, -1, 1.5, 1e300, 10**13, None)
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0].update(reason=f"{CANARY} said so")), id="no reason"
+        ),
+        pytest.param(
+            edited(lambda read: read["triggers"].update(last=[CANARY])), id="a trigger that is no text"
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0].update(values=[CANARY])), id="values in a list"
+        ),
+        pytest.param(
+            edited(
+                lambda read: read["revisions"][0]["values"]["password"]["outputs"].update(value=f"!{CANARY}")
+            ),
+            id="a value that is no base64",
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0]["values"]["password"].update(keys={})),
+            id="an output without a key",
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0]["values"]["password"].update(life={"renew": CANARY})),
+            id="a life without an end",
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0]["rendered"].update(url=CANARY)), id="a rendering of text"
+        ),
+        pytest.param(edited(lambda read: read.update(current=9)), id="a current revision that is not there"),
+        pytest.param(edited(lambda read: read.update(held=CANARY)), id="held by a text"),
+        pytest.param(
+            edited(lambda read: read["publications"][0].update(time=CANARY)), id="published at a text"
+        ),
+    ],
+)
+def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        state_of(body)
+    assert caught.value.reason == "StateUnreadable"
+    assert caught.value.message == (
+        "the state Secret 'db-keyturn' was edited or is of a newer version;"
+        " restore it, or delete it to go on with the values of the Secret itself"
+    )
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
