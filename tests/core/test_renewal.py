@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.renewal import Reason, due_time, reason_to_renew
+from keyturn.core.errors import Stalled
+from keyturn.core.renewal import (
+    Reason,
+    due_time,
+    is_overdue,
+    reason_to_renew,
+    start_time,
+    waits_until,
+)
 from keyturn.core.seen import ROTATE
-from keyturn.core.state import Triggers
+from keyturn.core.state import Held, Life, Triggers
 from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
 
 if TYPE_CHECKING:
@@ -165,6 +173,126 @@ def test_a_trigger_renews_what_rotation_only_names_and_no_literal(only: list[str
         state=state(names=("password", "token", "username")),
     )
     assert reason_of(look) == TRIGGERED
+
+
+# Windows
+
+BY_NIGHT = {"cron": "0 1 * * *", "duration": "2h"}
+AT_NOON = {"cron": "0 12 * * *", "duration": "2h"}
+NIGHT = datetime(2026, 11, 25, 1, tzinfo=UTC)
+
+
+def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
+    return {"rotation": {"every": "1h", "jitter": "0%", "windows": list(windows), **rotation}}
+
+
+@pytest.mark.parametrize(
+    ("look", "waits"),
+    [
+        pytest.param(seen(within(BY_NIGHT)), True, id="what is due, a closed window"),
+        pytest.param(seen(within(BY_NIGHT), now=NIGHT), False, id="what is due, as it opens"),
+        pytest.param(seen(within(AT_NOON)), False, id="what is due, an open window"),
+        pytest.param(seen(within(BY_NIGHT, AT_NOON)), False, id="what is due, one of two is open"),
+        pytest.param(seen(within(BY_NIGHT, every="90d", trigger="a")), True, id="a trigger, closed"),
+        pytest.param(seen(within(AT_NOON, every="90d", trigger="a")), False, id="a trigger, open"),
+        pytest.param(
+            seen(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}), True, id="an annotation, closed"
+        ),
+        pytest.param(
+            seen(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}, now=NIGHT),
+            False,
+            id="an annotation, open",
+        ),
+    ],
+)
+def test_a_rotation_waits_for_a_window(look: Seen, waits: bool) -> None:  # noqa: FBT001
+    assert (reason_of(look) is None) == waits
+    assert (waits_until(look) is not None) == waits
+
+
+@pytest.mark.parametrize(
+    ("look", "name"),
+    [
+        pytest.param(seen(within(BY_NIGHT), state=None, target=None, status={}), "Created", id="the first"),
+        pytest.param(seen(within(BY_NIGHT), state=None, target=None), "Lost", id="what is lost"),
+        pytest.param(
+            seen(TWO | within(BY_NIGHT, every="90d", trigger="a")), "SpecChanged", id="a change of the spec"
+        ),
+    ],
+)
+def test_what_is_no_rotation_waits_for_no_window(look: Seen, name: str) -> None:
+    found = reason_of(look)
+    assert found
+    assert found.name == name
+    assert found.rotates == (name != "SpecChanged"), "the trigger still waits"
+
+
+@pytest.mark.parametrize(
+    ("look", "start"),
+    [
+        pytest.param(seen(), None, id="nothing is planned"),
+        pytest.param(seen(trouble=Stalled("No", "no")), None, id="nobody knows"),
+        pytest.param(seen(HOURLY, state=None), None, id="there are no values yet"),
+        pytest.param(seen(HOURLY), NOW, id="due now"),
+        pytest.param(seen(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14), id="moved"),
+        pytest.param(seen(within(BY_NIGHT, every="90d", trigger="a")), NIGHT, id="a trigger before that"),
+        pytest.param(
+            seen(within(AT_NOON, every="90d", trigger="a")),
+            MADE + timedelta(days=90, hours=1),
+            id="a trigger that need not wait",
+        ),
+        pytest.param(
+            seen(within(BY_NIGHT), state=state(held=Held(2, 1, NOW, failed=True))),
+            None,
+            id="held after a failed rollout",
+        ),
+    ],
+)
+def test_the_next_rotation_starts_when_it_may(look: Seen, start: datetime | None) -> None:
+    assert start_time(look) == start
+
+
+# What ends by itself
+
+
+def ending(in_hours: float, **spec: Any) -> Seen:
+    """Look at a value that should have been renewed an hour ago."""
+    life = Life(NOW - timedelta(hours=1), NOW + timedelta(hours=in_hours))
+    return seen(spec, state=state(lives={"password": life}))
+
+
+@pytest.mark.parametrize(
+    ("look", "start"),
+    [
+        pytest.param(ending(24), NOW - timedelta(hours=1), id="without windows"),
+        pytest.param(ending(24, rotation={"windows": [AT_NOON]}), NOW, id="in an open window"),
+        pytest.param(ending(14, rotation={"windows": [BY_NIGHT]}), NIGHT, id="in the next window"),
+        pytest.param(
+            ending(13, rotation={"windows": [BY_NIGHT]}), NOW - timedelta(hours=1), id="before it would end"
+        ),
+    ],
+)
+def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(look: Seen, start: datetime) -> None:
+    assert start_time(look) == start
+    assert (reason_of(look) is not None) == (start <= NOW)
+
+
+@pytest.mark.parametrize(
+    ("look", "overdue"),
+    [
+        pytest.param(seen(), False, id="nothing is planned"),
+        pytest.param(seen(HOURLY, state=None), False, id="there are no values yet"),
+        pytest.param(seen(HOURLY, now=NOW - seconds(1)), False, id="not due"),
+        pytest.param(seen(HOURLY), True, id="due"),
+        pytest.param(seen(within(BY_NIGHT)), False, id="due, and no window was open since"),
+        pytest.param(seen(within(BY_NIGHT), now=NIGHT), True, id="due, and a window is open"),
+        pytest.param(seen(within(BY_NIGHT), now=NIGHT + timedelta(hours=9)), True, id="due, and one was"),
+        pytest.param(ending(24), True, id="about to end"),
+        pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
+    ],
+)
+def test_a_rotation_is_overdue_when_it_could_have_started(look: Seen, overdue: bool) -> None:  # noqa: FBT001
+    assert is_overdue(look) == overdue
 
 
 # Due times

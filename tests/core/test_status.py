@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,8 +32,6 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.core.seen import Seen
 
@@ -504,6 +503,42 @@ def test_compliance_is_told_where_there_is_a_class(
 ) -> None:
     assert conditions(seen(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
     assert "PolicyCompliant" not in conditions(seen())
+
+
+def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:
+    look = replace(seen(given=secret_class()), unchecked="no rights")
+    assert conditions(look)["PolicyCompliant"] == ("Unknown", "NotChecked", "no rights")
+
+
+BY_NIGHT: dict[str, Any] = {
+    "every": "1h",
+    "jitter": "0%",
+    "windows": [{"cron": "0 1 * * *", "duration": "2h"}],
+}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(seen({"rotation": BY_NIGHT}), id="what is due"),
+        pytest.param(seen({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
+    ],
+)
+def test_what_waits_for_a_window_says_when_it_opens(look: Seen) -> None:
+    status = status_of(look, RESTS)
+    assert conditions(look)["Rotating"] == (
+        "False",
+        "WaitsForWindow",
+        "the next rotation starts when a window opens: 2026-11-25 01:00 UTC",
+    )
+    assert status.next_rotation_time == datetime(2026, 11, 25, 1, tzinfo=UTC)
+    assert status.overdue is False
+
+
+def test_a_rotation_whose_window_went_by_is_overdue() -> None:
+    status = status_of(seen({"rotation": BY_NIGHT}, now=NOW + timedelta(days=2)), RESTS)
+    assert status.overdue
+    assert status.next_rotation_time == datetime(2026, 11, 27, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

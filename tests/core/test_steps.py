@@ -41,6 +41,7 @@ from tests.core.builders import (
     minutes,
     revision,
     seconds,
+    secret_class,
     seen,
     state,
     target,
@@ -68,6 +69,8 @@ ROTATED: dict[str, Any] = {
     "status": {"revision": 2},
 }
 EVERY_KEY = frozenset({"password"})
+WARNING = secret_class(enforcement="Warn")
+OUTDATED = Violation("minLength", "too old", frozenset({"password"}))
 
 
 def begun(number: int, uid: str = UID) -> dict[str, Any]:
@@ -197,6 +200,19 @@ def not_owned(secret: str, whose: str) -> tuple[str, str]:
             id="every broken rule is told",
         ),
         pytest.param(
+            seen(violations=(OUTDATED,)), ("PolicyViolation", "too old"), id="a value that breaks a rule"
+        ),
+        pytest.param(
+            seen(TWO, violations=(OUTDATED,)),
+            ("PolicyViolation", "too old"),
+            id="a change that leaves such a value",
+        ),
+        pytest.param(
+            seen(annotations=ASKED, violations=(OUTDATED, Violation("minLength", "too short"))),
+            ("PolicyViolation", "too old; too short"),
+            id="a rotation that cures one of two",
+        ),
+        pytest.param(
             seen(state=None, target=target(None, owner=None), status={}),
             not_owned("db", "was made by somebody else"),
             id="a Secret without our label",
@@ -222,6 +238,30 @@ def test_what_a_person_must_mend_is_said_and_nothing_is_done(look: Seen, refusal
     with pytest.raises(Stalled) as caught:
         next_step(look)
     assert (caught.value.reason, caught.value.message) == refusal
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        pytest.param(
+            seen(annotations=ASKED, violations=(OUTDATED,)),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the rotation that cures it",
+        ),
+        pytest.param(
+            seen(uid="made-again", violations=(OUTDATED,)),
+            Claim(1),
+            id="what records and replaces nothing",
+        ),
+        pytest.param(
+            seen(target=None, given=WARNING, violations=(OUTDATED, Violation("maxInterval", "never"))),
+            Repair(1, EVERY_KEY),
+            id="anything where the class only warns",
+        ),
+    ],
+)
+def test_a_broken_rule_lets_through(look: Seen, step: Step) -> None:
+    assert next_step(look) == step
 
 
 def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:

@@ -191,9 +191,11 @@ def start_time(seen: Seen) -> datetime | None:
 
 def waits_until(seen: Seen) -> datetime | None:
     """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
+    if seen.wanted is None or is_open(seen.wanted.windows, seen.now):
+        return None
     due, start = due_time(seen), start_time(seen)
-    is_wanted_now = is_requested(seen) or (due is not None and due <= seen.now)
-    return start if is_wanted_now and start and start > seen.now else None
+    waits = is_requested(seen) or (due is not None and due <= seen.now)
+    return start if waits and start and start > seen.now else None
 
 
 def is_overdue(seen: Seen) -> bool:
