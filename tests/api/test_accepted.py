@@ -69,6 +69,21 @@ GOOD = {
         rotation={"schedule": {"cron": "0 3 1 */3 MON-FRI", "timeZone": "Europe/Berlin"}}
     ),
     "a trigger alone": managed_secret(rotation={"trigger": "2026-11-24-leaver"}),
+    "windows without anything that is due": managed_secret(
+        rotation={
+            "trigger": "now",
+            "windows": [
+                {"cron": "0 2 * * 6", "timeZone": "Europe/Berlin", "duration": "3h"},
+                {"cron": "30 4 1 * *", "duration": "1m"},
+                {"cron": "0 0 * * *", "duration": "60s"},
+                {"cron": "0 0 * * *", "duration": "1d12h"},
+            ],
+        }
+    ),
+    "no windows, whatever the class says": managed_secret(rotation={"windows": []}),
+    "no overlap": managed_secret(rotation={"overlap": "0s"}),
+    "an overlap and no history": managed_secret(rotation={"overlap": "24h", "revisionHistoryLimit": 0}),
+    "no class at all": managed_secret(className=""),
     "only a value of the class": managed_secret(
         {"name": "token"}, className="jwt-secret", rotation={"only": ["token"]}
     ),
@@ -88,10 +103,18 @@ GOOD = {
     "a class of everything": secret_class(
         description="Passwords of database accounts",
         priority="Critical",
-        rotation={"every": "90d", "jitter": "10%"},
+        rotation={
+            "every": "90d",
+            "jitter": "10%",
+            "overlap": "24h",
+            "windows": [{"cron": "0 2 * * 6", "duration": "3h"}],
+        },
+        maxInterval="90d",
         minLength=32,
         minEntropyBits=128,
         generate={"password": {"length": 40}},
+        distinctAcrossEnvironments=True,
+        enforcement="Warn",
     ),
 }
 

@@ -41,6 +41,28 @@ CLASSES = {
         secret_class(rotation={"every": "90d", "schedule": {"cron": "0 0 1 1 *"}}),
         "spec.rotation: Invalid value: every and schedule contradict each other; keep one",
     ),
+    "a longest interval of nothing": (
+        secret_class(maxInterval="0d"),
+        (
+            'spec.maxInterval: Invalid value: "0d": write a duration such as 90d, 2160h or 1d12h'
+            " (units s m h d w), longer than zero"
+        ),
+    ),
+    "an enforcement that does not exist": (
+        secret_class(enforcement="Audit"),
+        'spec.enforcement: Unsupported value: "Audit": supported values: "Deny", "Warn"',
+    ),
+    "a window of 30 seconds": (
+        secret_class(rotation={"windows": [{"cron": "0 2 * * 6", "duration": "30s"}]}),
+        (
+            "spec.rotation.windows[0].duration: Invalid value: a window shorter than a minute would be"
+            " missed; write 1m or longer"
+        ),
+    ),
+    "a history for all": (
+        secret_class(rotation={"revisionHistoryLimit": 3}),
+        f'{_STRICT}unknown field "spec.rotation.revisionHistoryLimit"',
+    ),
     "a trigger for all": (
         secret_class(rotation={"trigger": "now"}),
         f'{_STRICT}unknown field "spec.rotation.trigger"',

@@ -51,6 +51,10 @@ DATA = {
         managed_secret({"name": "token"}),
         f"spec.data: Invalid value: {_SOURCE}",
     ),
+    "no source and no class": (
+        managed_secret({"name": "token"}, className=""),
+        f"spec.data: Invalid value: {_SOURCE}",
+    ),
     "two sources": (
         managed_secret(item("token") | {"literal": "shop"}),
         "spec.data[0]: Invalid value: an item has generate or literal, not both; keep one",

@@ -18,6 +18,10 @@ _ONLY = "rotation.only names a value that data does not generate; use names of g
 _NOTHING = "rotation replaces generated values and data has none; remove rotation or generate a value"
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 
+_WINDOW = {"cron": "0 2 * * 6", "duration": "3h"}
+_MINUTE = "a window shorter than a minute would be missed; write 1m or longer"
+_SPREADS = "jitter spreads every; write every as well, or a className whose class has it"
+
 _LITERAL = {"name": "username", "literal": "shop"}
 _DEPLOYMENT = {"kind": "Deployment", "name": "api"}
 _YEARLY = {"cron": "0 0 1 1 *"}
@@ -25,6 +29,10 @@ _YEARLY = {"cron": "0 0 1 1 *"}
 
 def rotating(**rotation: Any) -> Body:
     return managed_secret(rotation=rotation)
+
+
+def windowed(**window: Any) -> Body:
+    return rotating(windows=[_WINDOW, _WINDOW | window])
 
 
 def rolling(**rollout: Any) -> Body:
@@ -78,6 +86,60 @@ ROTATION = {
             "spec.rotation: Invalid value: jitter spreads every, a schedule is exact; remove jitter or"
             " write every"
             " instead of schedule"
+        ),
+    ),
+    "jitter without an interval": (
+        rotating(trigger="now", jitter="5%"),
+        f"spec.rotation.jitter: Invalid value: {_SPREADS}",
+    ),
+    "jitter without an interval or a class": (
+        managed_secret(className="", rotation={"jitter": "5%"}),
+        f"spec.rotation.jitter: Invalid value: {_SPREADS}",
+    ),
+    "a window of a cron of four fields": (
+        windowed(cron="0 3 1 *"),
+        f'spec.rotation.windows[1].cron: Invalid value: "0 3 1 *": {_CRON}',
+    ),
+    "a window without a duration": (
+        rotating(windows=[{"cron": "0 2 * * 6"}]),
+        "spec.rotation.windows[0].duration: Required value",
+    ),
+    "a window without a cron": (
+        rotating(windows=[{"duration": "3h"}]),
+        "spec.rotation.windows[0].cron: Required value",
+    ),
+    "a window of 59 seconds": (
+        windowed(duration="59s"),
+        f"spec.rotation.windows[1].duration: Invalid value: {_MINUTE}",
+    ),
+    "a window into the past": (
+        windowed(duration="-3h"),
+        f'spec.rotation.windows[1].duration: Invalid value: "-3h": {_DURATION}',
+    ),
+    "seventeen windows": (
+        rotating(windows=[_WINDOW] * 17),
+        "spec.rotation.windows: Too many: 17: must have at most 16 items",
+    ),
+    "an overlap into the past": (
+        rotating(overlap="-1h"),
+        f'spec.rotation.overlap: Invalid value: "-1h": {_DURATION}',
+    ),
+    "an overlap without a unit": (
+        rotating(overlap="1"),
+        f'spec.rotation.overlap: Invalid value: "1": {_DURATION}',
+    ),
+    "a history of minus one": (
+        rotating(revisionHistoryLimit=-1),
+        (
+            "spec.rotation.revisionHistoryLimit: Invalid value: -1: spec.rotation.revisionHistoryLimit in"
+            " body should be greater than or equal to 0"
+        ),
+    ),
+    "a history of eleven": (
+        rotating(revisionHistoryLimit=11),
+        (
+            "spec.rotation.revisionHistoryLimit: Invalid value: 11: spec.rotation.revisionHistoryLimit in"
+            " body should be less than or equal to 10"
         ),
     ),
     "jitter of 51 percent": (

@@ -21,8 +21,9 @@ _EXACT_SCHEDULE = (
     "jitter spreads every, a schedule is exact; remove jitter or write every instead of schedule",
 )
 _A_MINUTE = (
-    "self.matches('[1-9][0-9]*[mhdw]') || self.matches('([6-9][0-9]|[1-9][0-9][0-9]+)s')",
+    ("self.duration.matches('[1-9][0-9]*[mhdw]') || self.duration.matches('([6-9][0-9]|[1-9][0-9][0-9]+)s')"),
     "a window shorter than a minute would be missed; write 1m or longer",
+    ".duration",
 )
 
 Jitter = Annotated[
@@ -55,7 +56,9 @@ class Schedule(Schema):
 class Window(Schedule):
     """Times in which rotations may start: from each point in time on, for a while."""
 
-    duration: Duration = pydantic.Field(json_schema_extra=rules(_A_MINUTE))
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_A_MINUTE))
+
+    duration: Duration
     """How long rotations may start after each point in time, in time that passes, such as 3h."""
 
 
