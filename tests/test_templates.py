@@ -15,6 +15,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
+from keyturn.core.state import Kept, Revision, RevisionFacts
 from keyturn.core.value import Value
 from keyturn.templates.filters import FILTERS
 
@@ -468,3 +469,48 @@ def test_liquid_is_not_loaded_before_there_is_a_template() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=20)
 
     assert json.loads(done.stdout) == []
+
+
+# What is rendered anew
+
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+TEXTS = {"a": "{{ username }} {{ 'x' | bcrypt }}", "b": "{{ key }}", "time": "{{ now }}"}
+
+
+def revision(texts: Mapping[str, str] = TEXTS, **values: str) -> Revision:
+    """Make a revision with its templates rendered at `NOW`."""
+    kept = {name: Kept("", one(text), {"value": name}) for name, text in values.items()}
+    facts = RevisionFacts(1, "Created", NOW, frozenset())
+    return Revision(facts, kept, templates.rendered(texts, kept, None, NOW))
+
+
+def anew(before: Revision, texts: Mapping[str, str] = TEXTS, **values: str) -> set[str]:
+    """Return the templates that another revision renders anew."""
+    kept = {name: Kept("", one(text), {"value": name}) for name, text in values.items()}
+    after = templates.rendered(texts, kept, before, LATER)
+    assert {key: made.template for key, made in after.items()} == dict(texts)
+    return {key for key, made in after.items() if made != before.rendered.get(key)}
+
+
+def test_with_the_same_values_nothing_is_rendered_anew() -> None:
+    before = revision(username="shop", key="1")
+
+    assert anew(before, username="shop", key="1") == set()
+
+
+def test_a_changed_value_renders_what_reads_it_and_the_time() -> None:
+    before = revision(username="shop", key="1")
+
+    assert anew(before, username="shop", key="2") == {"b", "time"}
+
+
+def test_a_changed_text_renders_itself() -> None:
+    before = revision(username="shop", key="1")
+
+    assert anew(before, TEXTS | {"b": "{{ key }}!"}, username="shop", key="1") == {"b"}
+
+
+def test_a_new_text_is_rendered() -> None:
+    before = revision(username="shop", key="1")
+
+    assert anew(before, TEXTS | {"c": "{{ now }}"}, username="shop", key="1") == {"c"}

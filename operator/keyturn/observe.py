@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import compliance, templates
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["agree_now", "consumer_of", "load_state", "load_target", "observe"]
 
+_NO_ROLLOUT_IS_SO_FAST = timedelta(seconds=3)
+"""Pods that are all there and ready are not all younger than this."""
+
 
 async def observe(key: ObjectKey, world: World) -> Seen | None:
     """Look at everything that decides about a managed secret; None if it is gone.
@@ -50,6 +55,8 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         return None
     managed, trouble = found
     secret_class, wanted, problem = _resolved(managed, world.mirror)
+    if wanted and (flaw := await _template_flaw(wanted)):
+        wanted, problem = None, flaw
     seen = Seen(
         now=world.now(),
         managed=managed,
@@ -82,10 +89,21 @@ def _resolved(
         wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
         schedule.check(wanted.cadence, wanted.windows)
         making_order(wanted)
-        templates.check(wanted.templates, {item.name: tuple(item.keys) for item in wanted.items})
     except Stalled as stalled:
         return secret_class, None, stalled
     return secret_class, wanted, None
+
+
+async def _template_flaw(wanted: Wanted) -> Stalled | None:
+    """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
+    if not wanted.templates:
+        return None
+    names = {item.name: tuple(item.keys) for item in wanted.items}
+    try:
+        await asyncio.to_thread(templates.check, wanted.templates, names)
+    except Stalled as stalled:
+        return stalled
+    return None
 
 
 def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
@@ -288,4 +306,7 @@ def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
     everyone = standings(seen, wanted)
     behind = (one for one in everyone if one.state is WorkloadState.PENDING)
     kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
+    published = seen.target.published if seen.target else None
+    if published and seen.now < published + _NO_ROLLOUT_IS_SO_FAST:
+        return kept_back
     return [*kept_back, *next_restarts(seen, wanted, everyone)]

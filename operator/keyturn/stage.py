@@ -64,7 +64,7 @@ async def staged(
             values[item.name] = replace(found, keys=item.keys)
     now = world.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
-    revision = Revision(facts, values, await _rendered(wanted, values, now))
+    revision = Revision(facts, values, await _rendered(wanted, values, state, now))
     revision = replace(revision, facts=_facts(revision, seen, wanted, state))
     return _on_top(revision, step, seen, wanted, state)
 
@@ -192,13 +192,14 @@ def _life_of(item: Item, outputs: Outputs) -> Life | None:
     return generator_for(item.recipe).life(outputs)
 
 
-async def _rendered(wanted: Wanted, values: Mapping[str, Kept], now: datetime) -> Mapping[str, Rendered]:
+async def _rendered(
+    wanted: Wanted, values: Mapping[str, Kept], state: State | None, now: datetime
+) -> Mapping[str, Rendered]:
+    """Render in a thread, since a template is somebody else's program."""
     if not wanted.templates:
         return {}
-    texts = wanted.templates
-    outputs = {name: kept.outputs for name, kept in values.items()}
-    made = await asyncio.to_thread(templates.render, texts, outputs, now)
-    return {key: Rendered(texts[key], value) for key, value in made.items()}
+    before = state.current if state else None
+    return await asyncio.to_thread(templates.rendered, wanted.templates, values, before, now)
 
 
 def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) -> RevisionFacts:

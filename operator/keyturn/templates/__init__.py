@@ -40,6 +40,8 @@ _verdicts: dict[bytes, str] = {}
 def check(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> None:
     """Find what is wrong with templates while there are no values; `names` has the outputs of each value.
 
+    Like `render`, it can take a while: run it in a thread.
+
     Raises:
         Stalled: Liquid cannot read one of them, or one asks for what there is not.
     """
@@ -48,12 +50,13 @@ def check(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) ->
     # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
     asked = orjson.dumps([dict(templates), dict(names)], option=orjson.OPT_SORT_KEYS)
     key = hashlib.blake2b(asked, digest_size=16).digest()
-    if key not in _verdicts:
+    verdict = _verdicts.get(key)
+    if verdict is None:
         if len(_verdicts) >= _KEPT_VERDICTS:
             _verdicts.clear()
-        _verdicts[key] = _verdict(templates, dict(names))
-    if _verdicts[key]:
-        raise Stalled("InvalidTemplate", _verdicts[key])
+        verdict = _verdicts[key] = _verdict(templates, dict(names))
+    if verdict:
+        raise Stalled("InvalidTemplate", verdict)
 
 
 def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
