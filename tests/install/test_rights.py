@@ -36,7 +36,10 @@ NEVER = [
     ("update", "secretclasses.keyturn.dev", "*"),
     ("update", "customresourcedefinitions.apiextensions.k8s.io", "*"),
     ("get", "nodes", "*"),
-    ("list", "namespaces", "*"),
+    ("create", "namespaces", "*"),
+    ("update", "namespaces", "*"),
+    ("patch", "namespaces", "*"),
+    ("delete", "namespaces", "*"),
     ("update", "leases.coordination.k8s.io/another", "keyturn-system"),
     ("delete", "leases.coordination.k8s.io/keyturn", "keyturn-system"),
     ("get", "leases.coordination.k8s.io/keyturn", "kube-system"),
@@ -54,6 +57,7 @@ NOT_ELSEWHERE = [
         ("list", "managedsecrets.keyturn.dev"),
         ("list", "pods"),
         ("patch", "deployments.apps"),
+        ("list", "namespaces"),
     )
 ]
 
