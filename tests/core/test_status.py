@@ -541,12 +541,24 @@ def test_a_rotation_whose_window_went_by_is_overdue() -> None:
     assert status.next_rotation_time == datetime(2026, 11, 27, 1, tzinfo=UTC)
 
 
+def changed(target_at: int) -> Seen:
+    """Look at a secret whose spec was changed, while its Secret holds revision `target_at`."""
+    edited = revision(2, "SpecChanged", made=NOW - minutes(1))
+    return seen(None, consumer(), state=state(edited, revision()), target=target(target_at))
+
+
 @pytest.mark.parametrize(
     ("look", "error", "kstatus"),
     [
         pytest.param(seen(), None, set(), id="nothing is wrong"),
         pytest.param(seen(), TROUBLE, set(), id="a routine matter waits"),
         pytest.param(seen(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
+        pytest.param(
+            changed(target_at=1), None, {"Reconciling"}, id="the Secret is as an earlier spec had it"
+        ),
+        pytest.param(changed(target_at=1), TROUBLE, {"Reconciling"}, id="and a routine matter waits"),
+        pytest.param(changed(target_at=1), Stalled("Any", "x"), {"Stalled"}, id="and a person must act"),
+        pytest.param(changed(target_at=2), TROUBLE, set(), id="the Secret is as the spec has it"),
         pytest.param(seen(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
         pytest.param(
             seen(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"

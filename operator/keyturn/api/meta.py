@@ -10,6 +10,7 @@ import pydantic
 from .base import Schema, rules
 
 __all__ = [
+    "NEVER_OBSERVED",
     "QUALIFIED_KEYS",
     "AnnotationValue",
     "Condition",
@@ -17,6 +18,7 @@ __all__ = [
     "Metadata",
     "Name",
     "NameOrNone",
+    "ObservedGeneration",
 ]
 
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -56,6 +58,11 @@ LabelValue = Annotated[
     ),
 ]
 AnnotationValue = Annotated[str, pydantic.Field(max_length=16384)]
+NEVER_OBSERVED = -1
+"""What the API server fills in, so that kstatus does not take an object for done that nobody has looked at."""
+ObservedGeneration = Annotated[
+    int | None, pydantic.BeforeValidator(lambda given: None if given == NEVER_OBSERVED else given)
+]
 QUALIFIED_KEYS = (
     f"self.all(k, k.matches('^({_DNS}/)?{_WORD}$') && k.matches('^(.{{1,253}}/)?.{{1,63}}$'))",
     "name labels and annotations like example.com/team, with at most 63 characters after the domain",

@@ -8,7 +8,7 @@ import pydantic
 
 from .base import Schema, rules
 from .duration import Duration
-from .meta import Condition, Metadata
+from .meta import Condition, Metadata, ObservedGeneration
 from .recipe import Recipe
 from .rotation import Cadence
 
@@ -72,7 +72,7 @@ class SecretClassSpec(Schema):
 class SecretClassStatus(Schema):
     """Whether the class can be used."""
 
-    observed_generation: int | None = None
+    observed_generation: ObservedGeneration = None
     """The generation of the spec that this status speaks of."""
     conditions: list[Condition] = []
     """Ready, or Stalled with what to write instead."""

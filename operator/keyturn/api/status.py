@@ -8,7 +8,7 @@ from enum import StrEnum
 import pydantic
 
 from .base import Schema
-from .meta import Condition
+from .meta import Condition, ObservedGeneration
 
 __all__ = [
     "HistoryEntry",
@@ -112,7 +112,7 @@ class PreviousStatus(Schema):
 class ManagedSecretStatus(Schema):
     """What the operator last saw and did."""
 
-    observed_generation: int | None = None
+    observed_generation: ObservedGeneration = None
     """The generation of the spec that this status speaks of."""
     secret_name: str | None = None
     """The Secret that was written."""

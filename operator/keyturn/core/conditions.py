@@ -10,7 +10,7 @@ from keyturn.api.status import WorkloadState
 
 from .errors import Stalled, Wait
 from .policy import named
-from .renewal import waits_until
+from .renewal import SPEC_CHANGED, waits_until
 from .rollout import Turn
 
 if TYPE_CHECKING:
@@ -61,8 +61,18 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
     # kstatus: these two are there only while they hold.
     if isinstance(look.error, Wait) and not look.seen.is_complete:
         yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
+    elif _is_changed_spec_to_be_written(look):
+        yield "Reconciling", Verdict("True", SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", Verdict("True", look.error.reason, look.error.message)
+
+
+def _is_changed_spec_to_be_written(look: Look) -> bool:
+    """Say whether the Secret is still as an earlier spec had it: a routine rotation is nothing to wait for."""
+    rotation = look.rotation
+    if rotation is None or isinstance(look.error, Stalled):
+        return False
+    return rotation.reason == SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
 
 
 def _ready(look: Look) -> Verdict:

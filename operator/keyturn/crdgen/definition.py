@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION, ManagedSecret, SecretClass
+from keyturn.api.meta import NEVER_OBSERVED
 
 from .schema import Node, structural
 
@@ -49,6 +50,7 @@ class Kind:
         schema = structural(self.model)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
+        schema["properties"]["status"]["default"] = {"observedGeneration": NEVER_OBSERVED}
         return schema
 
     def render(self) -> Node:
