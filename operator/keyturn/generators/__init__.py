@@ -63,6 +63,8 @@ def make(recipe: Recipe) -> Generator[Any]:
 
 def _classes() -> Iterator[type[Generator[Any]]]:
     for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("_"):  # what several of them share, and what is imported on first use
+            continue
         module = importlib.import_module(f"{__name__}.{info.name}")
         yield from (member for member in vars(module).values() if _is_generator_of(module, member))
 
@@ -91,4 +93,5 @@ def _hold_to_the_floor(generator: Generator[Any]) -> None:
 def _sentence(kind: str, error: pydantic.ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     place = ".".join((kind, *(str(part) for part in first["loc"])))
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}"

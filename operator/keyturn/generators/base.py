@@ -57,6 +57,8 @@ class Generator(ABC, Generic[C]):
     """The settings, which become a property of the CRD with their docstrings."""
     outputs: ClassVar[tuple[str, ...]] = (VALUE,)
     """The names of what it makes, each the key in the Secret where the spec names no other."""
+    public: ClassVar[frozenset[str]] = frozenset()
+    """Those of the outputs that are no secret."""
 
     def __init__(self, config: C) -> None:
         self.config = config

@@ -1,0 +1,140 @@
+"""Keys as JSON (RFC 7517, 7518 and 8037); imported on first use, as cryptography is large.
+
+By hand: libraries look for primes when they read an RSA key, for 0.2 s in which nothing else runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any, assert_never
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from keyturn.core.value import Value
+
+from ._pem import is_sound
+
+if TYPE_CHECKING:
+    from ._pem import PrivateKey
+
+__all__ = ["Entry", "joined", "key_in", "public_of", "set_in", "thumbprint", "written", "written_set"]
+
+Entry = dict[str, Any]
+
+_LONGEST_SET = 8
+_IDENTIFYING = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
+_SECRET = frozenset({"d", "p", "q", "dp", "dq", "qi"})
+_COORDINATE = 32  # bytes of a coordinate on P-256
+
+
+def written(key: PrivateKey, algorithm: str) -> Entry:
+    """Write a private key."""
+    members = _members(key)
+    return {**members, "kid": thumbprint(members), "use": "sig", "alg": algorithm}
+
+
+def public_of(entry: Entry) -> Entry:
+    """Leave out what only the holder of the private key may know."""
+    return {name: value for name, value in entry.items() if name not in _SECRET}
+
+
+def thumbprint(entry: Entry) -> str:
+    """Name a key after its public half, by RFC 7638."""
+    identifying = {name: entry[name] for name in _IDENTIFYING[entry["kty"]]}
+    return _text(hashlib.sha256(orjson.dumps(identifying, option=orjson.OPT_SORT_KEYS)).digest())
+
+
+def written_set(entries: list[Entry]) -> Value:
+    return Value(orjson.dumps({"keys": entries}))
+
+
+def joined(fresh: Value, previous: Value) -> Value:
+    """Put the previous keys behind the fresh ones; a set that is turned again and again does not grow forever."""
+    entries = set_in(fresh)
+    names = {entry["kid"] for entry in entries}
+    older = [entry for entry in set_in(previous) if entry["kid"] not in names]
+    return written_set([*entries, *older][:_LONGEST_SET])
+
+
+def set_in(value: Value) -> list[Entry]:
+    """Read the entries of a set; none from anything else."""
+    try:
+        document = orjson.loads(value.reveal())
+    except orjson.JSONDecodeError:
+        return []
+    entries = document.get("keys") if isinstance(document, dict) else None
+    is_set = isinstance(entries, list) and all(_is_entry(entry) for entry in entries)
+    return entries if entries and is_set else []
+
+
+def key_in(entry: Entry, algorithm: str) -> PrivateKey | None:
+    """Read a private key; None from anything that we would write otherwise, but for its name."""
+    try:
+        key = _key(entry)
+    except (KeyError, TypeError, ValueError):  # binascii.Error is one
+        return None
+    if key is None or not is_sound(key):
+        return None
+    return key if {**written(key, algorithm), "kid": entry["kid"]} == entry else None
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("kid"), str)
+
+
+def _members(key: PrivateKey) -> Entry:
+    match key:
+        case rsa.RSAPrivateKey():
+            return _rsa_members(key.private_numbers())
+        case ec.EllipticCurvePrivateKey():
+            numbers = key.private_numbers()
+            point = numbers.public_numbers
+            sized = {"x": point.x, "y": point.y, "d": numbers.private_value}
+            coordinates = {name: _text(number.to_bytes(_COORDINATE)) for name, number in sized.items()}
+            return {"kty": "EC", "crv": "P-256", **coordinates}
+        case ed25519.Ed25519PrivateKey():
+            public = key.public_key().public_bytes_raw()
+            return {"kty": "OKP", "crv": "Ed25519", "x": _text(public), "d": _text(key.private_bytes_raw())}
+        case _:
+            assert_never(key)
+
+
+def _rsa_members(numbers: rsa.RSAPrivateNumbers) -> Entry:
+    public = numbers.public_numbers
+    parts = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
+    parts |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+    return {"kty": "RSA", **{name: _text(_shortest(number)) for name, number in parts.items()}}
+
+
+def _key(entry: Entry) -> PrivateKey | None:
+    match entry["kty"]:
+        case "RSA":
+            return _rsa_key(entry)
+        case "EC":
+            secret = int.from_bytes(_bytes(entry["d"]))
+            return ec.derive_private_key(secret, ec.SECP256R1())
+        case "OKP":
+            return ed25519.Ed25519PrivateKey.from_private_bytes(_bytes(entry["d"]))
+    return None
+
+
+def _rsa_key(entry: Entry) -> PrivateKey:
+    n, e, d, p, q, dp, dq, qi = (
+        int.from_bytes(_bytes(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
+    )
+    numbers = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, rsa.RSAPublicNumbers(e, n))
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def _text(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _shortest(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8)

@@ -1,0 +1,77 @@
+"""The kinds of private keys that generators make, and how strong they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pydantic
+
+from keyturn.api.base import rules
+
+from .base import LEAST_BITS, Strength
+
+__all__ = ["LEAST_RSA_BITS", "Curve", "Ec", "Ed25519", "KeyForm", "PemForm", "Rsa", "RsaBits"]
+
+Curve = Literal["P-256", "P-384", "P-521"]
+PemForm = Literal["PKCS8", "PKCS1", "SEC1"]
+
+LEAST_RSA_BITS = 3072
+
+# The strength of a key as NIST SP 800-57 part 1 (rev. 5), table 2, compares it with that of a symmetric one.
+_RSA_STRENGTHS = ((7680, 192), (LEAST_RSA_BITS, LEAST_BITS), (2048, 112))
+_CURVE_STRENGTHS: dict[Curve, int] = {"P-256": 128, "P-384": 192, "P-521": 256}
+_ED25519_STRENGTH = 128
+
+# A PEM of the kind is longer; what else is written of a key is longer still.
+_CURVE_LENGTHS: dict[Curve, int] = {"P-256": 200, "P-384": 260, "P-521": 340}
+_ED25519_LENGTH = 100
+
+RsaBits = pydantic.Field(
+    LEAST_RSA_BITS,
+    ge=0,
+    le=8192,
+    json_schema_extra=rules(
+        (
+            f"self >= {LEAST_RSA_BITS}",
+            f"an RSA key needs {LEAST_RSA_BITS} bits to be as strong as {LEAST_BITS} bits of entropy; write so many",
+        )
+    ),
+)
+"""The setting of whatever makes RSA keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rsa:
+    """RSA keys of one size."""
+
+    bits: int = LEAST_RSA_BITS
+
+    @property
+    def strength(self) -> Strength:
+        bits = next((strength for size, strength in _RSA_STRENGTHS if self.bits >= size), 0)
+        # The modulus, the private exponent and five numbers of half their length, six bits to a character.
+        return Strength(self.bits * 3 // 4, bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ec:
+    """Keys on one of the curves of NIST."""
+
+    curve: Curve = "P-256"
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(_CURVE_LENGTHS[self.curve], _CURVE_STRENGTHS[self.curve])
+
+
+@dataclass(frozen=True, slots=True)
+class Ed25519:
+    """Keys on the curve edwards25519."""
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(_ED25519_LENGTH, _ED25519_STRENGTH)
+
+
+KeyForm = Rsa | Ec | Ed25519

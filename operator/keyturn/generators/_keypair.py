@@ -1,0 +1,52 @@
+"""What the generators of key pairs share: a private key and the public one that belongs to it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, TypeVar
+
+from keyturn.api.base import Schema
+
+from .base import Generator, Given, Outputs, Strength
+
+if TYPE_CHECKING:
+    from ._keyforms import KeyForm, PemForm
+
+__all__ = ["KeyPair"]
+
+C = TypeVar("C", bound=Schema)
+
+
+class KeyPair(Generator[C]):
+    """Makes a private key, and its public half as SubjectPublicKeyInfo, both as PEM."""
+
+    outputs = ("privateKey", "publicKey")
+    public = frozenset({"publicKey"})
+
+    @property
+    @abstractmethod
+    def key(self) -> KeyForm:
+        """What keys are made."""
+
+    @property
+    def form(self) -> PemForm:
+        """How the private one is written."""
+        return "PKCS8"
+
+    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
+
+        key = _pem.draw(self.key)
+        return {"privateKey": _pem.private_pem(key, self.form), "publicKey": _pem.public_pem(key)}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
+
+        if outputs.keys() != set(self.outputs):
+            return False
+        key = _pem.private_key_in(outputs["privateKey"], self.form)
+        public = _pem.public_key_in(outputs["publicKey"])
+        return key is not None and _pem.is_of(self.key, key) and key.public_key() == public
+
+    def strength(self) -> Strength:
+        return self.key.strength

@@ -1,0 +1,61 @@
+"""How OpenSSH writes keys; imported on first use, as cryptography is large."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
+
+from keyturn.core.value import Value
+
+from ._pem import is_ours, is_sound, one_block
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
+
+    from ._pem import PrivateKey
+
+__all__ = ["private_key", "private_key_in", "public_key_in", "public_line"]
+
+_LINE = rb"\S+ [A-Za-z0-9+/=]+( [ -~]+)?\n?"
+
+
+def private_key(key: PrivateKey) -> Value:
+    """Write a private key, unencrypted."""
+    return Value(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+def public_line(key: PrivateKey, comment: str | None) -> Value:
+    """Write the public half as a line of authorized_keys."""
+    written = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return Value(written if comment is None else b"%b %b" % (written, comment.encode("ascii")))
+
+
+def private_key_in(written: Value) -> PrivateKey | None:
+    """Read a private key; None from anything else."""
+    if not one_block(written, "OPENSSH PRIVATE KEY"):
+        return None
+    try:
+        key = load_ssh_private_key(written.reveal(), None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if is_ours(key) and is_sound(key) else None
+
+
+def public_key_in(line: Value) -> SSHPublicKeyTypes | None:
+    """Read a line of authorized_keys without options; None from anything else."""
+    if not re.fullmatch(_LINE, line.reveal()):
+        return None
+    try:
+        return load_ssh_public_key(line.reveal())
+    except (ValueError, UnsupportedAlgorithm):
+        return None

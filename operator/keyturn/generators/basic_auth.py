@@ -1,0 +1,82 @@
+"""A user name with a password, and the htpasswd line that lets it in."""
+
+from __future__ import annotations
+
+import re
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.core.value import Value
+
+from ._spelled import Username
+from .base import LEAST_LENGTH, Generator, Given, Outputs, Strength
+from .password import Password, PasswordConfig
+
+__all__ = ["BasicAuth", "BasicAuthConfig"]
+
+_LONGEST = 72  # bcrypt reads no more
+_COST = 10  # the password is drawn and cannot be guessed; every request pays for the hash
+
+
+class BasicAuthConfig(Schema):
+    """A user name and a drawn password, for HTTP basic authentication."""
+
+    username: Username = "admin"
+    """The name of the user; admin where absent."""
+    length: int = pydantic.Field(
+        LEAST_LENGTH,
+        ge=0,
+        le=_LONGEST,
+        json_schema_extra=rules(
+            (
+                f"self >= {LEAST_LENGTH}",
+                f"a password needs at least {LEAST_LENGTH} characters; write length: {LEAST_LENGTH} or more",
+            )
+        ),
+    )
+    """How many characters the password has, at most 72; 32 where absent."""
+
+
+class BasicAuth(Generator[BasicAuthConfig]):
+    """Draws a password and hashes it with bcrypt."""
+
+    kind = "basicAuth"
+    Config = BasicAuthConfig
+    outputs = ("username", "password", "auth")
+    public = frozenset({"username"})
+
+    def __init__(self, config: BasicAuthConfig) -> None:
+        super().__init__(config)
+        self._password = Password(PasswordConfig(length=config.length))
+
+    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # it needs no other value
+        import bcrypt  # noqa: PLC0415  # on first use: most objects have no such value
+
+        password = self._password.draw()
+        # $2y$ names the same hash as $2b$; htpasswd writes it, and every server reads it.
+        salt = bcrypt.gensalt(_COST).replace(b"$2b$", b"$2y$")
+        line = b":".join((self._username, bcrypt.hashpw(password.reveal(), salt)))
+        return {"username": Value(self._username), "password": password, "auth": Value(line)}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        """To compare the hash takes as long as to make it, so only its form is looked at."""
+        if outputs.keys() != set(self.outputs):
+            return False
+        line = rb"%b:\$2[aby]\$[0-3][0-9]\$[./A-Za-z0-9]{53}\n?" % re.escape(self._username)
+        return (
+            outputs["username"].reveal() == self._username
+            and self._password.fits(outputs["password"])
+            and re.fullmatch(line, outputs["auth"].reveal()) is not None
+        )
+
+    def strength(self) -> Strength:
+        return self._password.strength()
+
+    @property
+    def is_slow(self) -> bool:
+        return True
+
+    @property
+    def _username(self) -> bytes:
+        return self.config.username.encode("ascii")

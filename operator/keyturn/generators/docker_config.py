@@ -1,0 +1,117 @@
+"""The login to a container registry, as the kubelet and Docker read it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import pydantic
+
+from keyturn.api.base import Schema
+from keyturn.core.errors import Stalled
+from keyturn.core.value import Value
+
+from ._spelled import Spelled, Username
+from .base import VALUE, Generator, Given, Outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DockerConfig", "DockerConfigConfig"]
+
+_CONFIG = ".dockerconfigjson"
+_PASSWORD = "password"  # noqa: S105  # the name of an output
+
+Registry = Annotated[
+    str,
+    Spelled(
+        r"^(https?://)?[A-Za-z0-9][-A-Za-z0-9._]*(:[0-9]{1,5})?(/[-A-Za-z0-9._/]*)?$",
+        "write the registry as images name it, such as registry.shop.test:5000 or https://index.docker.io/v1/",
+        253,
+    ),
+]
+
+
+class ValueRef(Schema):
+    """Another item of data."""
+
+    name: str = pydantic.Field(min_length=1, max_length=253)
+    """The name of the item."""
+
+
+class DockerConfigConfig(Schema):
+    """The login to a container registry."""
+
+    registry: Registry
+    """The registry, such as registry.shop.test:5000, or https://index.docker.io/v1/ for Docker Hub."""
+    username: Username
+    """The name of the user at the registry."""
+    password_from: ValueRef
+    """Which other item of data is the password."""
+
+
+class DockerConfig(Generator[DockerConfigConfig]):
+    """Puts another value into the form of ~/.docker/config.json; it has no secret of its own."""
+
+    kind = "dockerConfig"
+    Config = DockerConfigConfig
+    outputs = (_CONFIG,)
+
+    def generate(self, given: Given) -> Outputs:
+        document = {"auths": {self.config.registry: self._login(self._password(given))}}
+        return {_CONFIG: Value(orjson.dumps(document))}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        """Whether the password is still that of the other item shows when that one turns: this one turns with it."""
+        if outputs.keys() != {_CONFIG}:
+            return False
+        found = _login_in(outputs[_CONFIG], self.config.registry)
+        password = found.get(_PASSWORD)
+        return isinstance(password, str) and found.items() >= self._login(password).items()
+
+    def strength(self) -> None:
+        return None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({self.config.password_from.name})
+
+    def _login(self, password: str) -> dict[str, str]:
+        pair = f"{self.config.username}:{password}"
+        return {
+            "username": self.config.username,
+            _PASSWORD: password,
+            "auth": base64.b64encode(pair.encode()).decode("ascii"),
+        }
+
+    def _password(self, given: Given) -> str:
+        name = self.config.password_from.name
+        outputs = given.values[name]
+        found = outputs.get(VALUE) or outputs.get(_PASSWORD)
+        if found is None:
+            raise Stalled(
+                "InvalidGenerator",
+                f"passwordFrom names {name!r}, which is no password; write the name of one",
+            )
+        try:
+            return found.reveal().decode()
+        except UnicodeDecodeError:
+            pass
+        # Outside the handler, because the error quotes the value.
+        raise Stalled(
+            "InvalidGenerator", f"passwordFrom names {name!r}, which is no text; write the name of a password"
+        )
+
+
+def _login_in(config: Value, registry: str) -> Mapping[str, Any]:
+    """Read the one login of a configuration; nothing from anything else."""
+    try:
+        document = orjson.loads(config.reveal())
+    except orjson.JSONDecodeError:
+        return {}
+    match document:
+        case {"auths": {**auths}} if auths.keys() == {registry} and document.keys() == {"auths"}:
+            login = auths[registry]
+            return login if isinstance(login, dict) else {}
+    return {}

@@ -1,0 +1,72 @@
+"""Sets of JSON Web Keys, for services that sign tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from keyturn.api.base import Schema
+
+from ._keyforms import Ec, Ed25519, Rsa
+from .base import Generator, Given, Outputs, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._keyforms import KeyForm
+
+__all__ = ["Jwks", "JwksConfig"]
+
+Algorithm = Literal["ES256", "RS256", "EdDSA"]
+
+_FORMS: Mapping[Algorithm, KeyForm] = {"ES256": Ec("P-256"), "RS256": Rsa(3072), "EdDSA": Ed25519()}
+_PRIVATE, _PUBLIC = "private.jwks", "public.jwks"
+
+
+class JwksConfig(Schema):
+    """A set of JSON Web Keys to sign tokens with, and the public one to verify them."""
+
+    algorithm: Algorithm = "ES256"
+    """What the key signs with: ES256 (the default), RS256 with 3072 bits, or EdDSA with Ed25519."""
+
+
+class Jwks(Generator[JwksConfig]):
+    """Makes a set of one key; while an overlap lasts, the keys before stand behind it."""
+
+    kind = "jwks"
+    Config = JwksConfig
+    outputs = (_PRIVATE, _PUBLIC)
+    public = frozenset({_PUBLIC})
+
+    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+        from . import _jwk, _pem  # noqa: PLC0415  # on first use: cryptography is large
+
+        entry = _jwk.written(_pem.draw(self._key), self.config.algorithm)
+        return {_PRIVATE: _jwk.written_set([entry]), _PUBLIC: _jwk.written_set([_jwk.public_of(entry)])}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        """Take a set of any names for its keys, and with older keys behind the first."""
+        from . import _jwk, _pem  # noqa: PLC0415  # on first use: cryptography is large
+
+        if outputs.keys() != set(self.outputs):
+            return False
+        private, public = _jwk.set_in(outputs[_PRIVATE]), _jwk.set_in(outputs[_PUBLIC])
+        keys = [_jwk.key_in(entry, self.config.algorithm) for entry in private]
+        are_ours = bool(keys) and all(key is not None and _pem.is_of(self._key, key) for key in keys)
+        return are_ours and public == [_jwk.public_of(entry) for entry in private]
+
+    def strength(self) -> Strength:
+        return self._key.strength
+
+    @property
+    def is_slow(self) -> bool:
+        return self.config.algorithm == "RS256"
+
+    def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
+        """Sign with the first key, which is the fresh one; verify with any."""
+        from . import _jwk  # noqa: PLC0415  # on first use: cryptography is large
+
+        return {name: _jwk.joined(fresh[name], previous[name]) for name in self.outputs}
+
+    @property
+    def _key(self) -> KeyForm:
+        return _FORMS[self.config.algorithm]

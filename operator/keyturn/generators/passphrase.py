@@ -1,0 +1,91 @@
+"""Passphrases: words that people can read, type and say."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import math
+import secrets
+from typing import TYPE_CHECKING, Annotated
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.core.value import Value
+
+from ._spelled import Spelled
+from .base import LEAST_BITS, SingleValue, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Passphrase", "PassphraseConfig", "known_words"]
+
+_LEAST_WORDS = 10
+
+Separator = Annotated[
+    str,
+    Spelled(
+        r"^[ -@\[-`{-~]{1,4}$",
+        "separator takes one to four digits, blanks or marks of ASCII, such as -; letters would run into the words",
+        4,
+    ),
+]
+
+
+class PassphraseConfig(Schema):
+    """Words of the EFF's long list."""
+
+    words: int = pydantic.Field(
+        _LEAST_WORDS,
+        ge=0,
+        le=64,
+        json_schema_extra=rules(
+            (
+                f"self >= {_LEAST_WORDS}",
+                f"{LEAST_BITS} bits of entropy need {_LEAST_WORDS} words; write words: {_LEAST_WORDS} or more",
+            )
+        ),
+    )
+    """How many words it has; 10 where absent."""
+    separator: Separator = "-"
+    """What stands between the words; - where absent."""
+
+
+@functools.cache
+def known_words() -> Mapping[str, None]:
+    """Read the EFF's long list, without its four words that have a hyphen: a phrase is split in one way only."""
+    listed = importlib.resources.files("xkcdpass") / "static" / "eff-long"
+    return dict.fromkeys(word for word in listed.read_text("ascii").split() if word.isalpha())
+
+
+@functools.cache
+def _drawable() -> tuple[str, ...]:
+    return tuple(known_words())
+
+
+class Passphrase(SingleValue[PassphraseConfig]):
+    """Draws every word from the whole list, so that a word may occur twice."""
+
+    kind = "passphrase"
+    Config = PassphraseConfig
+
+    def draw(self) -> Value:
+        words = (secrets.choice(_drawable()) for _ in range(self.config.words))
+        return Value.of_text(self.config.separator.join(words))
+
+    def fits(self, value: Value) -> bool:
+        try:
+            words = value.reveal().decode("ascii").split(self.config.separator)
+        except UnicodeDecodeError:
+            return False
+        return len(words) == self.config.words and all(word in known_words() for word in words)
+
+    def strength(self) -> Strength:
+        """Count the characters of the shortest phrase; nothing is drawn anew, so all are equally likely."""
+        shortest = min(len(word) for word in _drawable())
+        written = self.config.words * shortest + max(self.config.words - 1, 0) * len(self.config.separator)
+        return Strength(written, self.config.words * math.log2(len(_drawable())))
+
+    def remedy(self) -> str:
+        return f"write words: {_LEAST_WORDS} or more"

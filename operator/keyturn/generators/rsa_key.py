@@ -1,0 +1,43 @@
+"""RSA keys."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from keyturn.api.base import Schema
+
+from ._keyforms import LEAST_RSA_BITS, PemForm, Rsa, RsaBits
+from ._keypair import KeyPair
+
+__all__ = ["RsaKey", "RsaKeyConfig"]
+
+
+class RsaKeyConfig(Schema):
+    """An RSA key pair as PEM."""
+
+    bits: int = RsaBits
+    """The size of the key, at most 8192; 3072 where absent."""
+    format: Literal["PKCS8", "PKCS1"] = "PKCS8"
+    """How the private key is written: PKCS8 (the default) or PKCS1, which starts with BEGIN RSA PRIVATE KEY."""
+
+
+class RsaKey(KeyPair[RsaKeyConfig]):
+    """Makes an RSA key pair."""
+
+    kind = "rsaKey"
+    Config = RsaKeyConfig
+
+    @property
+    def key(self) -> Rsa:
+        return Rsa(self.config.bits)
+
+    @property
+    def form(self) -> PemForm:
+        return self.config.format
+
+    @property
+    def is_slow(self) -> bool:
+        return True
+
+    def remedy(self) -> str:
+        return f"write bits: {LEAST_RSA_BITS} or more"

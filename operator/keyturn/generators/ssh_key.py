@@ -1,0 +1,76 @@
+"""SSH keys, as OpenSSH writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from keyturn.api.base import Schema
+
+from ._keyforms import Ec, Ed25519, Rsa
+from ._spelled import Spelled
+from .base import Generator, Given, Outputs, Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._keyforms import KeyForm
+
+__all__ = ["SshKey", "SshKeyConfig"]
+
+KeyType = Literal["ed25519", "rsa", "ecdsa"]
+
+_FORMS: Mapping[KeyType, KeyForm] = {"ed25519": Ed25519(), "rsa": Rsa(3072), "ecdsa": Ec("P-256")}
+
+Comment = Annotated[
+    str,
+    Spelled(
+        r"^[!-~]([ -~]*[!-~])?$",
+        "a comment has printable ASCII characters, such as deploy@shop; write so",
+        128,
+    ),
+]
+
+
+class SshKeyConfig(Schema):
+    """An SSH key pair in the format of OpenSSH."""
+
+    type: KeyType = "ed25519"
+    """ed25519 (the default), rsa of 3072 bits, or ecdsa on P-256."""
+    comment: Comment | None = None
+    """What stands behind the public key, such as deploy@shop; a change shows with the next rotation."""
+
+
+class SshKey(Generator[SshKeyConfig]):
+    """Makes a private key and the line of authorized_keys that lets it in."""
+
+    kind = "sshKey"
+    Config = SshKeyConfig
+    outputs = ("privateKey", "publicKey")
+    public = frozenset({"publicKey"})
+
+    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+        from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
+
+        key = _pem.draw(self._key)
+        return {"privateKey": _ssh.private_key(key), "publicKey": _ssh.public_line(key, self.config.comment)}
+
+    def accepts(self, outputs: Outputs) -> bool:
+        """The comment is for people: another one than today's is no reason to replace a key on every server."""
+        from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
+
+        if outputs.keys() != set(self.outputs):
+            return False
+        key = _ssh.private_key_in(outputs["privateKey"])
+        public = _ssh.public_key_in(outputs["publicKey"])
+        return key is not None and _pem.is_of(self._key, key) and key.public_key() == public
+
+    def strength(self) -> Strength:
+        return self._key.strength
+
+    @property
+    def is_slow(self) -> bool:
+        return self.config.type == "rsa"
+
+    @property
+    def _key(self) -> KeyForm:
+        return _FORMS[self.config.type]
