@@ -165,6 +165,18 @@ def test_what_has_just_changed_overtakes_the_backlog() -> None:
     assert [key for _, key in play(scenario, workers=1).begun] == ["x", "c", "a", "b"]
 
 
+def test_a_rush_of_news_does_not_stop_the_backlog() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.lasts.default_factory = lambda: 1.0
+        bench.queue.add("old", Priority.BACKLOG)
+        for number in range(20):
+            bench.queue.add(f"new-{number}")
+        await asyncio.sleep(30)
+
+    begun = [key for _, key in play(scenario, workers=1).begun]
+    assert begun.index("old") == 7
+
+
 def test_a_key_of_the_backlog_that_changes_while_it_is_worked_on_is_fresh() -> None:
     async def scenario(bench: Bench) -> None:
         for key in "ab":

@@ -29,15 +29,16 @@ _log = structlog.get_logger()
 # Wall clocks are set, and machines sleep: no sleep may rest on a clock that was read long ago.
 _LONGEST_SLEEP = timedelta(minutes=1)
 _LONGEST_BACKOFF = timedelta(minutes=5)
+_BACKLOG_EVERY = 8
 
 
 class Priority(enum.Enum):
     """What is worked on first."""
 
     FRESH = enum.auto()
-    """Something has just changed."""
+    """Something has just changed that people wait for."""
     BACKLOG = enum.auto()
-    """Nothing is known to have changed, as for all that is there at start-up."""
+    """What can wait a little: all that is there at start-up, and pods that are a step further."""
 
 
 class WorkQueue(Generic[K]):
@@ -58,6 +59,7 @@ class WorkQueue(Generic[K]):
         self._working: set[K] = set()
         self._again: dict[K, Priority] = {}
         self._failures: dict[K, int] = {}
+        self._turns = 0
         self._due: _DueTimes[K] = _DueTimes()
         self._wake = asyncio.Event()
 
@@ -129,8 +131,13 @@ class WorkQueue(Generic[K]):
         return key
 
     def _in_order(self) -> Iterator[K]:
-        """Take keys off the lanes; those promoted or forgotten since are passed over."""
-        for priority, lane in self._lanes.items():
+        """Take keys off the lanes; those promoted or forgotten since are passed over.
+
+        Now and then the backlog is served first, so that a long rush of news does not stop it.
+        """
+        self._turns += 1
+        lanes = list(self._lanes.items())
+        for priority, lane in lanes if self._turns % _BACKLOG_EVERY else reversed(lanes):
             while lane:
                 key = lane.popleft()
                 if self._waiting.get(key) is priority:

@@ -119,7 +119,8 @@ class Watches:
     def workload(self, kind: str, body: dict[str, Any]) -> None:
         key = _workload_key(kind)(body)
         if self._world.mirror.is_news(key, body):
-            self._add_all(self._world.mirror.put_workload(workload_of(kind, body)))
+            # Rolling pods tell much; whose Secret is to be written waits for none of that.
+            self._add_all(self._world.mirror.put_workload(workload_of(kind, body)), Priority.BACKLOG)
 
     def workload_gone(self, key: WorkloadKey) -> None:
         self._add_all(self._world.mirror.drop_workload(key))
@@ -136,9 +137,9 @@ class Watches:
             self._world.memo(key).checked = None
             self._add_all({key}.union(*self._world.tags.twins(key).values()))
 
-    def _add_all(self, keys: Iterable[ObjectKey]) -> None:
+    def _add_all(self, keys: Iterable[ObjectKey], priority: Priority = Priority.FRESH) -> None:
         for key in keys:
-            self._queue.add(key)
+            self._queue.add(key, priority)
 
     # Lists of our own
 

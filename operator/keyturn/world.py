@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from . import generators
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from .kube.client import Api, Body
     from .kube.events import Events
 
-__all__ = ["Memo", "World", "generator_for"]
+__all__ = ["Memo", "Published", "World", "generator_for"]
+
+
+class Published(NamedTuple):
+    """A publication of ours, and the resource version that it got."""
+
+    number: int
+    version: int
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class Memo:
     """How strong the values are that a recipe of today could not have made."""
     twins: Mapping[str, frozenset[ObjectKey]] | None = None
     """The values that another environment has as well, with who has them there, as far as the log was told."""
+    published: Published | None = None
     attempts: int = 0
     state: State | None = None
     state_version: str | None = None

@@ -138,7 +138,7 @@ def _is_ready(status: Body) -> bool:
 
 def _fail(space: Space) -> None:
     """Rotate where two Deployments cannot make one pod more than they have, and give up soon."""
-    space.managed()
+    space.managed(rollout={"onFailure": "Hold"})
     for name in ("api", "shop"):
         space.run(deployment(name, env_from("auth"), progressDeadlineSeconds=1))
     _allow_pods(space, 2)
@@ -361,3 +361,50 @@ def test_a_rotation_ends_when_the_workload_that_it_waits_for_is_deleted(space: S
     space.delete("Deployment", "api")
 
     assert space.settled(revision=2)["history"][0]["result"] == "Succeeded"
+
+
+# Waves
+
+
+def test_a_wave_starts_when_the_one_before_is_through(space: Space) -> None:
+    targets = [
+        {"kind": "Deployment", "name": "first", "wave": -1},
+        {"kind": "Deployment", "name": "last", "wave": 1},
+    ]
+    for name in ("last", "middle", "first"):
+        space.run(deployment(name, env_from("auth")))
+    space.managed(rollout={"targets": targets, "maxConcurrent": 9})
+    space.edit("Deployment", "middle", lambda body: body["spec"].update(paused=True))
+
+    space.rotate()
+
+    space.until_workload("first", state="Current", revision=2)
+    space.looked_at()
+    assert (space.marker("middle"), space.marker("last")) == (None, None)
+    space.edit("Deployment", "middle", lambda body: body["spec"].update(paused=False))
+    space.settled(revision=2)
+    assert (space.marker("middle"), space.marker("last")) == ("auth=2", "auth=2")
+
+
+# Others who write to a workload
+
+
+def test_who_reverts_a_restart_is_told_and_not_fought(space: Space) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    space.rotated()
+    ours = space.generation("Deployment", "api")
+
+    space.edit("Deployment", "api", _paused_without_marker)
+
+    space.until_workload("api", state="Pending")
+    space.looked_at()
+    assert (space.marker("api"), space.generation("Deployment", "api")) == (None, ours + 1)
+    (told,) = space.status()["workloads"]
+    assert told["message"].startswith("somebody else took keyturn.dev/secret-versions off its pod template")
+
+
+def _paused_without_marker(body: Body) -> None:
+    """Put the template back to what it was, and keep the pods from being made anew by that."""
+    body["spec"]["template"]["metadata"]["annotations"].pop("keyturn.dev/secret-versions")
+    body["spec"]["paused"] = True

@@ -462,14 +462,62 @@ def test_the_way_back_waits_for_no_debounce() -> None:
     assert restarted(look(consumer(marker="db=5", settled=False), **BACK)) == ("api",)
 
 
+# A later rollout, of another image or with more pods
+
+THROUGH = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}
+TOLD = {"revision": 4, "reason": "Triggered", "startedAt": MADE, "finishedAt": NOW, "result": "Succeeded"}
+LATER = {"now": PUBLISHED + timedelta(days=20)}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({}, WorkloadState.FAILED, id="nothing was told yet"),
+        pytest.param({"workloads": [THROUGH]}, CURRENT, id="it was through"),
+        pytest.param(
+            {"workloads": [THROUGH | {"state": "Rolling"}]}, WorkloadState.FAILED, id="it was rolling"
+        ),
+        pytest.param(
+            {"workloads": [THROUGH | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before"
+        ),
+        pytest.param(
+            {"workloads": [THROUGH | {"name": "web"}]}, WorkloadState.FAILED, id="another was through"
+        ),
+        pytest.param({"history": [TOLD]}, CURRENT, id="all were through"),
+        pytest.param(
+            {"history": [TOLD | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before, all"
+        ),
+    ],
+)
+@pytest.mark.parametrize("one", [rolling(), rolling(failed=True)], ids=["late", "failed"])
+def test_a_workload_that_was_through_does_not_fall_back(
+    one: Consumer, status: dict[str, Any], expected: WorkloadState
+) -> None:
+    assert standing_of(one, status={"revision": 4, **status}, **LATER).state is expected
+
+
+def test_after_a_return_it_counts_who_is_through_now() -> None:
+    before = {"revision": 4, "history": [TOLD]}
+
+    assert standing_of(rolling(), status=before, **BACK).state is WorkloadState.ROLLING
+
+
 # Somebody who reverts a restart
 
 
 @pytest.mark.parametrize(
-    ("restarted_for", "turn"), [(4, Turn.REFUSED), (3, Turn.NEXT)], ids=["for this revision", "for another"]
+    ("told", "turn"),
+    [
+        pytest.param({"revision": 4}, Turn.REFUSED, id="for this revision"),
+        pytest.param({"restarted": 4}, Turn.REFUSED, id="and was told of it before"),
+        pytest.param({"restarted": 4, "revision": 3}, Turn.REFUSED, id="with an older marker put back"),
+        pytest.param({"revision": 3}, Turn.NEXT, id="for another revision"),
+        pytest.param({"revision": 4, "kind": "StatefulSet"}, Turn.NEXT, id="of another kind"),
+        pytest.param({"revision": 4, "name": "web"}, Turn.NEXT, id="of another name"),
+    ],
 )
-def test_who_takes_the_marker_off_is_told_and_not_fought(restarted_for: int, turn: Turn) -> None:
-    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", "restarted": restarted_for}
+def test_who_takes_the_marker_off_is_told_and_not_fought(told: dict[str, Any], turn: Turn) -> None:
+    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
     one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
     assert one.turn is turn
 

@@ -122,7 +122,6 @@ def test_of_a_rotation_that_rolls_out() -> None:
                 "via": ["envFrom"],
                 "state": "Rolling",
                 "revision": 2,
-                "restarted": 2,
             },
             {
                 "kind": "Deployment",

@@ -54,6 +54,7 @@ def test_a_workload_is_read_whole() -> None:
         settled=True,
         failed=False,
         hint=None,
+        idle=True,
     )
 
 

@@ -80,7 +80,7 @@ class WorkloadStatus(Schema):
     revision: int | None = None
     """The revision that its pod template carries."""
     restarted: int | None = None
-    """The revision for which it was restarted last, even if its pod template no longer says so."""
+    """The revision that it was restarted for, where somebody has taken that off its pod template since."""
     message: str | None = None
     """What it waits for."""
 

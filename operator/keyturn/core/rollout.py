@@ -29,6 +29,7 @@ __all__ = [
     "restart_due",
     "runs_other_values",
     "standings",
+    "was_reverted",
     "watched_until",
 ]
 
@@ -143,7 +144,7 @@ def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     current = seen.current
     marked = read_marker(workload.marker).get(wanted.secret)
     if current is not None and marked == current.number:
-        return _after_restart(consumer, seen, wanted)
+        return _after_restart(consumer, seen, wanted, current.number)
     if consumer.renewed or not runs_other_values(consumer, seen, wanted):
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
     if refusal := _refusal(consumer, seen, wanted):
@@ -153,9 +154,9 @@ def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn")
 
 
-def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
     workload = consumer.workload
-    if workload.settled:
+    if workload.settled or _was_through(workload, seen, number):
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
     rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint or workload.complaint)
     deadline = watched_until(seen, wanted, rolling)
@@ -165,6 +166,21 @@ def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
             consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
         )
     return rolling
+
+
+def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
+    """Say whether its restart had ended before: a later rollout, such as that of another image, is not ours.
+
+    Without this, whoever breaks a workload long after a rotation would bring old values back.
+    """
+    status = seen.managed.status
+    if not seen.held and any(entry.revision == number for entry in status.history):
+        return True
+    return any(
+        one.state is WorkloadState.CURRENT and one.revision == number
+        for one in status.workloads
+        if (one.kind, one.name) == (workload.kind, workload.key.name)
+    )
 
 
 def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
@@ -178,7 +194,7 @@ def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
         return "is not among rollout.targets; restart it yourself"
     if consumer.use is None and workload.restart != "allow":
         return "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
-    if _was_reverted(workload.key, seen):
+    if was_reverted(workload, seen, wanted):
         return (
             "somebody else took keyturn.dev/secret-versions off its pod template after the restart;"
             " have that tool leave the annotation alone, or restart it yourself"
@@ -186,12 +202,15 @@ def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
     return None
 
 
-def _was_reverted(key: WorkloadKey, seen: Seen) -> bool:
+def was_reverted(workload: Workload, seen: Seen, wanted: Wanted) -> bool:
     """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
-    current = seen.current
-    return current is not None and any(
-        one.restarted == current.number and (one.kind, one.name) == (key.kind, key.name)
+    current, marked = seen.current, read_marker(workload.marker).get(wanted.secret)
+    if current is None or marked == current.number:
+        return False
+    return any(
+        (one.restarted or one.revision) == current.number
         for one in seen.managed.status.workloads
+        if (one.kind, one.name) == (workload.kind, workload.key.name)
     )
 
 

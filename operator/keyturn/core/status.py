@@ -15,7 +15,7 @@ from keyturn.api.status import (
 
 from .conditions import Look, conditions_of
 from .renewal import CREATED, is_overdue, start_time
-from .rollout import standings
+from .rollout import standings, was_reverted
 from .steps import Begin, rotation_id
 from .workload import read_marker
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .seen import Seen
     from .state import RevisionFacts, StateFacts
     from .steps import Step
+    from .wanted import Wanted
 
 __all__ = ["Outcome", "status_of"]
 
@@ -61,7 +62,7 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         last_trigger=_last_trigger(seen),
         rotation=rotation,
         previous=_previous(seen),
-        workloads=[_workload(one, seen) for one in everyone[:_KEPT_WORKLOADS]]
+        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:_KEPT_WORKLOADS]]
         if seen.wanted
         else before.workloads,
         history=_history(seen, everyone),
@@ -141,22 +142,15 @@ def _waiting_for(everyone: Iterable[Standing]) -> str | None:
     return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
 
 
-def _workload(standing: Standing, seen: Seen) -> WorkloadStatus:
+def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
     workload, use = standing.consumer.workload, standing.consumer.use
-    secret = seen.wanted.secret if seen.wanted else ""
-    marked = read_marker(workload.marker).get(secret)
-    told = (
-        one.restarted
-        for one in seen.managed.status.workloads
-        if (one.kind, one.name) == (workload.kind, workload.key.name)
-    )
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
         via=list(use.via) if use else [],
         state=standing.state,
-        revision=marked,
-        restarted=marked or next(told, None),
+        revision=read_marker(workload.marker).get(wanted.secret),
+        restarted=seen.state.current_number if seen.state and was_reverted(workload, seen, wanted) else None,
         message=standing.message,
     )
 

@@ -42,6 +42,8 @@ class Workload:
     """The last rollout missed the progress deadline of the Deployment itself."""
     hint: str | None
     """Why a rollout will not finish by itself, where the spec says so."""
+    idle: bool = False
+    """It wants no pods."""
     restarted: datetime | None = None
     """When our marker was last written, as the API server recorded it."""
     complaint: str | None = None

@@ -45,6 +45,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         settled=is_observed and _SETTLED[WorkloadKind(kind)](spec, status),
         failed=is_observed and _missed_deadline(status),
         hint=_hint(spec),
+        idle=_wants_no_pods(WorkloadKind(kind), spec, status),
         restarted=_restarted(metadata),
         complaint=_complaint(status),
     )
@@ -119,6 +120,12 @@ def _missed_deadline(status: Mapping[str, Any]) -> bool:
         one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
         for one in status.get("conditions") or ()
     )
+
+
+def _wants_no_pods(kind: WorkloadKind, spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    if kind is WorkloadKind.DAEMON_SET:
+        return not status.get("desiredNumberScheduled", 0)
+    return not spec.get("replicas", 1)
 
 
 def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
