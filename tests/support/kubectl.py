@@ -39,8 +39,14 @@ class Kubectl:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "-o", "json"))
+    def begin(self, *arguments: str, into: Path) -> subprocess.Popen[str]:
+        """Start what has no end of its own; the caller ends it."""
+        with into.open("w") as out:
+            command = [*self._command[:2], *arguments]
+            return subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, text=True)
+
+    def json(self, *arguments: str, given: object = None) -> Any:
+        return json.loads(self(*arguments, "-o", "json", given=given))
 
 
 def eventually(holds: Callable[[], bool], what: str = "it", timeout: float = _DEADLINE) -> None:

@@ -1,0 +1,274 @@
+"""The situations that a ManagedSecret can be in, as the operator itself tells of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keyturn
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.policy import Violation
+from keyturn.core.state import Held
+from keyturn.core.status import Outcome, status_of
+from keyturn.core.steps import next_step
+from tests.core.builders import (
+    NOW,
+    consumer,
+    minutes,
+    revision,
+    seconds,
+    secret_class,
+    seen,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.state import RevisionFacts
+    from tests.support.objects import Body
+
+__all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "waiting"]
+
+_CODE = Path(keyturn.__file__).parent
+_BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
+_POOR = Violation("minLength", "password would have 40 characters and class strict asks for 64; write more")
+_CLASS = secret_class(description="all that is strict")
+_WARNS = secret_class(enforcement="Warn")
+_SECOND = revision(2, "Triggered", made=NOW - minutes(1))
+_OVERLAPS = replace(_SECOND, previous=frozenset({"password.previous"}), valid_until=NOW + minutes(9))
+_EDITED = revision(2, "SpecChanged", made=NOW - minutes(1))
+_SUSPENDED: Mapping[str, Any] = {"suspend": True}
+_NEW: Mapping[str, Any] = {"state": None, "target": None, "status": {}}
+_PUBLISHED: Mapping[str, Any] = {"published": NOW - seconds(50)}
+
+
+def reasons(kind: str) -> list[str]:
+    """Return every reason to be `Stalled`, or to `Wait`, that stands in the code."""
+    code = "".join(path.read_text() for path in _CODE.rglob("*.py"))
+    return sorted(set(re.findall(rf'\b{kind}\(\s*"(\w+)"', code)))
+
+
+def told(look: Seen, error: Wait | Stalled | None = None) -> Body:
+    """Return the object with the status that a pass writes which ends with what comes next, or with an error."""
+    try:
+        outcome = Outcome(next_step(look), error, 1 if error else 0)
+    except Stalled as stalled_:
+        outcome = Outcome(None, stalled_, 1)
+    return _body(look, status_of(look, outcome).model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _body(look: Seen, status: Body) -> Body:
+    spec = look.managed.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    metadata = look.managed.metadata
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "ManagedSecret",
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "generation": metadata.generation,
+            "annotations": metadata.annotations,
+        },
+        "spec": spec,
+        "status": status,
+    }
+
+
+def stalled(reason: str) -> Body:
+    """Return an object whose Secret is whole and that a person must help."""
+    return told(seen(), Stalled(reason, f"somebody must see to {reason}"))
+
+
+def waiting(reason: str) -> Body:
+    """Return an object whose Secret cannot be written yet."""
+    return told(seen(**_NEW), Wait(reason, f"waits for {reason}", minutes(1)))
+
+
+def of_class(status: Body | None, generation: int = 1) -> Body:
+    """Return a SecretClass."""
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "SecretClass",
+        "metadata": {"name": "strict", "generation": generation},
+        "spec": {},
+        **({} if status is None else {"status": status}),
+    }
+
+
+class Expected(NamedTuple):
+    """A situation, and what is shown of it."""
+
+    body: Body
+    tools: str
+    """What kstatus and Flux say."""
+    argo: str
+    message: str
+    """A part of what Argo CD says with it."""
+
+
+def _fresh() -> Body:
+    """Return an object as the API server makes it."""
+    return _body(seen(**_NEW), {"observedGeneration": -1})
+
+
+def _edited(body: Body) -> Body:
+    """Return an object whose spec was changed after the operator had looked at it."""
+    return {**body, "metadata": {**body["metadata"], "generation": 2}}
+
+
+def _rotating(
+    *revisions: RevisionFacts, target_at: int, consumers: tuple[Consumer, ...] = (), **of_target: Any
+) -> Seen:
+    """Look at an object whose second revision is made, while the Secret holds `target_at`."""
+    return seen(
+        None,
+        *consumers,
+        state=state(*(revisions or (_SECOND, revision()))),
+        target=target(target_at, **_PUBLISHED, **of_target),
+    )
+
+
+def _given_up(*, failed: bool, target_at: int = 1) -> Mapping[str, Any]:
+    """Say that revision 2 was given up for the first one."""
+    held = Held(2, generation=1, at=NOW - minutes(1), failed=failed)
+    return {
+        "state": state(_SECOND, revision(), current=1, held=held),
+        "target": target(target_at, **_PUBLISHED),
+    }
+
+
+_FAILS: Mapping[str, Any] = {"marker": "db=2", "settled": False, "failed": True}
+
+SITUATIONS: Mapping[str, Expected] = {
+    "not looked at yet": Expected(_fresh(), "InProgress", "Progressing", "has not looked at this spec yet"),
+    "changed since the last look": Expected(
+        _edited(told(seen())), "InProgress", "Progressing", "has not looked at this spec yet"
+    ),
+    "changed since it stalled": Expected(
+        _edited(stalled("TooWeak")), "InProgress", "Progressing", "has not looked at this spec yet"
+    ),
+    "waiting for the first write": Expected(
+        told(seen(**_NEW), _BUSY), "InProgress", "Progressing", "the API server does not answer"
+    ),
+    "being written": Expected(
+        told(seen(target=target(differs={"password"}))),
+        "InProgress",
+        "Progressing",
+        "the Secret is being written",
+    ),
+    "edited by somebody, and not repaired yet": Expected(
+        told(seen(target=target(differs={"password"})), _BUSY), "InProgress", "Progressing", "does not answer"
+    ),
+    "at rest": Expected(told(seen()), "Current", "Healthy", "the Secret holds revision 1 with every key"),
+    "at rest with a class": Expected(
+        told(seen(given=_CLASS)), "Current", "Healthy", "the Secret holds revision 1 with every key"
+    ),
+    "at rest with a workload": Expected(
+        told(seen(None, consumer(created=NOW))),
+        "Current",
+        "Healthy",
+        "the Secret holds revision 1 with every key",
+    ),
+    "a rotation begins": Expected(
+        told(seen(annotations={"keyturn.dev/rotate": "now"})),
+        "Current",
+        "Healthy",
+        "; rotating: the next step is Stage",
+    ),
+    "a rotation cannot be published": Expected(
+        told(_rotating(target_at=1), _BUSY),
+        "Current",
+        "Healthy",
+        "; rotating: the API server does not answer",
+    ),
+    "a workload rolls": Expected(
+        told(_rotating(target_at=2, consumers=(consumer(marker="db=2", settled=False),))),
+        "Current",
+        "Healthy",
+        "; rotating: Deployment/api is rolling",
+    ),
+    "the values before are still valid": Expected(
+        told(_rotating(_OVERLAPS, revision(), target_at=2, overlapping=True)),
+        "Current",
+        "Healthy",
+        "; rotating: the values before stay valid until 2026-11-24 12:09 UTC",
+    ),
+    "a workload refuses": Expected(
+        told(_rotating(target_at=2, consumers=(consumer(restart="never"),))),
+        "Current",
+        "Healthy",
+        "revision 2",
+    ),
+    "a listed workload is not there": Expected(
+        told(seen(missing_targets=("Deployment/api",))), "Current", "Healthy", "revision 1"
+    ),
+    "a rollout failed and there is nothing to go back to": Expected(
+        told(
+            seen(
+                {"rollout": {"onFailure": "Hold"}},
+                consumer(**_FAILS),
+                state=state(_SECOND, revision()),
+                target=target(2, **_PUBLISHED),
+            )
+        ),
+        "Failed",
+        "Degraded",
+        "a workload did not get ready with revision 2",
+    ),
+    "a failed rollout is taken back": Expected(
+        told(seen(None, consumer(marker="db=2"), **_given_up(failed=True))),
+        "Current",
+        "Healthy",
+        "revision 1",
+    ),
+    "a failed rollout was taken back": Expected(
+        told(seen(None, consumer(marker="db=1"), **_given_up(failed=True))),
+        "Failed",
+        "Degraded",
+        "workloads did not get ready with revision 2, so revision 1 is back",
+    ),
+    "a person went back": Expected(told(seen(**_given_up(failed=False))), "Current", "Healthy", "revision 1"),
+    "a change of the spec is not published yet": Expected(
+        told(_rotating(_EDITED, revision(), target_at=1), _BUSY),
+        "InProgress",
+        "Progressing",
+        "does not answer",
+    ),
+    "a change of the spec rolls out": Expected(
+        told(
+            _rotating(_EDITED, revision(), target_at=2, consumers=(consumer(marker="db=2", settled=False),))
+        ),
+        "Current",
+        "Healthy",
+        "; rotating: Deployment/api is rolling",
+    ),
+    "not as its class asks, before anything was written": Expected(
+        told(seen(given=_CLASS, violations=(_POOR,), **_NEW)),
+        "Failed",
+        "Degraded",
+        "class strict asks for 64",
+    ),
+    "no longer as its class asks": Expected(
+        told(seen(given=_CLASS, violations=(_POOR,))), "Failed", "Degraded", "class strict asks for 64"
+    ),
+    "not as its class would like": Expected(
+        told(seen(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; not as its class asks: "
+    ),
+    "a spec that cannot be followed": Expected(
+        told(seen(trouble=Stalled("InvalidSpec", "the spec cannot be read"))),
+        "Failed",
+        "Degraded",
+        "cannot be read",
+    ),
+    "suspended": Expected(
+        told(seen(_SUSPENDED)), "Current", "Suspended", "nothing is written while spec.suspend is true"
+    ),
+    "suspended before anything was written": Expected(
+        told(seen(_SUSPENDED, **_NEW)), "InProgress", "Suspended", "the Secret is not complete"
+    ),
+}
