@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Onlooker", "Shown", "meant", "shown"]
 
-_LINE = r'jsonpath={.metadata.generation}{"\t"}{.spec.suspend}{"\t"}{.status}{"\n"}'
+_LINE = r'jsonpath={.metadata.generation}|{.spec.suspend}|{.status}{"\n"}'
 
 
 class Shown(NamedTuple):
@@ -57,7 +57,7 @@ class Onlooker:
 
     def _bodies(self) -> Iterator[Body]:
         for line in self._notes.read_text().splitlines():
-            generation, suspend, status = line.split("\t")
+            generation, suspend, status = line.split("|", 2)
             yield {
                 "apiVersion": "keyturn.dev/v1alpha1",
                 "kind": "ManagedSecret",
