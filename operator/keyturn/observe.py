@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import compliance, templates
 from .api.status import WorkloadState
 from .core import schedule
 from .core.errors import Stalled
+from .core.keys import ObjectKey
 from .core.rollout import Turn, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling, TargetFacts
 from .core.state import LITERAL, state_name
 from .core.wanted import VALUE, secret_of, wanted_by
 from .kube import errors, paths
-from .kube.secrets import owner_of, past, target_facts
+from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
 from .kube.workloads import pods_are_newer
-from .stage import making_order
+from .stage import adopted_values, making_order
 from .world import generator_for
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
-    from .core.keys import ObjectKey, WorkloadKey
+    from .core.keys import WorkloadKey
     from .core.state import Kept, State
     from .core.wanted import Item, Wanted
     from .core.workload import Workload
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from .world import World
 
 __all__ = ["agree_now", "consumer_of", "load_state", "load_target", "observe"]
-
-_NO_ROLLOUT_IS_SO_FAST = timedelta(seconds=3)
-"""Pods that are all there and ready are not all younger than this."""
 
 
 async def observe(key: ObjectKey, world: World) -> Seen | None:
@@ -127,12 +124,15 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     memo = world.memo(key)
     state_meta = await _meta(key, state_name(key.name), world)
     secret = secret_of(seen.managed)
+    if seen.wanted and (seen.wanted.shape.merges or seen.wanted.shape.adopts):
+        memo.foreign.add(secret)  # it is looked for before it is in the way
     target_meta = await _meta(key, secret, world)
     if state_meta and state_meta.owner != key.name:
         return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
+    seen = replace(seen, unbound=_is_unbound(seen, state_meta), left=_left(key, seen, world))
     versions = _versions(seen, state_meta, target_meta)
     if memo.state_facts and target_meta and memo.checked == versions:
-        return replace(seen, state=memo.state_facts, target=_unread(target_meta))
+        return replace(seen, state=memo.state_facts, target=_unread(target_meta, seen.wanted))
     try:
         state = await load_state(key, world) if state_meta else None
         if state and past(state.rotated, seen.now) is None:
@@ -145,7 +145,7 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     seen = replace(
         seen,
         state=state.facts() if state else None,
-        target=target_facts(target, key, seen.wanted, state, seen.now) if target else None,
+        target=_target_facts(target, key, seen, state) if target else None,
         unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
     )
     agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
@@ -190,7 +190,32 @@ async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
     return meta
 
 
-def _unread(meta: SecretMeta) -> TargetFacts:
+def _is_unbound(seen: Seen, state: SecretMeta | None) -> bool:
+    if state is None or seen.wanted is None:
+        return False
+    return state.binder != (seen.uid if seen.wanted.shape.deletes else "")
+
+
+def _left(key: ObjectKey, seen: Seen, world: World) -> tuple[str, ...]:
+    if seen.wanted is None:
+        return ()
+    return tuple(sorted(world.mirror.written_by(key) - {seen.wanted.secret}))
+
+
+def _target_facts(target: Body, key: ObjectKey, seen: Seen, state: State | None) -> TargetFacts:
+    wanted = seen.wanted
+    facts = target_facts(target, key, seen.uid, wanted, state, seen.now)
+    if wanted is None or facts.owner or not wanted.shape.adopts:
+        return facts
+    adopted = [kept.data() for kept in adopted_values(wanted, values_of(target)).values()]
+    known = [one.data() for one in state.revisions] if state else []
+    recorded = all(
+        any(data.get(name) == value for data in known) for one in adopted for name, value in one.items()
+    )
+    return replace(facts, recorded=recorded)
+
+
+def _unread(meta: SecretMeta, wanted: Wanted | None) -> TargetFacts:
     return TargetFacts(
         owner=meta.owner,
         revision=meta.revision,
@@ -198,6 +223,7 @@ def _unread(meta: SecretMeta) -> TargetFacts:
         differs=frozenset(),
         dressed=True,
         overlapping=meta.overlapping,
+        immutable=wanted is not None and wanted.shape.immutable,
     )
 
 
@@ -294,7 +320,9 @@ async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
         for one in candidates:
             asked.add(one.workload.key)
             published = seen.target.published if seen.target else None
-            if published and await pods_are_newer(world.api, one.workload, published):
+            if published is None or _has_not_changed(one.workload, seen, world):
+                continue
+            if await pods_are_newer(world.api, one.workload, published):
                 renewed = replace(one, renewed=True)
                 seen = replace(
                     seen, consumers=tuple(renewed if other is one else other for other in seen.consumers)
@@ -302,11 +330,19 @@ async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
     return seen
 
 
+def _has_not_changed(workload: Workload, seen: Seen, world: World) -> bool:
+    """Say whether a workload is as it was when the revision was published, so that its pods are older.
+
+    No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
+    """
+    published = world.memo(ObjectKey(workload.key.namespace, seen.name)).published
+    if published is None or seen.current is None or published.number != seen.current.number:
+        return False
+    return not workload.idle and world.mirror.version_of(workload.key) < published.version
+
+
 def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
     everyone = standings(seen, wanted)
     behind = (one for one in everyone if one.state is WorkloadState.PENDING)
     kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-    published = seen.target.published if seen.target else None
-    if published and seen.now < published + _NO_ROLLOUT_IS_SO_FAST:
-        return kept_back
     return [*kept_back, *next_restarts(seen, wanted, everyone)]

@@ -13,12 +13,15 @@ from .core.errors import Stalled, Wait
 from .core.state import state_name
 from .core.status import Outcome
 from .core.steps import (
+    Adopt,
     Begin,
+    Bind,
     Claim,
     Expire,
     GoBack,
     Overlap,
     Publish,
+    Release,
     Repair,
     Rest,
     Revoke,
@@ -151,10 +154,12 @@ async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
 def _what(step: Step, seen: Seen) -> str:
     """Name what a step writes."""
     match step:
-        case Claim() | Stage() | GoBack() | Overlap() | Expire():
+        case Claim() | Adopt() | Stage() | Bind() | GoBack() | Overlap() | Expire():
             return f"the Secret {state_name(seen.name)!r}"
         case Publish() | Repair() | Revoke():
             return f"the Secret {secret_of(seen.managed)!r}"
+        case Release(secret=secret):
+            return f"the Secret {secret!r}"
         case RollOut(consumer=consumer):
             return str(consumer.workload.key)
         case Begin() | Rest():

@@ -13,12 +13,15 @@ from .core.policy import denies, named
 from .core.renewal import CREATED
 from .core.status import Outcome, status_of
 from .core.steps import (
+    Adopt,
     Begin,
+    Bind,
     Claim,
     Expire,
     GoBack,
     Overlap,
     Publish,
+    Release,
     Repair,
     Rest,
     Revoke,
@@ -41,14 +44,16 @@ __all__ = ["report", "tell_step"]
 _log = structlog.get_logger()
 
 
-def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
+def tell_step(  # noqa: C901  # a line for each step there is
+    step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World
+) -> None:
     """Tell what was just done."""
     name = type(step).__name__
     metrics.ROTATION_STEP_SECONDS.labels(name).observe(seconds)
     match step:
         case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
             _log.info("step done", step=name, secret=str(key), revision=number, reason=reason.name)
-        case Claim(number=number):
+        case Claim(number=number) | Adopt(number=number):
             _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Publish(number=number):
@@ -68,6 +73,16 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Overlap(number=number) | Expire(number=number):
             _log.info("step done", step=name, secret=str(key), revision=number)
+        case Release(secret=secret):
+            _post(
+                seen,
+                world,
+                "Released",
+                f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it",
+            )
+            _log.info("step done", step=name, secret=str(key), released=secret)
+        case Bind():
+            _log.info("step done", step=name, secret=str(key))
         case Rest():
             pass
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .generators import Generator, Outputs
     from .world import World
 
-__all__ = ["found_values", "making_order", "publication_of", "staged"]
+__all__ = ["adopted_values", "found_values", "making_order", "publication_of", "staged"]
 
 _ISSUER_SOON = timedelta(seconds=5)
 
@@ -180,6 +180,32 @@ def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
+def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret that nobody owns holds by the items that will write it.
+
+    A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
+    if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
+    """
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs.keys() == item.keys.keys() and _stays(item, outputs):
+            recipe = item.recipe.text if item.recipe else LITERAL
+            kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
+    if wanted.shape.merges:
+        return kept
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    # No item can have a name with a blank in it, so no value that is made anew takes the place of one of these.
+    return kept | {f"{key} (found)": one for key, one in stray.items()}
+
+
+def _stays(item: Item, outputs: Outputs) -> bool:
+    if outputs.keys() == {VALUE}:
+        return bool(outputs[VALUE].reveal())
+    return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
+
+
 def _recipe_of(item: Item, outputs: Outputs) -> str:
     if item.recipe is None:
         return LITERAL
@@ -244,5 +270,5 @@ def publication_of(seen: Seen) -> datetime | None:
         return None
     if seen.is_published and seen.target:
         return seen.target.published or seen.current.made
-    tells_nothing = seen.target is None or seen.target.revision is None
-    return seen.current.made if tells_nothing and seen.managed.status.revision is not None else None
+    was_there = seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+    return seen.current.made if was_there else None

@@ -12,12 +12,15 @@ from .core.rollout import marker_for
 from .core.state import Held, Revision, RevisionFacts, State, Triggers, state_name
 from .core.status import Outcome, status_of
 from .core.steps import (
+    Adopt,
     Begin,
+    Bind,
     Claim,
     Expire,
     GoBack,
     Overlap,
     Publish,
+    Release,
     Repair,
     Rest,
     Revoke,
@@ -25,13 +28,22 @@ from .core.steps import (
     Stage,
 )
 from .kube import errors, paths
-from .kube.secrets import LARGEST, Stamp, dressed_target, size_of, values_of
+from .kube.secrets import (
+    LARGEST,
+    Stamp,
+    dressed_target,
+    owner_of,
+    released_target,
+    size_of,
+    values_of,
+)
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, consumer_of, load_state, load_target
-from .stage import found_values, publication_of, staged
+from .stage import adopted_values, found_values, publication_of, staged
 from .statuses import write_status
+from .world import Published
 
 if TYPE_CHECKING:
     from .core.keys import ObjectKey
@@ -39,12 +51,15 @@ if TYPE_CHECKING:
     from .core.steps import Step
     from .core.wanted import Wanted
     from .kube.client import Body
+    from .kube.secretwatch import SecretMeta
     from .world import World
 
 __all__ = ["take"]
 
 
-async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
+async def take(  # noqa: C901  # a line for each step there is
+    step: Step, key: ObjectKey, seen: Seen, world: World
+) -> None:
     """Do one step.
 
     Raises:
@@ -54,15 +69,22 @@ async def take(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
         case Begin():
             await write_status(key, seen, status_of(seen, Outcome(step)), world)
         case Claim():
-            await _write_state(key, await _claimed(step, key, seen, world), world)
+            await _write_state(key, await _claimed(step, key, seen, world), seen, world)
+        case Adopt():
+            state = await _state_as_seen(key, seen, world)
+            await _write_state(key, await _adopted(step, key, seen, state, world), seen, world)
+        case Bind():
+            await _write_state(key, _known(await load_state(key, world), key), seen, world)
+        case Release(secret=secret):
+            await _release(replace(key, name=secret), world)
         case Stage():
             state = await _state_as_seen(key, seen, world)
-            await _write_state(key, await staged(step, key, seen, _wanted(seen), state, world), world)
+            await _write_state(key, await staged(step, key, seen, _wanted(seen), state, world), seen, world)
         case GoBack() | Overlap() | Expire():
             state = _known(await _state_as_seen(key, seen, world), key)
-            await _write_state(key, _with_decision(step, seen, state, world), world)
+            await _write_state(key, _with_decision(step, seen, state, world), seen, world)
         case Publish():
-            await _write_target(key, seen, world, _newly_published(step, seen, world))
+            await _publish(step, key, seen, world)
         case Repair() | Revoke():
             await _write_target(key, seen, world, _first_published(seen))
         case RollOut():
@@ -135,16 +157,30 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),), step.number)
 
 
+async def _adopted(step: Adopt, key: ObjectKey, seen: Seen, state: State | None, world: World) -> State:
+    """Record what is found as a revision of its own; who reads it runs with it already."""
+    wanted = _wanted(seen)
+    body = await load_target(key, wanted.secret, world)
+    kept = adopted_values(wanted, values_of(body) if body else {})
+    base = state.current_number if state else None
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
+    revision = Revision(facts, kept)
+    if state is None:
+        handled = Triggers().with_handled(seen.requested)
+        return State(seen.uid, _last_rotation(seen, body), handled, (revision,), step.number)
+    return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+
+
 def _last_rotation(seen: Seen, body: Body | None) -> datetime:
     """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
     return min(seen.managed.status.last_rotation_time or created, seen.now)
 
 
-async def _write_state(key: ObjectKey, state: State, world: World) -> None:
+async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:
     memo = world.memo(key)
     known = world.mirror.secret(key.namespace, state_name(key.name))
-    state, body = _fitting(key, state, known.resource_version if known else None)
+    state, body = _fitting(key, state, known.resource_version if known else None, _binder(seen))
     written = await _write_secret(key, body, world)
     meta = meta_of(written)
     memo.state, memo.state_version = state, meta.resource_version
@@ -152,12 +188,16 @@ async def _write_state(key: ObjectKey, state: State, world: World) -> None:
     world.mirror.put_secret(meta)
 
 
-def _fitting(key: ObjectKey, state: State, version: str | None) -> tuple[State, Body]:
+def _binder(seen: Seen) -> str:
+    return seen.uid if _wanted(seen).shape.deletes else ""
+
+
+def _fitting(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
     """Drop what is old until the state fits into a Secret: to be able to go on is worth more than to go back."""
-    body = state_body(key, state, version)
+    body = state_body(key, state, version, binder)
     while size_of(body) > LARGEST:
         state = _shortened(state)
-        body = state_body(key, state, version)
+        body = state_body(key, state, version, binder)
     return state, body
 
 
@@ -166,7 +206,11 @@ def _shortened(state: State) -> State:
         return replace(state, older=state.older[: len(state.older) // 2])
     if shorter := state.without_oldest():
         return shorter
-    raise Stalled(
+    raise _too_large()
+
+
+def _too_large() -> Stalled:
+    return Stalled(
         "TooLarge",
         f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
         " spread them over several ManagedSecrets",
@@ -176,15 +220,37 @@ def _shortened(state: State) -> State:
 # The target Secret
 
 
-async def _write_target(key: ObjectKey, seen: Seen, world: World, published: datetime) -> None:
+async def _publish(step: Publish, key: ObjectKey, seen: Seen, world: World) -> None:
+    meta = await _write_target(key, seen, world, _newly_published(step, seen, world))
+    world.memo(key).published = Published(step.number, int(meta.resource_version))
+
+
+async def _write_target(key: ObjectKey, seen: Seen, world: World, published: datetime) -> SecretMeta:
     wanted = _wanted(seen)
-    revision = _known(await load_state(key, world), key).current
+    state = _known(await load_state(key, world), key)
     found = await load_target(key, wanted.secret, world) if seen.target else None
-    stamp = Stamp(revision.facts.number, published, revision.facts.overlaps)
-    written = await _write_secret(key, dressed_target(key, wanted, revision, stamp, found), world)
+    facts = state.current.facts
+    stamp = Stamp(facts.number, published, facts.overlaps, _binder(seen))
+    body = dressed_target(key, wanted, state, stamp, found)
+    if size_of(body) > LARGEST:
+        raise _too_large()
+    written = await _write_secret(key, body, world)
+    meta = meta_of(written)
     world.memo(key).target = written
-    world.mirror.put_secret(meta_of(written))
+    world.mirror.put_secret(meta)
     agree_now(key, seen, world)
+    return meta
+
+
+async def _release(key: ObjectKey, world: World) -> None:
+    """Take our label off a Secret under an old name, of which the watch then tells nothing more."""
+    try:
+        found = await world.api.get(paths.secret(key.namespace, key.name))
+        if owner_of(found):
+            await world.api.replace(paths.secret(key.namespace, key.name), released_target(found))
+    except errors.NotFound:
+        pass  # somebody has deleted it
+    world.mirror.drop_secret(key)
 
 
 def _newly_published(step: Publish, seen: Seen, world: World) -> datetime:

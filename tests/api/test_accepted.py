@@ -99,6 +99,26 @@ GOOD = {
     ),
     "no restarts": managed_secret(rollout={"restart": "None"}),
     "suspended, with an owner": managed_secret(suspend=True, owner="team-auth@shop.test"),
+    "64 templates of 16 KiB": managed_secret(
+        target={"template": {"data": {f"key-{number}": 16384 * "x" for number in range(64)}}}
+    ),
+    "tls by a template and a renamed key": managed_secret(
+        {"name": "key", "literal": "x", "keys": {"value": "tls.key"}},
+        target={"type": "kubernetes.io/tls", "template": {"data": {"tls.crt": "{{ key }}"}}},
+    ),
+    "tls whose keys the class may bring": managed_secret(
+        {"name": "web"}, className="web-certificate", target={"type": "kubernetes.io/tls"}
+    ),
+    "keys in somebody else's Secret, of whatever type": managed_secret(
+        target={
+            "name": "shared",
+            "creationPolicy": "Merge",
+            "adopt": "IfUnowned",
+            "type": "kubernetes.io/tls",
+        }
+    ),
+    "a Secret that goes with its ManagedSecret": managed_secret(target={"deletionPolicy": "Delete"}),
+    "an immutable Secret of a class": managed_secret(target={"immutable": True}, className="jwt-secret"),
     "a class of nothing": secret_class(),
     "a class of everything": secret_class(
         description="Passwords of database accounts",

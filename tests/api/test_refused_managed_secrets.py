@@ -153,25 +153,30 @@ TARGET = {
     ),
     "tls without its certificate": (
         managed_secret(literal("tls.key"), target={"type": "kubernetes.io/tls"}),
-        "spec.target.type: Invalid value: type kubernetes.io/tls needs data items named tls.crt and tls.key",
+        (
+            "spec.target.type: Invalid value: type kubernetes.io/tls needs the keys tls.crt and tls.key;"
+            " name data items so, or write them by keys"
+        ),
     ),
     "ssh-auth without its key": (
         managed_secret(target={"type": "kubernetes.io/ssh-auth"}),
-        "spec.target.type: Invalid value: type kubernetes.io/ssh-auth needs a data item named ssh-privatekey",
+        (
+            "spec.target.type: Invalid value: type kubernetes.io/ssh-auth needs the key ssh-privatekey;"
+            " name a data item so, or write it by keys"
+        ),
     ),
     "dockerconfigjson without its file": (
         managed_secret(target={"type": "kubernetes.io/dockerconfigjson"}),
         (
-            "spec.target.type: Invalid value: type kubernetes.io/dockerconfigjson needs a data item named"
-            " .dockerconfigjson"
+            "spec.target.type: Invalid value: type kubernetes.io/dockerconfigjson needs the key"
+            " .dockerconfigjson; name a data item so, or write it by keys"
         ),
     ),
     "basic-auth without username and password": (
         managed_secret(target={"type": "kubernetes.io/basic-auth"}),
         (
-            "spec.target.type: Invalid value: type kubernetes.io/basic-auth needs a data item named"
-            " username or"
-            " password"
+            "spec.target.type: Invalid value: type kubernetes.io/basic-auth needs the key username or password;"
+            " name a data item so"
         ),
     ),
     "a label of the operator's": (
@@ -216,6 +221,84 @@ TARGET = {
     ),
 }
 
+
+def templates(**data: str) -> Body:
+    return managed_secret(target={"template": {"data": data}})
+
+
+def merging(**target: object) -> Body:
+    return managed_secret(target={"creationPolicy": "Merge", **target})
+
+
+_THEIRS = (
+    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata"
+)
+_PREVIOUS = "keys that end in .previous are written by keepPrevious; choose another"
+
+SHAPE = {
+    "a template for a key with a slash": (
+        templates(**{"prod/url": "x"}),
+        f"spec.target.template.data: Invalid value: {_KEY}",
+    ),
+    "a template for a key that leaves the folder": (
+        templates(**{"..url": "x"}),
+        f"spec.target.template.data: Invalid value: {_KEY}",
+    ),
+    "a template for a key of ours": (
+        templates(**{"url.previous": "x"}),
+        f"spec.target.template.data: Invalid value: {_PREVIOUS}",
+    ),
+    "a template over 16 KiB": (
+        templates(url=16385 * "x"),
+        "spec.target.template.data.url: Too long: may not be more than 16384 bytes",
+    ),
+    "65 templates": (
+        templates(**{f"key-{number}": "x" for number in range(65)}),
+        "spec.target.template.data: Too many: 65: must have at most 64 items",
+    ),
+    "a creation policy that does not exist": (
+        managed_secret(target={"creationPolicy": "Owner"}),
+        'spec.target.creationPolicy: Unsupported value: "Owner": supported values: "Create", "Merge"',
+    ),
+    "an adoption of whatever is there": (
+        managed_secret(target={"adopt": "Always"}),
+        'spec.target.adopt: Unsupported value: "Always": supported values: "Never", "IfUnowned"',
+    ),
+    "a deletion policy that does not exist": (
+        managed_secret(target={"deletionPolicy": "Orphan"}),
+        'spec.target.deletionPolicy: Unsupported value: "Orphan": supported values: "Retain", "Delete"',
+    ),
+    "somebody else's Secret that is deleted": (
+        merging(deletionPolicy="Delete"),
+        (
+            "spec.target.deletionPolicy: Invalid value: with Merge the Secret is somebody else's and stays;"
+            " remove deletionPolicy: Delete"
+        ),
+    ),
+    "somebody else's Secret that is made immutable": (
+        merging(immutable=True),
+        (
+            "spec.target.immutable: Invalid value: with Merge the Secret is somebody else's to make immutable;"
+            " remove immutable"
+        ),
+    ),
+    "labels on somebody else's Secret": (
+        merging(template={"metadata": {"labels": {"team": "auth"}}}),
+        f"spec.target.template.metadata: Invalid value: {_THEIRS}",
+    ),
+    "annotations on somebody else's Secret": (
+        merging(template={"metadata": {"annotations": {"team": "auth"}}}),
+        f"spec.target.template.metadata: Invalid value: {_THEIRS}",
+    ),
+    "an immutable Secret that rotates": (
+        managed_secret(target={"immutable": True}, rotation={"every": "90d"}),
+        (
+            "spec.rotation: Invalid value: an immutable Secret is written once; remove rotation,"
+            " or write immutable: false"
+        ),
+    ),
+}
+
 REST = {
     "a field that does not exist": (
         managed_secret(rotaton={"every": "90d"}),
@@ -238,7 +321,7 @@ REST = {
 
 @pytest.mark.parametrize(
     ("body", "sentence"),
-    [pytest.param(*case, id=name) for name, case in (DATA | TARGET | REST).items()],
+    [pytest.param(*case, id=name) for name, case in (DATA | TARGET | SHAPE | REST).items()],
 )
 def test_the_refusal_says_what_is_wrong(body: Body, sentence: str, objects: Objects) -> None:
     assert objects.refusals(body) == [sentence]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tests.support.objects import Body
 
 SENTENCE = "the Secret {!r} {}; write another name, or delete that Secret"
+FOREIGN = (
+    "the Secret 'auth' was made by somebody else and is not touched;"
+    " write another name, adopt: IfUnowned, or delete that Secret"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,8 @@ def test_a_secret_that_somebody_else_made_is_not_touched(name: str, space: Space
     space.manage()
 
     message = space.stalled("SecretNotOwned")
-    assert message == SENTENCE.format(name, "was made by somebody else and is not touched")
+    state = SENTENCE.format(name, "was made by somebody else and is not touched")
+    assert message == (FOREIGN if name == "auth" else state)
     assert space.version("Secret", name) == before
 
 
@@ -61,7 +66,7 @@ def test_a_warning_says_that_the_secret_is_not_ours(space: Space) -> None:
     space.manage()
 
     note = space.until_event("SecretNotOwned")
-    assert note == SENTENCE.format("auth", "was made by somebody else and is not touched")
+    assert note == FOREIGN
 
 
 def test_the_secret_of_another_managed_secret_is_not_touched(space: Space) -> None:

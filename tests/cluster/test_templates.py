@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.value import Value
 from tests.cluster.space import bytes_, literal, password
-from tests.cluster.workloads import deployment, env_from
+from tests.cluster.workloads import deployment, env
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def test_a_template_comes_and_goes_with_the_spec(space: Space) -> None:
 def test_only_the_users_of_a_changed_template_are_restarted(space: Space) -> None:
     space.managed(password(), target=target(A="one"))
     space.second_after()
-    space.run(deployment("reader", env_from("auth", "A")))
-    space.run(deployment("other", env_from("auth", "password")))
+    space.run(deployment("reader", env("auth", "A")))
+    space.run(deployment("other", env("auth", "password")))
 
     space.respec(lambda spec: spec["target"]["template"]["data"].update(A="two"))
 

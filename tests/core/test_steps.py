@@ -179,10 +179,10 @@ def test_the_step_that_a_situation_asks_for(look: Seen, step: Step) -> None:
     assert next_step(look) == step
 
 
-def not_owned(secret: str, whose: str) -> tuple[str, str]:
+def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
     return (
         "SecretNotOwned",
-        f"the Secret {secret!r} {whose} and is not touched; write another name, or delete that Secret",
+        f"the Secret {secret!r} {whose} and is not touched; write another name,{remedy} or delete that Secret",
     )
 
 
@@ -214,7 +214,7 @@ def not_owned(secret: str, whose: str) -> tuple[str, str]:
         ),
         pytest.param(
             seen(state=None, target=target(None, owner=None), status={}),
-            not_owned("db", "was made by somebody else"),
+            not_owned("db", "was made by somebody else", " adopt: IfUnowned,"),
             id="a Secret without our label",
         ),
         pytest.param(

@@ -48,7 +48,7 @@ STATE = State(
 
 
 def target(**metadata: Any) -> dict[str, Any]:
-    body = dressed_target(KEY, WANTED, STATE.newest, STAMP, None)
+    body = dressed_target(KEY, WANTED, STATE, STAMP, None)
     body["metadata"] |= metadata
     return body
 
@@ -56,7 +56,7 @@ def target(**metadata: Any) -> dict[str, Any]:
 def test_what_is_published_in_the_future_is_put_right() -> None:
     later = (WHEN + timedelta(days=1)).isoformat()
     body = target(annotations={"keyturn.dev/revision": "2", "keyturn.dev/published": later})
-    found = target_facts(body, KEY, WANTED, STATE, WHEN)
+    found = target_facts(body, KEY, "uid", WANTED, STATE, WHEN)
     assert (found.published, found.dressed) == (None, False)
 
 
@@ -67,7 +67,7 @@ def test_the_size_of_a_secret_is_not_underestimated(content: bytes) -> None:
 
 
 def test_a_new_target_has_every_key_and_tells_its_revision() -> None:
-    body = dressed_target(KEY, WANTED, STATE.newest, STAMP, None)
+    body = dressed_target(KEY, WANTED, STATE, STAMP, None)
     assert values_of(body) == {"password": Value.of_text(CANARY)}
     del body["data"]
     assert body == {
@@ -81,6 +81,7 @@ def test_a_new_target_has_every_key_and_tells_its_revision() -> None:
                 "note": "ours",
                 "keyturn.dev/revision": "2",
                 "keyturn.dev/published": "2026-11-24T12:00:00.123456+00:00",
+                "keyturn.dev/template": "annotation:note,label:team",
             },
         },
         "type": "Opaque",
@@ -97,7 +98,7 @@ def test_what_others_put_on_a_target_stays_and_what_is_ours_is_ours() -> None:
         labels={"argocd": "app", "team": "edited", "keyturn.dev/managed-secret": "stolen"},
         annotations={"argocd": "sync", "note": "edited", "keyturn.dev/revision": "99"},
     )
-    assert dressed_target(KEY, WANTED, STATE.newest, STAMP, found)["metadata"] == {
+    assert dressed_target(KEY, WANTED, STATE, STAMP, found)["metadata"] == {
         "name": "db",
         "namespace": "shop",
         "labels": {"argocd": "app", "team": "auth", "keyturn.dev/managed-secret": "db"},
@@ -106,6 +107,7 @@ def test_what_others_put_on_a_target_stays_and_what_is_ours_is_ours() -> None:
             "note": "ours",
             "keyturn.dev/revision": "2",
             "keyturn.dev/published": WHEN.isoformat(),
+            "keyturn.dev/template": "annotation:note,label:team",
         },
         "resourceVersion": "7",
         "ownerReferences": [{"uid": "o"}],
@@ -117,7 +119,7 @@ AS_WRITTEN = TargetFacts("db", 2, WHEN, frozenset(), dressed=True)
 
 
 def look(body: dict[str, Any], state: State | None = STATE) -> TargetFacts:
-    return target_facts(body, KEY, WANTED, state, WHEN)
+    return target_facts(body, KEY, "uid", WANTED, state, WHEN)
 
 
 def test_a_target_as_it_was_written_differs_in_nothing() -> None:
@@ -144,12 +146,12 @@ def test_keys_that_were_changed_differ(data: dict[str, str] | None, differs: set
 
 
 def test_a_target_is_compared_with_the_revision_that_it_carries() -> None:
-    older = dressed_target(KEY, WANTED, STATE.revisions[1], Stamp(1, WHEN), None)
+    older = dressed_target(KEY, WANTED, replace(STATE, current_number=1), Stamp(1, WHEN), None)
     assert look(older) == replace(AS_WRITTEN, revision=1)
 
 
 def test_a_target_whose_revision_is_gone_is_compared_with_the_newest() -> None:
-    unknown = dressed_target(KEY, WANTED, STATE.revisions[1], Stamp(9, WHEN), None)
+    unknown = dressed_target(KEY, WANTED, replace(STATE, current_number=1), Stamp(9, WHEN), None)
     assert look(unknown) == replace(AS_WRITTEN, revision=9, differs=frozenset({"password"}))
 
 
@@ -195,12 +197,12 @@ def test_a_label_or_annotation_that_was_removed_is_seen(part: str, name: str) ->
 
 
 def test_of_a_spec_that_cannot_be_followed_any_dress_is_right() -> None:
-    assert target_facts(target() | {"metadata": {}}, KEY, None, STATE, WHEN).dressed
+    assert target_facts(target() | {"metadata": {}}, KEY, "uid", None, STATE, WHEN).dressed
 
 
 def test_the_time_of_publication_keeps_its_parts_of_a_second() -> None:
     stamp = Stamp(2, WHEN + timedelta(microseconds=1))
-    assert look(dressed_target(KEY, WANTED, STATE.newest, stamp, None)).published == stamp.published
+    assert look(dressed_target(KEY, WANTED, STATE, stamp, None)).published == stamp.published
 
 
 @pytest.mark.parametrize("labels", [{}, {"keyturn.dev/managed-secret": None}], ids=str)

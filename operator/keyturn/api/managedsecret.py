@@ -15,7 +15,10 @@ from .rotation import Rotation
 from .status import ManagedSecretStatus, WorkloadKind
 
 __all__ = [
+    "Adopt",
+    "CreationPolicy",
     "DataItem",
+    "DeletionPolicy",
     "ManagedSecret",
     "ManagedSecretSpec",
     "OnFailure",
@@ -42,6 +45,27 @@ class Restart(StrEnum):
     AUTO = "Auto"
     LISTED = "Listed"
     NONE = "None"
+
+
+class CreationPolicy(StrEnum):
+    """Whose the Secret is."""
+
+    CREATE = "Create"
+    MERGE = "Merge"
+
+
+class Adopt(StrEnum):
+    """Whether a Secret that exists already may be taken over."""
+
+    NEVER = "Never"
+    IF_UNOWNED = "IfUnowned"
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to the Secret when its ManagedSecret is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
 
 
 class OnFailure(StrEnum):
@@ -92,13 +116,48 @@ class TargetTemplate(Schema):
     """Keys of the Secret with a Liquid template over the values each, rendered once per revision."""
 
 
+_MERGES = "(has(self.creationPolicy) && self.creationPolicy == 'Merge')"
+_LABELS_ARE_THEIRS = (
+    (
+        f"!{_MERGES} || !has(self.template) || !has(self.template.metadata)"
+        " || !(has(self.template.metadata.labels) || has(self.template.metadata.annotations))"
+    ),
+    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata",
+    ".template.metadata",
+)
+
+
 class Target(Schema):
     """The native Secret that is written."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
+                "with Merge the Secret is somebody else's and stays; remove deletionPolicy: Delete",
+                ".deletionPolicy",
+            ),
+            (
+                f"!{_MERGES} || !has(self.immutable) || !self.immutable",
+                "with Merge the Secret is somebody else's to make immutable; remove immutable",
+                ".immutable",
+            ),
+            _LABELS_ARE_THEIRS,
+        )
+    )
 
     name: Name | None = None
     """The name of the Secret; the ManagedSecret's own name where absent."""
     type: SecretType | None = None
     """The type of the Secret; Opaque where absent."""
+    creation_policy: CreationPolicy | None = None
+    """Create (the default) writes the whole Secret, Merge only our keys in a Secret that someone else made."""
+    adopt: Adopt | None = None
+    """IfUnowned takes over a Secret that nobody owns and keeps its values; Never (the default) touches none."""
+    deletion_policy: DeletionPolicy | None = None
+    """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
+    immutable: bool | None = None
+    """True writes the Secret once, after which Kubernetes takes no other values for it."""
     template: TargetTemplate = TargetTemplate()
     """What the Secret gets besides its data."""
 
@@ -223,25 +282,44 @@ _SOMETHING_TO_ROTATE = (
 )
 
 
+_IMMUTABLE_STAYS = (
+    "!has(self.rotation) || !has(self.target) || !has(self.target.immutable) || !self.target.immutable",
+    "an immutable Secret is written once; remove rotation, or write immutable: false",
+    ".rotation",
+)
+# The generators that make one value and write it under the item's name; of others and of the class's only the
+# operator knows what they make.
+_SINGLE = ("password", "bytes", "uuid")
+
+
+def _may_make(key: str) -> str:
+    """Say in CEL that something may write a key: an item of that name, one that renames, or makes several."""
+    makes_one = " || ".join(f"has(d.generate.{kind})" for kind in _SINGLE)
+    template = "has(self.target.template) && has(self.target.template.data)"
+    return (
+        f"(self.data.exists(d, d.name == '{key}' || has(d.keys)"
+        f" || (has(d.generate) ? !({makes_one}) : !has(d.literal)))"
+        f" || ({template} && '{key}' in self.target.template.data))"
+    )
+
+
+def _is_of(type_: SecretType) -> str:
+    merges = "has(self.target.creationPolicy) && self.target.creationPolicy == 'Merge'"
+    return f"(has(self.target) && has(self.target.type) && self.target.type == '{type_}' && !({merges}))"
+
+
 _BASIC_AUTH_HAS_A_KEY = (
-    (
-        "!has(self.target) || !has(self.target.type) || self.target.type != 'kubernetes.io/basic-auth'"
-        " || self.data.exists(d, d.name == 'username' || d.name == 'password')"
-    ),
-    "type kubernetes.io/basic-auth needs a data item named username or password",
+    f"!{_is_of(SecretType.BASIC_AUTH)} || {_may_make('username')} || {_may_make('password')}",
+    "type kubernetes.io/basic-auth needs the key username or password; name a data item so",
     ".target.type",
 )
 
 
 def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
-    names = ", ".join(f"'{key}'" for key in keys)
-    items = "a data item" if len(keys) == 1 else "data items"
+    noun, items, them = ("key", "a data item", "it") if len(keys) == 1 else ("keys", "data items", "them")
     return (
-        (
-            f"!has(self.target) || !has(self.target.type) || self.target.type != '{type_}'"
-            f" || [{names}].all(k, self.data.exists(d, d.name == k))"
-        ),
-        f"type {type_} needs {items} named {' and '.join(keys)}",
+        f"!{_is_of(type_)} || ({' && '.join(_may_make(key) for key in keys)})",
+        f"type {type_} needs the {noun} {' and '.join(keys)}; name {items} so, or write {them} by keys",
         ".target.type",
     )
 
@@ -255,6 +333,7 @@ class ManagedSecretSpec(Schema):
             _ONLY_NAMES_GENERATED,
             _JITTER_SPREADS_SOMETHING,
             _SOMETHING_TO_ROTATE,
+            _IMMUTABLE_STAYS,
             _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
             _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
             _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),

@@ -80,6 +80,7 @@ class Metadata(Schema):
     resource_version: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    deletion_timestamp: datetime | None = None
 
 
 class Condition(Schema):

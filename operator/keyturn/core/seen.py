@@ -41,6 +41,16 @@ class TargetFacts:
     """Its labels and annotations are as the spec says."""
     overlapping: bool = False
     """It carries what the overlap asks for."""
+    immutable: bool = False
+    """Kubernetes takes no other values for it any more."""
+    holder: str | None = None
+    """Who owns it without being a ManagedSecret, as far as it says so."""
+    other_type: str | None = None
+    """Its type, where that is another than the spec asks for."""
+    taken: frozenset[str] = frozenset()
+    """Keys to be merged into it that hold values of somebody else."""
+    recorded: bool = False
+    """What it holds and we would adopt is recorded in some revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,10 @@ class Seen:
     consumers: tuple[Consumer, ...]
     missing_targets: tuple[str, ...] = ()
     """Workloads that the spec lists and the namespace does not have."""
+    unbound: bool = False
+    """The state Secret is deleted with the ManagedSecret where it should outlive it, or outlives it."""
+    left: tuple[str, ...] = ()
+    """Secrets of ours under names that the spec no longer has."""
     unchecked: str | None = None
     """Which rule of the class could not be checked, and why."""
 

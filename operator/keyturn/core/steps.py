@@ -6,6 +6,9 @@
                             └─────────────────────┼─────────┘
                                                   └──Repair (the Secret was edited or deleted)
     (a Secret of ours without its state, or a new ManagedSecret over it) ──Claim──▶ published
+    (a Secret that nobody owns and the spec adopts) ──Adopt──▶ staged
+    published ──Bind──▶ (the state Secret is deleted with its ManagedSecret, or is not)
+              ──Release──▶ (a Secret under a name that the spec no longer has is nobody's)
 
 A step is one idempotent write. Each is chosen from facts alone, so the operator may die between
 any two: the next look finds the same facts and goes on.
@@ -22,6 +25,7 @@ from keyturn.api.managedsecret import OnFailure
 from keyturn.api.status import WorkloadState
 
 from .errors import Stalled
+from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
 from .rollout import Standing, Turn, marker_for, next_restarts, restart_due, standings, watched_until
@@ -37,12 +41,15 @@ if TYPE_CHECKING:
     from .wanted import Wanted
 
 __all__ = [
+    "Adopt",
     "Begin",
+    "Bind",
     "Claim",
     "Expire",
     "GoBack",
     "Overlap",
     "Publish",
+    "Release",
     "Repair",
     "Rest",
     "Revoke",
@@ -62,6 +69,13 @@ _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Record a Secret of ours that has no state, or take it over for a ManagedSecret that was made again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Record what a Secret holds that nobody owns, before it becomes ours."""
 
     number: int
 
@@ -96,6 +110,18 @@ class Repair:
 
     number: int
     keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Have the state Secret deleted with its ManagedSecret, or no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let go of a Secret under a name that the spec no longer has; what reads it goes on."""
+
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,31 +170,58 @@ class Rest:
     until: datetime | None
 
 
-Step = Claim | Begin | Stage | Publish | Repair | GoBack | RollOut | Overlap | Expire | Revoke | Rest
+Step = (
+    Claim
+    | Adopt
+    | Begin
+    | Stage
+    | Publish
+    | Repair
+    | Bind
+    | Release
+    | GoBack
+    | RollOut
+    | Overlap
+    | Expire
+    | Revoke
+    | Rest
+)
 
 
 def next_step(seen: Seen) -> Step:
     """Choose what is done next.
 
     Raises:
+        Wait: Something must be there first.
         Stalled: A person must act first.
     """
-    if seen.managed.spec.suspend:
+    if seen.managed.spec.suspend or seen.managed.metadata.deletion_timestamp:
         return Rest(None)
     wanted = _allowed(seen)
-    if first := _claim(seen) or _requested_return(seen):
+    if first := _claim(seen, wanted) or _requested_return(seen, wanted):
         return first
     reason = reason_to_renew(seen, wanted)
     _hold_to_curable_rules(seen, reason)
     if reason and _may_renew(seen, wanted, reason):
+        refuse_change(seen, wanted, reason.message)
         return _begin_or_stage(seen, reason)
-    return _write(seen, wanted) or _roll_out(seen, wanted)
+    return _write(seen, wanted) or _let_go(seen) or _roll_out(seen, wanted)
 
 
-def _claim(seen: Seen) -> Claim | None:
-    if seen.state is None:
-        return Claim(_hinted(seen.target) or next_number(seen)) if seen.target else None
-    return Claim(seen.state.newest.number) if seen.state.uid != seen.uid else None
+def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
+    if seen.state and seen.state.uid != seen.uid:
+        return Claim(seen.state.newest.number)
+    if adopts_first(seen, wanted):
+        return Adopt(next_number(seen))
+    if seen.state is None and seen.target and seen.is_ours:
+        return Claim(_hinted(seen.target) or next_number(seen))
+    return None
+
+
+def _let_go(seen: Seen) -> Bind | Release | None:
+    if seen.unbound:
+        return Bind()
+    return Release(seen.left[0]) if seen.left else None
 
 
 def next_number(seen: Seen) -> int:
@@ -204,11 +257,12 @@ def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
     return not reason.by_itself or not _any_failed(standings(seen, wanted))
 
 
-def _requested_return(seen: Seen) -> GoBack | None:
+def _requested_return(seen: Seen, wanted: Wanted) -> GoBack | None:
     """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked = _unhandled_return(seen)
     if asked is None or seen.state is None or asked not in seen.state.restorable:
         return None
+    refuse_change(seen, wanted, f"{ROLLBACK} asks for revision {asked}")
     return GoBack(asked, seen.state.current_number, failed=False)
 
 
@@ -253,10 +307,9 @@ def _allowed(seen: Seen) -> Wanted:
         raise Stalled("InvalidSpec", "the spec cannot be read")
     if denies(seen.secret_class) and not all(one.curable for one in seen.violations):
         raise _violation(seen)
-    if seen.target and seen.target.owner != seen.name:
-        raise _not_owned(seen.wanted.secret, seen.target.owner)
+    hold_to_ownership(seen, seen.wanted)
     if seen.state_is_foreign:
-        raise _not_owned(state_name(seen.name), seen.state_owner)
+        raise not_owned(state_name(seen.name), seen.state_owner)
     return seen.wanted
 
 
@@ -273,14 +326,6 @@ def _hold_to_curable_rules(seen: Seen, reason: Reason | None) -> None:
 
 def _violation(seen: Seen) -> Stalled:
     return Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
-
-
-def _not_owned(secret: str, owner: str | None) -> Stalled:
-    whose = f"belongs to the ManagedSecret {owner!r}" if owner else "was made by somebody else"
-    return Stalled(
-        "SecretNotOwned",
-        f"the Secret {secret!r} {whose} and is not touched; write another name, or delete that Secret",
-    )
 
 
 def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
@@ -318,16 +363,28 @@ def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire
         return _after_failure(seen, wanted)
     if restarts := next_restarts(seen, wanted, all_standings):
         return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
-    if not any(one.under_way for one in all_standings) and (step := _overlap(seen, wanted)):
+    is_through = not any(one.under_way for one in all_standings)
+    if is_through and (step := _overlap(seen, wanted)):
         return step
     _refuse_unknown_return(seen)
+    if is_through:
+        _ask_for_help_after_a_return(seen)
+    return Rest(_wake_up(seen, wanted, all_standings))
+
+
+def _ask_for_help_after_a_return(seen: Seen) -> None:
+    """Wait for a person where an earlier revision had to come back.
+
+    Raises:
+        Stalled: With what that person can do.
+    """
     if seen.held and seen.held.failed:
         raise Stalled(
             "RolledBack",
-            f"workloads did not get ready with revision {seen.held.number}, so revision {number} is back;"
-            f" look at their events, then write a new text into {ROTATE} or change the spec",
+            f"workloads did not get ready with revision {seen.held.number}, so revision"
+            f" {_current(seen).number} is back; look at their events, then write a new text into {ROTATE}"
+            " or change the spec",
         )
-    return Rest(_wake_up(seen, wanted, all_standings))
 
 
 def _any_failed(all_standings: tuple[Standing, ...]) -> bool:

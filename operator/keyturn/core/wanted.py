@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.managedsecret import ManagedSecret, OnFailure, Restart, SecretType
+from keyturn.api.managedsecret import (
+    Adopt,
+    CreationPolicy,
+    DeletionPolicy,
+    ManagedSecret,
+    OnFailure,
+    Restart,
+    SecretType,
+)
 
 from .errors import Stalled
 from .keys import WorkloadKey
@@ -25,6 +33,7 @@ __all__ = [
     "Cron",
     "Every",
     "Item",
+    "Shape",
     "Wanted",
     "Window",
     "cadence_of",
@@ -83,6 +92,30 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Whose the Secret is, and how long."""
+
+    creation: CreationPolicy = CreationPolicy.CREATE
+    adopt: Adopt = Adopt.NEVER
+    deletion: DeletionPolicy = DeletionPolicy.RETAIN
+    immutable: bool = False
+    any_type: bool = False
+    """The type is left to whoever made the Secret."""
+
+    @property
+    def merges(self) -> bool:
+        return self.creation is CreationPolicy.MERGE
+
+    @property
+    def adopts(self) -> bool:
+        return self.adopt is Adopt.IF_UNOWNED
+
+    @property
+    def deletes(self) -> bool:
+        return self.deletion is DeletionPolicy.DELETE
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A ManagedSecret's spec with nothing left open."""
 
@@ -104,6 +137,7 @@ class Wanted:
     progress_deadline: timedelta
     on_failure: OnFailure
     templates: Mapping[str, str]
+    shape: Shape = Shape()
 
     @property
     def names(self) -> frozenset[str]:
@@ -112,6 +146,10 @@ class Wanted:
     @property
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         return {item.name: item.keys for item in self.items}
+
+    @property
+    def every_key(self) -> frozenset[str]:
+        return frozenset(key for item in self.items for key in item.keys.values()) | self.templates.keys()
 
 
 def secret_of(managed: ManagedSecret) -> str:
@@ -134,9 +172,12 @@ def wanted_by(
     spec, rollout = managed.spec, managed.spec.rollout
     items = _items(managed, secret_class, outputs_of)
     _hold_keys_apart(items)
-    cadences = (spec.rotation, secret_class.spec.rotation if secret_class else None)
+    shape = _shape(managed)
+    # An immutable Secret is written once, whatever its class says.
+    of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
+    cadences = (spec.rotation, of_class)
     template = spec.target.template.metadata
-    return Wanted(
+    wanted = Wanted(
         secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
         labels=template.labels,
@@ -146,7 +187,7 @@ def wanted_by(
         windows=windows_of(*cadences),
         overlap=_overlap(cadences),
         history_limit=_history_limit(managed),
-        rotates=_rotates(managed, items),
+        rotates=frozenset() if shape.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
         targets=tuple(
             WorkloadKey(managed.metadata.namespace, ref.kind, ref.name) for ref in rollout.targets or ()
@@ -161,7 +202,48 @@ def wanted_by(
         progress_deadline=rollout.progress_deadline or _DEFAULT_DEADLINE,
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
+        shape=shape,
     )
+    _hold_to_type(wanted)
+    return wanted
+
+
+def _shape(managed: ManagedSecret) -> Shape:
+    target = managed.spec.target
+    return Shape(
+        creation=target.creation_policy or CreationPolicy.CREATE,
+        adopt=target.adopt or Adopt.NEVER,
+        deletion=target.deletion_policy or DeletionPolicy.RETAIN,
+        immutable=bool(target.immutable),
+        any_type=target.creation_policy is CreationPolicy.MERGE and target.type is None,
+    )
+
+
+_ALL_OF_TYPE = {
+    SecretType.TLS: ("tls.crt", "tls.key"),
+    SecretType.SSH_AUTH: ("ssh-privatekey",),
+    SecretType.DOCKER_CONFIG_JSON: (".dockerconfigjson",),
+}
+_ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
+
+
+def _hold_to_type(wanted: Wanted) -> None:
+    """Find the keys that a type needs among those that are written; in a Secret of others they may be there.
+
+    Raises:
+        Stalled: One is missing.
+    """
+    if wanted.shape.merges:
+        return
+    one_of, all_of = _ONE_OF_TYPE.get(wanted.type, ()), _ALL_OF_TYPE.get(wanted.type, ())
+    lacks_all = bool(one_of) and wanted.every_key.isdisjoint(one_of)
+    missing = one_of if lacks_all else tuple(key for key in all_of if key not in wanted.every_key)
+    if missing:
+        raise Stalled(
+            "MissingKey",
+            f"type {wanted.type} needs the key {' or '.join(missing)}; name an item so,"
+            " or write an output under it by keys, or a template",
+        )
 
 
 def _items(

@@ -1,13 +1,19 @@
-"""Who owns a Secret that is not ours, as far as the Secret says: nobody's may be adopted, anybody's may not."""
+"""Who owns a Secret, as far as the Secret says: nobody's may be adopted, anybody's may not."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api import GROUP, VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["foreign_owner"]
+    from keyturn.core.keys import ObjectKey
+
+__all__ = ["foreign_owner", "is_ours", "owner_reference"]
+
+_KIND = "ManagedSecret"
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURSELVES = "keyturn"
@@ -28,6 +34,22 @@ _ANNOTATIONS = {
     "meta.helm.sh/release-name": "Helm",
     "argocd.argoproj.io/tracking-id": "Argo CD",
 }
+
+
+def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
+    """Write that a Secret is deleted with its ManagedSecret; it holds nothing up."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": _KIND,
+        "name": key.name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+def is_ours(reference: Mapping[str, Any], key: ObjectKey) -> bool:
+    """Say whether an owner reference names the ManagedSecret, be it one of that name that is gone."""
+    return reference.get("kind") == _KIND and reference.get("name") == key.name
 
 
 def foreign_owner(metadata: Mapping[str, Any], uid: str) -> str | None:

@@ -8,12 +8,12 @@ a deletion in the gap is no event of any watch.
 import asyncio
 import random
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -46,6 +46,8 @@ class SecretMeta:
     revision: int | None
     published: datetime | None
     overlapping: bool = False
+    binder: str = ""
+    """The UID of the ManagedSecret that it is deleted with."""
 
 
 class SecretWatch:
@@ -186,7 +188,13 @@ def meta_of(body: Body) -> SecretMeta:
         number_of(annotations.get(REVISION_ANNOTATION)),
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
         OVERLAP_ANNOTATION in annotations,
+        _binder(metadata),
     )
+
+
+def _binder(metadata: Mapping[str, Any]) -> str:
+    references = metadata.get("ownerReferences") or ()
+    return next((intern(one["uid"]) for one in references if one.get("kind") == "ManagedSecret"), "")
 
 
 def number_of(text: str | None) -> int | None:

@@ -29,6 +29,7 @@ from keyturn.core.state import (
 )
 from keyturn.core.value import Value
 
+from .ownership import owner_reference
 from .secretwatch import OWNER_LABEL, time_of
 
 if TYPE_CHECKING:
@@ -48,15 +49,17 @@ _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 _PART_OF = "app.kubernetes.io/managed-by"
 
 
-def state_body(key: ObjectKey, state: State, resource_version: str | None) -> Body:
-    """Write the state down as a Secret."""
-    metadata = {
+def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str = "") -> Body:
+    """Write the state down as a Secret, deleted with the ManagedSecret of UID `binder` where that is given."""
+    metadata: dict[str, Any] = {
         "name": state_name(key.name),
         "namespace": key.namespace,
         "labels": {OWNER_LABEL: key.name, _PART_OF: "keyturn"},
     }
     if resource_version:
         metadata["resourceVersion"] = resource_version
+    if binder:
+        metadata["ownerReferences"] = [owner_reference(key, binder)]
     document = base64.b64encode(orjson.dumps(_state_document(state))).decode()
     return {
         "apiVersion": "v1",

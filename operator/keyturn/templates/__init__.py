@@ -141,7 +141,7 @@ def _verdict(templates: Mapping[str, str], names: _Names) -> str:
             template = Template(key, text)
             for reference in template.references():
                 if sentence := _flaw(reference, names):
-                    raise template.flaw("InvalidTemplate", sentence, reference.line)
+                    return template.flaw(sentence, reference.line)
     except Stalled as stalled:
         return stalled.message
     return ""

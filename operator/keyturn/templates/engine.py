@@ -79,7 +79,7 @@ class Template:
         try:
             self._read = _environment().from_string(text)
         except LiquidError as error:
-            raise self.flaw("InvalidTemplate", _syntax(error), self._line_of(error)) from None
+            raise Stalled("InvalidTemplate", self.flaw(_syntax(error), self._line_of(error))) from None
 
     def references(self) -> Iterator[Reference]:
         """Tell what the template reads that it did not make itself.
@@ -90,13 +90,14 @@ class Template:
         found = self._read.analyze(include_partials=False)
         for name, spans in found.filters.items():
             if name not in FILTERS:
-                raise self.flaw("InvalidTemplate", _no_filter(name), self._line(spans[0].index))
+                raise Stalled("InvalidTemplate", self.flaw(_no_filter(name), self._line(spans[0].index)))
         for variables in found.globals.values():
             for one in variables:
                 yield Reference(tuple(one.segments), self._line(one.span.index))
 
-    def flaw(self, reason: str, sentence: str, line: int) -> Stalled:
-        return Stalled(reason, f"template {self._key!r}, line {line}: {sentence}")
+    def flaw(self, sentence: str, line: int) -> str:
+        """Say where something is wrong."""
+        return f"template {self._key!r}, line {line}: {sentence}"
 
     def render(self, given: Mapping[str, object], budget: Budget) -> str:
         """Return the text that the template makes of what is given.
@@ -115,7 +116,7 @@ class Template:
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
             sentence, line = "it cannot be computed with the values that there are", 1
         # Outside the handler, so that Liquid's words on the values are not even the context.
-        raise self.flaw("TemplateFailed", sentence, line)
+        raise Stalled("TemplateFailed", self.flaw(sentence, line))
 
     def _line_of(self, error: Exception) -> int:
         token = getattr(error, "token", None)
