@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cluster.classes import Class
 from tests.cluster.space import Space
 from tests.support.objects import Objects
+from tests.support.onlooker import Onlooker, meant, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +25,32 @@ def objects(cluster: Cluster, kubectl: Kubectl) -> Iterator[Objects]:
         yield objects
 
 
+@pytest.fixture(scope="session", autouse=True)
+def onlooker(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever a test does, GitOps tools take what the operator tells as it is meant."""
+    with Onlooker(kubectl, tmp_path_factory.mktemp("onlooker") / "notes") as onlooker:
+        yield
+    seen = onlooker.situations()
+    assert seen
+    told = zip(seen, shown(seen), strict=True)
+    assert [(body["status"], one) for body, one in told if one != meant(body)] == []
+
+
 @pytest.fixture
 def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Space]:
     """A namespace of the test's own that the operator serves; nothing that happens in it makes it stumble."""
     yield Space(objects, namespace)
     assert operator.returncode is None
     assert not [line for line in operator.lines() if _is_stumble(line, namespace)]
+
+
+@pytest.fixture
+def class_(space: Space) -> Iterator[Class]:
+    """A name for a SecretClass; the test writes it."""
+    class_ = Class(space.objects, f"class-{space.namespace}")
+    yield class_
+    if class_.exists():
+        class_.delete()
 
 
 def _is_stumble(line: dict[str, Any], namespace: str) -> bool:

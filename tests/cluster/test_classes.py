@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster.space import Space, bytes_, password
+from tests.cluster.space import bytes_, password
 from tests.cluster.workloads import deployment, env_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@dataclass(frozen=True, slots=True)
-class Class:
-    """A SecretClass of the test's own."""
-
-    space: Space
-    name: str
-
-    def write(self, **spec: Any) -> None:
-        """Create it, or give it another spec."""
-        objects, body = (
-            self.space.objects,
-            {"kind": "SecretClass", "metadata": {"name": self.name}, "spec": spec},
-        )
-        if self.exists():
-            objects.edit("SecretClass", "", self.name, lambda there: there.update(spec=spec))
-        else:
-            objects.create("", body)
-
-    def exists(self) -> bool:
-        return self.space.objects.find("SecretClass", "", self.name) is not None
-
-    def delete(self) -> None:
-        self.space.objects.delete("SecretClass", "", self.name)
-
-
-@pytest.fixture
-def class_(space: Space) -> Iterator[Class]:
-    class_ = Class(space, f"class-{space.namespace}")
-    yield class_
-    if class_.exists():
-        class_.delete()
+    from tests.cluster.classes import Class
+    from tests.cluster.space import Space
 
 
 def days_between(status: dict[str, Any]) -> float:
@@ -104,27 +71,48 @@ def test_a_changed_interval_reaches_its_users_at_once_and_rotates_nothing(
     assert space.version("Secret", "auth") == before
 
 
-def test_a_changed_recipe_replaces_only_what_it_could_not_have_made(space: Space, class_: Class) -> None:
-    class_.write(generate={"password": {"length": 40}})
+def test_a_changed_recipe_makes_the_next_values_and_replaces_none(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}}, rotation={"every": "30d", "jitter": "0%"})
     space.managed({"name": "password"}, bytes_(), className=class_.name)
-    before = space.values()
-
-    class_.write(generate={"password": {"length": 50}})
-    space.settled(revision=2)
-
-    assert space.lengths() == {"password": 50, "token": 44}
-    assert space.values()["token"] == before["token"]
-
-
-def test_a_changed_recipe_that_could_have_made_the_value_keeps_it(space: Space, class_: Class) -> None:
-    class_.write(generate={"bytes": {}}, rotation={"every": "30d", "jitter": "0%"})
-    space.managed({"name": "token"}, className=class_.name)
     before = space.version("Secret", "auth")
 
-    class_.write(generate={"bytes": {"length": 32}}, rotation={"every": "60d", "jitter": "0%"})
+    class_.write(generate={"password": {"length": 50}}, rotation={"every": "60d", "jitter": "0%"})
     space.until(lambda body: days_between(body["status"]) == 60, "the new class")
-
     assert space.version("Secret", "auth") == before
+    space.rotated()
+
+    assert space.lengths() == {"password": 50, "token": 44}
+
+
+def test_a_changed_recipe_does_not_reach_an_added_value_late(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}})
+    space.managed({"name": "first"}, className=class_.name)
+    class_.write(generate={"password": {"length": 50}})
+
+    space.respec(lambda spec: spec["data"].append({"name": "second"}))
+    space.settled(revision=2)
+
+    assert space.lengths() == {"first": 40, "second": 50}
+
+
+def test_a_value_that_moves_into_the_spec_is_held_to_it(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}})
+    space.managed({"name": "password"}, className=class_.name)
+
+    space.respec(lambda spec: spec.update(data=[password(length=50)]))
+    space.settled(revision=2)
+
+    assert space.lengths() == {"password": 50}
+
+
+def test_a_recipe_of_other_keys_makes_new_values(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}})
+    space.managed({"name": "key"}, className=class_.name)
+
+    class_.write(generate={"ed25519Key": {}})
+    space.settled(revision=2)
+
+    assert space.lengths().keys() == {"privateKey", "publicKey"}
 
 
 # When it is not there
