@@ -9,7 +9,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import Mirror
+from keyturn.mirror import Mirror, namespace_key
 from tests.core.builders import use, workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
@@ -119,6 +119,87 @@ def test_a_class_is_known_until_it_is_deleted() -> None:
     assert list(mirror.class_names()) == ["strict"]
     mirror.drop_class("strict")
     assert mirror.secret_class("strict") is None
+
+
+def default_class(name: str, created: str, version: int = 1, mark: str = "true") -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "resourceVersion": str(version),
+        "creationTimestamp": created,
+        "annotations": {"keyturn.dev/is-default-class": mark},
+    }
+    return {"metadata": metadata, "spec": {}}
+
+
+def test_without_a_default_class_who_names_none_follows_none() -> None:
+    mirror = Mirror()
+    mirror.put_class(secret_class())
+    mirror.put_class(default_class("other", "2026-01-01T00:00:00Z", mark="false"))
+    mirror.put_managed(managed())
+    assert mirror.class_name(None) is None
+    assert mirror.default_classes() == []
+    assert mirror.of_class("strict") == []
+
+
+def test_the_newest_default_class_counts_and_of_two_the_first_by_name() -> None:
+    mirror = Mirror()
+    for name, created in (("old", "2025"), ("b", "2026"), ("a", "2026")):
+        mirror.put_class(default_class(name, created))
+    assert mirror.default_classes() == ["a", "b", "old"]
+    assert mirror.class_name(None) == "a"
+    mirror.drop_class("a")
+    mirror.put_class(default_class("b", "2026", 2, mark="no"))
+    assert mirror.default_classes() == ["old"]
+
+
+def test_a_default_class_is_followed_by_who_names_it_or_none_but_not_by_who_wants_none() -> None:
+    mirror = Mirror()
+    mirror.put_class(default_class("usual", "2026"))
+    mirror.put_managed(managed(1))
+    mirror.put_managed(managed(1, name="cache", className="usual"))
+    mirror.put_managed(managed(1, name="free", className=""))
+    mirror.put_managed(managed(1, name="strict", className="strict"))
+    assert mirror.of_class("usual") == [DB, CACHE]
+    assert mirror.class_name("") is None
+    assert mirror.class_name("strict") == "strict"
+
+
+def test_a_default_class_that_cannot_be_read_is_not_passed_over() -> None:
+    mirror = Mirror()
+    mirror.put_class(default_class("usual", "2026") | {"spec": {"minLength": CANARY}})
+    assert mirror.class_name(None) == "usual"
+    with pytest.raises(Stalled):
+        mirror.secret_class("usual")
+
+
+# Namespaces
+
+
+def namespace(version: int = 1, environment: str | None = None, name: str = "shop") -> dict[str, Any]:
+    labels = {} if environment is None else {"keyturn.dev/environment": environment}
+    return {"metadata": {"name": name, "resourceVersion": str(version), "labels": labels}}
+
+
+def test_only_a_change_of_the_environment_is_news_of_a_namespace() -> None:
+    mirror = Mirror()
+    assert not mirror.put_namespace(namespace(1))
+    assert mirror.put_namespace(namespace(2, "production"))
+    assert not mirror.put_namespace(namespace(3, "production"))
+    assert not mirror.put_namespace(namespace(2, "development")), "an older one"
+    assert mirror.environment("shop") == "production"
+    assert mirror.put_namespace(namespace(4))
+    assert mirror.environment("shop") is None
+
+
+def test_a_namespace_that_is_gone_has_no_environment() -> None:
+    mirror = Mirror()
+    mirror.put_namespace(namespace(9, "production"))
+    mirror.put_managed(managed())
+    assert mirror.namespaces() == [namespace_key("shop")]
+    mirror.drop_namespace(namespace_key("shop"))
+    assert mirror.environment("shop") is None
+    assert mirror.namespaces() == []
+    assert mirror.put_namespace(namespace(3, "production")), "it may come again"
 
 
 # Secrets

@@ -1,0 +1,102 @@
+"""Equal values are found without anything that could tell of them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.keys import ObjectKey
+from keyturn.core.value import Value
+from keyturn.tags import Tags
+
+HERE, THERE, ELSEWHERE = (ObjectKey(namespace, "auth") for namespace in ("here", "there", "elsewhere"))
+CANARY = Value.of_text("canary-7Qd0")
+OTHER = Value.of_text("canary-8Re1")
+
+
+def held(**values: Value) -> list[tuple[str, Value]]:
+    return list(values.items())
+
+
+def test_who_holds_an_equal_value_is_a_twin_whatever_it_is_called() -> None:
+    tags = Tags()
+    tags.put(HERE, held(password=CANARY, token=OTHER))
+    tags.put(THERE, held(secret=CANARY))
+    assert tags.twins(HERE) == {"password": {THERE}}
+    assert tags.twins(THERE) == {"secret": {HERE}}
+    assert tags.twins(ELSEWHERE) == {}
+
+
+def test_two_equal_values_of_one_object_are_no_twins() -> None:
+    tags = Tags()
+    tags.put(HERE, held(password=CANARY, token=CANARY))
+    assert tags.twins(HERE) == {}
+
+
+def test_who_is_concerned_by_news_is_told_once() -> None:
+    tags = Tags()
+    assert tags.put(HERE, held(password=CANARY)) == set()
+    assert tags.put(THERE, held(password=CANARY)) == {HERE}
+    assert tags.put(THERE, held(password=CANARY)) == set()
+    assert tags.put(THERE, held(password=CANARY, token=OTHER)) == set()
+
+
+def test_a_value_that_changes_or_goes_is_a_twin_no_more() -> None:
+    tags = Tags()
+    for key in (HERE, THERE, ELSEWHERE):
+        tags.put(key, held(password=CANARY))
+    assert tags.put(HERE, held(password=OTHER)) == {THERE, ELSEWHERE}
+    assert tags.drop(ELSEWHERE) == {THERE}
+    assert tags.twins(THERE) == {}
+    assert tags.drop(ELSEWHERE) == set()
+
+
+def test_the_key_is_another_in_each_process_and_no_tag_holds_a_value() -> None:
+    first, second = Tags(), Tags()
+    for tags in (first, second):
+        tags.put(HERE, held(password=CANARY))
+    one, two = (next(iter(tags._tags[HERE])) for tags in (first, second))
+    assert one[0] == two[0] == "password"
+    assert one[1] != two[1]
+    assert len(first._key) == 32
+    assert CANARY.reveal() not in one[1]
+
+
+def test_tags_are_complete_when_all_that_was_there_at_the_start_was_read() -> None:
+    tags = Tags()
+    assert not tags.are_complete, "nobody has said what there is"
+    tags.read(HERE)
+    tags.expect([HERE, THERE])
+    assert not tags.are_complete
+    tags.read(HERE)
+    tags.drop(THERE)
+    assert tags.are_complete
+
+
+def test_where_nothing_was_there_tags_are_complete_at_once() -> None:
+    tags = Tags()
+    tags.expect([])
+    assert tags.are_complete
+
+
+def test_who_waits_for_the_others_is_told_when_the_last_was_read() -> None:
+    tags = Tags()
+    tags.expect([HERE, THERE])
+    tags.wait(HERE)
+    assert tags.read(HERE) == set()
+    assert tags.read(THERE) == {HERE}
+    assert tags.read(THERE) == set()
+
+
+@given(st.lists(st.tuples(st.sampled_from([HERE, THERE, ELSEWHERE]), st.integers(0, 3)), max_size=30))
+def test_after_any_changes_twins_are_as_if_only_the_last_had_been(
+    changes: list[tuple[ObjectKey, int]],
+) -> None:
+    tags, last = Tags(), dict[ObjectKey, int]()
+    for key, number in changes:
+        tags.put(key, held(password=Value(bytes([number]))) if number else ())
+        last[key] = number
+    for key in last:
+        others = {other for other in last if other != key and last[other] == last[key] != 0}
+        assert tags.twins(key) == ({"password": others} if others else {})
+    assert len(tags._holders) == len(set(last.values()) - {0}), "nothing is left behind"
