@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn import generators
@@ -125,6 +125,7 @@ def test_it_accepts_no_secret_of_another_draw(generator: Generator[Any]) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)  # the first example makes an RSA key
 @given(content=st.binary(max_size=80))
 def test_it_takes_any_bytes_without_an_error(kind: str, content: bytes) -> None:
     generator, outputs = example(kind)
@@ -167,8 +168,8 @@ def test_it_ends_after_its_renewal_if_it_ends_at_all(generator: Generator[Any]) 
 def test_users_read_a_sentence_under_each_setting(kind: str) -> None:
     schema = discover()[kind].Config.model_json_schema()
     models = [schema, *schema.get("$defs", {}).values()]
-    settings = [setting for model in models for setting in model["properties"].values()]
-    assert all(setting["description"].endswith(".") for setting in settings)
+    found = [one for model in models for one in model["properties"].values()]
+    assert all(one["description"].endswith(".") for one in found)
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:

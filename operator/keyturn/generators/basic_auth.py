@@ -73,6 +73,9 @@ class BasicAuth(Generator[BasicAuthConfig]):
     def strength(self) -> Strength:
         return self._password.strength()
 
+    def remedy(self) -> str:
+        return self._password.remedy()
+
     @property
     def is_slow(self) -> bool:
         return True
