@@ -47,7 +47,7 @@ class _Length(click.ParamType["timedelta"]):
 
 
 def _names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from .completion import names
+    from .names import names
 
     options = ctx.params
     asked = Where(options.get("kubeconfig"), options.get("context"), options.get("namespace"))

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, assert_never
 
 from keyturn.api.status import RotationStatus, WorkloadState
 from keyturn.core import schedule
-from keyturn.core.errors import Stalled
+from keyturn.core.errors import Stalled, Wait
 from keyturn.core.renewal import CLAIMED
 from keyturn.core.rollout import Turn, restart_due, standings
 from keyturn.core.seen import TargetFacts
 from keyturn.core.state import Publication, RevisionFacts, StateFacts, Triggers, previous_key
 from keyturn.core.steps import (
+    Adopt,
     Begin,
+    Bind,
     Claim,
     Expire,
     GoBack,
     Overlap,
     Publish,
+    Release,
     Repair,
     Rest,
     Revoke,
@@ -77,7 +80,7 @@ class Restart:
 class Foresight:
     """Everything that would follow."""
 
-    refusals: tuple[Stalled, ...]
+    refusals: tuple[Stalled | Wait, ...]
     """What keeps it from being done; the rest says what would follow without them."""
     reason: Reason | None
     """Why a revision would be made; None if none would."""
@@ -106,13 +109,13 @@ class _Moment:
 def foresee(seen: Seen, makers: Makers) -> Foresight:
     """Play forward until there is nothing to do before the next rotation by itself."""
     moments: list[_Moment] = []
-    refusals: list[Stalled] = []
+    refusals: list[Stalled | Wait] = []
     began = seen
     for _ in range(_MOST_STEPS):
         try:
             step = next_step(seen)
-        except Stalled as stalled:
-            refusals.append(stalled)
+        except (Stalled, Wait) as refusal:
+            refusals.append(refusal)
             if not seen.violations:
                 break
             seen = replace(seen, violations=())
@@ -129,7 +132,7 @@ def foresee(seen: Seen, makers: Makers) -> Foresight:
 
 
 def _told(
-    moments: list[_Moment], refusals: list[Stalled], began: Seen, end: Seen, makers: Makers
+    moments: list[_Moment], refusals: list[Stalled | Wait], began: Seen, end: Seen, makers: Makers
 ) -> Foresight:
     staged = next((one for one in moments if isinstance(one.step, Stage)), None)
     reason = staged.step.reason if staged and isinstance(staged.step, Stage) else None
@@ -250,11 +253,11 @@ def _with_workloads(seen: Seen, chosen: Iterable[Standing], change: Callable[[Wo
 # What each step does
 
 
-def _taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: PLR0911  # a line for each step there is
+def _taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR0911  # a line for each step there is
     match step:
         case Begin():
             return _begun(step, seen)
-        case Claim():
+        case Claim() | Adopt():
             return _claimed(step, seen)
         case Stage():
             return _staged(step, seen, makers)
@@ -268,6 +271,10 @@ def _taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: PLR0911  # 
             return _with_current(seen, ended=True)
         case Revoke():
             return replace(seen, target=replace(seen.target, overlapping=False) if seen.target else None)
+        case Bind():
+            return replace(seen, unbound=False)
+        case Release():
+            return replace(seen, left=seen.left[1:])
         case GoBack() | Rest():
             return seen
         case _:
@@ -280,7 +287,7 @@ def _begun(step: Begin, seen: Seen) -> Seen:
     return replace(seen, managed=seen.managed.model_copy(update={"status": status}))
 
 
-def _claimed(step: Claim, seen: Seen) -> Seen:
+def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
     facts = RevisionFacts(step.number, CLAIMED, seen.now, frozenset())
     state = StateFacts(
         uid=seen.uid,

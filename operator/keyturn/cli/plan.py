@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from .look import look_at
 from .manifest import found_in_manifest
 from .options import Output
 from .printing import print_json, print_lines
-from .standing import standing_of
+from .standing import WORKLOAD_FAILED, condition, standing_of
 from .text import clock, listed, room, table, until
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ _UNKNOWN_TRIGGER = "keyturn plan: a trigger that nobody has written"
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing that keeps a rotation from being done."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What would follow, beside how all is now."""
 
@@ -51,8 +60,18 @@ class Plan:
         return self.look.seen
 
     @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What keeps it from being done, be it that only the operator can see it."""
+        foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
+        said = condition(self.found.managed, "Stalled") if self.is_rotation else None
+        known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation ends
+        if said is None or said.status != "True" or said.reason in known:
+            return foreseen
+        return (*foreseen, Refusal(said.reason, said.message))
+
+    @property
     def is_refused(self) -> bool:
-        return bool(self.foresight.refusals)
+        return bool(self.refusals)
 
 
 async def show(cluster: Cluster, name: str, output: Output) -> bool:
@@ -207,7 +226,7 @@ def _doubts(plan: Plan) -> Iterator[str]:
 def _lines(plan: Plan) -> Iterator[str]:
     yield _title(plan)
     yield ""
-    yield from (f"  {name:<{_NAMES}}{text}" for name, text in _facts(plan))
+    yield from (_fact(name, text) for name, text in _facts(plan))
     values, workloads = list(_values(plan)), list(_workloads(plan))
     if values:
         yield ""
@@ -219,19 +238,17 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 
 def _title(plan: Plan) -> str:
-    key, foresight = plan.found.key, plan.foresight
+    key, number = plan.found.key, plan.foresight.number
     act = "a rotation" if plan.is_rotation else "applying this"
     secret = plan.now.wanted.secret if plan.now.wanted else key.name
-    if foresight.number is None:
-        what = "would be refused" if plan.is_refused else "would replace nothing"
-    else:
-        what = f"would make revision {foresight.number} of the Secret {secret}"
-    return f"ManagedSecret {key}: {act} {what}"
+    made = f"would make revision {number} of the Secret {secret}" if number else "would replace nothing"
+    refused = f"would be refused; otherwise it {made}" if number else "would be refused"
+    return f"ManagedSecret {key}: {act} {refused if plan.is_refused else made}"
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     foresight, wanted, now = plan.foresight, plan.now.wanted, plan.now.now
-    for refusal in foresight.refusals:
+    for refusal in plan.refusals:
         yield "Refused", f"{refusal.reason}: {refusal.message}"
     standing = standing_of(plan.found, now)
     if plan.is_rotation:
@@ -251,6 +268,14 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         )
     for note in _notes(plan):
         yield "Note", note
+
+
+def _fact(name: str, text: str) -> str:
+    """Write a sentence beside its name; a terminal gets it in lines that fit."""
+    first, width = f"  {name:<{_NAMES}}", room()
+    if width is None:
+        return first + text
+    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _start(plan: Plan) -> str:
@@ -276,7 +301,7 @@ def _value_cells(one: _ValueLine) -> list[str]:
 def _workload_cells(one: _WorkloadLine) -> list[str]:
     what = "is restarted" if one.round else "is not restarted"
     via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
-    why = f": {one.why}" if one.why else ""
+    why = f"{'; ' if one.round else ': '}{one.why}" if one.why else ""
     return [str(one.round or ""), str(one.standing.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
 
 
@@ -288,7 +313,7 @@ def _document(plan: Plan) -> dict[str, Any]:
     return {
         "namespace": plan.found.key.namespace,
         "name": plan.found.key.name,
-        "refusals": [{"reason": one.reason, "message": one.message} for one in foresight.refusals],
+        "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
         "now": _now_document(plan) if plan.is_rotation else None,
         "secretName": wanted.secret if wanted else None,
         "revision": status.revision,

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from .managed import Found
 
-__all__ = ["Standing", "State", "condition", "standing_of"]
+__all__ = ["AFTER_THE_ROLLOUT", "WORKLOAD_FAILED", "Standing", "State", "condition", "standing_of"]
 
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
 """The steps of a rotation when every workload runs the new values."""
-_WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
+WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
+"""Why nothing goes on after a workload has failed, until somebody asks for another rotation."""
 _ROLLING_OUT = "RollingOut"
 _GRACE = timedelta(minutes=1)
 _SOON = timedelta(days=1)
@@ -91,7 +92,7 @@ def condition(managed: ManagedSecret, type_: str) -> Condition | None:
 
 def _failed(found: Found, _: datetime) -> str | None:
     said = condition(found.managed, "Stalled")
-    if said and said.status == "True" and said.reason in _WORKLOAD_FAILED:
+    if said and said.status == "True" and said.reason in WORKLOAD_FAILED:
         return said.message
     if any(one.state is WorkloadState.FAILED for one in found.managed.status.workloads):
         return _message(found.managed, "WorkloadsCurrent", "False") or ""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.cli.console import Console
+from tests.cluster.conftest import class_, objects, space  # noqa: F401  # the same cluster, namespaces and operator
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Cluster
+    from tests.support.kubectl import Kubectl
+
+_RIGHTS = (ROOT / "docs" / "cli.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+
+
+@pytest.fixture
+def console(cluster: Cluster, namespace: str) -> Console:
+    """The command line of somebody who may do everything."""
+    return Console(cluster.kubeconfig, namespace)
+
+
+@pytest.fixture(scope="session")
+def rights(kubectl: Kubectl) -> None:
+    """The rights that docs/cli.md gives to people."""
+    for role in yaml.safe_load_all(_RIGHTS):
+        kubectl("apply", "-f", "-", given=role)
+
+
+@pytest.fixture
+def viewer(cluster: Cluster, namespace: str, kubectl: Kubectl, rights: None, tmp_path: Path) -> Console:
+    """The command line of somebody who may view the namespace, and so read no Secret."""
+    del rights
+    return _somebody("view", cluster, namespace, kubectl, tmp_path)
+
+
+@pytest.fixture
+def editor(cluster: Cluster, namespace: str, kubectl: Kubectl, rights: None, tmp_path: Path) -> Console:
+    """The command line of somebody who may edit the namespace."""
+    del rights
+    return _somebody("edit", cluster, namespace, kubectl, tmp_path)
+
+
+def _somebody(role: str, cluster: Cluster, namespace: str, kubectl: Kubectl, folder: Path) -> Console:
+    name = f"somebody-who-may-{role}"
+    kubectl("create", "serviceaccount", name, "-n", namespace)
+    who = f"--serviceaccount={namespace}:{name}"
+    kubectl("create", "rolebinding", name, f"--clusterrole={role}", who, "-n", namespace)
+    assert cluster.plane, "only the sandbox makes kubeconfigs of ServiceAccounts"
+    path = folder / f"{role}.kubeconfig"
+    cluster.plane.service_account_kubeconfig(namespace, name, path)
+    return Console(path, namespace)

@@ -1,0 +1,248 @@
+"""`keyturn rotate`, `rollback`, `suspend` and `resume`, with and without waiting."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from tests.cluster.workloads import deployment, env_from
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from tests.cli.console import Console
+    from tests.cluster.space import Space
+
+
+def steps(output: str) -> list[str]:
+    """Take the times off the lines of --wait."""
+    first, *lines = output.splitlines()
+    return [first, *(line[9:].strip() for line in lines)]
+
+
+def no_more_pods(space: Space) -> None:
+    """Let no rollout begin."""
+    space.create({"kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}})
+    eventually(lambda: bool(space.get("ResourceQuota", "full").get("status", {}).get("used")), "the quota")
+
+
+# Rotate
+
+
+def test_a_rotation_is_asked_for(space: Space, console: Console) -> None:
+    space.managed()
+    before = space.values()
+
+    assert console("rotate", "auth") == "managedsecret/auth rotation requested\n"
+
+    space.settled(revision=2)
+    assert all(space.values()[name] != before[name] for name in before)
+
+
+def test_each_request_is_a_new_one(space: Space, console: Console) -> None:
+    space.managed()
+    console("rotate", "auth", "--wait")
+    console("rotate", "auth", "--wait")
+
+    assert space.status()["revision"] == 3
+
+
+def test_nothing_but_the_annotation_is_touched(space: Space, console: Console) -> None:
+    before = space.managed() and space.get("ManagedSecret", "auth")
+    console("rotate", "auth")
+    after = space.get("ManagedSecret", "auth")
+
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert set(after["metadata"]["annotations"]) - set(before["metadata"].get("annotations", {})) == {
+        "keyturn.dev/rotate"
+    }
+
+
+def test_waiting_tells_each_change_once(space: Space, console: Console) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+
+    told = steps(console("rotate", "auth", "--wait"))
+
+    assert [line for line in told if not line.startswith("revision 2 is on its way")] == [
+        "managedsecret/auth rotation requested",
+        "revision 2 is in the Secret auth",
+        "Deployment/api is Rolling",
+        "Deployment/api is Current",
+        "done: revision 2 is in the Secret auth; 1 of 1 workloads run the current revision",
+    ]
+
+
+def test_waiting_ends_with_the_rollout_and_not_with_the_overlap(space: Space, console: Console) -> None:
+    space.managed({"name": "token", "generate": {"bytes": {}}, "keepPrevious": True})
+
+    console("rotate", "auth", "--wait", "--timeout=20s")
+
+    assert "token.previous" in space.values()
+
+
+def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) -> None:
+    space.managed(rollout={"progressDeadline": "2s"})
+    space.run(deployment("api", env_from("auth")))
+    no_more_pods(space)
+
+    done = console.run("rotate", "auth", "--wait", "--timeout=60s")
+
+    assert done.returncode == 1
+    assert "Error: stalled by RolledBack: " in done.stderr
+
+
+def test_what_stalled_before_does_not_fail_a_new_request(space: Space, console: Console) -> None:
+    space.managed(rollout={"progressDeadline": "2s"})
+    space.run(deployment("api", env_from("auth")))
+    no_more_pods(space)
+    console.run("rotate", "auth", "--wait", "--timeout=60s")
+    space.delete("ResourceQuota", "full")
+
+    assert "done: revision 3 is in the Secret auth" in console("rotate", "auth", "--wait")
+
+
+def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, console: Console) -> None:
+    space.manage(className="no-such-class")
+    space.stalled("SecretClassNotFound")
+
+    done = console.run("rotate", "auth", "--wait")
+
+    assert done.returncode == 1
+    assert "Error: stalled by SecretClassNotFound: there is no SecretClass 'no-such-class'" in done.stderr
+
+
+def test_waiting_has_an_end(space: Space, console: Console) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    no_more_pods(space)
+
+    done = console.run("rotate", "auth", "--wait", "--timeout=1s")
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: not done after 1s; it goes on, and `keyturn status auth` tells how far it is\n",
+    )
+
+
+def test_an_interrupt_ends_the_waiting_and_nothing_else(space: Space, console: Console) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    no_more_pods(space)
+
+    with console.start("rotate", "auth", "--wait") as waiting:
+        space.until_workload("api", state="Rolling")
+        waiting.send_signal(signal.SIGINT)
+        _, complaint = waiting.communicate(timeout=10)
+
+    assert (waiting.returncode, complaint) == (130, "interrupted\n")
+    space.delete("ResourceQuota", "full")
+    space.settled(revision=2)
+
+
+def test_a_length_of_time_is_written_as_in_the_api(console: Console) -> None:
+    done = console.run("rotate", "auth", "--wait", "--timeout=soon")
+
+    assert done.returncode == 2
+    assert "write a duration such as 90d, 2160h or 1d12h (units s m h d w)" in done.stderr
+
+
+def test_who_may_edit_a_namespace_may_rotate_and_wait(space: Space, editor: Console) -> None:
+    space.managed()
+
+    assert "done: revision 2" in editor("rotate", "auth", "--wait")
+
+
+# Roll back
+
+
+def test_a_rollback_puts_the_values_before_back(space: Space, console: Console) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    first = space.values()
+    space.rotated()
+
+    told = steps(console("rollback", "auth", "--wait"))
+
+    assert told[0] == "managedsecret/auth rollback to revision 1 requested"
+    assert told[-1] == "done: revision 1 is in the Secret auth; 1 of 1 workloads run the current revision"
+    assert space.values() == first
+    assert space.marker("api") == "auth=1"
+
+
+def test_the_same_rollback_can_be_asked_for_again(space: Space, console: Console) -> None:
+    space.managed()
+    for _ in range(2):
+        console("rotate", "auth", "--wait")
+        console("rollback", "auth", "--to=1", "--wait")
+
+    assert space.status()["revision"] == 1
+
+
+def test_a_rollback_to_what_is_there_asks_for_nothing(space: Space, console: Console) -> None:
+    space.managed()
+
+    assert console("rollback", "auth", "--to=1") == "managedsecret/auth holds revision 1 already\n"
+    assert "keyturn.dev/rollback" not in space.get("ManagedSecret", "auth")["metadata"].get("annotations", {})
+
+
+def test_a_rollback_from_the_first_revision_is_refused(space: Space, console: Console) -> None:
+    space.managed()
+
+    assert console.refusal("rollback", "auth") == (
+        "the history of auth names no revision before 1; name one with --to"
+    )
+
+
+def test_a_rollback_to_a_revision_that_is_not_kept_says_which_are(space: Space, console: Console) -> None:
+    space.managed()
+
+    done = console.run("rollback", "auth", "--to=7", "--wait")
+
+    assert done.returncode == 1
+    assert "Error: stalled by NoSuchRevision: " in done.stderr
+
+
+# Suspend and resume
+
+
+def test_suspend_stops_writes_until_resume(space: Space, console: Console) -> None:
+    space.managed()
+
+    assert console("suspend", "auth") == "managedsecret/auth suspended\n"
+    done = console.run("rotate", "auth")
+    space.looked_at()
+    held = space.status()["revision"]
+    assert console("resume", "auth") == "managedsecret/auth resumed\n"
+    space.settled(revision=2)
+
+    assert held == 1
+    assert done.returncode == 0
+    assert done.stderr == "note: it is suspended; this starts after `keyturn resume auth`\n"
+
+
+def test_waiting_for_a_suspended_one_is_refused(space: Space, console: Console) -> None:
+    space.managed(suspend=False)
+    console("suspend", "auth")
+
+    done = console.run("rotate", "auth", "--wait")
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: spec.suspend is true, so nothing is written; see `keyturn resume`\n",
+    )
+
+
+def test_what_is_so_already_stays(space: Space, console: Console) -> None:
+    space.managed()
+
+    assert console("resume", "auth") == "managedsecret/auth unchanged: it is not suspended\n"
+
+
+def test_resume_leaves_no_trace(space: Space, console: Console) -> None:
+    space.managed()
+    before = space.get("ManagedSecret", "auth")["spec"]
+    console("suspend", "auth")
+    console("resume", "auth")
+
+    assert space.get("ManagedSecret", "auth")["spec"] == before

@@ -1,0 +1,168 @@
+"""What shells and kubectl are told that may follow."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.console import BIN, Console, cells
+from tests.cluster.space import password
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.space import Space
+
+
+def in_bash(console: Console, *words: str) -> list[str]:
+    """Press Tab after these words in a bash that was told how to complete them."""
+    array = " ".join(shlex.quote(word) for word in ("keyturn", *words))
+    script = f"""
+        source <(keyturn completion bash)
+        complete -p keyturn > /dev/null || exit 1
+        COMP_WORDS=({array}); COMP_CWORD={len(words)}
+        _keyturn_completion keyturn
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_bash_completes_commands(console: Console) -> None:
+    assert in_bash(console, "r") == ["resume", "rollback", "rotate", "run"]
+
+
+def test_bash_completes_options(console: Console) -> None:
+    assert in_bash(console, "rotate", "--k") == ["--kubeconfig"]
+
+
+def test_bash_completes_how_to_print(console: Console) -> None:
+    assert in_bash(console, "status", "-o", "") == ["table", "wide", "json"]
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "history", "rotate", "rollback", "suspend", "resume"])
+def test_bash_completes_names_from_the_cluster(command: str, space: Space, console: Console) -> None:
+    for name in ("auth-a", "auth-b", "queue"):
+        space.manage(password(), name=name)
+
+    assert in_bash(console, command, "-n", space.namespace, "au") == ["auth-a", "auth-b"]
+
+
+def test_no_name_is_offered_where_the_cluster_is_silent(tmp_path: Path) -> None:
+    silent = tmp_path / "kubeconfig"
+    # An address of the range for documentation: nobody answers, and nobody refuses (RFC 5737).
+    silent.write_text(
+        '{"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a"}}], "users": [],'
+        ' "clusters": [{"name": "a", "cluster": {"server": "https://192.0.2.1"}}]}'
+    )
+    began = time.monotonic()
+
+    assert in_bash(Console(silent, "shop"), "rotate", "") == []
+
+    assert time.monotonic() - began < 6
+
+
+def test_no_name_is_offered_where_there_is_no_cluster(tmp_path: Path) -> None:
+    assert in_bash(Console(None, "shop", {"HOME": str(tmp_path)}), "rotate", "") == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "sign"), [("zsh", "compdef _keyturn_completion keyturn"), ("fish", "complete --no-files")]
+)
+def test_other_shells_have_scripts_too(shell: str, sign: str, console: Console) -> None:
+    done = subprocess.run(
+        ["keyturn", "completion", shell],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert sign in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "answer"),
+    [
+        ("zsh", ["plain", "rotate", "Replace the values now."]),
+        ("fish", ["plain,rotate\tReplace the values now."]),
+    ],
+)
+def test_other_shells_are_answered_with_help(shell: str, answer: list[str], console: Console) -> None:
+    asked = {
+        "_KEYTURN_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "keyturn ro" if shell == "zsh" else "ro",
+        "COMP_CWORD": "1" if shell == "zsh" else "ro",
+    }
+
+    done = subprocess.run(
+        ["keyturn"],
+        env={**console.environment(), **asked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    lines = done.stdout.splitlines()
+    place = lines.index(answer[0]) if shell == "fish" else lines.index(answer[1]) - 1
+    assert lines[place : place + len(answer)] == answer
+
+
+# kubectl
+
+
+def test_kubectl_finds_the_plugin(space: Space, console: Console) -> None:
+    space.managed()
+
+    done = subprocess.run(
+        [str(BIN / "kubectl"), "keyturn", "status", "-n", space.namespace],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert cells(done.stdout) == cells(console("status"))
+
+
+def test_the_plugin_names_itself_as_kubectl_does(console: Console) -> None:
+    done = subprocess.run(
+        ["kubectl", "keyturn", "rotate", "--help"],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.startswith("Usage: kubectl keyturn rotate [OPTIONS] NAME\n")
+
+
+def test_kubectl_completes_names_from_the_cluster(space: Space, console: Console) -> None:
+    space.manage(password(), name="auth-a")
+
+    done = subprocess.run(
+        ["kubectl", "__complete", "keyturn", "rotate", "-n", space.namespace, "au"],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.split() == ["auth-a", ":4"]

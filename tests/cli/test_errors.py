@@ -1,0 +1,191 @@
+"""What is said where a command cannot be followed: one sentence, and what to do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.console import Console
+from tests.cluster.space import password
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster.space import Space
+    from tests.support.kubectl import Kubectl
+
+_COMMANDS = [("status",), ("plan", "auth"), ("history", "auth"), ("rotate", "auth"), ("resume", "auth")]
+_READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollback", "auth", "--to=2")]
+
+
+@contextmanager
+def a_server(status: int, body: str) -> Iterator[str]:
+    """Serve one answer to every question, as an API server that is in some trouble does."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_PATCH = do_GET  # noqa: N815  # the standard library's name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def at(server: str, folder: Path) -> Console:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "shop"}}],
+        "clusters": [{"name": "here", "cluster": {"server": server}}],
+        "users": [{"name": "me", "user": {"token": "none"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return Console(path, "shop")
+
+
+# The cluster
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
+def test_a_server_that_does_not_answer(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert at("http://127.0.0.1:1", tmp_path).refusal(*command) == (
+        "no answer from the API server at http://127.0.0.1:1 (ClientConnectorError);"
+        " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
+    )
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
+def test_a_cluster_that_does_not_know_our_kinds(command: tuple[str, ...], tmp_path: Path) -> None:
+    with a_server(404, "404 page not found\n") as server:
+        assert at(server, tmp_path).refusal(*command) == (
+            f"the cluster at {server} does not know managedsecrets of keyturn.dev;"
+            " install Keyturn there first: kubectl apply -k manifests/base"
+        )
+
+
+def test_a_login_that_has_ended(tmp_path: Path) -> None:
+    with a_server(401, json.dumps({"kind": "Status", "reason": "Unauthorized"})) as server:
+        assert at(server, tmp_path).refusal("status") == (
+            f"the API server at {server} does not know you; log in anew"
+        )
+
+
+def test_a_body_of_an_error_is_never_shown(tmp_path: Path) -> None:
+    message = {"kind": "Status", "reason": "Invalid", "message": "the whole stored thing"}
+    with a_server(422, json.dumps(message)) as server:
+        done = at(server, tmp_path).run("rotate", "auth")
+
+    assert done.returncode == 1
+    assert "stored" not in done.stderr + done.stdout
+
+
+def test_no_cluster_at_all(tmp_path: Path) -> None:
+    nowhere = Console(None, "shop", {"HOME": str(tmp_path)})
+
+    assert nowhere.refusal("status") == (
+        "no cluster to talk to: set KUBECONFIG to a kubeconfig, or run in a pod that has a ServiceAccount"
+    )
+
+
+def test_a_kubeconfig_that_is_not_there(console: Console) -> None:
+    assert console.refusal("status", "--kubeconfig=/nowhere") == (
+        "there is no kubeconfig at /nowhere: set KUBECONFIG to one that exists"
+    )
+
+
+def test_a_context_that_is_not_there(console: Console) -> None:
+    assert "nowhere" in console.refusal("status", "--context=nowhere")
+
+
+# The object
+
+
+@pytest.mark.parametrize("command", [*_READS[1:], *_WRITES], ids=lambda command: command[0])
+def test_a_name_that_is_not_there_is_answered_with_those_like_it(
+    command: tuple[str, ...], space: Space, console: Console
+) -> None:
+    space.managed(password(), name="auth-secrets")
+    space.managed(password(), name="queue")
+
+    assert console.refusal(command[0], "auth-secret", *command[2:]) == (
+        f"there is no ManagedSecret 'auth-secret' in namespace '{space.namespace}';"
+        " did you mean auth-secrets?"
+    )
+
+
+def test_a_name_that_is_like_no_other_is_answered_with_what_there_is(space: Space, console: Console) -> None:
+    for name in ("b", "a"):
+        space.managed(password(), name=name)
+
+    assert console.refusal("rotate", "something") == (
+        f"there is no ManagedSecret 'something' in namespace '{space.namespace}'; there is a, b"
+    )
+
+
+def test_an_empty_namespace_is_said(console: Console) -> None:
+    assert console.refusal("rotate", "auth") == (
+        f"there is no ManagedSecret 'auth' in namespace '{console.namespace}', which has none;"
+        " another namespace is named with --namespace"
+    )
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_be_another_path_is_refused(name: str, console: Console) -> None:
+    done = console.run("rotate", name)
+
+    assert done.returncode == 2
+    assert f"{name!r} names no ManagedSecret" in done.stderr
+
+
+def test_a_name_of_every_namespace_is_refused(console: Console) -> None:
+    assert console.run("status", "auth", "-A").returncode == 2
+
+
+# Rights
+
+
+@pytest.mark.parametrize("command", _WRITES, ids=lambda command: command[0])
+def test_who_may_only_view_may_not_change(command: tuple[str, ...], space: Space, viewer: Console) -> None:
+    space.managed()
+
+    assert viewer.refusal(*command) == (
+        f"you may not patch managedsecrets in namespace {space.namespace};"
+        " ask for this right, see docs/cli.md"
+    )
+
+
+def test_who_may_view_one_namespace_may_not_view_all(space: Space, viewer: Console) -> None:
+    space.managed()
+
+    assert viewer.refusal("status", "-A") == (
+        "you may not list managedsecrets in all namespaces; ask for this right, see docs/cli.md"
+    )
+
+
+def test_who_may_nothing_is_told_so(space: Space, viewer: Console, kubectl: Kubectl) -> None:
+    space.managed()
+    kubectl("delete", "rolebinding", "somebody-who-may-view", "-n", space.namespace)
+
+    assert viewer.refusal("status") == (
+        f"you may not list managedsecrets in namespace {space.namespace}; ask for this right, see docs/cli.md"
+    )

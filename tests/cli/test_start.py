@@ -1,0 +1,73 @@
+"""A command answers soon, since it brings along only what it needs."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from keyturn.cli.commands import main
+
+if TYPE_CHECKING:
+    from tests.cli.console import Console
+
+_MOST_SECONDS = 0.8
+"""Of CPU; 0.55 on a quiet machine of two cores."""
+
+
+def modules_after(console: Console, *arguments: str) -> set[str]:
+    """Run a command in a process of its own; return every module that it brought along."""
+    script = (
+        "import sys\n"
+        "from keyturn.cli.commands import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("heavy", ["kopf", "prometheus_client", "cryptography", "keyturn.runner"])
+def test_a_look_at_the_status_brings_nothing_of_the_operator(heavy: str, console: Console) -> None:
+    assert heavy not in modules_after(console, "status", "-n", console.namespace)
+
+
+def test_help_brings_nothing_but_click(console: Console) -> None:
+    found = modules_after(console, "completion", "bash")
+
+    assert found & {"aiohttp", "kubernetes", "orjson", "pydantic"} == set()
+
+
+def test_the_status_is_there_soon(console: Console) -> None:
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        console("status")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+    assert min(spent) < _MOST_SECONDS
+
+
+def test_help_cuts_no_sentence_off() -> None:
+    _, commands = CliRunner().invoke(main, ["--help"]).output.split("Commands:")
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_says_what_it_does_and_what_each_option_is(command: str) -> None:
+    shown = CliRunner().invoke(main, [command, "--help"])
+
+    assert shown.exit_code == 0
+    assert main.commands[command].help
