@@ -289,7 +289,7 @@ _IMMUTABLE_STAYS = (
 )
 # The generators that make one value and write it under the item's name; of others and of the class's only the
 # operator knows what they make.
-_SINGLE = ("password", "bytes", "uuid")
+_SINGLE = ("password", "passphrase", "bytes", "uuid")
 
 
 def _may_make(key: str) -> str:
