@@ -250,6 +250,11 @@ def test_nobody_is_told_who_has_the_equal_value_but_who_runs_the_operator(
     assert (f"{there.namespace}/auth", f"{here.namespace}/auth") in pairs
 
 
+def _compared(operator: Operator) -> set[str]:
+    """Return whose equal values this process has told its log of."""
+    return {line["secret"] for line in operator.lines() if line["event"] == "equal values"}
+
+
 def test_a_rotation_of_one_of_them_cures_both(twins: tuple[Space, Space]) -> None:
     here, there = twins
     for one in twins:
@@ -268,6 +273,33 @@ def test_the_end_of_one_of_them_frees_the_other(twins: tuple[Space, Space]) -> N
     here.stalled("PolicyViolation")
 
     there.delete("ManagedSecret", "auth")
+
+    here.settled(revision=1)
+
+
+def test_a_restart_of_the_operator_writes_nothing_about_them(
+    twins: tuple[Space, Space], operator: Operator
+) -> None:
+    for one in twins:
+        one.stalled("PolicyViolation")
+    before = [one.version("ManagedSecret", "auth") for one in twins]
+
+    with operator.away():
+        pass
+    both = {f"{one.namespace}/auth" for one in twins}
+    eventually(lambda: both <= _compared(operator), "they are compared")
+
+    assert [one.version("ManagedSecret", "auth") for one in twins] == before
+
+
+def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
+    twins: tuple[Space, Space], operator: Operator
+) -> None:
+    here, there = twins
+    here.stalled("PolicyViolation")
+
+    with operator.away():
+        there.delete("ManagedSecret", "auth")
 
     here.settled(revision=1)
 

@@ -69,7 +69,7 @@ def test_another_namespace_is_not_served(namespaced: Installation, operator: Ope
 
     kubectl("wait", "ms/here", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
 
-    assert "status" not in kubectl.json("get", "ms", "elsewhere", "-n", "default")
+    assert kubectl.json("get", "ms", "elsewhere", "-n", "default")["status"] == {"observedGeneration": -1}
     assert "elsewhere" not in operator.get("/metrics")[1]
 
 
@@ -80,6 +80,27 @@ def test_a_class_is_followed_from_one_namespace_too(namespaced: Installation, op
     kubectl("apply", "-n", "shop", "-f", "-", given=managed("classed", className="api-key"))
 
     kubectl("wait", "ms/classed", "-n", "shop", "--for=condition=PolicyCompliant", "--timeout=20s")
+
+
+def test_a_rule_about_other_namespaces_is_said_not_to_be_checked(
+    namespaced: Installation, operator: Operator
+) -> None:
+    kubectl = namespaced.kubectl
+    del operator
+    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretClass", "metadata": {"name": "distinct"}}
+    kubectl("apply", "-f", "-", given=body | {"spec": {"distinctAcrossEnvironments": True}})
+    kubectl("apply", "-n", "shop", "-f", "-", given=managed("compared", className="distinct"))
+
+    kubectl("wait", "ms/compared", "-n", "shop", "--for=condition=PolicyCompliant=Unknown", "--timeout=20s")
+    kubectl("wait", "ms/compared", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
+    conditions = kubectl.json("get", "ms", "compared", "-n", "shop")["status"]["conditions"]
+    said = next(one for one in conditions if one["type"] == "PolicyCompliant")
+
+    assert said["reason"] == "NotChecked"
+    assert said["message"] == (
+        "distinctAcrossEnvironments cannot be checked: the operator serves chosen namespaces and does not see"
+        " the labels of others"
+    )
 
 
 def _marker(kubectl: Kubectl, name: str) -> str | None:
