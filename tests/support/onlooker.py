@@ -56,7 +56,8 @@ class Onlooker:
         return list({_situation(body): body for body in self._bodies()}.values())
 
     def _bodies(self) -> Iterator[Body]:
-        for line in self._notes.read_text().splitlines():
+        whole, _, _ = self._notes.read_text().rpartition("\n")
+        for line in whole.splitlines():
             generation, suspend, status = line.split("|", 2)
             yield {
                 "apiVersion": "keyturn.dev/v1alpha1",
