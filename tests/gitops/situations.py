@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from keyturn.core.state import RevisionFacts
     from tests.support.objects import Body
 
-__all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "waiting"]
+__all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "verdicts", "waiting"]
 
 _CODE = Path(keyturn.__file__).parent
+_TYPES = ("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Reconciling", "Stalled")
+_STEPS = ("Stage", "Publish", "Overlap")
 _BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
 _POOR = Violation("minLength", "password would have 40 characters and class strict asks for 64; write more")
 _CLASS = secret_class(description="all that is strict")
@@ -42,6 +44,7 @@ _WARNS = secret_class(enforcement="Warn")
 _SECOND = revision(2, "Triggered", made=NOW - minutes(1))
 _OVERLAPS = replace(_SECOND, previous=frozenset({"password.previous"}), valid_until=NOW + minutes(9))
 _EDITED = revision(2, "SpecChanged", made=NOW - minutes(1))
+_BY_NIGHT = {"every": "1h", "jitter": "0%", "windows": [{"cron": "0 1 * * *", "duration": "2h"}]}
 _SUSPENDED: Mapping[str, Any] = {"suspend": True}
 _NEW: Mapping[str, Any] = {"state": None, "target": None, "status": {}}
 _PUBLISHED: Mapping[str, Any] = {"published": NOW - seconds(50)}
@@ -51,6 +54,12 @@ def reasons(kind: str) -> list[str]:
     """Return every reason to be `Stalled`, or to `Wait`, that stands in the code."""
     code = "".join(path.read_text() for path in _CODE.rglob("*.py"))
     return sorted(set(re.findall(rf'\b{kind}\(\s*"(\w+)"', code)))
+
+
+def verdicts() -> set[str]:
+    """Return every reason of a condition that stands in the code, beside those of errors and steps."""
+    words = set(re.findall(r'"([A-Z]\w+)"', (_CODE / "core" / "conditions.py").read_text()))
+    return words - {"Look", "Verdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
 
 
 def told(look: Seen, error: Wait | Stalled | None = None) -> Body:
@@ -170,6 +179,18 @@ SITUATIONS: Mapping[str, Expected] = {
     ),
     "at rest with a workload": Expected(
         told(seen(None, consumer(created=NOW))),
+        "Current",
+        "Healthy",
+        "the Secret holds revision 1 with every key",
+    ),
+    "a rotation waits for its window": Expected(
+        told(seen({"rotation": _BY_NIGHT})),
+        "Current",
+        "Healthy",
+        "the Secret holds revision 1 with every key",
+    ),
+    "not all of its class can be checked": Expected(
+        told(replace(seen(given=_CLASS), unchecked="another environment cannot be read")),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.gitops import argocd
 from tests.gitops.argocd import actions, health, run_action
-from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
+from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, verdicts, waiting
 
 if TYPE_CHECKING:
     from tests.support.objects import Body
@@ -24,6 +24,13 @@ def test_the_health_of_a_managed_secret(expected: Expected) -> None:
     status, message = health(expected.body)
 
     assert (status, expected.message in message) == (expected.argo, True), message
+
+
+def test_there_is_a_situation_for_every_reason_of_a_condition() -> None:
+    bodies = [one.body for one in SITUATIONS.values()]
+    told = {one["reason"] for body in bodies for one in body["status"].get("conditions", ())}
+
+    assert verdicts() - told == set()
 
 
 def test_what_a_person_must_fix_is_degraded_whatever_it_is() -> None:
