@@ -288,3 +288,33 @@ def test_a_secret_of_ours_can_be_opened_to_others_and_closed_again(space: Space)
 
     space.settled(revision=1)
     assert space.values("shared") == before
+
+
+def test_under_another_name_the_old_secret_is_left_to_its_owner(space: Space) -> None:
+    before = others(shared(space))
+    space.managed(target=MERGE)
+    values = space.values("shared")
+    space.foreign("second")
+
+    space.respec(lambda spec: spec.update(target=MERGE | {"name": "second"}))
+
+    space.settled(revision=1)
+    eventually(lambda: OWNER not in space.get("Secret", "shared")["metadata"]["labels"], "the label is off")
+    after = space.get("Secret", "shared")
+    assert others(after) == before
+    assert after["metadata"]["annotations"] == {"shop.test/why": "settings"}
+    assert space.values("shared") == values
+    assert space.values("second") == {
+        "somebody": Value(b"else"),
+        **{key: values[key] for key in ("password", "token")},
+    }
+
+
+def test_an_immutable_secret_of_others_is_not_tried(space: Space) -> None:
+    space.create({"kind": "Secret", "metadata": {"name": "shared"}, "immutable": True, "data": {}})
+
+    space.manage(target=MERGE)
+
+    assert space.stalled("Immutable") == (
+        "the Secret 'shared' is immutable and takes nothing more; write another name, or delete that Secret"
+    )

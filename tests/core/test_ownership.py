@@ -100,6 +100,12 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
             " which Kubernetes does not let change; write another name, or delete that Secret"
         ),
     ),
+    "one that takes nothing": (
+        MERGE,
+        replace(FOREIGN, immutable=True),
+        "Immutable",
+        ("the Secret 'db' is immutable and takes nothing more; write another name, or delete that Secret"),
+    ),
     "one with a key of ours": (
         MERGE,
         replace(FOREIGN, taken=frozenset({"b", "a"})),

@@ -72,6 +72,12 @@ def _hold_foreign(target: TargetFacts, wanted: Wanted) -> None:
             f"the Secret {wanted.secret!r} belongs to {target.holder} and is not touched;"
             " write another name, take that mark off it, or delete that Secret",
         )
+    if target.immutable and not shape.immutable:
+        raise Stalled(
+            "Immutable",
+            f"the Secret {wanted.secret!r} is immutable and takes nothing more; write another name,"
+            " or delete that Secret",
+        )
     if target.other_type:
         raise Stalled(
             "TypeDiffers",
