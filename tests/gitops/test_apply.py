@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import yaml
 
 from tests.cluster.space import password
 from tests.gitops.argocd import SETTINGS, run_action
+from tests.gitops.judge import CHECKS
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -228,6 +230,29 @@ def test_the_settings_join_those_of_a_kustomization(kubectl: Kubectl, tmp_path: 
 
 
 # Flux
+
+
+def test_the_checks_join_every_kustomization_of_flux(kubectl: Kubectl, tmp_path: Path) -> None:
+    group = "kustomize.toolkit.fluxcd.io"
+    apps = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "apps"},
+        "spec": {"path": "./apps"},
+    }
+    target = {"group": group, "kind": "Kustomization"}
+    shutil.copy(_MANIFESTS / "gitops" / "flux" / "health-checks.yaml", tmp_path)
+    (tmp_path / "apps.yaml").write_text(yaml.safe_dump(apps))
+    kustomization = {
+        "resources": ["apps.yaml"],
+        "patches": [{"path": "health-checks.yaml", "target": target}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+    made = yaml.safe_load(kubectl("kustomize", str(tmp_path)))
+
+    assert made["metadata"]["name"] == "apps"
+    assert made["spec"] == {"path": "./apps", "wait": True, "healthCheckExprs": CHECKS}
 
 
 def test_a_trigger_that_flux_takes_back_has_been_heard_and_is_no_other(space: Space) -> None:
