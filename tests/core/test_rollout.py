@@ -574,6 +574,17 @@ def test_the_debounce_can_be_written() -> None:
     assert due(spec={"rollout": {"debounce": "1m"}}) == PUBLISHED + seconds(60)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        pytest.param(60, NOW + seconds(65), id="as clocks differ"),
+        pytest.param(61, NOW, id="the clock was put back"),
+    ],
+)
+def test_no_restart_waits_for_a_clock_to_catch_up(ahead: int, expected: datetime) -> None:
+    assert due(target=target(4, published=NOW + seconds(ahead))) == expected
+
+
 def test_without_a_time_of_publication_the_time_of_making_counts() -> None:
     assert due(target=target(4, published=None)) == MADE + seconds(5)
 

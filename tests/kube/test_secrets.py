@@ -54,7 +54,7 @@ def target(**metadata: Any) -> dict[str, Any]:
 
 
 def test_what_is_published_in_the_future_is_put_right() -> None:
-    later = (WHEN + timedelta(days=1)).isoformat()
+    later = (WHEN + timedelta(days=1, seconds=1)).isoformat()
     body = target(annotations={"keyturn.dev/revision": "2", "keyturn.dev/published": later})
     found = target_facts(body, KEY, "uid", WANTED, STATE, WHEN)
     assert (found.published, found.dressed) == (None, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.managedsecret import Restart
@@ -32,6 +33,8 @@ __all__ = [
     "was_reverted",
     "watched_until",
 ]
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Turn(enum.Enum):
@@ -97,7 +100,7 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     """Return when the debounce ends that started with the last change of what the workload consumes."""
     consumer = standing.consumer
     if seen.held:
-        return _published(seen)  # to go back from what failed does not wait for other changes
+        return seen.now  # to go back from what failed does not wait for other changes
     published = [_published(seen)]
     marked = read_marker(consumer.workload.marker)
     published += (
@@ -105,7 +108,9 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
         for sibling in consumer.siblings
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
-    return max(published) + wanted.debounce
+    last = max(published)
+    is_ahead = last > seen.now + _CLOCKS_DIFFER  # the clock was put back since: nobody knows how long it was
+    return seen.now if is_ahead else last + wanted.debounce
 
 
 def marker_for(consumer: Consumer, secret: str, revision: int) -> str:

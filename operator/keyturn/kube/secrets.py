@@ -48,7 +48,7 @@ __all__ = [
 
 LARGEST = 1024 * 1024
 """Bytes of data that the API server takes in one Secret."""
-_TOLERANCE = timedelta(minutes=1)
+_TOLERANCE = timedelta(days=1)  # by which a clock may have been put back
 _RELEASED_ANNOTATION = "keyturn.dev/released-by"
 _CREATION_ANNOTATION = "keyturn.dev/creation-policy"
 _TEMPLATE_ANNOTATION = "keyturn.dev/template"
