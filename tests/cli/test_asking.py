@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tests.cluster.workloads import deployment, env_from
@@ -82,14 +83,15 @@ def test_waiting_ends_with_the_rollout_and_not_with_the_overlap(space: Space, co
 
 
 def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) -> None:
-    space.managed(rollout={"progressDeadline": "2s"})
+    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
     space.run(deployment("api", env_from("auth")))
     no_more_pods(space)
 
     done = console.run("rotate", "auth", "--wait", "--timeout=60s")
 
     assert done.returncode == 1
-    assert "Error: stalled by RolledBack: " in done.stderr
+    assert "Error: stalled by RolloutFailed: a workload did not get ready with revision 2" in done.stderr
+    assert console.run("status").returncode == 3
 
 
 def test_what_stalled_before_does_not_fail_a_new_request(space: Space, console: Console) -> None:
@@ -110,6 +112,20 @@ def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, consol
 
     assert done.returncode == 1
     assert "Error: stalled by SecretClassNotFound: there is no SecretClass 'no-such-class'" in done.stderr
+
+
+def test_waiting_tells_when_a_window_opens(space: Space, console: Console) -> None:
+    opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=2)
+    window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
+    space.managed(rotation={"windows": [window]})
+
+    done = console.run("rotate", "auth", "--wait", "--timeout=3s")
+
+    assert done.returncode == 1
+    assert steps(done.stdout) == [
+        "managedsecret/auth rotation requested",
+        f"it starts when its window opens, at {opens:%Y-%m-%d %H:%M:%S} UTC",
+    ]
 
 
 def test_waiting_has_an_end(space: Space, console: Console) -> None:
@@ -168,6 +184,15 @@ def test_a_rollback_puts_the_values_before_back(space: Space, console: Console) 
     assert told[-1] == "done: revision 1 is in the Secret auth; 1 of 1 workloads run the current revision"
     assert space.values() == first
     assert space.marker("api") == "auth=1"
+
+
+def test_after_a_rollback_it_is_held(space: Space, console: Console) -> None:
+    space.managed(rotation={"every": "90d"})
+    space.rotated()
+
+    console("rollback", "auth", "--wait")
+
+    assert console.json("status", "auth")["state"] == "Held"
 
 
 def test_the_same_rollback_can_be_asked_for_again(space: Space, console: Console) -> None:

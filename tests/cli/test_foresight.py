@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,35 @@ def test_a_first_value_has_none_before_it() -> None:
     spec = {"data": [TOKEN | {"keepPrevious": True}]}
 
     assert foreseen(spec, state=None, target=None, status={}).lingers == set()
+
+
+# Secrets that were there before
+
+
+def test_a_secret_that_nobody_owns_is_taken_over_once() -> None:
+    spec = {"target": {"adopt": "IfUnowned"}}
+
+    foresight = foreseen(
+        spec, consumer(), state=None, target=builders.target(None, owner=None), status={}, annotations={}
+    )
+
+    assert (foresight.adopts, foresight.number, foresight.restarts) == (1, None, ())
+
+
+def test_a_secret_that_is_not_there_to_be_merged_into_is_waited_for() -> None:
+    spec = {"target": {"creationPolicy": "Merge"}}
+
+    foresight = foreseen(spec, state=None, target=None, status={}, annotations={})
+
+    assert [one.reason for one in foresight.refusals] == ["TargetNotFound"]
+
+
+def test_an_immutable_secret_is_not_rotated() -> None:
+    spec = {"target": {"immutable": True}}
+
+    (refusal,) = foreseen(spec, target=replace(builders.target(), immutable=True)).refusals
+
+    assert refusal.reason == "Immutable"
 
 
 # Refusals

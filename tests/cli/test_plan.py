@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from keyturn.cli.commands import main
+from keyturn.kube import paths
+from keyturn.kube.client import Api
 from tests.cli.console import Console, cells
 from tests.cluster.space import MARKER, bytes_, literal, password
 from tests.cluster.workloads import deployment, env, env_from, stateful_set, volume
@@ -184,6 +188,29 @@ def test_without_any_right_on_secrets_the_plan_is_the_same(
     assert partly | {"startsAt": None} == whole | {"startsAt": None}
 
 
+def test_no_value_is_read(space: Space, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.managed()
+    asked: list[tuple[str, bool]] = []
+    get, pages = Api.get, Api.pages
+
+    def noted_get(self: Api, path: str, *rest: Any, metadata_only: bool = False) -> Any:
+        asked.append((paths.resource(path), metadata_only))
+        return get(self, path, *rest, metadata_only=metadata_only)
+
+    def noted_pages(self: Api, path: str, *rest: Any, **options: Any) -> Any:
+        asked.append((paths.resource(path), options.get("metadata_only", False)))
+        return pages(self, path, *rest, **options)
+
+    monkeypatch.setattr(Api, "get", noted_get)
+    monkeypatch.setattr(Api, "pages", noted_pages)
+    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
+    where = [f"--kubeconfig={console.kubeconfig}", f"--namespace={space.namespace}"]
+    done = CliRunner().invoke(main, ["plan", "auth", *where], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert {how for what, how in asked if what == "secrets"} == {True}
+
+
 # Refusals
 
 
@@ -287,6 +314,30 @@ def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
 
 
 # Manifests
+
+
+def test_a_manifest_that_takes_over_a_secret_says_so(space: Space, console: Console) -> None:
+    space.foreign()
+    given = manifest(password(), target={"adopt": "IfUnowned"})
+
+    plan = console.json("plan", "-f", "-", given=given)
+
+    assert (plan["nextRevision"], [one["action"] for one in plan["values"]]) == (1, ["Keep"])
+    assert "applying this would take over the Secret auth as revision 1" in console(
+        "plan", "-f", "-", given=given
+    )
+
+
+def test_a_manifest_that_takes_over_what_another_tool_writes_is_refused(
+    space: Space, console: Console
+) -> None:
+    space.foreign(annotations={"meta.helm.sh/release-name": "shop"})
+    given = manifest(password(), target={"adopt": "IfUnowned"})
+
+    (refusal,) = refusals(console, "-f", "-", given=given)
+
+    assert refusal["reason"] == "SecretNotOwned"
+    assert "belongs to Helm (annotation meta.helm.sh/release-name)" in refusal["message"]
 
 
 def test_a_manifest_that_is_not_applied_is_planned(space: Space, console: Console) -> None:

@@ -22,6 +22,14 @@ ROLLING = {
     "message": "Deployment/api is rolling",
 }
 
+RETURN = {
+    "revision": 1,
+    "reason": "RolledBack",
+    "startedAt": "2026-11-24T11:59:00Z",
+    "finishedAt": "2026-11-24T11:59:00Z",
+    "result": "Succeeded",
+}
+
 
 def at(**ago: float) -> str:
     return (NOW - timedelta(**ago)).isoformat()
@@ -79,6 +87,14 @@ CASES = {
         found(nextRotationTime=at(days=2), rotation=ROLLING),
         Standing(State.ROTATING, "RollOut: Deployment/api is rolling"),
     ),
+    "a window went by unused": (
+        found(nextRotationTime=at(days=-3), overdue=True),
+        Standing(State.OVERDUE, "was due and has not started"),
+    ),
+    "late, and rotating now": (
+        found(nextRotationTime=at(days=-3), overdue=True, rotation=ROLLING),
+        Standing(State.ROTATING, "RollOut: Deployment/api is rolling"),
+    ),
     "due in 24 hours": (found(nextRotationTime=at(days=-1)), Standing(State.DUE)),
     "due in 24 hours and a second": (found(nextRotationTime=at(days=-1, seconds=-1)), Standing(State.READY)),
     "not ready": (
@@ -101,6 +117,16 @@ CASES = {
     "the overlap lasts": (
         found(rotation=ROLLING | {"step": "Overlap"}, previous={"revision": 1, "validUntil": at(hours=-2)}),
         Standing(State.OVERLAPPING, "revision 1 stays valid for 2h"),
+    ),
+    "gone back": (
+        found(history=[RETURN]),
+        Standing(
+            State.HELD, "went back to revision 1; the next `keyturn rotate` or change of the spec goes on"
+        ),
+    ),
+    "gone back, and the spec has changed since": (
+        found(history=[RETURN], nextRotationTime=at(days=-3)),
+        Standing(State.READY),
     ),
     "suspended": (found(spec={"suspend": True}), Standing(State.SUSPENDED, "spec.suspend is true")),
     "a spec that this version cannot read": (

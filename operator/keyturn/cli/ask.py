@@ -30,7 +30,7 @@ async def rotate(cluster: Cluster, name: str, wait: timedelta | None) -> None:
     click.echo(f"managedsecret/{name} rotation requested")
     _hint(found, wait)
     if wait:
-        await follow(cluster, name, lambda now: now.status.last_trigger == trigger, wait)
+        await follow(cluster, found, lambda now: now.status.last_trigger == trigger, wait)
 
 
 async def rollback(cluster: Cluster, name: str, to: int | None, wait: timedelta | None) -> None:
@@ -44,7 +44,7 @@ async def rollback(cluster: Cluster, name: str, to: int | None, wait: timedelta 
     click.echo(f"managedsecret/{name} rollback to revision {number} requested")
     _hint(found, wait)
     if wait:
-        await follow(cluster, name, lambda now: now.status.revision == number, wait)
+        await follow(cluster, found, lambda now: now.status.revision == number, wait)
 
 
 async def suspend(cluster: Cluster, name: str) -> None:

@@ -12,7 +12,7 @@ from keyturn.kube import errors, paths
 
 from . import managed
 from .standing import AFTER_THE_ROLLOUT, condition
-from .text import length
+from .text import clock, length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
 
     from .cluster import Cluster
+    from .managed import Found
 
 __all__ = ["changes_between", "follow", "trouble_of"]
 
@@ -33,11 +34,14 @@ _PAUSE = 0.5
 
 
 async def follow(
-    cluster: Cluster, name: str, is_taken_up: Callable[[ManagedSecret], bool], patience: timedelta
+    cluster: Cluster, asked: Found, is_taken_up: Callable[[ManagedSecret], bool], patience: timedelta
 ) -> None:
-    """Print every change until the request that `is_taken_up` knows is done; what keeps it from that is an error."""
+    """Print every change since somebody `asked`, until what `is_taken_up` knows is done.
+
+    What keeps it from that is an error.
+    """
     loop = asyncio.get_running_loop()
-    began, before = loop.time(), None
+    began, before, name = loop.time(), asked.managed.status, asked.key.name
     try:
         async with asyncio.timeout(patience.total_seconds()), aclosing(_versions(cluster, name)) as versions:
             async for now in versions:
@@ -57,20 +61,24 @@ async def follow(
         ) from None
 
 
-def changes_between(before: ManagedSecretStatus | None, after: ManagedSecretStatus) -> Iterator[str]:
-    """Say what has changed since a status; of the first one, only what is under way."""
-    is_known = before is not None and before.rotation is not None
-    if after.rotation and after.rotation.step == "Stage" and not is_known:
+def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:
+    """Say what has changed from one status to another."""
+    if after.rotation and after.rotation.step == "Stage" and before.rotation is None:
         yield f"revision {after.rotation.id.rpartition('/')[2]} is on its way ({after.rotation.reason})"
-    if before is None:
-        return
     if after.revision != before.revision:
         yield f"revision {after.revision} is in the Secret {after.secret_name}"
+    elif after.rotation is None and _comes_sooner(before, after) and after.next_rotation_time:
+        yield f"it starts when its window opens, at {clock(after.next_rotation_time)}"
     states = {(one.kind, one.name): (one.state, one.message) for one in before.workloads}
     for one in after.workloads:
         if states.get((one.kind, one.name)) != (one.state, one.message):
             detail = f": {one.message}" if one.message else ""
             yield f"{one.kind}/{one.name} is {one.state}{detail}"
+
+
+def _comes_sooner(before: ManagedSecretStatus, after: ManagedSecretStatus) -> bool:
+    then, now = before.next_rotation_time, after.next_rotation_time
+    return now is not None and (then is None or now < then)
 
 
 def trouble_of(found: ManagedSecret) -> str | None:

@@ -85,6 +85,8 @@ class Foresight:
     reason: Reason | None
     """Why a revision would be made; None if none would."""
     number: int | None
+    adopts: int | None
+    """The revision as which a Secret that nobody owns would be taken over."""
     fresh: frozenset[str]
     """The values that would be made anew."""
     starts: datetime
@@ -143,6 +145,7 @@ def _told(
         refusals=tuple(refusals),
         reason=reason,
         number=current.number if current else None,
+        adopts=next((one.step.number for one in moments if isinstance(one.step, Adopt)), None),
         fresh=_with_dependents(reason.fresh, makers) if reason else frozenset(),
         starts=staged.before.now if staged else began.now,
         restarts=restarts,
@@ -300,7 +303,8 @@ def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
         templates=seen.wanted.templates if seen.wanted else {},
         lives={},
     )
-    return replace(seen, state=state)
+    target = replace(seen.target, recorded=True) if seen.target else None
+    return replace(seen, state=state, target=target)
 
 
 def _staged(step: Stage, seen: Seen, makers: Makers) -> Seen:

@@ -20,6 +20,7 @@ from keyturn.core.workload import read_marker
 from keyturn.generators import Generator
 from keyturn.kube import errors, paths
 from keyturn.kube.events import Events
+from keyturn.kube.ownership import foreign_owner
 from keyturn.kube.secretwatch import SecretMeta, meta_of
 from keyturn.kube.workloads import KINDS, workload_of
 from keyturn.mirror import Mirror
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.seen import Seen
     from keyturn.core.wanted import Item, Wanted
-    from keyturn.kube.client import Api
+    from keyturn.kube.client import Api, Body
 
     from .cluster import Cluster
     from .managed import Found
@@ -59,8 +60,8 @@ class Look:
 class _Secrets:
     """What is known of target and state Secret; None where there is none."""
 
-    target: SecretMeta | None
-    state: SecretMeta | None
+    target: Body | None
+    state: Body | None
 
 
 async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None = None) -> Look:
@@ -174,9 +175,9 @@ async def _secrets(api: Api, key: ObjectKey, target: str) -> _Secrets | None:
         return None
 
 
-async def _meta(api: Api, namespace: str, name: str) -> SecretMeta | None:
+async def _meta(api: Api, namespace: str, name: str) -> Body | None:
     try:
-        return meta_of(await api.get(paths.secret(namespace, name), metadata_only=True))
+        return await api.get(paths.secret(namespace, name), metadata_only=True)
     except errors.NotFound:
         return None
 
@@ -188,13 +189,14 @@ def _with_secrets(seen: Seen, before: Wanted | None, secrets: _Secrets | None) -
     state = _state_of_status(seen, before)
     if secrets is None:
         return replace(seen, state=state, target=_target_of_status(seen, state))
-    if secrets.state is not None and secrets.state.owner != seen.name:
-        return replace(seen, state_is_foreign=True, state_owner=secrets.state.owner or None)
-    target = _target_of_meta(secrets.target) if secrets.target else None
+    if secrets.state is not None and (owner := meta_of(secrets.state).owner) != seen.name:
+        return replace(seen, state_is_foreign=True, state_owner=owner or None)
+    target = _target_of_meta(secrets.target, seen) if secrets.target else None
     return replace(seen, state=state if secrets.state else None, target=target)
 
 
-def _target_of_meta(meta: SecretMeta) -> TargetFacts:
+def _target_of_meta(body: Body, seen: Seen) -> TargetFacts:
+    meta = meta_of(body)
     return TargetFacts(
         owner=meta.owner or None,
         revision=meta.revision,
@@ -202,6 +204,8 @@ def _target_of_meta(meta: SecretMeta) -> TargetFacts:
         differs=frozenset(),
         dressed=True,
         overlapping=meta.overlapping,
+        holder=None if meta.owner == seen.name else foreign_owner(body["metadata"], seen.uid),
+        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
     )
 
 
@@ -261,6 +265,7 @@ def _target_of_status(seen: Seen, state: StateFacts | None) -> TargetFacts | Non
         published=_published(seen),
         differs=frozenset(),
         dressed=True,
+        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
     )
 
 

@@ -138,6 +138,8 @@ def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:
     is_new = plan.now.state is None or item.name not in plan.now.state.keys
     if item.name in plan.foresight.fresh:
         return ("Make" if is_new else "Replace"), ""
+    if plan.foresight.adopts:
+        return "Keep", "where the Secret has it; else it is made"
     if item.literal is not None:
         return "Keep", "a literal"
     if plan.foresight.number is None:
@@ -242,6 +244,8 @@ def _title(plan: Plan) -> str:
     act = "a rotation" if plan.is_rotation else "applying this"
     secret = plan.now.wanted.secret if plan.now.wanted else key.name
     made = f"would make revision {number} of the Secret {secret}" if number else "would replace nothing"
+    if plan.foresight.adopts:
+        made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}"
     refused = f"would be refused; otherwise it {made}" if number else "would be refused"
     return f"ManagedSecret {key}: {act} {refused if plan.is_refused else made}"
 
@@ -317,7 +321,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "now": _now_document(plan) if plan.is_rotation else None,
         "secretName": wanted.secret if wanted else None,
         "revision": status.revision,
-        "nextRevision": foresight.number,
+        "nextRevision": foresight.number or foresight.adopts,
         "reason": foresight.reason.name if foresight.reason else None,
         "startsAt": foresight.starts if foresight.number is not None else None,
         "nextRotationTime": status.next_rotation_time,

@@ -27,6 +27,8 @@ AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
 WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
 """Why nothing goes on after a workload has failed, until somebody asks for another rotation."""
 _ROLLING_OUT = "RollingOut"
+_RETURN = "RolledBack"
+"""The reason of a history entry that tells of a return to an earlier revision."""
 _GRACE = timedelta(minutes=1)
 _SOON = timedelta(days=1)
 
@@ -54,6 +56,8 @@ class State(enum.StrEnum):
     """Every workload runs the new values, and those before are still valid."""
     SUSPENDED = "Suspended"
     """Nothing is written, since its spec says so."""
+    HELD = "Held"
+    """Since a rollback nothing is rotated by schedule, until somebody asks for it or changes the spec."""
     DUE = "Due"
     """The next rotation starts within a day."""
     READY = "Ready"
@@ -107,11 +111,15 @@ def _stalled(found: Found, _: datetime) -> str | None:
 
 
 def _overdue(found: Found, now: datetime) -> str | None:
-    due, rotation = found.managed.status.next_rotation_time, found.managed.status.rotation
-    if due is None or now <= due + _GRACE or (rotation and rotation.step not in AFTER_THE_ROLLOUT):
+    status = found.managed.status
+    due, rotation = status.next_rotation_time, status.rotation
+    if rotation and rotation.step not in AFTER_THE_ROLLOUT:
         return None
     why = "; spec.suspend is true" if found.managed.spec.suspend else ""
-    return f"was due {length(now - due)} ago{why}"
+    if due is not None and now > due + _GRACE:
+        return f"was due {length(now - due)} ago{why}"
+    # A window that went by unused: the next one counts, and it is late all the same.
+    return f"was due and has not started{why}" if status.overdue else None
 
 
 def _unseen(found: Found, now: datetime) -> str | None:
@@ -152,6 +160,13 @@ def _overlapping(found: Found, now: datetime) -> str | None:
     return f"revision {previous.revision} stays valid for {length(previous.valid_until - now)}"
 
 
+def _held(found: Found, _: datetime) -> str | None:
+    status = found.managed.status
+    if status.next_rotation_time or not status.history or status.history[0].reason != _RETURN:
+        return None
+    return f"went back to revision {status.revision}; the next `keyturn rotate` or change of the spec goes on"
+
+
 def _suspended(found: Found, _: datetime) -> str | None:
     return "spec.suspend is true" if found.managed.spec.suspend else None
 
@@ -172,6 +187,7 @@ _CHECKS: tuple[tuple[State, Callable[[Found, datetime], str | None]], ...] = (
     (State.ROTATING, _rotating),
     (State.OVERLAPPING, _overlapping),
     (State.SUSPENDED, _suspended),
+    (State.HELD, _held),
     (State.DUE, _due),
 )
 
