@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from .core.state import Kept, State
     from .core.strength import Strength
     from .core.value import Value
-    from .core.wanted import Item, Wanted
+    from .core.wanted import Wanted
     from .world import World
 
 __all__ = ["note_values", "unchecked", "violations"]
-
-_PUBLIC = frozenset({"username", "publicKey", "public.jwks", "tls.crt", "ca.crt"})
-"""Outputs that are no secret."""
 
 _log = structlog.get_logger()
 
@@ -91,15 +88,13 @@ def _strength_of(kept: Kept) -> Strength | None:
 
 
 def _secret_values(wanted: Wanted, state: State) -> Iterator[tuple[str, Value]]:
+    """Name the values that are secret: literals stand in the spec, and what has no strength identifies."""
     for item in wanted.items:
         kept = state.current.values.get(item.name)
-        if kept and _is_secret(item):
-            yield from ((item.name, value) for output, value in kept.outputs.items() if output not in _PUBLIC)
-
-
-def _is_secret(item: Item) -> bool:
-    """Literals stand in the spec, and what has no strength identifies."""
-    return item.recipe is not None and generator_for(item.recipe).strength() is not None
+        generator = generator_for(item.recipe) if item.recipe else None
+        if kept and generator and generator.strength():
+            secret = kept.outputs.keys() - generator.public
+            yield from ((item.name, kept.outputs[output]) for output in sorted(secret))
 
 
 def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
