@@ -704,6 +704,7 @@ def test_a_small_rsa_key_is_refused_with_what_to_write() -> None:
 
 
 def test_only_rsa_takes_long() -> None:
+    root()
     keys: tuple[Settings, ...] = ({}, {"ec": {}}, {"ed25519": {}}, {"rsa": {}})
     assert [generator_of("certificate", {"key": key}).is_slow for key in keys] == [False, False, False, True]
 

@@ -66,6 +66,21 @@ def test_to_find_them_imports_nothing_large() -> None:
     assert HEAVY.isdisjoint(module.partition(".")[0] for module in found.stdout.split())
 
 
+@pytest.mark.parametrize("kind", ["certificate", "ecKey", "ed25519Key", "jwks", "sshKey"])
+def test_whoever_imports_something_large_first_takes_long(kind: str) -> None:
+    code = f"""
+from tests.generators.making import generator_of, made
+generator = generator_of("{kind}")
+before = generator.is_slow
+made(generator)
+print(before, generator.is_slow)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert said.stdout == "True False\n"
+
+
 def test_it_makes_the_outputs_that_it_names(generator: Generator[Any]) -> None:
     assert tuple(made(generator)) == generator.outputs
 

@@ -208,5 +208,6 @@ def test_a_key_that_takes_hours_is_refused() -> None:
 
 
 def test_only_rsa_keys_take_long() -> None:
+    example("P-256")
     slow = [kind for kind in ("rsaKey", "ecKey", "ed25519Key") if generator_of(kind).is_slow]
     assert slow == ["rsaKey"]

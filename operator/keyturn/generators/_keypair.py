@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from keyturn.api.base import Schema
 
-from .base import Generator, Given, Outputs, Strength
+from ._keyforms import Rsa
+from .base import Generator, Given, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from ._keyforms import KeyForm, PemForm
@@ -47,6 +48,10 @@ class KeyPair(Generator[C]):
         key = _pem.private_key_in(outputs["privateKey"], self.form)
         public = _pem.public_key_in(outputs["publicKey"])
         return key is not None and _pem.is_of(self.key, key) and key.public_key() == public
+
+    @property
+    def is_slow(self) -> bool:
+        return isinstance(self.key, Rsa) or not is_loaded("_pem")
 
     def strength(self) -> Strength:
         return self.key.strength

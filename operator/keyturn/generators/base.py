@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ __all__ = [
     "Outputs",
     "SingleValue",
     "Strength",
+    "is_loaded",
 ]
 
 C = TypeVar("C", bound=Schema)
@@ -46,6 +48,11 @@ class Given:
     """What this item held before."""
     issuer: Outputs | None = None
     """What the Secret holds that `issuer_secret` names."""
+
+
+def is_loaded(module: str) -> bool:
+    """Say whether a module beside this one was imported; the first import of cryptography takes 0.1 s."""
+    return f"{__package__}.{module}" in sys.modules
 
 
 class Generator(ABC, Generic[C]):

@@ -14,7 +14,7 @@ from keyturn.core.state import Life
 
 from ._keyforms import LEAST_RSA_BITS, Curve, Ec, Ed25519, Rsa, RsaBits
 from ._spelled import Spelled
-from .base import Generator, Given, Outputs, Strength
+from .base import Generator, Given, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from ._keyforms import KeyForm
@@ -259,7 +259,7 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return isinstance(self._key, Rsa)
+        return isinstance(self._key, Rsa) or not is_loaded("_x509")
 
     def life(self, outputs: Outputs) -> Life | None:
         """Renew before the end by the time asked for, or by a third where the issuer leaves no more than that."""

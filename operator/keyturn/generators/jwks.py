@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from keyturn.api.base import Schema
 
 from ._keyforms import Ec, Ed25519, Rsa
-from .base import Generator, Given, Outputs, Strength
+from .base import Generator, Given, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Jwks(Generator[JwksConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return self.config.algorithm == "RS256"
+        return self.config.algorithm == "RS256" or not is_loaded("_jwk")
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
         """Sign with the first key, which is the fresh one; verify with any."""

@@ -35,9 +35,5 @@ class RsaKey(KeyPair[RsaKeyConfig]):
     def form(self) -> PemForm:
         return self.config.format
 
-    @property
-    def is_slow(self) -> bool:
-        return True
-
     def remedy(self) -> str:
         return f"write bits: {LEAST_RSA_BITS} or more"

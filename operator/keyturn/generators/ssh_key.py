@@ -8,7 +8,7 @@ from keyturn.api.base import Schema
 
 from ._keyforms import Ec, Ed25519, Rsa
 from ._spelled import Spelled
-from .base import Generator, Given, Outputs, Strength
+from .base import Generator, Given, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ class SshKey(Generator[SshKeyConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return self.config.type == "rsa"
+        return self.config.type == "rsa" or not is_loaded("_ssh")
 
     @property
     def _key(self) -> KeyForm:
