@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MANAGED = "/apis/keyturn.dev/v1alpha1"
 USER = "system:serviceaccount:keyturn-faults"
 _TRIES = 20
+_ROLES = ("keyturn", "keyturn-classes", "keyturn-environments", "keyturn-faults-leases")
 
 
 class Cluster:
@@ -62,7 +63,7 @@ class Cluster:
     def account(self, name: str, folder: Path) -> Path:
         """Return the kubeconfig of an operator's ServiceAccount, with the shipped rights and a Lease anywhere."""
         home = USER.rpartition(":")[2]
-        rights = [_binding(name, role) for role in ("keyturn", "keyturn-classes", "keyturn-faults-leases")]
+        rights = [_binding(name, role) for role in _ROLES]
         account = {
             "apiVersion": "v1",
             "kind": "ServiceAccount",

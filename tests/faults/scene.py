@@ -125,7 +125,10 @@ def revisions(state: Any) -> list[tuple[int, dict[str, str]]]:
     return [
         (
             revision["number"],
-            {name: digest(base64.b64decode(kept["value"])) for name, kept in revision["values"].items()},
+            {
+                name: digest(base64.b64decode(kept["outputs"]["value"]))
+                for name, kept in revision["values"].items()
+            },
         )
         for revision in state["revisions"]
     ]
