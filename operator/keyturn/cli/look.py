@@ -106,8 +106,13 @@ def _unfit(wanted: Wanted | None, before: Wanted | None) -> frozenset[str]:
         item.name
         for item in wanted.items
         if item.name in then
-        and (item.literal != then[item.name].literal or _kind(item) != _kind(then[item.name]))
+        and (item.literal != then[item.name].literal or _is_of_other_form(item, then[item.name]))
     )
+
+
+def _is_of_other_form(item: Item, then: Item) -> bool:
+    """Say whether an older value cannot stay; one whose recipe is the class's may be of an older recipe."""
+    return item.keys.keys() != then.keys.keys() if item.of_class else _kind(item) != _kind(then)
 
 
 def _kind(item: Item) -> str | None:
