@@ -146,7 +146,10 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     """Go on with the values that are there: triggers present when the object is made are only recorded."""
     state = await load_state(key, world)
     if state is not None:
-        return replace(state, uid=seen.uid, triggers=state.triggers.with_handled(seen.requested))
+        handled = state.triggers.with_handled(seen.requested)
+        # Whoever makes it again has decided: no generation of the new object is the one that was held.
+        held = state.held and replace(state.held, generation=0)
+        return replace(state, uid=seen.uid, triggers=handled, held=held)
     body = await load_target(key, _wanted(seen).secret, world)
     kept = found_values(_wanted(seen), values_of(body) if body else {})
     keys = frozenset(key for one in kept.values() for key in one.keys.values())

@@ -14,6 +14,7 @@ from keyturn.api.status import (
 )
 
 from .conditions import Look, conditions_of
+from .errors import Wait
 from .renewal import CREATED, is_overdue, start_time
 from .rollout import standings, was_reverted
 from .steps import Begin, rotation_id
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from .errors import Stalled, Wait
+    from .errors import Stalled
     from .rollout import Standing
     from .seen import Seen
     from .state import RevisionFacts, StateFacts
@@ -112,7 +113,10 @@ def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> R
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     if outcome.error is None:
         return rotation
-    return rotation.model_copy(update={"attempts": outcome.attempts, "message": outcome.error.message})
+    told = {"message": outcome.error.message}
+    # What waits for a person is looked at every minute: a count would be a write each time.
+    counted = {"attempts": outcome.attempts} if isinstance(outcome.error, Wait) else {}
+    return rotation.model_copy(update=told | counted)
 
 
 def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
