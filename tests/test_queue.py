@@ -167,9 +167,9 @@ def test_what_has_just_changed_overtakes_the_backlog() -> None:
 
 def test_a_rush_of_news_does_not_stop_the_backlog() -> None:
     async def scenario(bench: Bench) -> None:
-        bench.lasts.default_factory = lambda: 1.0
         bench.queue.add("old", Priority.BACKLOG)
         for number in range(20):
+            bench.lasts[f"new-{number}"] = 1
             bench.queue.add(f"new-{number}")
         await asyncio.sleep(30)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from . import failpoints, metrics
+from .core.decision import next_step
 from .core.errors import Stalled, Wait
 from .core.state import state_name
 from .core.status import Outcome
@@ -27,7 +28,6 @@ from .core.steps import (
     Revoke,
     RollOut,
     Stage,
-    next_step,
 )
 from .core.wanted import secret_of
 from .kube import errors

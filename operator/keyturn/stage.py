@@ -246,7 +246,8 @@ def _fallback(seen: Seen, wanted: Wanted) -> int | None:
     """Return the last revision on which every workload ran: the current one, if nothing is under way."""
     if seen.current is None:
         return None
-    is_through = seen.is_published and not any(one.under_way for one in standings(seen, wanted))
+    was_published = publication_of(seen) is not None
+    is_through = was_published and not any(one.under_way for one in standings(seen, wanted))
     return seen.current.number if is_through else seen.current.fallback
 
 

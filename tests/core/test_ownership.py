@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage, next_step
+from keyturn.core.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
 from tests.core.builders import PUBLISHED_TARGET, seen, state, target
 
 if TYPE_CHECKING:

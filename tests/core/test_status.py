@@ -534,6 +534,10 @@ def test_what_waits_for_a_window_says_when_it_opens(look: Seen) -> None:
     assert status.overdue is False
 
 
+def test_what_is_suspended_does_not_wait_for_a_window() -> None:
+    assert conditions(seen({"rotation": BY_NIGHT, "suspend": True}))["Rotating"][1] == "Idle"
+
+
 def test_a_rotation_whose_window_went_by_is_overdue() -> None:
     status = status_of(seen({"rotation": BY_NIGHT}, now=NOW + timedelta(days=2)), RESTS)
     assert status.overdue

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core import steps
+from keyturn.core import decision
+from keyturn.core.decision import next_number, next_step
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
@@ -27,8 +28,6 @@ from keyturn.core.steps import (
     RollOut,
     Stage,
     Step,
-    next_number,
-    next_step,
     rotation_id,
 )
 from tests.core.builders import (
@@ -268,7 +267,7 @@ def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
     with pytest.raises(Stalled, match="the spec cannot be read"):
         next_step(replace(seen(), wanted=None))
     with pytest.raises(Stalled, match="holds no revision"):
-        steps._current(seen(state=None))
+        decision._current(seen(state=None))
 
 
 # Workloads

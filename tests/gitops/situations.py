@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keyturn
+from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
 from keyturn.core.state import Held
 from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import next_step
 from tests.core.builders import (
     NOW,
     consumer,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from keyturn.api.status import RotationStatus, WorkloadState
 from keyturn.core import schedule
+from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.renewal import CLAIMED
 from keyturn.core.rollout import Turn, restart_due, standings
@@ -31,7 +32,6 @@ from keyturn.core.steps import (
     Revoke,
     RollOut,
     Stage,
-    next_step,
 )
 
 if TYPE_CHECKING:

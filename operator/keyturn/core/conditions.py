@@ -99,7 +99,8 @@ def _rotating(look: Look) -> Verdict:
 
 
 def _idle(seen: Seen) -> Verdict:
-    if opens := waits_until(seen):
+    opens = None if seen.managed.spec.suspend else waits_until(seen)
+    if opens:
         return Verdict(
             "False",
             "WaitsForWindow",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Standing",
     "Turn",
+    "any_failed",
     "marker_for",
     "next_restarts",
     "restart_due",
@@ -82,7 +83,7 @@ def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
 def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
     everyone = tuple(all_standings)
-    if any(one.state is WorkloadState.FAILED for one in everyone):
+    if any_failed(everyone):
         return ()  # the revision may be what broke it: nobody else is sent after it
     wave = _wave_now(wanted, everyone)
     rolling = sum(one.takes_a_slot for one in everyone)
@@ -94,6 +95,10 @@ def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing])
         and seen.now >= restart_due(seen, wanted, one)
     )
     return tuple(ready)[: max(0, wanted.max_concurrent - rolling)]
+
+
+def any_failed(all_standings: Iterable[Standing]) -> bool:
+    return any(one.state is WorkloadState.FAILED for one in all_standings)
 
 
 def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:

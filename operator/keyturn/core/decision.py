@@ -1,0 +1,221 @@
+"""What is done next for a managed secret, from what one look at the world has found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .errors import Stalled
+from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
+from .policy import denies
+from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
+from .returns import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
+from .rollout import (
+    Standing,
+    Turn,
+    any_failed,
+    marker_for,
+    next_restarts,
+    restart_due,
+    standings,
+    watched_until,
+)
+from .state import HIGHEST_HINT, state_name
+from .steps import (
+    Adopt,
+    Begin,
+    Bind,
+    Claim,
+    Expire,
+    GoBack,
+    Overlap,
+    Publish,
+    Release,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+    Step,
+    rotation_id,
+)
+from .workload import read_marker
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .seen import Seen, TargetFacts
+    from .state import RevisionFacts
+    from .wanted import Wanted
+
+__all__ = ["next_number", "next_step"]
+
+_LOOK_AGAIN = timedelta(minutes=1)
+
+
+def next_step(seen: Seen) -> Step:
+    """Choose what is done next.
+
+    Raises:
+        Wait: Something must be there first.
+        Stalled: A person must act first.
+    """
+    if seen.managed.spec.suspend or seen.managed.metadata.deletion_timestamp:
+        return Rest(None)
+    wanted = _allowed(seen)
+    if first := _claim(seen, wanted) or requested_return(seen, wanted):
+        return first
+    reason = reason_to_renew(seen, wanted)
+    _hold_to_curable_rules(seen, reason)
+    if reason and _may_renew(seen, wanted, reason):
+        refuse_change(seen, wanted, reason.message)
+        return _begin_or_stage(seen, reason)
+    return _write(seen, wanted) or _let_go(seen) or _roll_out(seen, wanted)
+
+
+def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
+    if seen.state and seen.state.uid != seen.uid:
+        return Claim(seen.state.newest.number)
+    if adopts_first(seen, wanted):
+        return Adopt(next_number(seen))
+    if seen.state is None and seen.target and seen.is_ours:
+        return Claim(_hinted(seen.target) or next_number(seen))
+    return None
+
+
+def _let_go(seen: Seen) -> Bind | Release | None:
+    if seen.unbound:
+        return Bind()
+    return Release(seen.left[0]) if seen.left else None
+
+
+def next_number(seen: Seen) -> int:
+    """Return the number of the next revision.
+
+    The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
+    so no number out of them may be one that cannot be counted on from.
+    """
+    if seen.state:
+        return seen.state.newest.number + 1
+    hints = [seen.managed.status.revision or 0]
+    if seen.wanted:
+        secret = seen.wanted.secret
+        hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
+    return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
+
+
+def _hinted(target: TargetFacts) -> int | None:
+    number = target.revision
+    return number if number and number <= HIGHEST_HINT else None
+
+
+def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
+    """A revision is published before the next is made, unless the spec asks for another instead of it.
+
+    So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
+    And while a workload fails with the current one, only a person has the next made.
+    """
+    if seen.state is None or reason.name == SPEC_CHANGED:
+        return True
+    if not seen.is_published:
+        return False
+    return not reason.by_itself or not any_failed(standings(seen, wanted))
+
+
+def _allowed(seen: Seen) -> Wanted:
+    if seen.trouble:
+        raise seen.trouble
+    if seen.wanted is None:
+        raise Stalled("InvalidSpec", "the spec cannot be read")
+    if denies(seen.secret_class) and not all(one.curable for one in seen.violations):
+        raise _violation(seen)
+    hold_to_ownership(seen, seen.wanted)
+    if seen.state_is_foreign:
+        raise not_owned(state_name(seen.name), seen.state_owner)
+    return seen.wanted
+
+
+def _hold_to_curable_rules(seen: Seen, reason: Reason | None) -> None:
+    """Let nothing be written over values that break a rule, but what makes all of them anew.
+
+    Raises:
+        Stalled: With what cures it.
+    """
+    fresh = reason.fresh if reason else frozenset()
+    if denies(seen.secret_class) and not all(one.cured_by <= fresh for one in seen.violations):
+        raise _violation(seen)
+
+
+def _violation(seen: Seen) -> Stalled:
+    return Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
+
+
+def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
+    number = next_number(seen)
+    if reason.name == CREATED:  # nothing is replaced, so there is nothing to fence
+        return Stage(number, reason)
+    id_ = rotation_id(seen.uid, number)
+    running = seen.managed.status.rotation
+    if running is None or running.id != id_:
+        return Begin(id_, number, reason)
+    return Stage(number, reason)
+
+
+def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
+    current = _current(seen)
+    target = seen.target
+    if target is None:
+        status = seen.managed.status
+        published_before = status.revision == current.number and status.secret_name == wanted.secret
+        every_key = seen.state.every_key if seen.state else frozenset()
+        return Repair(current.number, every_key) if published_before else Publish(current.number)
+    if target.revision != current.number:
+        return Publish(current.number)
+    lacks_overlap = current.overlaps and not target.overlapping
+    if target.differs or lacks_overlap or not target.dressed:
+        return Repair(current.number, target.differs)
+    if target.overlapping and not current.overlaps:
+        return Revoke(current.number)
+    return None
+
+
+def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire | Rest:
+    all_standings, number = standings(seen, wanted), _current(seen).number
+    if any_failed(all_standings):
+        return return_after_failure(seen, wanted, _current(seen))
+    if restarts := next_restarts(seen, wanted, all_standings):
+        return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+    is_through = not any(one.under_way for one in all_standings)
+    if is_through and (step := _overlap(seen, wanted)):
+        return step
+    refuse_unknown_return(seen)
+    if is_through:
+        ask_for_help(seen, _current(seen))
+    return Rest(_wake_up(seen, wanted, all_standings))
+
+
+def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
+    current = _current(seen)
+    if not current.overlaps:
+        return None
+    if current.valid_until is None:
+        return Overlap(current.number, seen.now + wanted.overlap)
+    return Expire(current.number) if seen.now >= current.valid_until else None
+
+
+def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) -> datetime | None:
+    times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
+    times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
+    times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
+    current = _current(seen)
+    if current.overlaps and current.valid_until:
+        times.append(current.valid_until)
+    if start := start_time(seen):
+        times.append(start)
+    return min(times, default=None)
+
+
+def _current(seen: Seen) -> RevisionFacts:
+    if seen.current is None:
+        raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
+    return seen.current
