@@ -143,6 +143,7 @@ def test_a_plan_reads_so(space: Space, console: Console) -> None:
         ["  Now", "Ready"],
         ["  Starts", "at once"],
         ["  By itself", "<time>, at <time>"],
+        ["  Then again", "<time>, at <time>"],
         [
             "  Restarts",
             "0s after the last change, 1 at a time; one that is not ready after 10m means Rollback",
@@ -278,6 +279,19 @@ def test_a_rotation_outside_its_window_starts_when_it_opens(space: Space, consol
     assert plan["startsAt"] == f"{opens:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def test_when_it_is_due_again_is_what_the_operator_says_then(space: Space, console: Console) -> None:
+    space.managed(rotation={"every": "90d", "jitter": "10%"})
+
+    plan = console.json("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    planned_, said = (
+        datetime.fromisoformat(time) for time in (plan["dueAgain"], space.status()["nextRotationTime"])
+    )
+    # From the plan to the rotation some seconds have passed; jitter alone would make days of them.
+    assert abs(planned_ - said) < timedelta(minutes=1)
+
+
 def test_a_suspended_one_is_planned_as_if_resumed(space: Space, console: Console) -> None:
     space.managed()
     console("suspend", "auth")
@@ -295,8 +309,10 @@ def test_a_rotation_upon_a_rollback_counts_on(space: Space, console: Console) ->
     console("rollback", "auth", "--wait")
 
     plan = console.json("plan", "auth")
+    shown = console("plan", "auth")
     console("rotate", "auth", "--wait")
 
+    assert "By itself    not while it is held" in shown
     assert plan["nextRevision"] == space.status()["revision"] == 3
 
 

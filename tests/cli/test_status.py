@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
+from keyturn.cli.standing import State
 from tests.cli.console import Console, cells
 from tests.cluster.space import literal, password
 from tests.cluster.workloads import deployment, env_from, volume
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from tests.cluster.space import Space
 
+_PAGE = (ROOT / "docs" / "cli.md").read_text()
 REFUSAL = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
 
 
@@ -158,3 +164,23 @@ def test_history_is_for_programs_too(space: Space, console: Console) -> None:
     entry = space.managed()["history"][0]
 
     assert console.json("history", "auth") == {"items": [entry | {"current": True}]}
+
+
+@pytest.mark.parametrize("command", [("status",), ("history", "auth"), ("plan", "auth")], ids=" ".join)
+def test_what_programs_get_is_what_the_documentation_names(
+    command: tuple[str, ...], space: Space, console: Console
+) -> None:
+    space.managed()
+    _, _, table = _PAGE.partition(f"| field of `{command[0]}` | meaning |\n|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+    answer = console.json(*command)
+
+    assert set(answer["items"][0] if "items" in answer else answer) == documented
+
+
+def test_every_state_is_documented() -> None:
+    _, _, table = _PAGE.partition("| state | meaning |\n|---|---|\n")
+
+    assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(State)

@@ -98,7 +98,7 @@ def _is_through(status: ManagedSecretStatus) -> bool:
 
 def _outcome(found: ManagedSecret) -> str:
     said = condition(found, "WorkloadsCurrent")
-    workloads = f"; {said.message}" if said else ""
+    workloads = f"; {said.message}" if said and found.status.workloads else ""
     return f"revision {found.status.revision} is in the Secret {found.status.secret_name}{workloads}"
 
 

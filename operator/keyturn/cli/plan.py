@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from keyturn.api.duration import format_duration
-from keyturn.core.renewal import CREATED
+from keyturn.core.renewal import CREATED, start_time
 from keyturn.core.seen import ROTATE
 
 from . import managed
@@ -16,13 +16,14 @@ from .look import look_at
 from .manifest import found_in_manifest
 from .options import Output
 from .printing import print_json, print_lines
-from .standing import WORKLOAD_FAILED, condition, standing_of
+from .standing import AFTER_THE_ROLLOUT, WORKLOAD_FAILED, State, condition, standing_of
 from .text import clock, listed, room, table, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from keyturn.core.rollout import Standing
+    from keyturn.core import rollout
     from keyturn.core.seen import Seen
     from keyturn.core.wanted import Item, Wanted
 
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from .foresight import Foresight, Restart
     from .look import Look
     from .managed import Found
+    from .standing import Standing
 
 __all__ = ["Plan", "show", "show_manifest"]
 
-_NAMES = 12
+_NAMES = 13
 _UNKNOWN_TRIGGER = "keyturn plan: a trigger that nobody has written"
 
 
@@ -155,7 +157,7 @@ def _source(item: Item) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _WorkloadLine:
-    standing: Standing
+    standing: rollout.Standing
     wave: int
     round: int | None
     why: str
@@ -185,7 +187,7 @@ def _after_what(restart: Restart) -> str:
     return "; ".join(text for text in (restart.waits_for, workload.hint) if text)
 
 
-def _why_left(standing: Standing, plan: Plan) -> str:
+def _why_left(standing: rollout.Standing, plan: Plan) -> str:
     if standing.message:
         return standing.message
     use, reason = standing.consumer.use, plan.foresight.reason
@@ -200,7 +202,7 @@ def _notes(plan: Plan) -> Iterator[str]:
     if plan.found.managed.spec.suspend:
         yield "spec.suspend is true: nothing of this happens before `keyturn resume`"
     status, metadata = plan.found.managed.status, plan.found.managed.metadata
-    if status.rotation:
+    if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is on its way ({status.rotation.step}); this is what follows upon it"
     if plan.is_rotation and status.revision and status.observed_generation != metadata.generation:
@@ -261,7 +263,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Starts", _start(plan)
     due = plan.found.managed.status.next_rotation_time
     if plan.is_rotation:
-        yield "By itself", f"{until(due, now)}, at {clock(due)}" if due else "never; rotation names no time"
+        yield "By itself", f"{until(due, now)}, at {clock(due)}" if due else _why_never(standing)
+    if again := _due_again(plan):
+        yield "Then again", f"{until(again, now)}, at {clock(again)}"
     if wanted and foresight.restarts:
         yield "Restarts", _pace(wanted)
     if wanted and foresight.lingers:
@@ -285,6 +289,17 @@ def _fact(name: str, text: str) -> str:
 def _start(plan: Plan) -> str:
     starts, now = plan.foresight.starts, plan.now.now
     return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
+
+
+def _why_never(standing: Standing) -> str:
+    return "not while it is held" if standing.state is State.HELD else "never; rotation names no time"
+
+
+def _due_again(plan: Plan) -> datetime | None:
+    """Return when the rotation after the planned one comes by itself; before there is an object nobody knows."""
+    end = plan.foresight.end
+    is_certain = plan.foresight.number is not None and plan.now.uid and not plan.is_refused
+    return start_time(end) if is_certain else None
 
 
 def _pace(wanted: Wanted) -> str:
@@ -325,6 +340,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "reason": foresight.reason.name if foresight.reason else None,
         "startsAt": foresight.starts if foresight.number is not None else None,
         "nextRotationTime": status.next_rotation_time,
+        "dueAgain": _due_again(plan),
         "values": [
             {
                 "name": one.name,
