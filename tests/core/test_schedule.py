@@ -359,6 +359,7 @@ def test_a_window_that_never_closes_is_refused(given_window: Window) -> None:
         window("0 2 * * *", 1 / 60),
         window("0 2 * * 5,6", 30),
         window("*/5 9-17 * * *", 1 / 12),
+        window("* 9-17 * * *", 1 / 60),
         window("0 0 * 2 1#5", 24),
     ],
     ids=str,
