@@ -10,7 +10,7 @@ import pytest
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.support.kubectl import Kubectl
@@ -52,11 +52,17 @@ def generated(secrets: Iterable[Any]) -> set[bytes]:
             continue
         try:
             revisions = json.loads(data["state"])["revisions"]
-            kept = [one for revision in revisions for one in revision["values"].values()]
-            values |= {base64.b64decode(one["value"]) for one in kept}
+            values |= {base64.b64decode(text) for revision in revisions for text in _recorded(revision)}
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # a test has spoiled it
     return values
+
+
+def _recorded(revision: Any) -> Iterator[str]:
+    for kept in revision["values"].values():
+        for part in ("outputs", "overlap", "previous"):
+            yield from kept[part].values()
+    yield from (rendered["value"] for rendered in revision["rendered"].values())
 
 
 _witness = Witness()

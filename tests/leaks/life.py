@@ -41,6 +41,9 @@ class Life:
             self._bad_literals,
             self._foreign_secret,
             self._quota,
+            self._templates,
+            self._adoption,
+            self._merge,
             self._spoiled_state,
             self._broken_state,
         ):
@@ -92,6 +95,42 @@ class Life:
         self._create("too-many")
         eventually(lambda: self._says("too-many", "quota"), "a word about the quota")
         self.cluster.delete(f"{path}/full")
+
+    def _templates(self) -> None:
+        """Templates that make something of values, and that choke on them in each way there is."""
+        good = "{{ token | url_encode }} {{ fixed | sha256 | bcrypt }} {{ password | json }}"
+        bad = {
+            "json": "{{ fixed | parse_json }}",
+            "date": "{{ fixed | date: fixed }}",
+            "name": "{{ values[fixed] }}",
+            "number": "{% if fixed > 1 %}x{% endif %}",
+            "arguments": "{{ fixed | truncate: fixed, fixed, fixed }}",
+        }
+        literal = {"name": "fixed", "literal": self._canary()}
+        items = [*managed_secret()["spec"]["data"], literal]
+        self._create("rendered", target={"template": {"data": {"text": good}}}, data=items)
+        self._wait_for("rendered", "Ready")
+        for name, text in bad.items():
+            self._create(f"bad-{name}", target={"template": {"data": {"text": text}}}, data=items)
+        for name in bad:
+            self._wait_for(f"bad-{name}", "Stalled")
+
+    def _adoption(self) -> None:
+        self._foreign("adopted", token=self._canary(), stray=self._canary())
+        self._create("adopted", target={"adopt": "IfUnowned"})
+        self._wait_for("adopted", "Ready")
+
+    def _merge(self) -> None:
+        self._foreign("merged", other=self._canary())
+        self._create("merged", target={"creationPolicy": "Merge"})
+        self._wait_for("merged", "Ready")
+        self._foreign("taken", password=self._canary())
+        self._create("taken", target={"creationPolicy": "Merge"})
+        self._wait_for("taken", "Stalled")
+
+    def _foreign(self, name: str, **data: str) -> None:
+        body = {"metadata": {"name": name}, "stringData": data}
+        self.cluster.create(f"/api/v1/namespaces/{self.scene.namespace}/secrets", body)
 
     def _spoiled_state(self) -> None:
         text = base64.b64encode(self._canary().encode()).decode()
