@@ -229,6 +229,23 @@ def test_a_deleted_secret_tells_whose_it_was() -> None:
     assert mirror.secret("shop", "db") is None
 
 
+def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
+    mirror = Mirror()
+    for name in ("db", "db-keyturn", "one", "two"):
+        mirror.put_secret(secret(name))
+    mirror.put_secret(secret("cache", owner="cache"))
+    assert mirror.written_by(DB) == {"db", "one", "two"}
+    assert mirror.written_by(CACHE) == {"cache"}
+
+    mirror.put_secret(secret("one", 2, owner="cache"))
+    mirror.drop_secret(ObjectKey("shop", "db"))
+    assert mirror.written_by(DB) == {"two"}
+    assert mirror.written_by(CACHE) == {"cache", "one"}
+
+    mirror.drop_secret(ObjectKey("shop", "two"))
+    assert mirror.written_by(DB) == set()
+
+
 # Workloads
 
 

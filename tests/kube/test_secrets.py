@@ -20,6 +20,7 @@ from keyturn.kube.secrets import (
     Stamp,
     dressed_target,
     owner_of,
+    released_target,
     size_of,
     target_facts,
     values_of,
@@ -208,3 +209,143 @@ def test_the_time_of_publication_keeps_its_parts_of_a_second() -> None:
 @pytest.mark.parametrize("labels", [{}, {"keyturn.dev/managed-secret": None}], ids=str)
 def test_a_secret_without_our_label_is_nobodys(labels: dict[str, Any]) -> None:
     assert owner_of({"metadata": {"labels": labels}}) is None
+
+
+# Whose the Secret is
+
+MERGED = wanted_by(managed({"target": {"creationPolicy": "Merge"}}), None)
+ADOPTED = wanted_by(managed({"target": {"adopt": "IfUnowned"}}), None)
+OURS = {"labels": {"keyturn.dev/managed-secret": "db"}, "annotations": {"keyturn.dev/revision": "1"}}
+REFERENCE = {
+    "apiVersion": "keyturn.dev/v1alpha1",
+    "kind": "ManagedSecret",
+    "name": "db",
+    "uid": "uid",
+    "controller": True,
+}
+
+
+def existing(data: dict[str, str], type_: str = "Opaque", **metadata: Any) -> dict[str, Any]:
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+    return {"metadata": {"name": "db", **metadata}, "type": type_, "data": encoded}
+
+
+def texts(body: dict[str, Any]) -> dict[str, str]:
+    return {name: value.reveal().decode() for name, value in values_of(body).items()}
+
+
+def test_what_left_the_template_leaves_the_secret_and_nothing_else_does() -> None:
+    found = target()
+    found["metadata"]["labels"]["others"] = found["metadata"]["annotations"]["others"] = "stay"
+
+    written = dressed_target(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+
+    assert written["labels"] == {"keyturn.dev/managed-secret": "db", "others": "stay"}
+    assert written["annotations"].keys() == {"keyturn.dev/revision", "keyturn.dev/published", "others"}
+
+
+def test_what_the_template_never_set_is_not_removed_whatever_the_record_says() -> None:
+    found = target(annotations={"keyturn.dev/template": "label:team,:,x,annotation:", "note": "theirs"})
+
+    written = dressed_target(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+
+    assert written["annotations"]["note"] == "theirs"
+    assert written["labels"] == {"keyturn.dev/managed-secret": "db"}
+
+
+@pytest.mark.parametrize(
+    ("before", "binder", "after"),
+    [
+        pytest.param([], "uid", [REFERENCE], id="bound"),
+        pytest.param([REFERENCE], "uid", [REFERENCE], id="bound already"),
+        pytest.param([REFERENCE | {"uid": "old"}], "uid", [REFERENCE], id="bound anew"),
+        pytest.param([REFERENCE, {"uid": "o"}], "", [{"uid": "o"}], id="unbound"),
+        pytest.param([{"uid": "o"}], "uid", [{"uid": "o"}, REFERENCE], id="bound beside others"),
+    ],
+)
+def test_the_managed_secret_is_one_of_the_owners_where_it_should(
+    before: list[Any], binder: str, after: list[Any]
+) -> None:
+    stamp = replace(STAMP, binder=binder)
+
+    written = dressed_target(KEY, WANTED, STATE, stamp, target(ownerReferences=before))["metadata"]
+
+    assert written.get("ownerReferences", []) == after
+
+
+def test_only_our_keys_are_merged_and_only_those_are_compared() -> None:
+    found = existing({"password": f"old {CANARY}", "theirs": "x"}, "shop.test/any", **OURS)
+
+    written = dressed_target(KEY, MERGED, STATE, STAMP, found)
+
+    assert texts(written) == {"password": CANARY, "theirs": "x"}
+    assert written["type"] == "shop.test/any"
+    facts = target_facts(found, KEY, "uid", MERGED, STATE, WHEN)
+    assert (facts.differs, facts.taken) == (frozenset(), frozenset())
+
+
+def test_a_key_that_the_next_revision_has_not_is_taken_out_of_a_merged_secret() -> None:
+    state = replace(STATE, revisions=(revision(2, token="t"), STATE.revisions[1]))  # noqa: S106
+    found = existing({"password": f"old {CANARY}", "theirs": "x"}, **OURS)
+
+    assert texts(dressed_target(KEY, MERGED, state, STAMP, found)) == {"token": "t", "theirs": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        pytest.param("theirs", {"password"}, id="another value"),
+        pytest.param(CANARY, set(), id="the current value"),
+        pytest.param(f"old {CANARY}", set(), id="an earlier value"),
+    ],
+)
+def test_a_key_with_a_value_of_somebody_else_is_taken(text: str, taken: set[str]) -> None:
+    assert target_facts(existing({"password": text}), KEY, "uid", MERGED, STATE, WHEN).taken == taken
+
+
+def test_of_our_own_merged_secret_without_its_record_nothing_is_taken() -> None:
+    assert target_facts(existing({"password": "x"}, **OURS), KEY, "uid", MERGED, None, WHEN).taken == set()
+
+
+@pytest.mark.parametrize(("keys", "owner"), [({"password"}, "db"), ({"password", "theirs"}, None)])
+def test_a_merged_secret_is_ours_alone_if_every_key_is(keys: set[str], owner: str | None) -> None:
+    annotations = {"keyturn.dev/revision": "2", "keyturn.dev/creation-policy": "Merge"}
+    found = existing(dict.fromkeys(keys, CANARY), labels=OURS["labels"], annotations=annotations)
+
+    assert target_facts(found, KEY, "uid", WANTED, STATE, WHEN).owner == owner
+
+
+def test_what_is_released_is_its_own_until_somebody_takes_it() -> None:
+    released = released_target(target(managedFields=[], uid="u", resourceVersion="7"))
+
+    assert released["metadata"] == {
+        "name": "db",
+        "namespace": "shop",
+        "uid": "u",
+        "resourceVersion": "7",
+        "labels": {"team": "auth"},
+        "annotations": {"note": "ours", "keyturn.dev/released-by": "db"},
+    }
+    assert owner_of(released) is None
+    assert target_facts(released, KEY, "uid", ADOPTED, STATE, WHEN).owner == "db"
+    assert target_facts(released, ObjectKey("shop", "other"), "uid", ADOPTED, STATE, WHEN).owner is None
+
+
+@pytest.mark.parametrize(("type_", "other"), [("Opaque", None), ("kubernetes.io/tls", "kubernetes.io/tls")])
+def test_the_type_of_a_foreign_secret_is_told_where_it_differs(type_: str, other: str | None) -> None:
+    assert target_facts(existing({}, type_), KEY, "uid", ADOPTED, None, WHEN).other_type == other
+
+
+def test_what_somebody_made_immutable_stays_so() -> None:
+    body = dressed_target(KEY, WANTED, STATE, STAMP, target() | {"immutable": True})
+
+    assert body["immutable"] is True
+    assert look(body) == replace(AS_WRITTEN, immutable=True)
+
+
+def test_a_secret_that_should_be_immutable_and_is_not_is_not_dressed() -> None:
+    wanted = wanted_by(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
+
+    assert not target_facts(target(), KEY, "uid", wanted, STATE, WHEN).dressed
+    body = dressed_target(KEY, wanted, STATE, STAMP, None)
+    assert target_facts(body, KEY, "uid", wanted, STATE, WHEN).dressed
