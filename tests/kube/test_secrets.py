@@ -215,7 +215,10 @@ def test_a_secret_without_our_label_is_nobodys(labels: dict[str, Any]) -> None:
 
 MERGED = wanted_by(managed({"target": {"creationPolicy": "Merge"}}), None)
 ADOPTED = wanted_by(managed({"target": {"adopt": "IfUnowned"}}), None)
-OURS = {"labels": {"keyturn.dev/managed-secret": "db"}, "annotations": {"keyturn.dev/revision": "1"}}
+OURS: dict[str, Any] = {
+    "labels": {"keyturn.dev/managed-secret": "db"},
+    "annotations": {"keyturn.dev/revision": "1"},
+}
 REFERENCE = {
     "apiVersion": "keyturn.dev/v1alpha1",
     "kind": "ManagedSecret",
