@@ -14,6 +14,7 @@ import orjson
 from . import results
 from .cluster import fresh
 from .creation import creation, life
+from .kinds import kinds
 from .latency import latency
 from .rotation import rotation
 
@@ -40,6 +41,10 @@ async def _rotation(objects: int) -> Figures:
     }
 
 
+async def _kinds(rotations: int) -> Figures:
+    return {"kinds": await kinds(rotations, fresh)}
+
+
 async def _latency(_: int) -> Figures:
     return {"latency": await latency(fresh)}
 
@@ -50,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),
         "rotation": (_rotation, 200, 5),
+        "kinds": (_kinds, 10, 5),
         "latency": (_latency, 1, 7),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
@@ -77,7 +83,7 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("all", "creation", "life", "rotation", "latency", "table"))
+    parser.add_argument("what", choices=("all", "creation", "life", "rotation", "kinds", "latency", "table"))
     parser.add_argument(
         "--objects", type=int, help="how many objects, instead of each benchmark's own number"
     )

@@ -60,7 +60,7 @@ class Operator:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process = process
         self._log = log
-        self._metrics_port = 0
+        self._started: dict[str, Any] = {}
 
     async def has_logged(self, event: str) -> None:
         """Wait until the process says `event`."""
@@ -86,7 +86,7 @@ class Operator:
 
     async def usage(self) -> Usage:
         cpu = self.cpu()  # before the question, which itself takes some with many objects
-        url = f"http://127.0.0.1:{self._port()}/metrics"
+        url = f"http://127.0.0.1:{self._port('metrics_port')}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             counts = _REQUESTS.findall(await answer.text())
         requests = [(resource, verb, int(float(count))) for resource, verb, count in counts]
@@ -109,11 +109,15 @@ class Operator:
                 self._process.kill()
                 await asyncio.to_thread(self._process.wait, 15)
 
-    def _port(self) -> int:
-        if not self._metrics_port:
-            started = next(line for line in self._lines() if line.get("event") == "started")
-            self._metrics_port = started["metrics_port"]
-        return self._metrics_port
+    @property
+    def health_port(self) -> int:
+        return self._port("health_port")
+
+    def _port(self, name: str) -> int:
+        if not self._started:
+            self._started = next(line for line in self._lines() if line.get("event") == "started")
+        port: int = self._started[name]
+        return port
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with self._log.open("rb") as log:

@@ -72,6 +72,9 @@ _ROWS = (
             ("every status says so", "seconds_until_told", ""),
         )
     ),
+    _Row("A rotation of 12 values of all kinds: processor, ms", "kinds", "cpu_ms_per_rotation", 0, "≤ 150"),
+    _Row("The same with RSA-4096 and bcrypt: slowest answer, ms", "kinds", "longest_answer_ms", 0, "≤ 50"),
+    _Row("At rest: slowest answer, ms", "kinds", "longest_answer_at_rest_ms", 0, ""),
     _Row("A first Secret, idle operator: seconds until Ready", "latency", "first", 3, "≤ 1"),
     _Row("An edited Secret: seconds until repaired", "latency", "edited", 3, "≤ 2"),
     _Row("A deleted Secret: seconds until it is back", "latency", "deleted", 3, "≤ 2"),
