@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ASKED = {"keyturn.dev/rotate": "now"}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
 BOTH: dict[str, Any] = {"data": [builders.PASSWORD, TOKEN]}
-NO_MAKERS = Makers(needs={}, lingering=frozenset())
+NO_MAKERS = Makers(needs={}, merges={})
 
 
 def foreseen(
@@ -65,7 +65,7 @@ def test_what_is_not_to_rotate_stays() -> None:
 
 
 def test_what_is_made_from_a_fresh_value_is_fresh() -> None:
-    makers = Makers(needs={"login": frozenset({"token"}), "token": frozenset()}, lingering=frozenset())
+    makers = Makers(needs={"login": frozenset({"token"}), "token": frozenset()}, merges={})
     spec = {"data": [TOKEN, {"name": "login", "generate": {"bytes": {}}}], "rotation": {"only": ["token"]}}
 
     assert foreseen(spec, makers=makers, names=("token", "login")).fresh == {"token", "login"}
@@ -193,7 +193,7 @@ def test_the_value_before_stays_readable_for_the_overlap() -> None:
 
 
 def test_what_its_generator_merges_lingers_under_its_own_key() -> None:
-    makers = Makers(needs={}, lingering=frozenset({"token"}))
+    makers = Makers(needs={}, merges={"token": frozenset({"value"})})
 
     assert foreseen({"data": [TOKEN]}, makers=makers, names=("token",)).lingers == {"token"}
 

@@ -123,6 +123,39 @@ def test_a_rotation_does_what_was_planned(at_a_time: int, space: Space, console:
     assert space.status()["revision"] == plan["nextRevision"]
 
 
+def test_values_of_every_kind_are_planned(space: Space, console: Console) -> None:
+    space.managed(
+        {"name": "phrase", "generate": {"passphrase": {}}},
+        {"name": "totp", "generate": {"totp": {"account": "shop"}}},
+        {"name": "jwks", "generate": {"jwks": {}}},
+        {"name": "tls", "generate": {"certificate": {"commonName": "shop"}}},
+        {"name": "ssh", "generate": {"sshKey": {}}, "keepPrevious": True},
+        password("registry-password"),
+        {
+            "name": "registry",
+            "generate": {
+                "dockerConfig": {
+                    "registry": "registry.test",
+                    "username": "shop",
+                    "passwordFrom": {"name": "registry-password"},
+                }
+            },
+        },
+        literal("user", "shop"),
+        rotation={"only": ["jwks", "tls", "ssh", "registry-password"], "overlap": "1h"},
+    )
+    before = space.values()
+
+    plan = console.json("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    keys, lingering = planned(plan)[0], set(plan["overlapKeys"])
+    assert lingering == {
+        *("private.jwks", "public.jwks", "ca.crt", "privateKey.previous", "publicKey.previous"),
+    }
+    assert replaced(space, before) == keys | lingering
+
+
 def test_a_plan_is_made_again_after_what_it_said(space: Space, console: Console) -> None:
     a_shop(space, at_a_time=1)
     first = planned(console.json("plan", "auth"))
@@ -327,6 +360,23 @@ def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
 
     assert plan["notes"] == ["revision 2 is on its way (RollOut); this is what follows upon it"]
     assert plan["workloads"][0]["why"] == "waits: the Deployment is paused"
+
+
+def test_a_rotation_after_a_failed_one_is_planned(space: Space, console: Console) -> None:
+    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
+    space.run(deployment("api", env_from("auth")))
+    space.create({"kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}})
+    eventually(lambda: bool(space.get("ResourceQuota", "full").get("status", {}).get("used")), "the quota")
+    space.rotate()
+    space.stalled("RolloutFailed")
+
+    plan = console.json("plan", "auth")
+    space.delete("ResourceQuota", "full")
+    console("rotate", "auth", "--wait")
+
+    assert (plan["now"]["state"], plan["refusals"]) == ("Failed", [])
+    assert plan["nextRevision"] == space.status()["revision"] == 3
+    assert planned(plan)[1] == [["api"]]
 
 
 # Manifests

@@ -168,6 +168,12 @@ def test_it_overlaps_without_losing_an_output(generator: Generator[Any]) -> None
     assert generator.overlapping(fresh, previous).keys() == fresh.keys()
 
 
+def test_it_merges_the_outputs_that_it_names_and_no_other(generator: Generator[Any]) -> None:
+    fresh, previous = made(generator), made(generator)
+    overlapping = generator.overlapping(fresh, previous)
+    assert {name for name in fresh if overlapping[name] != fresh[name]} == generator.merges
+
+
 def test_it_overlaps_with_anything_that_was_there(generator: Generator[Any]) -> None:
     fresh = made(generator)
     previous = dict.fromkeys(generator.outputs, Value(b"found in a Secret"))

@@ -57,8 +57,10 @@ class Makers:
 
     needs: Mapping[str, frozenset[str]]
     """From which other items each is made."""
-    lingering: frozenset[str]
-    """The items whose outputs read otherwise while an overlap lasts."""
+    merges: Mapping[str, frozenset[str]]
+    """Which outputs of each read otherwise while an overlap lasts."""
+    mortal: frozenset[str] = frozenset()
+    """The items whose values end by themselves, nobody knows when before they are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +364,7 @@ def _lingering(
     """Return the keys that the overlap is for."""
     replaced = [item for item in wanted.items if before and item.name in fresh and item.name in before.keys]
     kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
-    merged = {key for item in replaced if item.name in makers.lingering for key in item.keys.values()}
+    merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
     return frozenset(kept | merged)
 
 

@@ -286,7 +286,6 @@ def _makers(wanted: Wanted | None) -> Makers:
     made = {name: generator_for(recipe) for name, recipe in recipes.items()}
     return Makers(
         needs={name: generator.needs for name, generator in made.items()},
-        lingering=frozenset(
-            name for name, one in made.items() if type(one).overlapping is not Generator.overlapping
-        ),
+        merges={name: generator.merges for name, generator in made.items()},
+        mortal=frozenset(name for name, one in made.items() if type(one).life is not Generator.life),
     )

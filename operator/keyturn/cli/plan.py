@@ -296,9 +296,12 @@ def _why_never(standing: Standing) -> str:
 
 
 def _due_again(plan: Plan) -> datetime | None:
-    """Return when the rotation after the planned one comes by itself; before there is an object nobody knows."""
-    end = plan.foresight.end
-    is_certain = plan.foresight.number is not None and plan.now.uid and not plan.is_refused
+    """Return when the rotation after the planned one comes by itself.
+
+    Nobody knows before there is an object, since jitter comes from its UID, or before a certificate is made.
+    """
+    end, makers = plan.foresight.end, plan.look.makers
+    is_certain = plan.foresight.number and plan.now.uid and not plan.is_refused and not makers.mortal
     return start_time(end) if is_certain else None
 
 

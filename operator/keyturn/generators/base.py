@@ -105,6 +105,11 @@ class Generator(ABC, Generic[C]):
         """Whether `generate` takes so long that it belongs in a thread."""
         return False
 
+    @property
+    def merges(self) -> frozenset[str]:
+        """The outputs that can read otherwise while an overlap lasts, as far as the settings tell."""
+        return frozenset()
+
     def life(self, outputs: Outputs) -> Life | None:  # noqa: ARG002  # most values do not end by themselves
         """Say when accepted `outputs` are to be renewed, and when they end; None for those that do not end."""
         return None

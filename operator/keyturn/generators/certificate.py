@@ -261,6 +261,10 @@ class Certificate(Generator[CertificateConfig]):
     def is_slow(self) -> bool:
         return isinstance(self._key, Rsa) or not is_loaded("_x509")
 
+    @property
+    def merges(self) -> frozenset[str]:
+        return frozenset() if self.issuer_secret else frozenset({_ROOTS})
+
     def life(self, outputs: Outputs) -> Life | None:
         """Renew before the end by the time asked for, or by a third where the issuer leaves no more than that."""
         from . import _x509  # noqa: PLC0415  # on first use: cryptography is large

@@ -61,6 +61,10 @@ class Jwks(Generator[JwksConfig]):
     def is_slow(self) -> bool:
         return self.config.algorithm == "RS256" or not is_loaded("_jwk")
 
+    @property
+    def merges(self) -> frozenset[str]:
+        return frozenset(self.outputs)
+
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
         """Sign with the first key, which is the fresh one; verify with any."""
         from . import _jwk  # noqa: PLC0415  # on first use: cryptography is large
