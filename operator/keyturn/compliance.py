@@ -31,7 +31,10 @@ _log = structlog.get_logger()
 
 def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
-    world.memo(key).older = dict(_older(wanted, state)) or None if state else None
+    memo = world.memo(key)
+    memo.older = dict(_older(wanted, state)) or None if state else None
+    if state and memo.first is None:
+        memo.first = state.current_number
     is_compared = state and world.mirror.environment(key.namespace)
     for other in world.tags.put(key, _secret_values(wanted, state) if state and is_compared else ()):
         world.wake(other)
@@ -116,7 +119,7 @@ def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
     if world.tags.are_complete:
         return frozenset(found)
     world.tags.wait(key)
-    if not seen.is_published:
+    if seen.state and seen.state.current_number != world.memo(key).first:
         return frozenset(found)  # it holds other values by now
     before = (one.message for one in seen.managed.status.conditions if one.type == "PolicyCompliant")
     return frozenset(found) | twins_in(next(before, ""))

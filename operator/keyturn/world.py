@@ -47,6 +47,8 @@ class Memo:
     """How strong the values are that a recipe of today could not have made."""
     twins: Mapping[str, frozenset[ObjectKey]] | None = None
     """The values that another environment has as well, with who has them there, as far as the log was told."""
+    first: int | None = None
+    """The revision that was current when this process read the state for the first time."""
     published: Published | None = None
     attempts: int = 0
     state: State | None = None
