@@ -49,11 +49,14 @@ class Scene:
 
     @property
     def target(self) -> str:
-        return f"/api/v1/namespaces/{self.namespace}/secrets/{NAME}"
+        return self.secret(NAME)
 
     @property
     def state(self) -> str:
         return f"{self.target}-keyturn"
+
+    def secret(self, name: str) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/secrets/{name}"
 
     def deployment(self, name: str) -> str:
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
@@ -64,6 +67,9 @@ class Scene:
 
     def trigger(self, text: str) -> None:
         self.cluster.edit(self.managed, lambda body: body["spec"]["rotation"].update(trigger=text))
+
+    def status(self) -> dict[str, Any]:
+        return dict((self.cluster.get(self.managed) or {}).get("status") or {})
 
     def is_at(self, revision: int) -> bool:
         """Say whether everything has come to rest at a revision, by the status and in truth."""
@@ -89,12 +95,17 @@ class Scene:
             values={name: digest(value) for name, value in values_of(target).items()},
             recorded=recorded(state),
             generations={one["metadata"]["name"]: one["metadata"]["generation"] for one in workloads if one},
-            markers={one["metadata"]["name"]: _marker(one) for one in workloads if one},
+            markers={one["metadata"]["name"]: self.marker(one) for one in workloads if one},
             history=[entry["revision"] for entry in status.get("history") or ()],
             rotating=bool(status.get("rotation")),
             trigger=status.get("lastTrigger"),
             conditions={one["type"]: one["status"] for one in status.get("conditions") or ()},
         )
+
+    @staticmethod
+    def marker(workload: Any) -> str:
+        annotations = workload["spec"]["template"]["metadata"].get("annotations") or {}
+        return str(annotations.get("keyturn.dev/secret-versions", ""))
 
     def versions(self) -> dict[str, str]:
         """Return the resourceVersion of everything in the namespace that the operator may write."""
@@ -183,8 +194,3 @@ def _settled(cluster: Cluster, namespaces: Iterable[str]) -> Iterable[bool]:
     for namespace in namespaces:
         for one in cluster.items(f"/apis/apps/v1/namespaces/{namespace}/deployments"):
             yield (one.get("status") or {}).get("availableReplicas", 0) >= one["spec"]["replicas"]
-
-
-def _marker(workload: Any) -> str:
-    annotations = workload["spec"]["template"]["metadata"].get("annotations") or {}
-    return str(annotations.get("keyturn.dev/secret-versions", ""))

@@ -94,6 +94,12 @@ class Operator:
             with refusal:
                 return refusal.code, refusal.read().decode()
 
+    def looks(self) -> int:
+        """Return how many objects it has looked at since its start."""
+        _, text = self.get("/metrics")
+        counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count"))
+        return sum(int(float(line.split()[-1])) for line in counts)
+
     def stop(self) -> float:
         """Ask it to end with SIGTERM; return how many seconds that took."""
         assert self._process
