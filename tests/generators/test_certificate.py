@@ -152,6 +152,21 @@ def test_a_ca_of_openssl_signs_for_us(tmp_path: Path) -> None:
     verify(made({**SERVER, **BY_CA}, authority), tmp_path / "leaf", "-purpose", "sslserver")
 
 
+@pytest.mark.parametrize("identifier", ["none", "01:02:03"], ids=["without", "of its own making"])
+def test_the_identifier_of_a_foreign_ca_is_taken_as_it_is(identifier: str, tmp_path: Path) -> None:
+    named = (
+        *("-addext", f"subjectKeyIdentifier={identifier}"),
+        *("-addext", "authorityKeyIdentifier=none"),
+    )
+    authority = openssl_ca(tmp_path, "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *named)
+    signed = made({**SERVER, **BY_CA}, authority)
+    where = saved(signed, tmp_path / "leaf")
+    run("openssl", "verify", "-no-CApath", "-purpose", "sslserver", "-CAfile", ROOTS, CHAIN, cwd=where)
+    assert ("X509v3 Authority Key Identifier: \n                01:02:03\n" in text_of(signed)) == (
+        identifier == "01:02:03"
+    )
+
+
 def openssl_ca(folder: Path, key: str, *arguments: str) -> Held:
     subject = ("-subj", "/CN=Foreign CA", "-days", "90")
     made_ = ("-keyout", KEY, "-out", CHAIN)
@@ -482,6 +497,10 @@ def test_parts_that_do_not_belong_together_are_not_accepted(spoil: Callable[[Hel
     assert not accepts({**SERVER, **BY_CA}, spoil(deep_leaf()))
 
 
+def test_one_that_signs_itself_is_accepted_alone_only() -> None:
+    assert not accepts(SERVER, {**self_signed(), CHAIN: self_signed()[CHAIN] * 2})
+
+
 def certificate_text(pem: bytes, place: int) -> bytes:
     return pem.split(b"-----END CERTIFICATE-----\n")[place] + b"-----END CERTIFICATE-----\n"
 
@@ -570,6 +589,11 @@ def test_a_ca_that_has_ended_or_is_about_to_does_not_sign() -> None:
 def test_a_ca_signs_until_a_minute_before_its_end() -> None:
     authority = made({**CA, "duration": "1h"}, now=NOW)
     assert made({**SERVER, **BY_CA}, authority, NOW + timedelta(minutes=58, seconds=59))
+
+
+def test_a_ca_that_may_not_use_its_key_for_certificates_does_not_sign(tmp_path: Path) -> None:
+    authority = openssl_ca(tmp_path, "rsa:3072", "-addext", "keyUsage=critical,digitalSignature")
+    assert refusal(authority) == "holds no CA; name one whose certificate was made with isCA: true"
 
 
 def test_a_ca_of_the_future_does_not_sign() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import time
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,20 @@ def test_an_rsa_key_of_parts_that_do_not_belong_together_is_not_accepted(part: s
     spoilt = rsa.RSAPrivateNumbers(**parts, public_numbers=numbers.public_numbers)
     outputs = {**example("RSA"), **private_part(spoilt.private_key(unsafe_skip_rsa_key_validation=True))}
     assert not accepts("rsaKey", {}, outputs)
+
+
+def test_a_private_key_with_the_point_of_another_is_not_accepted() -> None:
+    keys = [
+        load_pem_private_key(example("P-256")["privateKey"], None),
+        ec.generate_private_key(ec.SECP256R1()),
+    ]
+    own, other = (
+        key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) for key in keys
+    )
+    inside = keys[0].private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    spoilt = base64.encodebytes(inside.replace(own, other))
+    pem = b"-----BEGIN PRIVATE KEY-----\n" + spoilt + b"-----END PRIVATE KEY-----\n"
+    assert not accepts("ecKey", {}, {**example("P-256"), "privateKey": pem})
 
 
 def private_part(key: PrivateKeyTypes) -> dict[str, bytes]:

@@ -6,6 +6,13 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_ssh_private_key,
+)
 
 from keyturn.core.errors import Stalled
 from tests.generators.making import boxed, generator_of, made_by, run
@@ -98,6 +105,17 @@ def test_a_key_under_a_password_is_not_accepted(tmp_path: Path) -> None:
 def test_a_key_in_another_format_is_not_accepted() -> None:
     pem = made_by("ed25519Key")["privateKey"]
     assert not accepts({**example("ed25519"), "privateKey": pem})
+
+
+def test_an_rsa_key_of_parts_that_do_not_belong_together_is_not_accepted() -> None:
+    key = load_ssh_private_key(example("rsa")["privateKey"], None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    sound = key.private_numbers()
+    spoilt = rsa.RSAPrivateNumbers(
+        sound.p, sound.q, sound.d + 2, sound.dmp1, sound.dmq1, sound.iqmp, sound.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    written = spoilt.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    assert not accepts({**example("rsa"), "privateKey": written}, type="rsa")
 
 
 @pytest.mark.parametrize(
