@@ -21,6 +21,7 @@ from .core.state import (
     changed_keys,
 )
 from .core.wanted import VALUE
+from .core.workload import read_marker
 from .generators import Given
 from .kube import errors, paths
 from .kube.secrets import values_of
@@ -246,9 +247,17 @@ def _fallback(seen: Seen, wanted: Wanted) -> int | None:
     """Return the last revision on which every workload ran: the current one, if nothing is under way."""
     if seen.current is None:
         return None
-    was_published = publication_of(seen) is not None
-    is_through = was_published and not any(one.under_way for one in standings(seen, wanted))
+    under_way = any(one.under_way for one in standings(seen, wanted))
+    is_through = not under_way and _was_published(seen.current, seen, wanted)
     return seen.current.number if is_through else seen.current.fallback
+
+
+def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
+    """Say whether anything tells so: the Secret, the status, the overlap that it began, a workload's marker."""
+    if publication_of(seen) is not None or current.valid_until is not None:
+        return True
+    markers = (read_marker(one.workload.marker) for one in seen.consumers)
+    return any(marked.get(wanted.secret) == current.number for marked in markers)
 
 
 def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.support.operator import Operator
 
 
+_KEPT = {"overlap": "1h"}
+
+
 def canary() -> str:
     return f"canary-{secrets.token_urlsafe(24)}"
 
@@ -44,6 +47,9 @@ class Life:
             self._templates,
             self._adoption,
             self._merge,
+            self._keys,
+            self._spoiled_issuer,
+            self._going_back,
             self._spoiled_state,
             self._broken_state,
         ):
@@ -127,6 +133,56 @@ class Life:
         self._foreign("taken", password=self._canary())
         self._create("taken", target={"creationPolicy": "Merge"})
         self._wait_for("taken", "Stalled")
+
+    def _keys(self) -> None:
+        """Everything that has more than one output, made and turned."""
+        recipes: dict[str, Any] = {
+            "ca": {"certificate": {"commonName": "ca", "isCA": True, "issuer": {"selfSigned": {}}}},
+            "rsaKey": {"rsaKey": {}},
+            "sshKey": {"sshKey": {}},
+            "jwks": {"jwks": {}},
+            "basicAuth": {"basicAuth": {"username": "shop"}},
+            "totp": {"totp": {"issuer": "shop", "account": "a"}},
+            "passphrase": {"passphrase": {}},
+        }
+        for name, recipe in recipes.items():
+            self._create(f"key-{name.lower()}", data=[{"name": name, "generate": recipe}], rotation=_KEPT)
+        for name in recipes:
+            self._wait_for(f"key-{name.lower()}", "Ready")
+        self._remember()
+        for name in recipes:
+            self._rotate(f"key-{name.lower()}")
+        for name in recipes:
+            eventually(
+                lambda name=name: self._says(f"key-{name.lower()}", '"revision": 2'), "a second revision"
+            )
+
+    def _spoiled_issuer(self) -> None:
+        """A certificate whose CA is no CA, and quotes itself where a parser would quote it."""
+        self._foreign("no-ca", **{name: self._canary() for name in ("tls.crt", "tls.key", "ca.crt")})
+        leaf = {"certificate": {"commonName": "leaf", "issuer": {"secretRef": {"name": "no-ca"}}}}
+        self._create("leaf", data=[{"name": "tls", "generate": leaf}], rotation=None)
+        self._wait_for("leaf", "Stalled")
+
+    def _going_back(self) -> None:
+        self._create("returned")
+        self._wait_for("returned", "Ready")
+        self._rotate("returned")
+        eventually(lambda: self._is_turned("returned"), "a second revision")
+        self._remember()
+        self._annotate("returned", rollback="1")
+        eventually(lambda: self._says("returned", "RolledBack"), "the first revision again")
+
+    def _is_turned(self, name: str) -> bool:
+        return bool(self._status(name).get("revision") == 2)
+
+    def _rotate(self, name: str) -> None:
+        self._annotate(name, rotate="now")
+
+    def _annotate(self, name: str, **annotations: str) -> None:
+        path = f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+        ours = {f"keyturn.dev/{short}": text for short, text in annotations.items()}
+        self.cluster.edit(path, lambda body: body["metadata"].setdefault("annotations", {}).update(ours))
 
     def _foreign(self, name: str, **data: str) -> None:
         body = {"metadata": {"name": name}, "stringData": data}
