@@ -149,7 +149,9 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
         handled = state.triggers.with_handled(seen.requested)
         # Whoever makes it again has decided: no generation of the new object is the one that was held.
         held = state.held and replace(state.held, generation=0)
-        return replace(state, uid=seen.uid, triggers=handled, held=held)
+        # Where the Secret is gone as well, nobody else remembers that it was published.
+        known = state if seen.target else state.with_published(state.current.facts.made)
+        return replace(known, uid=seen.uid, triggers=handled, held=held)
     body = await load_target(key, _wanted(seen).secret, world)
     kept = found_values(_wanted(seen), values_of(body) if body else {})
     keys = frozenset(key for one in kept.values() for key in one.keys.values())
