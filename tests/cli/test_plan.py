@@ -471,6 +471,23 @@ def test_what_is_no_manifest_of_one_managed_secret_is_refused(given: str, consol
     assert "the manifest has to hold one ManagedSecret with a name" in done.stderr
 
 
+@pytest.mark.parametrize("spec", ["[1]", "{rollout: {targets: [{name: api}]}}", "{rollout: 1}"])
+def test_a_manifest_of_no_form_at_all_is_refused(spec: str, console: Console) -> None:
+    done = console.run(
+        "plan", "-f", "-", given=f"{{kind: ManagedSecret, metadata: {{name: a}}, spec: {spec}}}"
+    )
+
+    assert done.returncode == 2
+    assert "the manifest does not have the form of a ManagedSecret" in done.stderr
+
+
+def test_a_spec_that_cannot_be_read_is_refused_with_the_field(console: Console) -> None:
+    (refusal,) = refusals(console, "-f", "-", given=manifest(password(), suspend="maybe"))
+
+    assert refusal["reason"] == "InvalidSpec"
+    assert refusal["message"].startswith("spec.suspend: ")
+
+
 def test_a_manifest_of_another_namespace_is_refused(console: Console) -> None:
     given = manifest(password()).replace('"name": "auth"', '"name": "auth", "namespace": "elsewhere"')
 

@@ -32,11 +32,23 @@ async def found_in_manifest(cluster: Cluster, file: IO[bytes]) -> tuple[Found, M
     applied = await _applied(cluster, metadata["name"])
     if applied is None:
         metadata |= {"uid": "", "generation": 1, "resourceVersion": "0", "creationTimestamp": _LONG_AGO}
-        return found_in(body | {"status": {}}), None
+        return _read(body | {"status": {}}), None
     now = applied.body["metadata"]
     kept = {name: now[name] for name in ("uid", "resourceVersion", "creationTimestamp")}
     merged = {**now, **metadata, **kept, "generation": now["generation"] + 1}
-    return found_in(body | {"metadata": merged, "status": applied.body.get("status", {})}), applied.managed
+    return _read(body | {"metadata": merged, "status": applied.body.get("status", {})}), applied.managed
+
+
+def _read(body: dict[str, Any]) -> Found:
+    """Read what no API server has held against the schema yet."""
+    try:
+        return found_in(body)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass  # the error would quote what it could not read
+    raise click.UsageError(
+        "the manifest does not have the form of a ManagedSecret;"
+        " kubectl apply --dry-run=server -f FILE says what is wrong"
+    )
 
 
 def _only_managed_secret(file: IO[bytes]) -> dict[str, Any]:
