@@ -67,6 +67,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         unfit=frozenset(),
         violations=(),
         consumers=(),
+        since=world.since,
     )
     seen = await _with_secrets(key, seen, world)
     seen = replace(

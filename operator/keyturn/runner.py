@@ -107,6 +107,7 @@ class Process:
         await self._is_primed.wait()
         await self.elector.leading()
         metrics.LEADER.set(1)
+        self.world.since = self.world.now()
         _log.info("leading")
         await self.queue.run(self._reconcile, workers=self._options.workers, grace=_GRACE)
 

@@ -72,6 +72,8 @@ class World:
     """Has another object looked at."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
+    since: datetime | None = None
+    """When this process began to act."""
     memos: dict[ObjectKey, Memo] = field(default_factory=dict)
 
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)

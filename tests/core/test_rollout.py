@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -567,6 +568,21 @@ def test_the_debounce_starts_with_the_last_change_that_the_workload_uses(
     siblings: tuple[Sibling, ...], marker: str, expected: datetime
 ) -> None:
     assert due(*siblings, marker=marker) == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        pytest.param(PUBLISHED + seconds(60), PUBLISHED + seconds(65), id="after the change"),
+        pytest.param(PUBLISHED - seconds(60), PUBLISHED + seconds(5), id="before it"),
+    ],
+)
+def test_a_process_that_takes_over_waits_for_what_else_was_about_to_change(
+    since: datetime, expected: datetime
+) -> None:
+    at = replace(look(consumer(marker="db=3")), since=since)
+    assert at.wanted
+    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
 
 
 def test_the_debounce_can_be_written() -> None:

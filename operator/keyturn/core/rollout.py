@@ -106,7 +106,8 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     consumer = standing.consumer
     if seen.held:
         return seen.now  # to go back from what failed does not wait for other changes
-    published = [_published(seen)]
+    # A process that takes over looks at every object first: a sibling may be about to change, too.
+    published = [_published(seen), *([seen.since] if seen.since else [])]
     marked = read_marker(consumer.workload.marker)
     published += (
         sibling.published

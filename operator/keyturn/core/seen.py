@@ -102,6 +102,8 @@ class Seen:
     """Secrets of ours under names that the spec no longer has."""
     unchecked: str | None = None
     """Which rule of the class could not be checked, and why."""
+    since: datetime | None = None
+    """When this process began to act; what another one had left open is as new as that."""
 
     @property
     def name(self) -> str:
