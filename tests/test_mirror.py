@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -236,6 +237,9 @@ def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
     mirror.put_secret(secret("cache", owner="cache"))
     assert mirror.written_by(DB) == {"db", "one", "two"}
     assert mirror.written_by(CACHE) == {"cache"}
+
+    mirror.put_secret(replace(secret("copy"), written=False))
+    assert mirror.written_by(DB) == {"db", "one", "two"}
 
     mirror.put_secret(secret("one", 2, owner="cache"))
     mirror.drop_secret(ObjectKey("shop", "db"))

@@ -210,7 +210,7 @@ class Mirror:
         """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
         names = {key.name, *self._renamed.get(key, ())}
         metas = {name: self._secrets.get(ObjectKey(key.namespace, name)) for name in names}
-        return {name for name, meta in metas.items() if meta and meta.owner == key.name}
+        return {name for name, meta in metas.items() if meta and meta.owner == key.name and meta.written}
 
     def _forget_name(self, known: SecretMeta | None) -> None:
         if known is None:

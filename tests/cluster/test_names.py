@@ -93,3 +93,16 @@ def test_the_last_label_leaves_too(space: Space) -> None:
     eventually(
         lambda: space.get("Secret", "auth")["metadata"]["labels"] == {OWNER: "auth"}, "only our label is left"
     )
+
+
+def test_a_copy_that_somebody_made_with_our_label_is_not_touched(space: Space) -> None:
+    space.managed()
+    secret = space.get("Secret", "auth")
+    metadata = {"name": "copy", **{part: secret["metadata"][part] for part in ("labels", "annotations")}}
+    copy = space.create({"kind": "Secret", "metadata": metadata, "data": secret["data"]})
+
+    space.looked_at()
+    space.rotated()
+
+    assert space.version("Secret", "copy") == copy["metadata"]["resourceVersion"]
+    assert space.events("Released") == []

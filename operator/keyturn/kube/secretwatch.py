@@ -26,6 +26,8 @@ REVISION_ANNOTATION: Final = "keyturn.dev/revision"
 PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
 OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
 
+_MANAGER: Final = "keyturn"
+"""What the API server calls us, after the User-Agent."""
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _LONGEST_PAUSE: Final = 30.0
 _DIGITS: Final = re.compile("[0-9]{1,10}")
@@ -48,6 +50,8 @@ class SecretMeta:
     overlapping: bool = False
     binder: str = ""
     """The UID of the ManagedSecret that it is deleted with."""
+    written: bool = True
+    """We have written it; a copy that somebody made, label and all, we have not."""
 
 
 class SecretWatch:
@@ -189,6 +193,7 @@ def meta_of(body: Body) -> SecretMeta:
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
         OVERLAP_ANNOTATION in annotations,
         _binder(metadata),
+        any(one.get("manager") == _MANAGER for one in metadata.get("managedFields") or ()),
     )
 
 
