@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.cli.foresight import Foresight, Makers, foresee
+from keyturn.cli.foresight import Foresight, foresee
+from keyturn.cli.paper import Makers
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import Violation
 from tests.core import builders
@@ -160,6 +161,17 @@ def test_who_is_behind_already_is_restarted_once() -> None:
     foresight = foreseen(None, behind, state=builders.state(*revisions), target=builders.target(2))
 
     assert (foresight.number, rounds(foresight)) == (3, [["api"]])
+
+
+def test_a_rollout_that_has_failed_is_not_taken_back_on_paper() -> None:
+    revisions = (builders.revision(2), builders.revision(1))
+    broken = consumer(marker="db=2", settled=False, failed=True, restarted=NOW)
+
+    foresight = foreseen(
+        None, broken, annotations={}, state=builders.state(*revisions), target=builders.target(2)
+    )
+
+    assert (foresight.number, foresight.restarts) == (None, ())
 
 
 # Times

@@ -27,8 +27,8 @@ from keyturn.mirror import Mirror
 from keyturn.observe import observe
 from keyturn.world import World, generator_for
 
-from .foresight import Makers
 from .managed import all_of
+from .paper import Makers
 
 if TYPE_CHECKING:
     from datetime import datetime
