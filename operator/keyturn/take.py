@@ -166,7 +166,10 @@ async def _adopted(step: Adopt, key: ObjectKey, seen: Seen, state: State | None,
     """Record what is found as a revision of its own; who reads it runs with it already."""
     wanted = _wanted(seen)
     body = await load_target(key, wanted.secret, world)
-    kept = adopted_values(wanted, values_of(body) if body else {})
+    found = adopted_values(wanted, values_of(body) if body else {})
+    # What it does not hold is no reason to make a value anew.
+    kept = {name: one for name, one in state.current.values.items() if name in wanted.names} if state else {}
+    kept |= found
     base = state.current_number if state else None
     facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
     revision = Revision(facts, kept)

@@ -199,3 +199,24 @@ def test_it_goes_on_when_the_owner_lets_go(space: Space) -> None:
 
     space.settled()
     assert space.values() == {"password": Value(b"short")}
+
+
+def test_one_that_already_has_values_adopts_under_another_name(space: Space) -> None:
+    space.managed()
+    before = space.values()
+    data = {"password": base64.b64encode(b"short").decode(), "stray": ""}
+    space.create({"kind": "Secret", "metadata": {"name": "other"}, "data": data})
+
+    space.respec(lambda spec: spec.update(target=ADOPT | {"name": "other"}))
+
+    space.settled(revision=3)
+    assert space.values("other") == {"password": Value(b"short"), "token": before["token"]}
+
+
+def test_without_a_history_it_comes_to_rest_too(space: Space) -> None:
+    existing(space, {"password": "short", "other": "unknown"})
+
+    space.managed(target=ADOPT, rotation={"revisionHistoryLimit": 0})
+
+    assert space.values()["password"] == Value(b"short")
+    assert space.status()["revision"] == 2
