@@ -280,5 +280,7 @@ def publication_of(seen: Seen) -> datetime | None:
         return None
     if seen.is_published and seen.target:
         return seen.target.published or seen.current.made
-    was_there = seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+    was_there = (
+        seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+    )
     return seen.current.made if was_there else None

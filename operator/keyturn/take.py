@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
+from .core.decision import next_number
 from .core.errors import Stalled
 from .core.renewal import CLAIMED
 from .core.rollout import marker_for
@@ -159,7 +160,14 @@ async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> Sta
     changed = keys if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
     handled = Triggers().with_handled(seen.requested)
-    return State(seen.uid, _last_rotation(seen, body), handled, (Revision(facts, kept),), step.number)
+    return State(
+        seen.uid,
+        _last_rotation(seen, body),
+        handled,
+        (Revision(facts, kept),),
+        step.number,
+        used=next_number(seen) - 1,  # the record is lost, but no number must come twice
+    )
 
 
 async def _adopted(step: Adopt, key: ObjectKey, seen: Seen, state: State | None, world: World) -> State:

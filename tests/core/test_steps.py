@@ -501,6 +501,7 @@ def test_somebody_who_takes_the_value_before_out_finds_it_put_back() -> None:
 
 # Numbers
 
+ENTRY = {"reason": "Triggered", "startedAt": NOW, "finishedAt": NOW, "result": "RolledBack"}
 GONE: dict[str, Any] = {"state": None, "target": None}
 
 
@@ -514,7 +515,16 @@ GONE: dict[str, Any] = {"state": None, "target": None}
             2,
             id="where the state knows, only it counts",
         ),
+        pytest.param(seen(state=state(used=5)), 6, id="more were used before the record was lost"),
+        pytest.param(
+            seen(state=state(revision(7), used=5)), 8, id="fewer were used before the record was lost"
+        ),
         pytest.param(seen(**GONE, status={"revision": 7}), 8, id="the state is lost: the status hints"),
+        pytest.param(
+            seen(**GONE, status={"revision": 1, "history": [{**ENTRY, "revision": 3}]}),
+            4,
+            id="the state is lost: the history hints",
+        ),
         pytest.param(
             seen(None, consumer(marker="db=7,x=9"), **GONE), 8, id="the state is lost: a marker hints"
         ),

@@ -94,6 +94,7 @@ states = st.builds(
     current_number=st.integers(1, 10**9),
     older=st.lists(facts, max_size=3).map(tuple),
     publications=st.lists(st.builds(Publication, st.integers(1, 10**9), times), max_size=3).map(tuple),
+    used=st.integers(0, 10**9),
     held=st.none() | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans()),
 ).map(lambda one: replace(one, current_number=one.newest.facts.number))
 

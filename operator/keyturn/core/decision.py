@@ -96,8 +96,8 @@ def next_number(seen: Seen) -> int:
     so no number out of them may be one that cannot be counted on from.
     """
     if seen.state:
-        return seen.state.newest.number + 1
-    hints = [seen.managed.status.revision or 0]
+        return max(seen.state.newest.number, seen.state.used) + 1
+    hints = [seen.managed.status.revision or 0, *(one.revision for one in seen.managed.status.history)]
     if seen.wanted:
         secret = seen.wanted.secret
         hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)

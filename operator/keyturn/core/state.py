@@ -210,6 +210,7 @@ class StateFacts:
     lives: Mapping[str, Life]
     publications: tuple[Publication, ...] = ()
     held: Held | None = None
+    used: int = 0
 
     @property
     def newest(self) -> RevisionFacts:
@@ -248,6 +249,8 @@ class State:
     publications: tuple[Publication, ...] = ()
     """The publications before the current one, of which the Secret itself tells; the newest first."""
     held: Held | None = None
+    used: int = 0
+    """The greatest number that is known from before an earlier record was lost."""
 
     @property
     def newest(self) -> Revision:
@@ -277,6 +280,7 @@ class State:
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             publications=self.publications,
             held=self.held,
+            used=self.used,
         )
 
     def with_published(self, time: datetime | None) -> State:

@@ -105,6 +105,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "older": [_facts_document(one) for one in state.older],
         "publications": [asdict(one) for one in state.publications],
         "held": asdict(state.held) if state.held else None,
+        "used": state.used,
     }
 
 
@@ -149,6 +150,7 @@ def _state_from(document: dict[str, Any]) -> State:
             Publication(_number(one["number"]), _time(one["time"])) for one in document["publications"]
         ),
         held=_held_from(document["held"]) if document["held"] else None,
+        used=_number(document["used"]) if document["used"] else 0,
     )
     if state.revision(state.current_number) is None:
         raise ValueError("no current revision")
