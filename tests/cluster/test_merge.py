@@ -318,3 +318,18 @@ def test_an_immutable_secret_of_others_is_not_tried(space: Space) -> None:
     assert space.stalled("Immutable") == (
         "the Secret 'shared' is immutable and takes nothing more; write another name, or delete that Secret"
     )
+
+
+def test_nothing_is_merged_into_what_kubernetes_fills(space: Space) -> None:
+    space.create({"kind": "ServiceAccount", "metadata": {"name": "somebody"}})
+    annotations = {"kubernetes.io/service-account.name": "somebody"}
+    metadata = {"name": "shared", "annotations": annotations}
+    space.create({"kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"})
+
+    space.manage(target=MERGE | {"adopt": "IfUnowned"})
+
+    assert space.stalled("SecretNotOwned") == (
+        "the Secret 'shared' is filled by Kubernetes (type kubernetes.io/service-account-token)"
+        " and is not touched; write another name"
+    )
+    assert OWNER not in space.get("Secret", "shared")["metadata"].get("labels", {})

@@ -92,6 +92,12 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
             " write another name, take that mark off it, or delete that Secret"
         ),
     ),
+    "one that a program fills": (
+        MERGE,
+        replace(FOREIGN, filled_by="Kubernetes (type x)"),
+        "SecretNotOwned",
+        "the Secret 'db' is filled by Kubernetes (type x) and is not touched; write another name",
+    ),
     "one of another type": (
         ADOPT,
         replace(FOREIGN, other_type="kubernetes.io/tls"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.kube.ownership import foreign_owner
+from keyturn.kube.ownership import filled_by, foreign_owner
 
 UID = "8d1f0c5e-uid"
 
@@ -65,3 +65,17 @@ def test_an_owner_is_named_with_what_says_so(metadata: dict[str, Any], who: str)
 @pytest.mark.parametrize("metadata", [pytest.param(case, id=name) for name, case in FREE.items()])
 def test_nobody_owns_a_secret_with(metadata: dict[str, Any]) -> None:
     assert foreign_owner(metadata, UID) is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "who"),
+    [
+        ("kubernetes.io/service-account-token", "Kubernetes (type kubernetes.io/service-account-token)"),
+        ("helm.sh/release.v1", "Helm (type helm.sh/release.v1)"),
+        ("keyturn.dev/state", "Keyturn (type keyturn.dev/state)"),
+        ("Opaque", None),
+        ("shop.test/settings", None),
+    ],
+)
+def test_a_type_tells_which_program_fills_it(type_: str, who: str | None) -> None:
+    assert filled_by(type_) == who

@@ -66,6 +66,11 @@ def _hold_foreign(target: TargetFacts, wanted: Wanted) -> None:
     shape = wanted.shape
     if target.owner or not (shape.merges or shape.adopts):
         raise not_owned(wanted.secret, target.owner, _REMEDY if target.owner else _ADOPT)
+    if target.filled_by:
+        raise Stalled(
+            "SecretNotOwned",
+            f"the Secret {wanted.secret!r} is filled by {target.filled_by} and is not touched; write another name",
+        )
     if target.holder and not shape.merges:
         raise Stalled(
             "SecretNotOwned",

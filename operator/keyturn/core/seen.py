@@ -45,6 +45,8 @@ class TargetFacts:
     """Kubernetes takes no other values for it any more."""
     holder: str | None = None
     """Who owns it without being a ManagedSecret, as far as it says so."""
+    filled_by: str | None = None
+    """Which program fills it, so that not even keys may be merged into it."""
     other_type: str | None = None
     """Its type, where that is another than the spec asks for."""
     taken: frozenset[str] = frozenset()

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["foreign_owner", "is_ours", "owner_reference"]
+__all__ = ["filled_by", "foreign_owner", "is_ours", "owner_reference"]
 
 _KIND = "ManagedSecret"
 
+# Secrets that are a program's own record; nobody else may write into one.
+_FILLED_BY = {
+    "kubernetes.io/service-account-token": "Kubernetes",
+    "bootstrap.kubernetes.io/token": "Kubernetes",
+    "helm.sh/release.v1": "Helm",
+    "keyturn.dev/state": "Keyturn",
+}
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURSELVES = "keyturn"
 # What each of these writes on the Secrets that it goes on writing.
@@ -50,6 +57,12 @@ def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
 def is_ours(reference: Mapping[str, Any], key: ObjectKey) -> bool:
     """Say whether an owner reference names the ManagedSecret, be it one of that name that is gone."""
     return reference.get("kind") == _KIND and reference.get("name") == key.name
+
+
+def filled_by(type_: str) -> str | None:
+    """Name the program that fills the Secrets of a type, if one does."""
+    who = _FILLED_BY.get(type_)
+    return f"{who} (type {type_})" if who else None
 
 
 def foreign_owner(metadata: Mapping[str, Any], uid: str) -> str | None:

@@ -14,7 +14,7 @@ from keyturn.core.state import changed_keys
 from keyturn.core.value import Value
 from keyturn.core.wanted import VALUE
 
-from .ownership import foreign_owner, is_ours, owner_reference
+from .ownership import filled_by, foreign_owner, is_ours, owner_reference
 from .secretwatch import (
     OVERLAP_ANNOTATION,
     OWNER_LABEL,
@@ -157,6 +157,7 @@ def _with_others(
     return replace(
         facts,
         holder=None if mine else foreign_owner(body["metadata"], uid),
+        filled_by=None if mine else filled_by(body.get("type", "")),
         other_type=None if mine or _is_of_type(body, wanted) else body["type"],
         taken=_taken(body, key, wanted, state) if wanted.shape.merges else frozenset(),
     )
