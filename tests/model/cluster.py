@@ -31,6 +31,7 @@ TARGET = paths.secret("shop", "db")
 STATE = paths.secret("shop", "db-keyturn")
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
+_LOOKS_IN_VAIN = 4
 
 
 class Died(BaseException):
@@ -65,6 +66,8 @@ class Cluster:
         self.objects: dict[str, Body] = {}
         self.pods: dict[str, Pods] = {}
         self.writes = 0
+        self.doomed: set[int] = set()
+        """The revisions with which no pod gets ready."""
         self.dies_at: float | None = None
         """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
         self._version = 0
@@ -107,32 +110,39 @@ class Cluster:
             return self.now
 
     async def settle(self) -> None:
-        """Let time pass until the operator rests: no write, and nothing due soon."""
-        for _ in range(60):
+        """Let time pass until the operator rests: no write, and nothing due soon but another look."""
+        quiet = 0
+        for _ in range(80):
             self.tell()
             before = self.writes
             until = await self.look()
             waits = until is not None and until < self.now + _SOON
             rolled = self._finish_rollouts()
-            if self.writes == before and not waits and not rolled:
+            quiet = quiet + 1 if self.writes == before and not rolled else 0
+            if quiet and (not waits or quiet == _LOOKS_IN_VAIN):
                 return
             if until and waits:
                 self.now = max(self.now, until)
         raise AssertionError("the operator does not come to rest")
 
     def _finish_rollouts(self) -> bool:
-        """Let the pods of every rollout become available; say whether there was one."""
-        unfinished = [name for name in self.pods if not self._is_rolled(name)]
+        """Let the pods of every rollout become available, or fail; say whether there was one."""
+        unfinished = [name for name in self.pods if not self._is_seen(name)]
         for name in unfinished:
             body = self.objects[_path_of(name)]
-            body["status"] |= {"observedGeneration": body["metadata"]["generation"]}
+            marker = body["spec"]["template"]["metadata"]["annotations"].get(MARKER, "")
+            available = 0 if read_marker(marker).get("db") in self.doomed else 1
+            body["status"] |= {
+                "observedGeneration": body["metadata"]["generation"],
+                "availableReplicas": available,
+            }
             self._stamp(body)
         for pods in self.pods.values():
             if pods.read is None:
                 pods.read = self._readable(pods.keys)
         return bool(unfinished)
 
-    def _is_rolled(self, name: str) -> bool:
+    def _is_seen(self, name: str) -> bool:
         body = self.objects[_path_of(name)]
         return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
 
@@ -151,6 +161,10 @@ class Cluster:
         self._stamp(body)
         spec: dict[str, Any] = body["spec"]
         return spec
+
+    def touch_managed(self) -> None:
+        """Count what was done to the metadata as a change."""
+        self._stamp(self.objects[MANAGED])
 
     def add_workload(self, name: str, keys: frozenset[str] | None) -> None:
         self.now += 2 * SECOND  # creation times have whole seconds: of the same one, it might be older
@@ -258,6 +272,9 @@ class Cluster:
         known = self._is_known(read_marker(annotations.get(MARKER, "")).get("db"))
         annotations[MARKER] = marker
         there["metadata"]["generation"] += 1
+        there["metadata"]["managedFields"] = [
+            {"manager": "keyturn", "operation": "Apply", "time": self._second()}
+        ]
         pods, revision = self.pods[name], read_marker(marker)["db"]
         pods.restarted_for.append(revision)
         if not pods.missed and known:
