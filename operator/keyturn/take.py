@@ -10,7 +10,8 @@ from .core.decision import next_number
 from .core.errors import Stalled
 from .core.renewal import CLAIMED
 from .core.rollout import marker_for
-from .core.state import Held, Revision, RevisionFacts, State, Triggers, state_name
+from .core.state import Held, State, Triggers, state_name
+from .core.revision import Revision, RevisionFacts
 from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
@@ -41,7 +42,8 @@ from .kube.secrets import (
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
-from .observe import agree_now, consumer_of, load_state, load_target
+from .observe import agree_now, load_state, load_target
+from .users import consumer_of
 from .stage import adopted_values, found_values, publication_of, staged
 from .statuses import write_status
 from .world import Published
@@ -183,7 +185,8 @@ async def _adopted(step: Adopt, key: ObjectKey, seen: Seen, state: State | None,
     revision = Revision(facts, kept)
     if state is None:
         handled = Triggers().with_handled(seen.requested)
-        return State(seen.uid, _last_rotation(seen, body), handled, (revision,), step.number)
+        # Its values count from now: to replace them at once, since they are old, would be no adoption.
+        return State(seen.uid, facts.made, handled, (revision,), step.number)
     return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
 
 

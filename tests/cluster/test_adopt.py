@@ -10,6 +10,7 @@ import pytest
 from keyturn.core.value import Value
 from tests.cluster.space import OWNER, bytes_, literal, password
 from tests.cluster.workloads import deployment, env
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.space import Space
@@ -220,3 +221,16 @@ def test_without_a_history_it_comes_to_rest_too(space: Space) -> None:
 
     assert space.values()["password"] == Value(b"short")
     assert space.status()["revision"] == 2
+
+
+def test_the_interval_begins_with_the_adoption_however_old_the_values_are(space: Space) -> None:
+    created = existing(space, {"password": "short"})["metadata"]["creationTimestamp"]
+
+    def is_later() -> bool:
+        made = space.create({"kind": "ServiceAccount", "metadata": {"generateName": "clock-"}})
+        return bool(made["metadata"]["creationTimestamp"] > created)
+
+    eventually(is_later, "a second later")
+    status = space.managed(password(), target=ADOPT, rotation={"every": "90d"})
+
+    assert status["lastRotationTime"] > created
