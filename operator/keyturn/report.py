@@ -11,7 +11,7 @@ from .api.status import WorkloadState
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
-from .core.status import Outcome, status_of
+from .core.status import SUCCEEDED, Outcome, status_of
 from .core.steps import (
     Adopt,
     Begin,
@@ -176,7 +176,8 @@ def _failed(status: ManagedSecretStatus) -> set[str]:
 
 def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
     metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
-    _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
+    if entry.result == SUCCEEDED:
+        _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
     _log.info(
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )

@@ -52,6 +52,14 @@ def test_a_revision_with_which_pods_do_not_get_ready_is_taken_back(space: Space)
     )
 
 
+def test_nobody_is_told_that_every_workload_runs_what_failed(space: Space) -> None:
+    _failed(space)
+    space.looked_at()
+
+    space.until_event("RolledBack")
+    assert space.events("Rotated") == []
+
+
 def test_the_status_tells_of_it_and_everybody_is_current(space: Space) -> None:
     status = _failed(space)
 

@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .errors import Stalled
+    from .revision import RevisionFacts
     from .rollout import Standing
     from .seen import Seen
-    from .state import RevisionFacts, StateFacts
+    from .state import StateFacts
     from .steps import Step
     from .wanted import Wanted
 
-__all__ = ["Outcome", "status_of"]
+__all__ = ["SUCCEEDED", "Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
 _KEPT_WORKLOADS = 200
 _ROLLED_BACK = "RolledBack"
+SUCCEEDED = "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
     if one.number == state.current_number or one.valid_until:
-        return "Succeeded"
+        return SUCCEEDED
     is_given_up = state.held is not None and one.number == state.held.number
     return "RolledBack" if is_given_up else "Superseded"
 
@@ -182,7 +184,7 @@ def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
     held, current = seen.state.held if seen.state else None, seen.current
     if held is None or current is None:
         return []
-    entry = _entry(replace(current, reason=_ROLLED_BACK, made=held.at), "Succeeded", seen)
+    entry = _entry(replace(current, reason=_ROLLED_BACK, made=held.at), SUCCEEDED, seen)
     is_told = any((one.reason, one.started_at) == (_ROLLED_BACK, entry.started_at) for one in before)
     return [] if is_told else [entry]
 
