@@ -8,7 +8,8 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.secrets import LARGEST, size_of
 from keyturn.take import _fitting

@@ -15,7 +15,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.core.state import Kept, Revision, RevisionFacts
+from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.value import Value
 from keyturn.templates.filters import FILTERS
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from .api.secretclass import SecretClassStatus
 from .core import schedule
+from .core.cadence import Every, cadence_of, windows_of
 from .core.conditions import Verdict, stamped
 from .core.errors import Stalled
 from .core.policy import Evidence, violations_of
 from .core.strength import Strength
-from .core.wanted import Every, cadence_of, windows_of
 from .kube import errors, paths
 from .kube.client import Patch
 from .statuses import status_patch

@@ -9,7 +9,7 @@ import structlog
 from .api.recipe import Recipe
 from .core.errors import Stalled
 from .core.policy import Evidence, twins_in, violations_of
-from .core.state import LITERAL
+from .core.revision import LITERAL
 from .world import generator_for
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from .core.keys import ObjectKey
     from .core.policy import Violation
+    from .core.revision import Kept
     from .core.seen import Seen
-    from .core.state import Kept, State
+    from .core.state import State
     from .core.strength import Strength
     from .core.value import Value
     from .core.wanted import Wanted

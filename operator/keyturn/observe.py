@@ -7,38 +7,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import compliance, templates
-from .api.status import WorkloadState
 from .core import schedule
 from .core.errors import Stalled
-from .core.keys import ObjectKey
-from .core.rollout import Turn, next_restarts, standings
-from .core.seen import Consumer, Seen, Sibling, TargetFacts
-from .core.state import LITERAL, state_name
+from .core.revision import LITERAL
+from .core.seen import Seen, TargetFacts
+from .core.state import state_name
 from .core.wanted import VALUE, secret_of, wanted_by
 from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
-from .kube.workloads import pods_are_newer
 from .stage import adopted_values, making_order
 from .world import generator_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
-    from .core.keys import WorkloadKey
-    from .core.state import Kept, State
+    from .core.keys import ObjectKey
+    from .core.revision import Kept
+    from .core.state import State
     from .core.wanted import Item, Wanted
-    from .core.workload import Workload
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
     from .mirror import Mirror
     from .world import World
 
-__all__ = ["agree_now", "consumer_of", "load_state", "load_target", "observe"]
+from .users import with_consumers
+
+__all__ = ["agree_now", "load_state", "load_target", "observe"]
 
 
 async def observe(key: ObjectKey, world: World) -> Seen | None:
@@ -75,7 +71,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=compliance.violations(key, seen, world),
         unchecked=compliance.unchecked(seen, world),
     )
-    return await _with_consumers(key, seen, world)
+    return await with_consumers(key, seen, world)
 
 
 def _resolved(
@@ -279,71 +275,3 @@ def _fits(item: Item, kept: Kept) -> bool:
 
 
 # The workloads
-
-
-async def _with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
-    wanted = seen.wanted
-    if wanted is None:
-        return seen
-    workloads = {one.key: one for one in world.mirror.users_of(key.namespace, wanted.secret)}
-    listed = {target: world.mirror.workload(target) for target in wanted.targets}
-    workloads |= {target: workload for target, workload in listed.items() if workload}
-    missing = tuple(str(target) for target, workload in listed.items() if workload is None)
-    seen = replace(
-        seen,
-        consumers=tuple(
-            consumer_of(one, wanted.secret, world.mirror, seen.now) for one in workloads.values()
-        ),
-        missing_targets=missing,
-    )
-    return await _with_renewed(seen, wanted, world)
-
-
-def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
-    """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
-    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror, now)))
-
-
-def _siblings(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Iterator[Sibling]:
-    for use in workload.uses:
-        meta = mirror.secret(workload.key.namespace, use.secret)
-        if meta and meta.revision and use.secret != secret:
-            yield Sibling(use.secret, meta.revision, past(meta.published, now))
-
-
-async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
-    """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
-
-    The marker cannot tell whether somebody else has made the pods anew since; their age can.
-    """
-    asked: set[WorkloadKey] = set()
-    while candidates := [one for one in _in_question(seen, wanted) if one.workload.key not in asked]:
-        for one in candidates:
-            asked.add(one.workload.key)
-            published = seen.target.published if seen.target else None
-            if published is None or _has_not_changed(one.workload, seen, world):
-                continue
-            if await pods_are_newer(world.api, one.workload, published):
-                renewed = replace(one, renewed=True)
-                seen = replace(
-                    seen, consumers=tuple(renewed if other is one else other for other in seen.consumers)
-                )
-    return seen
-
-
-def _has_not_changed(workload: Workload, seen: Seen, world: World) -> bool:
-    """Say whether a workload is as it was when the revision was published, so that its pods are older.
-
-    No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
-    """
-    published = world.memo(ObjectKey(workload.key.namespace, seen.name)).published
-    if published is None or seen.current is None or published.number != seen.current.number:
-        return False
-    return not workload.idle and world.mirror.version_of(workload.key) < published.version
-
-
-def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
-    everyone = standings(seen, wanted)
-    behind = (one for one in everyone if one.state is WorkloadState.PENDING)
-    kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-    return [*kept_back, *next_restarts(seen, wanted, everyone)]

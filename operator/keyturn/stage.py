@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import templates
 from .core.errors import Stalled, Wait
+from .core.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
 from .core.rollout import standings
-from .core.state import (
-    LITERAL,
-    Kept,
-    Rendered,
-    Revision,
-    RevisionFacts,
-    State,
-    Triggers,
-    changed_keys,
-)
+from .core.state import State, Triggers
 from .core.wanted import VALUE
 from .core.workload import read_marker
 from .generators import Given
@@ -32,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .core.keys import ObjectKey
+    from .core.revision import Life
     from .core.seen import Seen
-    from .core.state import Life
     from .core.steps import Stage
     from .core.value import Value
     from .core.wanted import Item, Wanted

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, assert_never
 from .core.decision import next_number
 from .core.errors import Stalled
 from .core.renewal import CLAIMED
+from .core.revision import Revision, RevisionFacts
 from .core.rollout import marker_for
 from .core.state import Held, State, Triggers, state_name
-from .core.revision import Revision, RevisionFacts
 from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
@@ -43,9 +43,9 @@ from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, load_state, load_target
-from .users import consumer_of
 from .stage import adopted_values, found_values, publication_of, staged
 from .statuses import write_status
+from .users import consumer_of
 from .world import Published
 
 if TYPE_CHECKING:

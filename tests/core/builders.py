@@ -10,8 +10,9 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import Consumer, Seen, Sibling, TargetFacts
-from keyturn.core.state import Publication, RevisionFacts, StateFacts, Triggers
+from keyturn.core.state import Publication, StateFacts, Triggers
 from keyturn.core.wanted import Wanted, wanted_by
 from keyturn.core.workload import Workload
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.cadence import Cron, Every
 from keyturn.core.policy import Evidence, Violation, denies, named, rules_in, twins_in, violations_of
 from keyturn.core.strength import Strength
-from keyturn.core.wanted import Cron, Every
 from tests.core.builders import secret_class
 
 if TYPE_CHECKING:

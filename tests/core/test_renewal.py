@@ -16,8 +16,9 @@ from keyturn.core.renewal import (
     start_time,
     waits_until,
 )
+from keyturn.core.revision import Life
 from keyturn.core.seen import ROTATE
-from keyturn.core.state import Held, Life, Triggers
+from keyturn.core.state import Held, Triggers
 from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
 
 if TYPE_CHECKING:

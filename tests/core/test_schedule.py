@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core import schedule
+from keyturn.core.cadence import Cron, Every, Window
 from keyturn.core.errors import Stalled
-from keyturn.core.wanted import Cron, Every, Window
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 QUARTER = timedelta(days=90)

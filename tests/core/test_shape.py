@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from keyturn.api.managedsecret import Adopt, CreationPolicy, DeletionPolicy
+from keyturn.core.cadence import Every
 from keyturn.core.errors import Stalled
 from keyturn.core.renewal import reason_to_renew
-from keyturn.core.wanted import Every, Shape, wanted_by
+from keyturn.core.wanted import Shape, wanted_by
 from tests.core.builders import USERNAME, managed, secret_class, seen, state, wanted
 
 PAIR = ("privateKey", "publicKey")

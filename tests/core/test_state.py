@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from keyturn.core.state import (
-    Held,
-    Kept,
-    Life,
-    Publication,
-    Rendered,
-    Revision,
-    State,
-    Triggers,
-    changed_keys,
-)
+from keyturn.core.revision import Kept, Life, Rendered, Revision, changed_keys
+from keyturn.core.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from tests.core import builders
 from tests.core.builders import MADE, NOW, UID

@@ -9,10 +9,11 @@ import pytest
 
 from keyturn.api.managedsecret import OnFailure, Restart, SecretType
 from keyturn.api.recipe import Recipe
+from keyturn.core.cadence import Cron, Every, Window, cadence_of, windows_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.value import Value
-from keyturn.core.wanted import Cron, Every, Item, Wanted, Window, cadence_of, wanted_by, windows_of
+from keyturn.core.wanted import Item, Wanted, wanted_by
 from tests.core.builders import PASSWORD, USERNAME, managed, secret_class
 
 QUARTER, YEAR = timedelta(days=90), timedelta(days=365)

@@ -28,8 +28,8 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from keyturn.core.revision import RevisionFacts
     from keyturn.core.seen import Consumer, Seen
-    from keyturn.core.state import RevisionFacts
     from tests.support.objects import Body
 
 __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "verdicts", "waiting"]

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.keys import ObjectKey
+from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import Kept, Revision, RevisionFacts, State, Triggers
+from keyturn.core.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.core.wanted import wanted_by
 from keyturn.kube.secrets import (

@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state import (
-    Held,
-    Kept,
-    Life,
-    Publication,
-    Rendered,
-    Revision,
-    RevisionFacts,
-    State,
-    Triggers,
-)
+from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.statesecret import state_body, state_of
 

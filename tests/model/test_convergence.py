@@ -215,7 +215,8 @@ def toggle_a_pause(story: Story) -> None:
 
 def add_a_workload(story: Story) -> None:
     left = [name for name in USES if name not in story.cluster.pods]
-    if left and not story.is_edited():
+    # Pods that wait for a Secret start with what comes, whenever that is: their age tells nothing.
+    if left and not story.is_edited() and TARGET in story.cluster.objects:
         story.cluster.add_workload(left[0], USES[left[0]])
 
 

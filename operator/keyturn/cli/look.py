@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.renewal import CREATED
+from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import HIGHEST_HINT, Publication, RevisionFacts, StateFacts, Triggers, state_name
+from keyturn.core.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.core.wanted import secret_of, wanted_by
 from keyturn.core.workload import read_marker
 from keyturn.generators import Generator

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, assert_never
 from keyturn.api.status import RotationStatus, WorkloadState
 from keyturn.core import schedule
 from keyturn.core.renewal import CLAIMED
+from keyturn.core.revision import RevisionFacts, previous_key
 from keyturn.core.rollout import Turn, restart_due, standings
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import Publication, RevisionFacts, StateFacts, Triggers, previous_key
+from keyturn.core.state import Publication, StateFacts, Triggers
 from keyturn.core.steps import (
     Adopt,
     Begin,

@@ -44,8 +44,8 @@ from .workload import read_marker
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .revision import RevisionFacts
     from .seen import Seen, TargetFacts
-    from .state import RevisionFacts
     from .wanted import Wanted
 
 __all__ = ["next_number", "next_step"]

@@ -12,7 +12,8 @@ from .renewal import CREATED
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .state import RevisionFacts, StateFacts
+    from .revision import RevisionFacts
+    from .state import StateFacts
 
 __all__ = ["missed_keys"]
 

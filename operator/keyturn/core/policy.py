@@ -11,7 +11,7 @@ from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import Enforcement
 
 from . import schedule
-from .wanted import Cron, Every
+from .cadence import Cron, Every
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

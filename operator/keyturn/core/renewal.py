@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from .revision import Life
     from .seen import Seen
-    from .state import Life, StateFacts
+    from .state import StateFacts
     from .wanted import Wanted
 
 __all__ = [

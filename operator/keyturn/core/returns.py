@@ -13,8 +13,8 @@ from .seen import ROLLBACK, ROTATE
 from .steps import GoBack
 
 if TYPE_CHECKING:
+    from .revision import RevisionFacts
     from .seen import Seen
-    from .state import RevisionFacts
     from .wanted import Wanted
 
 __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_after_failure"]

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from .cadence import Cron, Every
 from .errors import Stalled
-from .wanted import Cron, Every
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .wanted import Window
+    from .cadence import Window
 
 __all__ = ["check", "is_open", "longest_pause", "next_due", "opening", "starts_at"]
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .consumers import Use
     from .errors import Stalled
     from .policy import Violation
-    from .state import Held, RevisionFacts, StateFacts
+    from .revision import RevisionFacts
+    from .state import Held, StateFacts
     from .wanted import Wanted
     from .workload import Workload
 

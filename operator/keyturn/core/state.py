@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from .value import Value
+    from .revision import Life, Revision, RevisionFacts
+
 
 __all__ = [
     "HIGHEST_HINT",
     "HIGHEST_REVISION",
-    "LITERAL",
     "Held",
-    "Kept",
-    "Life",
     "Publication",
-    "Rendered",
-    "Revision",
-    "RevisionFacts",
     "State",
     "StateFacts",
     "Triggers",
-    "changed_keys",
-    "previous_key",
     "state_name",
 ]
 
-LITERAL = "literal"
 HIGHEST_HINT = 10**9
 """The greatest number that is believed to anybody but the state itself."""
 HIGHEST_REVISION = 2 * HIGHEST_HINT
@@ -42,11 +34,6 @@ _KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what
 def state_name(name: str) -> str:
     """Name the state Secret of the ManagedSecret of this name."""
     return f"{name}-keyturn"
-
-
-def previous_key(key: str) -> str:
-    """Name the key under which the value before stays readable while the overlap lasts."""
-    return f"{key}.previous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,102 +60,6 @@ class Triggers:
             new[0] if new else self.last,
             self.rollback if asked.rollback is None else asked.rollback,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """How long a value that ends by itself, such as a certificate, can be used."""
-
-    renew: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What one item holds, with the recipe that made it."""
-
-    recipe: str
-    """LITERAL for one that was given; empty for one that was found, so that nobody knows how it was made."""
-    outputs: Mapping[str, Value]
-    keys: Mapping[str, str]
-    """Under which key of the Secret each output is written."""
-    life: Life | None = None
-    overlap: Mapping[str, Value] = field(default_factory=dict)
-    """What outputs read while the overlap lasts, where that is something else."""
-    previous: Mapping[str, Value] = field(default_factory=dict)
-    """The outputs of the value before, to be read while the overlap lasts."""
-
-    @property
-    def overlapping(self) -> Mapping[str, Value]:
-        """Every output as it reads while the overlap lasts."""
-        return {**self.outputs, **self.overlap}
-
-    def settled(self) -> Kept:
-        """Return it as it is when the overlap is over."""
-        return replace(self, overlap={}, previous={})
-
-    def data(self) -> dict[str, Value]:
-        return {self.keys[output]: value for output, value in self.outputs.items()}
-
-    def overlap_data(self) -> dict[str, Value]:
-        """Return the keys that read otherwise, or are there at all, only while the overlap lasts."""
-        merged = {self.keys[output]: value for output, value in self.overlap.items()}
-        return merged | {previous_key(self.keys[output]): value for output, value in self.previous.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What a template became, once for the revision."""
-
-    template: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionFacts:
-    """A revision without its values."""
-
-    number: int
-    reason: str
-    made: datetime
-    changed: frozenset[str]
-    """The keys that differ from the revision that this one was made from."""
-    base: int | None = None
-    """The revision that this one was made from."""
-    fallback: int | None = None
-    """The last one before it on which every workload ran."""
-    previous: frozenset[str] = frozenset()
-    """The keys that read otherwise, or are there at all, only while the overlap lasts."""
-    valid_until: datetime | None = None
-    """When the overlap ends; known from when every workload runs on this revision."""
-    ended: bool = False
-    """The overlap is over."""
-
-    @property
-    def overlaps(self) -> bool:
-        """The Secret still carries what the overlap asks for."""
-        return bool(self.previous) and not self.ended
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One revision of the Secret, with every value."""
-
-    facts: RevisionFacts
-    values: Mapping[str, Kept]
-    rendered: Mapping[str, Rendered] = field(default_factory=dict)
-
-    def data(self) -> dict[str, Value]:
-        """Return what the Secret holds when no overlap lasts; a template goes before an item of the same key."""
-        items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
-        return items | {key: rendered.value for key, rendered in self.rendered.items()}
-
-    def overlap_data(self) -> dict[str, Value]:
-        every = {key: value for kept in self.values.values() for key, value in kept.overlap_data().items()}
-        return {key: value for key, value in every.items() if key not in self.rendered}
-
-    def published_data(self, *, overlapping: bool) -> dict[str, Value]:
-        return self.data() | (self.overlap_data() if overlapping else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,11 +228,3 @@ def _shared_keys(
 @functools.lru_cache(maxsize=1024)
 def _shared_numbers(numbers: tuple[int, ...]) -> frozenset[int]:
     return frozenset(numbers)
-
-
-def changed_keys(before: Mapping[str, Value], after: Mapping[str, Value]) -> frozenset[str]:
-    """Return the keys that were added, removed or given another value."""
-    keys = before.keys() | after.keys()
-    return frozenset(
-        key for key in keys if key not in before or key not in after or before[key] != after[key]
-    )

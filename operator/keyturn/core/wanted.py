@@ -21,34 +21,20 @@ from .keys import WorkloadKey
 from .value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from keyturn.api.managedsecret import DataItem
     from keyturn.api.recipe import Recipe
-    from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
-__all__ = [
-    "VALUE",
-    "Cron",
-    "Every",
-    "Item",
-    "Shape",
-    "Wanted",
-    "Window",
-    "cadence_of",
-    "secret_of",
-    "wanted_by",
-    "windows_of",
-]
+from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
+
+__all__ = ["VALUE", "Item", "Shape", "Wanted", "secret_of", "wanted_by"]
 
 VALUE = "value"
 """The output of whatever makes one value."""
-_UTC = "UTC"
-_DEFAULT_JITTER = 10
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
 _DEFAULT_CONCURRENT = 1
-_DEFAULT_OVERLAP = timedelta(hours=1)
 _DEFAULT_HISTORY = 3
 _DEFAULT_DEADLINE = timedelta(minutes=10)
 
@@ -65,30 +51,6 @@ class Item:
     keep_previous: bool = False
     of_class: bool = False
     """The recipe is the class's: values that an older one made stay until the next rotation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """Replace after an interval, up to `jitter` percent of it earlier."""
-
-    interval: timedelta
-    jitter: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """Replace at fixed points in time."""
-
-    expression: str
-    time_zone: str
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Times in which a rotation may start: at each of these points in time, and for a while after it."""
-
-    opens: Cron
-    duration: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +147,7 @@ def wanted_by(
         items=items,
         cadence=cadence_of(*cadences),
         windows=windows_of(*cadences),
-        overlap=_overlap(cadences),
+        overlap=overlap_of(cadences),
         history_limit=_history_limit(managed),
         rotates=frozenset() if shape.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
@@ -305,32 +267,6 @@ def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
     generated = frozenset(item.name for item in items if item.recipe)
     only = managed.spec.rotation.only if managed.spec.rotation else None
     return generated if only is None else generated & frozenset(only)
-
-
-def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
-    """Return when to rotate by the first of these that says so; the jitter may come from a later one."""
-    for cadence in cadences:
-        if cadence and cadence.schedule:
-            return Cron(cadence.schedule.cron, cadence.schedule.time_zone or _UTC)
-        if cadence and cadence.every:
-            return Every(cadence.every, _jitter(cadences))
-    return None
-
-
-def _jitter(cadences: Iterable[Cadence | None]) -> int:
-    written = (cadence.jitter for cadence in cadences if cadence and cadence.jitter)
-    return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))
-
-
-def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
-    """Return the windows of the first of these that names any, be it by an empty list."""
-    named = (cadence.windows for cadence in cadences if cadence and cadence.windows is not None)
-    return tuple(Window(Cron(one.cron, one.time_zone or _UTC), one.duration) for one in next(named, ()))
-
-
-def _overlap(cadences: Iterable[Cadence | None]) -> timedelta:
-    written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
-    return next(written, _DEFAULT_OVERLAP)
 
 
 def _history_limit(managed: ManagedSecret) -> int:

@@ -15,7 +15,7 @@ from keyturn.core.value import Value
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.state import Life
+    from keyturn.core.revision import Life
 
 __all__ = [
     "LEAST_BITS",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.revision import changed_keys
 from keyturn.core.seen import TargetFacts
-from keyturn.core.state import changed_keys
 from keyturn.core.value import Value
 from keyturn.core.wanted import VALUE
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.state import Revision, State
+    from keyturn.core.revision import Revision
+    from keyturn.core.state import State
     from keyturn.core.wanted import Wanted
 
     from .client import Body

@@ -14,19 +14,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.state import (
-    HIGHEST_REVISION,
-    Held,
-    Kept,
-    Life,
-    Publication,
-    Rendered,
-    Revision,
-    RevisionFacts,
-    State,
-    Triggers,
-    state_name,
-)
+from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state import HIGHEST_REVISION, Held, Publication, State, Triggers, state_name
 from keyturn.core.value import Value
 
 from .ownership import owner_reference

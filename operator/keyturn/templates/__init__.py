@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.state import Rendered
+from keyturn.core.revision import Rendered
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.state import Kept, Revision
+    from keyturn.core.revision import Kept, Revision
 
     from .engine import Reference
 
