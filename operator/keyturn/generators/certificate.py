@@ -163,7 +163,7 @@ class CertificateConfig(Schema):
     )
 
     common_name: CommonName | None = None
-    """The name in the subject; the first of dnsNames and ipAddresses where absent. TLS clients do not look at it."""
+    """The name in the subject, not looked at by TLS clients; the first of dnsNames and ipAddresses where absent."""
     dns_names: list[DnsName] | None = pydantic.Field(None, min_length=1, max_length=32)
     """The host names that the certificate is for, with * for one label, such as *.shop.test."""
     ip_addresses: list[IpAddress] | None = pydantic.Field(None, min_length=1, max_length=32)
