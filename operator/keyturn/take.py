@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
-from .core.decision import next_number
 from .core.errors import Stalled
-from .core.renewal import CLAIMED
-from .core.revision import Revision, RevisionFacts
 from .core.rollout import marker_for
-from .core.state import Held, State, Triggers, state_name
+from .core.state import State, state_name
 from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
@@ -37,18 +33,19 @@ from .kube.secrets import (
     owner_of,
     released_target,
     size_of,
-    values_of,
 )
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, load_state, load_target
-from .stage import adopted_values, found_values, publication_of, staged
+from .stage import staged
 from .statuses import write_status
 from .users import consumer_of
 from .world import Published
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import Step
@@ -56,6 +53,8 @@ if TYPE_CHECKING:
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
     from .world import World
+
+from .claims import adopted, claimed, gone_back
 
 __all__ = ["take"]
 
@@ -72,10 +71,10 @@ async def take(  # noqa: C901  # a line for each step there is
         case Begin():
             await write_status(key, seen, status_of(seen, Outcome(step)), world)
         case Claim():
-            await _write_state(key, await _claimed(step, key, seen, world), seen, world)
+            await _write_state(key, await claimed(step, key, seen, _wanted(seen), world), seen, world)
         case Adopt():
             state = await _state_as_seen(key, seen, world)
-            await _write_state(key, await _adopted(step, key, seen, state, world), seen, world)
+            await _write_state(key, await adopted(step, key, seen, _wanted(seen), state, world), seen, world)
         case Bind():
             await _write_state(key, _known(await load_state(key, world), key), seen, world)
         case Release(secret=secret):
@@ -128,72 +127,9 @@ def _with_decision(step: GoBack | Overlap | Expire, seen: Seen, state: State, wo
         case Expire():
             return state.with_current_facts(replace(facts, ended=True))
         case GoBack():
-            return _gone_back(step, seen, state, world)
+            return gone_back(step, seen, state, world)
         case _:
             assert_never(step)
-
-
-def _gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
-    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
-    if step.number == step.given_up:
-        return replace(state, triggers=triggers)
-    return replace(
-        state.with_published(publication_of(seen)),
-        triggers=triggers,
-        current_number=step.number,
-        held=Held(step.given_up, seen.managed.metadata.generation, world.now(), step.failed),
-    )
-
-
-async def _claimed(step: Claim, key: ObjectKey, seen: Seen, world: World) -> State:
-    """Go on with the values that are there: triggers present when the object is made are only recorded."""
-    state = await load_state(key, world)
-    if state is not None:
-        handled = state.triggers.with_handled(seen.requested)
-        # Whoever makes it again has decided: no generation of the new object is the one that was held.
-        held = state.held and replace(state.held, generation=0)
-        # Where the Secret is gone as well, nobody else remembers that it was published.
-        known = state if seen.target else state.with_published(state.current.facts.made)
-        return replace(known, uid=seen.uid, triggers=handled, held=held)
-    body = await load_target(key, _wanted(seen).secret, world)
-    kept = found_values(_wanted(seen), values_of(body) if body else {})
-    keys = frozenset(key for one in kept.values() for key in one.keys.values())
-    # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
-    changed = keys if step.number > 1 else frozenset[str]()
-    facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
-    handled = Triggers().with_handled(seen.requested)
-    return State(
-        seen.uid,
-        _last_rotation(seen, body),
-        handled,
-        (Revision(facts, kept),),
-        step.number,
-        used=next_number(seen) - 1,  # the record is lost, but no number must come twice
-    )
-
-
-async def _adopted(step: Adopt, key: ObjectKey, seen: Seen, state: State | None, world: World) -> State:
-    """Record what is found as a revision of its own; who reads it runs with it already."""
-    wanted = _wanted(seen)
-    body = await load_target(key, wanted.secret, world)
-    found = adopted_values(wanted, values_of(body) if body else {})
-    # What it does not hold is no reason to make a value anew.
-    kept = {name: one for name, one in state.current.values.items() if name in wanted.names} if state else {}
-    kept |= found
-    base = state.current_number if state else None
-    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
-    revision = Revision(facts, kept)
-    if state is None:
-        handled = Triggers().with_handled(seen.requested)
-        # Its values count from now: to replace them at once, since they are old, would be no adoption.
-        return State(seen.uid, facts.made, handled, (revision,), step.number)
-    return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
-
-
-def _last_rotation(seen: Seen, body: Body | None) -> datetime:
-    """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
-    created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
-    return min(seen.managed.status.last_rotation_time or created, seen.now)
 
 
 async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:

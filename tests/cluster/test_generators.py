@@ -133,7 +133,7 @@ def test_a_secret_that_cannot_sign_is_told(space: Space) -> None:
 
 
 def test_a_certificate_is_renewed_before_it_ends_and_nothing_else_is(space: Space) -> None:
-    short = item("certificate", dnsNames=["orders.shop.svc"], duration="1h", renewBefore="3598s")
+    short = item("certificate", dnsNames=["orders.shop.svc"], duration="1h", renewBefore="3590s")
     space.managed(short, password())
     before = written(space)
     space.until_revision("2")

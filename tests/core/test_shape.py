@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.managedsecret import Adopt, CreationPolicy, DeletionPolicy
+from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
 from keyturn.core.cadence import Every
 from keyturn.core.errors import Stalled
 from keyturn.core.renewal import reason_to_renew

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from keyturn.api.managedsecret import OnFailure, Restart, SecretType
 from keyturn.api.recipe import Recipe
+from keyturn.api.rollout import OnFailure, Restart
+from keyturn.api.target import SecretType
 from keyturn.core.cadence import Cron, Every, Window, cadence_of, windows_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey

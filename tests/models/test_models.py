@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from keyturn.api import ManagedSecret, Recipe, SecretClass
 from keyturn.api.base import rules
-from keyturn.api.managedsecret import Restart, SecretType
 from keyturn.api.meta import Condition
+from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.target import SecretType
 from keyturn.statuses import status_patch
 from tests.core.builders import NOW
 

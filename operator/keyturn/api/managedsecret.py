@@ -2,164 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import pydantic
 
 from .base import Schema, rules
-from .duration import Duration, Pause
-from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Metadata, Name, NameOrNone
+from .meta import Metadata, NameOrNone
 from .recipe import Recipe
+from .rollout import Rollout
 from .rotation import Rotation
-from .status import ManagedSecretStatus, WorkloadKind
+from .status import ManagedSecretStatus
+from .target import SecretType, Target
 
-__all__ = [
-    "Adopt",
-    "CreationPolicy",
-    "DataItem",
-    "DeletionPolicy",
-    "ManagedSecret",
-    "ManagedSecretSpec",
-    "OnFailure",
-    "Restart",
-    "Rollout",
-    "SecretType",
-    "Target",
-]
-
-
-class SecretType(StrEnum):
-    """The types of a native Secret that may be written."""
-
-    OPAQUE = "Opaque"
-    BASIC_AUTH = "kubernetes.io/basic-auth"
-    TLS = "kubernetes.io/tls"
-    SSH_AUTH = "kubernetes.io/ssh-auth"
-    DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
-
-
-class Restart(StrEnum):
-    """Which workloads are restarted when the Secret changes."""
-
-    AUTO = "Auto"
-    LISTED = "Listed"
-    NONE = "None"
-
-
-class CreationPolicy(StrEnum):
-    """Whose the Secret is."""
-
-    CREATE = "Create"
-    MERGE = "Merge"
-
-
-class Adopt(StrEnum):
-    """Whether a Secret that exists already may be taken over."""
-
-    NEVER = "Never"
-    IF_UNOWNED = "IfUnowned"
-
-
-class DeletionPolicy(StrEnum):
-    """What happens to the Secret when its ManagedSecret is deleted."""
-
-    RETAIN = "Retain"
-    DELETE = "Delete"
-
-
-class OnFailure(StrEnum):
-    """What is done when a workload does not get ready with a new revision."""
-
-    ROLLBACK = "Rollback"
-    HOLD = "Hold"
-
-
-_RESERVED = (
-    "self.all(k, !k.matches('^([^/]*[.])?keyturn[.]dev/'))",
-    "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata",
-)
-
-
-class TemplateMetadata(Schema):
-    """Labels and annotations of the Secret."""
-
-    labels: dict[str, LabelValue] = pydantic.Field(
-        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
-    )
-    """Labels that the Secret gets."""
-    annotations: dict[str, AnnotationValue] = pydantic.Field(
-        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
-    )
-    """Annotations that the Secret gets."""
-
-
-_TEMPLATES_MAKE_KEYS = (
-    "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))",
-    "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
-)
-_TEMPLATES_MAKE_NO_PREVIOUS = (
-    "self.all(k, !k.endsWith('.previous'))",
-    "keys that end in .previous are written by keepPrevious; choose another",
-)
-TemplateText = Annotated[str, pydantic.Field(max_length=16384)]
-
-
-class TargetTemplate(Schema):
-    """What the Secret gets besides the values."""
-
-    metadata: TemplateMetadata = TemplateMetadata()
-    """Labels and annotations of the Secret."""
-    data: dict[str, TemplateText] | None = pydantic.Field(
-        None, max_length=64, json_schema_extra=rules(_TEMPLATES_MAKE_KEYS, _TEMPLATES_MAKE_NO_PREVIOUS)
-    )
-    """Keys of the Secret with a Liquid template over the values each, rendered once per revision."""
-
-
-_MERGES = "(has(self.creationPolicy) && self.creationPolicy == 'Merge')"
-_LABELS_ARE_THEIRS = (
-    (
-        f"!{_MERGES} || !has(self.template) || !has(self.template.metadata)"
-        " || !(has(self.template.metadata.labels) || has(self.template.metadata.annotations))"
-    ),
-    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata",
-    ".template.metadata",
-)
-
-
-class Target(Schema):
-    """The native Secret that is written."""
-
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(
-            (
-                f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
-                "with Merge the Secret is somebody else's and stays; remove deletionPolicy: Delete",
-                ".deletionPolicy",
-            ),
-            (
-                f"!{_MERGES} || !has(self.immutable) || !self.immutable",
-                "with Merge the Secret is somebody else's to make immutable; remove immutable",
-                ".immutable",
-            ),
-            _LABELS_ARE_THEIRS,
-        )
-    )
-
-    name: Name | None = None
-    """The name of the Secret; the ManagedSecret's own name where absent."""
-    type: SecretType | None = None
-    """The type of the Secret; Opaque where absent."""
-    creation_policy: CreationPolicy | None = None
-    """Create (the default) writes the whole Secret, Merge only our keys in a Secret that someone else made."""
-    adopt: Adopt | None = None
-    """IfUnowned takes over a Secret that nobody owns and keeps its values; Never (the default) touches none."""
-    deletion_policy: DeletionPolicy | None = None
-    """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
-    immutable: bool | None = None
-    """True writes the Secret once, after which Kubernetes takes no other values for it."""
-    template: TargetTemplate = TargetTemplate()
-    """What the Secret gets besides its data."""
+__all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec"]
 
 
 _IS_A_KEY = (
@@ -206,52 +61,6 @@ class DataItem(Schema):
     """Under which keys of the Secret the outputs are written, such as privateKey: id_ed25519."""
     keep_previous: bool | None = None
     """True keeps the old value readable under <key>.previous while the overlap lasts."""
-
-
-class WorkloadRef(Schema):
-    """A workload of the same namespace."""
-
-    kind: WorkloadKind
-    """Deployment, StatefulSet or DaemonSet."""
-    name: Name
-    """The name of the workload."""
-    wave: int | None = pydantic.Field(None, ge=-1000, le=1000)
-    """Waves roll one after the other, the lowest first; 0 where absent and for consumers that are not listed."""
-
-
-class Rollout(Schema):
-    """Which workloads are restarted when the Secret changes, and how."""
-
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.restart) || self.restart != 'Listed' || has(self.targets)",
-                "restart: Listed needs targets, such as targets: [{kind: Deployment, name: api}]",
-            ),
-            (
-                "!has(self.restart) || self.restart != 'None' || !has(self.targets)",
-                "restart: None restarts nobody; remove targets, or write restart: Listed",
-            ),
-        )
-    )
-
-    restart: Restart | None = None
-    """Auto (the default) restarts every consumer in the namespace, Listed only targets, None nobody."""
-    targets: list[WorkloadRef] | None = pydantic.Field(
-        None,
-        min_length=1,
-        max_length=256,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
-    )
-    """Workloads to restart; one that does not consume the Secret must agree by an annotation."""
-    debounce: Pause | None = None
-    """How long a restart waits for further changes of what the workload consumes; 5s where absent."""
-    max_concurrent: int | None = pydantic.Field(None, ge=1, le=1000)
-    """How many workloads of one wave roll at a time; 1 where absent."""
-    progress_deadline: Duration | None = None
-    """A workload that does not run the new revision so long after its restart has failed; 10m where absent."""
-    on_failure: OnFailure | None = None
-    """Rollback (the default) returns to the revision before, Hold stops and leaves all as it is."""
 
 
 _ITEMS_HAVE_A_SOURCE = (

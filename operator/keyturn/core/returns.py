@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyturn.api.managedsecret import OnFailure
+from keyturn.api.rollout import OnFailure
 
 from .errors import Stalled
 from .ownership import refuse_change

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.managedsecret import Restart
+from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 
 from .lineage import missed_keys

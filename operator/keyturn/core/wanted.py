@@ -6,15 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.managedsecret import (
-    Adopt,
-    CreationPolicy,
-    DeletionPolicy,
-    ManagedSecret,
-    OnFailure,
-    Restart,
-    SecretType,
-)
+from keyturn.api.rollout import OnFailure, Restart
+from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, SecretType
 
 from .errors import Stalled
 from .keys import WorkloadKey
@@ -23,7 +16,7 @@ from .value import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.api.managedsecret import DataItem
+    from keyturn.api.managedsecret import DataItem, ManagedSecret
     from keyturn.api.recipe import Recipe
     from keyturn.api.secretclass import SecretClass
 

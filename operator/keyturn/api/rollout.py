@@ -1,0 +1,75 @@
+"""Which workloads are restarted when the Secret changes, and how, as users write it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pydantic
+
+from .base import Schema, rules
+from .duration import Duration, Pause
+from .meta import Name
+from .status import WorkloadKind
+
+__all__ = ["OnFailure", "Restart", "Rollout", "WorkloadRef"]
+
+
+class Restart(StrEnum):
+    """Which workloads are restarted when the Secret changes."""
+
+    AUTO = "Auto"
+    LISTED = "Listed"
+    NONE = "None"
+
+
+class OnFailure(StrEnum):
+    """What is done when a workload does not get ready with a new revision."""
+
+    ROLLBACK = "Rollback"
+    HOLD = "Hold"
+
+
+class WorkloadRef(Schema):
+    """A workload of the same namespace."""
+
+    kind: WorkloadKind
+    """Deployment, StatefulSet or DaemonSet."""
+    name: Name
+    """The name of the workload."""
+    wave: int | None = pydantic.Field(None, ge=-1000, le=1000)
+    """Waves roll one after the other, the lowest first; 0 where absent and for consumers that are not listed."""
+
+
+class Rollout(Schema):
+    """Which workloads are restarted when the Secret changes, and how."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.restart) || self.restart != 'Listed' || has(self.targets)",
+                "restart: Listed needs targets, such as targets: [{kind: Deployment, name: api}]",
+            ),
+            (
+                "!has(self.restart) || self.restart != 'None' || !has(self.targets)",
+                "restart: None restarts nobody; remove targets, or write restart: Listed",
+            ),
+        )
+    )
+
+    restart: Restart | None = None
+    """Auto (the default) restarts every consumer in the namespace, Listed only targets, None nobody."""
+    targets: list[WorkloadRef] | None = pydantic.Field(
+        None,
+        min_length=1,
+        max_length=256,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
+    )
+    """Workloads to restart; one that does not consume the Secret must agree by an annotation."""
+    debounce: Pause | None = None
+    """How long a restart waits for further changes of what the workload consumes; 5s where absent."""
+    max_concurrent: int | None = pydantic.Field(None, ge=1, le=1000)
+    """How many workloads of one wave roll at a time; 1 where absent."""
+    progress_deadline: Duration | None = None
+    """A workload that does not run the new revision so long after its restart has failed; 10m where absent."""
+    on_failure: OnFailure | None = None
+    """Rollback (the default) returns to the revision before, Hold stops and leaves all as it is."""

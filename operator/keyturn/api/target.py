@@ -1,0 +1,146 @@
+"""The native Secret that a ManagedSecret writes, as users describe it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import pydantic
+
+from .base import Schema, rules
+from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
+
+__all__ = [
+    "Adopt",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "SecretType",
+    "Target",
+    "TargetTemplate",
+    "TemplateMetadata",
+    "TemplateText",
+]
+
+
+class SecretType(StrEnum):
+    """The types of a native Secret that may be written."""
+
+    OPAQUE = "Opaque"
+    BASIC_AUTH = "kubernetes.io/basic-auth"
+    TLS = "kubernetes.io/tls"
+    SSH_AUTH = "kubernetes.io/ssh-auth"
+    DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
+
+
+class CreationPolicy(StrEnum):
+    """Whose the Secret is."""
+
+    CREATE = "Create"
+    MERGE = "Merge"
+
+
+class Adopt(StrEnum):
+    """Whether a Secret that exists already may be taken over."""
+
+    NEVER = "Never"
+    IF_UNOWNED = "IfUnowned"
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to the Secret when its ManagedSecret is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+_RESERVED = (
+    "self.all(k, !k.matches('^([^/]*[.])?keyturn[.]dev/'))",
+    "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata",
+)
+
+
+class TemplateMetadata(Schema):
+    """Labels and annotations of the Secret."""
+
+    labels: dict[str, LabelValue] = pydantic.Field(
+        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+    )
+    """Labels that the Secret gets."""
+    annotations: dict[str, AnnotationValue] = pydantic.Field(
+        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+    )
+    """Annotations that the Secret gets."""
+
+
+_TEMPLATES_MAKE_KEYS = (
+    "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))",
+    "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'",
+)
+
+
+_TEMPLATES_MAKE_NO_PREVIOUS = (
+    "self.all(k, !k.endsWith('.previous'))",
+    "keys that end in .previous are written by keepPrevious; choose another",
+)
+
+
+TemplateText = Annotated[str, pydantic.Field(max_length=16384)]
+
+
+class TargetTemplate(Schema):
+    """What the Secret gets besides the values."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    """Labels and annotations of the Secret."""
+    data: dict[str, TemplateText] | None = pydantic.Field(
+        None, max_length=64, json_schema_extra=rules(_TEMPLATES_MAKE_KEYS, _TEMPLATES_MAKE_NO_PREVIOUS)
+    )
+    """Keys of the Secret with a Liquid template over the values each, rendered once per revision."""
+
+
+_MERGES = "(has(self.creationPolicy) && self.creationPolicy == 'Merge')"
+
+
+_LABELS_ARE_THEIRS = (
+    (
+        f"!{_MERGES} || !has(self.template) || !has(self.template.metadata)"
+        " || !(has(self.template.metadata.labels) || has(self.template.metadata.annotations))"
+    ),
+    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata",
+    ".template.metadata",
+)
+
+
+class Target(Schema):
+    """The native Secret that is written."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
+                "with Merge the Secret is somebody else's and stays; remove deletionPolicy: Delete",
+                ".deletionPolicy",
+            ),
+            (
+                f"!{_MERGES} || !has(self.immutable) || !self.immutable",
+                "with Merge the Secret is somebody else's to make immutable; remove immutable",
+                ".immutable",
+            ),
+            _LABELS_ARE_THEIRS,
+        )
+    )
+
+    name: Name | None = None
+    """The name of the Secret; the ManagedSecret's own name where absent."""
+    type: SecretType | None = None
+    """The type of the Secret; Opaque where absent."""
+    creation_policy: CreationPolicy | None = None
+    """Create (the default) writes the whole Secret, Merge only our keys in a Secret that someone else made."""
+    adopt: Adopt | None = None
+    """IfUnowned takes over a Secret that nobody owns and keeps its values; Never (the default) touches none."""
+    deletion_policy: DeletionPolicy | None = None
+    """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
+    immutable: bool | None = None
+    """True writes the Secret once, after which Kubernetes takes no other values for it."""
+    template: TargetTemplate = TargetTemplate()
+    """What the Secret gets besides its data."""

@@ -1,0 +1,95 @@
+"""What the state becomes where no value is made: claimed, adopted, or gone back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .core.decision import next_number
+from .core.renewal import CLAIMED
+from .core.revision import Revision, RevisionFacts
+from .core.state import Held, State, Triggers
+from .kube.secrets import (
+    values_of,
+)
+from .observe import load_state, load_target
+from .stage import adopted_values, found_values, publication_of
+
+if TYPE_CHECKING:
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.steps import (
+        Adopt,
+        Claim,
+        GoBack,
+    )
+    from .core.wanted import Wanted
+    from .kube.client import Body
+    from .world import World
+
+__all__ = []
+
+
+def gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
+    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
+    if step.number == step.given_up:
+        return replace(state, triggers=triggers)
+    return replace(
+        state.with_published(publication_of(seen)),
+        triggers=triggers,
+        current_number=step.number,
+        held=Held(step.given_up, seen.managed.metadata.generation, world.now(), step.failed),
+    )
+
+
+async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world: World) -> State:
+    """Go on with the values that are there: triggers present when the object is made are only recorded."""
+    state = await load_state(key, world)
+    if state is not None:
+        handled = state.triggers.with_handled(seen.requested)
+        # Whoever makes it again has decided: no generation of the new object is the one that was held.
+        held = state.held and replace(state.held, generation=0)
+        # Where the Secret is gone as well, nobody else remembers that it was published.
+        known = state if seen.target else state.with_published(state.current.facts.made)
+        return replace(known, uid=seen.uid, triggers=handled, held=held)
+    body = await load_target(key, wanted.secret, world)
+    kept = found_values(wanted, values_of(body) if body else {})
+    keys = frozenset(key for one in kept.values() for key in one.keys.values())
+    # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
+    changed = keys if step.number > 1 else frozenset[str]()
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
+    handled = Triggers().with_handled(seen.requested)
+    return State(
+        seen.uid,
+        _last_rotation(seen, body),
+        handled,
+        (Revision(facts, kept),),
+        step.number,
+        used=next_number(seen) - 1,  # the record is lost, but no number must come twice
+    )
+
+
+async def adopted(
+    step: Adopt, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+) -> State:
+    """Record what is found as a revision of its own; who reads it runs with it already."""
+    body = await load_target(key, wanted.secret, world)
+    found = adopted_values(wanted, values_of(body) if body else {})
+    # What it does not hold is no reason to make a value anew.
+    kept = {name: one for name, one in state.current.values.items() if name in wanted.names} if state else {}
+    kept |= found
+    base = state.current_number if state else None
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
+    revision = Revision(facts, kept)
+    if state is None:
+        handled = Triggers().with_handled(seen.requested)
+        # Its values count from now: to replace them at once, since they are old, would be no adoption.
+        return State(seen.uid, facts.made, handled, (revision,), step.number)
+    return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+
+
+def _last_rotation(seen: Seen, body: Body | None) -> datetime:
+    """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
+    created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
+    return min(seen.managed.status.last_rotation_time or created, seen.now)
