@@ -10,28 +10,23 @@ from .core.decision import next_number
 from .core.renewal import CLAIMED
 from .core.revision import Revision, RevisionFacts
 from .core.state import Held, State, Triggers
-from .kube.secrets import (
-    values_of,
-)
+from .kube.secrets import values_of
 from .observe import load_state, load_target
 from .stage import adopted_values, found_values, publication_of
 
 if TYPE_CHECKING:
     from .core.keys import ObjectKey
     from .core.seen import Seen
-    from .core.steps import (
-        Adopt,
-        Claim,
-        GoBack,
-    )
+    from .core.steps import Adopt, Claim, GoBack
     from .core.wanted import Wanted
     from .kube.client import Body
     from .world import World
 
-__all__ = []
+__all__ = ["adopted", "claimed", "gone_back"]
 
 
 def gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
+    """Make an earlier revision the current one, and hold rotations where it is another than before."""
     triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
         return replace(state, triggers=triggers)

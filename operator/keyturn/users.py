@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from .mirror import Mirror
     from .world import World
 
-__all__ = ["consumer_of"]
+__all__ = ["consumer_of", "with_consumers"]
 
 
 async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
+    """Add who consumes the Secret, and whom the spec lists."""
     wanted = seen.wanted
     if wanted is None:
         return seen
