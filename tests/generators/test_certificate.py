@@ -333,7 +333,7 @@ def test_it_is_never_older_than_its_issuer() -> None:
         ({}, timedelta(days=30)),
         ({"duration": "30h"}, timedelta(hours=10)),
         ({"renewBefore": "20d"}, timedelta(days=20)),
-        ({"duration": "60s", "renewBefore": "59s"}, timedelta(seconds=59)),
+        ({"duration": "1h", "renewBefore": "3590s"}, timedelta(seconds=3590)),
     ],
     ids=["by default", "another duration", "as asked for", "at once"],
 )
@@ -350,7 +350,7 @@ def test_one_that_its_issuer_cuts_short_is_renewed_when_a_third_is_left() -> Non
 
 
 @given(
-    duration=st.integers(60, 10**9),
+    duration=st.integers(3600, 10**9),
     renew_before=st.none() | st.integers(1, 10**9),
     left=st.integers(60, 10**9),
 )
@@ -358,10 +358,10 @@ def test_one_that_its_issuer_cuts_short_is_renewed_when_a_third_is_left() -> Non
 def test_a_fresh_one_is_never_due_at_once(duration: int, renew_before: int | None, left: int) -> None:
     """Else it would be made again and again, and every workload restarted each time."""
     settings = {**SERVER, **BY_CA, "duration": f"{duration}s"}
-    if renew_before is not None and renew_before < duration:
+    if renew_before is not None and renew_before <= duration - 10:
         settings["renewBefore"] = f"{renew_before}s"
     now = NOW.replace(microsecond=0)
-    authority = made({**CA, "duration": f"{left}s"}, now=now)
+    authority = made({**CA, "duration": f"{left + 3600}s"}, now=now - timedelta(hours=1))
     found = life(settings, made(settings, authority, now))
     assert now < found.renew < found.end <= now + timedelta(seconds=left)
 
@@ -651,11 +651,19 @@ def test_it_asks_for_the_secret_that_signs_it_and_for_none_where_it_signs_itself
         ),
         (
             {"commonName": "a", "duration": "36h", "renewBefore": "36h"},
-            "certificate: renewBefore must be shorter than duration, which is 1d12h",
+            "certificate: renewBefore must be shorter than duration, which is 1d12h, by 10s or more",
         ),
         (
             {"commonName": "a", "renewBefore": "2160h"},
-            "certificate: renewBefore must be shorter than duration, which is 90d",
+            "certificate: renewBefore must be shorter than duration, which is 90d, by 10s or more",
+        ),
+        (
+            {"commonName": "a", "duration": "1h", "renewBefore": "3591s"},
+            "certificate: renewBefore must be shorter than duration, which is 1h, by 10s or more",
+        ),
+        (
+            {"commonName": "a", "duration": "3599s"},
+            "certificate: duration is too short; write 1h or longer",
         ),
         (
             {"ipAddresses": ["10.0.0"]},
@@ -673,6 +681,8 @@ def test_it_asks_for_the_secret_that_signs_it_and_for_none_where_it_signs_itself
         "a long name",
         "renewed at its start",
         "by default",
+        "renewed all the time",
+        "too short",
         "half an address",
         "a long common name",
     ],

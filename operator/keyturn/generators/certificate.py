@@ -25,6 +25,8 @@ Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
 
 _CHAIN, _KEY, _ROOTS = "tls.crt", "tls.key", "ca.crt"
 _DEFAULT_DURATION = timedelta(days=90)
+_LEAST_DURATION = timedelta(hours=1)
+_LEAST_USE = timedelta(seconds=10)  # like rotation.every: whoever asks for less is renewed all the time
 _LONGEST_COMMON_NAME = 64  # X.520 allows no more
 
 _A_NAME = "a certificate needs a name; write commonName, dnsNames or ipAddresses"
@@ -173,7 +175,7 @@ class CertificateConfig(Schema):
     )
     """What the certificate may be used for; serverAuth and clientAuth where absent."""
     duration: Duration = _DEFAULT_DURATION
-    """How long the certificate is valid, but never longer than the issuer's; 90d where absent."""
+    """How long the certificate is valid, at least 1h, but never longer than the issuer's; 90d where absent."""
     renew_before: Duration | None = None
     """How long before its end the certificate is renewed; a third of the time that it is valid where absent."""
     is_ca: bool = pydantic.Field(default=False, alias="isCA")
@@ -199,8 +201,16 @@ class CertificateConfig(Schema):
             return _CA_USAGES
         if len(self.subject) > _LONGEST_COMMON_NAME:
             return _LONG_NAME
-        if self.renew_before and self.renew_before >= self.duration:
-            return f"renewBefore must be shorter than duration, which is {format_duration(self.duration)}"
+        return self._flaw_of_time()
+
+    def _flaw_of_time(self) -> str | None:
+        if self.duration < _LEAST_DURATION:
+            return f"duration is too short; write {format_duration(_LEAST_DURATION)} or longer"
+        if self.renew_before and self.renew_before > self.duration - _LEAST_USE:
+            return (
+                f"renewBefore must be shorter than duration, which is {format_duration(self.duration)},"
+                f" by {format_duration(_LEAST_USE)} or more"
+            )
         return None
 
     @property
