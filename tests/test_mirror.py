@@ -97,6 +97,15 @@ def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
     assert trouble.message == "spec.data.0.literal: Input should be a valid string"
 
 
+def test_what_is_wrong_with_a_spec_is_told_without_the_words_of_a_library() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(rotation={"every": "999999d"}))
+    found = mirror.managed(DB)
+    assert found
+    assert found[1]
+    assert found[1].message.startswith("spec.rotation.every: write a duration of at most")
+
+
 # Classes
 
 

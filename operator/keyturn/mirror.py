@@ -290,4 +290,4 @@ def _without_spec(body: dict[str, Any]) -> ManagedSecret:
 def _sentence(error: pydantic.ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"

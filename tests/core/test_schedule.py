@@ -343,7 +343,10 @@ ALWAYS_OPEN = [
 ]
 
 
-@pytest.mark.parametrize("given_window", ALWAYS_OPEN, ids=str)
+DENSE = [window("* * * * *", 1), window("*/15 * * * *", 1)]
+
+
+@pytest.mark.parametrize("given_window", [*ALWAYS_OPEN, *DENSE], ids=str)
 def test_a_window_that_never_closes_is_refused(given_window: Window) -> None:
     with pytest.raises(Stalled) as caught:
         schedule.check(None, (given_window,))

@@ -169,10 +169,12 @@ def _never_closes(window: Window) -> bool:
 
 def _repeats_after(cron: Cron) -> timedelta:
     """Return how long one has to look to have seen all of a usual schedule."""
-    *_, day, month, weekday = cron.expression.split()
+    _, hour, day, month, weekday = cron.expression.split()
     if (day, month) != ("*", "*"):
         return timedelta(days=366)
-    return timedelta(days=1 if weekday == "*" else 7)
+    if weekday != "*":
+        return timedelta(days=7)
+    return timedelta(hours=1) if hour == "*" else timedelta(days=1)
 
 
 # Moments
