@@ -75,7 +75,10 @@ def _show(cluster: Cluster, screen: Screen) -> None:
         stack.enter_context(operator)
         story.start(operator, screen)
         story.write(kubectl, screen)
-        story.rotate(kubectl, screen)
+        first = story.rotate(kubectl, screen)
+        if cluster.can_break_pods:
+            story.fail(kubectl, screen)
+        story.go_back(kubectl, screen, first)
         story.repair(kubectl, screen)
         screen.title("Clean up")
         with screen.progress("ending the operator", "the operator has ended"):

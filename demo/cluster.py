@@ -32,6 +32,9 @@ class Refused(Exception):  # noqa: N818 - it is what the person said, or what th
 class Cluster(ABC):
     """A cluster to show things on."""
 
+    can_break_pods = False
+    """Pods do what an annotation says, as no real one does."""
+
     def __init__(self, screen: Screen, folder: Path) -> None:
         self.screen = screen
         self.folder = folder
@@ -52,6 +55,7 @@ class Cluster(ABC):
 class Sandbox(Cluster):
     """A control plane that lives as long as the demo."""
 
+    can_break_pods = True
     _plane: ControlPlane | None = None
 
     def open(self) -> Path:

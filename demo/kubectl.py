@@ -1,4 +1,4 @@
-"""kubectl as a person types it: the line is shown, then what it said."""
+"""kubectl and keyturn as a person types them: the line is shown, then what it said."""
 
 from __future__ import annotations
 
@@ -46,6 +46,18 @@ class Kubectl:
         self._screen.command(f"kubectl {line}")
         self._screen.output(self.quiet(line))
 
+    def show_keyturn(self, line: str) -> None:
+        """Show a command of Keyturn's own command line, run it, and show its output.
+
+        Raises:
+            DemoError: It said nothing; a code other than 0 can mean that something is not well.
+        """
+        self._screen.command(f"keyturn {line}")
+        done = self._run([sys.executable, "-m", "keyturn"], "keyturn", line)
+        if not done.stdout:
+            raise DemoError(f"keyturn {line}\n{done.stderr.strip()}")
+        self._screen.output(done.stdout)
+
     def quiet(self, line: str) -> str:
         """Run a command and return its output, which may hold what is not to be shown.
 
@@ -62,9 +74,12 @@ class Kubectl:
 
     def attempt(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a command that may fail."""
+        return self._run([self._program], "kubectl", line)
+
+    def _run(self, program: list[str], name: str, line: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                [self._program, *shlex.split(line)],
+                [*program, *shlex.split(line)],
                 env=self._environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -74,7 +89,7 @@ class Kubectl:
                 timeout=_CALL_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            raise DemoError(f"kubectl {line}\ndid not end within {_CALL_TIMEOUT:.0f} s") from None
+            raise DemoError(f"{name} {line}\ndid not end within {_CALL_TIMEOUT:.0f} s") from None
 
 
 def eventually(what: str, holds: Callable[[], bool], timeout: float) -> None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 from .kubectl import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .kubectl import Kubectl
     from .screen import Screen
 
 _TIMEOUT = 120.0
-_REVISION = 2
 
 
-def follow(kubectl: Kubectl, screen: Screen) -> None:
-    """Show each change until every workload runs the second revision.
+def follow(kubectl: Kubectl, screen: Screen, has_ended: Callable[[dict[str, Any]], bool]) -> None:
+    """Show each change of the status until it says what ends it.
 
     Raises:
         DemoError: That takes too long.
@@ -31,7 +32,7 @@ def follow(kubectl: Kubectl, screen: Screen) -> None:
         if line != last:
             screen.change(time.monotonic() - began, line)
             last = line
-        return _has_ended(status)
+        return has_ended(status)
 
     eventually("the end of the rotation", is_over, _TIMEOUT)
 
@@ -43,6 +44,16 @@ def describe(status: dict[str, Any]) -> str:
     return f"revision {status.get('revision')}  {step:8}  {workloads}"
 
 
-def _has_ended(status: dict[str, Any]) -> bool:
-    current = all(one["state"] == "Current" for one in status.get("workloads", ()))
-    return status.get("revision") == _REVISION and "rotation" not in status and current
+def runs(revision: int) -> Callable[[dict[str, Any]], bool]:
+    """Say whether every workload runs a revision and nothing is under way."""
+
+    def has_ended(status: dict[str, Any]) -> bool:
+        current = all(one["state"] == "Current" for one in status.get("workloads", ()))
+        return status.get("revision") == revision and "rotation" not in status and current
+
+    return has_ended
+
+
+def went_back(status: dict[str, Any]) -> bool:
+    """Say whether an earlier revision is back, because a workload did not get ready with a newer one."""
+    return any((one["type"], one["reason"]) == ("Stalled", "RolledBack") for one in status["conditions"])

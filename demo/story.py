@@ -1,4 +1,4 @@
-"""What the demo shows, in its order: installed, written, rotated, repaired."""
+"""What the demo shows, in its order: installed, written, rotated, failed, taken back, repaired."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from .cluster import operator_kubeconfig
 from .errors import DemoError
 from .kubectl import eventually
 from .operator import Operator
-from .rotation import follow
+from .rotation import follow, runs, went_back
 from .values import digests
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from .kubectl import Kubectl
@@ -22,7 +23,10 @@ _EXAMPLE = "manifests/examples/auth-secrets.yaml"
 _CRDS = "crd/managedsecrets.keyturn.dev crd/secretclasses.keyturn.dev"
 _ACCOUNT = "system:serviceaccount:keyturn-system:keyturn"
 _CONDITIONS = '{range .status.conditions[*]}{.type}={.status}  {.reason}: {.message}{"\\n"}{end}'
-_HISTORY = '{range .status.history[*]}revision {.revision}  {.reason}  {.result}  {.finishedAt}{"\\n"}{end}'
+_IN_HASTE = '{"spec":{"rollout":{"debounce":"0s","progressDeadline":"3s"}}}'
+_FAILS_WITH = (
+    '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"auth-secrets=3"}}}}}'
+)
 _WORKLOADS = (
     '{range .status.workloads[*]}{.kind}/{.name}  via {.via}  {.state}  revision {.revision}{"\\n"}{end}'
 )
@@ -70,21 +74,45 @@ def write(kubectl: Kubectl, screen: Screen) -> None:
             kubectl.show(f"rollout status deployment/{name} -n shop --timeout=90s")
 
 
-def rotate(kubectl: Kubectl, screen: Screen) -> None:
+def rotate(kubectl: Kubectl, screen: Screen) -> Mapping[str, str]:
+    """Rotate, and return what the values before can be known by."""
     screen.title("Rotate it now")
     before = digests(kubectl, "shop", "auth-secrets")
+    screen.say("What would that do?")
+    kubectl.show_keyturn("plan auth-secrets -n shop")
     kubectl.show("annotate ms auth-secrets -n shop keyturn.dev/rotate=demo")
     screen.say(
         "New values, one write, then one workload after the other, 5 s after the last change (debounce):"
     )
     with screen.progress("rotating", "rotated, and both Deployments run the new revision"):
-        follow(kubectl, screen)
+        follow(kubectl, screen, runs(2))
     after = digests(kubectl, "shop", "auth-secrets")
     _check("every value is another one", all(before[key] != after[key] for key in before), screen)
     kubectl.show("get ms -n shop -o wide")
     kubectl.show(f"get ms auth-secrets -n shop -o jsonpath='{_WORKLOADS}'")
     kubectl.show(f"get ms auth-secrets -n shop -o jsonpath='{_CONDITIONS}'")
-    kubectl.show(f"get ms auth-secrets -n shop -o jsonpath='{_HISTORY}'")
+    return before
+
+
+def fail(kubectl: Kubectl, screen: Screen) -> None:
+    screen.title("A rotation that a workload does not survive")
+    screen.say("Pods of api shall never get ready with the next revision, and have 3 s for it:")
+    kubectl.show(f"patch ms auth-secrets -n shop --type=merge -p '{_IN_HASTE}'")
+    kubectl.show(f"patch deployment api -n shop -p '{_FAILS_WITH}'")
+    kubectl.show("rollout status deployment/api -n shop --timeout=90s")
+    before = digests(kubectl, "shop", "auth-secrets")
+    kubectl.show_keyturn("rotate auth-secrets -n shop")
+    with screen.progress("rotating, and going back", "the revision before is back, and api runs it"):
+        follow(kubectl, screen, went_back)
+    _check("the values before are back", digests(kubectl, "shop", "auth-secrets") == before, screen)
+    kubectl.show_keyturn("status auth-secrets -n shop")
+
+
+def go_back(kubectl: Kubectl, screen: Screen, first: Mapping[str, str]) -> None:
+    screen.title("A person takes the first values back")
+    kubectl.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
+    _check("these are the first values", digests(kubectl, "shop", "auth-secrets") == first, screen)
+    kubectl.show_keyturn("history auth-secrets -n shop")
 
 
 def repair(kubectl: Kubectl, screen: Screen) -> None:
