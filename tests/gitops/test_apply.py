@@ -93,11 +93,11 @@ def test_a_minute_of_applying_the_same_manifests_makes_nobody_write_anything(
 def is_at_rest(space: Space, bodies: list[Body]) -> bool:
     """Say whether everything was looked at and has come as far as it can."""
     for body in bodies:
-        kind, name = body["kind"], body["metadata"]["name"]
-        status = space.get(kind, name).get("status") or {}
-        if status.get("observedGeneration") != space.generation(kind, name) or status.get("rotation"):
+        found = space.get(body["kind"], body["metadata"]["name"])
+        generation, status = found["metadata"].get("generation"), found.get("status") or {}
+        if status.get("observedGeneration") != generation or status.get("rotation"):
             return False
-        if kind == "Deployment" and status.get("availableReplicas") != body["spec"].get("replicas", 1):
+        if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get("replicas", 1):
             return False
     return True
 
