@@ -58,6 +58,7 @@ def test_nobody_is_told_that_every_workload_runs_what_failed(space: Space) -> No
 
     space.until_event("RolledBack")
     assert space.events("Rotated") == []
+    assert space.events("Created") == ["revision 1 is in the Secret"]
 
 
 def test_the_status_tells_of_it_and_everybody_is_current(space: Space) -> None:
