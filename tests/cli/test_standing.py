@@ -129,6 +129,10 @@ CASES = {
         Standing(State.READY),
     ),
     "suspended": (found(spec={"suspend": True}), Standing(State.SUSPENDED, "spec.suspend is true")),
+    "suspended in the middle of a rotation": (
+        found(spec={"suspend": True}, rotation=ROLLING),
+        Standing(State.SUSPENDED, "spec.suspend is true; RollOut: Deployment/api is rolling"),
+    ),
     "a spec that this version cannot read": (
         found(spec={"target": {"type": "new"}}),
         Standing(

@@ -50,12 +50,12 @@ class State(enum.StrEnum):
     """A workload runs older values and is not restarted by the operator."""
     NOT_COMPLIANT = "NotCompliant"
     """It breaks a rule of its class that only warns."""
+    SUSPENDED = "Suspended"
+    """Nothing is written, since its spec says so."""
     ROTATING = "Rotating"
     """A rotation is under way."""
     OVERLAPPING = "Overlapping"
     """Every workload runs the new values, and those before are still valid."""
-    SUSPENDED = "Suspended"
-    """Nothing is written, since its spec says so."""
     HELD = "Held"
     """Since a rollback nothing is rotated by schedule, until somebody asks for it or changes the spec."""
     DUE = "Due"
@@ -153,6 +153,13 @@ def _rotating(found: Found, _: datetime) -> str | None:
     return f"{rotation.step}{tries}: {rotation.message or f'the next step is {rotation.step}'}"
 
 
+def _suspended(found: Found, now: datetime) -> str | None:
+    if not found.managed.spec.suspend:
+        return None
+    rotation = _rotating(found, now)
+    return f"spec.suspend is true; {rotation}" if rotation else "spec.suspend is true"
+
+
 def _overlapping(found: Found, now: datetime) -> str | None:
     previous = found.managed.status.previous
     if previous is None or previous.valid_until is None:
@@ -165,10 +172,6 @@ def _held(found: Found, _: datetime) -> str | None:
     if status.next_rotation_time or not status.history or status.history[0].reason != _RETURN:
         return None
     return f"went back to revision {status.revision}; the next `keyturn rotate` or change of the spec goes on"
-
-
-def _suspended(found: Found, _: datetime) -> str | None:
-    return "spec.suspend is true" if found.managed.spec.suspend else None
 
 
 def _due(found: Found, now: datetime) -> str | None:
@@ -184,9 +187,9 @@ _CHECKS: tuple[tuple[State, Callable[[Found, datetime], str | None]], ...] = (
     (State.NOT_READY, _not_ready),
     (State.BEHIND, _behind),
     (State.NOT_COMPLIANT, _not_compliant),
+    (State.SUSPENDED, _suspended),
     (State.ROTATING, _rotating),
     (State.OVERLAPPING, _overlapping),
-    (State.SUSPENDED, _suspended),
     (State.HELD, _held),
     (State.DUE, _due),
 )
