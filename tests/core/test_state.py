@@ -139,6 +139,11 @@ def test_while_the_overlap_lasts_the_value_before_is_there_as_well() -> None:
     }
 
 
+def test_what_is_there_for_templates_only_is_not_there_as_the_value_before_either() -> None:
+    one = replace(TURNED, rendered={"TOKEN": Rendered("<{{ token }}>", Value(b"<new>"))})
+    assert one.published_data(overlapping=True).keys() == {"TOKEN", "a", "b"}
+
+
 def test_what_reads_otherwise_in_the_overlap_is_what_comes_after_it() -> None:
     assert TURNED.values["set"].overlapping == {"a": Value(b"two"), "b": Value(b"x")}
     settled = TURNED.values["set"].settled()

@@ -111,8 +111,10 @@ class Revision:
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
 
     def overlap_data(self) -> dict[str, Value]:
+        """Return what reads otherwise while the overlap lasts; nothing of what is there for the templates only."""
         every = {key: value for kept in self.values.values() for key, value in kept.overlap_data().items()}
-        return {key: value for key, value in every.items() if key not in self.rendered}
+        hidden = self.rendered.keys() | {previous_key(key) for key in self.rendered}
+        return {key: value for key, value in every.items() if key not in hidden}
 
     def published_data(self, *, overlapping: bool) -> dict[str, Value]:
         return self.data() | (self.overlap_data() if overlapping else {})
