@@ -97,7 +97,9 @@ def is_at_rest(space: Space, bodies: list[Body]) -> bool:
         generation, status = found["metadata"].get("generation"), found.get("status") or {}
         if status.get("observedGeneration") != generation or status.get("rotation"):
             return False
-        if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get("replicas", 1):
+        if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get(
+            "replicas", 1
+        ):
             return False
     return True
 
