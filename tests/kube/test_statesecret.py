@@ -63,7 +63,7 @@ outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
 values = st.builds(
     Kept,
     recipe=texts,
-    outputs=outputs,
+    outputs=st.fixed_dictionaries({"value": content, "privateKey": content}),
     keys=st.just({"value": "password", "privateKey": "key.pem"}),
     life=st.none() | st.builds(Life, renew=times, end=times),
     overlap=outputs,
@@ -172,6 +172,10 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(
             edited(lambda read: read["revisions"][0]["values"]["password"].update(keys={})),
             id="an output without a key",
+        ),
+        pytest.param(
+            edited(lambda read: read["revisions"][0]["values"]["password"].update(outputs={})),
+            id="a key without an output",
         ),
         pytest.param(
             edited(lambda read: read["revisions"][0]["values"]["password"].update(life={"renew": CANARY})),

@@ -160,8 +160,8 @@ def _revision_from(document: dict[str, Any]) -> Revision:
 def _kept_from(document: dict[str, Any]) -> Kept:
     life, outputs, keys = document["life"], _read(document["outputs"]), document["keys"]
     overlap, previous = _read(document["overlap"]), _read(document["previous"])
-    if not outputs.keys() | overlap.keys() | previous.keys() <= keys.keys():
-        raise ValueError("no key for an output")
+    if outputs.keys() != keys.keys() or not overlap.keys() | previous.keys() <= keys.keys():
+        raise ValueError("an output without a key, or a key without an output")
     return Kept(
         recipe=_text(document["recipe"]),
         outputs=outputs,
