@@ -72,7 +72,7 @@ def test_a_minute_of_applying_the_same_manifests_makes_nobody_write_anything(
 ) -> None:
     names = {body["metadata"]["name"] for body in bodies}
     kubectl("apply", "-f", "-", given=as_list(bodies))
-    eventually(lambda: is_at_rest(space, bodies), "all of it at rest", timeout=60)
+    eventually(lambda: is_at_rest(space, bodies), "all of it at rest", timeout=120)
     space.rotated("auth-secrets")
     assert space.marker("api"), "the mark of a restart stands in what is applied again"
 
