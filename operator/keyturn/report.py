@@ -57,8 +57,8 @@ def tell_step(  # noqa: C901  # a line for each step there is
             _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Publish(number=number):
-            comes_back = seen.held is not None
-            is_first = seen.current is not None and seen.current.reason == CREATED and not comes_back
+            was_there = seen.managed.status.revision is not None
+            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
             _post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Repair(number=number, keys=keys):

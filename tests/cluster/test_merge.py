@@ -197,6 +197,7 @@ def test_a_secret_that_is_replaced_by_its_owner_gets_our_keys_again(space: Space
     eventually(
         lambda: space.values("shared") == before | {"theme": Value(b"light")}, "our keys beside the new ones"
     )
+    space.until_event("Published")
 
 
 CONFLICT = (
