@@ -97,6 +97,10 @@ def test_of_a_secret_that_was_just_created() -> None:
     }
 
 
+def test_what_is_only_recorded_has_rotated_nothing() -> None:
+    assert "lastRotationTime" not in written(seen(target=None, status={}))
+
+
 def test_of_a_rotation_that_rolls_out() -> None:
     rolling = consumer("api", marker="db=2", settled=False)
     look = seen(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)

@@ -41,11 +41,10 @@ def refuse_unknown_return(seen: Seen) -> None:
     if seen.state is None or _unhandled_return(seen) is None:
         return
     others = sorted(seen.state.restorable - {seen.state.current_number})
-    kept = ", ".join(str(one) for one in others) or "none but the current one"
+    kept = ", ".join(str(one) for one in others)
+    hint = f"write one of {kept}" if kept else "there is none but the current one, so remove the annotation"
     raise Stalled(
-        "NoSuchRevision",
-        f"{ROLLBACK} does not begin with a revision whose values are kept; these are: {kept}."
-        " Write one of them, or remove the annotation",
+        "NoSuchRevision", f"{ROLLBACK} does not begin with a revision whose values are kept; {hint}"
     )
 
 

@@ -59,7 +59,7 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         observed_generation=seen.managed.metadata.generation,
         secret_name=seen.wanted.secret if seen.wanted and seen.is_ours else before.secret_name,
         revision=_revision(seen),
-        last_rotation_time=_second(seen.state.rotated) if seen.state else before.last_rotation_time,
+        last_rotation_time=_last_rotation_time(seen),
         next_rotation_time=_second(start) if start else None,
         overdue=is_overdue(seen),
         last_trigger=_last_trigger(seen),
@@ -76,6 +76,13 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
 def _revision(seen: Seen) -> int | None:
     before = seen.managed.status.revision
     return (seen.target.revision if seen.target and seen.is_ours else None) or before
+
+
+def _last_rotation_time(seen: Seen) -> datetime | None:
+    """Tell of values that somebody could read: what is only recorded has replaced nothing."""
+    if seen.state is None or _revision(seen) is None:
+        return seen.managed.status.last_rotation_time
+    return _second(seen.state.rotated)
 
 
 def _last_trigger(seen: Seen) -> str | None:
