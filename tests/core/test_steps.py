@@ -449,9 +449,10 @@ def test_a_return_that_was_asked_for_leaves_nothing_to_mend() -> None:
 )
 def test_what_is_not_kept_cannot_come_back(text: str, restorable: list[int] | None, kept: str) -> None:
     look = asked(text) | {"state": replace(state_of_three(), restorable=frozenset(restorable or [1, 2, 3]))}
-    with pytest.raises(Stalled, match=f"; {kept}$") as caught:
+    with pytest.raises(Stalled) as caught:
         next_step(seen(**look))
     assert caught.value.reason == "NoSuchRevision"
+    assert caught.value.message.endswith(f"; {kept}")
     assert next_step(seen(**look | {"target": target(3, differs=["x"])})) == Repair(3, frozenset({"x"}))
 
 
