@@ -226,3 +226,14 @@ def test_all_rules_are_named_and_can_be_read_back() -> None:
 def test_other_texts_name_no_rule(text: str) -> None:
     assert rules_in(text) == ()
     assert twins_in(text) == frozenset()
+
+
+def test_a_key_is_made_stronger_in_its_own_way() -> None:
+    strength = Strength(241, 128, "a larger curve", "a larger curve")
+    found = violations_of(
+        secret_class(minLength=300, minEntropyBits=192), Evidence({"key": strength}, None, frozenset({"key"}))
+    )
+    assert [one.message.rpartition("; ")[2] for one in found] == [
+        "write a larger curve",
+        "write a larger curve",
+    ]

@@ -90,7 +90,8 @@ def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation
     for name, strength in found.strengths.items():
         if strength.length < least:
             yield Violation(
-                "minLength", f"{name} would have {strength.length} characters {asks}; write a larger length"
+                "minLength",
+                f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
             )
     for name, strength in _known(found.older):
         if strength.length < least:
@@ -107,7 +108,7 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
             yield Violation(
                 "minEntropyBits",
                 f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
-                " write a larger length or exclude less",
+                f" write {strength.to_be_stronger}",
             )
     for name, strength in _known(found.older):
         if strength.bits < least:

@@ -18,6 +18,10 @@ class Strength:
     """Characters in the written form."""
     bits: float
     """Entropy: the binary logarithm of how many values there are, all equally likely."""
+    to_be_longer: str = "a larger length"
+    """What to write for more characters."""
+    to_be_stronger: str = "a larger length or exclude less"
+    """What to write for more entropy."""
 
     @property
     def is_enough(self) -> bool:

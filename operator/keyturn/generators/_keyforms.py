@@ -51,7 +51,7 @@ class Rsa:
     def strength(self) -> Strength:
         bits = next((strength for size, strength in _RSA_STRENGTHS if self.bits >= size), 0)
         # The modulus, the private exponent and five numbers of half their length, six bits to a character.
-        return Strength(self.bits * 3 // 4, bits)
+        return Strength(self.bits * 3 // 4, bits, "more bits", "more bits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ class Ec:
 
     @property
     def strength(self) -> Strength:
-        return Strength(_CURVE_LENGTHS[self.curve], _CURVE_STRENGTHS[self.curve])
+        return Strength(
+            _CURVE_LENGTHS[self.curve], _CURVE_STRENGTHS[self.curve], "a larger curve", "a larger curve"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Ed25519:
 
     @property
     def strength(self) -> Strength:
-        return Strength(_ED25519_LENGTH, _ED25519_STRENGTH)
+        return Strength(_ED25519_LENGTH, _ED25519_STRENGTH, "an ecKey instead", "an ecKey instead")
 
 
 KeyForm = Rsa | Ec | Ed25519

@@ -85,7 +85,7 @@ class Passphrase(SingleValue[PassphraseConfig]):
         """Count the characters of the shortest phrase; nothing is drawn anew, so all are equally likely."""
         shortest = min(len(word) for word in _drawable())
         written = self.config.words * shortest + max(self.config.words - 1, 0) * len(self.config.separator)
-        return Strength(written, self.config.words * math.log2(len(_drawable())))
+        return Strength(written, self.config.words * math.log2(len(_drawable())), "more words", "more words")
 
     def remedy(self) -> str:
         return f"write words: {_LEAST_WORDS} or more"
