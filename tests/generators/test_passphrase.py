@@ -71,7 +71,7 @@ def test_every_word_is_equally_likely() -> None:
 def test_the_strength_is_that_of_the_words_and_of_the_shortest_phrase(
     settings: dict[str, Any], length: int, bits: float
 ) -> None:
-    assert of(**settings).strength() == Strength(length, bits)
+    assert of(**settings).strength() == Strength(length, bits, "more words", "more words")
 
 
 @pytest.mark.parametrize(("words", "written", "bits"), [(9, 35, 116), (1, 3, 12), (0, 0, 0)])
