@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from keyturn import metrics
 
@@ -71,3 +72,23 @@ def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_what_the_documentation_has_applied_overwrites_no_part_of_the_installation() -> None:
+    shipped = {
+        named(body)
+        for path in (_ROOT / "manifests" / "base").rglob("*.yaml")
+        for body in bodies(path.read_text())
+    }
+    shown = {named(body) for _, block in manifests() for body in bodies(written_out(block))}
+
+    assert {"ClusterRole/keyturn", "ClusterRoleBinding/keyturn-classes"} <= shipped
+    assert shown & shipped == set()
+
+
+def bodies(text: str) -> list[dict[str, Any]]:
+    return [body for body in yaml.safe_load_all(text) if body and "metadata" in body]
+
+
+def named(body: dict[str, Any]) -> str:
+    return f"{body['kind']}/{body['metadata']['name']}"
