@@ -46,6 +46,8 @@ def rotated(space: Space) -> Space:
     space.managed(rotation={"every": "90d", "trigger": "first"})
     space.run(deployment("api", env_from("auth")))
     space.rotated()
+    for reason in ("Created", "Published", "Rotated"):
+        space.until_event(reason)  # what is told is not told at once
     return space
 
 
