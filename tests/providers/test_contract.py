@@ -268,6 +268,26 @@ async def test_two_writers_who_create_at_once_both_find_it_done(shop: Shop, pref
     assert await texts(shop.provider, f"{prefix}login") == LOGIN
 
 
+@pytest.mark.parametrize("kind", patient([kind for kind in KINDS if kind not in READERS]))
+async def test_a_key_that_appears_while_we_write_is_kept(
+    shop: Shop, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = shop.provider._read
+
+    async def overtaken(key: str, version: str | None) -> Found:
+        monkeypatch.undo()
+        try:
+            return await read(key, version)
+        finally:
+            await shop.seed(key, LOGIN)
+
+    monkeypatch.setattr(shop.provider, "_read", overtaken)
+    newer = parts_of({"password": "newer"})
+    written = await shop.provider.write(f"{prefix}login", newer, Policy.IF_NOT_EXISTS)
+    assert written.outcome is Outcome.KEPT
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
 @every_writer
 async def test_what_is_deleted_is_not_found(shop: Shop, prefix: str) -> None:
     await shop.seed(f"{prefix}login", LOGIN)

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from keyturn.api.base import Schema
 from keyturn.api.meta import Name
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from .guard import Answer, Guard
 
-__all__ = ["Aws", "AwsConfig", "Endpoint", "references", "tags"]
+__all__ = ["Aws", "AwsConfig", "Endpoint", "member", "references", "tags"]
+
+T = TypeVar("T")
 
 _THREADS: Final = 32
 _IN_FLIGHT: Final = 8
@@ -132,6 +134,18 @@ def tags() -> list[dict[str, str]]:
     return [{"Key": "managed-by", "Value": "keyturn"}]
 
 
+def member(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """Take a member of an answer; botocore hands on whatever else a server said as an answer without any.
+
+    Raises:
+        Unreachable: It is not there, or something else.
+    """
+    found = answer.get(name)
+    if isinstance(found, kind):
+        return found
+    raise Unreachable("MalformedAnswer")
+
+
 class Aws:
     """One service of AWS with one login."""
 
@@ -185,7 +199,7 @@ class Aws:
             refusal = _meaning(error.response)
         except ParamValidationError:
             refusal = Refused("InvalidParameter", "AWS takes no such key or value")
-        except (BotoCoreError, ValueError):
+        except (BotoCoreError, ValueError, TypeError, AttributeError, LookupError):  # a parser led astray
             refusal = Unreachable("MalformedAnswer")
         else:
             return answer

@@ -7,7 +7,7 @@ from typing import Final
 from keyturn.core.value import Value
 
 from . import properties
-from ._aws import Aws, AwsConfig, references, tags
+from ._aws import Aws, AwsConfig, member, references, tags
 from .base import Can, Content, Found, Given, Provider, Reference
 from .errors import NotFound, Refused
 
@@ -39,8 +39,8 @@ class AwsParameterStore(Provider[AwsParameterStoreConfig]):
     async def _read(self, key: str, version: str | None) -> Found:
         name = key if version is None else f"{key}:{version}"  # a number or a label
         answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
-        parameter = answer["Parameter"]
-        return Found(Value.of_text(parameter["Value"]), str(parameter["Version"]))
+        parameter = member(answer, "Parameter", dict)
+        return Found(Value.of_text(member(parameter, "Value", str)), str(member(parameter, "Version", int)))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         folder = prefix[: prefix.rfind("/") + 1]
@@ -51,13 +51,15 @@ class AwsParameterStore(Provider[AwsParameterStoreConfig]):
         else:
             begins = [{"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}] if prefix else []
             pages = self._aws.pages("DescribeParameters", ParameterFilters=begins, MaxResults=_MOST_DESCRIBED)
-        return tuple([one["Name"] async for page in pages for one in page["Parameters"]])
+        return tuple(
+            [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
+        )
 
     async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
         text = _text(properties.document(content))
         how = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
         answer = await self._aws.call("PutParameter", Name=key, Value=text, Type="SecureString", **how)
-        return str(answer["Version"])
+        return str(member(answer, "Version", int))
 
     async def _delete(self, key: str) -> None:
         try:

@@ -10,7 +10,7 @@ import pydantic
 from keyturn.core.value import Value
 
 from . import properties
-from ._aws import Aws, AwsConfig, references, tags
+from ._aws import Aws, AwsConfig, member, references, tags
 from .base import Can, Content, Found, Given, Provider, Reference
 from .errors import NotFound, Refused
 
@@ -53,13 +53,15 @@ class AwsSecretsManager(Provider[AwsSecretsManagerConfig]):
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
         else:
-            return Found(_content(answer), answer.get("VersionId"))
+            return Found(_content(answer), member(answer, "VersionId", str))
         raise NotFound("Deleted")
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         filters = [{"Key": "name", "Values": [prefix]}] if prefix else []
         pages = self._aws.pages("ListSecrets", Filters=filters, MaxResults=100)
-        return tuple([one["Name"] async for page in pages for one in page["SecretList"]])
+        return tuple(
+            [member(one, "Name", str) async for page in pages for one in member(page, "SecretList", list)]
+        )
 
     async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
         written = _written(content)
@@ -69,7 +71,7 @@ class AwsSecretsManager(Provider[AwsSecretsManagerConfig]):
             if before is None:  # the name is taken for as long as it can be restored
                 await self._aws.call("RestoreSecret", SecretId=key)
             answer = await self._aws.call("PutSecretValue", SecretId=key, **written)
-        return answer.get("VersionId")
+        return member(answer, "VersionId", str)
 
     async def _delete(self, key: str) -> None:
         days = self.config.recovery_days or _RECOVERY_DAYS
@@ -97,8 +99,9 @@ def _version(version: str | None) -> dict[str, str]:
 
 
 def _content(answer: Mapping[str, Any]) -> Value:
-    text = answer.get("SecretString")
-    return Value.of_text(text) if text is not None else Value(answer.get("SecretBinary") or b"")
+    if "SecretString" in answer:
+        return Value.of_text(member(answer, "SecretString", str))
+    return Value(member(answer, "SecretBinary", bytes))
 
 
 def _written(content: Content) -> dict[str, Any]:

@@ -133,11 +133,22 @@ class Vault(Provider[VaultConfig]):
         if not self.config.has_versions:
             await self._ask("POST", key, fields)
             return None
-        based_on = int(before.version or 0) if before else await self._newest(key)
+        if before is not None:
+            return await self._set(key, fields, int(before.version or 0))
+        try:
+            return await self._set(key, fields, 0)  # holds where there never was a version
+        except Conflict:
+            deleted = await self._deleted(key)
+        if deleted is None:
+            raise Conflict("CheckAndSet")
+        return await self._set(key, fields, deleted)
+
+    async def _set(self, key: str, fields: Mapping[str, str], based_on: int) -> str:
+        """Write a version if the one before it is still `based_on`."""
         try:
             answer = await self._ask("POST", f"data/{key}", {"options": {"cas": based_on}, "data": fields})
-        except Refused:
-            if await self._newest(key) == based_on:
+        except Refused:  # a version that is not the newest, or anything else: the words alone tell
+            if _newest(await self._facts(key)) == based_on:
                 raise
         else:
             return str(_at(answer, "data").get("version"))
@@ -149,14 +160,19 @@ class Vault(Provider[VaultConfig]):
         except NotFound:
             return
 
-    async def _newest(self, key: str) -> int:
-        """Return the newest version that was ever written, deleted ones included; 0 where there was none."""
+    async def _deleted(self, key: str) -> int | None:
+        """Return the number of the newest version if it was deleted, so that it may be written over."""
+        facts = await self._facts(key)
+        newest = _newest(facts)
+        version = _at(_at(facts, "versions"), str(newest))
+        return newest if version.get("destroyed") or version.get("deletion_time") else None
+
+    async def _facts(self, key: str) -> dict[str, Any]:
+        """Read what Vault tells of all versions; nothing where there never was one."""
         try:
-            facts = _at(await self._ask("GET", f"metadata/{key}"), "data")
+            return _at(await self._ask("GET", f"metadata/{key}"), "data")
         except NotFound:
-            return 0
-        newest = str(facts.get("current_version"))
-        return int(newest) if newest.isdecimal() else 0
+            return {}
 
     async def _names(self, folder: str) -> list[str]:
         path = f"metadata/{folder}" if self.config.has_versions else folder
@@ -221,6 +237,11 @@ def _trusting(certificates: bytes) -> ssl.SSLContext:
     raise Refused("NoAuthorities", "caRef names no certificates in PEM")
 
 
+def _newest(facts: Mapping[str, Any]) -> int:
+    newest = str(facts.get("current_version", 0))
+    return int(newest) if newest.isdecimal() else 0
+
+
 def _may_hold(folder: str, prefix: str) -> bool:
     return folder.startswith(prefix) or prefix.startswith(folder)
 
@@ -235,7 +256,7 @@ def _at(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = answer.get(name)
     if isinstance(found, dict):
         return found
-    if name == "data" and found is None:  # a deleted version has metadata only
+    if name in answer and found is None:  # a deleted version has metadata only
         raise NotFound("Deleted")
     raise Unreachable("MalformedAnswer")
 
