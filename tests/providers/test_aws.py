@@ -19,8 +19,10 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
+from keyturn.providers.guard import Guard
 from tests.kube.helpers import Scripted, answer, serving
-from tests.providers.shops import LOOPBACK, SECRET_KEY, aws, aws_settings, guarded, opened
+from tests.providers.names import Names
+from tests.providers.shops import LOOPBACK, SECRET_KEY, access_key, aws, aws_settings, guarded, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -191,6 +193,21 @@ async def test_the_login_of_the_operator_is_never_used(kind: str, monkeypatch: p
     assert "Credential=AKIA0123456789ABCDEF/" in sent[0]
     assert "operators-own" not in sent[0]
     assert SECRET_KEY not in sent[0]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+async def test_an_endpoint_of_the_operators_environment_is_never_asked(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Scripted(answer())
+    guard = Guard([LOOPBACK], resolver=Names("127.0.0.1"))  # so that Amazon's is not asked either
+    async with serving(script.handle) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+        settings = {name: text for name, text in aws_settings(server).items() if name != "endpoint"}
+        store = opened(kind, settings, guard=guard, referred=access_key())
+        assert (await failing(store.read("a"))).code == "InsideAddress"
+    await guard.close()
+    assert script.asked == []
 
 
 @pytest.mark.parametrize("written", ["", " ", "a\nb", "ü", "a\0"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import time
 from typing import TYPE_CHECKING, Any
 
 import dotenv
@@ -86,6 +88,27 @@ async def test_nothing_goes_into_the_environment_of_the_operator() -> None:
 async def test_variables_that_double_each_other_end() -> None:
     bomb = "A=" + "x" * 1000 + "\n" + "".join("A=${A}${A}\n" for _ in range(40))
     assert (await failing(of_text(bomb))).code == "TooLarge"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A=b\n" * 40_000, "A=" + "${" * 60_000, "A='" + "x" * 200_000],
+    ids=["lines", "variables", "an open quote"],
+)
+async def test_a_file_that_would_hold_others_up_is_refused_unread(text: str) -> None:
+    began = time.thread_time()
+    assert (await failing(of_text(text))).code == "TooLarge"
+    assert time.thread_time() - began < 0.2
+
+
+@pytest.mark.parametrize(
+    "text", ["A=" + "${" * 100 + "x" * 65_000 + ":}", "A=\n" * 21_000], ids=["variables", "lines"]
+)
+async def test_the_slowest_file_that_is_read_takes_less_than_a_second(text: str) -> None:
+    began = time.process_time()
+    with contextlib.suppress(NotFound):
+        await of_text(text).read("A")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("text", [b"A=\xff", b"A=a\0b", "A=b".encode("utf-16")])

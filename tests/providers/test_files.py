@@ -83,6 +83,33 @@ async def test_the_turn_of_such_a_mount_is_seen(files: Provider[Any], folder: Pa
     assert (after.content, after.version != before.version) == (Value(b"..two"), True)
 
 
+async def test_what_leads_out_is_not_even_opened(
+    files: Provider[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "key").symlink_to("../../outside")
+    opened: list[object] = []
+    monkeypatch.setattr("os.open", lambda path, *_: opened.append(path))
+    await failing(files, "key")
+    assert opened == []
+
+
+async def test_a_folder_that_turns_outside_before_it_is_opened_is_refused(
+    files: Provider[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "..data").mkdir()
+    (folder / "..data" / "outside").write_text("inside")
+    (folder / "key").symlink_to("..data/outside")
+    really = os.open
+
+    def turned(path: str, flags: int) -> int:
+        (folder / "..data").rename(folder / "..old")
+        (folder / "..data").symlink_to(folder.parent.parent)
+        return really(path, flags)
+
+    monkeypatch.setattr("os.open", turned)
+    assert (await failing(files, "key")).code == "OutsideFolder"
+
+
 async def test_a_loop_of_links_ends(files: Provider[Any], folder: Path) -> None:
     (folder / "one").symlink_to("two")
     (folder / "two").symlink_to("one")

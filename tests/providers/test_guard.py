@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 import time
 import traceback
 import zlib
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keyturn.providers.errors import Refused, StoreError, Unreachable
 from keyturn.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import serving
+from tests.providers.names import Names
 from tests.providers.tls import authority, serving_tls
 
 if TYPE_CHECKING:
@@ -28,32 +27,6 @@ if TYPE_CHECKING:
 LOOPBACK = AllowedHost("127.0.0.1")
 CANARY = "canary-in-a-url-or-body"
 QUICK = Limits(size=1024 * 1024, seconds=1.0)
-
-
-class Names(AbstractResolver):
-    """A resolver that says what a test wants, the next answer each time, the last one for ever."""
-
-    def __init__(self, *answers: str | list[str]) -> None:
-        self.asked = 0
-        self._answers = [[one] if isinstance(one, str) else one for one in answers]
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002
-    ) -> list[ResolveResult]:
-        self.asked += 1
-        found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        flags = socket.AI_NUMERICHOST
-        kinds = {address: socket.AF_INET6 if ":" in address else socket.AF_INET for address in found}
-        return [
-            {"hostname": host, "host": one, "port": port, "family": kinds[one], "proto": 0, "flags": flags}
-            for one in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 @asynccontextmanager
@@ -419,9 +392,10 @@ async def test_nothing_that_a_server_sets_is_sent_back() -> None:
         cookies.append(dict(request.cookies))
         return web.Response(headers={"Set-Cookie": "a=b"})
 
-    async with serving(handle) as server, guarding(LOOPBACK) as guard:
+    good, names = AllowedHost("good.example"), Names("127.0.0.1")
+    async with serving(handle) as server, guarding(good, resolver=names) as guard:
         for _ in range(2):
-            await guard.ask("GET", server)
+            await guard.ask("GET", server.replace("127.0.0.1", "good.example"))
     assert cookies == [{}, {}]
 
 

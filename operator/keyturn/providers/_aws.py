@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from keyturn.api.base import Schema
@@ -37,6 +37,7 @@ T = TypeVar("T")
 _THREADS: Final = 32
 _IN_FLIGHT: Final = 8
 """Calls of one store at a time: one that hangs leaves threads for the others."""
+_GRACE: Final = 5.0
 _PAGES: Final = 500
 
 _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
@@ -199,6 +200,8 @@ class Aws:
             refusal = _meaning(error.response)
         except ParamValidationError:
             refusal = Refused("InvalidParameter", "AWS takes no such key or value")
+        except (TimeoutError, CancelledError):
+            refusal = Unreachable("Timeout")
         except (BotoCoreError, ValueError, TypeError, AttributeError, LookupError):  # a parser led astray
             refusal = Unreachable("MalformedAnswer")
         else:
@@ -274,7 +277,8 @@ def _send(loop: asyncio.AbstractEventLoop, guard: Guard, request: Any, **_: Any)
     headers = {name: _header(text) for name, text in request.headers.items()}
     body = request.body.encode() if isinstance(request.body, str) else request.body
     asking = guard.ask(request.method, request.url, headers=headers, body=body)
-    answer: Answer = asyncio.run_coroutine_threadsafe(asking, loop).result()
+    # Without a timeout of its own the thread would outlive a loop that ends before it answers.
+    answer: Answer = asyncio.run_coroutine_threadsafe(asking, loop).result(guard.limits.seconds + _GRACE)
     return AWSResponse(request.url, answer.status, dict(answer.headers), _Raw(answer.body))
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Dotenv", "DotenvConfig"]
 
+_LONGEST: Final = 64 * 1024
+_MOST_VARIABLES: Final = 100
+"""References to variables in one file: python-dotenv looks through all that follows for the end of each."""
 _SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
 _ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
 
@@ -104,6 +107,9 @@ def _decoded(content: Value) -> str:
 
 def _parsed(text: str) -> Mapping[str, str | None]:
     """Read bindings as python-dotenv does, and fill in the variables that were set before."""
+    if len(text) > _LONGEST or text.count("${") > _MOST_VARIABLES:
+        limits = f"{_LONGEST} characters and {_MOST_VARIABLES} references to variables"
+        raise Refused("TooLarge", f"a .env file may have {limits}")
     from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use: few clusters have such a store
 
     bindings = list(parse_stream(io.StringIO(text)))

@@ -119,7 +119,6 @@ class Guard:
             auto_decompress=False,  # a small body could unpack to any size
             trust_env=False,
             timeout=aiohttp.ClientTimeout(),
-            middlewares=(self._admitted,),
         )
 
     async def close(self) -> None:
@@ -212,13 +211,6 @@ class Guard:
             read += chunk
         response.close()  # the rest is not even taken from the wire
         raise Refused("TooLarge", f"an answer may have {self.limits.size} bytes")
-
-    async def _admitted(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Stand before every request of the session, however it came about."""
-        self.admit(request.url)
-        return await handler(request)
 
     def _is_outside(self, address: Address) -> bool:
         return all(
