@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from keyturn.api.base import Schema
 from keyturn.core.strength import LEAST_BITS, LEAST_LENGTH, Strength
 from keyturn.core.value import Value
+from keyturn.core.wanted import VALUE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,8 +32,6 @@ __all__ = [
 
 C = TypeVar("C", bound=Schema)
 
-VALUE = "value"
-"""The output of a generator that makes one value; its key is the item's name."""
 Outputs = Mapping[str, Value]
 """What a generator makes, by the names of its outputs."""
 
