@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,5 +145,8 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_no_more(
     assert [(line["level"], line["why"]) for line in lost] == [("error", "not renewed in time")]
     # What had left before the pause may have been read by the API server a moment after it.
     late = _since(cluster.writes(pair.leader_name), paused + timedelta(seconds=1))
-    assert [(call.verb, call.resource, call.status) for call in late] == []
+    # A pause that falls between the last look at the fence and the socket lets that one request out afterwards;
+    # no process can look and send in one. The resourceVersion in it is of before the new leader.
+    assert [(call.verb, call.resource) for call in late if call.status != HTTPStatus.CONFLICT] == []
+    assert len(late) <= 1
     _assert_rotated_once(stage, before)
