@@ -1,0 +1,42 @@
+"""How a setting that is text may be spelled, for the API server and for us by the same pattern."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import core_schema
+
+from .base import rules
+
+if TYPE_CHECKING:
+    import pydantic
+
+__all__ = ["Spelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """Annotates text that has to match a pattern; the sentence says what to write instead."""
+
+    pattern: str
+    """For RE2 as for Python, from ^ to $."""
+    sentence: str
+    longest: int
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        rule = (f"self.matches(r'{self.pattern}')", self.sentence)
+        return {**handler(schema), "minLength": 1, "maxLength": self.longest, **rules(rule)}
+
+    def _checked(self, text: str) -> str:
+        if len(text) > self.longest or not re.fullmatch(self.pattern, text):
+            raise ValueError(self.sentence)
+        return text

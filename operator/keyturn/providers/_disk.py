@@ -1,0 +1,107 @@
+"""How a file below a folder is read: never one outside, whatever its name or its links say."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.value import Value
+
+from .base import LARGEST, Found
+from .errors import NotFound, Refused, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["below", "names_in", "read_file"]
+
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not hold us up
+_OPENED: Final = "/proc/self/fd/{}"
+
+
+def below(root: Path | None, written: str) -> Path:
+    """Return the folder or file that settings name, if it is below the operator's root.
+
+    Raises:
+        Refused: It is elsewhere, or the operator has no root.
+    """
+    if root is None:
+        raise Refused("NoFilesRoot", "the operator reads no files; start it with --files-root")
+    with _meaning():
+        real = Path(written).resolve()
+        if real.is_relative_to(root.resolve()):
+            return real
+    raise Refused("OutsideFilesRoot", "the path is not below the folder given by --files-root")
+
+
+def read_file(folder: Path, name: str) -> Found:
+    """Read the file `name` of `folder`; links are followed as long as they stay inside.
+
+    The version is that of the file's place and times, never of its content.
+    """
+    with _meaning():
+        home = folder.resolve()
+        path = (home / name).resolve()
+        _hold_inside(path, home)
+        opened = os.open(path, _OPEN)
+        try:
+            # What was opened counts: a link may have been turned since it was resolved.
+            _hold_inside(Path(_OPENED.format(opened)).readlink(), home)
+            facts = os.fstat(opened)
+            if not stat.S_ISREG(facts.st_mode):
+                raise Refused("NoFile", "the key is a folder or a device; name a file")
+            return Found(Value(_content(opened)), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}")
+        finally:
+            os.close(opened)
+    raise AssertionError  # _meaning raises or lets through
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """Name the files of `folder`, without Kubernetes' own entries, which start with two dots."""
+    with _meaning():
+        home = folder.resolve()
+        return tuple(
+            entry.name
+            for entry in os.scandir(home)
+            if not entry.name.startswith("..") and entry.is_file() and _is_inside(Path(entry.path), home)
+        )
+    raise AssertionError
+
+
+def _content(opened: int) -> bytes:
+    with os.fdopen(os.dup(opened), "rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
+    return content
+
+
+def _hold_inside(path: Path, home: Path) -> None:
+    if not path.is_relative_to(home):
+        raise Refused("OutsideFolder", "the file leads out of the store's folder")
+
+
+def _is_inside(path: Path, home: Path) -> bool:
+    return path.resolve().is_relative_to(home)
+
+
+@contextmanager
+def _meaning() -> Iterator[None]:
+    """Say what an error of the file system means to us."""
+    meant: Exception
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        meant = NotFound("NoSuchFile")
+    except PermissionError:
+        meant = Unauthorized("PermissionDenied", "let the operator's user read the file")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        meant = Unreachable(type(error).__name__)
+    except ValueError:
+        meant = Refused("InvalidKey", "a file's name has no NUL")
+    else:
+        return
+    raise meant

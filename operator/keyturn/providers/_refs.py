@@ -1,0 +1,37 @@
+"""How settings refer to a key of a Secret or ConfigMap of the same namespace."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from keyturn.api.base import Schema
+from keyturn.api.meta import Name
+from keyturn.api.spelled import Spelled
+
+from .base import Reference
+
+__all__ = ["DataKey", "KeyRef"]
+
+DataKey = Annotated[
+    str,
+    Spelled(
+        r"^[-._a-zA-Z0-9]+$",
+        "a key of a Secret has letters, digits, '-', '_' or '.' only",
+        253,
+    ),
+]
+
+
+class KeyRef(Schema):
+    """One key of an object of the same namespace."""
+
+    name: Name
+    """The name of the object."""
+    key: DataKey
+    """The key in its data."""
+
+    def in_secret(self) -> Reference:
+        return Reference("Secret", self.name, self.key)
+
+    def in_config_map(self) -> Reference:
+        return Reference("ConfigMap", self.name, self.key)

@@ -1,0 +1,82 @@
+"""AWS Systems Manager Parameter Store: SecureString parameters, in paths, with numbered versions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keyturn.core.value import Value
+
+from . import properties
+from ._aws import Aws, AwsConfig, member, references, tags
+from .base import Can, Content, Found, Given, Provider, Reference
+from .errors import NotFound, Refused
+
+__all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
+
+_MOST_OF_A_PAGE: Final = 10
+_MOST_DESCRIBED: Final = 50
+
+
+class AwsParameterStoreConfig(AwsConfig):
+    """AWS Systems Manager Parameter Store in one region."""
+
+
+class AwsParameterStore(Provider[AwsParameterStoreConfig]):
+    """Reads parameters of any type, and writes SecureString ones."""
+
+    kind = "awsParameterStore"
+    Config = AwsParameterStoreConfig
+    can = frozenset(Can)
+
+    def __init__(self, config: AwsParameterStoreConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._aws = Aws("ssm", config, given)
+
+    @classmethod
+    def needs(cls, config: AwsParameterStoreConfig) -> tuple[Reference, ...]:
+        return references(config)
+
+    async def _read(self, key: str, version: str | None) -> Found:
+        name = key if version is None else f"{key}:{version}"  # a number or a label
+        answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
+        parameter = member(answer, "Parameter", dict)
+        return Found(Value.of_text(member(parameter, "Value", str)), str(member(parameter, "Version", int)))
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:
+        folder = prefix[: prefix.rfind("/") + 1]
+        if folder:  # needs no right but to this path
+            pages = self._aws.pages(
+                "GetParametersByPath", Path=folder, Recursive=True, MaxResults=_MOST_OF_A_PAGE
+            )
+        else:
+            begins = [{"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}] if prefix else []
+            pages = self._aws.pages("DescribeParameters", ParameterFilters=begins, MaxResults=_MOST_DESCRIBED)
+        return tuple(
+            [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
+        )
+
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+        text = _text(properties.document(content))
+        how = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
+        answer = await self._aws.call("PutParameter", Name=key, Value=text, Type="SecureString", **how)
+        return str(member(answer, "Version", int))
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await self._aws.call("DeleteParameter", Name=key)
+        except NotFound:
+            return
+
+    def _check(self, key: str) -> None:
+        super()._check(key)
+        if ":" in key and not key.startswith("arn:"):
+            raise Refused("InvalidKey", "a parameter's name has no colon; write remoteRef.version")
+
+
+def _text(value: Value) -> str:
+    try:
+        return value.reveal().decode()
+    except UnicodeDecodeError:
+        pass
+    # Outside the handler, because the error quotes the value.
+    raise Refused("NotText", "a parameter is text; push a value in base64 or hex, or to Secrets Manager")

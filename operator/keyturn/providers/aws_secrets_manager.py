@@ -1,0 +1,112 @@
+"""AWS Secrets Manager: versions by stages or IDs, texts and bytes, deletion that can be taken back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import pydantic
+
+from keyturn.core.value import Value
+
+from . import properties
+from ._aws import Aws, AwsConfig, member, references, tags
+from .base import Can, Content, Found, Given, Provider, Reference
+from .errors import NotFound, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AwsSecretsManager", "AwsSecretsManagerConfig"]
+
+_IS_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RECOVERY_DAYS: Final = 30
+_IN_NO_STATE_FOR_THAT: Final = "InvalidRequestException"
+
+
+class AwsSecretsManagerConfig(AwsConfig):
+    """AWS Secrets Manager in one region."""
+
+    recovery_days: int | None = pydantic.Field(None, ge=7, le=30)
+    """For how many days a deleted secret can be restored, 7 to 30; 30 where absent."""
+
+
+class AwsSecretsManager(Provider[AwsSecretsManagerConfig]):
+    """Reads and writes secrets by their names or ARNs."""
+
+    kind = "awsSecretsManager"
+    Config = AwsSecretsManagerConfig
+    can = frozenset(Can)
+
+    def __init__(self, config: AwsSecretsManagerConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._aws = Aws("secretsmanager", config, given)
+
+    @classmethod
+    def needs(cls, config: AwsSecretsManagerConfig) -> tuple[Reference, ...]:
+        return references(config)
+
+    async def _read(self, key: str, version: str | None) -> Found:
+        try:
+            answer = await self._aws.call("GetSecretValue", SecretId=key, **_version(version))
+        except Refused as error:
+            if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
+                raise
+        else:
+            return Found(_content(answer), member(answer, "VersionId", str))
+        raise NotFound("Deleted")
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:
+        filters = [{"Key": "name", "Values": [prefix]}] if prefix else []
+        pages = self._aws.pages("ListSecrets", Filters=filters, MaxResults=100)
+        return tuple(
+            [member(one, "Name", str) async for page in pages for one in member(page, "SecretList", list)]
+        )
+
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+        written = _written(content)
+        if before is None and not await self._is_deleted(key):
+            answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **written)
+        else:
+            if before is None:  # the name is taken for as long as it can be restored
+                await self._aws.call("RestoreSecret", SecretId=key)
+            answer = await self._aws.call("PutSecretValue", SecretId=key, **written)
+        return member(answer, "VersionId", str)
+
+    async def _delete(self, key: str) -> None:
+        days = self.config.recovery_days or _RECOVERY_DAYS
+        try:
+            await self._aws.call("DeleteSecret", SecretId=key, RecoveryWindowInDays=days)
+        except NotFound:
+            return
+        except Refused as error:
+            if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
+                raise
+
+    async def _is_deleted(self, key: str) -> bool:
+        """Say whether a secret waits for its end; AWS refuses what is done with such a one in words only."""
+        try:
+            facts = await self._aws.call("DescribeSecret", SecretId=key)
+        except NotFound:
+            return False
+        return "DeletedDate" in facts
+
+
+def _version(version: str | None) -> dict[str, str]:
+    if version is None:
+        return {}
+    return {"VersionId" if _IS_ID.fullmatch(version) else "VersionStage": version}
+
+
+def _content(answer: Mapping[str, Any]) -> Value:
+    if "SecretString" in answer:
+        return Value.of_text(member(answer, "SecretString", str))
+    return Value(member(answer, "SecretBinary", bytes))
+
+
+def _written(content: Content) -> dict[str, Any]:
+    value = properties.document(content).reveal()
+    try:
+        return {"SecretString": value.decode()}
+    except UnicodeDecodeError:
+        return {"SecretBinary": value}

@@ -1,0 +1,136 @@
+"""A .env file, mounted or in a key of a ConfigMap or Secret; python-dotenv's reading of it.
+
+Variables are filled in from the file alone: the operator's own environment is nobody's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.core.value import Value
+
+from . import _disk
+from ._refs import KeyRef
+from .base import LARGEST, Can, Found, Provider, Reference
+from .errors import NotFound, Refused
+from .files import FolderPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Dotenv", "DotenvConfig"]
+
+_LONGEST: Final = 64 * 1024
+_MOST_VARIABLES: Final = 100
+"""References to variables in one file: python-dotenv looks through all that follows for the end of each."""
+_SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
+_ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
+
+
+class DotenvConfig(Schema):
+    """A .env file; each of its variables is a key."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules((f"{_SOURCES}.exists_one(given, given)", _ONE_SOURCE))
+    )
+
+    path: FolderPath | None = None
+    """The file, below the folder that the operator was started with."""
+    config_map_ref: KeyRef | None = None
+    """The key of a ConfigMap that holds the file."""
+    secret_ref: KeyRef | None = None
+    """The key of a Secret that holds the file."""
+
+    @pydantic.model_validator(mode="after")
+    def _has_one_source(self) -> DotenvConfig:
+        if [self.path, self.config_map_ref, self.secret_ref].count(None) != 2:  # noqa: PLR2004  # all but one
+            raise ValueError(_ONE_SOURCE)
+        return self
+
+
+class Dotenv(Provider[DotenvConfig]):
+    """Reads the whole file at each read; a variable without a value is not there."""
+
+    kind = "dotenv"
+    Config = DotenvConfig
+    can = frozenset({Can.LIST})
+
+    @classmethod
+    def needs(cls, config: DotenvConfig) -> tuple[Reference, ...]:
+        if config.secret_ref:
+            return (config.secret_ref.in_secret(),)
+        return (config.config_map_ref.in_config_map(),) if config.config_map_ref else ()
+
+    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+        variables, found = await asyncio.to_thread(self._variables)
+        text = variables.get(key)
+        if text is None:
+            raise NotFound("NoSuchVariable")
+        return Found(Value.of_text(text), found)
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a file is read whole
+        variables, _ = await asyncio.to_thread(self._variables)
+        return tuple(name for name, text in variables.items() if text is not None)
+
+    def _variables(self) -> tuple[Mapping[str, str | None], str | None]:
+        file = self._file()
+        if not isinstance(file.content, Value):
+            raise Refused("NotText", "a .env file is one text")
+        return _parsed(_decoded(file.content)), file.version
+
+    def _file(self) -> Found:
+        if self.config.path is not None:
+            path = _disk.below(self.given.files_root, str(Path(self.config.path).parent))
+            return _disk.read_file(path, Path(self.config.path).name)
+        (reference,) = self.needs(self.config)
+        found = self.given.referred.get(reference)
+        if found is None:
+            raise NotFound("NoSuchObject")
+        return found
+
+
+def _decoded(content: Value) -> str:
+    try:
+        text = content.reveal().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # outside the handler, because its error quotes the content
+        raise Refused("NotText", "a .env file is UTF-8 without NUL; save it so")
+    return text
+
+
+def _parsed(text: str) -> Mapping[str, str | None]:
+    """Read bindings as python-dotenv does, and fill in the variables that were set before."""
+    if len(text) > _LONGEST or text.count("${") > _MOST_VARIABLES:
+        limits = f"{_LONGEST} characters and {_MOST_VARIABLES} references to variables"
+        raise Refused("TooLarge", f"a .env file may have {limits}")
+    from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use: few clusters have such a store
+
+    bindings = list(parse_stream(io.StringIO(text)))
+    faulty = next((one.original.line for one in bindings if one.error), None)
+    if faulty is not None:
+        # python-dotenv skips such a line; a key that vanishes by a typing error would be worse than a sentence.
+        raise Refused("NotParsed", f"line {faulty} of the .env file is no NAME=value; mend it")
+    return _filled((one.key, one.value) for one in bindings if one.key is not None)
+
+
+def _filled(bindings: Iterable[tuple[str, str | None]]) -> Mapping[str, str | None]:
+    from dotenv.variables import parse_variables  # noqa: PLC0415
+
+    values: dict[str, str | None] = {}
+    room = LARGEST
+    for name, text in bindings:
+        parts = []
+        for atom in parse_variables(text or ""):
+            parts.append(atom.resolve(values))
+            room -= len(parts[-1])
+            if room < 0:  # ten lines that double each other make gigabytes
+                raise Refused("TooLarge", f"the variables of a .env file may have {LARGEST} characters")
+        values[name] = None if text is None else "".join(parts)
+    return values

@@ -1,0 +1,56 @@
+"""A mounted folder with one file per key, as Docker and Kubernetes mount secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+from keyturn.api.base import Schema
+from keyturn.api.spelled import Spelled
+
+from . import _disk
+from .base import Can, Found, Provider
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Files", "FilesConfig", "FolderPath"]
+
+FolderPath = Annotated[
+    str,
+    Spelled(
+        r"^/[^\x00]*$",
+        "write a path from the root that is below the folder given by --files-root, such as /run/secrets",
+        1024,
+    ),
+]
+
+
+class FilesConfig(Schema):
+    """A mounted folder with one file per key."""
+
+    path: FolderPath
+    """The folder, below the one that the operator was started with."""
+
+
+class Files(Provider[FilesConfig]):
+    """Reads files as they are, a newline at their end included; a change is seen by the next read."""
+
+    kind = "files"
+    Config = FilesConfig
+    can = frozenset({Can.LIST})
+
+    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+        return await asyncio.to_thread(lambda: _disk.read_file(self._folder(), key))
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a folder is listed whole
+        return await asyncio.to_thread(lambda: _disk.names_in(self._folder()))
+
+    def _folder(self) -> Path:
+        return _disk.below(self.given.files_root, self.config.path)
+
+    def _check(self, key: str) -> None:
+        super()._check(key)
+        if "/" in key or key == "." or key.startswith(".."):
+            raise Refused("InvalidKey", "a key is the name of a file in the store's folder, without slashes")

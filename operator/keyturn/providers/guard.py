@@ -1,0 +1,289 @@
+"""What a tenant's URL may be, and the one way to ask it: no redirects, no way inside, bounded in size and time.
+
+The address is decided once per connection: what our resolver let through is what aiohttp connects to, so a name
+that resolves to another address a moment later gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl as tls
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from keyturn import __version__
+
+from .errors import Refused, StoreError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from multidict import CIMultiDictProxy
+
+__all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_PORTS: Final = {"https": 443, "http": 80}
+_CHUNK: Final = 2**16
+_IN_FLIGHT: Final = 100
+
+_HOST_PLATFORMS: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
+"""Public in form, but answered by the machine that we run on: Azure's wire server."""
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_IPV4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+_PRIVATE_ENDPOINTS: Final = re.compile(
+    r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
+    r"|[a-z0-9-]{1,24}[.]vault[.]azure[.]net"
+    r"|(secretmanager|sts)[.]googleapis[.]com"
+)
+"""Services that a private network may lead to by private addresses; their certificate proves who answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHost:
+    """A host that an administrator lets stores reach by plain http and at inside addresses."""
+
+    name: str
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read HOST[:PORT], an IPv6 address in brackets.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:([0-9]{1,5}))?", text)
+        if not found or int(found[3] or 1) not in range(1, 65536):
+            raise ValueError("write HOST or HOST:PORT, such as vault.shop.svc:8200 or [fd00::1]:8200")
+        return cls(found[1].strip("[]").lower(), int(found[3]) if found[3] else None)
+
+    def covers(self, host: str, port: int) -> bool:
+        return self.name == _plain(host) and self.port in {None, port}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one answer may cost us."""
+
+    size: int = 2 * 1024 * 1024
+    """Bytes of the body: a value of 1 MiB in base64, with what is around it."""
+    seconds: float = 20.0
+    """From the first look at the name to the last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; its body is never shown."""
+
+    status: int
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Guard:
+    """Asks servers that tenants name; one for the whole process, opened inside the loop."""
+
+    def __init__(
+        self,
+        allowed: Collection[AllowedHost] = (),
+        inside: Collection[Network] = (),
+        *,
+        resolver: AbstractResolver | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        """Take `inside` as the ranges of the cluster's pods, services and nodes where they are public in form."""
+        self.limits = limits
+        self._allowed = frozenset(allowed)
+        self._inside = tuple(inside)
+        self._trust = tls.create_default_context()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_Resolver(self, resolver or aiohttp.ThreadedResolver()),
+                use_dns_cache=False,  # every connection is decided anew
+                limit=_IN_FLIGHT,
+                ssl=self._trust,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"keyturn/{__version__}", "Accept-Encoding": "identity"},
+            auto_decompress=False,  # a small body could unpack to any size
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def admit(self, url: str | URL) -> URL:
+        """Parse a URL that a tenant wrote, and refuse one that leads where it may not.
+
+        Raises:
+            Refused: The sentence says which URLs are taken; it quotes nothing of this one.
+        """
+        parsed = _parsed(url)
+        if parsed is None or parsed.scheme not in _PORTS or not parsed.host or not parsed.port:
+            raise Refused("InvalidUrl", "write a URL such as https://vault.example.com:8200")
+        if parsed.user is not None or parsed.password is not None:
+            raise Refused("InvalidUrl", "a URL carries no login; write it under auth")
+        if parsed.scheme != "https" and not self.allows(parsed.host, parsed.port):
+            raise Refused("PlainHttp", "write https; plain http needs --allow-host of an administrator")
+        literal = _address(parsed.host)
+        if literal is not None:
+            self.admit_address(parsed.host, parsed.port, literal)
+        return parsed
+
+    def allows(self, host: str, port: int) -> bool:
+        return any(one.covers(host, port) for one in self._allowed)
+
+    def admit_address(self, host: str, port: int, address: Address) -> None:
+        """Refuse an address inside, unless an administrator allows its host.
+
+        Raises:
+            Refused: It is loopback, link-local, private, of the cluster, or nobody's.
+        """
+        if self.allows(host, port) or self._is_outside(address):
+            return
+        if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and self._is_private_only(address):
+            return
+        raise Refused("InsideAddress", "the host has an inside address; an administrator may --allow-host it")
+
+    async def ask(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        trust: tls.SSLContext | None = None,
+    ) -> Answer:
+        """Send one request and read its whole answer, whatever its status, but no redirect.
+
+        Raises:
+            Refused: The URL or the answer is none that we take.
+            Unreachable: There was no whole answer in time.
+        """
+        admitted = self.admit(url)
+        failure = "Timeout"
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._asked(method, admitted, headers, body, trust)
+        except (TimeoutError, StoreError) as error:
+            refusal = error if isinstance(error, StoreError) else None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refusal, failure = None, type(error).__name__
+        # Out here, so that the library's error with its headers and bytes is no context of ours.
+        raise refusal.with_traceback(None) if refusal else Unreachable(failure)
+
+    async def _asked(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        trust: tls.SSLContext | None,
+    ) -> Answer:
+        async with self._session.request(
+            method, url, headers=headers, data=body, ssl=trust or self._trust, allow_redirects=False
+        ) as response:
+            if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
+                raise Refused("Redirected", "the server sends us elsewhere; write the URL that it leads to")
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise Refused("Compressed", "the server answers compressed though asked not to")
+            return Answer(response.status, response.headers, await self._body(response))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        length = response.content_length or 0
+        read = bytearray()
+        while length <= self.limits.size and len(read) <= self.limits.size:
+            chunk = await response.content.read(_CHUNK)
+            if not chunk:
+                return bytes(read)
+            read += chunk
+        response.close()  # the rest is not even taken from the wire
+        raise Refused("TooLarge", f"an answer may have {self.limits.size} bytes")
+
+    def _is_outside(self, address: Address) -> bool:
+        return all(
+            one.is_global and not one.is_multicast and self._is_no_ones(one) for one in _meant(address)
+        )
+
+    def _is_private_only(self, address: Address) -> bool:
+        """Say whether it is of a private network: neither this machine's, nor link-local, nor the cluster's."""
+        return all(
+            one.is_private
+            and not (one.is_loopback or one.is_link_local or one.is_unspecified or one.is_multicast)
+            and self._is_no_ones(one)
+            for one in _meant(address)
+        )
+
+    def _is_no_ones(self, address: Address) -> bool:
+        return address not in _HOST_PLATFORMS and not any(address in network for network in self._inside)
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up and hands on addresses only when every one of them may be connected to."""
+
+    def __init__(self, guard: Guard, names: AbstractResolver) -> None:
+        self._guard = guard
+        self._names = names
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._names.resolve(host, port, family)
+        for one in found:
+            self._guard.admit_address(host, port, ipaddress.ip_address(one["host"].partition("%")[0]))
+        return found
+
+    async def close(self) -> None:
+        await self._names.close()
+
+
+def _parsed(url: str | URL) -> URL | None:
+    try:
+        return URL(url)
+    except (ValueError, TypeError):
+        return None
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def _address(host: str) -> Address | None:
+    """Read a host that is an address, also as `inet_aton` does: 127.1, 0x7f.1 and 2130706433 are loopback."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[0-9a-fA-FxX.]+", host):
+        return None
+    try:
+        return ipaddress.ip_address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _meant(address: Address) -> tuple[Address, ...]:
+    """Name every address that one may lead to: IPv6 can carry an IPv4 address inside."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return (address,)
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address in _NAT64 or (address in _IPV4_COMPATIBLE and int(address) > 1):
+        return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address.teredo is not None:
+        return (address, *address.teredo)
+    return (address,)

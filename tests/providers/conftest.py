@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.providers import servers, shops
+from tests.providers import vault as vaults
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.providers.servers import Moto
+    from tests.providers.shops import Shop
+    from tests.providers.vault import VaultServer
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """An AWS that lets everybody in."""
+    with servers.moto(tmp_path_factory.mktemp("moto") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """An AWS that knows nobody."""
+    with servers.moto(tmp_path_factory.mktemp("locked") / "log", INITIAL_NO_AUTH_ACTION_COUNT="0") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vault() -> Iterator[VaultServer]:
+    with vaults.running() as server:
+        yield server
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What the keys of this test start with, in stores that other tests use as well."""
+    return f"t{secrets.token_hex(4)}-"
+
+
+@pytest.fixture
+async def shop(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
+    ask: Any = request.getfixturevalue
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    match kind:
+        case "files":
+            opening = shops.files(folder)
+        case "dotenv":
+            opening = shops.dotenv(folder)
+        case "kubernetes":
+            opening = shops.kubernetes(ask("cluster").kubeconfig, ask("namespace"))
+        case "awsSecretsManager":
+            opening = shops.aws_secrets_manager(ask("moto"), ask("locked"))
+        case "awsParameterStore":
+            opening = shops.aws_parameter_store(ask("moto"), ask("locked"))
+        case "vault":
+            opening = shops.vault_shop(ask("vault"))
+        case "vault v1":
+            opening = shops.vault_shop(ask("vault"), mount="old", version="v1")
+        case _:
+            raise AssertionError(f"give {kind} a shop")
+    async with AsyncExitStack() as stack:
+        shop = await stack.enter_async_context(opening)
+        yield shop
+        await shop.provider.close()

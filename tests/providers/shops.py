@@ -1,0 +1,216 @@
+"""Each provider with a real store behind it, for the contract that all of them keep."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from keyturn.core.value import Value
+from keyturn.kube import config, paths
+from keyturn.kube import errors as api_errors
+from keyturn.kube.client import Api
+from keyturn.kube.connection import Login
+from keyturn.providers import Found, Given, Provider, Reference, discover
+from keyturn.providers.guard import AllowedHost, Guard
+from tests.kube.helpers import plain
+from tests.providers.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from tests.providers.servers import Moto
+    from tests.providers.vault import VaultServer
+
+LOOPBACK = AllowedHost("127.0.0.1")
+ACCESS_KEY = "AKIA0123456789ABCDEF"
+SECRET_KEY = "wJalrXUtnFEMIK7MDENGbPxRfiCYcanaryKEY000"  # noqa: S105  # of nobody
+
+
+@dataclass
+class Shop:
+    """A provider that works, the same for a stranger and for a store that is away, and its back door."""
+
+    provider: Provider[Any]
+    seed: Callable[[str, Mapping[str, str]], Awaitable[None]]
+    """Puts parts into the store past our code."""
+    stranger: Provider[Any] | None = None
+    deaf: Provider[Any] | None = None
+    logins: tuple[str, ...] = field(default=(), repr=False)
+
+
+@asynccontextmanager
+async def guarded(*allowed: AllowedHost) -> AsyncIterator[Guard]:
+    guard = Guard(allowed)
+    try:
+        yield guard
+    finally:
+        await guard.close()
+
+
+def opened(kind: str, settings: Mapping[str, Any], **given: Any) -> Provider[Any]:
+    provider = discover()[kind]
+    return provider(provider.Config.model_validate(settings), Given(**given))
+
+
+# Files
+
+
+@asynccontextmanager
+async def files(folder: Path) -> AsyncIterator[Shop]:
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        (folder / key).write_text(json.dumps(parts))
+
+    yield Shop(opened("files", {"path": str(folder)}, files_root=folder.parent), seed)
+
+
+@asynccontextmanager
+async def dotenv(folder: Path) -> AsyncIterator[Shop]:
+    file = folder / ".env"
+    file.touch()
+    lines: dict[str, str] = {}
+
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        lines[key] = json.dumps(parts).replace("\\", "\\\\").replace("'", "\\'")
+        file.write_text("".join(f"{name}='{text}'\n" for name, text in lines.items()))
+
+    yield Shop(opened("dotenv", {"path": str(file)}, files_root=folder), seed)
+
+
+# AWS
+
+
+def access_key(key_id: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[Reference, Found]:
+    return {
+        Reference("Secret", "aws", "id"): Found(Value.of_text(key_id)),
+        Reference("Secret", "aws", "secret"): Found(Value.of_text(secret)),
+    }
+
+
+def aws_settings(endpoint: str) -> dict[str, Any]:
+    ref = {"name": "aws", "accessKeyIdKey": "id", "secretAccessKeyKey": "secret"}
+    return {"region": "eu-central-1", "endpoint": endpoint, "auth": {"accessKey": {"secretRef": ref}}}
+
+
+def aws(kind: str, address: str, guard: Guard, **keys: str) -> Provider[Any]:
+    return opened(kind, aws_settings(address), guard=guard, referred=access_key(**keys), patience=15.0)
+
+
+@asynccontextmanager
+async def aws_secrets_manager(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        text = json.dumps(parts)
+        known = moto.call("secretsmanager", "secretsmanager.ListSecrets", MaxResults=100)
+        if any(one["Name"] == key for one in known["SecretList"]):
+            moto.call("secretsmanager", "secretsmanager.PutSecretValue", SecretId=key, SecretString=text)
+        else:
+            moto.call("secretsmanager", "secretsmanager.CreateSecret", Name=key, SecretString=text)
+
+    async with _aws_shop("awsSecretsManager", moto, locked, seed) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def aws_parameter_store(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        text = json.dumps(parts)
+        moto.call("ssm", "AmazonSSM.PutParameter", Name=key, Value=text, Type="SecureString", Overwrite=True)
+
+    async with _aws_shop("awsParameterStore", moto, locked, seed) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def _aws_shop(
+    kind: str, moto: Moto, locked: Moto, seed: Callable[[str, Mapping[str, str]], Awaitable[None]]
+) -> AsyncIterator[Shop]:
+    async with guarded(LOOPBACK) as guard:
+        yield Shop(
+            aws(kind, moto.address, guard),
+            seed,
+            stranger=aws(kind, locked.address, guard),
+            deaf=aws(kind, f"http://127.0.0.1:{free_port()}", guard),
+            logins=(SECRET_KEY,),
+        )
+
+
+# Vault
+
+
+def vault(address: str, token: str, guard: Guard, **settings: str) -> Provider[Any]:
+    token_ref = {"secretRef": {"name": "vault", "key": "token"}}
+    return opened(
+        "vault",
+        {"server": address, "auth": {"token": token_ref}, **settings},
+        guard=guard,
+        referred={Reference("Secret", "vault", "token"): Found(Value.of_text(token))},
+        patience=15.0,
+    )
+
+
+@asynccontextmanager
+async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop]:
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        if settings.get("version") == "v1":
+            server.call("POST", f"{settings['mount']}/{key}", parts)
+        else:
+            server.call("POST", f"secret/data/{key}", {"data": parts})
+
+    async with guarded(LOOPBACK) as guard:
+        yield Shop(
+            vault(server.address, server.token, guard, **settings),
+            seed,
+            stranger=vault(server.address, "hvs.canary-token-of-nobody", guard, **settings),
+            deaf=vault(f"http://127.0.0.1:{free_port()}", server.token, guard, **settings),
+            logins=(server.token, "hvs.canary-token-of-nobody"),
+        )
+
+
+# Kubernetes
+
+
+@asynccontextmanager
+async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
+    connection = await config.load(str(kubeconfig))
+    nobody = Login("Bearer canary-token-of-nobody")
+    stranger = config.Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
+    async with (
+        config.session(connection) as session,
+        config.session(stranger) as of_stranger,
+        config.session(plain("http://127.0.0.1")) as nowhere,
+    ):
+        api = Api(session, connection.server)
+
+        async def seed(key: str, parts: Mapping[str, str]) -> None:
+            data = {name: base64.b64encode(text.encode()).decode() for name, text in parts.items()}
+            body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": key}, "data": data}
+            try:
+                await api.create(paths.secrets(namespace), body)
+            except api_errors.AlreadyExists:
+                await api.replace(paths.secret(namespace, key), body)
+
+        def store(api: Api) -> Provider[Any]:
+            return opened("kubernetes", {}, api=api, namespace=namespace)
+
+        yield Shop(
+            store(api),
+            seed,
+            stranger=store(Api(of_stranger, connection.server)),
+            deaf=store(Api(nowhere, f"http://127.0.0.1:{free_port()}")),
+            logins=("canary-token-of-nobody",),
+        )
+
+
+def _without_login(kubeconfig: Path) -> ssl.SSLContext:
+    """Trust the server, and show it no certificate."""
+    (cluster, *_) = yaml.safe_load(kubeconfig.read_text())["clusters"]
+    authorities = cluster["cluster"]["certificate-authority-data"]
+    context = ssl.create_default_context(cadata=base64.b64decode(authorities).decode())
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
