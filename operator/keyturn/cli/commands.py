@@ -13,7 +13,10 @@ from click.shell_completion import CompletionItem
 
 from keyturn import __version__
 
+from .init import init_command
 from .options import Where, output, place
+from .render import render_command
+from .run_with import run_with_command
 from .serve import crds_command, run_command
 
 if TYPE_CHECKING:
@@ -67,12 +70,12 @@ def main() -> None:
     """Keyturn owns the whole life of a secret in Kubernetes.
 
     `keyturn status -A` says how all of them are, `keyturn plan NAME` what a rotation would do, and `keyturn rotate
-    NAME` does it. No command ever reads or prints a value.
+    NAME` does it, and no value is read or printed. `keyturn init` writes .env files, without a cluster.
     """
 
 
-main.add_command(run_command)
-main.add_command(crds_command)
+for _command in (run_command, crds_command, init_command, render_command, run_with_command):
+    main.add_command(_command)
 
 
 @main.command("status", short_help="Say what is due, overdue, rolling or failed.")

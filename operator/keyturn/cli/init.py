@@ -1,0 +1,133 @@
+"""`keyturn init`: .env files with strong values, one for each environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keyturn.local.environments import Flaw
+    from keyturn.local.initialise import Filled
+
+__all__ = ["ENVIRONMENTS", "folder_option", "init_command", "manifests_option"]
+
+ENVIRONMENTS = ("development", "staging", "production")
+_ATTENTION = 3
+
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=".",
+    show_default=True,
+    help="Where .env.example and the .env files are.",
+)
+manifests_option = click.option(
+    "-f",
+    "--filename",
+    "manifests",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="ManagedSecret manifests in the place of .env.example; repeatable.",
+)
+
+
+@click.command("init", short_help="Write .env files with strong values.")
+@click.option(
+    "--environment",
+    "environments",
+    type=click.Choice(ENVIRONMENTS),
+    multiple=True,
+    help="Which file; repeatable. Without it development, or with --check every file that is there.",
+)
+@manifests_option
+@folder_option
+@click.option(
+    "--rotate", "rotated", metavar="NAME", multiple=True, help="Replace this value only; repeatable."
+)
+@click.option("--check", is_flag=True, help="Write nothing; end with 1 where something is wrong.")
+def init_command(
+    environments: tuple[str, ...],
+    manifests: tuple[Path, ...],
+    folder: Path,
+    rotated: tuple[str, ...],
+    check: bool,  # noqa: FBT001 - click passes flags so
+) -> None:
+    """Fill .env.development, .env.staging or .env.production from .env.example, without a cluster.
+
+    What is missing or empty is made as a hint in .env.example says, such as `# keyturn: bytes length=32`, or as the
+    name of the variable tells. A value that is there is never overwritten. No value is printed.
+
+    Ends with 3 where something is left for a person: a value that somebody else issues, or one that two
+    environments share.
+    """
+    from keyturn.local import initialise
+    from keyturn.local.errors import Refused
+
+    if check and rotated:
+        raise click.UsageError("--check writes nothing: leave out --rotate")
+    try:
+        if check:
+            flaws = initialise.check(folder, manifests, environments or _there(folder))
+        else:
+            names = tuple(dict.fromkeys(environments)) or ENVIRONMENTS[:1]
+            flaws = _fill(folder, manifests, names, rotated)
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+    for flaw in flaws:
+        click.echo(f"{flaw.file}: {flaw.variable} {flaw.sentence}".replace("  ", " "))
+    if flaws:
+        sys.exit(1 if check else _ATTENTION)
+
+
+def _there(folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in ENVIRONMENTS if (folder / f".env.{name}").exists()) or ENVIRONMENTS[:1]
+
+
+def _fill(
+    folder: Path, manifests: tuple[Path, ...], names: Sequence[str], rotated: Sequence[str]
+) -> list[Flaw]:
+    from keyturn.local import initialise
+
+    if rotated:
+        filled, ignored = initialise.rotate(folder, manifests, names, rotated)
+    else:
+        filled, ignored = initialise.initialise(folder, manifests, names)
+    if ignored:
+        click.echo(f".gitignore got {', '.join(line.decode() for line in ignored)}")
+    for one in filled:
+        _tell(one, only_replaced=bool(rotated))
+        if rotated:
+            _tell_services(folder, one)
+    return [flaw for one in filled for flaw in one.flaws]
+
+
+def _tell(one: Filled, *, only_replaced: bool) -> None:
+    from .text import table
+
+    state = "is new" if one.is_new else "is changed" if one.is_changed else "is as it was"
+    closed = "; others could read it until now" if one.was_open else ""
+    click.echo(f"{one.file} {state}{closed}")
+    lines = [line for line in one.lines if not only_replaced or line.fate == "replaced"]
+    if lines:
+        rows = [(line.name, line.fate, line.how, line.why) for line in lines]
+        click.echo(table(("NAME", "VALUE", "HOW", "WHY"), rows))
+
+
+def _tell_services(folder: Path, one: Filled) -> None:
+    from keyturn.local.composefile import users_of
+    from keyturn.local.errors import Refused
+
+    try:
+        services = users_of(folder, one.touched, one.file)
+    except Refused as refused:
+        click.echo(f"start anew what uses it; {refused}")
+        return
+    if services:
+        click.echo(f"start anew: {', '.join(sorted(services))} (docker compose up -d does)")
+    elif services is not None:
+        click.echo("no service of the compose file uses it")

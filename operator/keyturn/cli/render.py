@@ -1,0 +1,124 @@
+"""`keyturn render`: an environment's values for compose, shells and Kubernetes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .init import ENVIRONMENTS, folder_option, manifests_option
+
+__all__ = ["render_command"]
+
+_FORMS = ("dotenv", "compose", "kubernetes")
+
+
+@click.command("render", short_help="Write the values for compose, shells or Kubernetes.")
+@click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="What is written.")
+@click.option(
+    "--environment",
+    type=click.Choice(ENVIRONMENTS),
+    default=ENVIRONMENTS[0],
+    show_default=True,
+    help="Whose values.",
+)
+@manifests_option
+@folder_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file; else .env, or standard output for what has no value.",
+)
+@click.option("--name", help="kubernetes: the name; else that of the folder with -secrets.")
+@click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")
+@click.option(
+    "--with-values",
+    is_flag=True,
+    help="kubernetes: a Secret with its values on standard output, no declaration.",
+)
+def render_command(
+    form: str,
+    environment: str,
+    manifests: tuple[Path, ...],
+    folder: Path,
+    output: Path | None,
+    name: str | None,
+    namespace: str | None,
+    with_values: bool,  # noqa: FBT001 - click passes flags so
+) -> None:
+    """Write an environment in another form.
+
+    \b
+    dotenv      .env with every reference filled in; compose, python-dotenv and shells read it alike
+    compose     secrets/ENVIRONMENT/NAME.txt, which only you can read, and what a compose file says of them
+    kubernetes  a ManagedSecret that declares what .env.example does; only --with-values prints values, as a Secret
+    """  # noqa: D301 - click wants the character, not its spelling
+    from keyturn.local.errors import Refused
+
+    if form != "kubernetes" and (name or namespace or with_values):
+        raise click.UsageError("--name, --namespace and --with-values belong to --to kubernetes")
+    try:
+        if form == "dotenv":
+            _dotenv(folder, manifests, environment, output or folder / ".env")
+        elif form == "compose":
+            _compose(folder, manifests, environment, output)
+        elif manifests:
+            raise click.UsageError("manifests are declarations already: kubectl apply them, and leave out -f")
+        elif with_values:
+            _secret(folder, environment, name, namespace, output)
+        else:
+            _declaration(folder, name, namespace, output)
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+
+
+def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path) -> None:
+    from keyturn.local import disk, render
+
+    source = render.source_at(folder, manifests, environment)
+    render.put(output, render.to_dotenv(source), disk.PRIVATE)
+    click.echo(f"{output} has the {len(source.values)} variables of {source.file}")
+
+
+def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path | None) -> None:
+    from keyturn.local import render
+
+    source = render.source_at(folder, manifests, environment)
+    secrets = render.secret_files(folder, environment, source)
+    click.echo(f"{secrets.folder}: {len(secrets.names)} files, {len(secrets.written)} written", err=True)
+    for name in secrets.stray:
+        click.echo(f"{secrets.folder / name} belongs to no variable; delete it", err=True)
+    _print(secrets.snippet(), source.file, output)
+
+
+def _declaration(folder: Path, name: str | None, namespace: str | None, output: Path | None) -> None:
+    from keyturn.local.declaration import EXAMPLE, declared_in
+    from keyturn.local.environments import before
+    from keyturn.local.manifest import default_name, manifest
+
+    example = before(folder)
+    _print(manifest(declared_in(example), example, name or default_name(folder), namespace), EXAMPLE, output)
+
+
+def _secret(
+    folder: Path, environment: str, name: str | None, namespace: str | None, output: Path | None
+) -> None:
+    import yaml
+
+    from keyturn.local import render
+    from keyturn.local.manifest import default_name
+
+    if output:
+        raise click.UsageError("--with-values prints, so that no file of it stays: leave out --output")
+    source = render.source_at(folder, (), environment)
+    secret = render.secret_object(name or default_name(folder), namespace, source)
+    click.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
+
+
+def _print(text: str, origin: str, output: Path | None) -> None:
+    from keyturn.local import render
+
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    render.put(output, f"{render.heading(origin)}{text}".encode(), 0o644)

@@ -1,0 +1,56 @@
+"""`keyturn run-with`: a program with the values of a .env file in its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from .init import ENVIRONMENTS, folder_option
+
+__all__ = ["run_with_command"]
+
+_REFUSED = 125
+"""As env and timeout end when they themselves fail, so that no program's own code is taken for it."""
+
+
+@click.command(
+    "run-with",
+    short_help="Run a program with the values of a .env file.",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.option(
+    "--environment",
+    type=click.Choice(ENVIRONMENTS),
+    default=ENVIRONMENTS[0],
+    show_default=True,
+    help="Whose .env file.",
+)
+@click.option("-f", "--filename", type=click.Path(path_type=Path), help="Another .env file.")
+@folder_option
+@click.argument(
+    "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]..."
+)
+def run_with_command(environment: str, filename: Path | None, folder: Path, command: tuple[str, ...]) -> None:
+    """Run COMMAND with the values of .env.development, or another file, in its environment.
+
+    They go before what the environment has already. The program takes this one's place, so signals and its exit code
+    are its own. Where a value is missing it is not started, and the exit code is 125.
+    """
+    from keyturn.local.errors import Refused
+    from keyturn.local.running import CannotStart, become, values_in
+
+    path = filename or folder / f".env.{environment}"
+    try:
+        become(command, values_in(path, os.environ))
+    except Refused as refused:
+        _end(str(refused), _REFUSED)
+    except CannotStart as failure:
+        _end(str(failure), failure.code)
+
+
+def _end(sentence: str, code: int) -> None:
+    click.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)

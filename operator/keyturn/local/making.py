@@ -1,0 +1,218 @@
+"""How missing values are made: by the operator's own generators and templates, from what is in the file already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from keyturn import generators, templates
+from keyturn.api.recipe import Recipe
+from keyturn.core.errors import Stalled
+
+from .errors import Refused
+from .sources import MAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from keyturn.core.value import Value
+    from keyturn.generators import Generator, Outputs
+
+    from .declaration import Declaration, Item, Part
+    from .sources import Made
+
+__all__ = ["Making", "generator_of", "made", "outputs_of"]
+
+_VALUE = "value"
+
+
+@dataclass(slots=True)
+class Making:
+    """Values that were made, and why others could not be."""
+
+    fresh: dict[str, Value] = field(default_factory=dict)
+    """By the variables that they are for."""
+    lacking: dict[str, str] = field(default_factory=dict)
+    """Why a variable has no value."""
+
+
+def made(
+    declaration: Declaration, present: Mapping[str, Value], now: datetime, renew: frozenset[str] | None = None
+) -> Making:
+    """Make what is missing; with `renew` make these variables anew, with all that is made of them, and no other.
+
+    Raises:
+        Refused: A recipe or a template cannot be followed.
+    """
+    making = Making()
+    by_secret: dict[str, Outputs] = {}
+    for part in _issuers_first(declaration.parts):
+        _Work(part, present, now, renew, making, by_secret).do()
+    return making
+
+
+def generator_of(made: Made, place: str) -> Generator[Any]:
+    """Return the generator that a recipe asks for.
+
+    Raises:
+        Refused: There is none, its settings are wrong, or it is too weak.
+    """
+    try:
+        return generators.make(Recipe({made.kind: dict(made.settings)}))
+    except Stalled as stalled:
+        sentence = f"{place}: {stalled.message}"
+    raise Refused(sentence)
+
+
+def outputs_of(item: Item, place: str) -> dict[str, str]:
+    """Return the variable of each output of an item that has one.
+
+    Raises:
+        Refused: It names an output that there is not.
+    """
+    if item.made is None:
+        return {_VALUE: item.variables[MAIN]}
+    generator = generator_of(item.made, place)
+    named = {output: variable for output, variable in item.variables.items() if output != MAIN}
+    if unknown := sorted(named.keys() - set(generator.outputs)):
+        there = ", ".join(generator.outputs)
+        raise Refused(f"{place}: {item.made.kind} makes no {', '.join(unknown)}; it makes {there}")
+    if MAIN not in item.variables:
+        return named
+    return {_main(generator, named): item.variables[MAIN], **named}
+
+
+def _main(generator: Generator[Any], named: Mapping[str, str]) -> str:
+    """Choose the output of the variable that has the recipe: the first secret one that no other gets."""
+    left = [output for output in generator.outputs if output not in named]
+    secret = [output for output in left if output not in generator.public]
+    return (secret or left or list(generator.outputs))[0]
+
+
+def _issuers_first(parts: Iterable[Part]) -> list[Part]:
+    """Sort the parts so that a certificate comes after the one that signs it, as far as that one is here."""
+    return sorted(parts, key=lambda part: any(_signer(part, item) for item in part.items))
+
+
+def _signer(part: Part, item: Item) -> str | None:
+    return generator_of(item.made, part.name).issuer_secret if item.made else None
+
+
+@dataclass(slots=True)
+class _Work:
+    """One part, while its values are made."""
+
+    part: Part
+    present: Mapping[str, Value]
+    now: datetime
+    renew: frozenset[str] | None
+    making: Making
+    by_secret: dict[str, Outputs]
+    """What each part holds, under the keys of its Secret."""
+    outputs: dict[str, Outputs] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    """The items that hold something new."""
+
+    def do(self) -> None:
+        for item in self._in_order():
+            self._settle(item)
+        self._render()
+        self.by_secret[self.part.name] = {
+            key: value for outputs in self.outputs.values() for key, value in outputs.items()
+        }
+
+    def _in_order(self) -> Iterator[Item]:
+        left, known = list(self.part.items), {item.name for item in self.part.items}
+        done: set[str] = set()
+        while left:
+            ready = [item for item in left if self._needs(item) <= done]
+            if not ready:
+                name = left[0].name
+                lacking = sorted(self._needs(left[0]) - known)
+                reason = (
+                    f"needs {', '.join(lacking)}, which there is not" if lacking else "is made from itself"
+                )
+                raise Refused(f"{self.part.name}: {name} {reason}")
+            yield from ready
+            done |= {item.name for item in ready}
+            left = [item for item in left if item.name not in done]
+
+    def _needs(self, item: Item) -> frozenset[str]:
+        return generator_of(item.made, self._place(item)).needs if item.made else frozenset()
+
+    def _place(self, item: Item) -> str:
+        return f"{self.part.name}, {item.name}"
+
+    def _settle(self, item: Item) -> None:
+        """Find the outputs of an item, or make them."""
+        by_output = outputs_of(item, self._place(item))
+        found = {output: self.present[name] for output, name in by_output.items() if name in self.present}
+        is_whole = found.keys() == by_output.keys()
+        if is_whole and not self._is_to_turn(item, by_output):
+            self.outputs[item.name] = found
+        elif item.literal is not None:
+            self._take(item, by_output, {_VALUE: item.literal})
+        elif item.made is None:
+            return  # a person has to write it
+        elif self.renew is not None and not self._is_to_turn(item, by_output):
+            return  # it is missing and stays so: only one was asked for
+        elif found and not self._is_to_turn(item, by_output):
+            there = ", ".join(sorted(by_output[output] for output in found))
+            lacking = dict.fromkeys(by_output.values(), f"it belongs to {there}, which is there: rotate that")
+            self.making.lacking |= {name: why for name, why in lacking.items() if name not in self.present}
+        else:
+            self._make(item, by_output)
+
+    def _is_to_turn(self, item: Item, by_output: Mapping[str, str]) -> bool:
+        if self.renew is None or item.made is None:
+            return False
+        return not self.renew.isdisjoint(by_output.values()) or not self._needs(item).isdisjoint(self.touched)
+
+    def _make(self, item: Item, by_output: Mapping[str, str]) -> None:
+        assert item.made is not None, "the caller has looked"  # noqa: S101
+        generator = generator_of(item.made, self._place(item))
+        signer = generator.issuer_secret
+        lacking = generator.needs - self.outputs.keys() or (
+            {signer} - self.by_secret.keys() if signer else set()
+        )
+        if lacking:
+            why = f"it is made from {', '.join(sorted(lacking))}, which is not here"
+            self.making.lacking |= dict.fromkeys(by_output.values(), why)
+            return
+        issuer = self.by_secret[signer] if signer else None
+        try:
+            made = generator.generate(generators.Given(self.now, self.outputs, issuer=issuer))
+        except Stalled as stalled:
+            sentence = f"{self._place(item)}: {stalled.message}"
+        else:
+            self._take(item, by_output, made)
+            return
+        raise Refused(sentence)
+
+    def _take(self, item: Item, by_output: Mapping[str, str], made: Outputs) -> None:
+        self.outputs[item.name] = made
+        self.touched.add(item.name)
+        self.making.fresh |= {name: made[output] for output, name in by_output.items()}
+
+    def _render(self) -> None:
+        names = {item.name: tuple(outputs_of(item, self._place(item))) for item in self.part.items}
+        try:
+            templates.check(self.part.templates, names)
+            wanted = {
+                name: text for name, text in self.part.templates.items() if self._is_to_render(name, text)
+            }
+            self.making.fresh |= templates.render(wanted, self.outputs, self.now)
+        except Stalled as stalled:
+            sentence = f"{self.part.name}: {stalled.message}"
+        else:
+            return
+        raise Refused(sentence)
+
+    def _is_to_render(self, name: str, text: str) -> bool:
+        read = templates.inputs(text, [item.name for item in self.part.items]) - {templates.NOW}
+        if lacking := sorted(read - self.outputs.keys()):
+            if name not in self.present:
+                self.making.lacking[name] = f"it is rendered of {', '.join(lacking)}, which is missing"
+            return False
+        return name not in self.present or (self.renew is not None and not read.isdisjoint(self.touched))
