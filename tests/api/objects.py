@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 _GROUP, _VERSION = "keyturn.dev", "v1alpha1"
+_NEAREST: Body = {"kubernetes": {}}
+_NAMESPACED = {"ManagedSecret": "managedsecrets", "SecretStore": "secretstores"}
+_OF_CLUSTER = {"SecretClass": "secretclasses", "ClusterSecretStore": "clustersecretstores"}
 # Follows another cause and says nothing of its own.
 _UNCHECKED = "some validation rules were not checked"
 
@@ -31,6 +34,35 @@ def item(name: str, kind: str = "uuid", **settings: Any) -> Body:
 
 def secret_class(name: str = "example", **spec: Any) -> Body:
     return _body("SecretClass", name, spec)
+
+
+def secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
+    """Build a store of one namespace; it reads the Secrets there where no provider is given."""
+    return _body("SecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
+
+
+def cluster_secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
+    return _body("ClusterSecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
+
+
+def pulled(name: str, key: str = "prod/app", **ref: Any) -> Body:
+    """Build an item of data that the store named vault keeps."""
+    return {"name": name, "from": {"storeRef": {"name": "vault"}, "remoteRef": {"key": key, **ref}}}
+
+
+def brought(key: str = "prod/app", *, kind: str | None = None, prefix: str | None = None, **ref: Any) -> Body:
+    """Build an entry of dataFrom."""
+    entry: Body = {"storeRef": _vault(kind), "remoteRef": {"key": key, **ref}}
+    return entry if prefix is None else {**entry, "prefix": prefix}
+
+
+def pushed(key: str = "prod/app", *, kind: str | None = None, **entry: Any) -> Body:
+    """Build an entry of pushTo."""
+    return {"storeRef": _vault(kind), "remoteRef": {"key": key}, **entry}
+
+
+def _vault(kind: str | None) -> Body:
+    return {"name": "vault"} if kind is None else {"kind": kind, "name": "vault"}
 
 
 def _body(kind: str, name: str, spec: Body) -> Body:
@@ -62,13 +94,14 @@ class Objects:
         return self._send(body, dry_run="All")
 
     def _send(self, body: Body, dry_run: str | None) -> Body:
-        if body["kind"] == "SecretClass":
+        kind = body["kind"]
+        if kind in _OF_CLUSTER:
             answer = self.api.create_cluster_custom_object(
-                _GROUP, _VERSION, "secretclasses", body, dry_run=dry_run, field_validation="Strict"
+                _GROUP, _VERSION, _OF_CLUSTER[kind], body, dry_run=dry_run, field_validation="Strict"
             )
         else:
             answer = self.api.create_namespaced_custom_object(
-                *(_GROUP, _VERSION, self.namespace, "managedsecrets"),
+                *(_GROUP, _VERSION, self.namespace, _NAMESPACED[kind]),
                 body,
                 dry_run=dry_run,
                 field_validation="Strict",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.api.objects import item, managed_secret, secret_class
+from tests.api.objects import (
+    brought,
+    cluster_secret_store,
+    item,
+    managed_secret,
+    pulled,
+    pushed,
+    secret_class,
+    secret_store,
+)
 
 if TYPE_CHECKING:
     from tests.api.objects import Body, Objects
@@ -22,9 +31,39 @@ def random_bytes(length: int, encoding: str) -> Body:
     return managed_secret(item("key", "bytes", length=length, encoding=encoding))
 
 
+def bringing(*entries: Body, **spec: Any) -> Body:
+    """A Secret that has only what dataFrom brings."""
+    body = managed_secret(dataFrom=list(entries), **spec)
+    del body["spec"]["data"]
+    return body
+
+
 def labelled(key: str, value: str = "") -> Body:
     return managed_secret(target={"template": {"metadata": {"labels": {key: value}}}})
 
+
+KEYS = (
+    "app",
+    "prod/app/token",
+    ".env",
+    "a..b",
+    "..a",
+    "...",
+    "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/app-AbCdEf",
+    "App_1+x=@y",
+    "with a blank",
+    "größe",
+    "k" * 1024,
+)
+PREFIXES = (
+    "{namespace}/",
+    "shop/",
+    "shop-",
+    "{namespace}_",
+    "{namespace}.",
+    "a/{namespace}/b@c+d=e.f/",
+    "x" * 256,
+)
 
 GOOD = {
     "one value and nothing else": managed_secret(),
@@ -119,6 +158,114 @@ GOOD = {
     ),
     "a Secret that goes with its ManagedSecret": managed_secret(target={"deletionPolicy": "Delete"}),
     "an immutable Secret of a class": managed_secret(target={"immutable": True}, className="jwt-secret"),
+    "a pulled value and nothing else": managed_secret(pulled("token")),
+    "a pulled value in full": managed_secret(
+        {
+            "name": "token",
+            "from": {
+                "storeRef": {"kind": "ClusterSecretStore", "name": "aws.eu"},
+                "remoteRef": {"key": "prod/app", "property": "login.password", "version": "AWSCURRENT"},
+            },
+            "keys": {"value": "api.token"},
+        },
+        refreshInterval="10s",
+    ),
+    "keys of many stores": managed_secret(
+        *(pulled(f"key-{number}", key) for number, key in enumerate(KEYS)), refreshInterval="1h30m"
+    ),
+    "properties that start with a dollar or have blanks": managed_secret(
+        pulled("a", property="$.token"), pulled("b", property="the token"), pulled("c", property="größe")
+    ),
+    "128 pulled values of long keys": managed_secret(
+        *(pulled(f"{number:0>253}", f"{number:0>1024}") for number in range(128)),
+        dataFrom=[brought(f"all{number:0>1021}", prefix=f"{number:0>128}") for number in range(32)],
+        refreshInterval="1m",
+    ),
+    "128 generated values that are pushed to 16 places": managed_secret(
+        *(item(f"{number:0>253}") for number in range(128)),
+        pushTo=[pushed(f"{number:0>1024}", secretKey=f"{number:0>253}") for number in range(16)],
+    ),
+    "all properties of a key": bringing(brought()),
+    "all properties of a key, refreshed": bringing(brought(version="3", prefix="APP_"), refreshInterval="1d"),
+    "all properties of a key under two prefixes": bringing(brought(), brought(prefix="APP_")),
+    "all properties of one key of two stores": bringing(brought(), brought(kind="ClusterSecretStore")),
+    "brought, pulled, generated and literal": managed_secret(
+        item("id"),
+        pulled("token"),
+        {"name": "user", "literal": "shop"},
+        dataFrom=[brought()],
+        rotation={"every": "90d", "only": ["id"]},
+        refreshInterval="1h",
+    ),
+    "a pulled value among those of a class": managed_secret(
+        pulled("token"), {"name": "key"}, className="jwt-secret", rotation={"only": ["key"]}
+    ),
+    "an immutable Secret that is pulled": managed_secret(pulled("token"), target={"immutable": True}),
+    "pulled keys in somebody else's Secret": managed_secret(
+        pulled("token"), target={"name": "shared", "creationPolicy": "Merge"}
+    ),
+    "no previous one of a pulled value": managed_secret(pulled("token") | {"keepPrevious": False}),
+    "tls that is pulled": managed_secret(
+        pulled("tls.crt", property="crt"),
+        pulled("key") | {"keys": {"value": "tls.key"}},
+        target={"type": "kubernetes.io/tls"},
+    ),
+    "tls whose keys dataFrom may bring": bringing(brought(), target={"type": "kubernetes.io/tls"}),
+    "a login whose password dataFrom may bring": managed_secret(
+        item("id"), dataFrom=[brought()], target={"type": "kubernetes.io/basic-auth"}
+    ),
+    "a pushed value": managed_secret(pushTo=[pushed()]),
+    "a literal that is pushed": managed_secret({"name": "user", "literal": "shop"}, pushTo=[pushed()]),
+    "a value of the class that is pushed": managed_secret(
+        {"name": "token"}, className="jwt-secret", pushTo=[pushed(secretKey="token")]
+    ),
+    "a pushed value in full": managed_secret(
+        pushTo=[
+            pushed(
+                kind="SecretStore", secretKey="token", updatePolicy="IfNotExists", deletionPolicy="Delete"
+            ),
+            pushed(kind="ClusterSecretStore", updatePolicy="Replace", deletionPolicy="Retain"),
+            pushed("prod/all"),
+        ]
+    ),
+    "pushed to another key than the pulled one": managed_secret(
+        item("id"),
+        pulled("token"),
+        dataFrom=[brought("prod/all")],
+        pushTo=[pushed("prod/id", secretKey="id")],
+    ),
+    "pushed under a key that a pulled value has given up": managed_secret(
+        item("id") | {"keys": {"value": "token"}},
+        pulled("token") | {"keys": {"value": "api.token"}},
+        pushTo=[pushed("prod/id", secretKey="token")],
+    ),
+    "a store of this namespace's Secrets": secret_store(),
+    "a store with a pace": secret_store(refresh={"minInterval": "1m30s", "ratePerSecond": 10}),
+    "a store that is a file in a Secret": secret_store(
+        {"dotenv": {"secretRef": {"name": "env", "key": ".env"}}}
+    ),
+    "a store of all namespaces for none": cluster_secret_store(),
+    "a store of all namespaces for none in words": cluster_secret_store(allowedNamespaces={"names": []}),
+    "a store of all namespaces for all": cluster_secret_store(allowedNamespaces={"selector": {}}),
+    "a mounted folder": cluster_secret_store({"files": {"path": "/run/secrets"}}, keyPrefix="{namespace}_"),
+    "a mounted file": cluster_secret_store({"dotenv": {"path": "/etc/shop/.env.production"}}),
+    "a store of all namespaces in full": cluster_secret_store(
+        refresh={"minInterval": "15s", "ratePerSecond": 1},
+        allowedNamespaces={
+            "names": ["shop", "x" * 63],
+            "selector": {
+                "matchLabels": {"team": "auth", "example.com/empty": ""},
+                "matchExpressions": [
+                    {"key": "stage", "operator": "In", "values": ["production", "staging"]},
+                    {"key": "stage", "operator": "NotIn", "values": ["development"]},
+                    {"key": "example.com/audited", "operator": "Exists"},
+                    {"key": "example.com/frozen", "operator": "DoesNotExist", "values": []},
+                ],
+            },
+        },
+        keyPrefix="shop/{namespace}/",
+    ),
+    **{f"a prefix like {prefix}": cluster_secret_store(keyPrefix=prefix) for prefix in PREFIXES},
     "a class of nothing": secret_class(),
     "a class of everything": secret_class(
         description="Passwords of database accounts",

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import yaml
 
-from keyturn import crdgen, generators
+from keyturn import crdgen, generators, providers
 from keyturn.api.base import Schema, rules
 from keyturn.crdgen.schema import structural
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CRDS = Path(__file__).parents[2] / "crds"
-_FILES = ("keyturn.dev_managedsecrets.yaml", "keyturn.dev_secretclasses.yaml")
+_KINDS = ("managedsecrets", "secretclasses", "secretstores", "clustersecretstores")
+_FILES = tuple(f"keyturn.dev_{kind}.yaml" for kind in _KINDS)
 
 
 class Inner(Schema):
@@ -136,6 +137,8 @@ def test_the_only_default_is_that_nobody_has_looked_at_an_object_yet() -> None:
     assert {path: schema["default"] for path, schema in schemas() if "default" in schema} == {
         "ManagedSecret.status": never,
         "SecretClass.status": never,
+        "SecretStore.status": never,
+        "ClusterSecretStore.status": never,
     }
 
 
@@ -146,6 +149,23 @@ def test_every_generator_is_offered() -> None:
         list(found[path]["properties"])
         for path in ("ManagedSecret.spec.data[].generate", "SecretClass.spec.generate")
     ] == [list(generators.discover())] * 2
+
+
+def test_every_provider_is_offered() -> None:
+    found = dict(schemas())
+
+    assert [
+        list(found[path]["properties"])
+        for path in ("SecretStore.spec.provider", "ClusterSecretStore.spec.provider")
+    ] == [list(providers.discover())] * 2
+
+
+def test_no_field_of_a_kind_of_one_namespace_names_another() -> None:
+    # A namespace of Vault, and that of the cluster that a kubeconfig leads to, are none of this cluster.
+    elsewhere = ("SecretStore.spec.provider.vault", "SecretStore.spec.provider.kubernetes")
+    named = [path for path, _ in schemas() if path.rsplit(".", 1)[-1] in {"namespace", "namespaces"}]
+
+    assert [path for path in named if path.rsplit(".", 1)[0] not in elsewhere and "Cluster" not in path] == []
 
 
 def test_the_reference_has_a_row_for_every_field() -> None:

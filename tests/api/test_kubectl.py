@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.meta import Condition
+from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.api.status import (
     HistoryEntry,
     ManagedSecretStatus,
@@ -20,10 +21,11 @@ from keyturn.api.status import (
     WorkloadState,
     WorkloadStatus,
 )
-from tests.api.objects import managed_secret, secret_class
+from tests.api.objects import cluster_secret_store, managed_secret, secret_class, secret_store
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
+    from tests.api.objects import Body
     from tests.support.kubectl import Kubectl
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
@@ -49,6 +51,8 @@ STATUS = ManagedSecretStatus(
     next_rotation_time=_DUE,
     overdue=False,
     last_trigger="2026-11-24-leaver",
+    last_refresh_time=_NOW,
+    last_refresh="2026-11-24-moved",
     rotation=RotationStatus(
         id="uid-3", reason="RotationDue", step="RollOut", started_at=_NOW, attempts=1, message="waits"
     ),
@@ -129,11 +133,43 @@ def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:
     assert (wide_header[6:], wide_row[5:6]) == (["DESCRIPTION", "MESSAGE"], ["Tokens"])
 
 
+@pytest.mark.parametrize(
+    ("body", "resource"),
+    [
+        pytest.param(secret_store(), "kstore", id="of one namespace"),
+        pytest.param(cluster_secret_store(), "kcstore", id="of the cluster"),
+    ],
+)
+def test_stores_are_printed_in_a_row(body: Body, resource: str, kubectl: Kubectl, namespace: str) -> None:
+    name = f"seen-{secrets.token_hex(4)}"
+    status = SecretStoreStatus(
+        observed_generation=1,
+        provider="kubernetes",
+        conditions=[condition("Ready", "Valid", "the store answers")],
+    ).model_dump(mode="json", by_alias=True, exclude_none=True)
+    kubectl("create", "-n", namespace, "-f", "-", given=body | {"metadata": {"name": name}})
+    patch = json.dumps({"status": status})
+    kubectl(*("patch", resource, name, "-n", namespace, "--subresource=status", "--type=merge", "-p", patch))
+
+    header, row = table(kubectl("get", resource, name, "-n", namespace))
+    wide_header, wide_row = table(kubectl("get", resource, name, "-n", namespace, "-o", "wide"))
+
+    assert kubectl.json("get", resource, name, "-n", namespace)["status"] == status
+    assert header == ["NAME", "PROVIDER", "READY", "REASON", "AGE"]
+    assert row[:-1] == [name, "kubernetes", "True", "Valid"]
+    assert (wide_header[5:], wide_row[5:]) == (["MESSAGE"], ["the store answers"])
+
+
 def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespace: str) -> None:
     kinds = kubectl("api-resources", "--categories=keyturn", "-o", "name")
     found = kubectl("get", "keyturn", "-n", namespace, "-o", "name")
 
-    assert sorted(kinds.split()) == ["managedsecrets.keyturn.dev", "secretclasses.keyturn.dev"]
+    assert sorted(kinds.split()) == [
+        "clustersecretstores.keyturn.dev",
+        "managedsecrets.keyturn.dev",
+        "secretclasses.keyturn.dev",
+        "secretstores.keyturn.dev",
+    ]
     assert f"managedsecret.keyturn.dev/{example}" in found.split()
 
 
@@ -146,7 +182,17 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
         ),
         ("managedsecret.spec.rotation.every", "How long a value is used before it is replaced, such as 90d."),
         ("ms.spec.data.generate.password.exclude", "Characters that are never drawn, such as 0O1lI."),
-        ("sclass.spec.generate", "The generator of every data item that names neither generate nor literal."),
+        ("ms.spec.data.from.storeRef.kind", "SecretStore (the default), which is of the same namespace"),
+        ("ms.spec.refreshInterval", "How often what from and dataFrom pull is read again; 1h where absent"),
+        ("ms.spec.pushTo.secretKey", "The key of the Secret whose value is pushed alone"),
+        ("kstore", "The connection of one namespace to an outside secret manager."),
+        ("kstore.spec.provider", "The kind of store with its settings, exactly one."),
+        ("kstore.spec.provider.vault.server", "The address of the server, such as"),
+        ("kcstore.spec.keyPrefix", "so that each namespace reaches only its own keys."),
+        (
+            "sclass.spec.generate",
+            "The generator of every data item that names none of generate, from and literal.",
+        ),
     ],
 )
 def test_explain_prints_the_sentence(field: str, sentence: str, kubectl: Kubectl) -> None:

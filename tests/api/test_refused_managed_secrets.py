@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 _KEY = "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'"
-_SOURCE = "every item of data needs generate or literal, or a className whose class brings a generator"
+_SOURCE = "every item of data needs generate, from or literal, or a className whose class brings a generator"
 _ONE_GENERATOR = "write exactly one generator under generate, such as password: {length: 40}"
 _QUALIFIED = "name labels and annotations like example.com/team, with at most 63 characters after the domain"
 _RESERVED = "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata"
@@ -37,7 +37,7 @@ def labelled(key: str, value: str = "x") -> Body:
 DATA = {
     "no data": (
         managed_secret() | {"spec": {}},
-        "spec.data: Required value",
+        "spec: Invalid value: a Secret needs values; write data, dataFrom or both",
     ),
     "empty data": (
         managed_secret() | {"spec": {"data": []}},
@@ -57,7 +57,7 @@ DATA = {
     ),
     "two sources": (
         managed_secret(item("token") | {"literal": "shop"}),
-        "spec.data[0]: Invalid value: an item has generate or literal, not both; keep one",
+        "spec.data[0]: Invalid value: an item has one of generate, from and literal; keep one",
     ),
     "a name twice": (
         managed_secret(item("token"), literal("token")),

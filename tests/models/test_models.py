@@ -99,12 +99,6 @@ def test_what_is_refused_is_never_repeated(spec: dict[str, Any]) -> None:
 # Recipes
 
 
-@pytest.mark.parametrize("root", [{}, {"password": {}, "uuid": {}}], ids=["none", "two"])
-def test_a_recipe_has_exactly_one_generator(root: dict[str, Any]) -> None:
-    with pytest.raises(pydantic.ValidationError, match="write exactly one generator under generate"):
-        Recipe(root)
-
-
 settings = st.dictionaries(
     st.text(max_size=5), st.booleans() | st.integers(0, 99) | st.text(max_size=5), max_size=4
 )

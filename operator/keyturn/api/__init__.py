@@ -3,8 +3,18 @@
 from .managedsecret import ManagedSecret
 from .recipe import Recipe
 from .secretclass import SecretClass
+from .secretstore import ClusterSecretStore, ProviderChoice, SecretStore
 
-__all__ = ["GROUP", "VERSION", "ManagedSecret", "Recipe", "SecretClass"]
+__all__ = [
+    "GROUP",
+    "VERSION",
+    "ClusterSecretStore",
+    "ManagedSecret",
+    "ProviderChoice",
+    "Recipe",
+    "SecretClass",
+    "SecretStore",
+]
 
 GROUP = "keyturn.dev"
 VERSION = "v1alpha1"

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import pydantic
 
+from . import contradictions
 from .base import Schema, rules
 from .meta import Metadata, NameOrNone
 from .recipe import Recipe
 from .rollout import Rollout
 from .rotation import Rotation
+from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
-from .target import SecretType, Target
+from .target import Target
 
 __all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec"]
 
@@ -37,24 +39,14 @@ Key = Annotated[
 class DataItem(Schema):
     """One value of the Secret and where it comes from."""
 
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!(has(self.generate) && has(self.literal))",
-                "an item has generate or literal, not both; keep one",
-            ),
-            (
-                "!(has(self.keepPrevious) && self.keepPrevious && has(self.literal))",
-                "a literal is never rotated, so there is no previous one; remove keepPrevious",
-                ".keepPrevious",
-            ),
-        )
-    )
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*contradictions.OF_ITEM))
 
     name: Key
     """The value's name, which is its key in the Secret unless keys says otherwise."""
     generate: Recipe | None = None
     """Make the value with exactly one of the generators."""
+    from_: From | None = pydantic.Field(None, alias="from")
+    """Read the value from a store."""
     literal: str | None = pydantic.Field(None, max_length=131072)
     """A fixed text that is no secret, such as a user name."""
     keys: dict[str, Key] | None = pydantic.Field(None, min_length=1, max_length=8)
@@ -63,92 +55,10 @@ class DataItem(Schema):
     """True keeps the old value readable under <key>.previous while the overlap lasts."""
 
 
-_ITEMS_HAVE_A_SOURCE = (
-    "(has(self.className) && self.className != '') || self.data.all(d, has(d.generate) || has(d.literal))",
-    "every item of data needs generate or literal, or a className whose class brings a generator",
-    ".data",
-)
-_ONLY_NAMES_GENERATED = (
-    (
-        "!has(self.rotation) || !has(self.rotation.only)"
-        " || self.rotation.only.all(n, self.data.exists(d, d.name == n && !has(d.literal)))"
-    ),
-    "rotation.only names a value that data does not generate; use names of generated items",
-    ".rotation.only",
-)
-_JITTER_SPREADS_SOMETHING = (
-    (
-        "!has(self.rotation) || !has(self.rotation.jitter) || has(self.rotation.every)"
-        " || has(self.rotation.schedule) || (has(self.className) && self.className != '')"
-    ),
-    "jitter spreads every; write every as well, or a className whose class has it",
-    ".rotation.jitter",
-)
-_SOMETHING_TO_ROTATE = (
-    "!has(self.rotation) || !self.data.all(d, has(d.literal))",
-    "rotation replaces generated values and data has none; remove rotation or generate a value",
-    ".rotation",
-)
-
-
-_IMMUTABLE_STAYS = (
-    "!has(self.rotation) || !has(self.target) || !has(self.target.immutable) || !self.target.immutable",
-    "an immutable Secret is written once; remove rotation, or write immutable: false",
-    ".rotation",
-)
-# The generators that make one value and write it under the item's name; of others and of the class's only the
-# operator knows what they make.
-_SINGLE = ("password", "passphrase", "bytes", "uuid")
-
-
-def _may_make(key: str) -> str:
-    """Say in CEL that something may write a key: an item of that name, one that renames, or makes several."""
-    makes_one = " || ".join(f"has(d.generate.{kind})" for kind in _SINGLE)
-    template = "has(self.target.template) && has(self.target.template.data)"
-    return (
-        f"(self.data.exists(d, d.name == '{key}' || has(d.keys)"
-        f" || (has(d.generate) ? !({makes_one}) : !has(d.literal)))"
-        f" || ({template} && '{key}' in self.target.template.data))"
-    )
-
-
-def _is_of(type_: SecretType) -> str:
-    merges = "has(self.target.creationPolicy) && self.target.creationPolicy == 'Merge'"
-    return f"(has(self.target) && has(self.target.type) && self.target.type == '{type_}' && !({merges}))"
-
-
-_BASIC_AUTH_HAS_A_KEY = (
-    f"!{_is_of(SecretType.BASIC_AUTH)} || {_may_make('username')} || {_may_make('password')}",
-    "type kubernetes.io/basic-auth needs the key username or password; name a data item so",
-    ".target.type",
-)
-
-
-def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
-    noun, items, them = ("key", "a data item", "it") if len(keys) == 1 else ("keys", "data items", "them")
-    return (
-        f"!{_is_of(type_)} || ({' && '.join(_may_make(key) for key in keys)})",
-        f"type {type_} needs the {noun} {' and '.join(keys)}; name {items} so, or write {them} by keys",
-        ".target.type",
-    )
-
-
 class ManagedSecretSpec(Schema):
     """What the Secret holds, when its values turn and who is restarted."""
 
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=rules(
-            _ITEMS_HAVE_A_SOURCE,
-            _ONLY_NAMES_GENERATED,
-            _JITTER_SPREADS_SOMETHING,
-            _SOMETHING_TO_ROTATE,
-            _IMMUTABLE_STAYS,
-            _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
-            _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
-            _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
-            _BASIC_AUTH_HAS_A_KEY,
-        )
-    )
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(*contradictions.OF_SPEC))
 
     class_name: NameOrNone | None = None
     """The SecretClass that gives defaults and minimums; the default one where absent, none where empty."""
@@ -159,15 +69,22 @@ class ManagedSecretSpec(Schema):
     target: Target = Target()
     """The native Secret that is written."""
     data: list[DataItem] = pydantic.Field(
+        [],
         min_length=1,
         max_length=128,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """The values of the Secret, each with its source."""
+    data_from: list[DataFrom] = pydantic.Field([], min_length=1, max_length=32)
+    """Keys of stores whose properties all become values of the Secret, each under its own name."""
+    refresh_interval: RefreshInterval | None = pydantic.Field(None, json_schema_extra=rules(*READ_SELDOM))
+    """How often what from and dataFrom pull is read again; 1h where absent, and never where immutable."""
     rotation: Rotation | None = None
     """When generated values are replaced; without it and without a class, never by schedule."""
     rollout: Rollout = Rollout()
     """Which workloads are restarted when the Secret changes, and how."""
+    push_to: list[PushTo] = pydantic.Field([], min_length=1, max_length=16)
+    """Keys of stores that get what is generated or literal here, whenever it changes."""
 
 
 def _name_of(object_: str) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "Name",
     "NameOrNone",
     "ObservedGeneration",
+    "QualifiedName",
 ]
 
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -63,11 +64,21 @@ NEVER_OBSERVED = -1
 ObservedGeneration = Annotated[
     int | None, pydantic.BeforeValidator(lambda given: None if given == NEVER_OBSERVED else given)
 ]
-QUALIFIED_KEYS = (
-    f"self.all(k, k.matches('^({_DNS}/)?{_WORD}$') && k.matches('^(.{{1,253}}/)?.{{1,63}}$'))",
-    "name labels and annotations like example.com/team, with at most 63 characters after the domain",
-)
+_QUALIFIED = "name labels and annotations like example.com/team, with at most 63 characters after the domain"
+
+
+def _is_qualified(name: str) -> str:
+    return f"{name}.matches('^({_DNS}/)?{_WORD}$') && {name}.matches('^(.{{1,253}}/)?.{{1,63}}$')"
+
+
+QUALIFIED_KEYS = (f"self.all(k, {_is_qualified('k')})", _QUALIFIED)
 """Kubernetes' rule for the keys of labels and annotations."""
+QualifiedName = Annotated[
+    str,
+    pydantic.WithJsonSchema(
+        {"type": "string", "maxLength": 317, **rules((_is_qualified("self"), _QUALIFIED))}
+    ),
+]
 
 
 class Metadata(Schema):

@@ -62,7 +62,7 @@ class SecretClassSpec(Schema):
     min_entropy_bits: int | None = pydantic.Field(None, le=65536)
     """The least entropy of a generated value, in bits, after exclusions."""
     generate: Recipe | None = None
-    """The generator of every data item that names neither generate nor literal."""
+    """The generator of every data item that names none of generate, from and literal."""
     distinct_across_environments: bool | None = None
     """True forbids equal values in namespaces whose labels keyturn.dev/environment differ."""
     enforcement: Enforcement | None = None

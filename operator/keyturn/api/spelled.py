@@ -34,7 +34,7 @@ class Spelled:
         self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
     ) -> dict[str, Any]:
         rule = (f"self.matches(r'{self.pattern}')", self.sentence)
-        return {**handler(schema), "minLength": 1, "maxLength": self.longest, **rules(rule)}
+        return {**handler(schema), "maxLength": self.longest, **rules(rule)}
 
     def _checked(self, text: str) -> str:
         if len(text) > self.longest or not re.fullmatch(self.pattern, text):

@@ -126,6 +126,10 @@ class ManagedSecretStatus(Schema):
     """Whether a rotation is due and not done."""
     last_trigger: str | None = None
     """The trigger that was handled last."""
+    last_refresh_time: datetime | None = None
+    """When the pulled values were last read, changed or not."""
+    last_refresh: str | None = None
+    """The annotation keyturn.dev/refresh that was handled last."""
     rotation: RotationStatus | None = None
     """The rotation that is under way."""
     previous: PreviousStatus | None = None
@@ -138,4 +142,4 @@ class ManagedSecretStatus(Schema):
         [],
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, and Reconciling or Stalled while they hold."""
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api import GROUP, VERSION, ManagedSecret, SecretClass
+from keyturn.api import GROUP, VERSION, ClusterSecretStore, ManagedSecret, SecretClass, SecretStore
 from keyturn.api.meta import NEVER_OBSERVED
 
 from .schema import Node, structural
@@ -92,6 +92,14 @@ def _condition(type_: str, field: str) -> str:
 
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_STORE_COLUMNS = (
+    # The kind is the name of a property, which no path can print; so the status says it again.
+    Column("Provider", ".status.provider"),
+    Column("Ready", _condition("Ready", "status")),
+    Column("Reason", _condition("Ready", "reason")),
+    _AGE,
+    Column("Message", _condition("Ready", "message"), priority=1),
+)
 
 KINDS = (
     Kind(
@@ -129,5 +137,13 @@ KINDS = (
             Column("Description", ".spec.description", priority=1),
             Column("Message", _condition("Ready", "message"), priority=1),
         ),
+    ),
+    Kind(SecretStore, plural="secretstores", short="kstore", scope="Namespaced", columns=_STORE_COLUMNS),
+    Kind(
+        ClusterSecretStore,
+        plural="clustersecretstores",
+        short="kcstore",
+        scope="Cluster",
+        columns=_STORE_COLUMNS,
     ),
 )

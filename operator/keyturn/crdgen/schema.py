@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn import generators
+from keyturn import generators, providers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pydantic
 
@@ -41,24 +41,31 @@ def structural(model: type[pydantic.BaseModel]) -> Node:
     """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
-    if "Recipe" in definitions:
-        definitions["Recipe"] = _recipe()
-    return _inline(whole, definitions)
+    unions = {name: _union(*_UNIONS[name]) for name in _UNIONS if name in definitions}
+    return _inline(whole, definitions | unions)
 
 
-def _recipe() -> Node:
-    """Join the settings of every generator into the union that users write under `generate`."""
-    found = generators.discover()
+_UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
+    "Recipe": (
+        generators.discover,
+        "write exactly one generator under generate, such as password: {length: 40}",
+    ),
+    "ProviderChoice": (
+        providers.discover,
+        "write exactly one provider under provider, such as kubernetes: {}",
+    ),
+}
+"""What the models leave to whoever brings the settings, by the name of the model."""
+
+
+def _union(discover: Callable[[], Mapping[str, Any]], message: str) -> Node:
+    """Join the settings of all that is found into one object of which exactly one property is written."""
+    found = discover()
     given = ", ".join(f"has(self.{kind})" for kind in found)
     return {
         "type": "object",
-        "properties": {kind: structural(generator.Config) for kind, generator in found.items()},
-        _RULES: [
-            {
-                "rule": f"[{given}].exists_one(given, given)",
-                "message": "write exactly one generator under generate, such as password: {length: 40}",
-            }
-        ],
+        "properties": {kind: structural(brought.Config) for kind, brought in found.items()},
+        _RULES: [{"rule": f"[{given}].exists_one(given, given)", "message": message}],
     }
 
 

@@ -1,0 +1,207 @@
+"""What a ManagedSecret may not say at once: the CEL rules of its spec, each with what to write instead."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .target import SecretType
+
+__all__ = ["OF_ITEM", "OF_SPEC"]
+
+# An item of data, which is self there.
+
+_ONE_SOURCE = (
+    "[has(self.generate), has(self.from), has(self.literal)].filter(given, given).size() <= 1",
+    "an item has one of generate, from and literal; keep one",
+)
+_KEEPS_PREVIOUS = "has(self.keepPrevious) && self.keepPrevious"
+_LITERAL_HAS_NO_PREVIOUS = (
+    f"!({_KEEPS_PREVIOUS} && has(self.literal))",
+    "a literal is never rotated, so there is no previous one; remove keepPrevious",
+    ".keepPrevious",
+)
+_PULLED_HAS_NO_PREVIOUS = (
+    f"!({_KEEPS_PREVIOUS} && has(self.from))",
+    "the old value of a pulled one is the store's to keep; remove keepPrevious",
+    ".keepPrevious",
+)
+
+OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS)
+"""The rules of one item of data."""
+
+# The whole spec, which is self from here on.
+
+_NAMES_A_CLASS = "(has(self.className) && self.className != '')"
+_MAY_BE_GENERATED = "!has(d.literal) && !has(d.from)"
+"""Of an item d: it has a generator, or leaves that to its class."""
+_IS_IMMUTABLE = "(has(self.target) && has(self.target.immutable) && self.target.immutable)"
+_PULLS = "(has(self.dataFrom) || (has(self.data) && self.data.exists(d, has(d.from))))"
+
+_HAS_VALUES = (
+    "has(self.data) || has(self.dataFrom)",
+    "a Secret needs values; write data, dataFrom or both",
+)
+_ITEMS_HAVE_A_SOURCE = (
+    (
+        f"{_NAMES_A_CLASS} || !has(self.data)"
+        " || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal))"
+    ),
+    "every item of data needs generate, from or literal, or a className whose class brings a generator",
+    ".data",
+)
+_ONLY_NAMES_GENERATED = (
+    (
+        "!has(self.rotation) || !has(self.rotation.only) || !has(self.data)"
+        f" || self.rotation.only.all(n, self.data.exists(d, d.name == n && {_MAY_BE_GENERATED}))"
+    ),
+    "rotation.only names a value that data does not generate; use names of generated items",
+    ".rotation.only",
+)
+_JITTER_SPREADS_SOMETHING = (
+    (
+        "!has(self.rotation) || !has(self.rotation.jitter) || has(self.rotation.every)"
+        f" || has(self.rotation.schedule) || {_NAMES_A_CLASS}"
+    ),
+    "jitter spreads every; write every as well, or a className whose class has it",
+    ".rotation.jitter",
+)
+_SOMETHING_TO_ROTATE = (
+    f"!has(self.rotation) || (has(self.data) && self.data.exists(d, {_MAY_BE_GENERATED}))",
+    "rotation replaces generated values and data has none; remove rotation or generate a value",
+    ".rotation",
+)
+_SOMETHING_TO_REFRESH = (
+    f"!has(self.refreshInterval) || {_PULLS}",
+    "refreshInterval reads pulled values again and none is pulled; remove it, or write from or dataFrom",
+    ".refreshInterval",
+)
+_IMMUTABLE_IS_NOT_ROTATED = (
+    f"!has(self.rotation) || !{_IS_IMMUTABLE}",
+    "an immutable Secret is written once; remove rotation, or write immutable: false",
+    ".rotation",
+)
+_IMMUTABLE_IS_NOT_REFRESHED = (
+    f"!has(self.refreshInterval) || !{_IS_IMMUTABLE}",
+    "an immutable Secret is written once; remove refreshInterval, or write immutable: false",
+    ".refreshInterval",
+)
+
+# Keys of stores.
+
+
+def _kind_of(ref: str) -> str:
+    return f"(has({ref}.kind) ? {ref}.kind : 'SecretStore')"
+
+
+def _are_same(one: str, other: str) -> str:
+    """Say in CEL that two entries mean the same key of the same store."""
+    stores = f"{one}.storeRef", f"{other}.storeRef"
+    return (
+        f"{one}.remoteRef.key == {other}.remoteRef.key && {stores[0]}.name == {stores[1]}.name"
+        f" && {_kind_of(stores[0])} == {_kind_of(stores[1])}"
+    )
+
+
+def _prefix_of(entry: str) -> str:
+    return f"(has({entry}.prefix) ? {entry}.prefix : '')"
+
+
+_BROUGHT_ONCE = (
+    (
+        "!has(self.dataFrom) || self.dataFrom.all(d, self.dataFrom.exists_one(o,"
+        f" {_prefix_of('d')} == {_prefix_of('o')} && {_are_same('d', 'o')}))"
+    ),
+    "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix",
+    ".dataFrom",
+)
+_SOMETHING_TO_PUSH = (
+    "!has(self.pushTo) || (has(self.data) && self.data.exists(d, !has(d.from)))",
+    "pushTo pushes what is generated or literal here and data has none; remove pushTo",
+    ".pushTo",
+)
+_PUSHED_ONCE = (
+    f"!has(self.pushTo) || self.pushTo.all(p, self.pushTo.exists_one(o, {_are_same('p', 'o')}))",
+    "two entries of pushTo write the same key of the same store; remove one, or write another key",
+    ".pushTo",
+)
+_PULLED_IS_NOT_PUSHED = (
+    (
+        "!has(self.pushTo) || !has(self.data) || self.pushTo.all(p, !has(p.secretKey)"
+        " || !self.data.exists(d, has(d.from) && (has(d.keys)"
+        " ? d.keys.exists(o, d.keys[o] == p.secretKey) : d.name == p.secretKey)))"
+    ),
+    "secretKey names a value that is pulled and so never pushed; name one that is generated or literal",
+    ".pushTo",
+)
+_PUSHES_ELSEWHERE = (
+    (
+        "!has(self.pushTo) || self.pushTo.all(p,"
+        f" !(has(self.data) && self.data.exists(d, has(d.from) && {_are_same('d.from', 'p')}))"
+        f" && !(has(self.dataFrom) && self.dataFrom.exists(d, {_are_same('d', 'p')})))"
+    ),
+    "pushTo would write over what from or dataFrom reads; push to another key",
+    ".pushTo",
+)
+
+# Keys that types need.
+
+# The generators that make one value and write it under the item's name; of others and of the class's only the
+# operator knows what they make.
+_SINGLE = ("password", "passphrase", "bytes", "uuid")
+
+
+def _may_make(key: str) -> str:
+    """Say in CEL that something may write a key: an item of that name, one that renames, or makes several.
+
+    What dataFrom brings is the store's to say.
+    """
+    makes_one = " || ".join(f"has(d.generate.{kind})" for kind in _SINGLE)
+    template = "has(self.target.template) && has(self.target.template.data)"
+    return (
+        f"(has(self.dataFrom) || (has(self.data) && self.data.exists(d, d.name == '{key}' || has(d.keys)"
+        f" || (has(d.generate) ? !({makes_one}) : {_MAY_BE_GENERATED})))"
+        f" || ({template} && '{key}' in self.target.template.data))"
+    )
+
+
+def _is_of(type_: SecretType) -> str:
+    merges = "has(self.target.creationPolicy) && self.target.creationPolicy == 'Merge'"
+    return f"(has(self.target) && has(self.target.type) && self.target.type == '{type_}' && !({merges}))"
+
+
+_BASIC_AUTH_HAS_A_KEY = (
+    f"!{_is_of(SecretType.BASIC_AUTH)} || {_may_make('username')} || {_may_make('password')}",
+    "type kubernetes.io/basic-auth needs the key username or password; name a data item so",
+    ".target.type",
+)
+
+
+def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
+    noun, items, them = ("key", "a data item", "it") if len(keys) == 1 else ("keys", "data items", "them")
+    return (
+        f"!{_is_of(type_)} || ({' && '.join(_may_make(key) for key in keys)})",
+        f"type {type_} needs the {noun} {' and '.join(keys)}; name {items} so, or write {them} by keys",
+        ".target.type",
+    )
+
+
+OF_SPEC: Final = (
+    _HAS_VALUES,
+    _ITEMS_HAVE_A_SOURCE,
+    _ONLY_NAMES_GENERATED,
+    _JITTER_SPREADS_SOMETHING,
+    _SOMETHING_TO_ROTATE,
+    _SOMETHING_TO_REFRESH,
+    _IMMUTABLE_IS_NOT_ROTATED,
+    _IMMUTABLE_IS_NOT_REFRESHED,
+    _BROUGHT_ONCE,
+    _SOMETHING_TO_PUSH,
+    _PUSHED_ONCE,
+    _PULLED_IS_NOT_PUSHED,
+    _PUSHES_ELSEWHERE,
+    _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
+    _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
+    _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
+    _BASIC_AUTH_HAS_A_KEY,
+)
+"""The rules of the whole spec."""
