@@ -8,11 +8,13 @@ import pytest
 
 from tests.providers import servers, shops
 from tests.providers import vault as vaults
+from tests.providers.azure import cloud
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from tests.providers.azure.cloud import Azure
     from tests.providers.servers import Moto
     from tests.providers.shops import Shop
     from tests.providers.vault import VaultServer
@@ -39,6 +41,12 @@ def vault() -> Iterator[VaultServer]:
 
 
 @pytest.fixture
+async def azure(tmp_path: Path) -> AsyncIterator[Azure]:
+    async with cloud.running(tmp_path, secrets.token_hex(20)) as running:
+        yield running
+
+
+@pytest.fixture
 def prefix() -> str:
     """What the keys of this test start with, in stores that other tests use as well."""
     return f"t{secrets.token_hex(4)}-"
@@ -60,6 +68,8 @@ async def shop(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Asy
             opening = shops.aws_secrets_manager(ask("moto"), ask("locked"))
         case "awsParameterStore":
             opening = shops.aws_parameter_store(ask("moto"), ask("locked"))
+        case "azureKeyVault":
+            opening = shops.azure_key_vault(tmp_path)
         case "vault":
             opening = shops.vault_shop(ask("vault"))
         case "vault v1":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from keyturn.kube.connection import Login
 from keyturn.providers import Found, Given, Provider, Reference, discover
 from keyturn.providers.guard import AllowedHost, Guard
 from tests.kube.helpers import plain
+from tests.providers.azure import cloud
 from tests.providers.servers import free_port
 
 if TYPE_CHECKING:
@@ -137,6 +139,26 @@ async def _aws_shop(
             stranger=aws(kind, locked.address, guard),
             deaf=aws(kind, f"http://127.0.0.1:{free_port()}", guard),
             logins=(SECRET_KEY,),
+        )
+
+
+# Azure
+
+
+@asynccontextmanager
+async def azure_key_vault(folder: Path) -> AsyncIterator[Shop]:
+    secret, wrong = secrets.token_hex(20), secrets.token_hex(20)
+    async with cloud.running(folder, secret) as azure, azure.guarded() as guard:
+
+        async def seed(key: str, parts: Mapping[str, str]) -> None:
+            azure.vault.seed(key, json.dumps(parts))
+
+        yield Shop(
+            azure.store(guard),
+            seed,
+            stranger=azure.store(guard, wrong),
+            deaf=azure.store(guard, vaultUrl=f"https://{azure.name}.vault.test:{free_port()}"),
+            logins=(secret, wrong, azure.entra.stem),
         )
 
 

@@ -1,4 +1,4 @@
-"""How settings refer to a key of a Secret or ConfigMap of the same namespace."""
+"""How settings refer to a key of a Secret or ConfigMap, or to a ServiceAccount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keyturn.api.spelled import Spelled
 
 from .base import Reference
 
-__all__ = ["DataKey", "KeyRef"]
+__all__ = ["DataKey", "KeyRef", "ServiceAccountRef"]
 
 DataKey = Annotated[
     str,
@@ -35,3 +35,10 @@ class KeyRef(Schema):
 
     def in_config_map(self) -> Reference:
         return Reference("ConfigMap", self.name, self.key)
+
+
+class ServiceAccountRef(Schema):
+    """A ServiceAccount of the consumer's namespace, whose tokens are the login."""
+
+    name: Name
+    """The name of the ServiceAccount."""

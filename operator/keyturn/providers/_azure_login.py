@@ -1,0 +1,156 @@
+"""How Microsoft Entra ID is asked for tokens: by a client secret, or by a token of a ServiceAccount.
+
+Both are one documented request (OAuth 2.0 client credentials). azure-identity would make it with a library that knows
+no event loop and opens connections of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from keyturn.core.value import Value
+
+from . import errors, properties
+from .errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._azure import AzureKeyVaultConfig, Place
+    from ._refs import KeyRef
+    from .base import Given
+    from .guard import Answer, Guard
+
+__all__ = ["AUDIENCE", "Login"]
+
+AUDIENCE: Final = "api://AzureADTokenExchange"
+"""The one audience of the ServiceAccount's token, as Microsoft proposes it for federated credentials."""
+_ASSERTION_SECONDS: Final = 600
+_JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_EARLY: Final = 300.0
+"""Seconds before its end that a token is made anew."""
+_LONGEST: Final = 86400
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
+
+_FOREIGN_SUBJECT: Final = (
+    "no federated credential of the identity fits; it needs the cluster's issuer,"
+    f" the subject system:serviceaccount:NAMESPACE:NAME and the audience {AUDIENCE}"
+)
+_HINTS: Final[Mapping[str, str]] = {
+    "7000215": "the client secret is wrong; store its value, not its ID",
+    "7000222": "the client secret has expired; make a new one",
+    "7000112": "the application is disabled",
+    "700016": "the tenant has no application with this clientId",
+    "700024": "the ServiceAccount's token is not valid at this time; compare the clocks",
+    "70021": _FOREIGN_SUBJECT,
+    "700211": _FOREIGN_SUBJECT,
+    "700212": _FOREIGN_SUBJECT,
+    "700213": _FOREIGN_SUBJECT,
+    "90002": "there is no tenant with this tenantId",
+    "500011": "the tenant knows no vaults of this cloud; compare vaultUrl and tenantId",
+    "53003": "a Conditional Access policy of the tenant refuses the login",
+}
+"""What a person can do, by the numbers that Entra ID lists as error_codes (AADSTS…)."""
+
+
+class Login:
+    """Keeps a token of one identity, good for the vaults of one domain."""
+
+    def __init__(self, config: AzureKeyVaultConfig, given: Given, guard: Guard, place: Place) -> None:
+        self._auth = config.auth
+        self._given = given
+        self._guard = guard
+        self._place = place
+        self._asking = asyncio.Lock()
+        self._token: Value | None = None
+        self._until = 0.0
+
+    async def token(self) -> Value:
+        """Return the token, and ask for a new one shortly before its end.
+
+        Raises:
+            Unauthorized: The authority does not take our login.
+            StoreError: It was not reached, or it is throttling.
+        """
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._token is None or now >= self._until:
+                self._token, seconds = await self._asked()
+                self._until = now + max(seconds - _EARLY, seconds / 2)
+            return self._token
+
+    def forget(self, token: Value) -> None:
+        """Use a token no more that the vault has refused."""
+        if self._token == token:
+            self._token = None
+
+    async def _asked(self) -> tuple[Value, int]:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": f"{self._place.resource}/.default",
+            **await self._proof(),
+        }
+        answer = await self._guard.ask(
+            "POST",
+            self._place.authority / self._place.tenant / "oauth2/v2.0/token",
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+            body=urlencode(form).encode(),
+        )
+        if answer.status != HTTPStatus.OK:
+            raise _refusal(answer)
+        return _granted(properties.object_of(answer.body))
+
+    async def _proof(self) -> dict[str, str]:
+        if self._auth.client_secret is not None:
+            client = self._auth.client_secret.client_id
+            return {"client_id": client, "client_secret": self._secret(self._auth.client_secret.secret_ref)}
+        if self._auth.workload_identity is None or self._given.token_of is None:
+            raise Refused("NoIdentity", "this store needs tokens of ServiceAccounts")
+        account = self._auth.workload_identity.service_account_ref.name
+        assertion = await self._given.token_of(account, AUDIENCE, _ASSERTION_SECONDS)
+        return {
+            "client_id": self._auth.workload_identity.client_id,
+            "client_assertion_type": _JWT_BEARER,
+            "client_assertion": assertion.reveal().decode("ascii"),
+        }
+
+    def _secret(self, ref: KeyRef) -> str:
+        found = self._given.referred.get(ref.in_secret())
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", "the Secret with the client secret is not there")
+        try:
+            text = found.content.reveal().decode("ascii").strip()
+        except UnicodeDecodeError:
+            text = ""
+        if not text or not text.isprintable():
+            raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
+        return text
+
+
+def _granted(answer: Mapping[str, Any]) -> tuple[Value, int]:
+    token, seconds = answer.get("access_token"), str(answer.get("expires_in"))
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise Unreachable("MalformedAnswer")
+    if not (seconds.isascii() and seconds.isdecimal()):
+        raise Unreachable("MalformedAnswer")
+    return Value.of_text(token), min(int(seconds), _LONGEST)
+
+
+def _refusal(answer: Answer) -> StoreError:
+    """Say what a refusal of Entra ID means: by its numbers and its status, for its words tell the login."""
+    meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
+    if isinstance(meaning, Throttled | Unreachable):
+        return meaning
+    try:
+        said = properties.object_of(answer.body)
+    except Unreachable:
+        return Unauthorized(meaning.code)
+    numbers = said.get("error_codes")
+    known = [str(one) for one in numbers if str(one) in _HINTS] if isinstance(numbers, list) else []
+    if known:
+        return Unauthorized(f"AADSTS{known[0]}", _HINTS[known[0]])
+    return Unauthorized(errors.word(said.get("error")))

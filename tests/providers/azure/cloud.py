@@ -1,0 +1,141 @@
+"""A small Azure in this process: one vault and one tenant, over TLS, and a record of all that was sent to them."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiohttp import web
+
+from keyturn.core.value import Value
+from keyturn.providers import Found, Given, Reference, discover
+from keyturn.providers.guard import AllowedHost, Guard
+from tests.providers.azure.login import CANARY, TENANT, Application, Entra
+from tests.providers.azure.vault import KeyVault
+from tests.providers.names import Names
+from tests.providers.tls import authority, serving_tls
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from keyturn.providers import Provider
+
+CLIENT: Final = "11112222-bbbb-3333-cccc-4444dddd5555"
+VAULT: Final = "shop.vault.test"
+"""What the vault is called in the record."""
+LOGIN: Final = "login.test"
+
+
+class Sent(NamedTuple):
+    """What was sent to one of the hosts."""
+
+    host: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Azure:
+    """What a test may look at and change while it runs."""
+
+    trust: ssl.SSLContext
+    secret: str = field(repr=False)
+    vault: KeyVault = field(default_factory=KeyVault)
+    entra: Entra = field(default_factory=Entra)
+    port: int = 0
+    sent: list[Sent] = field(default_factory=list)
+    instead: Callable[[Sent], web.Response | None] = lambda _: None
+    """What is answered in place of what Azure would."""
+
+    name: str = field(default_factory=lambda: f"shop-{secrets.token_hex(4)}")
+    """Another one each time: the client remembers the challenge of a host for as long as the process lives."""
+
+    @property
+    def vault_url(self) -> str:
+        return f"https://{self.name}.vault.test:{self.port}"
+
+    @property
+    def resource(self) -> str:
+        return f"https://vault.test:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        return f"https://{LOGIN}:{self.port}"
+
+    def challenge(self, **other: str) -> str:
+        """Write the challenge of a vault, or that of a hostile one."""
+        said = {"authorization": f"{self.authority}/{TENANT}", "resource": self.resource, **other}
+        return "Bearer " + ", ".join(f'{name}="{text}"' for name, text in said.items() if text)
+
+    def settings(self, **other: Any) -> dict[str, Any]:
+        secret = {"clientId": CLIENT, "secretRef": {"name": "az", "key": "secret"}}
+        return {
+            "vaultUrl": self.vault_url,
+            "tenantId": TENANT,
+            "authorityHost": self.authority,
+            "auth": {"clientSecret": secret},
+            **other,
+        }
+
+    def store(self, guard: Guard, secret: str | None = None, **other: Any) -> Provider[Any]:
+        held = Found(Value.of_text(self.secret if secret is None else secret))
+        return self.opened(guard, other, referred={Reference("Secret", "az", "secret"): held})
+
+    def opened(self, guard: Guard, other: dict[str, Any], **given: Any) -> Provider[Any]:
+        provider = discover()["azureKeyVault"]
+        config = provider.Config.model_validate(self.settings(**other))
+        return provider(config, Given(guard=guard, patience=15.0, **given))
+
+    @asynccontextmanager
+    async def guarded(self) -> AsyncIterator[Guard]:
+        """Open a guard that an administrator lets reach these two, and that trusts their certificate."""
+        guard = Guard(
+            [AllowedHost(f"{self.name}.vault.test"), AllowedHost(LOGIN)], resolver=Names("127.0.0.1")
+        )
+        guard._trust = self.trust
+        try:
+            yield guard
+        finally:
+            await guard.close()
+
+    def sent_to(self, host: str) -> list[Sent]:
+        return [one for one in self.sent if one.host == host]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        host = request.host.partition(":")[0].replace(self.name, "shop")
+        body = await request.text()
+        sent = Sent(host, request.method, request.path, dict(request.headers), body)
+        self.sent.append(sent)
+        other = self.instead(sent)
+        if other is not None:
+            return other
+        if host == LOGIN:
+            return self.entra.answer(request.path, body)
+        granted = self.entra.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if granted is None or granted.resource != self.resource:
+            return self.unauthorized()
+        return self.vault.answer(
+            request.method, request.path, dict(request.query), body, granted.application.may
+        )
+
+    def unauthorized(self, **other: str) -> web.Response:
+        body = {"error": {"code": "Unauthorized", "message": f"AKV10000: {CANARY}"}}
+        return web.json_response(body, status=401, headers={"WWW-Authenticate": self.challenge(**other)})
+
+
+@asynccontextmanager
+async def running(folder: Path, secret: str) -> AsyncIterator[Azure]:
+    """Serve a vault with one identity that may do everything an officer may."""
+    server, client = authority(folder, "*.vault.test", LOGIN)
+    azure = Azure(client, secret)
+    azure.entra.applications[CLIENT] = Application(secret)
+    async with serving_tls(server, VAULT, azure.handle) as address:
+        azure.port = int(address.rpartition(":")[2])
+        azure.vault.base = azure.vault_url
+        yield azure

@@ -1,0 +1,112 @@
+"""What may be written about a vault, and what its client costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from keyturn.providers import Reference, discover
+from keyturn.providers._azure import AzureKeyVaultConfig, place_of
+from keyturn.providers.errors import Refused
+from keyturn.providers.guard import AllowedHost
+from tests.providers.azure.cloud import CLIENT
+from tests.providers.azure.login import TENANT
+from tests.providers.shops import guarded
+
+
+def settings(**other: object) -> dict[str, object]:
+    secret = {"clientId": CLIENT, "secretRef": {"name": "az", "key": "secret"}}
+    return {
+        "vaultUrl": "https://shop.vault.azure.net",
+        "tenantId": TENANT,
+        "auth": {"clientSecret": secret},
+        **other,
+    }
+
+
+def configured(**other: object) -> AzureKeyVaultConfig:
+    return AzureKeyVaultConfig.model_validate(settings(**other))
+
+
+IDENTITY = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
+
+
+def test_a_client_secret_is_asked_for_and_nobody_is_personated() -> None:
+    provider = discover()["azureKeyVault"]
+    assert provider.needs(configured()) == (Reference("Secret", "az", "secret"),)
+    assert provider.logs_in_as(configured()) is None
+
+
+def test_a_workload_identity_needs_no_secret_and_logs_in_as_its_service_account() -> None:
+    provider = discover()["azureKeyVault"]
+    config = configured(auth={"workloadIdentity": IDENTITY})
+    assert (provider.needs(config), provider.logs_in_as(config)) == ((), "web")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"vaultUrl": "http://shop.vault.azure.net"},
+        {"vaultUrl": "https://shop.vault.azure.net/secrets"},
+        {"vaultUrl": "https://user@shop.vault.azure.net"},
+        {"vaultUrl": "https://shop.vault.azure.net?x"},
+        {"vaultUrl": "https://localhost"},
+        {"tenantId": "contoso.onmicrosoft.com"},
+        {"tenantId": f"{TENANT}/../x"},
+        {"authorityHost": "https://login.microsoftonline.com/common"},
+        {"auth": {}},
+        {
+            "auth": {
+                "workloadIdentity": IDENTITY,
+                "clientSecret": {"clientId": CLIENT, "secretRef": {"name": "a", "key": "b"}},
+            }
+        },
+        {"auth": {"workloadIdentity": {**IDENTITY, "clientId": "x"}}},
+    ],
+    ids=range(11),
+)
+def test_settings_that_make_no_sense_are_refused(other: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="write"):
+        configured(**other)
+
+
+@pytest.mark.parametrize(
+    ("vault", "authority", "resource"),
+    [
+        ("https://shop.vault.azure.net/", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://Shop.Vault.Azure.net", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://shop.vault.azure.net:443", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://shop.vault.azure.cn", "https://login.chinacloudapi.cn", "https://vault.azure.cn"),
+        (
+            "https://shop.vault.usgovcloudapi.net",
+            "https://login.microsoftonline.us",
+            "https://vault.usgovcloudapi.net",
+        ),
+    ],
+)
+async def test_the_cloud_of_a_vault_says_who_logs_us_in(vault: str, authority: str, resource: str) -> None:
+    async with guarded() as nobody_allowed:
+        place = place_of(configured(vaultUrl=vault), nobody_allowed)
+    assert (str(place.authority).rstrip("/"), place.resource) == (authority, resource)
+
+
+async def test_a_vault_of_no_known_cloud_needs_an_authority() -> None:
+    async with guarded(AllowedHost("shop.vault.local")) as allowing:
+        with pytest.raises(Refused) as refused:
+            place_of(configured(vaultUrl="https://shop.vault.local"), allowing)
+    assert refused.value.code == "NoAuthority"
+
+
+def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> None:
+    code = (
+        "import keyturn.providers as p, keyturn.providers.guard, gc\n"
+        "rss = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])\n"
+        "p.discover(); gc.collect(); before = rss()\n"
+        "from keyturn.providers import _azure_sdk; gc.collect(); print(rss() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(done.stdout) < 40 * 1024
