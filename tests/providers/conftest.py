@@ -9,12 +9,14 @@ import pytest
 from tests.providers import servers, shops
 from tests.providers import vault as vaults
 from tests.providers.azure import cloud
+from tests.providers.gcp import google as googles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.providers.azure.cloud import Azure
+    from tests.providers.gcp.google import Google
     from tests.providers.servers import Moto
     from tests.providers.shops import Shop
     from tests.providers.vault import VaultServer
@@ -46,6 +48,12 @@ async def azure(tmp_path: Path) -> AsyncIterator[Azure]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
+    with googles.running(tmp_path_factory.mktemp("google")) as running:
+        yield running
+
+
 @pytest.fixture
 def prefix() -> str:
     """What the keys of this test start with, in stores that other tests use as well."""
@@ -53,7 +61,9 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def shop(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
+async def shop(  # noqa: C901  # a case for each kind
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Shop]:
     ask: Any = request.getfixturevalue
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -68,6 +78,10 @@ async def shop(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Asy
             opening = shops.aws_secrets_manager(ask("moto"), ask("locked"))
         case "awsParameterStore":
             opening = shops.aws_parameter_store(ask("moto"), ask("locked"))
+        case "gcpSecretManager":
+            opening = shops.gcp_secret_manager(ask("google"))
+        case "webhook":
+            opening = shops.webhook()
         case "azureKeyVault":
             opening = shops.azure_key_vault(tmp_path)
         case "vault":

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.kube import config, paths
@@ -19,14 +20,16 @@ from keyturn.kube.client import Api
 from keyturn.kube.connection import Login
 from keyturn.providers import Found, Given, Provider, Reference, discover
 from keyturn.providers.guard import AllowedHost, Guard
-from tests.kube.helpers import plain
+from tests.kube.helpers import plain, serving
 from tests.providers.azure import cloud
+from tests.providers.gcp import google as googles
 from tests.providers.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from tests.providers.gcp.google import Google
     from tests.providers.servers import Moto
     from tests.providers.vault import VaultServer
 
@@ -159,6 +162,68 @@ async def azure_key_vault(folder: Path) -> AsyncIterator[Shop]:
             stranger=azure.store(guard, wrong),
             deaf=azure.store(guard, vaultUrl=f"https://{azure.name}.vault.test:{free_port()}"),
             logins=(secret, wrong, azure.entra.stem),
+        )
+
+
+# Google Cloud
+
+
+@asynccontextmanager
+async def gcp_secret_manager(google: Google) -> AsyncIterator[Shop]:
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        google.service.seed(f"projects/shop/secrets/{key}", json.dumps(parts).encode())
+
+    known, unknown = googles.key_json(), googles.key_json("unknown")
+    names = {googles.HOST: google.port, "away.test": free_port()}
+    with googles.trusted(google):
+        async with googles.guarding(names) as guard:
+            stranger = googles.store(guard, google.address, key=unknown)
+            yield Shop(
+                googles.store(guard, google.address),
+                seed,
+                stranger=stranger,
+                deaf=googles.store(guard, "https://away.test"),
+                logins=tuple(json.loads(key)["private_key"] for key in (known, unknown)),
+            )
+            await stranger.close()
+
+
+# Webhook
+
+
+def webhook_settings(server: str) -> dict[str, Any]:
+    return {
+        "url": f"{server}/v1/{{{{ key }}}}",
+        "headers": {"Authorization": "Bearer {{ token }}"},
+        "secretRef": {"name": "hook"},
+    }
+
+
+@asynccontextmanager
+async def webhook() -> AsyncIterator[Shop]:
+    kept: dict[str, str] = {}
+    token, wrong = secrets.token_hex(20), secrets.token_hex(20)
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {token}":
+            return web.Response(status=401, text=wrong)
+        found = kept.get(request.path.removeprefix("/v1/"))
+        return web.Response(status=404) if found is None else web.Response(text=found)
+
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        kept[key] = json.dumps(parts)
+
+    def store(server: str, guard: Guard, token: str) -> Provider[Any]:
+        referred = {Reference("Secret", "hook", "token"): Found(Value.of_text(token))}
+        return opened("webhook", webhook_settings(server), guard=guard, referred=referred, patience=15.0)
+
+    async with serving(handle) as server, guarded(LOOPBACK) as guard:
+        yield Shop(
+            store(server, guard, token),
+            seed,
+            stranger=store(server, guard, wrong),
+            deaf=store(f"http://127.0.0.1:{free_port()}", guard, token),
+            logins=(token, wrong),
         )
 
 

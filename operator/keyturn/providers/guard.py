@@ -44,7 +44,7 @@ _IPV4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
 _PRIVATE_ENDPOINTS: Final = re.compile(
     r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
     r"|[a-z0-9-]{1,24}[.]vault[.]azure[.]net"
-    r"|(secretmanager|sts)[.]googleapis[.]com"
+    r"|(sts|iamcredentials|secretmanager([.][a-z0-9-]+[.]rep)?|[a-z0-9-]+[.]p)[.]googleapis[.]com"
 )
 """Services that a private network may lead to by private addresses; their certificate proves who answers."""
 
@@ -107,9 +107,10 @@ class Guard:
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
         self._trust = tls.create_default_context()
+        self._names = _Resolver(self, resolver or aiohttp.ThreadedResolver())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Resolver(self, resolver or aiohttp.ThreadedResolver()),
+                resolver=self._names,
                 use_dns_cache=False,  # every connection is decided anew
                 limit=_IN_FLIGHT,
                 ssl=self._trust,
@@ -156,6 +157,16 @@ class Guard:
         if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and self._is_private_only(address):
             return
         raise Refused("InsideAddress", "the host has an inside address; an administrator may --allow-host it")
+
+    async def addresses(self, url: URL) -> list[tuple[str, int]]:
+        """Look up where a URL leads that was admitted, for what connects by itself: to these and no others."""
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
+                return [(one["host"], one["port"]) for one in found]
+        except OSError:  # and TimeoutError
+            pass
+        raise Unreachable("NoAddress")
 
     async def ask(
         self,

@@ -1,0 +1,283 @@
+"""Who we are to Google Cloud: a key that signs its own tokens, or a ServiceAccount whose token is exchanged.
+
+Nothing is looked up: no file, no variable, no metadata server. So the operator's own rights are out of reach.
+
+A key signs tokens for Secret Manager alone instead of asking for ones that open all of Google Cloud: nothing has to
+be asked, and an endpoint that keeps what it is shown can use it nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
+
+from . import errors, properties
+from ._refs import KeyRef, ServiceAccountRef
+from .errors import Refused, StoreError, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from .base import Given, Reference
+
+__all__ = ["GcpAuth", "Login"]
+
+_STS: Final = "https://sts.googleapis.com/v1/token"
+_IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
+_SERVICE: Final = "https://secretmanager.googleapis.com/"
+_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_LIFE: Final = 600
+"""Seconds that a token of ours may live."""
+_SKEW: Final = 60
+"""Seconds that our clock may be ahead of Google's, and that a token is renewed before its end."""
+_POOL: Final = "//iam.googleapis.com/"
+_TOKEN: Final = re.compile(r"[!-~]{1,8192}")
+_EMAIL: Final = re.compile(r"[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,128}")
+
+_LARGEST_FILE: Final = 16 * 1024
+_LARGEST_KEY: Final = 3600
+"""Bytes of a private key in PEM: those of 4096 bits. To look at a much longer one takes minutes."""
+_GOOGLES: Final = frozenset(
+    {None, "https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token"}
+)
+
+_LOGINS: Final = "has(self.secretRef) != has(self.workloadIdentity)"
+_ONE_LOGIN: Final = "write exactly one of secretRef and workloadIdentity"
+
+Audience = Annotated[
+    str,
+    Spelled(
+        r"^((//iam[.]googleapis[.]com/)?projects/[0-9]+/locations/global"
+        r"/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+"
+        r"|identitynamespace:[a-z0-9.:-]+[.]svc[.]id[.]goog:https://[A-Za-z0-9._/:-]+)$",
+        "write the provider of a workload identity pool, such as"
+        " //iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/shop/providers/cluster",
+        512,
+    ),
+]
+ServiceAccountEmail = Annotated[
+    str,
+    Spelled(
+        r"^[a-z0-9-]+@[a-z0-9.-]+[.]gserviceaccount[.]com$",
+        "write the email of a service account, such as reader@shop.iam.gserviceaccount.com",
+        253,
+    ),
+]
+
+
+class GcpWorkloadIdentity(Schema):
+    """A ServiceAccount that a workload identity pool of Google Cloud trusts."""
+
+    service_account_ref: ServiceAccountRef
+    """The ServiceAccount of the consumer's namespace that we log in as."""
+    audience: Audience
+    """The provider of the pool by its full name, or the identity namespace of a GKE cluster."""
+    service_account_email: ServiceAccountEmail | None = None
+    """The service account of Google Cloud to act as; the pool's own identity where absent."""
+
+
+class GcpAuth(Schema):
+    """A login of Google Cloud."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules((_LOGINS, _ONE_LOGIN)))
+
+    secret_ref: KeyRef | None = None
+    """The key of a Secret that holds a service account's key in JSON."""
+    workload_identity: GcpWorkloadIdentity | None = None
+    """A ServiceAccount of the consumer's namespace, without any stored key."""
+
+    @pydantic.model_validator(mode="after")
+    def _has_one_login(self) -> GcpAuth:
+        if (self.secret_ref is None) == (self.workload_identity is None):
+            raise ValueError(_ONE_LOGIN)
+        return self
+
+    def needs(self) -> tuple[Reference, ...]:
+        return (self.secret_ref.in_secret(),) if self.secret_ref else ()
+
+    def service_account(self) -> str | None:
+        return self.workload_identity.service_account_ref.name if self.workload_identity else None
+
+
+class _Token(NamedTuple):
+    """A token, and for how many seconds it holds."""
+
+    token: Value
+    seconds: float
+
+
+class _Key(NamedTuple):
+    """What is in a service account's key."""
+
+    email: str
+    id: str
+    pem: str
+
+
+class Login:
+    """Makes tokens when they are needed; many tasks share one."""
+
+    def __init__(self, auth: GcpAuth, given: Given) -> None:
+        self._auth = auth
+        self._given = given
+        self._making = asyncio.Lock()
+        self._token = Value(b"")
+        self._ends = 0.0
+
+    async def token(self) -> Value:
+        """Return a token that holds for a while.
+
+        Raises:
+            Unauthorized: There is no login, or Google does not take it.
+            StoreError: It could not be asked.
+        """
+        async with self._making:
+            if time.monotonic() >= self._ends:
+                self._token, seconds = await self._made()
+                self._ends = time.monotonic() + seconds - _SKEW
+            return self._token
+
+    def forget(self) -> None:
+        """Make another token next time: somebody does not take this one."""
+        self._ends = 0.0
+
+    async def _made(self) -> _Token:
+        if self._auth.workload_identity is not None:
+            return await self._exchanged(self._auth.workload_identity)
+        found = self._given.referred.get(*self._auth.needs())
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
+        return await asyncio.to_thread(_signed, _key_of(found.content.reveal()))
+
+    async def _exchanged(self, identity: GcpWorkloadIdentity) -> _Token:
+        """Show the pool a token of the ServiceAccount, which is good for that alone."""
+        if self._given.token_of is None:
+            raise Unauthorized("NoLogin", "there are no tokens of ServiceAccounts here")
+        shown, asked = _audiences(identity.audience)
+        subject = await self._given.token_of(identity.service_account_ref.name, shown, _LIFE)
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "audience": asked,
+            "scope": _SCOPE,
+            "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "subject_token": subject.reveal().decode("ascii"),
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        }
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await self._posted(_STS, kind, urlencode(form).encode())
+        made = _Token(_token(answer, "access_token"), _seconds(answer))
+        if identity.service_account_email is None:
+            return made
+        return await self._impersonated(identity.service_account_email, made.token)
+
+    async def _impersonated(self, email: str, token: Value) -> _Token:
+        headers = {
+            "Authorization": f"Bearer {token.reveal().decode('ascii')}",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps({"scope": [_SCOPE], "lifetime": f"{_LIFE}s"}).encode()
+        answer = await self._posted(f"{_IAM}/{quote(email)}:generateAccessToken", headers, body)
+        return _Token(_token(answer, "accessToken"), _LIFE)
+
+    async def _posted(self, url: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+        if self._given.guard is None:
+            raise Refused("NoNetwork", "this store needs the network")
+        answer = await self._given.guard.ask("POST", url, headers=headers, body=body)
+        if answer.status == HTTPStatus.OK:
+            return properties.object_of(answer.body)
+        raise _refusal(answer.status, answer.headers.get("Retry-After"))
+
+
+def _refusal(status: int, retry_after: str | None) -> StoreError:
+    """Say what it means where a login is asked for: whatever is not right with it, the login is refused."""
+    error = errors.of_status(status, retry_after)
+    if isinstance(error, Unreachable | errors.Throttled):
+        return error
+    return Unauthorized(
+        error.code, "Google does not take the ServiceAccount's token; see the pool's audience and bindings"
+    )
+
+
+def _audiences(audience: str) -> tuple[str, str]:
+    """Return for whom the ServiceAccount's token is made, and for what it is exchanged."""
+    if audience.startswith("identitynamespace:"):
+        return audience.split(":https://", 1)[0].removeprefix("identitynamespace:"), audience
+    name = audience.removeprefix(_POOL)
+    return f"https:{_POOL}{name}", f"{_POOL}{name}"
+
+
+def _token(answer: dict[str, Any], name: str) -> Value:
+    token = answer.get(name)
+    if isinstance(token, str) and _TOKEN.fullmatch(token):
+        return Value.of_text(token)
+    raise Unreachable("MalformedAnswer")
+
+
+def _seconds(answer: dict[str, Any]) -> float:
+    told = errors.seconds(str(answer.get("expires_in")))
+    return _LIFE if told is None else min(told, _LIFE)
+
+
+# A service account's key
+
+
+def _key_of(content: bytes) -> _Key:
+    facts = _facts(content)
+    if facts.get("type") == "external_account":
+        raise _no_login("it names where a login is, which could be the operator's; write workloadIdentity")
+    texts = [facts.get(name) for name in ("client_email", "private_key_id", "private_key")]
+    email, key_id, pem = (text if isinstance(text, str) else "" for text in texts)
+    if facts.get("type") != "service_account" or not _EMAIL.fullmatch(email) or not _TOKEN.fullmatch(key_id):
+        raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
+    if facts.get("token_uri") not in _GOOGLES or facts.get("universe_domain") not in {None, "googleapis.com"}:
+        raise _no_login("the key is not for Google's public cloud; see its token_uri and universe_domain")
+    if not 0 < len(pem) <= _LARGEST_KEY:
+        raise _no_login("the private key is not one of RSA with at most 4096 bits")
+    return _Key(email, key_id, pem)
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    if len(content) <= _LARGEST_FILE:
+        try:
+            return properties.object_of(content)
+        except StoreError:
+            pass
+    raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
+
+
+def _signed(key: _Key) -> _Token:
+    """Sign that we are the service account, to Secret Manager alone; it takes a while, so in a thread."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # on first use: they are large
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    from google.auth import crypt, jwt  # noqa: PLC0415
+
+    try:
+        private = load_pem_private_key(key.pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, RSAPrivateKey):
+        raise _no_login("the private key is not one of RSA with at most 4096 bits")
+    began = int(time.time()) - _SKEW
+    claims = {
+        "iss": key.email,
+        "sub": key.email,
+        "aud": _SERVICE,
+        "iat": began,
+        "exp": began + _LIFE + _SKEW,
+    }
+    signer = crypt.RSASigner(private, key.id)  # type: ignore[no-untyped-call]  # google-auth has few types
+    return _Token(Value(jwt.encode(signer, claims)), _LIFE)  # type: ignore[no-untyped-call]
+
+
+def _no_login(hint: str) -> Unauthorized:
+    return Unauthorized("NoLogin", hint)

@@ -1,0 +1,197 @@
+"""Google Cloud Secret Manager: versions by numbers or aliases, of a whole project or of one region."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from keyturn.api.base import Schema
+from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
+
+from . import _gcp_crc32c, properties
+from ._gcp_grpc import SecretManager
+from ._gcp_login import GcpAuth
+from .base import MOST_KEYS, Can, Content, Found, Given, Provider, Reference
+from .errors import Conflict, NotFound, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GcpSecretManager", "GcpSecretManagerConfig"]
+
+_LARGEST: Final = 64 * 1024
+"""Bytes that Secret Manager keeps in one version."""
+_PAGE: Final = 100
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_LATEST: Final = "latest"
+_ENABLED: Final = 1
+_YOUNG: Final = 60.0
+"""Seconds in which whoever made a secret is given time to write its first version."""
+_BREATH: Final = 0.2
+
+Project = Annotated[
+    str,
+    Spelled(r"^([a-z0-9.-]+:)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "write a project's ID such as shop-prod", 128),
+]
+Location = Annotated[str, Spelled(r"^[a-z]+(-[a-z]+)+[0-9]{1,2}$", "write a region such as europe-west3", 40)]
+Endpoint = Annotated[
+    str,
+    Spelled(
+        r"^https?://[A-Za-z0-9._:\[\]-]+/?$",
+        "write an endpoint such as https://secretmanager-shop.p.googleapis.com, without a path",
+        512,
+    ),
+]
+
+
+class GcpSecretManagerConfig(Schema):
+    """Google Cloud Secret Manager in one project."""
+
+    project_id: Project
+    """The ID of the project, such as shop-prod."""
+    location: Location | None = None
+    """The region of regional secrets, such as europe-west3; the project's global secrets where absent."""
+    endpoint: Endpoint | None = None
+    """Another address of the service, such as one of Private Service Connect; the public one where absent."""
+    auth: GcpAuth
+    """How we log in."""
+
+    @property
+    def address(self) -> str:
+        region = f".{self.location}.rep" if self.location else ""
+        return self.endpoint or f"https://secretmanager{region}.googleapis.com"
+
+    @property
+    def parent(self) -> str:
+        project = f"projects/{self.project_id}"
+        return f"{project}/locations/{self.location}" if self.location else project
+
+
+class GcpSecretManager(Provider[GcpSecretManagerConfig]):
+    """Reads and writes secrets by their IDs."""
+
+    kind = "gcpSecretManager"
+    Config = GcpSecretManagerConfig
+    can = frozenset(Can)
+
+    def __init__(self, config: GcpSecretManagerConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._google = SecretManager(config.address, config.auth, given)
+
+    @classmethod
+    def needs(cls, config: GcpSecretManagerConfig) -> tuple[Reference, ...]:
+        return config.auth.needs()
+
+    @classmethod
+    def logs_in_as(cls, config: GcpSecretManagerConfig) -> str | None:
+        return config.auth.service_account()
+
+    async def close(self) -> None:
+        await self._google.close()
+
+    async def _read(self, key: str, version: str | None) -> Found:
+        if version is not None and not _VERSION.fullmatch(version):
+            raise Refused("InvalidVersion", "a version is a number, an alias or latest")
+        name = f"{self._name(key)}/versions/{version or _LATEST}"
+        try:
+            answer = await self._google.call("access_secret_version", {"name": name})
+        except Refused as error:
+            if error.code != "FailedPrecondition":
+                raise
+        else:
+            return Found(_content(answer.payload), _number(answer.name))
+        raise NotFound("Disabled", "the version is disabled or destroyed; enable it or add another")
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:
+        request: dict[str, Any] = {"parent": self.config.parent, "page_size": _PAGE}
+        if prefix:
+            request["filter"] = f'name:"{prefix}"'  # a part of the name; who asked keeps those that start so
+        found: list[str] = []
+        for _ in range(MOST_KEYS // _PAGE + 1):
+            page = await self._google.call("list_secrets", request)
+            found += [_last(one.name) for one in page.secrets]
+            if not page.next_page_token:
+                return tuple(found)
+            request["page_token"] = page.next_page_token
+        raise Refused("TooManyKeys", "the list does not end; write a longer prefix")
+
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+        value = properties.document(content).reveal()
+        if len(value) > _LARGEST:
+            raise Refused("TooLarge", f"Secret Manager keeps values of {_LARGEST} bytes")
+        if before is None:
+            await self._make_room(key)
+        payload = {"data": value, "data_crc32c": _gcp_crc32c.of(value)}
+        added = await self._google.call("add_secret_version", {"parent": self._name(key), "payload": payload})
+        return _number(added.name)
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await self._google.tell("delete_secret", {"name": self._name(key)})
+        except NotFound:
+            return
+
+    async def _make_room(self, key: str) -> None:
+        """Create the secret, or make sure that the one there is waits for a version of ours.
+
+        Raises:
+            Conflict: Somebody else has just written, or is about to.
+        """
+        try:
+            await self._google.call("create_secret", self._new(key))
+        except Conflict:
+            pass
+        else:
+            return
+        if await self._is_taken(key):
+            await asyncio.sleep(_BREATH)
+            raise Conflict("AlreadyExists")
+
+    async def _is_taken(self, key: str) -> bool:
+        """Say whether a secret has a version that holds, or is so young that its maker is about to add one."""
+        request = {"parent": self._name(key), "page_size": 1}
+        page = await self._google.call("list_secret_versions", request)
+        if page.versions:  # the newest, which is the one that was read
+            return bool(page.versions[0].state == _ENABLED)
+        secret = await self._google.call("get_secret", {"name": self._name(key)})
+        return bool(time.time() - secret.create_time.timestamp() < _YOUNG)
+
+    def _new(self, key: str) -> Mapping[str, Any]:
+        secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
+        if self.config.location is None:
+            secret["replication"] = {"automatic": {}}
+        return {"parent": self.config.parent, "secret_id": key, "secret": secret}
+
+    def _name(self, key: str) -> str:
+        return f"{self.config.parent}/secrets/{key}"
+
+    def _check(self, key: str) -> None:
+        super()._check(key)
+        if not _KEY.fullmatch(key):
+            raise Refused("InvalidKey", "a key has 1 to 255 letters, digits, '-' and '_'")
+
+
+def _content(payload: Any) -> Value:
+    """Take the bytes if they are as they were when somebody stored them."""
+    data = bytes(payload.data)
+    if len(data) > _LARGEST:
+        raise Refused("TooLarge", f"Secret Manager keeps values of {_LARGEST} bytes")
+    if "data_crc32c" in payload and payload.data_crc32c != _gcp_crc32c.of(data):
+        raise Unreachable("ChecksumMismatch")
+    return Value(data)
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _number(name: str) -> str:
+    number = _last(name)
+    if _NUMBER.fullmatch(number):
+        return number
+    raise Unreachable("MalformedAnswer")
