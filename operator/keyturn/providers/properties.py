@@ -13,7 +13,18 @@ from keyturn.core.value import Value
 
 from .errors import NotFound, Refused, Unreachable
 
-__all__ = ["are_same", "document", "fields", "object_of", "parts", "size_of", "take", "written"]
+__all__ = [
+    "are_same",
+    "document",
+    "fields",
+    "json_of",
+    "object_of",
+    "parts",
+    "size_of",
+    "take",
+    "value_of",
+    "written",
+]
 
 DEEPEST: Final = 32
 LARGEST: Final = 256 * 1024
@@ -93,13 +104,32 @@ def object_of(answer: bytes) -> dict[str, Any]:
     Raises:
         Unreachable: It is none.
     """
-    try:
-        parsed = _loaded(answer)
-    except Refused:
-        parsed = None
+    parsed = json_of(answer)
     if isinstance(parsed, dict):
         return parsed
     raise Unreachable("MalformedAnswer")
+
+
+def json_of(answer: bytes) -> Any:
+    """Read the JSON that a store answers, whatever stands in it; its numbers stay as they are written.
+
+    Raises:
+        Unreachable: It is none.
+    """
+    try:
+        return _loaded(answer)
+    except Refused:
+        pass
+    raise Unreachable("MalformedAnswer")
+
+
+def value_of(member: Any) -> Value:
+    """Take a part of JSON that was read by `json_of` for a value: text as it is, the rest as JSON.
+
+    Raises:
+        Refused: It is nothing that a Secret could hold.
+    """
+    return _written(member)
 
 
 def written(parsed: Any) -> bytes:

@@ -1,0 +1,219 @@
+"""A server of somebody's own that answers a value over https: the whole body, or one place in its JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Final
+
+import pydantic
+from yarl import URL
+
+from keyturn.api.base import Schema, rules
+from keyturn.api.meta import Name
+from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
+
+from . import errors
+from ._refs import KeyRef
+from ._webhook_request import Request, Templates, made, variables
+from ._webhook_result import Result
+from .base import Found, Given, Provider, Reference
+from .errors import NotFound, Refused, Unauthorized
+
+if TYPE_CHECKING:
+    from .guard import Answer
+
+__all__ = ["Webhook", "WebhookConfig"]
+
+UrlTemplate = Annotated[
+    str,
+    Spelled(
+        r"^https?://[A-Za-z0-9._:\[\]-]+([/?]([A-Za-z0-9/?&=._~!$()*+,;:@%-]|\{\{[^{}]+\}\})*)?$",
+        "write a URL such as https://vault.shop.test/v1/{{ key }}, with templates in its path and query only",
+        2048,
+    ),
+]
+HeaderTemplate = Annotated[str, pydantic.Field(min_length=1, max_length=4096)]
+BodyTemplate = Annotated[str, pydantic.Field(min_length=1, max_length=8192)]
+JsonPath = Annotated[str, Spelled(r"^[$]([.\[].*)?$", "write a JSONPath such as $.data.value", 512)]
+
+_OURS: Final = [
+    *("accept-encoding", "connection", "content-length", "expect", "host"),
+    *("te", "trailer", "transfer-encoding", "upgrade"),
+]
+_IS_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
+_NAMES: Final = (
+    f"self.all(name, name.matches('{_IS_NAME}') && !(name.lowerAscii() in {_OURS}))",
+    "name headers like X-Api-Key; what belongs to the connection, such as Host, is not yours to set",
+)
+_BODIES: Final = (
+    "!has(self.body) || (has(self.method) && self.method == 'POST')",
+    "a body needs method: POST; write it, or remove the body",
+)
+
+
+class Method(StrEnum):
+    """How a webhook is asked."""
+
+    GET = "GET"
+    POST = "POST"
+
+
+class WebhookSecret(Schema):
+    """A Secret of the same namespace."""
+
+    name: Name
+    """The name of the Secret."""
+
+
+class WebhookResult(Schema):
+    """Where the value is in the answer."""
+
+    json_path: JsonPath
+    """A JSONPath that leads to one place, such as $.data.value or $.items[?@.name == "db"].value."""
+
+
+class WebhookConfig(Schema):
+    """A server that answers values over https."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_BODIES))
+
+    url: UrlTemplate
+    """The URL, such as https://shop.test/{{ key }}; templates stand in its path and query only."""
+    method: Method | None = None
+    """GET or POST; GET where absent."""
+    headers: dict[str, HeaderTemplate] | None = pydantic.Field(
+        None, max_length=20, json_schema_extra=rules(_NAMES)
+    )
+    """Headers by their names, as templates, such as Bearer {{ token }}."""
+    body: BodyTemplate | None = None
+    """What is posted, as a template of JSON, or of a form where the header Content-Type says so."""
+    secret_ref: WebhookSecret | None = None
+    """The Secret whose keys the templates read."""
+    ca_ref: KeyRef | None = None
+    """The key of a ConfigMap with the certificates of the authorities to trust; the system's where absent."""
+    result: WebhookResult | None = None
+    """Where the value is in the answer; the whole body where absent."""
+
+    @pydantic.field_validator("headers")
+    @classmethod
+    def _are_ours_to_send(cls, headers: dict[str, str] | None) -> dict[str, str] | None:
+        if all(re.fullmatch(_IS_NAME, name) and name.lower() not in _OURS for name in headers or ()):
+            return headers
+        raise ValueError(_NAMES[1])
+
+    @pydantic.model_validator(mode="after")
+    def _posts_a_body(self) -> WebhookConfig:
+        if self.body is not None and self.method is not Method.POST:
+            raise ValueError(_BODIES[1])
+        return self
+
+    @property
+    def templates(self) -> Templates:
+        return Templates(self.url, self.headers or {}, self.body)
+
+
+class Webhook(Provider[WebhookConfig]):
+    """Reads one key by one request; its server says nothing of versions."""
+
+    kind = "webhook"
+    Config = WebhookConfig
+    rate = 20.0
+
+    def __init__(self, config: WebhookConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._trust: ssl.SSLContext | None = None
+        self._result: Result | None = None
+
+    @classmethod
+    def needs(cls, config: WebhookConfig) -> tuple[Reference, ...]:
+        try:
+            secret = _secret(config)
+        except Refused:  # a read says so
+            secret = {}
+        authorities = (config.ca_ref.in_config_map(),) if config.ca_ref else ()
+        return (*secret.values(), *authorities)
+
+    async def check(self) -> None:
+        """Find out whether the server answers and takes our login; what it says of a key of nobody is no matter."""
+        try:
+            await super().check()
+        except Refused as error:
+            if not error.code.startswith("Status"):
+                raise
+
+    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+        asked = await asyncio.to_thread(self._request, key)
+        answer = await self._ask(asked)
+        if answer.status == HTTPStatus.NO_CONTENT:
+            raise NotFound("NoContent")
+        if answer.status != HTTPStatus.OK:
+            raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
+        if self.config.result is None:
+            return Found(Value(answer.body))
+        return Found(await asyncio.to_thread(self._taken, self.config.result.json_path, answer.body))
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # there is no way to ask
+        raise Refused("NoList", "a webhook lists no keys; name each one")
+
+    async def _ask(self, asked: Request) -> Answer:
+        if self.given.guard is None:
+            raise Refused("NoNetwork", "this store needs the network")
+        return await self.given.guard.ask(
+            self.config.method or Method.GET,
+            URL(asked.url, encoded=True),
+            headers=asked.headers,
+            body=asked.body,
+            trust=await self._trusted(),
+        )
+
+    def _request(self, key: str) -> Request:
+        secret = {name: self._revealed(reference) for name, reference in _secret(self.config).items()}
+        return made(self.config.templates, key, secret, datetime.now(UTC))
+
+    def _revealed(self, reference: Reference) -> Value:
+        found = self.given.referred.get(reference)
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", "the Secret of secretRef has not every key that the templates read")
+        return found.content
+
+    def _taken(self, path: str, body: bytes) -> Value:
+        if self._result is None:
+            self._result = Result(path)
+        return self._result.of(body)
+
+    async def _trusted(self) -> ssl.SSLContext | None:
+        if self.config.ca_ref is not None and self._trust is None:
+            found = self.given.referred.get(self.config.ca_ref.in_config_map())
+            if found is None or not isinstance(found.content, Value):
+                raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
+            self._trust = await asyncio.to_thread(_trusting, found.content.reveal())
+        return self._trust
+
+    def _check(self, key: str) -> None:
+        super()._check(key)
+        if any(segment in {"", ".", ".."} for segment in re.split(r"[/\\]", key)):
+            raise Refused("InvalidKey", "a key is a name or a path such as shop/db, without dots alone")
+
+
+def _secret(config: WebhookConfig) -> dict[str, Reference]:
+    """Name the keys of the Secret that the templates read."""
+    names = sorted(variables(config.templates))
+    if not names:
+        return {}
+    if config.secret_ref is None:
+        raise Refused("InvalidTemplate", f"there is no value {names[0]!r}; write secretRef, or key")
+    return {name: Reference("Secret", config.secret_ref.name, name) for name in names}
+
+
+def _trusting(certificates: bytes) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=certificates.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        pass
+    raise Refused("NoAuthorities", "caRef names no certificates in PEM")
