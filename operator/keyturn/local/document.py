@@ -62,7 +62,9 @@ class Entry:
         start, end = _place(self.text)
         head = self.text[:start]
         equals = "" if "=" in head else "="
-        return replace(self, text=f"{head}{equals}{written}{self.text[end:]}")
+        # A comment right after a quote would become part of a value without quotes.
+        gap = " " if self.text[end:].startswith("#") else ""
+        return replace(self, text=f"{head}{equals}{written}{gap}{self.text[end:]}")
 
 
 @dataclass(frozen=True, slots=True)
