@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from keyturn import __version__
 
+from .convert import convert_command
 from .init import init_command
 from .options import Where, output, place
 from .render import render_command
@@ -74,7 +75,14 @@ def main() -> None:
     """
 
 
-for _command in (run_command, crds_command, init_command, render_command, run_with_command):
+for _command in (
+    run_command,
+    crds_command,
+    init_command,
+    render_command,
+    run_with_command,
+    convert_command,
+):
     main.add_command(_command)
 
 
