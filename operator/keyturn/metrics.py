@@ -23,6 +23,9 @@ __all__ = [
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
+    "PROVIDER_REQUESTS",
+    "PROVIDER_REQUEST_SECONDS",
+    "PROVIDER_THROTTLED",
     "QUEUE_DEPTH",
     "RECONCILE_SECONDS",
     "REGISTRY",
@@ -59,6 +62,17 @@ RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
 LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
 API_REQUESTS = _counter("api_requests", "Requests to the API server.", ("verb", "resource", "code"))
+PROVIDER_REQUESTS = _counter(
+    "provider_requests",
+    "Requests to outside stores, by how they ended.",
+    ("provider", "operation", "code"),
+)
+PROVIDER_REQUEST_SECONDS = _histogram(
+    "provider_request_seconds", "How long outside stores took.", ("provider", "operation")
+)
+PROVIDER_THROTTLED = _counter(
+    "provider_throttled", "Requests that an outside store refused because there were too many.", ("provider",)
+)
 EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
 
 Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(

@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 import pydantic
 
-from .api.managedsecret import ManagedSecret, ManagedSecretSpec
+from .api.managedsecret import ManagedSecret
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
 from .core.state import state_name
+from .refusals import sentence, without_spec
+from .shelf import Shelf, StoreKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from .core.workload import Workload
     from .kube.secretwatch import SecretMeta
 
 __all__ = ["Mirror", "namespace_key"]
 
-_Key: TypeAlias = ObjectKey | WorkloadKey | str
+_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | str
 _DEFAULT_CLASS = "keyturn.dev/is-default-class"
 _ENVIRONMENT = "keyturn.dev/environment"
-_METADATA = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations", "deletionTimestamp")
+_METADATA = (
+    *("name", "namespace", "uid", "generation", "resourceVersion"),
+    *("annotations", "finalizers", "deletionTimestamp"),
+)
 
 
 class Mirror:
@@ -40,9 +45,10 @@ class Mirror:
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
-        self._environments: dict[str, str] = {}
+        self._labels: dict[str, dict[str, str]] = {}
         self.sees_namespaces = False
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
+        self.stores = Shelf()
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
         self._workloads: dict[WorkloadKey, Workload] = {}
@@ -79,12 +85,14 @@ class Mirror:
                 WorkloadKey(key.namespace, one["kind"], one["name"]) for one in targets
             )
         self._class_of[key] = spec.get("className")
+        self.stores.note_user(key, spec)
         return True
 
     def drop_managed(self, key: ObjectKey) -> None:
         self._versions.pop(key, None)
         for table in (self._managed, self._listed, self._class_of):
             table.pop(key, None)
+        self.stores.forget_user(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
         """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it."""
@@ -95,7 +103,7 @@ class Mirror:
         try:
             return ManagedSecret.model_validate(body), None
         except pydantic.ValidationError as error:
-            return _without_spec(body), Stalled("InvalidSpec", _sentence(error))
+            return without_spec(body), Stalled("InvalidSpec", sentence(error))
 
     def has_managed(self, key: ObjectKey) -> bool:
         return key in self._managed
@@ -118,7 +126,7 @@ class Mirror:
         try:
             self._classes[name] = SecretClass.model_validate(body)
         except pydantic.ValidationError as error:
-            self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {_sentence(error)}")
+            self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {sentence(error)}")
         self._default_since.pop(name, None)
         if (metadata.get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
             self._default_since[name] = metadata["creationTimestamp"]
@@ -166,24 +174,38 @@ class Mirror:
 
     def put_namespace(self, body: dict[str, Any]) -> bool:
         """Take in a namespace; say whether its environment has changed."""
-        metadata = body["metadata"]
-        if not self.is_news(namespace_key(metadata["name"]), body):
-            return False
-        before = self._environments.pop(metadata["name"], None)
-        if now := (metadata.get("labels") or {}).get(_ENVIRONMENT):
-            self._environments[metadata["name"]] = now
-        return now != before
+        name = body["metadata"]["name"]
+        before = self.environment(name)
+        if self.is_news(namespace_key(name), body):
+            self._labels[name] = body["metadata"].get("labels") or {}
+        return self.environment(name) != before
 
     def drop_namespace(self, key: ObjectKey) -> None:
         self._versions.pop(key, None)
-        self._environments.pop(key.namespace, None)
+        self._labels.pop(key.namespace, None)
 
     def environment(self, namespace: str) -> str | None:
         """Return the environment that a namespace's label names."""
-        return self._environments.get(namespace)
+        return self._labels.get(namespace, {}).get(_ENVIRONMENT) or None
+
+    def labels(self, namespace: str) -> Mapping[str, str] | None:
+        """Return the labels of a namespace; None where it is not seen."""
+        return self._labels.get(namespace)
 
     def namespaces(self) -> list[ObjectKey]:
         return [key for key in self._versions if isinstance(key, ObjectKey) and not key.name]
+
+    # Stores
+
+    def put_store(self, key: StoreKey, body: dict[str, Any]) -> bool:
+        """Take in a SecretStore or ClusterSecretStore; say whether that is news."""
+        if is_news := self.is_news(key, body):
+            self.stores.put(key, body)
+        return is_news
+
+    def drop_store(self, key: StoreKey) -> None:
+        self._versions.pop(key, None)
+        self.stores.drop(key)
 
     # Secrets of ours
 
@@ -277,17 +299,3 @@ def _secrets_of(workload: Workload | None) -> set[ObjectKey]:
 def namespace_key(name: str) -> ObjectKey:
     """Return the key of a namespace itself: one without a name."""
     return ObjectKey(name, "")
-
-
-def _without_spec(body: dict[str, Any]) -> ManagedSecret:
-    empty = ManagedSecretSpec.model_construct(data=[])
-    readable = ManagedSecret.model_validate(
-        {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}}
-    )
-    return readable.model_copy(update={"spec": empty})
-
-
-def _sentence(error: pydantic.ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}"

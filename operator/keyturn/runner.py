@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -27,9 +27,13 @@ from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
 from .kube.secretwatch import SecretMeta, SecretWatch
-from .queue import WorkQueue
+from .pulse import Pulse
+from .queue import Priority, WorkQueue
 from .reconcile import reconcile
-from .watch import Pulse, Watches, kopf_registry
+from .shelf import StoreKey
+from .stores import News, Reach
+from .storestatus import reconcile_store
+from .watch import Key, Watches, kopf_registry
 from .world import World
 
 if TYPE_CHECKING:
@@ -57,6 +61,8 @@ class Options:
     """The namespaces that are served; None for all."""
     ports: web.Ports = field(default_factory=web.Ports)
     workers: int = 16
+    reach: Reach = field(default_factory=Reach)
+    """What outside stores may reach."""
 
 
 class Process:
@@ -73,9 +79,11 @@ class Process:
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = _count_response
         self.events = Events(api, identity)
-        self.world = World(api, self.events, api.clock.now)
-        self.queue: WorkQueue[ObjectKey] = WorkQueue(api.clock.now)
+        reach = replace(options.reach, namespace=_lease_namespace(connection))
+        self.world = World(api, self.events, api.clock.now, reach=reach)
+        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now)
         self.world.wake = self.queue.add
+        self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
@@ -87,12 +95,22 @@ class Process:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; each part's end is the end of all."""
         site = web.Site(partial(object_facts, self.world.mirror), self._unhealthy, self._unready)
-        async with web.serve(site, self._options.ports) as ports, asyncio.TaskGroup() as group:
+        async with (
+            web.serve(site, self._options.ports) as ports,
+            contextlib.aclosing(self.world.stores),
+            asyncio.TaskGroup() as group,
+        ):
             _log.info("started", metrics_port=ports.metrics, health_port=ports.health)
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
-                for part in (self.elector.run(), self.secrets.run(), self.events.run(), self._keep_mirror())
+                for part in (
+                    self.elector.run(),
+                    self.secrets.run(),
+                    self.events.run(),
+                    self.world.stores.run(),
+                    self._keep_mirror(),
+                )
             ]
             # kopf takes every task that is younger than it for one of its own and ends it with itself.
             kopf_task = group.create_task(self._kopf(stop))
@@ -111,11 +129,14 @@ class Process:
         _log.info("leading")
         await self.queue.run(self._reconcile, workers=self._options.workers, grace=_GRACE)
 
-    async def _reconcile(self, key: ObjectKey) -> datetime | None:
-        """Classes have no namespace, and share the queue."""
-        if key.namespace:
+    async def _reconcile(self, key: Key) -> datetime | None:
+        """Bring one object to what it says; all kinds share the queue."""
+        if isinstance(key, StoreKey):
+            await reconcile_store(key, self.world)
+        elif key.namespace:
             return await reconcile(key, self.world)
-        await reconcile_class(key.name, self.world)
+        else:
+            await reconcile_class(key.name, self.world)
         return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
@@ -124,6 +145,7 @@ class Process:
         await asyncio.wait([work])
         await self.events.flush(1.0)
         await self.elector.release()
+        await self.world.stores.close()
         metrics.LEADER.set(0)
 
     async def _keep_mirror(self) -> None:
@@ -181,6 +203,10 @@ class Process:
             task.cancel()
         self._stop_kopf.set()
         await asyncio.wait([task])
+
+    def _store_recovered(self, key: StoreKey) -> None:
+        for user in self.world.mirror.stores.users_of(key):
+            self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
 
     def _secret_seen(self, meta: SecretMeta) -> None:
         if self.world.mirror.put_secret(meta):

@@ -6,7 +6,6 @@ annotations and would copy a Secret's data there, so `on.event` is the only kind
 
 from __future__ import annotations
 
-import asyncio
 import random
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,59 +18,33 @@ from .kube import config, paths
 from .kube.workloads import KINDS, workload_of
 from .mirror import namespace_key
 from .queue import Priority
+from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    import aiohttp
-
     from .kube.config import Connection
+    from .pulse import Pulse
     from .queue import WorkQueue
     from .world import World
 
-__all__ = ["Pulse", "Watches", "kopf_registry"]
+__all__ = ["Key", "Watches", "kopf_registry"]
 
 _Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 _Gone: TypeAlias = "Callable[[Any], None]"
 _KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
+Key: TypeAlias = ObjectKey | StoreKey
+"""What is worked on: ManagedSecrets, classes (which have no namespace), and stores."""
 
 _SERVER_TIMEOUT = 60
-_STUCK_AFTER = 180.0
+_STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
 _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
-
-
-class Pulse:
-    """When each watched collection last answered, as seen on kopf's own session."""
-
-    def __init__(self) -> None:
-        self.beats: dict[str, float] = {}
-        self.relisted = asyncio.Event()
-        """Set when kopf lists again: what was deleted in the gap is no event, so somebody has to sweep."""
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        path, is_watch = request.url.raw_path, "watch" in request.url.query
-        try:
-            response = await handler(request)
-        finally:
-            # A failure is a sign of life too: what liveness looks for is a watch that hangs.
-            if is_watch or path in self.beats:
-                self.beats[path] = asyncio.get_running_loop().time()
-        if response.ok and not is_watch and path in self.beats:
-            self.relisted.set()
-        return response
-
-    def problems(self) -> list[str]:
-        """Name the watches that have not been renewed for three times the time they last."""
-        now = asyncio.get_running_loop().time()
-        return [f"watch stuck: {path}" for path, beat in self.beats.items() if now - beat > _STUCK_AFTER]
 
 
 class Watches:
     """Feeds the mirror and the queue from kopf's events and from lists of our own."""
 
-    def __init__(self, world: World, queue: WorkQueue[ObjectKey], namespaces: Collection[str] | None) -> None:
+    def __init__(self, world: World, queue: WorkQueue[Key], namespaces: Collection[str] | None) -> None:
         """Take `namespaces` as None for all."""
         self._world = world
         self._queue = queue
@@ -104,9 +77,27 @@ class Watches:
         self._world.mirror.drop_class(name)
         self._add_all(concerned | self._concerned_by_class(name))
 
+    def store(self, kind: str, body: dict[str, Any]) -> None:
+        mirror, key = self._world.mirror, StoreKey.of_body(kind, body)
+        before = mirror.stores.identity(key)
+        if not mirror.put_store(key, body):
+            return
+        self._queue.add(key)
+        if mirror.stores.identity(key) != before:  # not our own status, echoed
+            self._add_all(mirror.stores.users_of(key))
+
+    def store_gone(self, key: StoreKey) -> None:
+        self._world.mirror.drop_store(key)
+        self._queue.add(key)  # for its connections to be closed
+        self._add_all(self._world.mirror.stores.users_of(key))
+
     def namespace(self, body: dict[str, Any]) -> None:
-        if self._world.mirror.put_namespace(body):
-            self._environment_changed(body["metadata"]["name"])
+        mirror, name = self._world.mirror, body["metadata"]["name"]
+        before = mirror.labels(name)
+        if mirror.put_namespace(body):
+            self._environment_changed(name)
+        if mirror.labels(name) != before:
+            self._add_all(user for user in mirror.stores.selected_users() if user.namespace == name)
 
     def namespace_gone(self, key: ObjectKey) -> None:
         self._world.mirror.drop_namespace(key)
@@ -137,7 +128,7 @@ class Watches:
             self._world.memo(key).checked = None
             self._add_all({key}.union(*self._world.tags.twins(key).values()))
 
-    def _add_all(self, keys: Iterable[ObjectKey], priority: Priority = Priority.FRESH) -> None:
+    def _add_all(self, keys: Iterable[Key], priority: Priority = Priority.FRESH) -> None:
         for key in keys:
             self._queue.add(key, priority)
 
@@ -152,6 +143,7 @@ class Watches:
         await self._sweep_one(
             paths.secret_classes(), mirror.class_names(), self.secret_class, self.class_gone, _name
         )
+        await self._sweep_stores(CLUSTER_SECRET_STORE, None)
         if mirror.sees_namespaces:
             await self._sweep_one(
                 paths.namespaces(), mirror.namespaces(), self.namespace, self.namespace_gone, _namespace
@@ -159,6 +151,7 @@ class Watches:
         for namespace in self._namespaces or (None,):
             for kind in KINDS:
                 await self._sweep_workloads(kind, namespace)
+            await self._sweep_stores(SECRET_STORE, namespace)
             await self._sweep_one(
                 paths.managed_secrets(namespace),
                 [key for key in mirror.managed_keys() if namespace in (None, key.namespace)],
@@ -166,6 +159,16 @@ class Watches:
                 self.managed_gone,
                 _object_key,
             )
+
+    async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
+        known = self._world.mirror.stores.keys(kind)
+        await self._sweep_one(
+            paths.stores(kind, namespace),
+            [key for key in known if namespace in (None, key.namespace)],
+            partial(self.store, kind),
+            self.store_gone,
+            partial(StoreKey.of_body, kind),
+        )
 
     async def _sweep_workloads(self, kind: str, namespace: str | None) -> None:
         await self._sweep_one(
@@ -190,7 +193,7 @@ class Watches:
             if mirror.version_of(key) <= version:  # not one that came while we listed
                 gone(key)
 
-    def is_last_word(self, key: ObjectKey | WorkloadKey | str, body: dict[str, Any]) -> bool:
+    def is_last_word(self, key: ObjectKey | WorkloadKey | StoreKey | str, body: dict[str, Any]) -> bool:
         """Say whether a deletion is not already followed by an object of the same name that we know."""
         return self._world.mirror.version_of(key) <= int(body["metadata"]["resourceVersion"])
 
@@ -220,6 +223,13 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
     watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, _name)
     if watches.see_namespaces:
         watch(("v1", "namespaces"), watches.namespace, watches.namespace_gone, _namespace)
+    for plural, kind in _STORES.items():
+        watch(
+            (GROUP, VERSION, plural),
+            partial(watches.store, kind),
+            watches.store_gone,
+            partial(StoreKey.of_body, kind),
+        )
     for plural, kind in _PLURALS.items():
         watch(
             ("apps", "v1", plural),

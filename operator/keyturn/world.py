@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from . import generators
 from .api.recipe import Recipe
 from .mirror import Mirror
+from .stores import Reach, Stores
 from .tags import Tags
 
 if TYPE_CHECKING:
@@ -72,11 +73,17 @@ class World:
     """Has another object looked at."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
+    reach: Reach = field(default_factory=Reach)
+    """What outside stores may reach."""
+    stores: Stores = field(init=False)
     since: datetime | None = None
     """When this process began to act."""
     memos: dict[ObjectKey, Memo] = field(default_factory=dict)
 
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def __post_init__(self) -> None:
+        self.stores = Stores(self.api, self.mirror, self.reach)
 
     def rolling(self, workload: WorkloadKey) -> asyncio.Lock:
         """Return the lock of a workload's marker."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from keyturn.stores import Reach
 
 __all__ = ["crds_command", "run_command"]
 
@@ -21,6 +26,25 @@ _LOG_FORMATS = ("console", "json")
 @click.option("--all-namespaces", is_flag=True, help="Serve every namespace.")
 @click.option(
     "--workers", default=16, show_default=True, type=click.IntRange(1, 256), help="Objects at a time."
+)
+@click.option(
+    "--files-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Let ClusterSecretStores read files below this folder.",
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Let stores use plain http and inside addresses of this host; repeatable.",
+)
+@click.option(
+    "--cluster-cidr",
+    "cluster_cidrs",
+    multiple=True,
+    metavar="CIDR",
+    help="Keep stores from these addresses of pods, services or nodes too, if they are public; repeatable.",
 )
 @click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
@@ -35,6 +59,9 @@ def run_command(
     namespaces: tuple[str, ...],
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     workers: int,
+    files_root: Path | None,
+    allowed_hosts: tuple[str, ...],
+    cluster_cidrs: tuple[str, ...],
     metrics_port: int,
     health_port: int,
     log_format: str | None,
@@ -52,6 +79,7 @@ def run_command(
         namespaces=None if all_namespaces else namespaces,
         ports=web.Ports(metrics_port, health_port),
         workers=workers,
+        reach=_reach(files_root, allowed_hosts, cluster_cidrs),
     )
     try:
         asyncio.run(runner.run(options))
@@ -72,6 +100,22 @@ def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
                 f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
                 " with no dash at either end"
             )
+
+
+def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:
+    """Read what stores may reach."""
+    from keyturn.providers.guard import AllowedHost
+    from keyturn.stores import Reach
+
+    try:
+        allowed = frozenset(AllowedHost.parse(host) for host in hosts)
+    except ValueError as error:
+        raise click.UsageError(f"--allow-host: {error}") from None
+    try:
+        inside = tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
+    except ValueError:
+        raise click.UsageError("--cluster-cidr: write a range such as 10.0.0.0/8 or fd00::/8") from None
+    return Reach(files_root=files_root, allowed=allowed, inside=inside)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

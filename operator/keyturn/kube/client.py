@@ -78,6 +78,11 @@ class Api:
         call = self._call("get", path, params, headers=wire.READ_METADATA if metadata_only else wire.READ)
         return wire.parsed(call, await self._answer(call))
 
+    async def request(self, path: str, body: Body) -> Body:
+        """Ask for what is answered and not stored, such as a token: a read in all but its verb."""
+        call = self._call("request", path, data=orjson.dumps(body))
+        return wire.parsed(call, await self._answer(call))
+
     async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
         """Create an object in the collection at `path`.
 

@@ -14,6 +14,10 @@ _WORKLOADS: Final = MappingProxyType(
     {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 )
 
+_STORES: Final = MappingProxyType(
+    {"SecretStore": "secretstores", "ClusterSecretStore": "clustersecretstores"}
+)
+
 
 def secrets(namespace: str | None = None) -> str:
     return _collection(_CORE, "secrets", namespace)
@@ -37,6 +41,24 @@ def managed_secret_status(namespace: str, name: str) -> str:
 
 def secret_classes() -> str:
     return _collection(_OURS, "secretclasses", None)
+
+
+def config_map(namespace: str, name: str) -> str:
+    return _one(_collection(_CORE, "configmaps", namespace), name)
+
+
+def token(namespace: str, account: str) -> str:
+    """Say where tokens of a ServiceAccount are asked for."""
+    return f"{_one(_collection(_CORE, 'serviceaccounts', namespace), account)}/token"
+
+
+def stores(kind: str, namespace: str | None = None) -> str:
+    """Say where the stores of `kind` (SecretStore or ClusterSecretStore, which has no namespace) are listed."""
+    return _collection(_OURS, _STORES[kind], namespace or None)
+
+
+def store_status(kind: str, namespace: str, name: str) -> str:
+    return f"{_one(stores(kind, namespace), name)}/status"
 
 
 def namespaces() -> str:

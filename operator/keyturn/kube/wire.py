@@ -43,12 +43,13 @@ class Call(NamedTuple):
     data: bytes | None
 
 
-READS: Final = frozenset({"get", "list", "watch"})
+READS: Final = frozenset({"get", "list", "watch", "request"})
 METHODS: Final = MappingProxyType(
     {
         "get": "GET",
         "list": "GET",
         "watch": "GET",
+        "request": "POST",  # answered and not stored
         "create": "POST",
         "update": "PUT",
         "patch": "PATCH",

@@ -16,6 +16,7 @@ from . import properties
 from .errors import Conflict, Denied, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
     from keyturn.kube.client import Api
@@ -99,6 +100,8 @@ class Found:
 
     content: Content
     version: str | None = None
+    valid_for: timedelta | None = None
+    """How long it is good, counted from the read, where the store only lends it: read it again before."""
 
 
 class Written(NamedTuple):
@@ -113,7 +116,7 @@ class Given:
     """What a provider may use besides its settings; somebody else opens and closes it."""
 
     namespace: str = ""
-    """The consumer's; no setting names another."""
+    """The consumer's, empty where many share the store; no setting names another."""
     referred: Mapping[Reference, Found] = field(default_factory=dict)
     """What the objects hold that `Provider.needs` names."""
     guard: Guard | None = None
@@ -149,6 +152,16 @@ class Provider(ABC, Generic[C]):
     def logs_in_as(cls, config: C) -> str | None:  # noqa: ARG003  # most have a login of their own
         """Name the ServiceAccount of the consumer's namespace that it logs in as; nothing is shared then."""
         return None
+
+    @classmethod
+    def is_personal(cls, config: C) -> bool:
+        """Say whether it is another one for each namespace that uses it, so that namespaces share nothing."""
+        return cls.logs_in_as(config) is not None
+
+    @property
+    def keeps_something(self) -> bool:
+        """Whether it holds what would be lost if it were closed while nobody uses it, such as leases."""
+        return False
 
     async def check(self) -> None:
         """Find out whether the store is there and knows us, without reading a value.

@@ -1,0 +1,180 @@
+"""The outside stores as everybody else sees them: a reference and a key go in, a value or a plain reason comes out.
+
+A store is looked up (lookup), its key is put below its prefix (keys), its provider is opened with the login that its
+settings name (logins, opening), and all who ask share what it costs (shared, flights, cache, breaker, standing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.errors import Stalled
+from keyturn.kube.tokens import Tokens
+from keyturn.providers.errors import Refused
+from keyturn.shelf import StoreKey
+
+from .cache import Cache
+from .health import health_of
+from .keys import located
+from .lookup import store_for
+from .opening import Outside
+from .plan import plan_of
+from .shared import Shared
+from .standing import News
+from .tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from keyturn.api.source import StoreRef
+    from keyturn.kube.client import Api
+    from keyturn.mirror import Mirror
+    from keyturn.providers import Content, Found, Policy, Written
+    from keyturn.providers.guard import AllowedHost, Guard, Network
+    from keyturn.shelf import AnyStore
+
+    from .health import Health
+
+__all__ = ["News", "Reach", "Stores"]
+
+_IDLE: Final = 600.0
+"""Seconds after which a provider that nobody uses is closed."""
+_TIDY_EVERY: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What stores may reach from this operator; nothing inside unless its administrator says so."""
+
+    namespace: str = ""
+    """The operator's own, where the logins of ClusterSecretStores lie."""
+    files_root: Path | None = None
+    allowed: Collection[AllowedHost] = ()
+    inside: Collection[Network] = field(default=())
+
+
+class Stores:
+    """Reads from and writes to outside stores, for the ManagedSecrets of any namespace.
+
+    It belongs to one event loop; nothing is opened before the first store is used.
+    """
+
+    def __init__(self, api: Api, mirror: Mirror, reach: Reach) -> None:
+        self.news = News()
+        self._mirror = mirror
+        self._reach = reach
+        self._guard: Guard | None = None
+        self._tokens = Tokens(api)
+        self._outside = Outside(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
+        self._cache = Cache()
+        self._tasks = Tasks()
+        self._shared: dict[StoreKey, Shared] = {}
+
+    def identity(self, ref: StoreRef, namespace: str) -> str | None:
+        """Name a store in the form that it has now; None where there is none."""
+        return self._mirror.stores.identity(StoreKey.of(ref, namespace))
+
+    async def read(
+        self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
+    ) -> Found:
+        """Read a key for somebody in `namespace`; `fresh` asks the store even if it was just asked.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: The store did not give it, or was not asked.
+        """
+        shared, path = self._place(ref, namespace, key)
+        return await shared.read(namespace, path, version, fresh=fresh)
+
+    async def write(
+        self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
+    ) -> Written:
+        """Bring a key to `content`; compares before it writes, so the second time changes nothing.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: The store did not take it, or was not asked.
+        """
+        shared, path = self._place(ref, namespace, key)
+        return await shared.write(namespace, path, content, policy)
+
+    async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
+        """Remove a key. Absent is success.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: The store did not do it, or was not asked.
+        """
+        shared, path = self._place(ref, namespace, key)
+        await shared.delete(namespace, path)
+
+    # Stores themselves
+
+    def health(self, key: StoreKey) -> Health | None:
+        """Say how a store is; None while that is found out, which `news` tells when it is done."""
+        try:
+            store = self._mirror.stores.store(key)
+            shared = self._of(key, store) if store else None
+        except Stalled:
+            return None
+        except Refused as error:
+            return health_of(error)
+        if shared is None:
+            return None
+        if shared.standing.health is None:
+            shared.standing.look()
+        return shared.standing.health
+
+    def forget(self, key: StoreKey) -> None:
+        """Close a store that is there no more."""
+        if shared := self._shared.pop(key, None):
+            self._tasks.start(shared.close())
+
+    async def run(self) -> None:
+        """Close what nobody uses any more, until cancelled."""
+        while True:
+            await asyncio.sleep(_TIDY_EVERY)
+            now = asyncio.get_running_loop().time()
+            for shared in list(self._shared.values()):
+                await shared.doors.tidy(now - _IDLE)
+
+    async def aclose(self) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop every value and login, and end all that goes on."""
+        shared, self._shared = list(self._shared.values()), {}
+        await self._tasks.close()
+        for one in shared:
+            await one.close()
+        self._cache.clear()
+        self._tokens.clear()
+        if self._guard is not None:
+            await self._guard.close()
+            self._guard = None
+
+    def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[Shared, str]:
+        store_key, store = store_for(ref, namespace, self._mirror)
+        shared = self._of(store_key, store)
+        return shared, located(key, shared.plan.prefix, namespace)
+
+    def _of(self, key: StoreKey, store: AnyStore) -> Shared:
+        identity = f"{store.metadata.uid}-{store.metadata.generation}"
+        there = self._shared.get(key)
+        if there is not None and there.identity == identity:
+            return there
+        self.forget(key)
+        plan = plan_of(key, store)
+        shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news)
+        self._shared[key] = shared
+        return shared
+
+    def _guarded(self) -> Guard:
+        if self._guard is None:
+            from keyturn.providers.guard import Guard  # noqa: PLC0415  # on first use: few clusters have stores
+
+            self._guard = Guard(self._reach.allowed, self._reach.inside)
+        return self._guard

@@ -1,0 +1,66 @@
+"""What was just read, for all who ask for the same a moment later; then it is dropped, for it is secret."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from keyturn.providers import properties
+from keyturn.providers.base import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from keyturn.providers.errors import StoreError
+
+__all__ = ["Cache", "Outcome"]
+
+Outcome: TypeAlias = "Found | StoreError"
+
+_LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of all values that are kept; beyond that those go that have been kept longest."""
+_OVERHEAD: Final = 512
+
+
+class _Kept(NamedTuple):
+    outcome: Outcome
+    size: int
+    timer: asyncio.TimerHandle
+
+
+class Cache:
+    """Keeps each outcome for the time that it is put in with, by a timer of its own."""
+
+    def __init__(self, largest: int = _LARGEST) -> None:
+        self._largest = largest
+        self._kept: dict[Hashable, _Kept] = {}
+        self._size = 0
+
+    def get(self, key: Hashable) -> Outcome | None:
+        kept = self._kept.get(key)
+        return kept.outcome if kept else None
+
+    def put(self, key: Hashable, outcome: Outcome, seconds: float) -> None:
+        self.drop(key)
+        size = _OVERHEAD + (properties.size_of(outcome.content) if isinstance(outcome, Found) else 0)
+        timer = asyncio.get_running_loop().call_later(seconds, self.drop, key)
+        self._kept[key] = _Kept(outcome, size, timer)
+        self._size += size
+        while self._size > self._largest:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept:
+            kept.timer.cancel()
+            self._size -= kept.size
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._kept)
+
+    def clear(self) -> None:
+        for key in list(self._kept):
+            self.drop(key)
+
+    def __len__(self) -> int:
+        return len(self._kept)

@@ -1,0 +1,83 @@
+"""Which store is meant, and whether the namespace that means it may use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.secretstore import ClusterSecretStore
+from keyturn.core.errors import Stalled
+from keyturn.shelf import CLUSTER_SECRET_STORE, StoreKey
+
+from .selecting import selects
+
+if TYPE_CHECKING:
+    from keyturn.api.secretstore import AllowedNamespaces
+    from keyturn.api.source import StoreRef
+    from keyturn.mirror import Mirror
+    from keyturn.shelf import AnyStore
+
+__all__ = ["store_for"]
+
+_MOST_NAMED: Final = 10
+
+
+def store_for(ref: StoreRef, namespace: str, mirror: Mirror) -> tuple[StoreKey, AnyStore]:
+    """Return the store that `ref` means in `namespace`.
+
+    Raises:
+        Stalled: There is none, it cannot be read, or it does not serve this namespace.
+    """
+    key = StoreKey.of(ref, namespace)
+    store = mirror.stores.store(key)
+    if store is None:
+        raise Stalled("StoreNotFound", _instead_of(key, namespace, mirror))
+    if isinstance(store, ClusterSecretStore):
+        _hold_allowed(key, store, namespace, mirror)
+    return key, store
+
+
+def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirror: Mirror) -> None:
+    allowed = store.spec.allowed_namespaces
+    if _is_allowed(allowed, namespace, mirror):
+        return
+    unseen = allowed is not None and allowed.selector is not None and not mirror.sees_namespaces
+    hint = (
+        "; the operator serves chosen namespaces and does not see their labels, so allowedNamespaces.selector"
+        " selects none: name the namespace in allowedNamespaces.names"
+        if unseen
+        else f"; have {namespace!r} named or selected in its spec.allowedNamespaces, or write a SecretStore"
+    )
+    raise Stalled("NamespaceNotAllowed", f"{key} does not serve the namespace {namespace!r}{hint}")
+
+
+def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, mirror: Mirror) -> bool:
+    if allowed is None:
+        return False
+    if namespace in (allowed.names or ()):
+        return True
+    labels = mirror.labels(namespace)
+    return allowed.selector is not None and labels is not None and selects(allowed.selector, labels)
+
+
+def _instead_of(key: StoreKey, namespace: str, mirror: Mirror) -> str:
+    """Say what to write instead of a store that is not there; stores for others are not named."""
+    there = mirror.stores.names(key.kind, key.namespace)
+    if key.kind == CLUSTER_SECRET_STORE:
+        there = [name for name in there if _serves(StoreKey(key.kind, "", name), namespace, mirror)]
+    named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
+    instead = f" or write one of these as storeRef.name: {named}" if named else ""
+    return f"there is no {key.kind} {key.name!r}{_where(key)}; create it{instead}"
+
+
+def _where(key: StoreKey) -> str:
+    return "" if key.is_for_all else " in this namespace"
+
+
+def _serves(key: StoreKey, namespace: str, mirror: Mirror) -> bool:
+    try:
+        store = mirror.stores.store(key)
+    except Stalled:
+        return False
+    return isinstance(store, ClusterSecretStore) and _is_allowed(
+        store.spec.allowed_namespaces, namespace, mirror
+    )

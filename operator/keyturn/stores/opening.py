@@ -1,0 +1,203 @@
+"""The ways into one store: opened with a login, opened anew when that has changed, closed when nobody uses them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.kube import errors as api_errors
+from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
+from keyturn.providers import Given
+from keyturn.providers.errors import Refused, Unauthorized, Unreachable
+
+from .logins import look_at
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from keyturn.core.value import Value
+    from keyturn.kube.client import Api
+    from keyturn.providers import Provider
+    from keyturn.providers.errors import StoreError
+    from keyturn.providers.guard import Guard
+
+    from .logins import Login
+    from .plan import Plan
+
+__all__ = ["Door", "Doors", "Outside"]
+
+_CHECKS: Final = 32
+_REFUSAL_LASTS: Final = 10.0
+"""Seconds in which a login that was refused is not tried again: accounts get locked by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the doors of all stores lead through."""
+
+    api: Api
+    tokens: Tokens
+    guard: Callable[[], Guard]
+    files_root: Path | None
+    namespace: str
+    """The operator's own, where the logins of ClusterSecretStores lie."""
+    checks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CHECKS))
+    """The turns of those who find out how a store is."""
+
+
+class Door:
+    """One provider, opened with one login."""
+
+    def __init__(self, namespace: str, provider: Provider[Any], login: Login) -> None:
+        self.namespace = namespace
+        self.login = login
+        self.looked_at = self.used_at = _now()
+        self._provider = provider
+        self._guests = 0
+        self._is_retired = False
+        self._refusal: tuple[StoreError, float] | None = None
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncIterator[Provider[Any]]:
+        """Use the provider; one that is retired meanwhile is closed by the last who leaves."""
+        self._guests += 1
+        try:
+            yield self._provider
+        finally:
+            self._guests -= 1
+            self.used_at = _now()
+            if self._is_retired and not self._guests:
+                await self._provider.close()
+
+    async def retire(self) -> None:
+        """Let in nobody more, and close when the last one has left."""
+        is_first, self._is_retired = not self._is_retired, True
+        if is_first and not self._guests:
+            await self._provider.close()
+
+    def refused(self, error: StoreError) -> None:
+        """Remember that the store does not take this login, from the first time on."""
+        if self.refusal is None:
+            self._refusal = (error, _now() + _REFUSAL_LASTS)
+
+    @property
+    def refusal(self) -> StoreError | None:
+        """The store's last word on the login, as long as it is not tried again."""
+        error, until = self._refusal or (None, -inf)
+        return error if _now() < until else None
+
+    def is_idle(self, since: float) -> bool:
+        return not self._guests and self.used_at < since and not self._provider.keeps_something
+
+
+class Doors:
+    """The doors of one store: one for all, or one for each namespace that logs in as itself."""
+
+    def __init__(self, plan: Plan, outside: Outside) -> None:
+        self._plan = plan
+        self._outside = outside
+        self._open: dict[str, Door] = {}
+        self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def door(self, namespace: str, looked_at: float) -> Door:
+        """Return the door of `namespace`, with a login that was looked at after `looked_at`.
+
+        Raises:
+            StoreError: What the settings refer to is not there.
+        """
+        async with self._opening[namespace]:
+            there = self._open.get(namespace)
+            if there and (there.looked_at > looked_at or not self._plan.needs):
+                return there
+            began = _now()
+            try:
+                login = await look_at(self._plan.needs, self._home, self._outside.api)
+            except Unreachable:
+                if there is None:
+                    raise
+                login = there.login  # what was true a moment ago
+            except (Unauthorized, Refused):
+                await self._shut(namespace)  # who takes a login away wants it used no more
+                raise
+            if there and there.login.versions == login.versions:
+                there.looked_at = began
+                return there
+            return await self._opened(namespace, login)
+
+    async def tidy(self, unused_since: float) -> None:
+        """Close what nobody has used since then."""
+        for namespace, door in list(self._open.items()):
+            if door.is_idle(unused_since) and not self._opening[namespace].locked():
+                del self._opening[namespace]
+                await self._shut(namespace)
+
+    async def close(self) -> None:
+        for namespace in list(self._open):
+            await self._shut(namespace)
+
+    async def _opened(self, namespace: str, login: Login) -> Door:
+        plan = self._plan
+        made = plan.provider(plan.config, self._given(namespace, login))
+        await self._shut(namespace)
+        door = self._open[namespace] = Door(namespace, made, login)
+        return door
+
+    async def _shut(self, namespace: str) -> None:
+        door = self._open.pop(namespace, None)
+        if door:
+            await door.retire()
+
+    def _given(self, namespace: str, login: Login) -> Given:
+        outside = self._outside
+        return Given(
+            namespace=namespace,
+            referred=login.referred,
+            guard=outside.guard(),
+            api=outside.api,
+            files_root=outside.files_root,
+            token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
+        )
+
+    async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
+        """Make a token of the one ServiceAccount that the settings name, and of no other."""
+        if account != self._plan.logs_in_as:
+            raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")
+        try:
+            return await self._outside.tokens.token(namespace, account, audience)
+        except api_errors.ApiError as error:
+            meant = _meaning(error, namespace, account)
+        raise meant
+
+    @property
+    def _home(self) -> str:
+        return self._plan.key.namespace or self._outside.namespace
+
+
+def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreError:
+    match error:
+        case api_errors.NotFound():
+            return Unauthorized(
+                "NoServiceAccount",
+                f"there is no ServiceAccount {account!r} in the namespace {namespace!r}; create it",
+            )
+        case api_errors.Forbidden(reason=reason) if reason == OWN_AUDIENCE:
+            return Refused(
+                OWN_AUDIENCE, "a token for the API server itself is sent nowhere; write another audience"
+            )
+        case api_errors.Forbidden():
+            return Unauthorized(
+                "TokenForbidden",
+                "the operator may make no tokens of ServiceAccounts; add manifests/components/workload-identity",
+            )
+        case _:
+            return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,36 @@
+"""Whether labels are what a selector asks for, as Kubernetes decides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from keyturn.api.selector import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.api.selector import LabelRequirement, LabelSelector
+
+__all__ = ["selects"]
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Say whether all that a selector asks for holds; one that asks for nothing takes everybody."""
+    if any(labels.get(name) != value for name, value in selector.match_labels.items()):
+        return False
+    return all(_holds(requirement, labels) for requirement in selector.match_expressions)
+
+
+def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
+    key, values = requirement.key, requirement.values or ()
+    match requirement.operator:
+        case Operator.IN:
+            return labels.get(key) in values
+        case Operator.NOT_IN:  # also where the label is not there
+            return labels.get(key) not in values
+        case Operator.EXISTS:
+            return key in labels
+        case Operator.DOES_NOT_EXIST:
+            return key not in labels
+        case _:
+            assert_never(requirement.operator)

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from keyturn.providers import discover
+from keyturn.stores import plan
+from tests.stores.town import Kept, Town
+
+
+@pytest.fixture
+def town(monkeypatch: pytest.MonkeyPatch) -> Town:
+    """Stores that a test is about; who runs the test closes them."""
+    monkeypatch.setattr(plan, "discover", lambda: {**discover(), "kept": Kept})
+    return Town()

@@ -1,0 +1,262 @@
+"""A town with stores, keepers who answer as they are told, and an API server that holds the logins."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from keyturn.api.base import Schema
+from keyturn.api.source import StoreRef
+from keyturn.core.value import Value
+from keyturn.kube import errors as api_errors
+from keyturn.kube import paths
+from keyturn.mirror import Mirror
+from keyturn.providers import Can, Found, Provider, Reference
+from keyturn.providers._refs import KeyRef
+from keyturn.providers.errors import NotFound, StoreError, Unauthorized
+from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.stores import News, Reach, Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.providers import Content
+
+__all__ = ["Keeper", "Town", "cluster_ref", "now", "ref", "revealed"]
+
+OPERATOR = "keyturn-system"
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def ref(name: str = "vault", kind: str | None = None) -> StoreRef:
+    return StoreRef.model_validate({"name": name, "kind": kind})
+
+
+def cluster_ref(name: str = "vault") -> StoreRef:
+    return ref(name, CLUSTER_SECRET_STORE)
+
+
+def revealed(found: Found) -> str:
+    assert isinstance(found.content, Value)
+    return found.content.reveal().decode()
+
+
+@dataclass
+class Keeper:
+    """A store's server: what it holds, whom it knows, and what it was asked when."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    knows: str | None = None
+    """The only login that it takes; None for all."""
+    delay: float = 0.0
+    mood: Callable[[int], StoreError | None] = lambda _: None
+    """What it answers to its n-th request instead of what it holds."""
+    asked: list[tuple[float, str, str]] = field(default_factory=list)
+    """When, for what and by whom it was asked."""
+    closed: int = 0
+    opened: int = 0
+
+    async def answer(self, what: str, login: str) -> None:
+        self.asked.append((now(), what, login))
+        if error := self.mood(len(self.asked)):
+            raise error
+        await asyncio.sleep(self.delay)
+        if self.knows is not None and login != self.knows:
+            raise Unauthorized("Status401")
+
+    def times(self, what: str) -> list[float]:
+        return [when for when, asked, _ in self.asked if asked == what]
+
+    def count(self, what: str) -> int:
+        return len(self.times(what))
+
+
+class KeptConfig(Schema):
+    """A store of this town."""
+
+    login: KeyRef | None = None
+    """The key of a Secret."""
+    account: str | None = None
+    """A ServiceAccount."""
+    by_namespace: bool = False
+    """Whether it is another store for each namespace."""
+
+
+class Kept(Provider[KeptConfig]):
+    """Asks the keeper."""
+
+    kind = "kept"
+    Config = KeptConfig
+    can = frozenset({Can.WRITE, Can.VERSIONS})
+    rate = 1e6
+    keeper: ClassVar[Keeper]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.keeper.opened += 1
+
+    @classmethod
+    def needs(cls, config: KeptConfig) -> tuple[Reference, ...]:
+        return (config.login.in_secret(),) if config.login else ()
+
+    @classmethod
+    def logs_in_as(cls, config: KeptConfig) -> str | None:
+        return config.account
+
+    @classmethod
+    def is_personal(cls, config: KeptConfig) -> bool:
+        return config.by_namespace or super().is_personal(config)
+
+    async def check(self) -> None:
+        await self.keeper.answer("check", await self._login())
+
+    async def _read(self, key: str, version: str | None) -> Found:
+        await self.keeper.answer(f"read {key}", await self._login())
+        place = f"{self.given.namespace}:{key}" if self.config.by_namespace else key
+        if place not in self.keeper.values:
+            raise NotFound("NoSuchKey")
+        return Found(Value.of_text(self.keeper.values[place]), version or "1")
+
+    async def _keys(self, prefix: str) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+        await self.keeper.answer(f"write {key}", await self._login())
+        assert isinstance(content, Value)
+        self.keeper.values[key] = content.reveal().decode()
+        return "2"
+
+    async def _delete(self, key: str) -> None:
+        await self.keeper.answer(f"delete {key}", await self._login())
+        self.keeper.values.pop(key, None)
+
+    async def close(self) -> None:
+        self.keeper.closed += 1
+
+    async def _login(self) -> str:
+        if self.config.login:
+            found = self.given.referred[self.config.login.in_secret()]
+            return revealed(found)
+        if self.config.account:
+            assert self.given.token_of
+            token = await self.given.token_of(self.config.account, "https://kept.test", 600)
+            return token.reveal().decode()
+        return "nobody"
+
+
+class Records:
+    """The API server, as far as stores ask it."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
+        self.tokens: list[str] = []
+        self.is_away = False
+        self._versions = count(1)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        self.asked.append(path)
+        if self.is_away:
+            raise api_errors.Unavailable("get", path, 0, "Timeout")
+        if path not in self.bodies:
+            raise api_errors.NotFound("get", path, 404, "NotFound")
+        return self.bodies[path]
+
+    async def request(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.append(path)
+        namespace = path.split("/")[4]
+        self.tokens.append(f"token {len(self.tokens) + 1} of {namespace}")
+        spec = {**body["spec"]}
+        return {"spec": spec, "status": {"token": self.tokens[-1]}}
+
+    def put(self, path: str, body: dict[str, Any]) -> None:
+        metadata = {"uid": f"uid-{path}", "resourceVersion": str(next(self._versions))}
+        self.bodies[path] = {**body, "metadata": metadata}
+
+
+class Town:
+    """Everything that stores work with, and what a test says and asks."""
+
+    def __init__(self, reach: Reach | None = None) -> None:
+        self.keeper = Keeper()
+        Kept.keeper = self.keeper
+        self.records = Records()
+        self.mirror = Mirror()
+        self.mirror.sees_namespaces = True
+        self.stores = Stores(
+            self.records,  # type: ignore[arg-type]  # a fake
+            self.mirror,
+            reach or Reach(namespace=OPERATOR),
+        )
+        self.turned: list[StoreKey] = []
+        self.recovered: list[StoreKey] = []
+        self.stores.news = News(self.turned.append, self.recovered.append)
+        self._versions = count(1)
+
+    # What is there
+
+    def store(self, name: str = "vault", namespace: str = "shop", **settings: Any) -> StoreKey:
+        return self._put(StoreKey(SECRET_STORE, namespace, name), {}, settings)
+
+    def cluster_store(self, name: str = "vault", **settings: Any) -> StoreKey:
+        allowed = {"names": settings.pop("names", ["shop", "office"])}
+        if "selector" in settings:
+            allowed = {"selector": settings.pop("selector")}
+        spec = {"allowedNamespaces": allowed}
+        if "prefix" in settings:
+            spec["keyPrefix"] = settings.pop("prefix")
+        return self._put(StoreKey(CLUSTER_SECRET_STORE, "", name), spec, settings)
+
+    def secret(self, name: str, namespace: str = "shop", type_: str = "Opaque", **data: str) -> None:
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+        self.records.put(paths.secret(namespace, name), {"type": type_, "data": encoded})
+
+    def namespace(self, name: str, **labels: str) -> None:
+        version = str(next(self._versions))
+        self.mirror.put_namespace({"metadata": {"name": name, "labels": labels, "resourceVersion": version}})
+
+    def _put(self, key: StoreKey, spec: dict[str, Any], settings: dict[str, Any]) -> StoreKey:
+        interval, rate = settings.pop("interval", 15.0), settings.pop("rate", None)
+        refresh = {"minInterval": timedelta(seconds=interval)} | ({"ratePerSecond": rate} if rate else {})
+        provider = {settings.pop("provider", "kept"): settings}
+        version = next(self._versions)
+        metadata = {
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": f"uid-{key.name}",
+            "generation": version,
+            "resourceVersion": str(version),
+        }
+        body = {"metadata": metadata, "spec": {"provider": provider, "refresh": refresh, **spec}}
+        self.mirror.put_store(key, body)
+        return key
+
+    # What is asked
+
+    async def read(self, key: str = "db", store: StoreRef | None = None, **how: Any) -> str:
+        namespace = how.pop("namespace", "shop")
+        return revealed(await self.stores.read(store or ref(), namespace, key, **how))
+
+    async def refusal(self, key: str = "db", store: StoreRef | None = None, **how: Any) -> StoreError:
+        """Read, and return the error."""
+        try:
+            await self.read(key, store, **how)
+        except StoreError as error:
+            return error
+        raise AssertionError("it was read")
+
+    def reason(self, key: StoreKey) -> str | None:
+        health = self.stores.health(key)
+        return health.reason if health else None
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 600.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not holds():  # noqa: ASYNC110  # the world outside sets no events
+                await asyncio.sleep(0.05)
