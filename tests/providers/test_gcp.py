@@ -600,16 +600,15 @@ async def test_a_name_that_is_nowhere_is_unreachable() -> None:
     await guard.close()
 
 
-async def test_a_certificate_of_another_authority_is_not_taken(
-    google: Google, guard: GuardType, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_certificate_of_another_authority_is_not_taken(tmp_path: Path) -> None:
     authority(tmp_path, HOST)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls.crt"))
-    opened = store(guard, google.address)
-    before = len(google.service.asked)
-    assert isinstance(await failing(opened.read(prefix)), Unreachable)
-    await opened.close()
-    assert len(google.service.asked) == before
+    service = Service()
+    with serving(service, tmp_path) as port:
+        async with guarding({HOST: port}) as guard:
+            opened = store(guard, f"https://{HOST}:{port}")
+            assert isinstance(await failing(opened.read("a")), Unreachable)
+            await opened.close()
+    assert service.asked == []
 
 
 async def test_a_certificate_of_another_name_is_not_taken(google: Google) -> None:

@@ -12,7 +12,6 @@ import os
 import ssl
 import time
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn import __version__
@@ -159,8 +158,7 @@ async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Lin
 
     target, options = _target(addresses), _options(url, size)
     if url.scheme == "https":
-        trust = ssl_channel_credentials(root_certificates=await asyncio.to_thread(_authorities))
-        channel = aio.secure_channel(target, trust, options)
+        channel = aio.secure_channel(target, ssl_channel_credentials(), options)
     else:  # an administrator allows it for this host
         channel = aio.insecure_channel(target, options)
     # With a channel of ours the transport asks for no credentials of the environment.
@@ -171,6 +169,9 @@ async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Lin
 def _load() -> None:
     """Import Google's client, in a thread: it takes half a second."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to stderr past every logger
+    # Trust whom all of Python trusts. Given to each connection, they would take a megabyte each time.
+    if authorities := ssl.get_default_verify_paths().cafile:
+        os.environ.setdefault("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", authorities)
 
     import google.cloud.secretmanager_v1  # noqa: PLC0415
 
@@ -201,12 +202,6 @@ def _options(url: URL, size: int) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", size),
         ("grpc.primary_user_agent", f"keyturn/{__version__}"),
     ]
-
-
-def _authorities() -> bytes | None:
-    """Read the certificates that all of Python trusts; without a file of them gRPC brings its own."""
-    file = ssl.get_default_verify_paths().cafile
-    return Path(file).read_bytes() if file else None
 
 
 def _errors_of_the_client() -> tuple[type[Exception], ...]:

@@ -49,8 +49,11 @@ def running(folder: Path) -> Iterator[Google]:
     authority(folder, *NAMES)
     service = Service()
     service.accounts["known"] = (EMAIL, private_key("known").public_key())
-    with serving(service, folder) as port:
-        yield Google(service, port, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # gRPC reads this once in a process; a machine of ours may have a value for it.
+        patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(folder / "tls.crt"))
+        with serving(service, folder) as port:
+            yield Google(service, port, folder)
 
 
 @contextmanager
