@@ -187,6 +187,7 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
         ("ms.spec.pushTo.secretKey", "The key of the Secret whose value is pushed alone"),
         ("kstore", "The connection of one namespace to an outside secret manager."),
         ("kstore.spec.provider", "The kind of store with its settings, exactly one."),
+        ("kstore.spec.provider.files", "in a ClusterSecretStore only."),
         ("kstore.spec.provider.vault.server", "The address of the server, such as"),
         ("kcstore.spec.keyPrefix", "so that each namespace reaches only its own keys."),
         (

@@ -76,6 +76,13 @@ ITEMS = {
         managed_secret(item("token") | pulled("token") | {"literal": "shop"}),
         f"spec.data[0]: Invalid value: {_SOURCE}",
     ),
+    "a previous one of a literal": (
+        managed_secret({"name": "user", "literal": "shop", "keepPrevious": True}),
+        (
+            "spec.data[0].keepPrevious: Invalid value: a literal is never rotated, so there is no previous one;"
+            " remove keepPrevious"
+        ),
+    ),
     "a previous one of a pulled value": (
         managed_secret(pulled("token") | {"keepPrevious": True}),
         f"spec.data[0].keepPrevious: Invalid value: {_NO_PREVIOUS}",

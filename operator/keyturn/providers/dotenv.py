@@ -41,7 +41,7 @@ class DotenvConfig(Schema):
     )
 
     path: FolderPath | None = None
-    """The file, below the folder that the operator was started with."""
+    """The file, below the folder that the operator was started with; in a ClusterSecretStore only."""
     config_map_ref: KeyRef | None = None
     """The key of a ConfigMap that holds the file."""
     secret_ref: KeyRef | None = None

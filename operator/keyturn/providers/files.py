@@ -28,7 +28,7 @@ FolderPath = Annotated[
 
 
 class FilesConfig(Schema):
-    """A mounted folder with one file per key."""
+    """A mounted folder with one file per key; in a ClusterSecretStore only."""
 
     path: FolderPath
     """The folder, below the one that the operator was started with."""
