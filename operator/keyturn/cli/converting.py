@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from keyturn.convert import Conversion, Manifest, Weight, convert, grouped, written
+from keyturn.convert import Conversion, Manifest, Weight, convert, grouped, printable, written
 
 from .text import table
 
@@ -44,14 +44,17 @@ def show(files: Sequence[str], *, keeps_others: bool) -> bool:
 def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
     findings = sorted(grouped(conversion.findings), key=lambda finding: finding.weight is not Weight.LOST)
     rows = [
-        (one.document, one.field, _WEIGHTS[one.weight], one.what, one.remedy or "nothing") for one in findings
+        tuple(
+            map(printable, (one.document, one.field, _WEIGHTS[one.weight], one.what, one.remedy or "nothing"))
+        )
+        for one in findings
     ]
     if rows:
         click.echo(table(("DOCUMENT", "FIELD", "MEANING", "WHAT HAPPENS", "WHAT TO DO"), rows), err=True)
     kinds = Counter(str(body.get("kind") or "of no kind") for body in left)
     if kinds:
         names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        click.echo(f"Left out, as they need no conversion: {names}; {_ALL}", err=True)
+        click.echo(printable(f"Left out, as they need no conversion: {names}; {_ALL}"), err=True)
     if not conversion.manifests:
         click.echo("There is nothing of External Secrets to convert", err=True)
 

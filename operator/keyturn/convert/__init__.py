@@ -14,12 +14,12 @@ from .findings import Finding, Report, Weight, grouped
 from .inputs import ESO, Body, Inputs, group_of, kind_of, label_of, name_of, namespace_of
 from .push import push_secret
 from .stores import store
-from .writing import written
+from .writing import printable, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Conversion", "Finding", "Manifest", "Weight", "convert", "grouped", "written"]
+__all__ = ["Conversion", "Finding", "Manifest", "Weight", "convert", "grouped", "printable", "written"]
 
 _STORES: Final = ("SecretStore", "ClusterSecretStore")
 _ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "ManagedSecret")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from . import Manifest
     from .findings import Finding
 
-__all__ = ["written"]
+__all__ = ["printable", "written"]
 
 _WIDTH = 110
 _UNBROKEN = 2**16
@@ -28,7 +28,7 @@ def written(manifests: Iterable[Manifest]) -> str:
 
 
 def _document(manifest: Manifest) -> str:
-    comment = "".join(f"# {line}".rstrip() + "\n" for line in _comment(manifest))
+    comment = "".join(f"# {printable(line)}".rstrip() + "\n" for line in _comment(manifest))
     body = _laid_out(manifest.body)
     return comment + yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
 
@@ -43,12 +43,12 @@ def _comment(manifest: Manifest) -> Iterator[str]:
 
 def _lines(finding: Finding) -> Iterator[str]:
     sentence = f"TODO {finding.field} {finding.what}: {finding.remedy}"
-    yield from textwrap.wrap(_printable(sentence), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    yield from (f"    {_printable(line)}" for line in finding.quoted.splitlines())
+    yield from textwrap.wrap(printable(sentence), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    yield from (f"    {line}" for line in finding.quoted.splitlines())
 
 
-def _printable(text: str) -> str:
-    """Let nothing in a comment end it, or reach a terminal."""
+def printable(text: str) -> str:
+    """Let nothing of a stranger's text end a line, or reach a terminal as a command."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
