@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.kubectl import Kubectl
 
 _ROOT = Path(__file__).parents[2]
-_PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").glob("*.md")])
+_PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")])
 _OPERATIONS = (_ROOT / "docs" / "operations.md").read_text()
 _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r'--8<-- "([^":]+)(?::(\d+):(\d+))?"\n')
