@@ -109,10 +109,19 @@ def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: py
 
 
 @pytest.fixture(scope="session")
-def operator(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """One operator that all tests share who do not break it."""
+def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder whose files ClusterSecretStores may read."""
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="session")
+def operator(
+    operator_kubeconfig: Path, files_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    """One operator that all tests share who do not break it; servers of tests at 127.0.0.1 are stores for it."""
     log = tmp_path_factory.mktemp("operator-log") / "operator.log"
-    with Operator(operator_kubeconfig, log, env={"POD_NAMESPACE": "keyturn-system"}) as operator:
+    options = ("--all-namespaces", f"--files-root={files_root}", "--allow-host=127.0.0.1")
+    with Operator(operator_kubeconfig, log, *options, env={"POD_NAMESPACE": "keyturn-system"}) as operator:
         operator.wait_for_log("leading")
         yield operator
 

@@ -37,7 +37,7 @@ class _Selector:
 class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
-        self._selector: Any = _Selector(self._selector)  # type: ignore[has-type]  # asyncio's own, untyped
+        self._selector: Any = _Selector(self._selector)
 
     def time(self) -> float:
         return 1000.0 + float(self._selector.passed)

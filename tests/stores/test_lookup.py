@@ -28,10 +28,10 @@ async def test_a_store_that_is_not_there_is_named_with_those_that_are(town: Town
 
     found = await stalled(town, ref("azure"))
 
-    assert (found.reason, found.message) == (
-        "StoreNotFound",
+    assert found.reason == "StoreNotFound"
+    assert found.message == (
         "there is no SecretStore 'azure' in this namespace; create it or write one of these as storeRef.name:"
-        " aws, vault",
+        " aws, vault"
     )
 
 
@@ -42,10 +42,8 @@ async def test_a_store_of_another_namespace_is_not_there(town: Town) -> None:
 
     found = await stalled(town, ref("vault"))
 
-    assert (found.reason, found.message) == (
-        "StoreNotFound",
-        "there is no SecretStore 'vault' in this namespace; create it",
-    )
+    assert found.reason == "StoreNotFound"
+    assert found.message == ("there is no SecretStore 'vault' in this namespace; create it")
 
 
 @in_no_time
@@ -68,10 +66,10 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_names(town: Town) -
     assert await town.read("db", cluster_ref()) == "hunter2"
     found = await stalled(town, cluster_ref(), namespace="office")
 
-    assert (found.reason, found.message) == (
-        "NamespaceNotAllowed",
+    assert found.reason == "NamespaceNotAllowed"
+    assert found.message == (
         "ClusterSecretStore vault does not serve the namespace 'office'; have 'office' named or selected in its"
-        " spec.allowedNamespaces, or write a SecretStore",
+        " spec.allowedNamespaces, or write a SecretStore"
     )
 
 

@@ -6,6 +6,8 @@ The clock jumps, so that minutes pass in no time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 from typing import TYPE_CHECKING
 
@@ -278,7 +280,8 @@ async def test_a_long_wish_is_told_and_nobody_asks_before_it_is_over(town: Town)
     assert (type(first), first.retry_after) == (Throttled, 20)
     await asyncio.sleep(10)
     second = await town.refusal("cache")
-    assert (type(second), second.code, second.retry_after) == (Throttled, "Paused", pytest.approx(10))
+    assert (type(second), second.code) == (Throttled, "Paused")
+    assert second.retry_after == pytest.approx(10)
     await asyncio.sleep(10.1)
 
     assert await town.read("cache") == "x"
@@ -315,7 +318,7 @@ async def test_after_five_failures_nobody_asks_and_one_looks_for_the_store(town:
     began = now()
     await asyncio.sleep(120)
     checks = [when - began for when in town.keeper.times("check")]
-    gaps = [later - earlier for earlier, later in zip(checks, checks[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(checks)]
     assert gaps[:4] == pytest.approx([1, 2, 4, 8])
     assert set(map(round, gaps[4:])) == {15}
 
@@ -431,10 +434,8 @@ async def test_at_a_third_of_errors_all_is_read_in_the_end_and_little_is_said_of
 
     for _ in range(2000):
         await asyncio.sleep(2)
-        try:
+        with contextlib.suppress(Unreachable):
             read += await town.read() == "hunter2"
-        except Unreachable:
-            pass
 
     assert read > 1200
     assert len(town.turned) < 10

@@ -127,7 +127,7 @@ class Kept(Provider[KeptConfig]):
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         raise NotImplementedError
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:  # noqa: ARG002
         await self.keeper.answer(f"write {key}", await self._login())
         assert isinstance(content, Value)
         self.keeper.values[key] = content.reveal().decode()

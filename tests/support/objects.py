@@ -22,7 +22,9 @@ Body = dict[str, Any]
 _OURS, _APPS = "apis/keyturn.dev/v1alpha1", "apis/apps/v1"
 _NAMESPACED = {
     "ManagedSecret": (_OURS, "managedsecrets"),
+    "SecretStore": (_OURS, "secretstores"),
     "Secret": ("api/v1", "secrets"),
+    "ConfigMap": ("api/v1", "configmaps"),
     "Pod": ("api/v1", "pods"),
     "ResourceQuota": ("api/v1", "resourcequotas"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
@@ -31,7 +33,11 @@ _NAMESPACED = {
     "DaemonSet": (_APPS, "daemonsets"),
     "Event": ("apis/events.k8s.io/v1", "events"),
 }
-_CLUSTER_WIDE = {"SecretClass": (_OURS, "secretclasses"), "Namespace": ("api/v1", "namespaces")}
+_CLUSTER_WIDE = {
+    "SecretClass": (_OURS, "secretclasses"),
+    "ClusterSecretStore": (_OURS, "clustersecretstores"),
+    "Namespace": ("api/v1", "namespaces"),
+}
 _TRIES = 20
 
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from keyturn.providers import Found
 from keyturn.providers.errors import (
     Conflict,
     Denied,
@@ -24,7 +25,7 @@ from .telling import tell
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from keyturn.providers import Content, Found, Policy, Provider, Written
+    from keyturn.providers import Content, Policy, Provider, Written
 
     from .cache import Cache, Outcome
     from .opening import Door, Outside
@@ -47,6 +48,8 @@ _OLDEST_LOGIN: Final = 180.0
 _FRESH_LOGIN: Final = 1.0
 _COST_OF_A_WRITE: Final = 2
 """It reads before it writes."""
+_SHARED_OF_A_LOAN: Final = 0.1
+"""How much of the time that a store lends something for may have passed until somebody gets it."""
 _NOT_KEPT: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 
 
@@ -120,8 +123,14 @@ class Shared:
             outcome = error.with_traceback(None)
         keeps = isinstance(outcome, Denied) or not isinstance(outcome, _NOT_KEPT)
         if keeps and self._flights.is_current(key):
-            self._cache.put(key, outcome, self.plan.min_interval)
+            self._cache.put(key, outcome, self._good_for(outcome))
         return outcome
+
+    def _good_for(self, outcome: Outcome) -> float:
+        """Say for how long what was read serves others; what is lent keeps most of its time for them."""
+        lent = outcome.valid_for if isinstance(outcome, Found) else None
+        interval = self.plan.min_interval
+        return interval if lent is None else min(interval, lent.total_seconds() * _SHARED_OF_A_LOAN)
 
     async def _changed(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]

@@ -1,0 +1,95 @@
+"""Stores of a test's own, and what a test does with them and reads of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.space import Space
+    from tests.support.objects import Body
+
+__all__ = ["Stores", "pulled"]
+
+
+def pulled(name: str, key: str, store: str = "store", **ref: Any) -> Body:
+    """Ask for a value of a SecretStore, or with `kind` and another `store` of another one."""
+    store_ref = {"name": store, **({"kind": ref.pop("kind")} if "kind" in ref else {})}
+    return {"name": name, "from": {"storeRef": store_ref, "remoteRef": {"key": key, **ref}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Stores of one namespace, and cluster-wide ones that are named after it and go with the test."""
+
+    space: Space
+    files: Path
+    """A folder that the operator may read."""
+    made: list[str] = field(default_factory=list)
+
+    @property
+    def for_all(self) -> str:
+        """The name of this test's ClusterSecretStore."""
+        return f"store-{self.space.namespace}"
+
+    def write(self, provider: Body, name: str = "store", **spec: Any) -> None:
+        """Create a SecretStore, or give it another spec."""
+        self._write("SecretStore", name, {"provider": provider, **spec})
+
+    def write_for_all(self, provider: Body, **spec: Any) -> None:
+        """Create a ClusterSecretStore, which serves this namespace unless `spec` says otherwise."""
+        allowed = {"allowedNamespaces": {"names": [self.space.namespace]}}
+        self._write("ClusterSecretStore", self.for_all, {"provider": provider, **allowed, **spec})
+        if self.for_all not in self.made:
+            self.made.append(self.for_all)
+
+    def write_files(self, **spec: Any) -> None:
+        """Create a ClusterSecretStore of this test's folder."""
+        self.write_for_all({"files": {"path": str(self.files)}}, **spec)
+
+    def keep(self, name: str, value: str) -> None:
+        """Put a file into the folder, as an editor does."""
+        new = self.files / f"..{name}"
+        new.write_text(value)
+        new.replace(self.files / name)
+
+    def status(self, name: str = "store", kind: str = "SecretStore") -> Body:
+        return dict(self.space.get(kind, name).get("status") or {})
+
+    def condition(self, type_: str, name: str = "store", kind: str = "SecretStore") -> Body | None:
+        found = self.status(name, kind).get("conditions", ())
+        return next((one for one in found if one["type"] == type_), None)
+
+    def until(self, reason: str, name: str = "store", kind: str = "SecretStore") -> str:
+        """Wait until Ready has a reason, for the newest spec; return its message."""
+        found: Body = {}
+
+        def holds() -> bool:
+            body = self.space.get(kind, name)
+            conditions = (body.get("status") or {}).get("conditions", ())
+            found.update(next((one for one in conditions if one["type"] == "Ready"), {}))
+            is_new = found.get("observedGeneration") == body["metadata"]["generation"]
+            return bool(is_new and found["reason"] == reason)
+
+        eventually(holds, f"{kind} {name} is {reason}")
+        assert found["status"] == ("True" if reason == "Valid" else "False")
+        return str(found["message"])
+
+    def until_for_all(self, reason: str) -> str:
+        return self.until(reason, self.for_all, "ClusterSecretStore")
+
+    def delete(self) -> None:
+        """Delete the cluster-wide ones, which no namespace takes with it."""
+        for name in self.made:
+            if self.space.find("ClusterSecretStore", name):
+                self.space.objects.delete("ClusterSecretStore", "", name)
+
+    def _write(self, kind: str, name: str, spec: Body) -> None:
+        if self.space.find(kind, name):
+            self.space.edit(kind, name, lambda there: there.update(spec=spec))
+        else:
+            self.space.create({"kind": kind, "metadata": {"name": name}, "spec": spec})
