@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,28 @@ class Moto:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)
             return found
+
+    def form(self, service: str, action: str, **parameters: str) -> str:
+        """Ask a service of the older kind, and return its XML."""
+        request = urllib.request.Request(  # noqa: S310
+            self.address,
+            data=urlencode({"Action": action, "Version": "2010-05-08", **parameters}).encode(),
+            headers={
+                "Authorization": f"AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/{service}/aws4_request",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    def let_in(self, requests: int) -> None:
+        """Check nobody for some requests, where everybody is checked else."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.address}/moto-api/reset-auth",
+            data=str(requests).encode(),
+            headers={"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(request, timeout=20).close()  # noqa: S310
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.providers import Outcome, discover
 from keyturn.providers.errors import (
+    Denied,
     NotFound,
     Refused,
     StoreError,
@@ -233,9 +234,9 @@ def refusing(status: int, code: object, **headers: str) -> web.Response:
         (refusing(400, "ThrottlingException"), Throttled, "ThrottlingException"),
         (refusing(400, "com.amazonaws#TooManyUpdates"), Throttled, "TooManyUpdates"),
         (refusing(429, "Whatever"), Throttled, "Whatever"),
-        (refusing(400, "AccessDeniedException"), Unauthorized, "AccessDeniedException"),
+        (refusing(400, "AccessDeniedException"), Denied, "AccessDeniedException"),
         (refusing(400, "ExpiredTokenException"), Unauthorized, "ExpiredTokenException"),
-        (refusing(403, "Whatever"), Unauthorized, "Whatever"),
+        (refusing(403, "Whatever"), Denied, "Whatever"),
         (refusing(400, "ResourceNotFoundException"), NotFound, "ResourceNotFoundException"),
         (refusing(400, "ParameterNotFound"), NotFound, "ParameterNotFound"),
         (refusing(400, "DecryptionFailure"), Refused, "DecryptionFailure"),

@@ -7,8 +7,8 @@ from typing import Final
 from keyturn.core.value import Value
 
 from . import properties
-from ._aws import Aws, AwsConfig, member, references, tags
-from .base import Can, Content, Found, Given, Provider, Reference
+from ._aws import AwsConfig, AwsStore, member, tags
+from .base import Can, Content, Found
 from .errors import NotFound, Refused
 
 __all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
@@ -21,20 +21,13 @@ class AwsParameterStoreConfig(AwsConfig):
     """AWS Systems Manager Parameter Store in one region."""
 
 
-class AwsParameterStore(Provider[AwsParameterStoreConfig]):
+class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
     """Reads parameters of any type, and writes SecureString ones."""
 
     kind = "awsParameterStore"
     Config = AwsParameterStoreConfig
     can = frozenset(Can)
-
-    def __init__(self, config: AwsParameterStoreConfig, given: Given) -> None:
-        super().__init__(config, given)
-        self._aws = Aws("ssm", config, given)
-
-    @classmethod
-    def needs(cls, config: AwsParameterStoreConfig) -> tuple[Reference, ...]:
-        return references(config)
+    service = "ssm"
 
     async def _read(self, key: str, version: str | None) -> Found:
         name = key if version is None else f"{key}:{version}"  # a number or a label

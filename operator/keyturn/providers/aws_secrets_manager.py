@@ -10,8 +10,8 @@ import pydantic
 from keyturn.core.value import Value
 
 from . import properties
-from ._aws import Aws, AwsConfig, member, references, tags
-from .base import Can, Content, Found, Given, Provider, Reference
+from ._aws import AwsConfig, AwsStore, member, tags
+from .base import Can, Content, Found
 from .errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -31,20 +31,13 @@ class AwsSecretsManagerConfig(AwsConfig):
     """For how many days a deleted secret can be restored, 7 to 30; 30 where absent."""
 
 
-class AwsSecretsManager(Provider[AwsSecretsManagerConfig]):
+class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     """Reads and writes secrets by their names or ARNs."""
 
     kind = "awsSecretsManager"
     Config = AwsSecretsManagerConfig
     can = frozenset(Can)
-
-    def __init__(self, config: AwsSecretsManagerConfig, given: Given) -> None:
-        super().__init__(config, given)
-        self._aws = Aws("secretsmanager", config, given)
-
-    @classmethod
-    def needs(cls, config: AwsSecretsManagerConfig) -> tuple[Reference, ...]:
-        return references(config)
+    service = "secretsmanager"
 
     async def _read(self, key: str, version: str | None) -> Found:
         try:

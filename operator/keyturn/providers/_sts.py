@@ -1,0 +1,186 @@
+"""Which keys sign requests to AWS: a Secret's own, or those of a role for as long as they last.
+
+Keys of a role are kept in memory only, and taken anew some minutes before they end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from keyturn.core.value import Value
+
+from ._aws_client import Client, Keys
+from .errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._aws_settings import AccessKey, AwsConfig, WebIdentity
+    from .base import Given
+
+__all__ = ["Login"]
+
+_AUDIENCE: Final = "sts.amazonaws.com"
+_TOKEN_SECONDS: Final = 600
+_ROLE_SECONDS: Final = 3600
+"""What every role allows, also one that was taken by another role."""
+_MARGIN: Final = 300.0
+"""Seconds before their end that keys are replaced."""
+_LONGEST_SESSION_NAME: Final = 64
+_PARTS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+
+
+class _Role(NamedTuple):
+    """Keys of a role."""
+
+    keys: Keys
+    stale: float
+    """The loop's time from which newer ones are wanted."""
+    ends: float
+
+
+class Login:
+    """One login of AWS."""
+
+    def __init__(self, config: AwsConfig, given: Given) -> None:
+        self._config = config
+        self._given = given
+        self._sts = Client("sts", config.region, config.sts_endpoint, given.guard)
+        self._own: Keys | None = None
+        self._role: _Role | None = None
+        self._taking = asyncio.Lock()
+
+    @property
+    def can_ask_who(self) -> bool:
+        """Whether STS is where we expect it: who has the service at another address may have STS at none."""
+        config = self._config
+        return bool(config.role_arn or config.sts_endpoint or not config.endpoint)
+
+    async def who(self) -> None:
+        """Let AWS say who we are, which everybody may ask.
+
+        Raises:
+            StoreError: It does not know us.
+        """
+        await self._sts.call(await self.keys(), "GetCallerIdentity", {})
+
+    async def keys(self) -> Keys:
+        """Give keys that are good for the next minutes.
+
+        Raises:
+            StoreError: There are none; Unauthorized where AWS or a Secret refuses them.
+        """
+        if self._config.role_arn is None:
+            return self._static()
+        if self._role is None or _now() >= self._role.stale:
+            async with self._taking:
+                if self._role is None or _now() >= self._role.stale:
+                    self._role = await self._taken(self._config.role_arn, self._role)
+        return self._role.keys
+
+    def forget(self, keys: Keys) -> bool:
+        """Use these keys no more, and say whether there may be others."""
+        if self._role is not None and self._role.keys is keys:
+            self._role = None
+        return self._config.role_arn is not None
+
+    async def _taken(self, arn: str, before: _Role | None) -> _Role:
+        asked = _now()
+        try:
+            answer = await self._assumed(arn)
+        except (Throttled, Unreachable):
+            if before is None or _now() >= before.ends:
+                raise
+            return before  # good for some minutes more
+        keys, lasts = _keys_of(answer), _seconds_of(answer)
+        return _Role(keys, asked + lasts - min(_MARGIN, lasts / 3), asked + lasts)
+
+    async def _assumed(self, arn: str) -> dict[str, Any]:
+        """Take the role by web identity, else with the access key."""
+        wanted = {
+            "RoleArn": arn,
+            "RoleSessionName": _session_name(self._given.namespace),
+            "DurationSeconds": _ROLE_SECONDS,
+        }
+        identity, external_id = self._config.auth.web_identity, self._config.external_id
+        if identity is not None:
+            token = await self._token(identity)
+            return await self._asked(
+                None, "AssumeRoleWithWebIdentity", {**wanted, "WebIdentityToken": _text(token)}
+            )
+        known = {"ExternalId": external_id} if external_id else {}
+        return await self._asked(self._static(), "AssumeRole", {**wanted, **known})
+
+    async def _asked(self, keys: Keys | None, operation: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._sts.call(keys, operation, wanted)
+        except (Denied, NotFound, Refused) as error:
+            if error.hint:  # the guard's
+                raise
+            code = error.code
+        # Without the role we are nobody at the store.
+        hint = "the role was not given; look at roleArn, its trust policy, and the login under auth"
+        raise Unauthorized(code, hint)
+
+    async def _token(self, identity: WebIdentity) -> Value:
+        if self._given.token_of is None:
+            raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
+        return await self._given.token_of(identity.service_account_ref.name, _AUDIENCE, _TOKEN_SECONDS)
+
+    def _static(self) -> Keys:
+        if self._own is None:
+            access_key = self._config.auth.access_key
+            if access_key is None:
+                raise Refused("NoLogin", "write one way to log in under auth, and roleArn for webIdentity")
+            self._own = self._in_secret(access_key)
+        return self._own
+
+    def _in_secret(self, access_key: AccessKey) -> Keys:
+        found = [self._given.referred.get(reference) for reference in access_key.references]
+        values = [one.content for one in found if one is not None and isinstance(one.content, Value)]
+        if len(values) != len(found):
+            raise Unauthorized("NoLogin", "the Secret with the access key is not there")
+        key_id, secret = map(_text, values)
+        if not key_id or not secret:
+            raise Unauthorized("NoLogin", "the Secret holds no access key under these keys")
+        return Keys(key_id, secret)
+
+
+def _keys_of(answer: Mapping[str, Any]) -> Keys:
+    given = answer.get("Credentials")
+    texts = [given.get(name) for name in _PARTS] if isinstance(given, dict) else []
+    words = [text for text in texts if isinstance(text, str) and re.fullmatch(r"[!-~]+", text)]
+    if len(words) != len(_PARTS):
+        raise Unreachable("MalformedAnswer")
+    return Keys(*words)
+
+
+def _seconds_of(answer: Mapping[str, Any]) -> float:
+    """Say for how long the keys last, by the clock of AWS alone: ours may be wrong."""
+    try:
+        says = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        left: float = (answer["Credentials"]["Expiration"] - says).total_seconds()
+    except (LookupError, TypeError, ValueError):
+        return _ROLE_SECONDS
+    return min(max(left, 0.0), _ROLE_SECONDS)
+
+
+def _session_name(namespace: str) -> str:
+    """Name what CloudTrail shows: for whom we asked."""
+    return f"keyturn-{namespace}"[:_LONGEST_SESSION_NAME] if namespace else "keyturn"
+
+
+def _text(value: Value) -> str:
+    """Read what goes into a header or a form: printable ASCII, or nothing."""
+    try:
+        text = value.reveal().decode("ascii").strip()
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
