@@ -14,8 +14,8 @@ from keyturn.cli.commands import main
 from tests.cli.console import BIN
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
 
     from click.testing import Result
 

@@ -133,7 +133,8 @@ def _once(example: Document) -> Iterator[Entry]:
 def _variable(example: Document, entry: Entry, in_urls: set[str]) -> Variable:
     name = entry.name or ""
     place = f"{example.name}, line {entry.line}"
-    if hint := hint_for(example, entry):
+    hint = hint_for(example, entry)
+    if hint is not None:
         return Variable(name, source_in(hint, entry, example.raw.keys() - {name}, place), "its hint")
     source, why = inferred(name, entry.raw, in_a_url=name in in_urls)
     return Variable(name, source, why)

@@ -34,9 +34,12 @@ def read(path: Path) -> bytes | None:
             opened = os.open(path, os.O_RDONLY | _NO_LINK)
         except FileNotFoundError:
             return None
-        with os.fdopen(opened, "rb") as file:
+        try:
             _hold_to_files(path, os.fstat(opened))
-            content = file.read(_LARGEST + 1)
+            with os.fdopen(os.dup(opened), "rb") as file:
+                content = file.read(_LARGEST + 1)
+        finally:
+            os.close(opened)
     if len(content) > _LARGEST:
         raise Refused(f"{path} has more than {_LARGEST} bytes; is it the right file?")
     return content

@@ -59,10 +59,21 @@ def generator_of(made: Made, place: str) -> Generator[Any]:
         Refused: There is none, its settings are wrong, or it is too weak.
     """
     try:
-        return generators.make(Recipe({made.kind: dict(made.settings)}))
+        generator = generators.make(Recipe({made.kind: dict(made.settings)}))
     except Stalled as stalled:
         sentence = f"{place}: {stalled.message}"
+    else:
+        _hold_to_settings(made, generator, place)
+        return generator
     raise Refused(sentence)
+
+
+def _hold_to_settings(made: Made, generator: Generator[Any], place: str) -> None:
+    """Refuse a setting that there is not, as the API server does; it would be overlooked."""
+    there = {field.alias or name for name, field in generator.Config.model_fields.items()}
+    if unknown := sorted(made.settings.keys() - there):
+        hint = f"it has {', '.join(sorted(there))}" if there else "it has none"
+        raise Refused(f"{place}: {made.kind} has no setting {', '.join(unknown)}; {hint}")
 
 
 def outputs_of(item: Item, place: str) -> dict[str, str]:
@@ -96,7 +107,7 @@ def _issuers_first(parts: Iterable[Part]) -> list[Part]:
 
 
 def _signer(part: Part, item: Item) -> str | None:
-    return generator_of(item.made, part.name).issuer_secret if item.made else None
+    return generator_of(item.made, f"{part.name}, {item.name}").issuer_secret if item.made else None
 
 
 @dataclass(slots=True)
@@ -196,6 +207,8 @@ class _Work:
         self.making.fresh |= {name: made[output] for output, name in by_output.items()}
 
     def _render(self) -> None:
+        if not self.part.templates:
+            return  # without the engine, which takes a while to come
         names = {item.name: tuple(outputs_of(item, self._place(item))) for item in self.part.items}
         try:
             templates.check(self.part.templates, names)

@@ -121,6 +121,8 @@ def _read(body: dict[str, Any], classes: Mapping[str, SecretClass]) -> _Read:
     given_spec = body.get("spec")
     spec: dict[str, Any] = given_spec if isinstance(given_spec, dict) else {}
     items = [one for one in spec.get("data") or () if isinstance(one, dict)]
+    if not items and not spec.get("dataFrom"):
+        raise Refused("a ManagedSecret of the manifests has no data; write spec.data")
     pulled = [str(one.get("name")) for one in items if "from" in one]
     made = [one for one in items if "from" not in one]
     slim = {

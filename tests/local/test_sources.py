@@ -1,0 +1,198 @@
+"""Where values come from: hints, names, and what neither can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from keyturn import generators
+from keyturn.api.recipe import Recipe
+from keyturn.local.classes import SHIPPED
+from keyturn.local.declaration import declared_in
+from keyturn.local.document import Document
+from keyturn.local.errors import Refused
+from keyturn.local.sources import Composed, Copied, Given, Made, Rendered, Source, written
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def sources(text: str) -> Mapping[str, Source]:
+    declaration = declared_in(Document.read(".env.example", text.encode()))
+    return {variable.name: variable.source for variable in declaration.variables}
+
+
+def how(text: str, name: str) -> str:
+    """Say in a word or a recipe where a variable comes from."""
+    match sources(text)[name]:
+        case Made() as made:
+            return written(made)
+        case Given():
+            return "given"
+        case Copied():
+            return "copied"
+        case Composed():
+            return "composed"
+        case Rendered():
+            return "rendered"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(Refused) as refused:
+        declared_in(Document.read(".env.example", text.encode()))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("JWT_SECRET=", "bytes length=32 encoding=base64"),
+        ("JWT_SECRET=your_jwt_secret_here", "bytes length=32 encoding=base64"),
+        ("JWT_EXPIRES_IN=15m", "copied"),
+        ("JWT_ALGORITHM=HS256", "copied"),
+        ("JWT_PUBLIC_KEY=", "copied"),
+        ("JWT_PRIVATE_KEY=", "given"),
+        ("SESSION_SECRET=", "bytes length=32 encoding=base64"),
+        ("TWOFA_ENCRYPTION_KEY=", "bytes length=32 encoding=base64"),
+        ("SECRET_KEY_BASE=", "bytes length=64 encoding=hex"),
+        ("APP_SECRET=", "bytes length=32 encoding=base64"),
+        ("SALT=", "bytes length=32 encoding=base64"),
+        ("POSTGRES_PASSWORD=postgres", "password length=40"),
+        ("DB_PASS=", "password length=40"),
+        ("PGPASSWORD=", "password length=40"),
+        ("ADMIN_PASSWORD=", "password length=32"),
+        ("REDIS_PASSWORD=", "bytes length=24 encoding=base64"),
+        ("REDIS_PASSWORD=\nREDIS_URL=redis://:${REDIS_PASSWORD}@redis", "bytes length=24 encoding=base64url"),
+        ("REDIS_PASSWORD=\nREDIS_ARGS=--requirepass ${REDIS_PASSWORD}", "bytes length=24 encoding=base64"),
+        ("API_KEY=", "bytes length=32 encoding=base64url"),
+        ("INTERNAL_API_TOKEN=", "bytes length=32 encoding=base64url"),
+        ("STRIPE_SECRET_KEY=sk_test_…", "given"),
+        ("AWS_SECRET_ACCESS_KEY=", "given"),
+        ("SMTP_PASSWORD=", "given"),
+        ("KEYCLOAK_CLIENT_SECRET=", "given"),
+        ("OIDC_CLIENT_SECRET=", "given"),
+        ("NEXT_PUBLIC_API_KEY=pk", "copied"),
+        ("VITE_SITE_KEY=", "copied"),
+        ("CACHE_KEY=shop", "copied"),
+        ("TLS_KEY=/etc/ssl/tls.key", "copied"),
+        ("SSH_KEY=~/.ssh/id", "copied"),
+        ("USE_TOKEN=true", "copied"),
+        ("PWD=", "copied"),
+        ("PORT=3000", "copied"),
+        ("DATABASE_URL=postgresql://shop:secret@db/shop", "given"),
+        ("DATABASE_URL=postgresql://db/shop", "copied"),
+        ("DATABASE_URL=postgresql://shop@db/shop", "copied"),
+    ],
+    ids=lambda text: text.partition("\n")[0],
+)
+def test_a_name_tells_where_a_value_comes_from(line: str, wanted: str) -> None:
+    name = line.partition("=")[0]
+    assert how(f"{line}\n", name) == wanted
+
+
+def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
+    text = "HOST=db\nPASSWORD=\nUSERINFO=shop:${PASSWORD}\nURL=pg://${USERINFO}@${HOST}\nPLAIN=${HOST}:1\n"
+
+    found = sources(text)
+
+    assert [name for name, source in found.items() if isinstance(source, Composed)] == ["USERINFO", "URL"]
+    assert isinstance(found["PLAIN"], Copied)
+
+
+@pytest.mark.parametrize(
+    ("hint", "wanted"),
+    [
+        ("bytes length=48 encoding=hex", Made("bytes", {"length": 48, "encoding": "hex"})),
+        ("password length=40 symbols=false", Made("password", {"length": 40, "symbols": False})),
+        ("password symbolCharacters='!? '", Made("password", {"symbolCharacters": "!? "})),
+        ("uuid", Made("uuid")),
+        ("ecKey curve=P-384 publicKey=OTHER", Made("ecKey", {"curve": "P-384"}, {"publicKey": "OTHER"})),
+        (
+            "certificate commonName=shop dnsNames='[a.test, b.test]' issuer='{selfSigned: {}}'",
+            Made(
+                "certificate",
+                {"commonName": "shop", "dnsNames": ["a.test", "b.test"], "issuer": {"selfSigned": {}}},
+            ),
+        ),
+        (
+            "dockerConfig registry=r.test username=ci passwordFrom.name=OTHER",
+            Made("dockerConfig", {"registry": "r.test", "username": "ci", "passwordFrom": {"name": "OTHER"}}),
+        ),
+        ("class=database-password", Made("password", {"length": 40})),
+        ("given", Given()),
+        ("keep", Copied()),
+        ("template", Rendered("text")),
+    ],
+    ids=lambda hint: hint if isinstance(hint, str) else "",
+)
+def test_a_hint_says_where_a_value_comes_from(hint: str, wanted: Source) -> None:
+    assert sources(f"OTHER=x\n# keyturn: {hint}\nPLAIN=text\n")["PLAIN"] == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# keyturn: uuid\nA=\n",
+        "# keyturn: uuid\n# It names this installation.\nA=\n",
+        "#keyturn:uuid\nA=\n",
+        "A= # keyturn: uuid\n",
+        "A=x # keyturn: uuid\n",
+        "export A='x' # keyturn: uuid\r\n",
+    ],
+    ids=["above", "higher above", "without blanks", "beside", "beside a value", "beside a quoted one"],
+)
+def test_a_hint_stands_above_or_beside_its_variable(text: str) -> None:
+    assert sources(text)["A"] == Made("uuid")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# keyturn: uuid\n\nA=\n", "# keyturn: uuid\nB=\nA=\n", "A=\n# keyturn: uuid\n"],
+    ids=["a blank line between", "another variable between", "below"],
+)
+def test_a_hint_elsewhere_is_about_something_else(text: str) -> None:
+    assert sources(text)["A"] == Copied()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("# keyturn:\nA=\n", "line 2: the hint names no source; write a generator with its settings"),
+        ("# keyturn: bytes 32\nA=\n", "line 2: '32' is no setting; write NAME=VALUE, such as length=32"),
+        ("# keyturn: password x='\nA=\n", "line 2: a quote of the hint is not closed; close it"),
+        ("# keyturn: class=gold\nA=\n", "line 2: there is no shipped class 'gold'; write one of api-key, "),
+        ("# keyturn: uuid\nA= # keyturn: given\n", "line 2: A has 2 hints; keep one"),
+        ("# keyturn: certificate dnsNames=[a\nA=\n", "line 2: a list is written as [a.test, b.test]"),
+        ("A=\nA=\n", "A is there more than once, in lines 1 and 2; keep one"),
+        ("URL=pg://${A}\nA=\n", "line 1: URL reads A, which is set below it; move that up"),
+        ("db-password=\n# keyturn: uuid\njwt.secret=\n", "'jwt.secret' cannot be set by a shell"),
+    ],
+    ids=["empty", "no setting", "open quote", "unknown class", "two", "open list", "twice", "order", "name"],
+)
+def test_an_example_that_cannot_be_followed_is_refused_with_the_place(text: str, sentence: str) -> None:
+    assert sentence in refusal(text)
+
+
+def test_the_shipped_classes_make_what_their_manifests_say() -> None:
+    found: dict[str, Any] = {}
+    for path in (ROOT / "manifests" / "classes").glob("*-*.yaml"):
+        body = yaml.safe_load(path.read_text())
+        found[body["metadata"]["name"]] = body["spec"]["generate"]
+
+    assert found == {name: {made.kind: dict(made.settings)} for name, made in SHIPPED.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["JWT_SECRET", "SECRET_KEY_BASE", "DB_PASSWORD", "PASSWORD", "REDIS_PASSWORD", "API_KEY"]
+)
+def test_what_a_name_tells_reaches_the_floor(name: str) -> None:
+    made = sources(f"{name}=\nURL=x://${{{name}}}\n")[name]
+    assert isinstance(made, Made)
+
+    strength = generators.make(Recipe({made.kind: dict(made.settings)})).strength()
+
+    assert strength is not None
+    assert strength.is_enough
