@@ -157,6 +157,22 @@ async def test_more_than_a_page_of_parameters_is_listed(
     assert await parameters.keys(start) == tuple(names)
 
 
+async def test_a_path_is_found_without_the_slash_at_its_start(
+    parameters: Provider[Any], moto: Moto, prefix: str
+) -> None:
+    moto.call("ssm", "AmazonSSM.PutParameter", Name=f"/{prefix}/deep/key", Value="x", Type="String")
+    await parameters.write(f"{prefix}/deep/other", Value(b"y"))
+
+    assert (await parameters.read(f"{prefix}/deep/key")).content == Value(b"x")
+    assert (
+        moto.call("ssm", "AmazonSSM.GetParameter", Name=f"/{prefix}/deep/other")["Parameter"]["Version"] == 1
+    )
+    for start in (prefix, f"{prefix}/", f"{prefix}/deep/k"):
+        assert f"{prefix}/deep/key" in await parameters.keys(start)
+    await parameters.delete(f"{prefix}/deep/other")
+    assert await parameters.keys(f"{prefix}/deep/o") == ()
+
+
 async def test_a_lone_value_that_is_no_text_is_refused(parameters: Provider[Any], prefix: str) -> None:
     refused = await failing(parameters.write(f"{prefix}key", Value(b"\xff")))
     assert (type(refused), refused.code) == (Refused, "NotText")

@@ -27,36 +27,40 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
     kind = "awsParameterStore"
     Config = AwsParameterStoreConfig
     can = frozenset(Can)
+    rate = 40.0  # what AWS lets an account read per second without higher throughput
     service = "ssm"
 
     async def _read(self, key: str, version: str | None) -> Found:
-        name = key if version is None else f"{key}:{version}"  # a number or a label
+        name = _named(key) if version is None else f"{_named(key)}:{version}"  # a number or a label
         answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
         parameter = member(answer, "Parameter", dict)
         return Found(Value.of_text(member(parameter, "Value", str)), str(member(parameter, "Version", int)))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
-        folder = prefix[: prefix.rfind("/") + 1]
+        start = _named(prefix)
+        folder = start[: start.rfind("/") + 1]
         if folder:  # needs no right but to this path
             pages = self._aws.pages(
                 "GetParametersByPath", Path=folder, Recursive=True, MaxResults=_MOST_OF_A_PAGE
             )
         else:
-            begins = [{"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}] if prefix else []
+            either = [prefix, f"/{prefix}"]
+            begins = [{"Key": "Name", "Option": "BeginsWith", "Values": either}] if prefix else []
             pages = self._aws.pages("DescribeParameters", ParameterFilters=begins, MaxResults=_MOST_DESCRIBED)
-        return tuple(
-            [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
-        )
+        names = [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
+        return tuple(names if prefix.startswith("/") else map(_key_of, names))
 
     async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
         text = _text(properties.document(content))
         how = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
-        answer = await self._aws.call("PutParameter", Name=key, Value=text, Type="SecureString", **how)
+        answer = await self._aws.call(
+            "PutParameter", Name=_named(key), Value=text, Type="SecureString", **how
+        )
         return str(member(answer, "Version", int))
 
     async def _delete(self, key: str) -> None:
         try:
-            await self._aws.call("DeleteParameter", Name=key)
+            await self._aws.call("DeleteParameter", Name=_named(key))
         except NotFound:
             return
 
@@ -64,6 +68,16 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         super()._check(key)
         if ":" in key and not key.startswith("arn:"):
             raise Refused("InvalidKey", "a parameter's name has no colon; write remoteRef.version")
+
+
+def _named(key: str) -> str:
+    """Name a parameter: AWS has a slash before every path, and no key of a ManagedSecret begins with one."""
+    return f"/{key}" if "/" in key and not key.startswith(("/", "arn:")) else key
+
+
+def _key_of(name: str) -> str:
+    """Take off the slash that `_named` puts before a path."""
+    return name[1:] if name.startswith("/") and "/" in name[1:] else name
 
 
 def _text(value: Value) -> str:
