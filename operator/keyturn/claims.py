@@ -42,7 +42,7 @@ async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world
     """Go on with the values that are there: triggers present when the object is made are only recorded."""
     state = await load_state(key, world)
     if state is not None:
-        handled = state.triggers.with_handled(seen.requested)
+        handled = state.triggers.with_handled(seen.requested).with_refreshed(seen.requested)
         # Whoever makes it again has decided: no generation of the new object is the one that was held.
         held = state.held and replace(state.held, generation=0)
         # Where the Secret is gone as well, nobody else remembers that it was published.
@@ -54,7 +54,7 @@ async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world
     # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
     changed = keys if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
-    handled = Triggers().with_handled(seen.requested)
+    handled = Triggers.at_first(seen.requested)
     return State(
         seen.uid,
         _last_rotation(seen, body),
@@ -78,7 +78,7 @@ async def adopted(
     facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
     revision = Revision(facts, kept)
     if state is None:
-        handled = Triggers().with_handled(seen.requested)
+        handled = Triggers.at_first(seen.requested)
         # Its values count from now: to replace them at once, since they are old, would be no adoption.
         return State(seen.uid, facts.made, handled, (revision,), step.number)
     return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)

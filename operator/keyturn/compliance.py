@@ -34,6 +34,7 @@ def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: Worl
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
     memo = world.memo(key)
     memo.older = dict(_older(wanted, state)) or None if state else None
+    memo.lengths = dict(_lengths(wanted, state)) or None if state else None
     if state and memo.first is None:
         memo.first = state.current_number
     is_compared = state and world.mirror.environment(key.namespace)
@@ -55,6 +56,7 @@ def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...
         cadence=wanted.cadence,
         rotates=wanted.rotates,
         older=world.memo(key).older or {},
+        pulled=world.memo(key).lengths or {},
         twins=_twins(key, seen, world) if asks else frozenset(),
     )
     return violations_of(seen.secret_class, evidence)
@@ -82,6 +84,14 @@ def _older(wanted: Wanted, state: State) -> Iterator[tuple[str, Strength | None]
             yield item.name, _strength_of(kept)
 
 
+def _lengths(wanted: Wanted, state: State) -> Iterator[tuple[str, int]]:
+    """Say how long the values are that were read one by one; of a whole document nobody knows what is secret."""
+    for item in wanted.items:
+        kept = state.current.values.get(item.name)
+        if kept and item.source and not item.spreads:
+            yield item.name, min(len(value.reveal()) for value in kept.outputs.values())
+
+
 def _strength_of(kept: Kept) -> Strength | None:
     if kept.recipe in {"", LITERAL}:
         return None
@@ -92,9 +102,14 @@ def _strength_of(kept: Kept) -> Strength | None:
 
 
 def _secret_values(wanted: Wanted, state: State) -> Iterator[tuple[str, Value]]:
-    """Name the values that are secret: literals stand in the spec, and what has no strength identifies."""
+    """Name the values that are secret: literals stand in the spec, and what has no strength identifies.
+
+    What is pulled may be secret or not, and counts.
+    """
     for item in wanted.items:
         kept = state.current.values.get(item.name)
+        if kept and item.source:
+            yield from ((item.name, value) for value in kept.outputs.values())
         generator = generator_for(item.recipe) if item.recipe else None
         if kept and generator and generator.strength():
             secret = kept.outputs.keys() - generator.public

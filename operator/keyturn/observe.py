@@ -17,6 +17,7 @@ from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
+from .sources import pulled_now
 from .stage import adopted_values, making_order
 from .world import generator_for
 
@@ -68,6 +69,8 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     seen = await _with_secrets(key, seen, world)
     seen = replace(
         seen,
+        pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
+        push_problems=world.memo(key).outside.push_problems,
         violations=compliance.violations(key, seen, world),
         unchecked=compliance.unchecked(seen, world),
     )
@@ -92,9 +95,11 @@ async def _template_flaw(wanted: Wanted) -> Stalled | None:
     """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
     if not wanted.templates:
         return None
-    names = {item.name: tuple(item.keys) for item in wanted.items}
+    names = {item.name: tuple(item.keys) for item in wanted.items if not item.spreads}
+    # What dataFrom brings is known only once it is read.
+    is_open = any(item.spreads for item in wanted.items)
     try:
-        await asyncio.to_thread(templates.check, wanted.templates, names)
+        await asyncio.to_thread(templates.check, wanted.templates, names, is_open=is_open)
     except Stalled as stalled:
         return stalled
     return None
@@ -265,13 +270,20 @@ def _unfit(wanted: Wanted, state: State) -> frozenset[str]:
 
 
 def _fits(item: Item, kept: Kept) -> bool:
-    if item.literal is not None:
-        return kept.outputs == {VALUE: item.literal}
-    if item.recipe is None or kept.recipe == LITERAL:
+    if item.recipe is None:
+        return _is_given(item, kept)
+    if kept.recipe == LITERAL:
         return False  # it was written in the spec for everybody to read
     if item.of_class:
         return kept.outputs.keys() == item.keys.keys()
     return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.outputs)
+
+
+def _is_given(item: Item, kept: Kept) -> bool:
+    """Say whether it holds the literal of today, or what was read from where the spec says today."""
+    if item.source is not None:
+        return kept.recipe == item.source.text
+    return item.literal is not None and kept.outputs == {VALUE: item.literal}
 
 
 # The workloads

@@ -14,20 +14,14 @@ from .core.errors import Stalled, Wait
 from .core.state import state_name
 from .core.status import Outcome
 from .core.steps import (
-    Adopt,
     Begin,
-    Bind,
-    Claim,
-    Expire,
-    GoBack,
-    Overlap,
+    Finalize,
     Publish,
     Release,
     Repair,
     Rest,
     Revoke,
     RollOut,
-    Stage,
 )
 from .core.wanted import secret_of
 from .kube import errors
@@ -66,7 +60,7 @@ async def reconcile(key: ObjectKey, world: World) -> datetime | None:
     finally:
         memo.forget_values()
         if not world.mirror.has_managed(key):
-            world.memos.pop(key, None)
+            world.forget(key)
 
 
 async def _steps(key: ObjectKey, world: World) -> datetime | None:
@@ -154,8 +148,8 @@ async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
 def _what(step: Step, seen: Seen) -> str:
     """Name what a step writes."""
     match step:
-        case Claim() | Adopt() | Stage() | Bind() | GoBack() | Overlap() | Expire():
-            return f"the Secret {state_name(seen.name)!r}"
+        case Finalize():
+            return "the finalizers of the ManagedSecret"
         case Publish() | Repair() | Revoke():
             return f"the Secret {secret_of(seen.managed)!r}"
         case Release(secret=secret):
@@ -164,6 +158,8 @@ def _what(step: Step, seen: Seen) -> str:
             return str(consumer.workload.key)
         case Begin() | Rest():
             return "the status"
+        case _:
+            return f"the Secret {state_name(seen.name)!r}"
 
 
 def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:

@@ -18,15 +18,20 @@ from .core.steps import (
     Bind,
     Claim,
     Expire,
+    Finalize,
     GoBack,
+    Intend,
     Overlap,
     Publish,
+    Push,
+    Refresh,
     Release,
     Repair,
     Rest,
     Revoke,
     RollOut,
     Stage,
+    Withdraw,
 )
 from .kube.events import EventType, ObjectRef
 from .statuses import write_status
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     from .api.status import HistoryEntry, ManagedSecretStatus
     from .core.keys import ObjectKey
     from .core.seen import Seen
-    from .core.steps import Step
+    from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
 
@@ -84,8 +89,28 @@ def tell_step(  # noqa: C901  # a line for each step there is
             _log.info("step done", step=name, secret=str(key), released=secret)
         case Bind():
             _log.info("step done", step=name, secret=str(key))
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+            _tell_of_outside(step, key, seen, world)
         case Rest():
             pass
+
+
+def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Tell of a write into a store; one that goes on is told of at its end."""
+    name = type(step).__name__
+    problem = None
+    if isinstance(step, Push | Withdraw):
+        problem = world.memo(key).outside.push_problems.get(step.destination.id)
+    if problem is not None:
+        if problem.error.reason != "Pushing":
+            _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
+        return
+    match step:
+        case Push(destination=destination, number=number):
+            _post(seen, world, "Pushed", f"{destination} has revision {number}")
+        case Withdraw(destination=destination, deletes=True):
+            _post(seen, world, "Withdrawn", f"{destination} is deleted")
+    _log.info("step done", step=name, secret=str(key))
 
 
 def _what_was_repaired(number: int, keys: frozenset[str]) -> str:

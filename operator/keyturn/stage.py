@@ -54,7 +54,7 @@ async def staged(
         if found is None or item.name in fresh:
             values[item.name] = await _made(item, found, values, wanted, key, world)
         else:
-            values[item.name] = replace(found, keys=item.keys)
+            values[item.name] = found if item.spreads else replace(found, keys=item.keys)
     now = world.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
     revision = Revision(facts, values, await _rendered(wanted, values, state, now))
@@ -113,8 +113,14 @@ async def _made(
 ) -> Kept:
     if item.literal is not None:
         return Kept(LITERAL, {VALUE: item.literal}, item.keys)
+    if item.source is not None:
+        return _read_before(item, key, world)
+    if before is None and (lost := _lost(item, key, world)):
+        return lost
     if item.recipe is None:
-        raise Stalled("NoGenerator", f"data item {item.name!r} has no source; write generate or literal")
+        raise Stalled(
+            "NoGenerator", f"data item {item.name!r} has no source; write generate, from or literal"
+        )
     generator = generator_for(item.recipe)
     previous = _previous(item, before)
     given = Given(
@@ -128,6 +134,24 @@ async def _made(
     )
     kept = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
     return _overlapping(kept, item, previous, generator) if previous and wanted.overlap else kept
+
+
+def _read_before(item: Item, key: ObjectKey, world: World) -> Kept:
+    """Take what this pass has read.
+
+    Raises:
+        Conflict: It has forgotten it: look again.
+    """
+    last = world.memo(key).outside.last
+    if last is None or item.name not in last.values:
+        raise errors.Conflict("get", paths.secret(key.namespace, key.name), 0, "NotRead")
+    return last.values[item.name]
+
+
+def _lost(item: Item, key: ObjectKey, world: World) -> Kept | None:
+    """Take back what an earlier life of this object has pushed into a store."""
+    last = world.memo(key).outside.last
+    return last.found.get(item.name) if last else None
 
 
 def _previous(item: Item, before: Kept | None) -> Outputs | None:
@@ -166,7 +190,7 @@ def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
     kept = {}
     for item in wanted.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs.keys() == item.keys.keys():
+        if outputs and outputs.keys() == item.keys.keys():
             kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
     known = {key for one in kept.values() for key in one.keys.values()}
     stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
@@ -182,8 +206,8 @@ def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]
     kept = {}
     for item in wanted.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs.keys() == item.keys.keys() and _stays(item, outputs):
-            recipe = item.recipe.text if item.recipe else LITERAL
+        if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
+            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
             kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
     if wanted.shape.merges:
         return kept
@@ -201,7 +225,7 @@ def _stays(item: Item, outputs: Outputs) -> bool:
 
 def _recipe_of(item: Item, outputs: Outputs) -> str:
     if item.recipe is None:
-        return LITERAL
+        return item.source.text if item.source else LITERAL
     return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
 
 
@@ -254,14 +278,19 @@ def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
 
 def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:
     now = revision.facts.made
+    read_at = now if any(item.source and item.name in step.reason.fresh for item in wanted.items) else None
     if state is None:
-        handled = Triggers().with_handled(seen.requested)
-        return State(seen.uid, now, handled, (revision,), revision.facts.number)
+        handled = Triggers.at_first(seen.requested)
+        return State(seen.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
+    # A trigger that waits for its window is not handled by what does not wait for one.
+    handled = state.triggers.with_handled(seen.requested) if step.reason.rotates else state.triggers
+    if read_at:
+        handled = handled.with_refreshed(seen.requested)
     handed_on = replace(
         state,
         rotated=now if step.reason.rotates else state.rotated,
-        # A trigger that waits for its window is not handled by what does not wait for one.
-        triggers=state.triggers.with_handled(seen.requested) if step.reason.rotates else state.triggers,
+        triggers=handled,
+        refreshed=read_at or state.refreshed,
     )
     return handed_on.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
 

@@ -15,15 +15,20 @@ from .core.steps import (
     Bind,
     Claim,
     Expire,
+    Finalize,
     GoBack,
+    Intend,
     Overlap,
     Publish,
+    Push,
+    Refresh,
     Release,
     Repair,
     Rest,
     Revoke,
     RollOut,
     Stage,
+    Withdraw,
 )
 from .kube import errors, paths
 from .kube.secrets import (
@@ -38,6 +43,7 @@ from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, load_state, load_target
+from .pushing import finalized, pushed, withdrawn
 from .stage import staged
 from .statuses import write_status
 from .users import consumer_of
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 
     from .core.keys import ObjectKey
     from .core.seen import Seen
-    from .core.steps import Step
+    from .core.steps import OutsideStep, Step
     from .core.wanted import Wanted
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
@@ -59,7 +65,7 @@ from .claims import adopted, claimed, gone_back
 __all__ = ["take"]
 
 
-async def take(  # noqa: C901  # a line for each step there is
+async def take(  # noqa: C901, PLR0912  # a line for each step there is
     step: Step, key: ObjectKey, seen: Seen, world: World
 ) -> None:
     """Do one step.
@@ -91,6 +97,8 @@ async def take(  # noqa: C901  # a line for each step there is
             await _write_target(key, seen, world, _first_published(seen))
         case RollOut():
             await _roll(step, seen, world)
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+            await _take_outside(step, key, seen, world)
         case Rest():
             pass
         case _:
@@ -132,6 +140,32 @@ def _with_decision(step: GoBack | Overlap | Expire, seen: Seen, state: State, wo
             assert_never(step)
 
 
+def _refreshed(state: State, seen: Seen, world: World) -> State:
+    triggers = state.triggers.with_refreshed(seen.requested)
+    return replace(state, triggers=triggers, refreshed=world.now())
+
+
+async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
+    if isinstance(step, Finalize):
+        await finalized(step, key, seen, world)
+        return
+    state = _known(await _state_as_seen(key, seen, world), key)
+    match step:
+        case Refresh():
+            after: State | None = _refreshed(state, seen, world)
+        case Intend(record=record):
+            after = state.with_pushed(record)
+        case Push():
+            after = await pushed(step, key, _wanted(seen), state, world)
+        case Withdraw():
+            after = await withdrawn(step, key, state, world)
+        case _:
+            assert_never(step)
+    if after is not None:
+        await _write_state(key, after, seen, world)
+
+
 async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:
     memo = world.memo(key)
     known = world.mirror.secret(key.namespace, state_name(key.name))
@@ -144,7 +178,9 @@ async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -
 
 
 def _binder(seen: Seen) -> str:
-    return seen.uid if _wanted(seen).shape.deletes else ""
+    if seen.wanted is None:  # it is being deleted, and the spec cannot be read
+        return ""
+    return seen.uid if seen.wanted.shape.deletes else ""
 
 
 def _fitting(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:

@@ -62,7 +62,7 @@ class Watches:
 
     def managed_gone(self, key: ObjectKey) -> None:
         self._world.mirror.drop_managed(key)
-        self._world.memos.pop(key, None)
+        self._world.forget(key)
         self._queue.forget(key)
         self._add_all(self._world.tags.drop(key))
 

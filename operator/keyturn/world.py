@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from . import generators
 from .api.recipe import Recipe
 from .mirror import Mirror
+from .outside import Outside
 from .stores import Reach, Stores
 from .tags import Tags
 
@@ -46,6 +47,8 @@ class Memo:
     """Names of Secrets that the watch of ours does not show and that exist all the same."""
     older: Mapping[str, Strength | None] | None = None
     """How strong the values are that a recipe of today could not have made."""
+    lengths: Mapping[str, int] | None = None
+    """How long the values are that were read from stores."""
     twins: Mapping[str, frozenset[ObjectKey]] | None = None
     """The values that another environment has as well, with who has them there, as far as the log was told."""
     first: int | None = None
@@ -56,9 +59,11 @@ class Memo:
     state_version: str | None = None
     """The version of the state Secret that `state` was read from, or written as."""
     target: Body | None = None
+    outside: Outside = field(default_factory=Outside)
 
     def forget_values(self) -> None:
         self.state = self.target = None
+        self.outside.forget_values()
 
 
 @dataclass(slots=True)
@@ -91,6 +96,11 @@ class World:
         if lock is None:
             lock = self._rolling[workload] = asyncio.Lock()
         return lock
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop all that is known of an object that is gone, and end what goes on for it."""
+        if memo := self.memos.pop(key, None):
+            memo.outside.end()
 
     def memo(self, key: ObjectKey) -> Memo:
         return self.memos.setdefault(key, Memo())

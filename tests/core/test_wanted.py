@@ -116,7 +116,7 @@ def test_an_item_without_a_source_is_refused(given: Any) -> None:
         wanted_by(managed({"className": "strict", "data": [{"name": "x"}]}), given)
     assert caught.value.reason == "NoGenerator"
     assert caught.value.message == (
-        "data item 'x' has neither generate nor literal and the class 'strict' brings no generator;"
+        "data item 'x' has none of generate, from and literal and the class 'strict' brings no generator;"
         " write generate: {password: {}}"
     )
 

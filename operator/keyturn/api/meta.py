@@ -91,6 +91,7 @@ class Metadata(Schema):
     resource_version: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    finalizers: list[str] = []
     deletion_timestamp: datetime | None = None
 
 

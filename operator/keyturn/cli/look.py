@@ -107,8 +107,12 @@ def _unfit(wanted: Wanted | None, before: Wanted | None) -> frozenset[str]:
         item.name
         for item in wanted.items
         if item.name in then
-        and (item.literal != then[item.name].literal or _is_of_other_form(item, then[item.name]))
+        and (_given(item) != _given(then[item.name]) or _is_of_other_form(item, then[item.name]))
     )
+
+
+def _given(item: Item) -> object:
+    return item.literal, item.source
 
 
 def _is_of_other_form(item: Item, then: Item) -> bool:
@@ -259,7 +263,7 @@ def _numbers(seen: Seen, wanted: Wanted) -> set[int]:
 
 def _handled(seen: Seen) -> Triggers:
     """Take the requests that stand in the object as handled: what is planned is one more."""
-    return Triggers().with_handled(seen.requested)
+    return Triggers.at_first(seen.requested)
 
 
 def _target_of_status(seen: Seen, state: StateFacts | None) -> TargetFacts | None:

@@ -18,16 +18,23 @@ from keyturn.core.steps import (
     Bind,
     Claim,
     Expire,
+    Finalize,
     GoBack,
+    Intend,
     Overlap,
     Publish,
+    Push,
+    Refresh,
     Release,
     Repair,
     Rest,
     Revoke,
     RollOut,
     Stage,
+    Withdraw,
 )
+
+from .paperpushes import pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -134,7 +141,7 @@ def _with_workloads(seen: Seen, chosen: Iterable[Standing], change: Callable[[Wo
 # What each step does
 
 
-def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR0911  # a line for each step there is
+def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
     match step:
         case Begin():
             return _begun(step, seen)
@@ -156,6 +163,8 @@ def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR091
             return replace(seen, unbound=False)
         case Release():
             return replace(seen, left=seen.left[1:])
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+            return pushed(step, seen)
         case GoBack() | Rest():
             return seen  # on paper no rollout fails
         case _:
@@ -173,7 +182,7 @@ def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
     state = StateFacts(
         uid=seen.uid,
         rotated=seen.managed.status.last_rotation_time or seen.now,
-        triggers=Triggers().with_handled(seen.requested),
+        triggers=Triggers.at_first(seen.requested),
         revisions=(facts,),
         restorable=frozenset({step.number}),
         current_number=step.number,

@@ -91,12 +91,16 @@ def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:
         return "Keep", "where the Secret has it; else it is made"
     if item.literal is not None:
         return "Keep", "a literal"
+    if item.source is not None:
+        return "Keep", "read again on its own schedule"
     if plan.foresight.number is None:
         return "Keep", ""
     return "Keep", "" if item.name in wanted.rotates else "not in rotation.only"
 
 
 def _source(item: Item) -> str:
+    if item.source is not None:
+        return str(item.source)
     if item.recipe is None:
         return "literal"
     return f"{item.recipe.kind} (of the class)" if item.of_class else item.recipe.kind

@@ -10,8 +10,10 @@ from keyturn.api.status import WorkloadState
 
 from .errors import Stalled, Wait
 from .policy import named
+from .pushes import push_problem
 from .renewal import SPEC_CHANGED, waits_until
 from .rollout import Turn
+from .source import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from .rollout import Standing
     from .seen import Seen
+    from .wanted import Wanted
 
 __all__ = ["Look", "Verdict", "conditions_of", "stamped"]
 
@@ -58,6 +61,10 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
     yield "WorkloadsCurrent", _workloads_current(look)
     if look.seen.secret_class is not None:
         yield "PolicyCompliant", _policy_compliant(look)
+    if look.seen.wanted and look.seen.wanted.pulled and (refreshed := _refreshed(look.seen)):
+        yield "Refreshed", refreshed
+    if look.seen.wanted and look.seen.wanted.pushes:
+        yield "Pushed", _pushed(look.seen, look.seen.wanted)
     # kstatus: these two are there only while they hold.
     if isinstance(look.error, Wait) and not look.seen.is_complete:
         yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
@@ -162,6 +169,33 @@ def _policy_compliant(look: Look) -> Verdict:
     if look.seen.unchecked:
         return Verdict("Unknown", "NotChecked", look.seen.unchecked)
     return Verdict("True", "Compliant", "every rule of the class holds")
+
+
+def _refreshed(seen: Seen) -> Verdict | None:
+    """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
+    if problem := seen.pulled.problem:
+        return Verdict("False", problem.reason, problem.message)
+    if seen.pulled.read:
+        return Verdict("True", "Read", "every value was read where it is kept")
+    before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)
+    return Verdict(before.status, before.reason, before.message) if before else None
+
+
+def _pushed(seen: Seen, wanted: Wanted) -> Verdict:
+    if problem := push_problem(seen):
+        return Verdict("False", problem.reason, problem.message)
+    number = seen.current.number if seen.current else None
+    records = [seen.state.pushed_to(one.id) if seen.state else None for one in wanted.pushes]
+    done = [one for one in records if one and one.done and one.number == number]
+    if len(done) < len(records):
+        return Verdict(
+            "False", "Progressing", f"{len(done)} of {len(records)} places hold the current revision"
+        )
+    if kept := [Destination.at(one.place) for one in done if one.kept]:
+        return Verdict(
+            "True", "Kept", f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps"
+        )
+    return Verdict("True", "Pushed", f"{len(done)} of {len(records)} places hold the current revision")
 
 
 def stamped(

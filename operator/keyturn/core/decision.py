@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Stalled
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
+from .pushes import last_pushes, next_push, push_problem
 from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
 from .returns import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
@@ -30,6 +31,7 @@ from .steps import (
     GoBack,
     Overlap,
     Publish,
+    Refresh,
     Release,
     Repair,
     Rest,
@@ -44,6 +46,7 @@ from .workload import read_marker
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .pushes import PushStep
     from .revision import RevisionFacts
     from .seen import Seen, TargetFacts
     from .wanted import Wanted
@@ -60,8 +63,10 @@ def next_step(seen: Seen) -> Step:
         Wait: Something must be there first.
         Stalled: A person must act first.
     """
-    if seen.managed.spec.suspend or seen.managed.metadata.deletion_timestamp:
+    if seen.managed.spec.suspend:
         return Rest(None)
+    if seen.managed.metadata.deletion_timestamp:
+        return last_pushes(seen) or _rest_after_pushes(seen, None)
     wanted = _allowed(seen)
     if first := _claim(seen, wanted) or requested_return(seen, wanted):
         return first
@@ -69,8 +74,28 @@ def next_step(seen: Seen) -> Step:
     _hold_to_curable_rules(seen, reason)
     if reason and _may_renew(seen, wanted, reason):
         refuse_change(seen, wanted, reason.message)
+        _hold_to_sources(seen, wanted, reason)
         return _begin_or_stage(seen, reason)
-    return _write(seen, wanted) or _let_go(seen) or _roll_out(seen, wanted)
+    return _write(seen, wanted) or _outside(seen, wanted) or _let_go(seen) or _roll_out(seen, wanted)
+
+
+def _hold_to_sources(seen: Seen, wanted: Wanted, reason: Reason) -> None:
+    """Make no revision without a value that is to be read first.
+
+    Raises:
+        Wait: A store did not answer, or not yet.
+        Stalled: A person must act first.
+    """
+    pulled = frozenset(item.name for item in wanted.pulled)
+    is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
+    if (is_first or reason.fresh & pulled) and seen.pulled.problem:
+        raise seen.pulled.problem
+
+
+def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:
+    if seen.pulled.read and seen.asks_to_refresh:
+        return Refresh()
+    return next_push(seen, wanted)
 
 
 def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
@@ -191,7 +216,21 @@ def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire
     refuse_unknown_return(seen)
     if is_through:
         ask_for_help(seen, _current(seen))
-    return Rest(_wake_up(seen, wanted, all_standings))
+    if seen.pulled.problem:
+        raise seen.pulled.problem
+    return _rest_after_pushes(seen, _wake_up(seen, wanted, all_standings))
+
+
+def _rest_after_pushes(seen: Seen, until: datetime | None) -> Rest:
+    """Rest, unless something is left to be written outside.
+
+    Raises:
+        Wait: It is tried again.
+        Stalled: A person must act first.
+    """
+    if problem := push_problem(seen):
+        raise problem
+    return Rest(until)
 
 
 def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
@@ -212,6 +251,8 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
+    if seen.pulled.again:
+        times.append(seen.pulled.again)
     return min(times, default=None)
 
 

@@ -48,6 +48,8 @@ class Evidence:
     rotates: frozenset[str] = frozenset()
     older: Mapping[str, Strength | None] = field(default_factory=dict)
     """How strong the values are that other recipes have made; None where nobody knows how one was made."""
+    pulled: Mapping[str, int] = field(default_factory=dict)
+    """How long the values are that stores hold; how they were made nobody knows."""
     twins: frozenset[str] = frozenset()
     """The values that another environment has as well."""
 
@@ -93,6 +95,10 @@ def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation
                 "minLength",
                 f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
             )
+    for name, length in found.pulled.items():
+        if length < least:
+            shorter = f"{name} is shorter than its store should hold it"
+            yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}))
     for name, strength in _known(found.older):
         if strength.length < least:
             yield _outdated("minLength", name, f"has {strength.length} characters {asks}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIMED",
     "CREATED",
+    "REFRESHED",
     "SPEC_CHANGED",
     "Reason",
     "due_time",
@@ -36,6 +37,7 @@ CREATED = "Created"
 CLAIMED = "Claimed"
 _LOST = "Lost"
 SPEC_CHANGED = "SpecChanged"
+REFRESHED = "Refreshed"
 _TRIGGERED = "Triggered"
 _ROTATION_DUE = "RotationDue"
 _ENDING = "Ending"
@@ -133,6 +135,13 @@ def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Rea
     return Reason(_ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
 
 
+def store_has_others(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    changed = seen.pulled.changed & wanted.names
+    if state is None or not changed:
+        return None
+    return Reason(REFRESHED, f"stores hold other values: {_list(changed)}", changed, rotates=False)
+
+
 RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], ...] = (
     secret_is_new,
     values_were_lost,
@@ -144,15 +153,17 @@ RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], 
     renewal_was_requested,
     rotation_is_due,
     value_is_ending,
+    store_has_others,
 )
 
 
 def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
     """Join every reason that speaks into one, named after the first, so that one revision serves them all.
 
-    After a return to an earlier revision none of them counts before somebody asks for another.
+    After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
+    a store that neither of the two revisions has.
     """
-    if seen.held:
+    if seen.held and not seen.pulled.changed:
         return None
     spoken = [reason for check in RENEW_CHECKS if (reason := check(seen, wanted, seen.state))]
     if not spoken:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .pulled import NOT_PULLED, Pulled
 from .state import Triggers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
     from .consumers import Use
     from .errors import Stalled
     from .policy import Violation
+    from .pulled import PushProblem
     from .revision import RevisionFacts
     from .state import Held, StateFacts
     from .wanted import Wanted
     from .workload import Workload
 
-__all__ = ["ROLLBACK", "ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
+__all__ = ["FINALIZER", "REFRESH", "ROLLBACK", "ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
 
+FINALIZER = "keyturn.dev/pushed"
+REFRESH = "keyturn.dev/refresh"
 ROTATE = "keyturn.dev/rotate"
 ROLLBACK = "keyturn.dev/rollback"
 
@@ -107,6 +112,9 @@ class Seen:
     """Which rule of the class could not be checked, and why."""
     since: datetime | None = None
     """When this process began to act; what another one had left open is as new as that."""
+    pulled: Pulled = NOT_PULLED
+    push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
+    """What kept the last try to push to a place from being done."""
 
     @property
     def name(self) -> str:
@@ -146,7 +154,19 @@ class Seen:
             rotation.trigger if rotation else None,
             annotations.get(ROTATE) or None,
             rollback=annotations.get(ROLLBACK) or None,
+            refresh=annotations.get(REFRESH) or None,
         )
+
+    @property
+    def is_finalized(self) -> bool:
+        """Kubernetes keeps the object, when it is deleted, until we take our finalizer off."""
+        return FINALIZER in self.managed.metadata.finalizers
+
+    @property
+    def asks_to_refresh(self) -> bool:
+        """Somebody asks for the stores to be read now."""
+        asked = self.requested.refresh
+        return self.state is not None and asked is not None and asked != self.state.triggers.refresh
 
     @property
     def held(self) -> Held | None:

@@ -18,6 +18,7 @@ __all__ = [
     "HIGHEST_REVISION",
     "Held",
     "Publication",
+    "Pushed",
     "State",
     "StateFacts",
     "Triggers",
@@ -45,6 +46,12 @@ class Triggers:
     last: str | None = None
     """The one of the requests for a rotation that came last."""
     rollback: str | None = None
+    refresh: str | None = None
+
+    @classmethod
+    def at_first(cls, asked: Triggers) -> Triggers:
+        """Count as handled what stands in an object that is new."""
+        return cls().with_handled(asked).with_refreshed(asked)
 
     def unhandled(self, asked: Triggers) -> tuple[str, ...]:
         """Return those of the requests for a rotation in `asked` that were not handled yet."""
@@ -59,7 +66,12 @@ class Triggers:
             self.annotation if asked.annotation is None else asked.annotation,
             new[0] if new else self.last,
             self.rollback if asked.rollback is None else asked.rollback,
+            self.refresh,
         )
+
+    def with_refreshed(self, asked: Triggers) -> Triggers:
+        """Count the request to read the stores as handled, and no other."""
+        return self if asked.refresh is None else replace(self, refresh=asked.refresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,23 @@ class Publication:
 
     number: int
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was written into a key of a store, or is about to be."""
+
+    place: str
+    """Which key of which store: the `id` of its destination."""
+    text: str
+    """What of the Secret goes there, and how."""
+    number: int
+    """The revision whose values they are."""
+    done: bool
+    deletes: bool
+    """It is deleted there when it is no longer pushed."""
+    kept: bool = False
+    """The store had other content already, which was left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +131,8 @@ class StateFacts:
     publications: tuple[Publication, ...] = ()
     held: Held | None = None
     used: int = 0
+    refreshed: datetime | None = None
+    pushed: tuple[Pushed, ...] = ()
 
     @property
     def newest(self) -> RevisionFacts:
@@ -123,6 +154,9 @@ class StateFacts:
     def revision(self, number: int | None) -> RevisionFacts | None:
         return next((one for one in self.revisions if one.number == number), None)
 
+    def pushed_to(self, place: str) -> Pushed | None:
+        return next((one for one in self.pushed if one.place == place), None)
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -142,6 +176,9 @@ class State:
     held: Held | None = None
     used: int = 0
     """The greatest number that is known from before an earlier record was lost."""
+    refreshed: datetime | None = None
+    """When pulled values were last taken in, or read because somebody asked for it."""
+    pushed: tuple[Pushed, ...] = ()
 
     @property
     def newest(self) -> Revision:
@@ -172,7 +209,16 @@ class State:
             publications=self.publications,
             held=self.held,
             used=self.used,
+            refreshed=self.refreshed,
+            pushed=self.pushed,
         )
+
+    def with_pushed(self, record: Pushed) -> State:
+        others = tuple(one for one in self.pushed if one.place != record.place)
+        return replace(self, pushed=(*others, record))
+
+    def without_pushed(self, place: str) -> State:
+        return replace(self, pushed=tuple(one for one in self.pushed if one.place != place))
 
     def with_published(self, time: datetime | None) -> State:
         """Record when the current revision was published, before another one takes its place."""

@@ -63,6 +63,8 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         next_rotation_time=_second(start) if start else None,
         overdue=is_overdue(seen),
         last_trigger=_last_trigger(seen),
+        last_refresh_time=_last_refresh_time(seen),
+        last_refresh=_last_refresh(seen),
         rotation=rotation,
         previous=_previous(seen),
         workloads=[_workload(one, seen, seen.wanted) for one in everyone[:_KEPT_WORKLOADS]]
@@ -88,6 +90,16 @@ def _last_rotation_time(seen: Seen) -> datetime | None:
 def _last_trigger(seen: Seen) -> str | None:
     handled = seen.state.triggers if seen.state else None
     return handled.last if handled else seen.managed.status.last_trigger
+
+
+def _last_refresh_time(seen: Seen) -> datetime | None:
+    if seen.state is None:
+        return seen.managed.status.last_refresh_time
+    return _second(seen.state.refreshed) if seen.state.refreshed else None
+
+
+def _last_refresh(seen: Seen) -> str | None:
+    return seen.state.triggers.refresh if seen.state else seen.managed.status.last_refresh
 
 
 def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> RotationStatus | None:

@@ -9,6 +9,8 @@
     (a Secret that nobody owns and the spec adopts) ──Adopt──▶ staged
     published ──Bind──▶ (the state Secret is deleted with its ManagedSecret, or is not)
               ──Release──▶ (a Secret under a name that the spec no longer has is nobody's)
+              ──Refresh──▶ (that stores were read on request is recorded)
+              ──Intend──▶ ──Push──▶ (a store holds the values), ──Withdraw──▶ (it no longer does)
 
 Each is chosen from facts alone (see `decision`), so the operator may die between any two: the next look finds the
 same facts and goes on.
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from .renewal import Reason
     from .seen import Consumer
+    from .source import Destination
+    from .state import Pushed
 
 __all__ = [
     "Adopt",
@@ -31,9 +35,14 @@ __all__ = [
     "Bind",
     "Claim",
     "Expire",
+    "Finalize",
     "GoBack",
+    "Intend",
+    "OutsideStep",
     "Overlap",
     "Publish",
+    "Push",
+    "Refresh",
     "Release",
     "Repair",
     "Rest",
@@ -41,6 +50,7 @@ __all__ = [
     "RollOut",
     "Stage",
     "Step",
+    "Withdraw",
     "rotation_id",
 ]
 
@@ -143,6 +153,41 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """Record that stores were read because somebody asked for it, and hold nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Keep a deleted ManagedSecret until what it has pushed is deleted as well, or no longer."""
+
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Intend:
+    """Record what is about to be written into a store."""
+
+    record: Pushed
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Bring a key of a store to the current revision, and record that it is so."""
+
+    destination: Destination
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Delete what was pushed where the spec said so, and forget that it was."""
+
+    destination: Destination
+    deletes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Nothing is to be done before `until`, or before something changes."""
 
@@ -163,8 +208,15 @@ Step = (
     | Overlap
     | Expire
     | Revoke
+    | Refresh
+    | Finalize
+    | Intend
+    | Push
+    | Withdraw
     | Rest
 )
+OutsideStep = Refresh | Finalize | Intend | Push | Withdraw
+"""What is done for the sake of stores."""
 
 
 def rotation_id(uid: str, number: int) -> str:

@@ -9,41 +9,28 @@ from typing import TYPE_CHECKING
 from keyturn.api.rollout import OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, SecretType
 
+from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
 from .errors import Stalled
+from .items import VALUE, Item, items_of
 from .keys import WorkloadKey
-from .value import Value
+from .source import destination_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.api.managedsecret import DataItem, ManagedSecret
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.recipe import Recipe
     from keyturn.api.secretclass import SecretClass
 
-from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
+    from .source import Destination
 
 __all__ = ["VALUE", "Item", "Shape", "Wanted", "secret_of", "wanted_by"]
 
-VALUE = "value"
-"""The output of whatever makes one value."""
+_DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
 _DEFAULT_CONCURRENT = 1
 _DEFAULT_HISTORY = 3
 _DEFAULT_DEADLINE = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One value: made by a recipe, or given."""
-
-    name: str
-    recipe: Recipe | None
-    literal: Value | None
-    keys: Mapping[str, str]
-    """Under which key of the Secret each of its outputs is written."""
-    keep_previous: bool = False
-    of_class: bool = False
-    """The recipe is the class's: values that an older one made stay until the next rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +80,23 @@ class Wanted:
     on_failure: OnFailure
     templates: Mapping[str, str]
     shape: Shape = Shape()
+    refresh_interval: timedelta | None = None
+    """How often pulled values are read again; None where none is pulled, or none may change."""
+    pushes: tuple[Destination, ...] = ()
+
+    @property
+    def pulled(self) -> tuple[Item, ...]:
+        """The items that stores hold."""
+        return tuple(item for item in self.items if item.source)
+
+    @property
+    def made_here(self) -> frozenset[str]:
+        """The keys that may be pushed: those of what is generated or given, not of what a store holds.
+
+        So two clusters that read what the other one writes cannot fill a store in turns.
+        """
+        keys = frozenset(key for item in self.items if not item.source for key in item.keys.values())
+        return keys if self.pulled else keys | self.templates.keys()
 
     @property
     def names(self) -> frozenset[str]:
@@ -100,7 +104,8 @@ class Wanted:
 
     @property
     def keys(self) -> Mapping[str, Mapping[str, str]]:
-        return {item.name: item.keys for item in self.items}
+        """The keys of each item, of those whose keys are known before they are read."""
+        return {item.name: item.keys for item in self.items if not item.spreads}
 
     @property
     def every_key(self) -> frozenset[str]:
@@ -125,8 +130,7 @@ def wanted_by(
         Stalled: An item has no source, or two of them would be written under one key.
     """
     spec, rollout = managed.spec, managed.spec.rollout
-    items = _items(managed, secret_class, outputs_of)
-    _hold_keys_apart(items)
+    items = items_of(managed, secret_class, outputs_of)
     shape = _shape(managed)
     # An immutable Secret is written once, whatever its class says.
     of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
@@ -158,9 +162,35 @@ def wanted_by(
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
         shape=shape,
+        refresh_interval=_refresh_interval(managed, items, shape),
+        pushes=tuple(destination_of(push) for push in spec.push_to or ()),
     )
     _hold_to_type(wanted)
+    _hold_pushes(wanted)
     return wanted
+
+
+def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Shape) -> timedelta | None:
+    if shape.immutable or not any(item.source for item in items):
+        return None
+    return managed.spec.refresh_interval or _DEFAULT_REFRESH
+
+
+def _hold_pushes(wanted: Wanted) -> None:
+    """Find what is to be pushed among what is made here.
+
+    Raises:
+        Stalled: It is not there.
+    """
+    pushed = ", ".join(sorted(wanted.made_here)) or "none, so remove pushTo or generate a value"
+    for place, destination in enumerate(wanted.pushes):
+        key = destination.secret_key
+        if key not in wanted.made_here | {None} or not wanted.made_here:
+            what = f"pushTo[{place}].secretKey {key!r} is no key" if key else f"pushTo[{place}] finds no key"
+            raise Stalled(
+                "InvalidPush",
+                f"{what} that is made here; what stores hold is not pushed; write one of: {pushed}",
+            )
 
 
 def _shape(managed: ManagedSecret) -> Shape:
@@ -188,8 +218,8 @@ def _hold_to_type(wanted: Wanted) -> None:
     Raises:
         Stalled: One is missing.
     """
-    if wanted.shape.merges:
-        return
+    if wanted.shape.merges or any(item.spreads for item in wanted.items):
+        return  # what the others bring may be what is missing
     one_of, all_of = _ONE_OF_TYPE.get(wanted.type, ()), _ALL_OF_TYPE.get(wanted.type, ())
     lacks_all = bool(one_of) and wanted.every_key.isdisjoint(one_of)
     missing = one_of if lacks_all else tuple(key for key in all_of if key not in wanted.every_key)
@@ -199,61 +229,6 @@ def _hold_to_type(wanted: Wanted) -> None:
             f"type {wanted.type} needs the key {' or '.join(missing)}; name an item so,"
             " or write an output under it by keys, or a template",
         )
-
-
-def _items(
-    managed: ManagedSecret,
-    secret_class: SecretClass | None,
-    outputs_of: Callable[[Recipe], tuple[str, ...]],
-) -> tuple[Item, ...]:
-    default = secret_class.spec.generate if secret_class else None
-    items = []
-    for item in managed.spec.data:
-        recipe = item.generate or (default if item.literal is None else None)
-        if recipe is None and item.literal is None:
-            raise Stalled(
-                "NoGenerator",
-                f"data item {item.name!r} has neither generate nor literal and the class"
-                f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
-            )
-        literal = None if item.literal is None else Value.of_text(item.literal)
-        outputs = outputs_of(recipe) if recipe else (VALUE,)
-        items.append(
-            Item(
-                item.name,
-                recipe,
-                literal,
-                _keys(item, outputs),
-                keep_previous=bool(item.keep_previous),
-                of_class=recipe is not None and item.generate is None,
-            )
-        )
-    return tuple(items)
-
-
-def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
-    """Name the key of each output: as `keys` says, else the item's name for a plain value, else its own name."""
-    chosen = item.keys or {}
-    if unknown := sorted(chosen.keys() - set(outputs)):
-        raise Stalled(
-            "InvalidKeys",
-            f"keys of data item {item.name!r} names {', '.join(unknown)}, which it does not make;"
-            f" write one of {', '.join(outputs)}",
-        )
-    return {output: chosen.get(output, item.name if output == VALUE else output) for output in outputs}
-
-
-def _hold_keys_apart(items: tuple[Item, ...]) -> None:
-    writers: dict[str, str] = {}
-    for item in items:
-        for key in item.keys.values():
-            if key in writers:
-                raise Stalled(
-                    "InvalidKeys",
-                    f"data items {writers[key]!r} and {item.name!r} both write the key {key!r};"
-                    " give one of them another by keys",
-                )
-            writers[key] = item.name
 
 
 def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:

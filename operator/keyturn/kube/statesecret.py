@@ -15,7 +15,8 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
-from keyturn.core.state import HIGHEST_REVISION, Held, Publication, State, Triggers, state_name
+from keyturn.core.source import Destination
+from keyturn.core.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
 from keyturn.core.value import Value
 
 from .ownership import owner_reference
@@ -95,6 +96,8 @@ def _state_document(state: State) -> dict[str, Any]:
         "publications": [asdict(one) for one in state.publications],
         "held": asdict(state.held) if state.held else None,
         "used": state.used,
+        "refreshed": state.refreshed,
+        "pushed": [asdict(one) for one in state.pushed],
     }
 
 
@@ -140,6 +143,8 @@ def _state_from(document: dict[str, Any]) -> State:
         ),
         held=_held_from(document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
+        refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
+        pushed=tuple(_pushed_from(one) for one in document.get("pushed", ())),
     )
     if state.revision(state.current_number) is None:
         raise ValueError("no current revision")
@@ -188,6 +193,17 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         previous=_names(document["previous"]),
         valid_until=_time(valid_until) if valid_until else None,
         ended=bool(document["ended"]),
+    )
+
+
+def _pushed_from(document: dict[str, Any]) -> Pushed:
+    return Pushed(
+        place=Destination.at(_text(document["place"])).id,
+        text=_text(document["text"]),
+        number=_number(document["number"]),
+        done=bool(document["done"]),
+        deletes=bool(document["deletes"]),
+        kept=bool(document["kept"]),
     )
 
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.revision import Rendered
+from keyturn.core.items import VALUE, is_spread
+from keyturn.core.revision import Kept, Rendered
 from keyturn.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.revision import Kept, Revision
+    from keyturn.core.revision import Revision
 
     from .engine import Reference
 
@@ -37,8 +38,12 @@ _Names = dict[str, tuple[str, ...]]
 _verdicts: dict[bytes, str] = {}
 
 
-def check(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> None:
+def check(
+    templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool = False
+) -> None:
     """Find what is wrong with templates while there are no values; `names` has the outputs of each value.
+
+    Where `is_open`, there may be more values than those.
 
     Like `render`, it can take a while: run it in a thread.
 
@@ -48,13 +53,13 @@ def check(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) ->
     if not templates:
         return
     # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
-    asked = orjson.dumps([dict(templates), dict(names)], option=orjson.OPT_SORT_KEYS)
+    asked = orjson.dumps([dict(templates), dict(names), is_open], option=orjson.OPT_SORT_KEYS)
     key = hashlib.blake2b(asked, digest_size=16).digest()
     verdict = _verdicts.get(key)
     if verdict is None:
         if len(_verdicts) >= _KEPT_VERDICTS:
             _verdicts.clear()
-        verdict = _verdicts[key] = _verdict(templates, dict(names))
+        verdict = _verdicts[key] = _verdict(templates, dict(names), is_open=is_open)
     if verdict:
         raise Stalled("InvalidTemplate", verdict)
 
@@ -104,21 +109,31 @@ def rendered(
     Raises:
         Stalled: One cannot be rendered with these values.
     """
+    values, known = _by_name(values), _by_name(before.values) if before else {}
     stays = {
         key: before.rendered[key]
         for key, text in templates.items()
-        if before and key in before.rendered and _stays(text, before.rendered[key], values, before)
+        if before and key in before.rendered and _stays(text, before.rendered[key], values, known)
     }
     outputs = {name: kept.outputs for name, kept in values.items()}
     made = render({key: text for key, text in templates.items() if key not in stays}, outputs, now)
     return {key: stays[key] if key in stays else Rendered(text, made[key]) for key, text in templates.items()}
 
 
-def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Revision) -> bool:
-    same = {
-        name
+def _by_name(values: Mapping[str, Kept]) -> Mapping[str, Kept]:
+    """Name each value as templates do: what dataFrom brings by its key, unless an item of data is called so."""
+    spread = {
+        key: Kept(kept.recipe, {VALUE: kept.outputs[output]}, {VALUE: key})
         for name, kept in values.items()
-        if name in before.values and before.values[name].outputs == kept.outputs
+        if is_spread(name)
+        for output, key in kept.keys.items()
+    }
+    return spread | {name: kept for name, kept in values.items() if not is_spread(name)}
+
+
+def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Mapping[str, Kept]) -> bool:
+    same = {
+        name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs
     }
     # The time alone is no reason, so with every value as it was it counts as unchanged too.
     unchanged = same | ({NOW} if len(same) == len(values) else set())
@@ -128,7 +143,7 @@ def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Re
 # What is wrong
 
 
-def _verdict(templates: Mapping[str, str], names: _Names) -> str:
+def _verdict(templates: Mapping[str, str], names: _Names, *, is_open: bool) -> str:
     """Say what is wrong with the first template that is wrong, or nothing."""
     from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
@@ -140,7 +155,8 @@ def _verdict(templates: Mapping[str, str], names: _Names) -> str:
         for key, text in templates.items():
             template = Template(key, text)
             for reference in template.references():
-                if sentence := _flaw(reference, names):
+                sentence = _flaw(reference, names)
+                if sentence and not is_open:
                     return template.flaw(sentence, reference.line)
     except Stalled as stalled:
         return stalled.message

@@ -1,0 +1,123 @@
+"""The items of a managed secret: each value, or bundle of values, with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import Stalled
+from .source import source_of, spread_of
+from .value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.api.managedsecret import DataItem, ManagedSecret
+    from keyturn.api.recipe import Recipe
+    from keyturn.api.secretclass import SecretClass
+
+    from .source import Source
+
+__all__ = ["VALUE", "Item", "is_spread", "items_of"]
+
+VALUE = "value"
+"""The output of whatever makes one value."""
+_SPREAD = "dataFrom["
+"""How the names of those items begin that bring all of a key; no item of data can have such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One value: made by a recipe, given, or read from a store."""
+
+    name: str
+    recipe: Recipe | None
+    literal: Value | None
+    keys: Mapping[str, str]
+    """Under which key of the Secret each of its outputs is written; none yet where only the store can name them."""
+    keep_previous: bool = False
+    of_class: bool = False
+    """The recipe is the class's: values that an older one made stay until the next rotation."""
+    source: Source | None = None
+
+    @property
+    def spreads(self) -> bool:
+        """It brings as many keys as the store has properties."""
+        return self.source is not None and self.source.spreads
+
+
+def is_spread(name: str) -> bool:
+    """Say of the name of an item whether it brings as many keys as the store has properties."""
+    return name.startswith(_SPREAD)
+
+
+def items_of(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    outputs_of: Callable[[Recipe], tuple[str, ...]],
+) -> tuple[Item, ...]:
+    """Fill in the items of data and dataFrom.
+
+    Raises:
+        Stalled: An item has no source, or two of them would be written under one key.
+    """
+    default = secret_class.spec.generate if secret_class else None
+    written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
+    _hold_keys_apart(written)
+    spread = tuple(
+        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every))
+        for place, every in enumerate(managed.spec.data_from or ())
+    )
+    return written + spread
+
+
+def _item(
+    item: DataItem,
+    default: Recipe | None,
+    managed: ManagedSecret,
+    outputs_of: Callable[[Recipe], tuple[str, ...]],
+) -> Item:
+    if item.from_ is not None:
+        return Item(item.name, None, None, _keys(item, (VALUE,)), source=source_of(item.from_))
+    if item.literal is not None:
+        return Item(item.name, None, Value.of_text(item.literal), _keys(item, (VALUE,)))
+    recipe = item.generate or default
+    if recipe is None:
+        raise Stalled(
+            "NoGenerator",
+            f"data item {item.name!r} has none of generate, from and literal and the class"
+            f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
+        )
+    return Item(
+        item.name,
+        recipe,
+        None,
+        _keys(item, outputs_of(recipe)),
+        keep_previous=bool(item.keep_previous),
+        of_class=item.generate is None,
+    )
+
+
+def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
+    """Name the key of each output: as `keys` says, else the item's name for a plain value, else its own name."""
+    chosen = item.keys or {}
+    if unknown := sorted(chosen.keys() - set(outputs)):
+        raise Stalled(
+            "InvalidKeys",
+            f"keys of data item {item.name!r} names {', '.join(unknown)}, which it does not make;"
+            f" write one of {', '.join(outputs)}",
+        )
+    return {output: chosen.get(output, item.name if output == VALUE else output) for output in outputs}
+
+
+def _hold_keys_apart(items: tuple[Item, ...]) -> None:
+    writers: dict[str, str] = {}
+    for item in items:
+        for key in item.keys.values():
+            if key in writers:
+                raise Stalled(
+                    "InvalidKeys",
+                    f"data items {writers[key]!r} and {item.name!r} both write the key {key!r};"
+                    " give one of them another by keys",
+                )
+            writers[key] = item.name

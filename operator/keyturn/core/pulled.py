@@ -1,0 +1,38 @@
+"""What a look at the outside found of values that are kept there: facts, never values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .errors import Stalled, Wait
+
+__all__ = ["NOT_PULLED", "PushProblem", "Pulled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What is known of the sources of a managed secret, and of where its values were pushed before."""
+
+    read: bool = False
+    """This look has read all of them."""
+    changed: frozenset[str] = frozenset()
+    """The items whose values are others there than in the revisions that count."""
+    problem: Wait | Stalled | None = None
+    """What kept the last look from reading all of them."""
+    again: datetime | None = None
+    """When they are read again by themselves."""
+
+
+NOT_PULLED = Pulled()
+"""Nothing is known: there is nothing to pull, or nobody has looked yet."""
+
+
+class PushProblem(NamedTuple):
+    """What kept a value from being pushed, and when it is tried again."""
+
+    error: Wait | Stalled
+    again: datetime

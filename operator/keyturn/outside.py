@@ -1,0 +1,84 @@
+"""What goes on outside the cluster for one managed secret: apart from the workers, which must not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime
+
+    from .core.errors import Stalled, Wait
+    from .core.pulled import PushProblem
+    from .core.revision import Kept
+
+__all__ = ["Errand", "Outside", "Reading", "begin"]
+
+T = TypeVar("T")
+
+_PATIENCE: Final = 0.1
+"""Seconds for which a worker waits: as long as a store in good health takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one look at every store of a managed secret ended."""
+
+    values: Mapping[str, Kept] = field(default_factory=dict)
+    found: Mapping[str, Kept] = field(default_factory=dict)
+    """Values that an earlier life of this object has pushed."""
+    problem: Wait | Stalled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Errand(Generic[T]):
+    """Something that is being done outside."""
+
+    name: str
+    """What it is about: the result of another errand is of no use."""
+    task: asyncio.Task[T]
+
+    def result(self, name: str) -> T | None:
+        """Return how it ended, if it is this one and has ended."""
+        return self.task.result() if self.name == name and self.task.done() else None
+
+
+@dataclass(slots=True)
+class Outside:
+    """What is known of the outside: facts for good, values only while a pass lasts."""
+
+    reading: Errand[Reading] | None = None
+    last: Reading | None = None
+    """The last reading, while the pass lasts."""
+    problem: Wait | Stalled | None = None
+    """What kept the last reading from being done."""
+    asked: str = ""
+    """What the last reading was about."""
+    attempts: int = 0
+    due: datetime | None = None
+    """When the stores are read again by themselves; None before the first look of this process."""
+    stores: tuple[str | None, ...] = ()
+    """The stores as they were when they were read."""
+    writing: dict[str, Errand[Any]] = field(default_factory=dict)
+    push_problems: dict[str, PushProblem] = field(default_factory=dict)
+    push_attempts: dict[str, int] = field(default_factory=dict)
+
+    def forget_values(self) -> None:
+        self.last = None
+
+    def end(self) -> None:
+        """Stop what goes on for an object that is gone."""
+        for errand in (self.reading, *self.writing.values()):
+            if errand:
+                errand.task.cancel()
+
+
+async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], None]) -> Errand[T]:
+    """Start an errand and wait a little for its end; `wake` is called at the end of one that takes longer."""
+    errand = Errand(name, asyncio.create_task(doing))
+    await asyncio.wait([errand.task], timeout=_PATIENCE)
+    if not errand.task.done():
+        errand.task.add_done_callback(lambda _: wake())
+    return errand

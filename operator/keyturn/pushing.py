@@ -1,0 +1,144 @@
+"""How values are written into stores, each time after that is recorded, and apart from the workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from .core.errors import Stalled, Wait
+from .core.pulled import PushProblem
+from .core.seen import FINALIZER
+from .kube import paths
+from .kube.client import Patch
+from .outside import Errand, begin
+from .providers import Outcome, Policy
+from .providers.errors import StoreError
+from .reading import trouble_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from .core.keys import ObjectKey
+    from .core.revision import Revision
+    from .core.seen import Seen
+    from .core.source import Destination
+    from .core.state import State
+    from .core.steps import Finalize, Push, Withdraw
+    from .core.wanted import Wanted
+    from .outside import Outside
+    from .providers import Content
+    from .world import World
+
+T = TypeVar("T")
+
+__all__ = ["finalized", "pushed", "withdrawn"]
+
+_LATER: Final = timedelta(minutes=1)
+_LONGEST_WAIT: Final = timedelta(minutes=5)
+_UNDER_WAY: Final = timedelta(minutes=2)
+
+
+async def pushed(step: Push, key: ObjectKey, wanted: Wanted, state: State, world: World) -> State | None:
+    """Bring a key of a store to the current revision; return the state that records it, None if it is not done.
+
+    A second run finds it done: the store is read before it is written.
+    """
+    destination, outside = step.destination, world.memo(key).outside
+    policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
+    content = _content(destination, wanted, state.current)
+    written = await _done(
+        f"{destination.text} {step.number}",
+        destination,
+        lambda: world.stores.write(destination.ref, key.namespace, destination.key, content, policy),
+        key,
+        world,
+    )
+    record = state.facts().pushed_to(destination.id)
+    if written is None or record is None:
+        return None
+    outside.push_problems.pop(destination.id, None)
+    return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
+
+
+async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: World) -> State | None:
+    """Delete what was pushed, where the spec said so; return the state that no longer knows it, None if not done."""
+    destination = step.destination
+    if step.deletes:
+        name = f"delete {destination.id}"
+        done = await _done(name, destination, lambda: _deleted(destination, key, world), key, world)
+        if done is None:
+            return None
+    world.memo(key).outside.push_problems.pop(destination.id, None)
+    return state.without_pushed(destination.id)
+
+
+async def finalized(step: Finalize, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Put our finalizer on the ManagedSecret, or take it off."""
+    metadata = seen.managed.metadata
+    others = [one for one in metadata.finalizers if one != FINALIZER]
+    body = {
+        "metadata": {
+            "resourceVersion": metadata.resource_version,
+            "uid": metadata.uid,
+            "finalizers": [*others, FINALIZER] if step.present else others,
+        }
+    }
+    written = await world.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
+    world.mirror.put_managed(written)
+
+
+def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Content:
+    data = {name: value for name, value in revision.data().items() if name in wanted.made_here}
+    return data[destination.secret_key] if destination.secret_key else data
+
+
+async def _deleted(destination: Destination, key: ObjectKey, world: World) -> bool:
+    await world.stores.delete(destination.ref, key.namespace, destination.key)
+    return True
+
+
+async def _done(
+    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, world: World
+) -> T | None:
+    """Return what came of it; None where it failed, or goes on: then it is a problem until its end."""
+    outside, place = world.memo(key).outside, destination.id
+    errand: Errand[T | Wait | Stalled] | None = outside.writing.pop(place, None)
+    # What goes on is waited for, whatever it is: two writes at a time could end in the wrong order.
+    if errand is None or (errand.task.done() and errand.name != name):
+        errand = await begin(name, _tried(destination, doing), lambda: _ended(place, key, world))
+    if not errand.task.done():
+        outside.writing[place] = errand
+        waits = Wait("Pushing", f"pushTo: {destination} is being written", _UNDER_WAY)
+        outside.push_problems[place] = PushProblem(waits, world.now() + _UNDER_WAY)
+        return None
+    outcome = errand.task.result()
+    if isinstance(outcome, Wait | Stalled):
+        outside.push_problems[place] = PushProblem(outcome, _again(outcome, place, outside, world))
+        return None
+    outside.push_attempts.pop(place, None)
+    return outcome
+
+
+async def _tried(destination: Destination, doing: Callable[[], Awaitable[T]]) -> T | Wait | Stalled:
+    try:
+        return await doing()
+    except StoreError as error:
+        return trouble_of(error, f"pushTo: {destination}")
+    except Stalled as stalled:
+        return stalled
+
+
+def _ended(place: str, key: ObjectKey, world: World) -> None:
+    """Have its end looked at."""
+    problems = world.memo(key).outside.push_problems
+    if place in problems:
+        problems[place] = problems[place]._replace(again=world.now())
+    world.wake(key)
+
+
+def _again(problem: Wait | Stalled, place: str, outside: Outside, world: World) -> datetime:
+    attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
+    first = problem.after if isinstance(problem, Wait) else _LATER
+    return world.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _LONGEST_WAIT))

@@ -1,0 +1,202 @@
+"""How every value of a managed secret is read where it is kept: all of them or none."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from .core.errors import Stalled, Wait
+from .core.items import VALUE
+from .core.policy import denies
+from .core.revision import Kept
+from .outside import Reading
+from .providers import properties
+from .providers.errors import Conflict, NotFound, StoreError, Throttled, Unreachable
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .core.items import Item
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
+    from .core.source import Destination, Source
+    from .core.value import Value
+    from .core.wanted import Wanted
+    from .stores import Stores
+
+__all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
+
+_SOON: Final = timedelta(seconds=5)
+_IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
+
+
+def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
+    """Say whether a value may be found again that an earlier life of this object has pushed."""
+    return bool(wanted.pushes) and seen.state is None and not seen.is_ours
+
+
+async def read_all(key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool) -> Reading:
+    """Read everything, and drop everything where one part fails; what failed is part of the answer."""
+    lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
+    pulled = [
+        asyncio.ensure_future(_item(item, key, seen, wanted, stores, fresh=fresh)) for item in wanted.pulled
+    ]
+    pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
+    try:
+        await asyncio.wait([*pulled, *pushed])
+    finally:
+        for task in (*pulled, *pushed):
+            task.cancel()
+    problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
+    if problems:
+        return Reading(problem=_joined(problems))
+    values = {item.name: task.result() for item, task in zip(wanted.pulled, pulled, strict=True)}
+    if clash := _clash(values):
+        return Reading(problem=clash)
+    return Reading(values, _found([task.result() for task in pushed], wanted))
+
+
+def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
+    """Return what a task failed with; a defect of ours goes on as it is."""
+    error = task.exception()
+    if error is None or isinstance(error, Wait | Stalled):
+        return error
+    raise error
+
+
+def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
+    """Name the first; one that a person must act on goes before one that passes."""
+    first = next((one for one in problems if isinstance(one, Stalled)), problems[0])
+    if len(problems) == 1:
+        return first
+    message = f"{first.message}; and {len(problems) - 1} more could not be read"
+    if isinstance(first, Stalled):
+        return Stalled(first.reason, message)
+    return Wait(first.reason, message, first.after)
+
+
+async def _item(
+    item: Item, key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool
+) -> Kept:
+    source = _source_of(item)
+    try:
+        found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
+        if source.spreads:
+            return _spread(source, properties.parts(found.content), item.name, wanted)
+        value = properties.take(found.content, source.part)
+    except StoreError as error:
+        trouble = trouble_of(error, f"{item.name}: {source}")
+    else:
+        _hold_to_floor(value, item, source, seen)
+        return Kept(source.text, {VALUE: value}, item.keys)
+    # Out here, so that the store's error is no context of ours.
+    raise trouble
+
+
+def _source_of(item: Item) -> Source:
+    if item.source is None:
+        raise Stalled("InvalidSpec", f"{item.name} has no source")
+    return item.source
+
+
+def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
+    """Say what a store's refusal means: most pass, others need a person."""
+    detail = f"{error.code}: {error.hint}" if error.hint else error.code
+    if isinstance(error, NotFound):
+        return Stalled("SourceNotFound", f"{where} is not there ({detail}); store it, or write another key")
+    if isinstance(error, Throttled | Unreachable | Conflict):
+        after = timedelta(seconds=max(error.retry_after or 0, _SOON.total_seconds()))
+        return Wait("ProviderError", f"{where}: the store did not do it ({detail}); it is tried again", after)
+    return Stalled("ProviderError", f"{where}: the store refused ({detail})")
+
+
+def _hold_to_floor(value: Value, item: Item, source: Source, seen: Seen) -> None:
+    """Let nothing in that empties a Secret, or is weaker than the class allows.
+
+    Raises:
+        Stalled: It is so; the Secret keeps what it has.
+    """
+    if not value.reveal():
+        raise empty(f"{item.name}: {source}")
+    least = seen.secret_class.spec.min_length if seen.secret_class else None
+    if least and denies(seen.secret_class) and len(value.reveal()) < least:
+        name = seen.secret_class.metadata.name if seen.secret_class else ""
+        raise Stalled(
+            "PolicyViolation",
+            f"{item.name}: {source} is shorter than the {least} characters that class {name} asks for;"
+            " store a longer one",
+        )
+
+
+def empty(where: str) -> Stalled:
+    return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps what it has; store a value there")
+
+
+def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wanted) -> Kept:
+    """Name the keys of all properties; what data writes under such a key goes before.
+
+    Raises:
+        Stalled: There are none, or one makes no key of a Secret.
+    """
+    if not found:
+        raise empty(f"{name}: {source}")
+    keys = {property_: f"{source.prefix}{property_}" for property_ in found}
+    for property_, key in keys.items():
+        if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
+            raise Stalled(
+                "InvalidKeys",
+                f"{name}: {source} has a property {property_[:64]!r} that makes no key of a Secret;"
+                " rename it there, or read the others one by one with from",
+            )
+    own = frozenset(key for item in wanted.items for key in item.keys.values())
+    kept = {property_: key for property_, key in keys.items() if key not in own}
+    return Kept(source.text, {property_: found[property_] for property_ in kept}, kept)
+
+
+def _clash(values: Mapping[str, Kept]) -> Stalled | None:
+    """Say which two entries of dataFrom bring the same key."""
+    writers: dict[str, str] = {}
+    for name, kept in values.items():
+        for key in kept.keys.values():
+            if other := writers.get(key):
+                return Stalled(
+                    "InvalidKeys",
+                    f"{other} and {name} both bring the key {key!r}; give one of them another prefix",
+                )
+            writers[key] = name
+    return None
+
+
+# Values that were pushed in an earlier life
+
+
+async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
+    try:
+        found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+        if destination.secret_key:
+            return {destination.secret_key: properties.take(found.content, None)}
+        return properties.parts(found.content)
+    except NotFound:
+        return {}
+    except StoreError as error:
+        trouble = trouble_of(error, f"pushTo: {destination}")
+    raise trouble
+
+
+def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str, Kept]:
+    """Return what the generators of today could have made, out of what the stores hold."""
+    data = {key: value for one in reversed([*pushed]) for key, value in one.items()}
+    found = {}
+    for item in wanted.items:
+        if item.recipe is None or not data.keys() >= set(item.keys.values()):
+            continue
+        outputs, generator = (
+            {output: data[key] for output, key in item.keys.items()},
+            generator_for(item.recipe),
+        )
+        if generator.accepts(outputs):
+            found[item.name] = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
+    return found

@@ -1,0 +1,160 @@
+"""When the stores of a managed secret are read, and what is others there than in the Secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from .core.errors import Wait
+from .core.pulled import Pulled
+from .core.source import next_refresh
+from .outside import begin
+from .reading import empty, looks_for_lost, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from .api.source import StoreRef
+    from .core.errors import Stalled
+    from .core.keys import ObjectKey
+    from .core.revision import Kept
+    from .core.seen import Seen
+    from .core.state import State
+    from .core.wanted import Wanted
+    from .outside import Outside, Reading
+    from .stores import Stores
+    from .world import World
+
+__all__ = ["pulled_now"]
+
+Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
+
+_SOON: Final = timedelta(seconds=5)
+_LATER: Final = timedelta(minutes=1)
+_LONGEST_WAIT: Final = timedelta(minutes=5)
+_HELD_UP: Final = timedelta(seconds=30)
+"""After which a value is looked at again that was found and could not be taken in."""
+
+
+async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pulled:
+    """Read the stores of a managed secret if it is time, and say what is others there than `load` finds in the state.
+
+    What keeps it from reading is part of the answer.
+    """
+    wanted, outside = seen.wanted, world.memo(key).outside
+    if wanted is None or _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
+        return Pulled()
+    if outside.due is None:
+        outside.due = _first_due(seen, wanted)
+    if outside.last is None and _is_time(outside, seen, wanted, world.stores):
+        outside.last = await _read(key, seen, wanted, outside, world)
+    if outside.last is None:
+        return Pulled(problem=outside.problem or _under_way(outside, seen), again=outside.due)
+    if outside.last.problem:
+        return Pulled(problem=outside.last.problem, again=outside.due)
+    state = await load() if seen.state else None
+    if problem := _emptied(outside.last.values, state):
+        outside.due = seen.now + _LATER
+        return Pulled(problem=problem, again=outside.due)
+    changed = _changed(outside.last.values, seen, state)
+    outside.due = seen.now + _HELD_UP if changed else _next_refresh(seen, wanted)
+    return Pulled(read=True, changed=changed, again=outside.due)
+
+
+def _is_at_rest(seen: Seen) -> bool:
+    spec, metadata = seen.managed.spec, seen.managed.metadata
+    return bool(seen.trouble or spec.suspend or metadata.deletion_timestamp or seen.state_is_foreign)
+
+
+def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
+    """Go on where another process has left off: a problem is looked at at once, all else when its time comes."""
+    before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
+    return seen.now if "False" in before else _next_refresh(seen, wanted)
+
+
+def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
+    if wanted.refresh_interval is None:
+        return None
+    sources = [item.source for item in wanted.pulled if item.source]
+    return next_refresh(wanted.refresh_interval, sources, seen.managed.metadata.namespace, seen.now)
+
+
+def _is_time(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -> bool:
+    if outside.reading is not None:
+        return True  # it goes on, or has ended
+    names = tuple(stores.identity(ref, seen.managed.metadata.namespace) for ref in _refs(wanted))
+    is_changed, outside.stores = outside.stores not in {(), names}, names
+    if is_changed or (outside.due is not None and outside.due <= seen.now):
+        return True
+    if outside.problem:
+        return outside.asked != _asked(seen)
+    there = seen.state.names if seen.state else frozenset[str]()
+    return (
+        seen.state is None
+        or seen.asks_to_refresh
+        or any(item.name not in there or item.name in seen.unfit for item in wanted.pulled)
+    )
+
+
+def _refs(wanted: Wanted) -> list[StoreRef]:
+    return [item.source.ref for item in wanted.pulled if item.source]
+
+
+def _under_way(outside: Outside, seen: Seen) -> Wait | None:
+    """Say that a first value is awaited; where there is one, nobody needs to know."""
+    is_awaited = outside.reading is not None and not seen.is_complete
+    return Wait("ReadingStores", "the stores are being read", _SOON) if is_awaited else None
+
+
+def _asked(seen: Seen) -> str:
+    """Name what is to be read, so that the answer to another question is of no use."""
+    return f"{seen.managed.metadata.generation}/{seen.requested.refresh}/{seen.state is None}"
+
+
+async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, world: World) -> Reading | None:
+    """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
+    asked = _asked(seen)
+    if outside.reading and outside.reading.name != asked:
+        outside.reading.task.cancel()
+        outside.reading = None
+    if outside.reading is None:
+        doing = read_all(key, seen, wanted, world.stores, fresh=seen.asks_to_refresh)
+        outside.reading = await begin(asked, doing, lambda: world.wake(key))
+    ended = outside.reading.result(asked)
+    if ended is None:
+        return None
+    outside.reading, outside.problem, outside.asked = None, ended.problem, asked
+    if ended.problem is None:
+        outside.attempts = 0
+        return ended
+    first = ended.problem.after if isinstance(ended.problem, Wait) else _LATER
+    outside.due = seen.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _LONGEST_WAIT))
+    outside.attempts += 1
+    return ended
+
+
+# What is others there
+
+
+def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> frozenset[str]:
+    """Return the items that are others than in the current revision, and in the one that was given up."""
+    if state is None:
+        return frozenset()
+    held = state.revision(seen.held.number) if seen.held else None
+    known = [one.values for one in (state.current, held) if one]
+    return frozenset(
+        name
+        for name, kept in values.items()
+        if all(name in one and one[name].data() != kept.data() for one in known)
+    )
+
+
+def _emptied(values: Mapping[str, Kept], state: State | None) -> Stalled | None:
+    """Say which key would lose its content; a property that never had any may stay so."""
+    there = state.current.data() if state else {}
+    for name, kept in values.items():
+        for key, value in kept.data().items():
+            if not value.reveal() and key in there and there[key].reveal():
+                return empty(f"{name}: what would go into the key {key!r}")
+    return None
