@@ -1,7 +1,7 @@
 """How Microsoft Entra ID is asked for tokens: by a client secret, or by a token of a ServiceAccount.
 
-Both are one documented request (OAuth 2.0 client credentials). azure-identity would make it with a library that knows
-no event loop and opens connections of its own.
+Both are one documented request (OAuth 2.0 client credentials). azure-identity would make it for 14 MiB more, msal and
+requests, would quote answers in its errors and take settings from the operator's environment.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["AzureKeyVault", "AzureKeyVaultConfig"]
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
+_PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")
+_BETWEEN: Final = "--"
+"""What stands for a slash, which Azure has not, so that {namespace}/ can keep the namespaces of a store apart."""
 _VERSION: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _LARGEST: Final = 25 * 1024
 _TAGS: Final = {"managed-by": "keyturn"}
@@ -30,6 +33,9 @@ _TAGS: Final = {"managed-by": "keyturn"}
 
 class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     """Reads and writes secrets; several parts are one JSON document.
+
+    A key is the name of a secret. One with slashes is the name that has -- for each; no part of it has -- itself or -
+    at an end, so that no two of them are the same name.
 
     A name that was deleted is recovered before it is written over, with its older versions; nothing is ever purged.
     Azure has no conditional writes: we look right before we write, and what others write in that moment is an older
@@ -39,6 +45,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     kind = "azureKeyVault"
     Config = AzureKeyVaultConfig
     can = frozenset(Can)
+    rate = 200.0  # half of what Azure lets a vault answer
 
     def __init__(self, config: AzureKeyVaultConfig, given: Given) -> None:
         super().__init__(config, given)
@@ -61,32 +68,33 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         kept = await self._kept(key, version)
         return Found(kept.value, kept.version)
 
-    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # Azure lists all or nothing
-        return tuple(await (await self._opened()).names())
+    async def _keys(self, prefix: str) -> tuple[str, ...]:
+        names = await (await self._opened()).names()  # Azure lists all or nothing
+        return tuple(name.replace(_BETWEEN, "/") for name in names) if "/" in prefix else tuple(names)
 
     async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
         text, content_type = _written(content)
-        vault = await self._opened()
+        vault, name = await self._opened(), _name(key)
         kept = await self._kept_now(key)
         if (kept and kept.version) != (before and before.version):
             raise Conflict("Overtaken")
         try:
-            return await vault.set(key, text, content_type, kept.tags if kept else _TAGS)
+            return await vault.set(name, text, content_type, kept.tags if kept else _TAGS)
         except Conflict as error:
             if error.code != DELETED:
                 raise
-        tags = await vault.recover(key)
-        return await vault.set(key, text, content_type, tags)
+        tags = await vault.recover(name)
+        return await vault.set(name, text, content_type, tags)
 
     async def _delete(self, key: str) -> None:
         try:
-            await (await self._opened()).delete(key)
+            await (await self._opened()).delete(_name(key))
         except NotFound:
             return
 
     async def _kept(self, key: str, version: str | None) -> Kept:
         """Read what is of use now: Azure keeps dates, and leaves it to the reader to mind them."""
-        kept = await (await self._opened()).get(key, version)
+        kept = await (await self._opened()).get(_name(key), version)
         now = datetime.now(UTC)
         if kept.ends is not None and kept.ends <= now:
             raise NotFound("Expired", "the secret has expired; set a new version or a later date")
@@ -117,8 +125,16 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     def _check(self, key: str) -> None:
         super()._check(key)
-        if not _NAME.fullmatch(key):
-            raise Refused("InvalidKey", "a name has 1 to 127 letters, digits and '-', such as shop-auth")
+        if not _NAME.fullmatch(_name(key)) or ("/" in key and not _PATH.fullmatch(key)):
+            raise Refused(
+                "InvalidKey",
+                "a name has up to 127 letters, digits and '-', such as shop-auth; between slashes, which stand for"
+                " '--', it has none itself",
+            )
+
+
+def _name(key: str) -> str:
+    return key.replace("/", _BETWEEN)
 
 
 def _sdk() -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,11 +64,46 @@ async def test_what_is_no_version_is_not_asked_for(store: Provider[Any], azure: 
     assert azure.sent == []
 
 
-@pytest.mark.parametrize("key", ["shop/auth", "shop_auth", "shop.auth", "ü", "k" * 128, "secrets/other"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("shop_auth", "shop.auth", "ü", "k" * 128, f"{'k' * 64}/{'k' * 62}"),
+        *("/a", "a/", "a//b", "a/../b", "a--b/c", "a/b--c", "a-/b", "a/-b"),
+    ],
+)
 async def test_what_is_no_name_in_azure_is_refused(store: Provider[Any], azure: Azure, key: str) -> None:
     refused = await failing(store.read(key))
     assert (type(refused), refused.code) == (Refused, "InvalidKey")
     assert azure.sent == []
+
+
+async def test_a_slash_is_written_as_two_hyphens(store: Provider[Any], azure: Azure) -> None:
+    await store.write("team-a/shop/db", Value(b"x"))
+    assert list(azure.vault.alive) == ["team-a--shop--db"]
+    assert (await store.read("team-a/shop/db")).content == Value(b"x")
+    assert await store.keys("team-a/s") == ("team-a/shop/db",)
+    await store.delete("team-a/shop/db")
+    assert azure.vault.alive == {}
+
+
+async def test_a_name_with_two_hyphens_is_read_as_it_is(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("ConnectionStrings--Db", "x")
+    assert (await store.read("ConnectionStrings--Db")).content == Value(b"x")
+
+
+def test_no_two_keys_with_slashes_are_the_same_name(store: Provider[Any]) -> None:
+    spelled = ("".join(letters) for length in range(1, 9) for letters in product("a-/", repeat=length))
+    taken = [key for key in spelled if "/" in key and is_taken(store, key)]
+    assert {"a/a", "a-a/a", "a/a/a"} <= set(taken)
+    assert len({key.replace("/", "--") for key in taken}) == len(taken)
+
+
+def is_taken(store: Provider[Any], key: str) -> bool:
+    try:
+        store._check(key)
+    except Refused:
+        return False
+    return True
 
 
 async def test_more_than_a_page_is_listed(store: Provider[Any], azure: Azure) -> None:

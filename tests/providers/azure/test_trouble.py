@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,29 @@ async def test_what_makes_no_sense_is_no_answer(
     azure.instead = senseless
     refused = await failing(store.read("key"))
     assert (type(refused), refused.code) == (Unreachable, "MalformedAnswer")
+
+
+async def test_no_xml_of_a_vault_is_parsed(
+    store: Provider[Any], azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(*_: object) -> None:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr("xml.etree.ElementTree.fromstring", parse)
+    azure.instead = lambda sent: (
+        web.Response(text=BOMB, content_type="text/xml") if "Authorization" in sent.headers else None
+    )
+    assert isinstance(await failing(store.read("key")), Unreachable)
+
+
+async def test_the_client_logs_nothing_at_all(
+    store: Provider[Any], azure: Azure, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    azure.vault.seed("key", "x")
+    await store.read("key")
+    await failing(store.read("absent"))
+    assert not [record for record in caplog.records if record.name.startswith("azure")]
 
 
 async def test_a_vault_that_lets_us_in_is_checked_without_reading_a_value(
