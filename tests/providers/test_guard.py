@@ -144,7 +144,14 @@ CLUSTER = [ipaddress.ip_network("10.96.0.0/12")]
 AWS = "secretsmanager.eu-central-1.amazonaws.com"
 
 
-@pytest.mark.parametrize("host", [AWS, "shop.vault.azure.net", "secretmanager.googleapis.com"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        AWS,
+        *("shop.vault.azure.net", "shop.vault.azure.cn", "shop.vault.usgovcloudapi.net"),
+        "secretmanager.googleapis.com",
+    ],
+)
 async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
     async with guarding(inside=CLUSTER) as guard:
         guard.admit_address(host, 443, ipaddress.ip_address("10.0.0.5"))
@@ -159,6 +166,8 @@ async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
         ("internal-lb.eu-central-1.elb.amazonaws.com", "10.0.0.5"),
         (f"evil.example.{AWS}", "10.0.0.5"),
         (f"{AWS}.evil.example", "10.0.0.5"),
+        ("shop.vault.azure.org", "10.0.0.5"),
+        ("shop.evil.vault.azure.cn", "10.0.0.5"),
     ],
 )
 async def test_nothing_beside_private_endpoints_of_clouds_is_reached(host: str, address: str) -> None:

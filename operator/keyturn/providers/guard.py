@@ -43,7 +43,7 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _IPV4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
 _PRIVATE_ENDPOINTS: Final = re.compile(
     r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
-    r"|[a-z0-9-]{1,24}[.]vault[.]azure[.]net"
+    r"|[a-z0-9-]{1,24}[.]vault[.](azure[.](net|cn)|usgovcloudapi[.]net)"
     r"|(sts|iamcredentials|secretmanager([.][a-z0-9-]+[.]rep)?|[a-z0-9-]+[.]p)[.]googleapis[.]com"
 )
 """Services that a private network may lead to by private addresses; their certificate proves who answers."""
