@@ -10,7 +10,15 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.providers import Found, Outcome, Reference, discover, properties
-from keyturn.providers.errors import NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from keyturn.providers.guard import AllowedHost
 from tests.kube.helpers import Scripted, answer, serving
 from tests.providers import shops
@@ -139,6 +147,7 @@ async def test_a_hostile_server_gets_nothing_but_the_token_of_its_store(
     for name in ("VAULT_TOKEN", "VAULT_ADDR", "VAULT_NAMESPACE"):
         monkeypatch.setenv(name, CANARY)
     _, asked = await asked_of(answer(403, {"errors": [CANARY]}))
+    assert [request.path for request in asked] == ["/v1/secret/data/a", "/v1/auth/token/lookup-self"]
     assert [dict(request.headers) for request in asked] == [
         {
             "Host": asked[0].host,
@@ -148,7 +157,7 @@ async def test_a_hostile_server_gets_nothing_but_the_token_of_its_store(
             "X-Vault-Token": TOKEN,
             "X-Vault-Request": "true",
         }
-    ]
+    ] * 2
 
 
 async def test_a_redirect_does_not_carry_the_token_on() -> None:
@@ -215,7 +224,7 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
 @pytest.mark.parametrize(
     ("response", "meaning"),
     [
-        (answer(403, {"errors": [CANARY]}), Unauthorized),
+        (answer(401, {"errors": [CANARY]}), Unauthorized),
         (answer(404, {"errors": [CANARY]}), NotFound),
         (answer(429, {"errors": [CANARY]}, Retry_After="5"), Throttled),
         (answer(400, {"errors": [CANARY]}), Refused),
@@ -234,6 +243,18 @@ async def test_an_answer_means_what_its_status_says(
 ) -> None:
     refused, asked = await asked_of(response)
     assert (type(refused), len(asked)) == (meaning, 1)
+
+
+@pytest.mark.parametrize(
+    ("looked", "meaning"),
+    [(answer(), Denied), (answer(403, {"errors": [CANARY]}), Unauthorized), (answer(503), Unreachable)],
+    ids=["known", "unknown", "away"],
+)
+async def test_what_is_forbidden_is_denied_to_a_token_that_vault_knows(
+    looked: web.Response, meaning: type[StoreError]
+) -> None:
+    refused, asked = await asked_of(answer(403, {"errors": [CANARY]}), looked)
+    assert (type(refused), len(asked)) == (meaning, 2)
 
 
 async def test_a_throttling_server_says_when_to_come_again() -> None:

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -29,7 +30,7 @@ _START = 30.0
 
 @dataclass(frozen=True, slots=True)
 class VaultServer:
-    """A Vault with the key-value engine, version 2 at `secret` and version 1 at `old`."""
+    """A Vault with the key-value engine, version 2 at `secret` and version 1 at `old`, and with AppRoles."""
 
     address: str
     token: str = field(repr=False)
@@ -44,6 +45,16 @@ class VaultServer:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
             read = answer.read()
         found: dict[str, Any] = json.loads(read) if read else {}
+        return found
+
+    def names(self, path: str) -> list[str]:
+        """List a folder, of which Vault says that it is not there when it is empty."""
+        try:
+            found: list[str] = self.call("LIST", path)["data"]["keys"]
+        except HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return []
         return found
 
     def is_active(self) -> bool:
@@ -69,6 +80,7 @@ def running() -> Iterator[VaultServer]:
             time.sleep(0.05)
         for mount, version in (("secret", "2"), ("old", "1")):
             server.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": version}})
+        server.call("POST", "sys/auth/approle", {"type": "approle"})
         yield server
     finally:
         process.kill()

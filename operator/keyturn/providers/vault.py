@@ -1,25 +1,23 @@
-"""HashiCorp Vault and OpenBao: the key-value engine in its versions 1 and 2, with a token."""
+"""HashiCorp Vault and OpenBao: the key-value engine in its versions 1 and 2, and engines that lend credentials."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import ssl
 from enum import StrEnum
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote
 
-from yarl import URL
+import pydantic
 
-from keyturn.api.base import Schema
+from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
-from . import errors, properties
+from . import properties
 from ._refs import KeyRef
+from ._vault_auth import Login, Session, VaultAuth, VaultPath
+from ._vault_http import Http
+from ._vault_leases import Leases
 from .base import MOST_KEYS, Can, Content, Found, Given, Provider, Reference
-from .errors import Conflict, NotFound, Refused, Unauthorized, Unreachable
+from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,46 +35,42 @@ Server = Annotated[
         512,
     ),
 ]
-VaultPath = Annotated[
-    str,
-    Spelled(
-        r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
-        "write a path such as team/secret, without a slash at its ends",
-        256,
-    ),
-]
 
 
 class Engine(StrEnum):
+    """What is mounted."""
+
+    KEY_VALUE = "keyValue"
+    DYNAMIC = "dynamic"
+
+
+class Version(StrEnum):
     """The versions of the key-value engine."""
 
     V1 = "v1"
     V2 = "v2"
 
 
-class TokenAuth(Schema):
-    """A token."""
-
-    secret_ref: KeyRef
-    """The key of a Secret that holds it."""
-
-
-class VaultAuth(Schema):
-    """A login of Vault."""
-
-    token: TokenAuth
-    """A token that somebody else renews."""
-
-
 class VaultConfig(Schema):
-    """The key-value engine of HashiCorp Vault or OpenBao."""
+    """One engine of HashiCorp Vault or OpenBao."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.engine) || self.engine != 'dynamic' || (has(self.mount) && !has(self.version))",
+                "an engine that lends credentials has a mount such as database, and no version",
+            )
+        )
+    )
 
     server: Server
     """The address of the server, such as https://vault.shop.test:8200."""
     mount: VaultPath | None = None
     """Where the engine is mounted; secret where absent."""
-    version: Engine | None = None
-    """The version of the engine, v1 or v2; v2 where absent."""
+    engine: Engine | None = None
+    """What is mounted: keyValue (the default), or dynamic for one that makes credentials and lends them."""
+    version: Version | None = None
+    """The version of the key-value engine, v1 or v2; v2 where absent."""
     namespace: VaultPath | None = None
     """The namespace in Vault, for its editions that have them."""
     ca_ref: KeyRef | None = None
@@ -85,8 +79,12 @@ class VaultConfig(Schema):
     """How we log in."""
 
     @property
+    def is_dynamic(self) -> bool:
+        return self.engine is Engine.DYNAMIC
+
+    @property
     def has_versions(self) -> bool:
-        return self.version is not Engine.V1
+        return self.version is not Version.V1 and not self.is_dynamic
 
 
 class Vault(Provider[VaultConfig]):
@@ -95,19 +93,50 @@ class Vault(Provider[VaultConfig]):
     kind = "vault"
     Config = VaultConfig
     can = frozenset(Can)
-
-    @classmethod
-    def needs(cls, config: VaultConfig) -> tuple[Reference, ...]:
-        token = config.auth.token.secret_ref.in_secret()
-        return (token, config.ca_ref.in_config_map()) if config.ca_ref else (token,)
+    rate = 200.0
 
     def __init__(self, config: VaultConfig, given: Given) -> None:
         super().__init__(config, given)
-        self._trust: ssl.SSLContext | None = None
-        if not config.has_versions:
-            self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]  # of this store, not of all
+        authorities = config.ca_ref.in_config_map() if config.ca_ref else None
+        self._http = Http(config.server, config.namespace, authorities, given)
+        self._login = Login(config.auth, self._http, given)
+        self._leases = Leases(self._asked)
+        if config.is_dynamic:
+            self.can = frozenset({Can.LIST})  # type: ignore[misc]  # of this store, not of all
+        elif not config.has_versions:
+            self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]
+
+    @property
+    def keeps_something(self) -> bool:
+        return self._leases.are_held
+
+    @classmethod
+    def needs(cls, config: VaultConfig) -> tuple[Reference, ...]:
+        authorities = (config.ca_ref.in_config_map(),) if config.ca_ref else ()
+        return (*config.auth.references, *authorities)
+
+    @classmethod
+    def logs_in_as(cls, config: VaultConfig) -> str | None:
+        account = config.auth.kubernetes
+        return account.service_account_ref.name if account else None
+
+    async def check(self) -> None:
+        await self._within(self._checked())
+
+    async def delete(self, key: str) -> None:
+        """Remove `key`; of an engine that lends credentials, give back those that we hold."""
+        if not self.config.is_dynamic:
+            return await super().delete(key)
+        self._check(key)
+        return await self._within(self._leases.revoke(key))
+
+    async def close(self) -> None:
+        if not self.config.is_dynamic:  # what was lent to a token ends with it
+            await self._login.end()
 
     async def _read(self, key: str, version: str | None) -> Found:
+        if self.config.is_dynamic:
+            return await self._leases.read(key, self._path(key))
         if not self.config.has_versions:
             return Found(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
@@ -185,41 +214,35 @@ class Vault(Provider[VaultConfig]):
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
     ) -> dict[str, Any]:
-        if self.given.guard is None:
-            raise Refused("NoNetwork", "this store needs the network")
-        mount = self.config.mount or _MOUNT
-        address = f"{self.config.server.rstrip('/')}/v1/{mount}/{quote(path, safe='/')}{query}"
-        answer = await self.given.guard.ask(
-            method,
-            URL(address, encoded=True),
-            headers=self._headers(),
-            body=json.dumps(body).encode() if body is not None else None,
-            trust=await self._trusted(),
-        )
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
-        return properties.object_of(answer.body) if answer.body else {}
+        answer, _ = await self._asked(method, self._path(path), body, query=query)
+        return answer
 
-    def _headers(self) -> dict[str, str]:
-        namespace = {"X-Vault-Namespace": self.config.namespace} if self.config.namespace else {}
-        return {"X-Vault-Token": self._token(), "X-Vault-Request": "true", **namespace}
+    async def _asked(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
+    ) -> tuple[dict[str, Any], Session]:
+        """Ask with our token, and once more with a new one where Vault knows the old one no longer."""
+        session = await self._login.session()
+        try:
+            return await self._http.ask(method, path, body, token=session.token, query=query), session
+        except Denied as error:
+            code = error.code
+        if await self._login.is_known(session):
+            raise Denied(code, "the token's policies do not allow this; extend one of them")
+        session = await self._another(session, code)
+        return await self._http.ask(method, path, body, token=session.token, query=query), session
 
-    def _token(self) -> str:
-        found = self.given.referred.get(self.config.auth.token.secret_ref.in_secret())
-        if found is None or not isinstance(found.content, Value):
-            raise Unauthorized("NoLogin", "the Secret with the token is not there")
-        token = found.content.reveal().strip()
-        if not token or not all(0x21 <= byte < 0x7F for byte in token):  # noqa: PLR2004  # printable ASCII
-            raise Unauthorized("NoLogin", "the Secret holds no token under this key")
-        return token.decode("ascii")
+    async def _another(self, session: Session, code: str) -> Session:
+        if self._login.forget(session):
+            return await self._login.session()
+        raise Unauthorized(code, "Vault does not know the token; write a new one that has the default policy")
 
-    async def _trusted(self) -> ssl.SSLContext | None:
-        if self.config.ca_ref is not None and self._trust is None:
-            found = self.given.referred.get(self.config.ca_ref.in_config_map())
-            if found is None or not isinstance(found.content, Value):
-                raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-            self._trust = await asyncio.to_thread(_trusting, found.content.reveal())
-        return self._trust
+    async def _checked(self) -> None:
+        session = await self._login.session()
+        if not await self._login.is_known(session):
+            await self._another(session, "UnknownToken")
+
+    def _path(self, path: str) -> str:
+        return f"{self.config.mount or _MOUNT}/{path}"
 
     def _check(self, key: str) -> None:
         super()._check(key)
@@ -227,14 +250,6 @@ class Vault(Provider[VaultConfig]):
             raise Refused(
                 "InvalidKey", "a key is a path such as shop/auth, without empty parts and dots alone"
             )
-
-
-def _trusting(certificates: bytes) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cadata=certificates.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        pass
-    raise Refused("NoAuthorities", "caRef names no certificates in PEM")
 
 
 def _newest(facts: Mapping[str, Any]) -> int:

@@ -1,4 +1,5 @@
-// A Vault server for tests: the core of HashiCorp Vault with its key-value engine, in memory and unsealed.
+// A Vault server for tests: the core of HashiCorp Vault with its key-value engine, an engine that lends
+// logins, and the logins of AppRoles and ServiceAccounts; in memory and unsealed.
 //
 // Usage: vault ADDRESS. It prints its address and root token, and ends when its standard input closes.
 package main
@@ -15,6 +16,7 @@ import (
 	log "github.com/hashicorp/go-hclog"
 	vaulthttp "github.com/hashicorp/vault/http"
 	"github.com/hashicorp/vault/internalshared/configutil"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/physical/inmem"
 	"github.com/hashicorp/vault/vault"
 )
@@ -50,11 +52,12 @@ func unsealed() (*vault.Core, string, error) {
 		return nil, "", err
 	}
 	core, err := vault.NewCore(&vault.CoreConfig{
-		Physical:        store,
-		LogicalBackends: known,
-		BuiltinRegistry: known,
-		DisableMlock:    true,
-		Logger:          logger,
+		Physical:           store,
+		LogicalBackends:    known[consts.PluginTypeSecrets],
+		CredentialBackends: known[consts.PluginTypeCredential],
+		BuiltinRegistry:    known,
+		DisableMlock:       true,
+		Logger:             logger,
 	})
 	if err != nil {
 		return nil, "", err

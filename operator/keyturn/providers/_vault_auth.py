@@ -1,0 +1,261 @@
+"""How we log in to Vault: a token, an AppRole, or a ServiceAccount; and how a login is kept alive.
+
+A token of Vault that a login gave is kept in memory, renewed while Vault allows it, and got anew before its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass, field
+from math import inf, isinf
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.api.spelled import Spelled
+from keyturn.core.value import Value
+
+from ._refs import KeyRef, ServiceAccountRef
+from ._vault_http import seconds
+from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._vault_http import Http
+    from .base import Given, Reference
+
+__all__ = ["Login", "Session", "VaultAuth", "VaultPath"]
+
+_TOKEN_SECONDS: Final = 600
+_GOODBYE: Final = 2.0
+_ONE_WAY: Final = (
+    "[has(self.token), has(self.appRole), has(self.kubernetes)].exists_one(given, given)",
+    "write exactly one way to log in under auth: token, appRole or kubernetes",
+)
+
+VaultPath = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
+        "write a path such as team/secret, without a slash at its ends",
+        256,
+    ),
+]
+RoleName = Annotated[
+    str,
+    Spelled(r"^[A-Za-z0-9_.@/-]+$", "write the name or ID of a role as Vault has it, such as shop", 256),
+]
+Audience = Annotated[
+    str,
+    Spelled(r"^[!-~]+$", "write an audience without blanks, such as vault or https://vault.example.com", 256),
+]
+
+
+class TokenAuth(Schema):
+    """A token."""
+
+    secret_ref: KeyRef
+    """The key of a Secret that holds it."""
+
+
+class AppRoleAuth(Schema):
+    """An AppRole: a role's ID and its secret."""
+
+    mount_path: VaultPath | None = None
+    """Where the auth method is mounted; approle where absent."""
+    role_id: RoleName
+    """The role's ID, which is no secret."""
+    secret_ref: KeyRef
+    """The key of a Secret that holds the secret ID."""
+
+
+class KubernetesAuth(Schema):
+    """A ServiceAccount, whose token Vault lets the API server review."""
+
+    mount_path: VaultPath | None = None
+    """Where the auth method is mounted; kubernetes where absent."""
+    role: RoleName
+    """The role in Vault that the ServiceAccount may take."""
+    service_account_ref: ServiceAccountRef
+    """The ServiceAccount of the consumer's namespace."""
+    audience: Audience | None = None
+    """The audience that its token is made for, which the role has to ask for; vault where absent."""
+
+
+class VaultAuth(Schema):
+    """A login of Vault."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_WAY))
+
+    token: TokenAuth | None = None
+    """A token that somebody else renews."""
+    app_role: AppRoleAuth | None = None
+    """An AppRole."""
+    kubernetes: KubernetesAuth | None = None
+    """A ServiceAccount of the cluster, without any stored secret."""
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What it needs to know."""
+        return tuple(one.secret_ref.in_secret() for one in (self.token, self.app_role) if one)
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A token that Vault takes, as far as we know."""
+
+    token: str = field(repr=False)
+    lasts: float = inf
+    """Seconds that it had at first."""
+    ends: float = inf
+    """The loop's time."""
+    is_renewable: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether half of its time is over."""
+        return not isinf(self.ends) and self.ends - _now() <= self.lasts / 2
+
+    @property
+    def is_over(self) -> bool:
+        return self.ends <= _now()
+
+
+class Login:
+    """One login of one store."""
+
+    def __init__(self, auth: VaultAuth, http: Http, given: Given) -> None:
+        self._auth = auth
+        self._http = http
+        self._given = given
+        self._session: Session | None = None
+        self._renewing = asyncio.Lock()
+
+    async def session(self) -> Session:
+        """Give a session with half of its time before it.
+
+        Raises:
+            StoreError: There is none; Unauthorized where Vault refuses the login.
+        """
+        if self._session is None or self._session.is_stale:
+            async with self._renewing:
+                if self._session is None or self._session.is_stale:
+                    self._session = await self._newer(self._session)
+        return self._session
+
+    async def is_known(self, session: Session) -> bool:
+        """Ask Vault whether it knows the token; every token may ask that which has the default policy."""
+        try:
+            await self._http.ask("GET", "auth/token/lookup-self", token=session.token)
+        except (Denied, NotFound, Refused) as error:
+            if error.hint:  # the guard's
+                raise
+            return False
+        return True
+
+    def forget(self, session: Session) -> bool:
+        """Use a session no more that Vault does not know, and say whether there may be another."""
+        if self._auth.token is not None:
+            return False
+        session.ends = 0.0
+        if self._session is session:
+            self._session = None
+        return True
+
+    async def end(self) -> None:
+        """Let Vault forget the token that a login gave us; where that fails it ends by itself."""
+        session, self._session = self._session, None
+        if session is None or self._auth.token is not None:
+            return
+        with contextlib.suppress(StoreError, TimeoutError, RuntimeError):  # the last: the guard is closed
+            async with asyncio.timeout(_GOODBYE):
+                await self._http.ask("POST", "auth/token/revoke-self", {}, token=session.token)
+
+    async def _newer(self, before: Session | None) -> Session:
+        try:
+            if before is not None and await self._is_renewed(before):
+                return before
+            return await self._logged_in()
+        except (Throttled, Unreachable):
+            if before is None or before.is_over:
+                raise
+            return before
+
+    async def _is_renewed(self, session: Session) -> bool:
+        """Let a session live longer, and say whether that is worth it: near its maximum Vault gives seconds."""
+        if not session.is_renewable or session.is_over:
+            return False
+        asked = _now()
+        try:
+            answer = await self._http.ask("POST", "auth/token/renew-self", {}, token=session.token)
+        except (Denied, NotFound, Refused):
+            return False
+        auth = answer.get("auth")
+        session.ends = asked + (seconds(auth, "lease_duration") if isinstance(auth, dict) else 0)
+        return not session.is_stale
+
+    async def _logged_in(self) -> Session:
+        if self._auth.token is not None:
+            return Session(self._text_of(self._auth.token.secret_ref))
+        mount, body = await self._credentials()
+        asked = _now()
+        try:
+            answer = await self._http.ask("POST", f"auth/{mount}/login", body)
+        except (Denied, NotFound, Refused) as error:
+            if error.hint:  # the guard's
+                raise
+            code = error.code
+        else:
+            return _session_of(answer, asked)
+        raise Unauthorized(
+            code, "Vault refused the login; look at mountPath, the role, and what it is bound to"
+        )
+
+    async def _credentials(self) -> tuple[str, Mapping[str, str]]:
+        """Give the mount of the auth method, and what it wants to see."""
+        if self._auth.app_role is not None:
+            role = self._auth.app_role
+            secret = self._text_of(role.secret_ref)
+            return role.mount_path or "approle", {"role_id": role.role_id, "secret_id": secret}
+        if self._auth.kubernetes is None:
+            raise Refused("NoLogin", "write exactly one way to log in under auth")
+        account = self._auth.kubernetes
+        if self._given.token_of is None:
+            raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
+        token = await self._given.token_of(
+            account.service_account_ref.name, account.audience or "vault", _TOKEN_SECONDS
+        )
+        return account.mount_path or "kubernetes", {"role": account.role, "jwt": token.reveal().decode()}
+
+    def _text_of(self, ref: KeyRef) -> str:
+        found = self._given.referred.get(ref.in_secret())
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", "the Secret with the login is not there")
+        try:
+            text = found.content.reveal().decode("ascii").strip()
+        except UnicodeDecodeError:
+            text = ""
+        if not _is_token(text):
+            raise Unauthorized("NoLogin", "the Secret holds no login under this key")
+        return text
+
+
+def _session_of(answer: Mapping[str, Any], asked: float) -> Session:
+    auth = answer.get("auth")
+    token = auth.get("client_token") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict) or not isinstance(token, str) or not _is_token(token):
+        raise Unauthorized("NoToken", "Vault gave no token; a login with a second factor cannot be used")
+    lasts = seconds(auth, "lease_duration") or inf
+    return Session(token, lasts, asked + lasts, auth.get("renewable") is True)
+
+
+def _is_token(text: str) -> bool:
+    return re.fullmatch(r"[!-~]+", text) is not None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

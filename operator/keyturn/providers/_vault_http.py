@@ -1,0 +1,83 @@
+"""How Vault is asked: JSON over the guard, with a token or without, trusting the authorities that a store names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from yarl import URL
+
+from keyturn.core.value import Value
+
+from . import errors, properties
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .base import Given, Reference
+
+__all__ = ["Http", "seconds"]
+
+
+class Http:
+    """One Vault in one of its namespaces."""
+
+    def __init__(
+        self, server: str, namespace: str | None, authorities: Reference | None, given: Given
+    ) -> None:
+        self._server = server.rstrip("/")
+        self._namespace = {"X-Vault-Namespace": namespace} if namespace else {}
+        self._authorities = authorities
+        self._given = given
+        self._trust: ssl.SSLContext | None = None
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        query: str = "",
+    ) -> dict[str, Any]:
+        """Send one request below /v1/ and read the JSON object that it is answered with."""
+        if self._given.guard is None:
+            raise Refused("NoNetwork", "this store needs the network")
+        login = {"X-Vault-Token": token} if token else {}
+        answer = await self._given.guard.ask(
+            method,
+            URL(f"{self._server}/v1/{quote(path, safe='/')}{query}", encoded=True),
+            headers={"X-Vault-Request": "true", **login, **self._namespace},
+            body=json.dumps(body).encode() if body is not None else None,
+            trust=await self._trusted(),
+        )
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
+        return properties.object_of(answer.body) if answer.body else {}
+
+    async def _trusted(self) -> ssl.SSLContext | None:
+        if self._authorities is not None and self._trust is None:
+            found = self._given.referred.get(self._authorities)
+            if found is None or not isinstance(found.content, Value):
+                raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
+            self._trust = await asyncio.to_thread(_trusting, found.content.reveal())
+        return self._trust
+
+
+def seconds(answer: Mapping[str, Any], name: str) -> int:
+    """Take a number of seconds out of an answer, 0 where it says none."""
+    text = str(answer.get(name, ""))[:9]
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _trusting(certificates: bytes) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=certificates.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        pass
+    raise Refused("NoAuthorities", "caRef names no certificates in PEM")
