@@ -57,7 +57,7 @@ async def test_records_of_ours_and_tokens_of_accounts_are_not_read(kind: str) ->
     ("status", "reason", "kind"),
     [
         (401, "Unauthorized", "Unauthorized"),
-        (403, "Forbidden", "Unauthorized"),
+        (403, "Forbidden", "Denied"),
         (404, "NotFound", "NotFound"),
         (404, "Unknown", "Unreachable"),
         (400, "BadRequest", "Refused"),

@@ -1,16 +1,23 @@
-"""A Secret of the same namespace."""
+"""Secrets of Kubernetes: those of the same namespace, or of one namespace of another cluster."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from keyturn.api.base import Schema
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 
-from .base import Can, Found, Provider
-from .errors import NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from . import _kubeconfig, properties
+from ._cluster import Cluster
+from ._refs import KeyRef
+from .base import Can, Content, Found, Given, Policy, Provider, Reference, Written
+from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,61 +28,212 @@ __all__ = ["Kubernetes", "KubernetesConfig"]
 
 _NOT_FOR_READING: Final = frozenset({"keyturn.dev/state", "kubernetes.io/service-account-token"})
 """What holds more than values: our records, and logins of ServiceAccounts."""
+_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+_OWNER: Final = "keyturn.dev/managed-secret"
+_US: Final = "keyturn"
 _MEANINGS: Final[Mapping[type[api_errors.ApiError], type[StoreError]]] = {
     api_errors.NotFound: NotFound,
     api_errors.Unauthorized: Unauthorized,
-    api_errors.Forbidden: Unauthorized,
+    api_errors.Forbidden: Denied,
     api_errors.Throttled: Throttled,
     api_errors.Unavailable: Unreachable,
+    api_errors.AlreadyExists: Conflict,
+    api_errors.Conflict: Conflict,
 }
+
+Namespace = Annotated[
+    str,
+    Spelled(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "write a namespace of the other cluster, of lower-case letters, digits and '-'",
+        63,
+    ),
+]
 
 
 class KubernetesConfig(Schema):
-    """Another Secret of the same namespace."""
+    """Other Secrets: those of the same namespace, or with a kubeconfig those of another cluster."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.kubeconfigRef) == has(self.namespace)",
+                "kubeconfigRef and namespace name one place in another cluster; write both, or none for this one",
+            )
+        )
+    )
+
+    kubeconfig_ref: KeyRef | None = None
+    """The key of a Secret with a kubeconfig of another cluster; this cluster where absent."""
+    namespace: Namespace | None = None
+    """The namespace in the other cluster."""
 
 
 class Kubernetes(Provider[KubernetesConfig]):
-    """Reads Secrets by their names; the keys of their data are the properties."""
+    """Reads Secrets by their names, and writes them in other clusters; the keys of their data are the properties."""
 
     kind = "kubernetes"
     Config = KubernetesConfig
     can = frozenset({Can.LIST})
 
-    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
-        body = await self._body(key)
-        if body.get("type") in _NOT_FOR_READING:
-            raise Refused("NotForReading", "this Secret is an account's token or the operator's own record")
-        data = {name: Value.from_base64(text) for name, text in (body.get("data") or {}).items()}
-        return Found(data, body["metadata"]["resourceVersion"])
+    def __init__(self, config: KubernetesConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._other: Cluster | None = None
+        self._opening = asyncio.Lock()
+        if config.kubeconfig_ref is not None:
+            self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]  # of this store, not of all
 
-    async def _body(self, name: str) -> Body:
-        try:
-            return await self._api().get(paths.secret(self.given.namespace, name))
-        except api_errors.ApiError as error:
-            meant = _meaning(error)
-        raise meant
+    @classmethod
+    def needs(cls, config: KubernetesConfig) -> tuple[Reference, ...]:
+        return (config.kubeconfig_ref.in_secret(),) if config.kubeconfig_ref else ()
+
+    @classmethod
+    def is_personal(cls, config: KubernetesConfig) -> bool:
+        return config.kubeconfig_ref is None  # it reads the namespace of whoever asks
+
+    async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
+        if isinstance(content, Value) and Can.WRITE in self.can:
+            content = _parts(content)
+        return await super().write(key, content, policy)
+
+    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+        return _found(await self._secret(key))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # no selector knows prefixes
         names: list[str] = []
+        api = await self._api()
         try:
-            async for page in self._api().pages(paths.secrets(self.given.namespace), metadata_only=True):
+            async for page in api.pages(paths.secrets(self._namespace), metadata_only=True):
                 if page.first:
                     names.clear()
-                names.extend(item["metadata"]["name"] for item in page.items)
+                names.extend(_name(item) for item in page.items)
             return tuple(names)
         except api_errors.ApiError as error:
             meant = _meaning(error)
         raise meant
 
-    def _api(self) -> Api:
+    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+        data = {name: part.to_base64() for name, part in properties.parts(content).items()}
+        fresh: Body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": key}, "type": "Opaque"}
+        there = fresh if before is None else await self._ours(key)
+        metadata = there["metadata"]
+        if before is not None and metadata["resourceVersion"] != before.version:
+            raise Conflict("Changed")
+        labels = {**(metadata.get("labels") or {}), _MANAGED_BY: _US}
+        body = {**there, "metadata": {**metadata, "labels": labels}, "data": data}
+        api = await self._elsewhere()
+        try:
+            if before is None:
+                return _version(await api.create(paths.secrets(self._namespace), body))
+            return _version(await api.replace(paths.secret(self._namespace, key), body))
+        except api_errors.ApiError as error:
+            meant = _meaning(error)
+        raise meant
+
+    async def _delete(self, key: str) -> None:
+        try:
+            metadata = (await self._ours(key))["metadata"]
+        except NotFound:
+            return
+        exactly = {name: str(metadata.get(name)) for name in ("uid", "resourceVersion")}
+        api = await self._elsewhere()
+        try:
+            await api.delete(paths.secret(self._namespace, key), exactly)
+        except api_errors.ApiError as error:
+            meant = _meaning(error)
+        else:
+            return
+        raise meant
+
+    async def _ours(self, key: str) -> Body:
+        """Read a Secret that we may write over: one that a push made, and no other Keyturn has taken."""
+        body = await self._secret(key)
+        labels = body["metadata"].get("labels") or {}
+        if not isinstance(labels, dict) or labels.get(_MANAGED_BY) != _US or _OWNER in labels:
+            raise Refused(
+                "NotOurs", f"another made this Secret; label it {_MANAGED_BY}={_US} to have it overwritten"
+            )
+        return body
+
+    async def _secret(self, key: str) -> Body:
+        api = await self._api()
+        try:
+            body = await api.get(paths.secret(self._namespace, key))
+        except api_errors.ApiError as error:
+            meant = _meaning(error)
+        else:
+            _version(body)  # it is an object
+            if body.get("type") in _NOT_FOR_READING:
+                raise Refused(
+                    "NotForReading", "this Secret is an account's token or the operator's own record"
+                )
+            return body
+        raise meant
+
+    async def _api(self) -> Api | Cluster:
+        if self.config.kubeconfig_ref is not None:
+            return await self._elsewhere()
         if self.given.api is None or not self.given.namespace:
             raise Refused("NoNamespace", "this store reads the Secrets of one namespace")
         return self.given.api
+
+    async def _elsewhere(self) -> Cluster:
+        async with self._opening:
+            if self._other is None:
+                self._other = await self._opened()
+            return self._other
+
+    async def _opened(self) -> Cluster:
+        if self.given.guard is None or self.config.kubeconfig_ref is None or self.config.namespace is None:
+            raise Refused("NoCluster", "another cluster needs kubeconfigRef, namespace and the network")
+        found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
+        if found is None or not isinstance(found.content, Value):
+            raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
+        return Cluster(await asyncio.to_thread(_kubeconfig.parsed, found.content.reveal()), self.given.guard)
+
+    @property
+    def _namespace(self) -> str:
+        if self.config.kubeconfig_ref is None:  # no setting names another namespace of this cluster
+            return self.given.namespace
+        return self.config.namespace or ""
 
     def _check(self, key: str) -> None:
         super()._check(key)
         if "/" in key or key in {".", ".."}:
             raise Refused("InvalidKey", "a key is the name of a Secret")
+
+
+def _parts(content: Value) -> Content:
+    try:
+        return properties.parts(content)
+    except Refused:
+        pass
+    raise Refused("NoProperties", "a Secret has keys, a lone value has none; leave out secretKey")
+
+
+def _found(body: Body) -> Found:
+    data = body.get("data") or {}
+    try:
+        return Found({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
+    except (ValueError, TypeError, AttributeError):  # of a server that is none of Kubernetes
+        pass
+    raise Unreachable("MalformedAnswer")
+
+
+def _version(body: Body) -> str:
+    metadata = body.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if isinstance(version, str):
+        return version
+    raise Unreachable("MalformedAnswer")
+
+
+def _name(item: Any) -> str:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if isinstance(name, str):
+        return name
+    raise Unreachable("MalformedAnswer")
 
 
 def _meaning(error: api_errors.ApiError) -> StoreError:

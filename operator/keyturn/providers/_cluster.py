@@ -1,0 +1,113 @@
+"""Another cluster's API server, asked over the guard: what a store needs of it, and the same errors as ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from yarl import URL
+
+from keyturn.kube import errors as api_errors
+from keyturn.kube.client import Page
+
+from . import errors
+from .errors import Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from keyturn.kube.client import Body
+
+    from ._kubeconfig import Kubeconfig
+    from .guard import Guard
+
+__all__ = ["Cluster"]
+
+_PAGE: Final = 250
+_MOST_PAGES: Final = 100
+_JSON: Final = "application/json"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
+
+
+class Cluster:
+    """One API server with one login; its answers are bounded as those of every stranger."""
+
+    def __init__(self, kubeconfig: Kubeconfig, guard: Guard) -> None:
+        self._kubeconfig = kubeconfig
+        self._guard = guard
+
+    async def get(self, path: str) -> Body:
+        """Read one object."""
+        return await self._ask("get", "GET", path)
+
+    async def create(self, path: str, body: Body) -> Body:
+        """Create an object in the collection at `path`."""
+        return await self._ask("create", "POST", path, body)
+
+    async def replace(self, path: str, body: Body) -> Body:
+        """Write a whole object over the state that its resourceVersion names."""
+        return await self._ask("update", "PUT", path, body)
+
+    async def delete(self, path: str, preconditions: Mapping[str, str]) -> None:
+        """Delete the object at `path` if `preconditions` hold. Absent is success."""
+        try:
+            await self._ask("delete", "DELETE", path, {"preconditions": dict(preconditions)})
+        except api_errors.NotFound:
+            return
+
+    async def pages(self, path: str, *, metadata_only: bool = True) -> AsyncGenerator[Page, None]:
+        """List a collection in pages, without its data."""
+        accept = _METADATA if metadata_only else _JSON
+        following = ""
+        for number in range(_MOST_PAGES):
+            asked = {"limit": _PAGE, **({"continue": following} if following else {})}
+            answer = await self._ask("list", "GET", f"{path}?{urlencode(asked)}", accept=accept)
+            metadata = answer.get("metadata")
+            items = answer.get("items") or []
+            if not isinstance(metadata, dict) or not isinstance(items, list):
+                raise Unreachable("MalformedAnswer")
+            yield Page(items, str(metadata.get("resourceVersion")), number == 0)
+            following = str(metadata.get("continue") or "")
+            if not following:
+                return
+        raise errors.Refused("TooManyKeys", "the list does not end")
+
+    async def _ask(
+        self, verb: str, method: str, path: str, body: Body | None = None, *, accept: str = _JSON
+    ) -> Body:
+        token = self._kubeconfig.token
+        login = {"Authorization": f"Bearer {token}"} if token else {}
+        typed = {"Content-Type": _JSON} if body is not None else {}
+        answer = await self._guard.ask(
+            method,
+            URL(self._kubeconfig.server + path, encoded=True),
+            headers={"Accept": accept, **typed, **login},
+            body=json.dumps(body).encode() if body is not None else None,
+            trust=self._kubeconfig.trust,
+        )
+        found = _loaded(answer.body)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            retry_after = errors.seconds(answer.headers.get("Retry-After"))
+            where = path.partition("?")[0]
+            raise api_errors.of_answer(verb, where, answer.status, _reason(found), retry_after=retry_after)
+        if found is None:
+            raise Unreachable("MalformedAnswer")
+        return found
+
+
+def _loaded(content: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object, or say None: the parser's error holds the whole text, so it ends here."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _reason(status: Body | None) -> str:
+    reason = status.get("reason") if status else None
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else "Unknown"

@@ -1,0 +1,364 @@
+"""Secrets of another cluster: which kubeconfigs are followed, what is written there, and what is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from keyturn.core.value import Value
+from keyturn.providers import Found, Outcome, Policy, Reference, _kubeconfig, discover, properties
+from keyturn.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+from tests.kube.helpers import answer, refused, serving
+from tests.providers.recording import Recording
+from tests.providers.shops import LOOPBACK, guarded, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from keyturn.providers import Provider
+    from keyturn.providers.guard import Guard
+    from tests.conftest import Cluster
+    from tests.support.kubectl import Kubectl
+
+CANARY = "canary-in-a-kubeconfig-or-answer"
+TOKEN = "canary-token-of-another-cluster"  # noqa: S105  # of nobody
+IN_SECRET = Reference("Secret", "other", "kubeconfig")
+
+
+def kubeconfig(
+    server: str = "https://api.example.com:6443", user: object = None, **cluster: object
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "there",
+        "contexts": [{"name": "there", "context": {"cluster": "c", "user": "u", "namespace": "ignored"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
+        "users": [{"name": "u", "user": {"token": TOKEN} if user is None else user}],
+    }
+
+
+def store_of(content: str | bytes, guard: Guard | None, namespace: str = "shop") -> Provider[Any]:
+    text = content.encode() if isinstance(content, str) else content
+    settings = {"kubeconfigRef": {"name": "other", "key": "kubeconfig"}, "namespace": namespace}
+    known = {"referred": {IN_SECRET: Found(Value(text))}, "namespace": "here", "patience": 15.0}
+    return opened("kubernetes", settings, guard=guard, **known)
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refusal:
+        await doing
+    said = "".join(traceback.format_exception(refusal.value)) + repr(vars(refusal.value))
+    for secret in (CANARY, TOKEN):
+        assert secret not in said
+    return refusal.value
+
+
+async def refusal_of(content: str | bytes) -> StoreError:
+    async with guarded(LOOPBACK) as guard:
+        return await failing(store_of(content, guard).read("a"))
+
+
+# Which kubeconfigs are followed
+
+
+PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
+
+
+@pytest.mark.parametrize(
+    ("user", "word"),
+    [
+        ({"exec": {"command": CANARY}}, "exec"),
+        ({"token": TOKEN, "exec": {"command": "touch", "args": [CANARY]}}, "exec"),
+        ({"auth-provider": {"name": CANARY}}, "auth-provider"),
+        ({"tokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, "tokenFile"),
+        ({"client-certificate": "/etc/passwd"}, "client-certificate"),
+        ({"client-certificate-data": PEM, "client-key": "/etc/passwd"}, "client-key"),
+        ({"username": "a", "password": CANARY}, "password"),
+        ({"token": TOKEN, "as": "system:admin"}, "impersonation"),
+        ({"token": TOKEN, "as-groups": ["system:masters"]}, "impersonation"),
+        ({"token": TOKEN, CANARY: True}, "says more"),
+        ({"token": f"{TOKEN}\r\nX-Evil: 1"}, "no token"),
+        ({"token": 7}, "no token"),
+        ({}, "no login"),
+        ({"client-key-data": PEM}, "no login"),
+        ({"client-certificate-data": PEM}, "belong together"),
+        ({"client-certificate-data": "?", "client-key-data": PEM}, "base64"),
+        ({"client-certificate-data": PEM, "client-key-data": PEM}, "cannot be used"),
+        ([CANARY], "empty"),
+    ],
+    ids=range(18),
+)
+async def test_a_login_that_runs_or_opens_something_is_refused_with_a_sentence(user: Any, word: str) -> None:
+    refusal = await refusal_of(json.dumps(kubeconfig(user=user)))
+    assert (type(refusal), refusal.code) == (Refused, "InvalidKubeconfig")
+    assert word in refusal.hint
+
+
+@pytest.mark.parametrize(
+    ("cluster", "word"),
+    [
+        ({"certificate-authority": "/etc/ssl/ca.crt"}, "certificate-authority"),
+        ({"insecure-skip-tls-verify": True}, "insecure-skip-tls-verify"),
+        ({"proxy-url": f"http://{CANARY}"}, "proxy-url"),
+        ({"tls-server-name": CANARY}, "tls-server-name"),
+        ({"certificate-authority-data": PEM}, "cannot be used"),
+        ({"certificate-authority-data": CANARY}, "base64"),
+        ({"certificate-authority-data": [CANARY]}, "no text"),
+        ({CANARY: 1}, "says more"),
+        ({"server": f"https://user:{CANARY}@api"}, "no server"),
+        ({"server": "unix:///run/docker.sock"}, "no server"),
+        ({"server": "https://api/?a=b"}, "no server"),
+        ({"server": 7}, "no server"),
+    ],
+    ids=range(12),
+)
+async def test_a_cluster_that_weakens_the_check_is_refused_with_a_sentence(
+    cluster: dict[str, Any], word: str
+) -> None:
+    refusal = await refusal_of(json.dumps(kubeconfig(**cluster)))
+    assert (type(refusal), refusal.code) == (Refused, "InvalidKubeconfig")
+    assert word in refusal.hint
+
+
+BOMB = "\n".join(
+    ["a0: &a0 {x: y}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12))]
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        CANARY,
+        f"[{CANARY}",
+        f"a: {CANARY}: b",
+        "[" * 20_000,
+        BOMB,
+        "x" * 70_000,
+        b"\xff\xfe\x00",
+        "a\0b",
+        "!!python/object/apply:os.system [touch /tmp/evil]",
+        json.dumps({**kubeconfig(), "current-context": CANARY}),
+        json.dumps({**kubeconfig(), "contexts": None}),
+        json.dumps({**kubeconfig(), "clusters": [CANARY, {"name": "c"}]}),
+        json.dumps({**kubeconfig(), "users": {"u": CANARY}}),
+    ],
+    ids=range(14),
+)
+@pytest.mark.timeout(20)
+async def test_what_is_no_kubeconfig_is_refused_without_being_quoted(content: str | bytes) -> None:
+    refusal = await refusal_of(content)
+    assert (type(refusal), refusal.code) == (Refused, "InvalidKubeconfig")
+
+
+def test_a_flag_that_is_off_is_no_reason_to_refuse() -> None:
+    off: dict[str, Any] = {"insecure-skip-tls-verify": False, "proxy-url": ""}
+    content = json.dumps(kubeconfig(**off)).encode()
+    assert _kubeconfig.parsed(content).server == "https://api.example.com:6443"
+
+
+@pytest.mark.parametrize(
+    ("server", "code"), [("https://10.0.0.1:6443", "InsideAddress"), ("http://api.example.com", "PlainHttp")]
+)
+async def test_a_server_inside_is_asked_only_if_an_administrator_allows_it(server: str, code: str) -> None:
+    assert (await refusal_of(json.dumps(kubeconfig(server)))).code == code
+
+
+async def test_without_its_secret_or_the_network_nothing_is_read() -> None:
+    async with guarded() as guard:
+        store = store_of("", guard)
+        object.__setattr__(store.given, "referred", {})
+        assert type(await failing(store.read("a"))) is Unauthorized
+    assert type(await failing(store_of(json.dumps(kubeconfig()), None).read("a"))) is Refused
+
+
+# What the other cluster hears and says
+
+
+def secret(**data: bytes) -> dict[str, Any]:
+    written = {name: base64.b64encode(content).decode() for name, content in data.items()}
+    return {"type": "Opaque", "metadata": {"name": "a", "resourceVersion": "7"}, "data": written}
+
+
+async def heard_by(*answers: web.Response, doing: str = "read") -> tuple[Any, Recording]:
+    left = list(answers)
+    recording = Recording(lambda _: left.pop(0) if len(left) > 1 else left[0])
+    async with serving(recording.handle) as server, guarded(LOOPBACK) as guard:
+        store = store_of(yaml.safe_dump(kubeconfig(server)), guard)
+        found = (await asyncio.gather(getattr(store, doing)("a"), return_exceptions=True))[0]
+    if isinstance(found, BaseException):
+        assert CANARY not in "".join(traceback.format_exception(found)) + repr(vars(found))
+    return found, recording
+
+
+async def test_the_login_of_the_kubeconfig_is_all_that_is_shown() -> None:
+    found, recording = await heard_by(answer(body=secret(x=b"\xff")))
+    assert properties.take(found.content, "x") == Value(b"\xff")
+    (heard,) = recording.heard
+    assert (heard.method, heard.path) == ("GET", "/api/v1/namespaces/shop/secrets/a")
+    assert {name: text for name, text in heard.headers.items() if name not in {"Host", "User-Agent"}} == {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Authorization": f"Bearer {TOKEN}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("response", "meaning"),
+    [
+        (refused(401, "Unauthorized"), Unauthorized),
+        (refused(403, "Forbidden"), Denied),
+        (refused(404, "NotFound"), NotFound),
+        (refused(404, CANARY), Unreachable),
+        (refused(429, "TooManyRequests", Retry_After="30"), Throttled),
+        (refused(422, "Invalid"), Refused),
+        (refused(500, "InternalError"), Unreachable),
+        (answer(302, {}, Location="http://127.0.0.1:1/"), Refused),
+        (answer(200, CANARY), Unreachable),
+        (answer(200, "[]"), Unreachable),
+        (answer(200, {"metadata": CANARY}), Unreachable),
+        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": [CANARY]}), Unreachable),
+        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": f"!{CANARY}"}}), Unreachable),
+        (answer(200, {"metadata": {"resourceVersion": "7"}, "data": {"x": 7}}), Unreachable),
+        (answer(200, {**secret(), "type": "kubernetes.io/service-account-token"}), Refused),
+        (answer(200, {**secret(), "type": "keyturn.dev/state"}), Refused),
+    ],
+    ids=range(16),
+)
+async def test_an_answer_means_what_its_status_says(
+    response: web.Response, meaning: type[StoreError]
+) -> None:
+    error, recording = await heard_by(response)
+    assert (type(error), len(recording.heard)) == (meaning, 1)
+
+
+async def test_names_are_listed_in_pages_and_without_data() -> None:
+    def page(*names: str, following: str = "") -> web.Response:
+        items = [{"metadata": {"name": name}} for name in names]
+        return answer(body={"metadata": {"resourceVersion": "7", "continue": following}, "items": items})
+
+    listed, recording = await heard_by(page("a", "ab", following="more"), page("b", "a2"), doing="keys")
+    assert listed == ("a", "a2", "ab")
+    assert "PartialObjectMetadataList" in recording.heard[0].headers["Accept"]
+    assert [one.path.partition("?")[2] for one in recording.heard] == ["limit=250", "limit=250&continue=more"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"items": []}, {"metadata": {}, "items": CANARY}, {"metadata": {}, "items": [7]}]
+)
+async def test_a_list_that_is_none_is_unreachable(odd: dict[str, Any]) -> None:
+    error, _ = await heard_by(answer(body=odd), doing="keys")
+    assert type(error) is Unreachable
+
+
+async def test_a_list_without_end_ends() -> None:
+    endless = {"metadata": {"continue": "more"}, "items": None}
+    error, _ = await heard_by(answer(body=endless), doing="keys")
+    assert error.code == "TooManyKeys"
+
+
+# A real cluster
+
+
+@pytest.fixture
+async def there(cluster: Cluster, namespace: str) -> AsyncIterator[Provider[Any]]:
+    async with guarded(LOOPBACK) as guard:
+        yield store_of(cluster.kubeconfig.read_bytes(), guard, namespace)
+
+
+def labels_of(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
+    found: dict[str, str] = kubectl.json("get", "secret", name, "-n", namespace)["metadata"].get("labels", {})
+    return found
+
+
+async def test_what_is_pushed_says_who_made_it_and_keeps_what_others_wrote_on_it(
+    there: Provider[Any], namespace: str, kubectl: Kubectl
+) -> None:
+    await there.write("login", {"a": Value(b"\xff\x00"), "b": Value(b"x")})
+    kubectl("label", "secret", "login", "-n", namespace, "team=shop")
+    written = await there.write("login", {"a": Value(b"y")})
+    assert written.outcome is Outcome.REPLACED
+    assert labels_of(kubectl, namespace, "login") == {
+        "app.kubernetes.io/managed-by": "keyturn",
+        "team": "shop",
+    }
+    assert kubectl.json("get", "secret", "login", "-n", namespace)["data"] == {"a": "eQ=="}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [],
+        ["app.kubernetes.io/managed-by=helm"],
+        ["app.kubernetes.io/managed-by=keyturn", "keyturn.dev/managed-secret=x"],
+    ],
+)
+async def test_a_secret_that_no_push_has_made_is_left_alone(
+    there: Provider[Any], namespace: str, kubectl: Kubectl, labels: list[str]
+) -> None:
+    kubectl("create", "secret", "generic", "login", "-n", namespace, "--from-literal=a=theirs")
+    if labels:
+        kubectl("label", "secret", "login", "-n", namespace, *labels)
+    for doing in (there.write("login", {"a": Value(b"ours")}), there.delete("login")):
+        assert (await failing(doing)).code == "NotOurs"
+    kept = await there.write("login", {"a": Value(b"ours")}, Policy.IF_NOT_EXISTS)
+    assert kept.outcome is Outcome.KEPT
+    assert properties.take((await there.read("login")).content, "a") == Value(b"theirs")
+
+
+async def test_a_record_of_an_operator_there_is_neither_read_nor_written(
+    there: Provider[Any], namespace: str, kubectl: Kubectl
+) -> None:
+    kubectl("create", "secret", "generic", "login-keyturn", "-n", namespace, "--type=keyturn.dev/state")
+    for doing in (
+        there.read("login-keyturn"),
+        there.write("login-keyturn", {"a": Value(b"x")}),
+        there.delete("login-keyturn"),
+    ):
+        assert (await failing(doing)).code == "NotForReading"
+
+
+async def test_a_lone_value_has_no_key_there(there: Provider[Any]) -> None:
+    assert (await failing(there.write("login", Value(b"text")))).code == "NoProperties"
+
+
+async def test_a_lone_object_is_written_as_its_properties(there: Provider[Any]) -> None:
+    await there.write("login", Value(b'{"a": "x"}'))
+    assert (await there.write("login", {"a": Value(b"x")})).outcome is Outcome.UNCHANGED
+
+
+async def test_an_account_without_rights_is_known_and_denied(
+    cluster: Cluster, namespace: str, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    assert cluster.plane
+    kubectl("create", "serviceaccount", "nobody", "-n", namespace)
+    file = cluster.plane.service_account_kubeconfig(namespace, "nobody", tmp_path / "kubeconfig")
+    async with guarded(LOOPBACK) as guard:
+        store = store_of(file.read_bytes(), guard, namespace)
+        assert type(await failing(store.read("a"))) is Denied
+        await store.check()
+
+
+def test_settings_ask_for_the_kubeconfig() -> None:
+    provider = discover()["kubernetes"]
+    settings = {"kubeconfigRef": {"name": "other", "key": "kubeconfig"}, "namespace": "shop"}
+    assert provider.needs(provider.Config.model_validate(settings)) == (IN_SECRET,)
+    assert provider.needs(provider.Config.model_validate({})) == ()
