@@ -68,10 +68,10 @@ def _managed_secret(spec: Part, metadata: dict[str, Any], inputs: Inputs) -> dic
             spec.path, "makes no Secret (creationPolicy: None), so nothing is written", "leave it out"
         )
         return None
-    _tell_of_name(spec, name)
+    short = _short(spec, name)
     refresh = _refresh(spec, found)
     texts = templated(part.part("template"), found)
-    shape = target(part, name, texts.data, once=refresh.once)
+    shape = target(part, name, short, texts.data, once=refresh.once)
     if not (found.items or found.whole):
         spec.report.lost(
             spec.path, "brings no value that could be converted; nothing is written", "see above"
@@ -86,16 +86,18 @@ def _managed_secret(spec: Part, metadata: dict[str, Any], inputs: Inputs) -> dic
         converted["refreshInterval"] = refresh.interval
     if refresh.rotation:
         converted["rotation"] = refresh.rotation
-    return {"apiVersion": API, "kind": "ManagedSecret", "metadata": metadata, "spec": converted}
+    named = {**metadata, "name": short} if name else metadata
+    return {"apiVersion": API, "kind": "ManagedSecret", "metadata": named, "spec": converted}
 
 
-def _tell_of_name(spec: Part, name: str) -> None:
-    if len(name) > _LONGEST_NAME:
-        spec.report.lost(
-            "metadata.name",
-            f"has {len(name)} characters; the name of a ManagedSecret has at most {_LONGEST_NAME}",
-            "write a shorter one, and the old one as target.name",
+def _short(spec: Part, name: str) -> str:
+    """Return a name that a label can hold; that of the Secret stays."""
+    short = name[:_LONGEST_NAME].rstrip("-.")
+    if short != name:
+        spec.report.changed(
+            "metadata.name", f"is {short}, since a name has at most {_LONGEST_NAME} characters"
         )
+    return short
 
 
 @dataclass(frozen=True, slots=True)

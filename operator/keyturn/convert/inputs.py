@@ -89,7 +89,7 @@ class Inputs:
             case "aws":
                 return _of_aws(provider["aws"], key, ref)
             case "azurekv":
-                return _named_secret(key, ref)
+                return _bare(_named_secret(key, ref), ref)
             case None if "/data/" in key or key.startswith("secret/"):
                 ref.report.changed(
                     ref.at("key"),
@@ -142,21 +142,21 @@ def _below_mount(vault: Mapping[str, Any], key: str) -> str:
 
 def _of_aws(aws: Mapping[str, Any], key: str, ref: Part) -> str:
     key = f"{aws.get('prefix') or ''}{key}"
-    if aws.get("service") == "ParameterStore":
-        return key.removeprefix("/")  # Keyturn puts it before every path
-    if key.startswith("/"):
-        ref.report.lost(
-            ref.at("key"),
-            "begins with a slash, which no key of Keyturn does",
-            "write the secret's ARN, or store it under another name",
-        )
-    return key.removeprefix("/")
+    if aws.get("service") == "ParameterStore" and "/" in key[1:]:
+        key = key.removeprefix("/")  # Keyturn itself puts it before every path of parameters
+    return _bare(key, ref)
 
 
 def _bare(key: str, ref: Part) -> str:
-    if key.startswith("/") or key.endswith("/"):
-        ref.report.changed(ref.at("key"), "is written without the slash at its end")
-    return key.strip("/")
+    """Take off what no key of a ManagedSecret has at its ends."""
+    bare = key.strip("/")
+    if bare != key:
+        ref.report.lost(
+            ref.at("key"),
+            "has a slash at its end, as no key of Keyturn has",
+            "look whether the store means the same without it; a secret at AWS can be named by its ARN",
+        )
+    return bare
 
 
 def _named_secret(key: str, ref: Part) -> str:

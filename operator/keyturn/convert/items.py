@@ -91,7 +91,18 @@ def sources(spec: Part, namespace: str, inputs: Inputs) -> Sources:
             items += reader.made(entry)
         elif pulled := reader.whole(entry):
             whole.append(pulled)
+    _tell_of_clash(spec, whole)
     return Sources(tuple(_last(spec, [*items, *read])), tuple(whole))
+
+
+def _tell_of_clash(spec: Part, whole: list[dict[str, Any]]) -> None:
+    prefixes = [entry.get("prefix", "") for entry in whole]
+    if len(prefixes) > len(set(prefixes)):
+        spec.report.changed(
+            spec.at("dataFrom"),
+            "has entries that may bring the same key: there the last one wins, here the Secret is not written",
+            "give them prefixes if they do",
+        )
 
 
 def _last(spec: Part, items: list[Item]) -> Iterator[Item]:
@@ -132,10 +143,9 @@ class _Reader:
         """Read an entry of dataFrom that names a generator."""
         ref = entry.part("sourceRef").part("generatorRef")
         rewrites = entry.parts("rewrite")
-        return [
-            Item(_renamed(name, rewrites), source, entry.path)
-            for name, source in generated(ref, self.namespace, self.inputs).items()
-        ]
+        made = generated(ref, self.namespace, self.inputs)
+        names = _renamed(list(made), rewrites)
+        return [Item(name, source, entry.path) for name, source in zip(names, made.values(), strict=True)]
 
     def whole(self, entry: Part) -> dict[str, Any] | None:
         """Read an entry of dataFrom that takes all properties of a key."""
@@ -231,19 +241,19 @@ def _prefix_of(rewrite: Part) -> str | None:
     return None
 
 
-def _renamed(name: str, rewrites: list[Part]) -> str:
+def _renamed(names: list[str], rewrites: list[Part]) -> list[str]:
     """Rename what a generator makes, whose names are known."""
     for rewrite in rewrites:
         regexp = rewrite.part("regexp")
         source, target = regexp.text("source"), regexp.text("target") or ""
-        made = _replaced(source, target, name) if source is not None else None
-        if made is None:
+        made = [_replaced(source, target, name) if source is not None else None for name in names]
+        if None in made:
             rewrite.ignore("transform", "merge")
             rewrite.report.lost(
                 rewrite.path, "renames in a way that is not understood here", "rename it in data"
             )
-        name = made or name
-    return name
+        names = [new or name for new, name in zip(made, names, strict=True)]
+    return names
 
 
 def _replaced(source: str, target: str, name: str) -> str | None:

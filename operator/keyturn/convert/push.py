@@ -63,7 +63,7 @@ def _pushed(
     if found is None:
         document.report.lost(
             "spec",
-            f"pushes the Secret {name}, which no ManagedSecret makes; nothing is written",
+            f"pushes {f'the Secret {name}' if name else 'Secrets'}, which no ManagedSecret makes; nothing is written",
             "make a ManagedSecret of that Secret (adopt: IfUnowned) with pushTo, or keep the PushSecret",
         )
     elif not any("from" not in item for item in found["spec"].get("data", ())):

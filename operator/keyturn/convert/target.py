@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from .part import Part
 
-__all__ = ["MERGES", "NOTHING", "secret_name", "target"]
+__all__ = ["MERGES", "NOTHING", "target"]
 
 MERGES: Final = "Merge"
 NOTHING: Final = "None"
@@ -24,19 +24,12 @@ _TYPES: Final = frozenset(
 _THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
 
 
-def secret_name(spec: Mapping[str, Any], name: str) -> str:
-    """Return what the Secret of an ExternalSecret is called."""
-    written = spec.get("target")
-    found = written.get("name") if isinstance(written, dict) else None
-    return str(found or name)
-
-
-def target(part: Part, name: str, texts: Mapping[str, str], *, once: bool) -> dict[str, Any]:
-    """Return spec.target of a ManagedSecret."""
+def target(part: Part, name: str, short: str, texts: Mapping[str, str], *, once: bool) -> dict[str, Any]:
+    """Return spec.target of a ManagedSecret that is called `short` and comes of one called `name`."""
     template = part.part("template")
     body: dict[str, Any] = {}
-    written = part.text("name")
-    if written and written != name:
+    written = part.text("name") or name
+    if written != short:
         body["name"] = written
     if type_ := _type(template):
         body["type"] = type_

@@ -55,7 +55,7 @@ def _login(part: Part, store: Store, role: str | None) -> dict[str, Any]:
         return {**({"roleArn": role} if role else {}), "auth": {"accessKey": {"secretRef": key}}}
     ref = auth.part("jwt").part("serviceAccountRef") if "jwt" in auth else auth.part("serviceAccount")
     annotated = store.annotation(ref, _ROLE)
-    account = store.account(ref)
+    account = store.account_of_cloud(ref)
     if account is None:
         account = {"name": store.name}
         part.report.lost(

@@ -54,7 +54,7 @@ def _login(part: Part, store: Store) -> tuple[dict[str, Any], str | None]:
             f"give a ServiceAccount {ref.text('name') or store.name} a federated credential, and write its clientId",
         )
     client, tenant = store.annotation(ref, _CLIENT), store.annotation(ref, _TENANT)
-    account = store.account(ref) or {"name": store.name}
+    account = store.account_of_cloud(ref) or {"name": store.name}
     identity = part.text("identityId")
     _leave_secret(part.part("authSecretRef"))
     if not (client or identity):

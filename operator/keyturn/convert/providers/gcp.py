@@ -46,7 +46,7 @@ def _login(part: Part, store: Store, project: str) -> dict[str, Any]:
         )
     ref = identity.part("serviceAccountRef")
     email = store.annotation(ref, _EMAIL)
-    account = store.account(ref) or {"name": store.name}
+    account = store.account_of_cloud(ref) or {"name": store.name}
     login = {"serviceAccountRef": account, "audience": _audience(identity, project)}
     return {"workloadIdentity": {**login, **({"serviceAccountEmail": email} if email else {})}}
 

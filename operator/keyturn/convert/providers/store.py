@@ -62,7 +62,6 @@ class Store:
     def account(self, part: Part) -> dict[str, str] | None:
         """Read a reference to a ServiceAccount, which here is always of the namespace that reads."""
         name, namespace = part.text("name"), part.text("namespace")
-        part.changed("audiences", "is left out: Keyturn asks for the one audience that the store needs")
         if namespace and self.is_shared:
             part.report.lost(
                 part.at("namespace"),
@@ -74,6 +73,11 @@ class Store:
                 part.at("namespace"), "is left out: a SecretStore uses accounts of its own namespace"
             )
         return {"name": name} if name else None
+
+    def account_of_cloud(self, part: Part) -> dict[str, str] | None:
+        """Read a reference to a ServiceAccount whose tokens have the one audience that a cloud takes."""
+        part.changed("audiences", "is left out: Keyturn asks for the one audience that the store needs")
+        return self.account(part)
 
     def annotation(self, part: Part, name: str) -> str | None:
         """Look up what a ServiceAccount among the files says about itself."""
