@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import time
 
 import pytest
 from dotenv import dotenv_values
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from keyturn.local.declaration import declared_in
 from keyturn.local.document import Document
 from keyturn.local.errors import Refused
 
@@ -180,8 +183,10 @@ def test_a_line_that_cannot_be_read_is_named_and_not_quoted(text: str) -> None:
         ("A=1\n".encode("utf-16"), "is no text in UTF-8 without NUL; save it as UTF-8"),
         (b"#" * (64 * 1024 + 1), "has 65537 bytes; a .env file may have 65536"),
         (b"A=" + b"${B}" * 101, "reads more than 100 variables by ${…}; write fewer"),
+        (b"A=x" + b" " * 1000 + b"y", "has a thousand blanks in a row; remove them"),
+        (b"A=\n" * 1001, "has 1001 variables; a .env file may have 1000"),
     ],
-    ids=["invalid UTF-8", "NUL", "UTF-16", "too large", "too many references"],
+    ids=["invalid UTF-8", "NUL", "UTF-16", "too large", "references", "blanks", "variables"],
 )
 def test_what_is_no_env_file_is_refused(content: bytes, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
@@ -191,11 +196,26 @@ def test_what_is_no_env_file_is_refused(content: bytes, sentence: str) -> None:
     assert refused.value.__context__ is None
 
 
-def test_the_largest_file_that_is_read_is_read_at_once() -> None:
-    hostile = 'A="' + "\n".join(["B='\"x"] * 9000)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"T{number}_KEY=\n" for number in range(1000)),
+        f"A=x{' ' * 999}y\n" * 60,
+        "#\n" * 32000 + "A=\n",
+        "A=" + "${x" * 99 + "x" * 60000,
+        "A='" + "\\'" * 32000,
+        'A="\n' * 16000,
+        "\n" * 65000 + "A=1",
+    ],
+    ids=["secrets", "blanks", "comments", "references", "escapes", "quotes", "blank lines"],
+)
+def test_a_hostile_file_is_read_or_refused_soon(text: str) -> None:
+    began = time.process_time()
 
-    with pytest.raises(Refused):
-        read(hostile[: 64 * 1024])
+    with contextlib.suppress(Refused):
+        declared_in(read(text))
+
+    assert time.process_time() - began < 5
 
 
 # References

@@ -90,7 +90,7 @@ def test_a_rotation_names_the_services_also_of_what_reads_the_value(folder: Fold
 
     output = folder.init("--rotate=DB_PASSWORD")
 
-    assert output.splitlines()[-1] == "start anew: api, db (docker compose up -d does)"
+    assert output.splitlines()[-1] == "start anew: docker compose up -d --force-recreate api db"
 
 
 @pytest.mark.parametrize("content", ["a: b: c", "services: []", "- x", "", "\0"], ids=repr)

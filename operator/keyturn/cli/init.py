@@ -128,6 +128,6 @@ def _tell_services(folder: Path, one: Filled) -> None:
         click.echo(f"start anew what uses it; {refused}")
         return
     if services:
-        click.echo(f"start anew: {', '.join(sorted(services))} (docker compose up -d does)")
+        click.echo(f"start anew: docker compose up -d --force-recreate {' '.join(sorted(services))}")
     elif services is not None:
         click.echo("no service of the compose file uses it")

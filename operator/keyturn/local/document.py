@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import ChainMap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Entry", "Unset", "references"]
 
 _LARGEST: Final = 64 * 1024
+_MOST_VARIABLES: Final = 1000
+_MANY_BLANKS = re.compile(r"[^\S\r\n]{1000}")
+"""python-dotenv looks for a comment at each of them, and from each to the last."""
 _MOST_REFERENCES: Final = 100
 """python-dotenv looks through all that follows for the end of each."""
 _LONGEST: Final = 1024 * 1024
@@ -94,7 +98,12 @@ class Document:
         """
         text = _decoded(name, content)
         has_bom = text.startswith(_BOM)
-        return cls(name, tuple(_entries(name, text.removeprefix(_BOM))), has_bom)
+        read = cls(name, tuple(_entries(name, text.removeprefix(_BOM))), has_bom)
+        if len(read.variables) > _MOST_VARIABLES:
+            raise Refused(
+                f"{name} has {len(read.variables)} variables; a .env file may have {_MOST_VARIABLES}"
+            )
+        return read
 
     @property
     def content(self) -> bytes:
@@ -130,10 +139,10 @@ class Document:
         from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  # on first use, as its parser
 
         found: dict[str, str] = {}
+        known = ChainMap(found, surroundings)  # type: ignore[arg-type]  # it writes into the first only
         unset: list[Unset] = []
         room = _LONGEST
         for entry in self.variables:
-            known = {**surroundings, **found}
             parts = []
             for atom in parse_variables(entry.raw):
                 if isinstance(atom, Variable) and atom.name not in known and atom.default is None:
@@ -209,6 +218,8 @@ def _decoded(name: str, content: bytes) -> str:
         raise Refused(f"{name} is no text in UTF-8 without NUL; save it as UTF-8")
     if text.count("${") > _MOST_REFERENCES:
         raise Refused(f"{name} reads more than {_MOST_REFERENCES} variables by ${{…}}; write fewer")
+    if _MANY_BLANKS.search(text):
+        raise Refused(f"{name} has a thousand blanks in a row; remove them")
     return text
 
 

@@ -124,6 +124,7 @@ def flaws(
     if not disk.is_private(one.path):
         yield Flaw(file, "", "can be read by others; chmod 600, or keyturn init")
     values = one.values
+    beside = {other.path.name: other.values for other in others.values() if other.name != one.name}
     samples = example.raw if example else {}
     _, unset = one.document.values({})
     for reference in unset:
@@ -136,10 +137,7 @@ def flaws(
         elif value == Value.of_text(samples.get(variable.name, "")):
             yield Flaw(file, variable.name, f"is still the text of {EXAMPLE}")
         else:
-            yield from _twins(one, variable.name, value, others)
-
-
-def _twins(one: Environment, name: str, value: Value, others: Mapping[str, Environment]) -> Iterator[Flaw]:
-    for other in others.values():
-        if other.name != one.name and other.values.get(name) == value:
-            yield Flaw(one.path.name, name, f"has the same value in {other.path.name}")
+            twins = (
+                file for file, others_values in beside.items() if others_values.get(variable.name) == value
+            )
+            yield from (Flaw(file, variable.name, f"has the same value in {twin}") for twin in twins)

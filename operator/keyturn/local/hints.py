@@ -39,7 +39,7 @@ def hint_for(document: Document, entry: Entry) -> str | None:
     Raises:
         Refused: There are several.
     """
-    place = document.entries.index(entry)
+    place = next(number for number, one in enumerate(document.entries) if one is entry)
     comments = [entry.comment]
     while (
         place
