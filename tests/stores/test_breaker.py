@@ -92,13 +92,13 @@ def test_a_store_is_down_when_a_check_fails_after_the_readers() -> None:
     assert breaker.is_down
 
 
-def test_a_store_that_nobody_reads_is_down_after_three_checks() -> None:
+def test_a_store_that_nobody_reads_is_down_after_two_checks() -> None:
     breaker = Breaker()
     states = []
-    for _ in range(3):
+    for _ in range(2):
         breaker.heard(AWAY, 0.0, of_check=True)
         states.append(breaker.is_down)
-    assert states == [False, False, True]
+    assert states == [False, True]
 
 
 # Its own wishes

@@ -80,6 +80,21 @@ async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_whoever
 
 
 @in_no_time
+async def test_a_login_that_is_tried_again_is_tried_by_a_provider_that_remembers_nothing(
+    locked: Town,
+) -> None:
+    locked.keeper.knows = "another"
+    await locked.refusal()
+    assert locked.keeper.opened == 1
+
+    await asyncio.sleep(11)
+    locked.keeper.knows = "first"
+
+    assert await locked.read() == "hunter2"
+    assert (locked.keeper.opened, locked.keeper.closed) == (2, 1)
+
+
+@in_no_time
 async def test_a_login_that_is_not_there_says_what_to_create(town: Town) -> None:
     town.store(**LOGIN)
     error = await town.refusal()

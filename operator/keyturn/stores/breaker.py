@@ -20,7 +20,7 @@ _BURST: Final = 0.2
 """Seconds whose requests may come at once."""
 _MOST_FAILURES: Final = 5
 """In a row, by which a store counts as away."""
-_MOST_CHECKS: Final = 3
+_MOST_CHECKS: Final = 2
 """Failed checks in a row by which it does, too: where nobody reads, nobody fails."""
 _MOST_REFUSALS: Final = 3
 """In a row, by which a store counts as one that throttles us, and not as one that did so once."""

@@ -92,6 +92,12 @@ class Door:
         error, until = self._refusal or (None, -inf)
         return error if _now() < until else None
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the next try deserves a provider that remembers nothing of the refused one."""
+        was_refused = self._refusal is not None and self.refusal is None
+        return was_refused and not self._provider.keeps_something
+
     def is_idle(self, since: float) -> bool:
         return not self._guests and self.used_at < since and not self._provider.keeps_something
 
@@ -113,7 +119,8 @@ class Doors:
         """
         async with self._opening[namespace]:
             there = self._open.get(namespace)
-            if there and (there.looked_at > looked_at or not self._plan.needs):
+            is_fit = there is not None and not there.is_spent
+            if there and is_fit and (there.looked_at > looked_at or not self._plan.needs):
                 return there
             began = _now()
             try:
@@ -125,7 +132,7 @@ class Doors:
             except (Unauthorized, Refused):
                 await self._shut(namespace)  # who takes a login away wants it used no more
                 raise
-            if there and there.login.versions == login.versions:
+            if there and is_fit and there.login.versions == login.versions:
                 there.looked_at = began
                 return there
             return await self._opened(namespace, login)

@@ -79,7 +79,8 @@ class Standing:
         self._works = plan.is_personal
         self._user = None if plan.is_personal else plan.key.namespace
         """Through whose door the store can be checked."""
-        self._tried: tuple[Door, float] | None = None
+        self._tried: tuple[frozenset[str], float] | None = None
+        """The login that was checked last, and when."""
         self._tending: asyncio.Task[None] | None = None
 
     def look(self) -> None:
@@ -184,14 +185,14 @@ class Standing:
         async with self._checks:
             began = _now()
             error = await _checked(door)
-        self._tried = (door, _now())
+        self._tried = (door.login.versions, _now())
         tell(self._plan.provider.kind, "check", error, _now() - began)
         self.heard(error, user, of_check=True)
 
     def _was_tried(self, door: Door) -> bool:
         """Say whether the store has refused this very login not long ago."""
         tried, at = self._tried or (None, -inf)
-        return self._trouble is not None and tried is door and _now() < at + _TRY_AGAIN
+        return self._trouble is not None and tried == door.login.versions and _now() < at + _TRY_AGAIN
 
 
 async def _checked(door: Door) -> StoreError | None:
