@@ -119,7 +119,9 @@ async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, wo
         outside.reading.task.cancel()
         outside.reading = None
     if outside.reading is None:
-        doing = read_all(key, seen, wanted, world.stores, fresh=seen.asks_to_refresh)
+        # Where nothing is recorded yet, any request may be a new one.
+        fresh = seen.asks_to_refresh or (seen.state is None and seen.requested.refresh is not None)
+        doing = read_all(key, seen, wanted, world.stores, fresh=fresh)
         outside.reading = await begin(asked, doing, lambda: world.wake(key))
     ended = outside.reading.result(asked)
     if ended is None:

@@ -25,7 +25,6 @@ NEVER = [
     ("create", "deployments.apps", "shop"),
     ("delete", "deployments.apps", "shop"),
     ("update", "managedsecrets.keyturn.dev", "shop"),
-    ("patch", "managedsecrets.keyturn.dev", "shop"),
     ("delete", "managedsecrets.keyturn.dev", "shop"),
     ("create", "serviceaccounts/token", "shop"),
     ("impersonate", "serviceaccounts", "shop"),
