@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from yarl import URL
 
-from keyturn.providers import Reference, discover
-from keyturn.providers._azure import AzureKeyVaultConfig, place_of
+from keyturn.providers import Reference, _azure_login, _azure_refusals, discover
+from keyturn.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
 from keyturn.providers.errors import Refused
 from keyturn.providers.guard import AllowedHost
 from tests.providers.azure.cloud import CLIENT
@@ -28,6 +31,18 @@ def settings(**other: object) -> dict[str, object]:
 
 def configured(**other: object) -> AzureKeyVaultConfig:
     return AzureKeyVaultConfig.model_validate(settings(**other))
+
+
+def test_every_number_of_entra_id_that_we_explain_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "stores" / "azure.md").read_text()
+    assert {f"AADSTS{number}" for number in _azure_login._HINTS} == set(re.findall(r"`(AADSTS\d+)`", page))
+
+
+def test_every_refusal_that_we_explain_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "stores" / "azure.md").read_text()
+    code = "".join(path.read_text() for path in Path(_azure_login.__file__).parent.glob("*azure*.py"))
+    ours = {*_azure_refusals._MEANINGS, *re.findall(r'(?:Refused|NotFound)\(\s*"(\w+)",', code)}
+    assert ours - {DELETED, "NoNetwork", "NoIdentity", "TooManyKeys"} <= set(re.findall(r"`(\w+)`", page))
 
 
 IDENTITY = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
@@ -97,6 +112,11 @@ async def test_a_vault_of_no_known_cloud_needs_an_authority() -> None:
         with pytest.raises(Refused) as refused:
             place_of(configured(vaultUrl="https://shop.vault.local"), allowing)
     assert refused.value.code == "NoAuthority"
+
+
+@pytest.mark.parametrize("url", ["https://shop.vault.azure.net:443/secrets", "https://Shop.Vault.Azure.net"])
+def test_a_link_that_names_the_port_is_the_same_vault(url: str) -> None:
+    assert netloc(URL(url, encoded=True)) == "shop.vault.azure.net"
 
 
 def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> None:

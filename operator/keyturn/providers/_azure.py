@@ -108,7 +108,7 @@ _CLOUDS: Final = (
         ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"),
     ),
     _Cloud("vault.azure.cn", ("login.chinacloudapi.cn", "login.partner.microsoftonline.cn")),
-    _Cloud("vault.usgovcloudapi.net", ("login.microsoftonline.us",)),
+    _Cloud("vault.usgovcloudapi.net", ("login.microsoftonline.us", "login-us.microsoftonline.com")),
 )
 _LOGINS: Final = frozenset(login for cloud in _CLOUDS for login in cloud.logins)
 
