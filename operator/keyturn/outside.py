@@ -65,6 +65,13 @@ class Outside:
     push_problems: dict[str, PushProblem] = field(default_factory=dict)
     push_attempts: dict[str, int] = field(default_factory=dict)
 
+    def try_again(self, now: datetime) -> None:
+        """Have what a store kept from being done tried at the next look: the store can be used again."""
+        if self.problem:
+            self.due = now
+        for place, problem in self.push_problems.items():
+            self.push_problems[place] = problem._replace(again=now)
+
     def forget_values(self) -> None:
         self.last = None
 

@@ -206,6 +206,7 @@ class Process:
 
     def _store_recovered(self, key: StoreKey) -> None:
         for user in self.world.mirror.stores.users_of(key):
+            self.world.memo(user).outside.try_again(self.world.now())
             self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
 
     def _secret_seen(self, meta: SecretMeta) -> None:
