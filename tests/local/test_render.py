@@ -179,6 +179,20 @@ def test_two_variables_of_one_name_are_refused(folder: Folder) -> None:
     assert "two variables would be the secret token" in folder.refusal("render", "--to=compose")
 
 
+@pytest.mark.parametrize("arguments", [("--to=compose",), ("--to=kubernetes", "--with-values")], ids=" ".join)
+def test_a_secret_that_nothing_declares_is_told_and_left_out(
+    arguments: tuple[str, ...], full: Folder
+) -> None:
+    full.env(full.text() + "EXTRA_TOKEN=canary\nEXTRA=x\n")
+
+    done = full.run("render", *arguments)
+
+    assert (
+        done.stderr.splitlines()[0] == ".env.development: EXTRA_TOKEN is left out, since nothing declares it"
+    )
+    assert "extra" not in done.stdout.lower()
+
+
 # Both
 
 

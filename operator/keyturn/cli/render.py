@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .init import ENVIRONMENTS, folder_option, manifests_option
+
+if TYPE_CHECKING:
+    from keyturn.local.render import Source
 
 __all__ = ["render_command"]
 
@@ -84,6 +88,7 @@ def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output
     from keyturn.local import render
 
     source = render.source_at(folder, manifests, environment)
+    _tell_undeclared(source)
     secrets = render.secret_files(folder, environment, source)
     click.echo(f"{secrets.folder}: {len(secrets.names)} files, {len(secrets.written)} written", err=True)
     for name in secrets.stray:
@@ -111,8 +116,14 @@ def _secret(
     if output:
         raise click.UsageError("--with-values prints, so that no file of it stays: leave out --output")
     source = render.source_at(folder, (), environment)
+    _tell_undeclared(source)
     secret = render.secret_object(name or default_name(folder), namespace, source)
     click.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
+
+
+def _tell_undeclared(source: Source) -> None:
+    for name in source.undeclared:
+        click.echo(f"{source.file}: {name} is left out, since nothing declares it", err=True)
 
 
 def _print(text: str, origin: str, output: Path | None) -> None:

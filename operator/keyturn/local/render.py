@@ -14,6 +14,8 @@ from .complete import complete
 from .composefile import secret_name
 from .environments import declared_at, opened
 from .errors import Refused
+from .names import inferred
+from .sources import Copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +47,14 @@ class Source:
             for one in self.declaration.variables
             if one.holds_a_secret and self.values.get(one.name)
         }
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """The variables that nothing declares, and whose names tell that they are secrets."""
+        strange = (name for name, text in self.values.items() if text and not self.declaration.variable(name))
+        return tuple(
+            name for name in strange if not isinstance(inferred(name, "", in_a_url=False).source, Copied)
+        )
 
 
 @dataclass(frozen=True, slots=True)
