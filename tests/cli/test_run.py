@@ -9,8 +9,11 @@ from click.testing import CliRunner
 
 from keyturn.cli.commands import main
 from keyturn.kube.config import NotConfigured
+from keyturn.providers.guard import AllowedHost
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keyturn.runner import Options
 
 
@@ -45,3 +48,49 @@ def test_a_name_that_can_be_a_namespace_is_served(served: list[Options]) -> None
     CliRunner().invoke(main, ["run", *(f"--namespace={name}" for name in names)])
 
     assert [options.namespaces for options in served] == [names]
+
+
+# What stores may reach
+
+
+def test_stores_reach_nothing_inside_unless_it_is_said(served: list[Options]) -> None:
+    CliRunner().invoke(main, ["run", "--all-namespaces"])
+
+    (options,) = served
+    assert (options.reach.files_root, list(options.reach.allowed), list(options.reach.inside)) == (
+        None,
+        [],
+        [],
+    )
+
+
+def test_what_stores_may_reach_is_handed_on(served: list[Options], tmp_path: Path) -> None:
+    hosts = ["--allow-host=vault.vault.svc:8200", "--allow-host=[fd00::1]"]
+    ranges = ["--cluster-cidr=100.64.0.0/10", "--cluster-cidr=2001:db8::/32"]
+
+    CliRunner().invoke(main, ["run", "--all-namespaces", f"--files-root={tmp_path}", *hosts, *ranges])
+
+    (options,) = served
+    assert options.reach.files_root == tmp_path
+    assert options.reach.allowed == {AllowedHost("vault.vault.svc", 8200), AllowedHost("fd00::1")}
+    assert [str(one) for one in options.reach.inside] == ["100.64.0.0/10", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--allow-host=https://vault:8200", "write HOST or HOST:PORT"),
+        ("--allow-host=vault:99999", "write HOST or HOST:PORT"),
+        ("--cluster-cidr=10.0.0.1/8", "write a range such as 10.0.0.0/8 or fd00::/8"),
+        ("--cluster-cidr=pods", "write a range such as 10.0.0.0/8 or fd00::/8"),
+        ("--files-root=/no/such/folder", "does not exist"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_with_what_to_write(
+    option: str, sentence: str, served: list[Options]
+) -> None:
+    answer = CliRunner().invoke(main, ["run", "--all-namespaces", option])
+
+    assert answer.exit_code == 2
+    assert sentence in answer.output
+    assert served == []

@@ -29,7 +29,7 @@ _LOG_FORMATS = ("console", "json")
 )
 @click.option(
     "--files-root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Let ClusterSecretStores read files below this folder.",
 )
 @click.option(

@@ -1,0 +1,112 @@
+"""Which stores there are, and who uses which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
+from keyturn.mirror import Mirror
+from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, Shelf, StoreKey
+
+AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
+OURS = StoreKey(SECRET_STORE, "shop", "vault")
+ALL = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
+CANARY = "canary-7Qd0"
+
+
+def store(version: int = 1, generation: int = 1, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "vault", "uid": "u", "generation": generation, "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {"provider": {"kubernetes": {}}, **spec}}
+
+
+def names(kind: str | None = None) -> dict[str, Any]:
+    ref = {"name": "vault"} | ({"kind": kind} if kind else {})
+    return {"storeRef": ref, "remoteRef": {"key": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "used"),
+    [
+        pytest.param({"data": [{"name": "a", "from": names()}]}, {OURS}, id="in data"),
+        pytest.param({"data": [{"name": "a", "literal": "x"}]}, set(), id="none"),
+        pytest.param({"dataFrom": [names(CLUSTER_SECRET_STORE)]}, {ALL}, id="in dataFrom"),
+        pytest.param({"pushTo": [names(SECRET_STORE)]}, {OURS}, id="in pushTo"),
+        pytest.param(
+            {"data": [{"name": "a", "from": names()}], "pushTo": [names(CLUSTER_SECRET_STORE)]},
+            {OURS, ALL},
+            id="two",
+        ),
+        pytest.param({"data": None, "dataFrom": None, "pushTo": None}, set(), id="empty fields"),
+    ],
+)
+def test_a_managed_secret_uses_the_stores_that_its_spec_names(
+    spec: dict[str, Any], used: set[StoreKey]
+) -> None:
+    shelf = Shelf()
+    shelf.note_user(AUTH, spec)
+    assert {key for key in (OURS, ALL) if AUTH in shelf.users_of(key)} == used
+
+
+def test_who_names_another_store_uses_the_first_one_no_more() -> None:
+    shelf = Shelf()
+    shelf.note_user(AUTH, {"dataFrom": [names()]})
+    shelf.note_user(DB, {"dataFrom": [names()]})
+    shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
+
+    assert [shelf.users_of(key) for key in (OURS, ALL)] == [{DB}, {AUTH}]
+    shelf.forget_user(DB)
+    shelf.forget_user(AUTH)
+    assert (shelf._uses, dict(shelf._users)) == ({}, {})
+
+
+def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
+    mirror = Mirror()
+    metadata = {"name": "auth", "namespace": "shop", "uid": "u", "resourceVersion": "1"}
+    mirror.put_managed({"metadata": metadata, "spec": {"dataFrom": [names()]}})
+    assert mirror.stores.users_of(OURS) == {AUTH}
+    mirror.drop_managed(AUTH)
+    assert mirror.stores.users_of(OURS) == set()
+
+
+def test_only_a_newer_store_is_news() -> None:
+    mirror = Mirror()
+    assert mirror.put_store(OURS, store(5, generation=2))
+    assert not mirror.put_store(OURS, store(4, generation=1))
+    assert mirror.stores.identity(OURS) == "u-2"
+    mirror.drop_store(OURS)
+    assert mirror.stores.identity(OURS) is None
+    assert mirror.put_store(OURS, store(3)), "it may come again"
+
+
+def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> None:
+    shelf = Shelf()
+    shelf.put(OURS, store(provider={"vault": {}, CANARY: {}}))
+
+    with pytest.raises(Stalled) as caught:
+        shelf.store(OURS)
+
+    assert caught.value.reason == "StoreInvalid"
+    assert caught.value.message == (
+        "SecretStore shop/vault: spec.provider: write exactly one provider under provider, such as kubernetes: {}"
+    )
+    assert shelf.identity(OURS) is None
+
+
+def test_stores_are_named_by_kind_and_namespace() -> None:
+    shelf = Shelf()
+    for key in (OURS, ALL, StoreKey(SECRET_STORE, "office", "theirs"), StoreKey(SECRET_STORE, "shop", "aws")):
+        shelf.put(key, store())
+    assert shelf.names(SECRET_STORE, "shop") == ["aws", "vault"]
+    assert shelf.names(CLUSTER_SECRET_STORE, "") == ["vault"]
+
+
+def test_users_of_a_store_that_selects_are_those_whom_labels_concern() -> None:
+    shelf = Shelf()
+    shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
+    shelf.put(ALL, store(allowedNamespaces={"names": ["shop"]}))
+    assert shelf.selected_users() == set()
+    shelf.put(ALL, store(allowedNamespaces={"selector": {}}))
+    assert shelf.selected_users() == {AUTH}

@@ -1,0 +1,100 @@
+"""Whom an event of a store, or of a namespace, concerns."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from keyturn.core.keys import ObjectKey
+from keyturn.queue import WorkQueue
+from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.watch import Key, Watches
+from keyturn.world import World
+
+AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
+OURS = StoreKey(SECRET_STORE, "shop", "vault")
+ALL = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
+
+_versions = count(1)
+
+
+class Seen:
+    """The watches of one process, and what they have enqueued."""
+
+    def __init__(self) -> None:
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.world = World(None, None, None)  # type: ignore[arg-type]  # nobody is called
+        self.watches = Watches(self.world, self.queue, None)
+
+    def enqueued(self) -> set[Key]:
+        """Return what is waiting, and let it wait no more."""
+        waiting = set(self.queue._waiting)
+        for key in waiting:
+            self.queue.forget(key)
+        return waiting
+
+    def user(self, key: ObjectKey, kind: str) -> None:
+        ref = {"storeRef": {"kind": kind, "name": "vault"}, "remoteRef": {"key": "x"}}
+        self.watches.managed({"metadata": metadata(key.name, key.namespace), "spec": {"dataFrom": [ref]}})
+
+
+def metadata(name: str, namespace: str = "", generation: int = 1, **more: Any) -> dict[str, Any]:
+    place = {"namespace": namespace} if namespace else {}
+    version = str(next(_versions))
+    return {"name": name, "uid": "u", "generation": generation, "resourceVersion": version, **place, **more}
+
+
+def store(key: StoreKey, generation: int = 1, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": metadata(key.name, key.namespace, generation),
+        "spec": {"provider": {"kubernetes": {}}, **spec},
+    }
+
+
+@pytest.fixture
+def seen() -> Seen:
+    seen = Seen()
+    seen.user(AUTH, SECRET_STORE)
+    seen.user(OTHER, CLUSTER_SECRET_STORE)
+    seen.enqueued()
+    return seen
+
+
+def test_a_new_store_is_looked_at_with_those_who_wait_for_it(seen: Seen) -> None:
+    seen.watches.store(SECRET_STORE, store(OURS))
+    assert seen.enqueued() == {OURS, AUTH}
+
+
+def test_a_store_for_all_concerns_its_users_everywhere(seen: Seen) -> None:
+    seen.watches.store(CLUSTER_SECRET_STORE, store(ALL))
+    assert seen.enqueued() == {ALL, OTHER}
+
+
+def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(seen: Seen) -> None:
+    seen.watches.store(SECRET_STORE, store(OURS))
+    seen.enqueued()
+    seen.watches.store(SECRET_STORE, store(OURS))
+    assert seen.enqueued() == {OURS}
+    seen.watches.store(SECRET_STORE, store(OURS, generation=2))
+    assert seen.enqueued() == {OURS, AUTH}
+
+
+def test_a_store_that_is_gone_is_closed_and_missed(seen: Seen) -> None:
+    seen.watches.store(SECRET_STORE, store(OURS))
+    seen.enqueued()
+    seen.watches.store_gone(OURS)
+    assert seen.enqueued() == {OURS, AUTH}
+    assert seen.world.mirror.stores.identity(OURS) is None
+
+
+def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(seen: Seen) -> None:
+    seen.user(ObjectKey("shop", "pulls"), CLUSTER_SECRET_STORE)
+    seen.watches.store(CLUSTER_SECRET_STORE, store(ALL, allowedNamespaces={"selector": {}}))
+    seen.enqueued()
+
+    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
+    assert seen.enqueued() == {OTHER}
+    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})})
+    assert seen.enqueued() == set()
