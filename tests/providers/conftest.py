@@ -61,7 +61,7 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def shop(  # noqa: C901  # a case for each kind
+async def shop(  # noqa: C901, PLR0912  # a case for each kind
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[Shop]:
     ask: Any = request.getfixturevalue
@@ -84,6 +84,15 @@ async def shop(  # noqa: C901  # a case for each kind
             opening = shops.webhook()
         case "azureKeyVault":
             opening = shops.azure_key_vault(tmp_path)
+        case "awsSecretsManager by role":
+            role = "arn:aws:iam::123456789012:role/shop"
+            opening = shops.aws_secrets_manager(ask("moto"), ask("locked"), role)
+        case "kubernetes elsewhere":
+            opening = shops.kubernetes_elsewhere(ask("cluster").kubeconfig, ask("namespace"))
+        case "vault by role":
+            opening = shops.vault_by_role(ask("vault"))
+        case "vault dynamic":
+            opening = shops.vault_shop(ask("vault"), mount="old", engine="dynamic")
         case "vault":
             opening = shops.vault_shop(ask("vault"))
         case "vault v1":

@@ -103,12 +103,15 @@ def aws_settings(endpoint: str) -> dict[str, Any]:
     return {"region": "eu-central-1", "endpoint": endpoint, "auth": {"accessKey": {"secretRef": ref}}}
 
 
-def aws(kind: str, address: str, guard: Guard, **keys: str) -> Provider[Any]:
-    return opened(kind, aws_settings(address), guard=guard, referred=access_key(**keys), patience=15.0)
+def aws(
+    kind: str, address: str, guard: Guard, more: Mapping[str, Any] | None = None, **keys: str
+) -> Provider[Any]:
+    settings = {**aws_settings(address), **(more or {})}
+    return opened(kind, settings, guard=guard, referred=access_key(**keys), patience=15.0)
 
 
 @asynccontextmanager
-async def aws_secrets_manager(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
+async def aws_secrets_manager(moto: Moto, locked: Moto, role: str | None = None) -> AsyncIterator[Shop]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         text = json.dumps(parts)
         known = moto.call("secretsmanager", "secretsmanager.ListSecrets", MaxResults=100)
@@ -117,7 +120,7 @@ async def aws_secrets_manager(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
         else:
             moto.call("secretsmanager", "secretsmanager.CreateSecret", Name=key, SecretString=text)
 
-    async with _aws_shop("awsSecretsManager", moto, locked, seed) as shop:
+    async with _aws_shop("awsSecretsManager", moto, locked, seed, role) as shop:
         yield shop
 
 
@@ -133,14 +136,21 @@ async def aws_parameter_store(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
 
 @asynccontextmanager
 async def _aws_shop(
-    kind: str, moto: Moto, locked: Moto, seed: Callable[[str, Mapping[str, str]], Awaitable[None]]
+    kind: str,
+    moto: Moto,
+    locked: Moto,
+    seed: Callable[[str, Mapping[str, str]], Awaitable[None]],
+    role: str | None = None,
 ) -> AsyncIterator[Shop]:
+    def taking(sts: str) -> dict[str, Any]:
+        return {"roleArn": role, "stsEndpoint": sts} if role else {}
+
     async with guarded(LOOPBACK) as guard:
         yield Shop(
-            aws(kind, moto.address, guard),
+            aws(kind, moto.address, guard, taking(moto.address)),
             seed,
-            stranger=aws(kind, locked.address, guard),
-            deaf=aws(kind, f"http://127.0.0.1:{free_port()}", guard),
+            stranger=aws(kind, locked.address, guard, taking(locked.address)),
+            deaf=aws(kind, f"http://127.0.0.1:{free_port()}", guard, taking(moto.address)),
             logins=(SECRET_KEY,),
         )
 
@@ -244,7 +254,7 @@ def vault(address: str, token: str, guard: Guard, **settings: str) -> Provider[A
 @asynccontextmanager
 async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
-        if settings.get("version") == "v1":
+        if "mount" in settings:
             server.call("POST", f"{settings['mount']}/{key}", parts)
         else:
             server.call("POST", f"secret/data/{key}", {"data": parts})
@@ -256,6 +266,36 @@ async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop
             stranger=vault(server.address, "hvs.canary-token-of-nobody", guard, **settings),
             deaf=vault(f"http://127.0.0.1:{free_port()}", server.token, guard, **settings),
             logins=(server.token, "hvs.canary-token-of-nobody"),
+        )
+
+
+@asynccontextmanager
+async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
+    """Open the same as an AppRole, whose tokens may do all that the tests do."""
+    policy = 'path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }'
+    server.call("PUT", "sys/policies/acl/shop", {"policy": policy})
+    server.call("POST", "auth/approle/role/shop", {"token_policies": "shop", "token_ttl": "1h"})
+    role = server.call("GET", "auth/approle/role/shop/role-id")["data"]["role_id"]
+    login = server.call("POST", "auth/approle/role/shop/secret-id", {})["data"]["secret_id"]
+
+    async def seed(key: str, parts: Mapping[str, str]) -> None:
+        server.call("POST", f"secret/data/{key}", {"data": parts})
+
+    async with guarded(LOOPBACK) as guard:
+
+        def store(address: str, login: str, role: str = role) -> Provider[Any]:
+            auth = {"appRole": {"roleId": role, "secretRef": {"name": "vault", "key": "id"}}}
+            referred = {Reference("Secret", "vault", "id"): Found(Value.of_text(login))}
+            known = {"guard": guard, "referred": referred, "patience": 15.0}
+            return opened("vault", {"server": address, "auth": auth}, **known)
+
+        yield Shop(
+            store(server.address, login),
+            seed,
+            # Of another role: Vault locks one whose secret is guessed at.
+            stranger=store(server.address, "canary-secret-id-of-nobody", "nobody"),
+            deaf=store(f"http://127.0.0.1:{free_port()}", login),
+            logins=(login, "canary-secret-id-of-nobody"),
         )
 
 
@@ -301,3 +341,42 @@ def _without_login(kubeconfig: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=base64.b64decode(authorities).decode())
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+@asynccontextmanager
+async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
+    """Open the same cluster as if it were another, by a kubeconfig; what is seeded looks as if it was pushed."""
+    connection = await config.load(str(kubeconfig))
+    written = yaml.safe_load(kubeconfig.read_bytes())  # noqa: ASYNC240
+    async with guarded(LOOPBACK) as guard, config.session(connection) as session:
+        api = Api(session, connection.server)
+
+        async def seed(key: str, parts: Mapping[str, str]) -> None:
+            metadata = {"name": key, "labels": {"app.kubernetes.io/managed-by": "keyturn"}}
+            body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(parts)}
+            await api.delete(paths.secret(namespace, key))
+            await api.create(paths.secrets(namespace), body)
+
+        def store(server: str, user: Mapping[str, Any]) -> Provider[Any]:
+            (cluster,) = written["clusters"]
+            there = {"name": cluster["name"], "cluster": {**cluster["cluster"], "server": server}}
+            (name,) = [one["name"] for one in written["users"]]
+            users = [{"name": name, "user": dict(user)}]
+            content = yaml.safe_dump({**written, "clusters": [there], "users": users})
+            ref = {"name": "other", "key": "kubeconfig"}
+            return opened(
+                "kubernetes",
+                {"kubeconfigRef": ref, "namespace": namespace},
+                guard=guard,
+                referred={Reference("Secret", "other", "kubeconfig"): Found(Value.of_text(content))},
+                patience=15.0,
+            )
+
+        admin = written["users"][0]["user"]
+        yield Shop(
+            store(connection.server, admin),
+            seed,
+            stranger=store(connection.server, {"token": "canary-token-of-nobody"}),
+            deaf=store(f"https://127.0.0.1:{free_port()}", admin),
+            logins=("canary-token-of-nobody", str(admin["client-key-data"])),
+        )

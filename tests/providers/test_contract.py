@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 KINDS = list(discover())
 READERS = [kind for kind in KINDS if Can.WRITE not in discover()[kind].can]
-OLD_VAULT = "vault v1"
-"""The same provider with the older version of the engine, which keeps no versions."""
+ELSEWHERE = "kubernetes elsewhere"
+"""The same provider with another cluster, where it writes as well."""
+LENDING = "vault dynamic"
+"""The same provider with an engine that is only read."""
+VARIANTS = ["awsSecretsManager by role", ELSEWHERE, "vault by role", "vault v1", LENDING]
 HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "requests"}
 SHARED = {"base", "errors", "guard", "properties"}
 
-SHOPS = [*KINDS, OLD_VAULT]
+SHOPS = [*KINDS, *VARIANTS]
+WRITERS = [kind for kind in SHOPS if kind not in {*READERS, LENDING}]
 
 
 def patient(kinds: list[str]) -> list[Any]:
@@ -45,7 +49,7 @@ def patient(kinds: list[str]) -> list[Any]:
 
 every = pytest.mark.parametrize("kind", patient(SHOPS))
 every_kind = pytest.mark.parametrize("kind", KINDS)
-every_writer = pytest.mark.parametrize("kind", patient([kind for kind in SHOPS if kind not in READERS]))
+every_writer = pytest.mark.parametrize("kind", patient(WRITERS))
 every_lister = pytest.mark.parametrize(
     "kind", patient([kind for kind in SHOPS if kind not in KINDS or Can.LIST in discover()[kind].can])
 )
@@ -277,7 +281,7 @@ async def test_two_writers_who_create_at_once_both_find_it_done(shop: Shop, pref
     assert await texts(shop.provider, f"{prefix}login") == LOGIN
 
 
-@pytest.mark.parametrize("kind", patient([kind for kind in KINDS if kind not in READERS]))
+@pytest.mark.parametrize("kind", patient([kind for kind in (*KINDS, ELSEWHERE) if kind not in READERS]))
 async def test_a_key_that_appears_while_we_write_is_kept(
     shop: Shop, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +323,7 @@ async def test_what_was_deleted_can_be_written_again(shop: Shop, prefix: str) ->
     assert await texts(shop.provider, f"{prefix}login") == LOGIN
 
 
-@every_writer
+@pytest.mark.parametrize("kind", patient([kind for kind in WRITERS if kind != ELSEWHERE]))
 async def test_a_part_that_is_no_text_is_refused_and_changes_nothing(shop: Shop, prefix: str) -> None:
     await shop.seed(f"{prefix}login", LOGIN)
     refusal = await failing(shop.provider.write(f"{prefix}login", {"password": Value(b"\xff\xfe")}))
