@@ -18,6 +18,7 @@ from keyturn.providers.errors import (
     NotFound,
     Refused,
 )
+from keyturn.stores.keys import located
 from tests.providers.azure.asks import failing, refusal
 from tests.providers.azure.cloud import CLIENT
 
@@ -96,6 +97,23 @@ def test_no_two_keys_with_slashes_are_the_same_name(store: Provider[Any]) -> Non
     taken = [key for key in spelled if "/" in key and is_taken(store, key)]
     assert {"a/a", "a-a/a", "a/a/a"} <= set(taken)
     assert len({key.replace("/", "--") for key in taken}) == len(taken)
+
+
+def test_below_a_prefix_no_namespace_reaches_the_names_of_another(store: Provider[Any]) -> None:
+    keys = ["".join(letters) for length in range(1, 7) for letters in product("a-/", repeat=length)]
+    reached: dict[str, str] = {}
+    for namespace, key in product(("a", "a-a", "a--a", "a--a--a"), keys):
+        found = below_a_prefix(key, namespace)
+        if found and is_taken(store, found):
+            assert reached.setdefault(found.replace("/", "--"), namespace) == namespace
+    assert set(reached.values()) == {"a", "a-a"}
+
+
+def below_a_prefix(key: str, namespace: str) -> str | None:
+    try:
+        return located(key, "{namespace}/", namespace)
+    except Refused:
+        return None
 
 
 def is_taken(store: Provider[Any], key: str) -> bool:
