@@ -84,6 +84,8 @@ async def shop(  # noqa: C901, PLR0912  # a case for each kind
             opening = shops.webhook()
         case "azureKeyVault":
             opening = shops.azure_key_vault(tmp_path)
+        case "azureKeyVault by identity":
+            opening = shops.azure_by_identity(tmp_path)
         case "awsSecretsManager by role":
             role = "arn:aws:iam::123456789012:role/shop"
             opening = shops.aws_secrets_manager(ask("moto"), ask("locked"), role)

@@ -175,6 +175,25 @@ async def azure_key_vault(folder: Path) -> AsyncIterator[Shop]:
         )
 
 
+@asynccontextmanager
+async def azure_by_identity(folder: Path) -> AsyncIterator[Shop]:
+    async with cloud.running(folder, secrets.token_hex(20)) as azure, azure.guarded() as guard:
+
+        async def seed(key: str, parts: Mapping[str, str]) -> None:
+            azure.vault.seed(key, json.dumps(parts))
+
+        deaf = azure.federated(guard, [])
+        nowhere = f"https://{azure.name}.vault.test:{free_port()}"
+        deaf.config = deaf.config.model_copy(update={"vault_url": nowhere})
+        yield Shop(
+            azure.federated(guard, []),
+            seed,
+            stranger=azure.federated(guard, [], subject="system:serviceaccount:shop:other"),
+            deaf=deaf,
+            logins=(azure.signature, azure.entra.stem),
+        )
+
+
 # Google Cloud
 
 

@@ -33,7 +33,10 @@ ELSEWHERE = "kubernetes elsewhere"
 """The same provider with another cluster, where it writes as well."""
 LENDING = "vault dynamic"
 """The same provider with an engine that is only read."""
-VARIANTS = ["awsSecretsManager by role", ELSEWHERE, "vault by role", "vault v1", LENDING]
+VARIANTS = [
+    *("awsSecretsManager by role", "azureKeyVault by identity", ELSEWHERE),
+    *("vault by role", "vault v1", LENDING),
+]
 HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "requests"}
 SHARED = {"base", "errors", "guard", "properties"}
 

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.providers import Found, Given, Reference, discover
+from keyturn.providers._azure_login import AUDIENCE
 from keyturn.providers.guard import AllowedHost, Guard
-from tests.providers.azure.login import CANARY, TENANT, Application, Entra
+from tests.providers.azure.login import CANARY, TENANT, Application, Entra, Federated, jwt
 from tests.providers.azure.vault import KeyVault
 from tests.providers.names import Names
 from tests.providers.tls import authority, serving_tls
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from keyturn.providers import Provider
 
 CLIENT: Final = "11112222-bbbb-3333-cccc-4444dddd5555"
+CLUSTER: Final = Federated("https://cluster.test", "system:serviceaccount:shop:web", AUDIENCE)
 VAULT: Final = "shop.vault.test"
 """What the vault is called in the record."""
 LOGIN: Final = "login.test"
@@ -53,6 +55,8 @@ class Azure:
     instead: Callable[[Sent], web.Response | None] = lambda _: None
     """What is answered in place of what Azure would."""
 
+    signature: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    """Ends every token of a ServiceAccount."""
     name: str = field(default_factory=lambda: f"shop-{secrets.token_hex(4)}")
     """Another one each time: the client remembers the challenge of a host for as long as the process lives."""
 
@@ -91,6 +95,18 @@ class Azure:
         provider = discover()["azureKeyVault"]
         config = provider.Config.model_validate(self.settings(**other))
         return provider(config, Given(guard=guard, patience=15.0, **given))
+
+    def federated(self, guard: Guard, asked: list[tuple[str, str, int]], **other: str) -> Provider[Any]:
+        """Open a store with the workload identity of a ServiceAccount of a cluster."""
+        self.entra.applications[CLIENT].federated = CLUSTER
+
+        async def token_of(account: str, audience: str, seconds: int) -> Value:
+            asked.append((account, audience, seconds))
+            claims = {**CLUSTER._asdict(), "audience": audience, **other}
+            return Value.of_text(jwt(**claims, signature=self.signature))
+
+        identity = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
+        return self.opened(guard, {"auth": {"workloadIdentity": identity}}, token_of=token_of)
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[Guard]:

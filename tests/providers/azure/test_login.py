@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers._azure_login import AUDIENCE
 from keyturn.providers.errors import (
     Refused,
     StoreError,
@@ -18,7 +17,7 @@ from keyturn.providers.errors import (
 )
 from tests.providers.azure.asks import again, answering, failing
 from tests.providers.azure.cloud import CLIENT, LOGIN, VAULT
-from tests.providers.azure.login import CANARY, Federated, jwt
+from tests.providers.azure.login import CANARY
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from keyturn.providers import Provider
     from keyturn.providers.guard import Guard
     from tests.providers.azure.cloud import Azure
-
-
-CLUSTER = Federated("https://cluster.test", "system:serviceaccount:shop:web", AUDIENCE)
 
 
 def of_entra(error: object, *numbers: object) -> dict[str, object]:
@@ -49,23 +45,10 @@ async def test_a_client_secret_is_asked_with_for_the_domain_of_the_vault(
     ]
 
 
-def federated(azure: Azure, guard: Guard, asked: list[tuple[str, str, int]], **other: str) -> Provider[Any]:
-    """Open a store with the workload identity of a ServiceAccount of a cluster."""
-    azure.entra.applications[CLIENT].federated = CLUSTER
-    claims = {**CLUSTER._asdict(), **other}
-
-    async def token_of(account: str, audience: str, seconds: int) -> Value:
-        asked.append((account, audience, seconds))
-        return Value.of_text(jwt(**{**claims, "audience": other.get("audience", audience)}))
-
-    identity = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
-    return azure.opened(guard, {"auth": {"workloadIdentity": identity}}, token_of=token_of)
-
-
 async def test_a_service_account_of_the_consumer_logs_in(azure: Azure, guard: Guard) -> None:
     asked: list[tuple[str, str, int]] = []
     azure.vault.seed("key", "x")
-    assert (await federated(azure, guard, asked).read("key")).content == Value(b"x")
+    assert (await azure.federated(guard, asked).read("key")).content == Value(b"x")
     assert asked == [("web", "api://AzureADTokenExchange", 600)]
     (form,) = azure.entra.forms
     assert set(form) == {"grant_type", "scope", "client_id", "client_assertion_type", "client_assertion"}
@@ -74,7 +57,7 @@ async def test_a_service_account_of_the_consumer_logs_in(azure: Azure, guard: Gu
 async def test_the_token_of_a_service_account_is_shown_to_the_authority_alone(
     azure: Azure, guard: Guard
 ) -> None:
-    await failing(federated(azure, guard, []).read("key"))
+    await failing(azure.federated(guard, []).read("key"))
     assertion = azure.entra.forms[0]["client_assertion"]
     assert not [one for one in azure.sent_to(VAULT) if assertion in str(one)]
 
@@ -91,7 +74,7 @@ async def test_the_token_of_a_service_account_is_shown_to_the_authority_alone(
 async def test_a_federated_credential_that_does_not_fit_is_explained(
     azure: Azure, guard: Guard, claim: dict[str, str], code: str
 ) -> None:
-    refused = await failing(federated(azure, guard, [], **claim).read("key"))
+    refused = await failing(azure.federated(guard, [], **claim).read("key"))
     assert (type(refused), refused.code) == (Unauthorized, code)
     assert "system:serviceaccount:NAMESPACE:NAME" in refused.hint
 
