@@ -143,9 +143,9 @@ class Process:
         """End what writes, tell what is left to tell, and only then let another one lead."""
         work.cancel()
         await asyncio.wait([work])
+        await self.world.stores.close()
         await self.events.flush(1.0)
         await self.elector.release()
-        await self.world.stores.close()
         metrics.LEADER.set(0)
 
     async def _keep_mirror(self) -> None:

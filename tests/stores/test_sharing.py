@@ -230,17 +230,17 @@ async def test_requests_keep_to_the_rate_of_the_store(town: Town) -> None:
 
 
 @in_no_time
-async def test_what_would_have_to_wait_for_long_is_told_so_at_once(town: Town) -> None:
+async def test_what_would_have_to_wait_for_more_than_a_minute_is_told_so_at_once(town: Town) -> None:
     town.store(rate=1)
-    town.keeper.values |= {f"k{number}": "x" for number in range(60)}
-    began = now()
+    town.keeper.values |= {f"k{number}": "x" for number in range(100)}
 
-    found = await asyncio.gather(*(town.read(f"k{number}") for number in range(60)), return_exceptions=True)
+    found = await asyncio.gather(*(town.read(f"k{number}") for number in range(100)), return_exceptions=True)
 
+    assert found[:61] == ["x"] * 61
     late = [error for error in found if isinstance(error, Throttled)]
+    assert len(late) == 39
     assert {error.code for error in late} == {"RateLimit"}
-    assert min(error.retry_after or 0 for error in late) > 10
-    assert now() - began < 11
+    assert min(error.retry_after or 0 for error in late) > 60
 
 
 @in_no_time
@@ -373,43 +373,23 @@ async def test_one_store_that_is_away_holds_up_no_other(town: Town) -> None:
 
 
 @in_no_time
-async def test_who_reads_from_a_store_that_hangs_is_let_go_after_ten_seconds(town: Town) -> None:
+async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_holds_nobody_up(
+    town: Town,
+) -> None:
     town.store()
     town.keeper.delay = 3600
     began = now()
 
-    error = await town.refusal()
+    found = await asyncio.gather(*(town.refusal(f"k{number}") for number in range(1000)))
 
-    assert (type(error), error.code) == (Unreachable, "Slow")
-    assert 9.9 <= now() - began <= 10.1
-
-
-@in_no_time
-async def test_a_store_that_hangs_soon_takes_nobodys_time(town: Town) -> None:
-    town.store()
-    town.keeper.delay = 3600
-    await asyncio.gather(*(town.refusal(f"k{number}") for number in range(16)))
-    began = now()
-
-    found = [await town.refusal(f"more{number}") for number in range(500)]
-
-    assert {type(error) for error in found} == {Unreachable}
-    assert now() == began
-    await asyncio.sleep(30)
-    assert (await town.refusal()).code == "NoAnswer"
-
-
-@in_no_time
-async def test_a_slow_answer_serves_who_comes_back(town: Town) -> None:
-    town.store()
-    town.keeper.values["db"] = "hunter2"
-    town.keeper.delay = 12
-
-    assert (await town.refusal()).code == "Slow"
-    await asyncio.sleep(3)
-
-    assert await town.read() == "hunter2"
-    assert town.keeper.count("read db") == 1
+    assert {(type(error), error.code) for error in found} == {
+        (Unreachable, "Timeout"),
+        (Unreachable, "NoAnswer"),
+    }
+    assert 29.9 <= now() - began <= 30.1
+    assert len([what for _, what, _ in town.keeper.asked if what.startswith("read")]) <= 20
+    await town.refusal()
+    assert now() - began <= 30.1
 
 
 @in_no_time
@@ -456,6 +436,7 @@ async def test_when_the_operator_ends_nobody_is_left_waiting_and_nothing_is_kept
     await town.stores.close()
 
     assert (await waiting).code == "Closed"
+    assert (await town.refusal()).code == "Closed"
     assert len(town.stores._cache) == 0
     assert town.keeper.closed == town.keeper.opened
     assert len(asyncio.all_tasks()) == 1

@@ -37,6 +37,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     kind = "awsSecretsManager"
     Config = AwsSecretsManagerConfig
     can = frozenset(Can)
+    rate = 500.0  # AWS lets an account read 10,000 per second
     service = "secretsmanager"
 
     async def _read(self, key: str, version: str | None) -> Found:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.errors import Stalled
 from keyturn.kube.tokens import Tokens
-from keyturn.providers.errors import Refused
+from keyturn.providers.errors import Refused, Unreachable
 from keyturn.shelf import StoreKey
 
 from .cache import Cache
@@ -43,6 +43,8 @@ __all__ = ["News", "Reach", "Stores"]
 _IDLE: Final = 600.0
 """Seconds after which a provider that nobody uses is closed."""
 _TIDY_EVERY: Final = 60.0
+_FAREWELL: Final = 1.0
+"""Seconds for stores that are told of the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Stores:
         self._cache = Cache()
         self._tasks = Tasks()
         self._shared: dict[StoreKey, Shared] = {}
+        self._is_closed = False
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
         """Name a store in the form that it has now; None where there is none."""
@@ -122,6 +125,8 @@ class Stores:
             return None
         except Refused as error:
             return health_of(error)
+        except Unreachable:  # closed
+            return None
         if shared is None:
             return None
         if shared.standing.health is None:
@@ -131,7 +136,7 @@ class Stores:
     def forget(self, key: StoreKey) -> None:
         """Close a store that is there no more."""
         if shared := self._shared.pop(key, None):
-            self._tasks.start(shared.close())
+            shared.close()
 
     async def run(self) -> None:
         """Close what nobody uses any more, until cancelled."""
@@ -139,17 +144,19 @@ class Stores:
             await asyncio.sleep(_TIDY_EVERY)
             now = asyncio.get_running_loop().time()
             for shared in list(self._shared.values()):
-                await shared.doors.tidy(now - _IDLE)
+                shared.doors.tidy(now - _IDLE)
 
     async def aclose(self) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Drop every value and login, and end all that goes on."""
-        shared, self._shared = list(self._shared.values()), {}
-        await self._tasks.close()
-        for one in shared:
-            await one.close()
+        """Drop every value and login, end all that goes on, and open nothing more."""
+        self._is_closed = True
+        await self._tasks.end()
+        while self._shared:
+            _, shared = self._shared.popitem()
+            shared.close()
+        await self._tasks.end(after=_FAREWELL)
         self._cache.clear()
         self._tokens.clear()
         if self._guard is not None:
@@ -166,6 +173,8 @@ class Stores:
         there = self._shared.get(key)
         if there is not None and there.identity == identity:
             return there
+        if self._is_closed:
+            raise Unreachable("Closed", "the operator ends")
         self.forget(key)
         plan = plan_of(key, store)
         shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news)

@@ -1,10 +1,10 @@
-"""Reads that are under way: one for all who want the same, and it lands whoever gave up waiting."""
+"""Reads that are under way: one for all who want the same, and it lands though one of them goes away."""
 
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keyturn.providers.errors import StoreError, Unreachable
 
@@ -18,41 +18,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Flights", "again"]
 
-_PATIENCE: Final = 10.0
-"""Seconds that anybody waits for a read; it goes on after that, and whoever asks next finds what it brought."""
-_MOST_OVERDUE: Final = 5
-"""Reads that may be late before no more are begun: a store that hangs must not take up all workers."""
-
-
 Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 
 
-class _Flight(NamedTuple):
-    task: asyncio.Task[Outcome]
-    began: float
-
-
 class Flights:
-    """The reads of one store that are under way, the oldest first."""
+    """The reads of one store that are under way."""
 
-    def __init__(self, tasks: Tasks, patience: float = _PATIENCE) -> None:
+    def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._patience = patience
-        self._flying: dict[Hashable, _Flight] = {}
+        self._flying: dict[Hashable, asyncio.Task[Outcome]] = {}
 
     async def share(self, key: Hashable, read: Read) -> Found:
         """Wait for the read of `key` that is under way, else begin `read`.
 
         Raises:
-            StoreError: As the read did, or Unreachable where it takes too long.
+            StoreError: As the read did.
         """
         flight = self._flying.get(key)
         if flight is None:
-            flight = self._begun(key, read)
-        left = flight.began + self._patience - _now()
-        if left > 0:
-            await asyncio.wait([flight.task], timeout=left)
-        return _landed(flight.task)
+            flight = self._flying[key] = self._tasks.start(read())
+            flight.add_done_callback(partial(self._end, key))
+        await asyncio.wait([flight])  # which ends with its waiter, and the flight does not
+        return _landed(flight)
 
     def drop(self, key: Hashable) -> None:
         """Let nobody more join the read of `key`: what it reads has just been written."""
@@ -64,25 +51,14 @@ class Flights:
     def is_current(self, key: Hashable) -> bool:
         """Whether the task that asks is the one that others wait for to read `key`."""
         flight = self._flying.get(key)
-        return flight is not None and flight.task is asyncio.current_task()
+        return flight is not None and flight is asyncio.current_task()
 
-    def _begun(self, key: Hashable, read: Read) -> _Flight:
-        late = next(islice(self._flying.values(), _MOST_OVERDUE - 1, None), None)
-        if late and late.began + self._patience <= _now():
-            raise Unreachable("Slow", "other reads of this store have been waiting for long")
-        task = self._tasks.start(read())
-        flight = self._flying[key] = _Flight(task, _now())
-        task.add_done_callback(lambda _: self._end(key, flight))
-        return flight
-
-    def _end(self, key: Hashable, flight: _Flight) -> None:
+    def _end(self, key: Hashable, flight: asyncio.Task[Outcome]) -> None:
         if self._flying.get(key) is flight:
             del self._flying[key]
 
 
 def _landed(task: asyncio.Task[Outcome]) -> Found:
-    if not task.done():
-        raise Unreachable("Slow", "the store takes its time; what it answers is taken in at the next look")
     if task.cancelled():
         raise Unreachable("Closed", "the store was changed or the operator ends")
     outcome = task.result()
@@ -94,7 +70,3 @@ def _landed(task: asyncio.Task[Outcome]) -> Found:
 def again(error: StoreError) -> StoreError:
     """Make an error once more, for one more who has to hear it: no traceback grows with each of them."""
     return type(error)(error.code, error.hint, retry_after=error.retry_after)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

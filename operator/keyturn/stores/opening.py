@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .logins import Login
     from .plan import Plan
+    from .tasks import Tasks
 
 __all__ = ["Door", "Doors", "Outside"]
 
@@ -54,11 +55,12 @@ class Outside:
 class Door:
     """One provider, opened with one login."""
 
-    def __init__(self, namespace: str, provider: Provider[Any], login: Login) -> None:
+    def __init__(self, namespace: str, provider: Provider[Any], login: Login, tasks: Tasks) -> None:
         self.namespace = namespace
         self.login = login
         self.looked_at = self.used_at = _now()
         self._provider = provider
+        self._tasks = tasks
         self._guests = 0
         self._is_retired = False
         self._refusal: tuple[StoreError, float] | None = None
@@ -73,13 +75,16 @@ class Door:
             self._guests -= 1
             self.used_at = _now()
             if self._is_retired and not self._guests:
-                await self._provider.close()
+                self._close()
 
-    async def retire(self) -> None:
+    def retire(self) -> None:
         """Let in nobody more, and close when the last one has left."""
         is_first, self._is_retired = not self._is_retired, True
         if is_first and not self._guests:
-            await self._provider.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._tasks.start(self._provider.close())  # which may ask a server that hangs: nobody waits for it
 
     def refused(self, error: StoreError) -> None:
         """Remember that the store does not take this login, from the first time on."""
@@ -105,9 +110,10 @@ class Door:
 class Doors:
     """The doors of one store: one for all, or one for each namespace that logs in as itself."""
 
-    def __init__(self, plan: Plan, outside: Outside) -> None:
+    def __init__(self, plan: Plan, outside: Outside, tasks: Tasks) -> None:
         self._plan = plan
         self._outside = outside
+        self._tasks = tasks
         self._open: dict[str, Door] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -130,35 +136,34 @@ class Doors:
                     raise
                 login = there.login  # what was true a moment ago
             except (Unauthorized, Refused):
-                await self._shut(namespace)  # who takes a login away wants it used no more
+                self._shut(namespace)  # who takes a login away wants it used no more
                 raise
             if there and is_fit and there.login.versions == login.versions:
                 there.looked_at = began
                 return there
-            return await self._opened(namespace, login)
+            return self._opened(namespace, login)
 
-    async def tidy(self, unused_since: float) -> None:
+    def tidy(self, unused_since: float) -> None:
         """Close what nobody has used since then."""
         for namespace, door in list(self._open.items()):
             if door.is_idle(unused_since) and not self._opening[namespace].locked():
                 del self._opening[namespace]
-                await self._shut(namespace)
+                self._shut(namespace)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         for namespace in list(self._open):
-            await self._shut(namespace)
+            self._shut(namespace)
 
-    async def _opened(self, namespace: str, login: Login) -> Door:
+    def _opened(self, namespace: str, login: Login) -> Door:
         plan = self._plan
         made = plan.provider(plan.config, self._given(namespace, login))
-        await self._shut(namespace)
-        door = self._open[namespace] = Door(namespace, made, login)
+        self._shut(namespace)
+        door = self._open[namespace] = Door(namespace, made, login, self._tasks)
         return door
 
-    async def _shut(self, namespace: str) -> None:
-        door = self._open.pop(namespace, None)
-        if door:
-            await door.retire()
+    def _shut(self, namespace: str) -> None:
+        if door := self._open.pop(namespace, None):
+            door.retire()
 
     def _given(self, namespace: str, login: Login) -> Given:
         outside = self._outside

@@ -41,7 +41,7 @@ _IN_FLIGHT: Final = 20
 """Requests of one store at a time."""
 _SHORT_PAUSE: Final = 5.0
 """Seconds that a request waits where the store asks for a pause; a longer one is told to who asks."""
-_LONGEST_QUEUE: Final = 10.0
+_LONGEST_QUEUE: Final = 60.0
 """Seconds that a request waits for its turn."""
 _OLDEST_LOGIN: Final = 180.0
 """Seconds after which a login is looked at again before it is used; sooner where the store is read often."""
@@ -74,7 +74,7 @@ class Shared:
     ) -> None:
         self.identity = identity
         self.plan = plan
-        self.doors = Doors(plan, outside)
+        self.doors = Doors(plan, outside, tasks)
         self._breaker = Breaker()
         self.standing = Standing(plan, self.doors, self._breaker, tasks, news, outside.checks)
         self._tokens = outside.tokens
@@ -104,9 +104,10 @@ class Shared:
     async def delete(self, namespace: str, path: str) -> None:
         await self._changed(namespace, path, "delete", lambda provider: provider.delete(path))
 
-    async def close(self) -> None:
+    def close(self) -> None:
+        """Let those who are inside finish, and nobody else in."""
         self.standing.close()
-        await self.doors.close()
+        self.doors.close()
 
     def _user(self, namespace: str) -> str:
         """Say through whose door somebody of `namespace` comes: one that is for all knows no consumer."""

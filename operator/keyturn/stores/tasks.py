@@ -31,8 +31,10 @@ class Tasks:
         task.add_done_callback(self._ended)
         return task
 
-    async def close(self) -> None:
-        """End them all, and wait for their ends."""
+    async def end(self, *, after: float = 0.0) -> None:
+        """End them all, those that do not end by themselves `after` a while, and wait for their ends."""
+        if after and self._running:
+            await asyncio.wait(list(self._running), timeout=after)
         while running := list(self._running):
             for task in running:
                 task.cancel()
