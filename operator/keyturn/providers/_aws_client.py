@@ -186,7 +186,7 @@ def _session() -> Any:
 
     # It logs every request and answer at DEBUG, whatever level the operator logs at.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    session = botocore.session.Session()
+    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     for name in ("config_file", "credentials_file"):
         session.set_config_variable(name, os.devnull)  # the operator's own are nobody's business
     session.register_component("credential_provider", CredentialResolver([]))  # nor is what it runs as
