@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -25,7 +26,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.world = World(None, None, None)  # type: ignore[arg-type]  # nobody is called
+        self.world = World(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
         self.watches = Watches(self.world, self.queue, None)
 
     def enqueued(self) -> set[Key]:

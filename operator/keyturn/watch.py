@@ -84,7 +84,7 @@ class Watches:
             return
         self._queue.add(key)
         if mirror.stores.identity(key) != before:  # not our own status, echoed
-            self._add_all(mirror.stores.users_of(key))
+            self._try_again(mirror.stores.users_of(key))
 
     def store_gone(self, key: StoreKey) -> None:
         self._world.mirror.drop_store(key)
@@ -97,7 +97,7 @@ class Watches:
         if mirror.put_namespace(body):
             self._environment_changed(name)
         if mirror.labels(name) != before:
-            self._add_all(user for user in mirror.stores.selected_users() if user.namespace == name)
+            self._try_again(user for user in mirror.stores.selected_users() if user.namespace == name)
 
     def namespace_gone(self, key: ObjectKey) -> None:
         self._world.mirror.drop_namespace(key)
@@ -115,6 +115,12 @@ class Watches:
 
     def workload_gone(self, key: WorkloadKey) -> None:
         self._add_all(self._world.mirror.drop_workload(key))
+
+    def _try_again(self, users: Iterable[ObjectKey]) -> None:
+        """Have those looked at whom a store may have held up, and what it kept from being done tried now."""
+        for user in users:
+            self._world.memo(user).outside.try_again(self._world.now())
+            self._queue.add(user)
 
     def _concerned_by_class(self, name: str) -> set[ObjectKey]:
         """Return who follows a class and, if it is marked as the default, all classes that are."""
