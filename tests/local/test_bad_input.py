@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -254,3 +255,26 @@ def test_two_that_fill_a_file_at_once_leave_the_values_of_one(shop: Folder) -> N
 
     assert [command.returncode for command in commands] == [0] * 4
     assert sorted(".env.development is new" in text for text in output) == [False, False, False, True]
+
+
+def test_what_programs_would_read_otherwise_is_not_written(
+    shop: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever mistake of ours there may be: the file is read again before it takes its place."""
+    shop.env("A=1\nTOKEN=\n")
+    monkeypatch.setattr(quoting, "written", lambda name, _: f"another {name}")
+
+    assert "cannot be changed so that programs read it right" in shop.refusal("init")
+
+
+def test_a_folder_is_written_into_by_one_at_a_time(shop: Folder) -> None:
+    opened = os.open(shop.path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    with subprocess.Popen([BIN / "keyturn", "init"], cwd=shop.path, stdout=subprocess.DEVNULL) as command:
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(timeout=3)
+        waited = not (shop.path / ".env.development").exists()
+        os.close(opened)
+
+        assert command.wait(timeout=60) == 0
+    assert waited

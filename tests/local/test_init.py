@@ -131,6 +131,15 @@ def test_a_variable_that_the_example_got_is_added_as_it_is_there(folder: Folder)
     assert re.fullmatch(r"A=9\nMODE='a b'\nTOKEN=\S{43}\n", folder.text())
 
 
+def test_what_is_added_has_the_order_of_the_example(folder: Folder) -> None:
+    folder.example("FIRST_TOKEN=\nB=1\nTOKEN=\nC=2\n")
+    folder.env("A=1\n")
+
+    folder.init()
+
+    assert list(folder.values()) == ["A", "FIRST_TOKEN", "B", "TOKEN", "C"]
+
+
 def test_a_secret_is_added_above_what_reads_it(folder: Folder) -> None:
     folder.example("DB_PASSWORD=\nURL=pg://${DB_PASSWORD}@db\n")
     folder.env("# mine\nURL=pg://${DB_PASSWORD}@db\n")

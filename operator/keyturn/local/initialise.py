@@ -116,8 +116,11 @@ def _planned(one: Environment, declaration: Declaration) -> _Plan:
     making = made(declaration, present, _now())
     changes = {name: quoting.written(name, value) for name, value in making.fresh.items()}
     new = [variable.name for variable in declaration.variables if variable.name not in document.raw]
-    empty = {name: _as_in(declaration.start, name) for name in new if name not in changes}
-    return _Plan(one, _verified(document, {**empty, **changes}, making), making, frozenset())
+    every = {name: _as_in(declaration.start, name) for name in new} | changes
+    ordered = {
+        variable.name: every[variable.name] for variable in declaration.variables if variable.name in every
+    }
+    return _Plan(one, _verified(document, ordered, making), making, frozenset())
 
 
 def _rotated(one: Environment, declaration: Declaration, variables: frozenset[str]) -> _Plan:
