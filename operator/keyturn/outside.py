@@ -40,10 +40,6 @@ class Errand(Generic[T]):
     """What it is about: the result of another errand is of no use."""
     task: asyncio.Task[T]
 
-    def result(self, name: str) -> T | None:
-        """Return how it ended, if it is this one and has ended."""
-        return self.task.result() if self.name == name and self.task.done() else None
-
 
 @dataclass(slots=True)
 class Outside:
@@ -54,6 +50,8 @@ class Outside:
     """The last reading, while the pass lasts."""
     problem: Wait | Stalled | None = None
     """What kept the last reading from being done."""
+    was_read: bool = False
+    """The last reading was done."""
     asked: str = ""
     """What the last reading was about."""
     attempts: int = 0

@@ -99,7 +99,7 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
     try:
         step = next_step(seen)
         if isinstance(step, Rest):
-            return Outcome(step)
+            return _at_rest(step, key, world)
         began = asyncio.get_running_loop().time()
         await _taken(step, key, seen, world)
     except (Wait, Stalled) as error:
@@ -108,6 +108,14 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
         return Outcome(step, error, memo.attempts)
     tell_step(step, key, seen, asyncio.get_running_loop().time() - began, world)
     return step
+
+
+def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:
+    if step.problem is None:
+        return Outcome(step)
+    memo = world.memo(key)
+    memo.attempts += 1
+    return Outcome(step, step.problem, memo.attempts)
 
 
 def _lets_others_go_first(done: Step, seen: Seen) -> bool:
@@ -163,12 +171,15 @@ def _what(step: Step, seen: Seen) -> str:
 
 
 def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+    until = outcome.step.until if isinstance(outcome.step, Rest) else None
     match outcome.error:
         case Wait(after=after):
-            return world.now() + _backoff(after, world, key)
+            again = world.now() + _backoff(after, world, key)
         case Stalled():
-            return world.now() + _LOOK_AGAIN
-    return outcome.step.until if isinstance(outcome.step, Rest) else None
+            again = world.now() + _LOOK_AGAIN
+        case None:
+            return until
+    return min(until, again) if until else again
 
 
 def _after_failure(first: timedelta, world: World, key: ObjectKey) -> datetime:

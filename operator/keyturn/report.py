@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "tell_step"]
 
+_NO_EVENT = frozenset({"ApiServerUnavailable", "ReadingStores", "Pushing"})
+"""What keeps a pass from its end, and no event is worth: the first could not take it, the others are no trouble."""
+
 _log = structlog.get_logger()
 
 
@@ -167,7 +170,7 @@ def _tell_trouble(
     is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
     if is_known:
         return
-    if error.reason != "ApiServerUnavailable":  # which could not take the event either
+    if error.reason not in _NO_EVENT:
         _post(seen, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .core.errors import Wait
+from .core.items import is_spread
 from .core.pulled import Pulled
 from .core.source import next_refresh
 from .outside import begin
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .core.keys import ObjectKey
     from .core.revision import Kept
     from .core.seen import Seen
-    from .core.state import State
+    from .core.state import State, StateFacts
     from .core.wanted import Wanted
     from .outside import Outside, Reading
     from .stores import Stores
@@ -49,17 +50,24 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
         outside.due = _first_due(seen, wanted)
     if outside.last is None and _is_time(outside, seen, wanted, world.stores):
         outside.last = await _read(key, seen, wanted, outside, world)
-    if outside.last is None:
-        return Pulled(problem=outside.problem or _under_way(outside, seen), again=outside.due)
-    if outside.last.problem:
-        return Pulled(problem=outside.last.problem, again=outside.due)
+    if outside.last is None or outside.last.problem:
+        return _not_read(outside, seen, wanted)
     state = await load() if seen.state else None
     if problem := _emptied(outside.last.values, state):
-        outside.due = seen.now + _LATER
-        return Pulled(problem=problem, again=outside.due)
-    changed = _changed(outside.last.values, seen, state)
+        outside.problem, outside.was_read, outside.due = problem, False, seen.now + _LATER
+        return _not_read(outside, seen, wanted)
+    outside.was_read = True
+    # What is written once stays, whatever its store holds by now.
+    changed = _changed(outside.last.values, seen, state) if wanted.refresh_interval else frozenset[str]()
     outside.due = seen.now + _HELD_UP if changed else _next_refresh(seen, wanted)
-    return Pulled(read=True, changed=changed, again=outside.due)
+    return Pulled(read=True, was_read=True, changed=changed, again=outside.due)
+
+
+def _not_read(outside: Outside, seen: Seen, wanted: Wanted) -> Pulled:
+    problem = outside.problem or _under_way(outside, seen, wanted)
+    # The end of what goes on wakes the object.
+    again = None if outside.reading else outside.due
+    return Pulled(was_read=outside.was_read, problem=problem, again=again)
 
 
 def _is_at_rest(seen: Seen) -> bool:
@@ -68,9 +76,9 @@ def _is_at_rest(seen: Seen) -> bool:
 
 
 def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
-    """Go on where another process has left off: a problem is looked at at once, all else when its time comes."""
+    """Go on where another process has left off: what was not read is read at once, all else when its time comes."""
     before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
-    return seen.now if "False" in before else _next_refresh(seen, wanted)
+    return _next_refresh(seen, wanted) if "True" in before else seen.now
 
 
 def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
@@ -89,21 +97,28 @@ def _is_time(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -> bo
         return True
     if outside.problem:
         return outside.asked != _asked(seen)
-    there = seen.state.names if seen.state else frozenset[str]()
-    return (
-        seen.state is None
-        or seen.asks_to_refresh
-        or any(item.name not in there or item.name in seen.unfit for item in wanted.pulled)
-    )
+    return seen.state is None or seen.asks_to_refresh or _asks_for_others(seen, seen.state, wanted)
+
+
+def _asks_for_others(seen: Seen, state: StateFacts, wanted: Wanted) -> bool:
+    """Say whether the spec asks for what was not read for it; an earlier revision that came back is no such thing."""
+    if seen.held:
+        return False
+    if any(item.name not in state.names or item.name in seen.unfit for item in wanted.pulled):
+        return True
+    # What dataFrom brings goes behind what data brings, so it is others where those are.
+    then = {name: keys for name, keys in state.keys.items() if not is_spread(name)}
+    return wanted.keys != then and any(item.spreads for item in wanted.pulled)
 
 
 def _refs(wanted: Wanted) -> list[StoreRef]:
     return [item.source.ref for item in wanted.pulled if item.source]
 
 
-def _under_way(outside: Outside, seen: Seen) -> Wait | None:
-    """Say that a first value is awaited; where there is one, nobody needs to know."""
-    is_awaited = outside.reading is not None and not seen.is_complete
+def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
+    """Say that a value is awaited which the spec asks for; where there is one, nobody needs to know."""
+    is_unfit = any(item.name in seen.unfit for item in wanted.pulled)
+    is_awaited = outside.reading is not None and (is_unfit or not seen.is_complete)
     return Wait("ReadingStores", "the stores are being read", _SOON) if is_awaited else None
 
 
@@ -123,13 +138,15 @@ async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, wo
         fresh = seen.asks_to_refresh or (seen.state is None and seen.requested.refresh is not None)
         doing = read_all(key, seen, wanted, world.stores, fresh=fresh)
         outside.reading = await begin(asked, doing, lambda: world.wake(key))
-    ended = outside.reading.result(asked)
-    if ended is None:
+    if not outside.reading.task.done():
         return None
-    outside.reading, outside.problem, outside.asked = None, ended.problem, asked
+    task, outside.reading = outside.reading.task, None
+    ended = task.result()
+    outside.problem, outside.asked = ended.problem, asked
     if ended.problem is None:
         outside.attempts = 0
         return ended
+    outside.was_read = False
     first = ended.problem.after if isinstance(ended.problem, Wait) else _LATER
     outside.due = seen.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _LONGEST_WAIT))
     outside.attempts += 1
@@ -143,12 +160,15 @@ def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> fro
     """Return the items that are others than in the current revision, and in the one that was given up."""
     if state is None:
         return frozenset()
-    held = state.revision(seen.held.number) if seen.held else None
-    known = [one.values for one in (state.current, held) if one]
+    held = state.revision(seen.held.number) if seen.held else state.current
+    if held is None:
+        return frozenset()  # nobody knows any more what had failed
     return frozenset(
         name
         for name, kept in values.items()
-        if all(name in one and one[name].data() != kept.data() for one in known)
+        if all(
+            name not in one.values or one.values[name].data() != kept.data() for one in (state.current, held)
+        )
     )
 
 

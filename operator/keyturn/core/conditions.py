@@ -66,7 +66,7 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
     if look.seen.wanted and look.seen.wanted.pushes:
         yield "Pushed", _pushed(look.seen, look.seen.wanted)
     # kstatus: these two are there only while they hold.
-    if isinstance(look.error, Wait) and not look.seen.is_complete:
+    if isinstance(look.error, Wait) and (look.seen.unfit or not look.seen.is_complete):
         yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
         yield "Reconciling", Verdict("True", SPEC_CHANGED, _rotating(look).message)
@@ -175,7 +175,7 @@ def _refreshed(seen: Seen) -> Verdict | None:
     """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
     if problem := seen.pulled.problem:
         return Verdict("False", problem.reason, problem.message)
-    if seen.pulled.read:
+    if seen.pulled.read or seen.pulled.was_read:
         return Verdict("True", "Read", "every value was read where it is kept")
     before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)
     return Verdict(before.status, before.reason, before.message) if before else None

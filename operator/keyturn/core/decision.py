@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .errors import Stalled
+from .errors import Stalled, Wait
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
-from .pushes import last_pushes, next_push, push_problem
+from .pushes import last_pushes, next_push, push_problem, pushed_again
 from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
 from .returns import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["next_number", "next_step"]
 
 _LOOK_AGAIN = timedelta(minutes=1)
+_READ_SOON = timedelta(seconds=5)
 
 
 def next_step(seen: Seen) -> Step:
@@ -66,7 +67,7 @@ def next_step(seen: Seen) -> Step:
     if seen.managed.spec.suspend:
         return Rest(None)
     if seen.managed.metadata.deletion_timestamp:
-        return last_pushes(seen) or _rest_after_pushes(seen, None)
+        return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
     wanted = _allowed(seen)
     if first := _claim(seen, wanted) or requested_return(seen, wanted):
         return first
@@ -88,8 +89,9 @@ def _hold_to_sources(seen: Seen, wanted: Wanted, reason: Reason) -> None:
     """
     pulled = frozenset(item.name for item in wanted.pulled)
     is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
-    if (is_first or reason.fresh & pulled) and seen.pulled.problem:
-        raise seen.pulled.problem
+    if not (is_first or reason.fresh & pulled) or seen.pulled.read:
+        return
+    raise seen.pulled.problem or Wait("ReadingStores", "the stores are being read", _READ_SOON)
 
 
 def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:
@@ -216,21 +218,7 @@ def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire
     refuse_unknown_return(seen)
     if is_through:
         ask_for_help(seen, _current(seen))
-    if seen.pulled.problem:
-        raise seen.pulled.problem
-    return _rest_after_pushes(seen, _wake_up(seen, wanted, all_standings))
-
-
-def _rest_after_pushes(seen: Seen, until: datetime | None) -> Rest:
-    """Rest, unless something is left to be written outside.
-
-    Raises:
-        Wait: It is tried again.
-        Stalled: A person must act first.
-    """
-    if problem := push_problem(seen):
-        raise problem
-    return Rest(until)
+    return Rest(_wake_up(seen, wanted, all_standings), seen.pulled.problem or push_problem(seen))
 
 
 def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
@@ -251,8 +239,7 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
-    if seen.pulled.again:
-        times.append(seen.pulled.again)
+    times += (when for when in (seen.pulled.again, pushed_again(seen)) if when)
     return min(times, default=None)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .errors import Stalled, Wait
 
-__all__ = ["NOT_PULLED", "PushProblem", "Pulled"]
+__all__ = ["NOT_PULLED", "Pulled", "PushProblem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Pulled:
 
     read: bool = False
     """This look has read all of them."""
+    was_read: bool = False
+    """The last look at the stores, be it an earlier one of this process, has read all of them."""
     changed: frozenset[str] = frozenset()
     """The items whose values are others there than in the revisions that count."""
     problem: Wait | Stalled | None = None

@@ -11,13 +11,15 @@ from .steps import Finalize, Intend, Push, Withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from .errors import Stalled, Wait
+    from .pulled import PushProblem
     from .seen import Seen
     from .state import StateFacts
     from .wanted import Wanted
 
-__all__ = ["last_pushes", "next_push", "push_problem"]
+__all__ = ["last_pushes", "next_push", "push_problem", "pushed_again"]
 
 PushStep = Finalize | Intend | Push | Withdraw
 
@@ -26,10 +28,9 @@ def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
     """Choose what is done next about stores; what has failed lets the others go first until its time comes."""
     if seen.state is None:
         return None
-    step = next(_steps(seen, seen.state, wanted), None)
-    if isinstance(step, Intend) and step.record.deletes and not seen.is_finalized:
+    if _is_kept_for(wanted, seen.state) and not seen.is_finalized:
         return Finalize(present=True)
-    return step or _unfinalized(seen, seen.state)
+    return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, seen.state)
 
 
 def last_pushes(seen: Seen) -> PushStep | None:
@@ -46,7 +47,23 @@ def last_pushes(seen: Seen) -> PushStep | None:
 
 def push_problem(seen: Seen) -> Wait | Stalled | None:
     """Return what keeps the first of the pushes from being done."""
-    return next((problem.error for _, problem in sorted(seen.push_problems.items())), None)
+    return next((problem.error for problem in _problems(seen)), None)
+
+
+def pushed_again(seen: Seen) -> datetime | None:
+    """Return when the next of those pushes is tried that were not done."""
+    return min((problem.again for problem in _problems(seen) if problem.again > seen.now), default=None)
+
+
+def _problems(seen: Seen) -> list[PushProblem]:
+    """Return what concerns a place that something is still to be done about."""
+    records = seen.state.pushed if seen.state else ()
+    if seen.managed.metadata.deletion_timestamp:
+        places = {one.place for one in records if one.deletes}
+    else:
+        pushes = seen.wanted.pushes if seen.wanted else ()
+        places = {one.place for one in records} | {one.id for one in pushes}
+    return [problem for place, problem in sorted(seen.push_problems.items()) if place in places]
 
 
 def _steps(seen: Seen, state: StateFacts, wanted: Wanted) -> Iterator[PushStep]:
@@ -65,6 +82,12 @@ def _steps(seen: Seen, state: StateFacts, wanted: Wanted) -> Iterator[PushStep]:
             yield Intend(replace(intended, done=found.done, kept=found.kept) if found and stays else intended)
         elif not found.done and not _waits(place, seen):
             yield Push(destination, state.current_number)
+
+
+def _is_kept_for(wanted: Wanted, state: StateFacts) -> bool:
+    """Say whether something is pushed, or about to be, that goes with the ManagedSecret."""
+    recorded = {one.place for one in state.pushed if one.deletes}
+    return any(one.deletes or one.id in recorded for one in wanted.pushes)
 
 
 def _unfinalized(seen: Seen, state: StateFacts) -> Finalize | None:

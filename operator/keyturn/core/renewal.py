@@ -103,12 +103,13 @@ def templates_were_changed(_: Seen, wanted: Wanted, state: StateFacts | None) ->
     return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
 
 
-def recipe_refuses_value(seen: Seen, _: Wanted, state: StateFacts | None) -> Reason | None:
-    if state is None or not seen.unfit:
+def recipe_refuses_value(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    # What cannot be read now stays as it was, and holds nothing else up.
+    unread = frozenset(item.name for item in wanted.pulled) if seen.pulled.problem else frozenset[str]()
+    unfit = seen.unfit - unread
+    if state is None or not unfit:
         return None
-    return Reason(
-        SPEC_CHANGED, f"the spec asks for other values: {_list(seen.unfit)}", seen.unfit, rotates=False
-    )
+    return Reason(SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False)
 
 
 def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from keyturn.api.source import StoreKind, StoreRef, UpdatePolicy
+from keyturn.api.source import RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Destination", "Source", "destination_of", "next_refresh", "source_of", "spread_of"]
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_LONGEST_PLACE = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,14 @@ class Destination:
         Raises:
             ValueError: It is none.
         """
-        kind, store, key = json.loads(place)
-        if not isinstance(store, str) or not isinstance(key, str):
-            raise ValueError("no place")  # noqa: TRY004  # whatever is wrong with it is one error
-        return cls(StoreKind(kind), store, key)
+        try:
+            kind, store, key = json.loads(place[:_LONGEST_PLACE])
+            ref = StoreRef.model_validate({"kind": kind, "name": store})
+            return cls(*_store(ref), RemoteDestination.model_validate({"key": key}).key)
+        except (RecursionError, TypeError, ValueError):
+            pass
+        # Out here, since those errors quote what they cannot read.
+        raise ValueError("no place")
 
     @property
     def ref(self) -> StoreRef:

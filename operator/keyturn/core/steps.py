@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .errors import Stalled, Wait
     from .renewal import Reason
     from .seen import Consumer
     from .source import Destination
@@ -192,6 +193,8 @@ class Rest:
     """Nothing is to be done before `until`, or before something changes."""
 
     until: datetime | None
+    problem: Wait | Stalled | None = None
+    """What a store keeps from being done; all else is."""
 
 
 Step = (
