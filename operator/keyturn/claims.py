@@ -10,9 +10,10 @@ from .core.decision import next_number
 from .core.renewal import CLAIMED
 from .core.revision import Revision, RevisionFacts
 from .core.state import Held, State, Triggers
+from .found import adopted_values, found_values
 from .kube.secrets import values_of
 from .observe import load_state, load_target
-from .stage import adopted_values, found_values, publication_of
+from .stage import publication_of
 
 if TYPE_CHECKING:
     from .core.keys import ObjectKey

@@ -13,12 +13,13 @@ from .core.revision import LITERAL
 from .core.seen import Seen, TargetFacts
 from .core.state import state_name
 from .core.wanted import VALUE, secret_of, wanted_by
+from .found import adopted_values
 from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
 from .sources import pulled_now
-from .stage import adopted_values, making_order
+from .stage import making_order
 from .world import generator_for
 
 if TYPE_CHECKING:

@@ -151,9 +151,7 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wante
                 f"{name}: {source} has a property {property_[:64]!r} that makes no key of a Secret;"
                 " rename it there, or read the others one by one with from",
             )
-    own = frozenset(key for item in wanted.items for key in item.keys.values())
-    kept = {property_: key for property_, key in keys.items() if key not in own}
-    return Kept(source.text, {property_: found[property_] for property_ in kept}, kept)
+    return Kept(source.text, found, keys).behind(wanted.item_keys)
 
 
 def _clash(values: Mapping[str, Kept]) -> Stalled | None:

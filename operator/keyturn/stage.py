@@ -24,15 +24,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .core.keys import ObjectKey
-    from .core.revision import Life
     from .core.seen import Seen
     from .core.steps import Stage
-    from .core.value import Value
     from .core.wanted import Item, Wanted
     from .generators import Generator, Outputs
     from .world import World
 
-__all__ = ["adopted_values", "found_values", "making_order", "publication_of", "staged"]
+__all__ = ["making_order", "publication_of", "staged"]
 
 _ISSUER_SOON = timedelta(seconds=5)
 
@@ -54,7 +52,7 @@ async def staged(
         if found is None or item.name in fresh:
             values[item.name] = await _made(item, found, values, wanted, key, world)
         else:
-            values[item.name] = found if item.spreads else replace(found, keys=item.keys)
+            values[item.name] = _kept(item, found, wanted)
     now = world.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
     revision = Revision(facts, values, await _rendered(wanted, values, state, now))
@@ -106,6 +104,11 @@ def _carried(state: State | None) -> Mapping[str, Kept]:
         return {}
     values, ended = state.current.values, state.current.facts.ended
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
+
+
+def _kept(item: Item, found: Kept, wanted: Wanted) -> Kept:
+    """Keep a value under the keys of today; what dataFrom has brought gives way to what data brings."""
+    return found.behind(wanted.item_keys) if item.spreads else replace(found, keys=item.keys)
 
 
 async def _made(
@@ -183,56 +186,6 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Ou
             " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
             _ISSUER_SOON,
         ) from error
-
-
-def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
-    """Sort what a Secret holds by the items that write it; a key of no item is kept under its own name."""
-    kept = {}
-    for item in wanted.items:
-        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs and outputs.keys() == item.keys.keys():
-            kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
-    known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
-    return {name: one for name, one in stray.items() if name not in kept} | kept
-
-
-def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
-    """Sort what a Secret that nobody owns holds by the items that will write it.
-
-    A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
-    if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
-    """
-    kept = {}
-    for item in wanted.items:
-        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
-            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
-            kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
-    if wanted.shape.merges:
-        return kept
-    known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
-    # No item can have a name with a blank in it, so no value that is made anew takes the place of one of these.
-    return kept | {f"{key} (found)": one for key, one in stray.items()}
-
-
-def _stays(item: Item, outputs: Outputs) -> bool:
-    if outputs.keys() == {VALUE}:
-        return bool(outputs[VALUE].reveal())
-    return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
-
-
-def _recipe_of(item: Item, outputs: Outputs) -> str:
-    if item.recipe is None:
-        return item.source.text if item.source else LITERAL
-    return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
-
-
-def _life_of(item: Item, outputs: Outputs) -> Life | None:
-    if item.recipe is None or not generator_for(item.recipe).accepts(outputs):
-        return None
-    return generator_for(item.recipe).life(outputs)
 
 
 async def _rendered(

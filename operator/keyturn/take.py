@@ -31,14 +31,7 @@ from .core.steps import (
     Withdraw,
 )
 from .kube import errors, paths
-from .kube.secrets import (
-    LARGEST,
-    Stamp,
-    dressed_target,
-    owner_of,
-    released_target,
-    size_of,
-)
+from .kube.secrets import LARGEST, Stamp, dressed_target, owner_of, released_target, size_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of

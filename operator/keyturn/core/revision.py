@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from .value import Value
@@ -53,6 +53,11 @@ class Kept:
     def settled(self) -> Kept:
         """Return it as it is when the overlap is over."""
         return replace(self, overlap={}, previous={})
+
+    def behind(self, others: Collection[str]) -> Kept:
+        """Leave out what would be written under the keys of others."""
+        keys = {output: key for output, key in self.keys.items() if key not in others}
+        return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
     def data(self) -> dict[str, Value]:
         return {self.keys[output]: value for output, value in self.outputs.items()}

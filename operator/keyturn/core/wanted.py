@@ -108,8 +108,13 @@ class Wanted:
         return {item.name: item.keys for item in self.items if not item.spreads}
 
     @property
+    def item_keys(self) -> frozenset[str]:
+        """The keys that items are known to write before anything is read."""
+        return frozenset(key for item in self.items for key in item.keys.values())
+
+    @property
     def every_key(self) -> frozenset[str]:
-        return frozenset(key for item in self.items for key in item.keys.values()) | self.templates.keys()
+        return self.item_keys | self.templates.keys()
 
 
 def secret_of(managed: ManagedSecret) -> str:

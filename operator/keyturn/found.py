@@ -1,0 +1,69 @@
+"""What a Secret holds that was there before its record, sorted by the items that write it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .core.revision import LITERAL, Kept
+from .core.wanted import VALUE
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .core.revision import Life
+    from .core.value import Value
+    from .core.wanted import Item, Wanted
+    from .generators import Outputs
+
+__all__ = ["adopted_values", "found_values"]
+
+
+def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret holds by the items that write it; a key of no item is kept under its own name."""
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs and outputs.keys() == item.keys.keys():
+            kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    return {name: one for name, one in stray.items() if name not in kept} | kept
+
+
+def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret that nobody owns holds by the items that will write it.
+
+    A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
+    if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
+    """
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
+            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
+            kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
+    if wanted.shape.merges:
+        return kept
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    # No item can have a name with a blank in it, so no value that is made anew takes the place of one of these.
+    return kept | {f"{key} (found)": one for key, one in stray.items()}
+
+
+def _stays(item: Item, outputs: Outputs) -> bool:
+    if outputs.keys() == {VALUE}:
+        return bool(outputs[VALUE].reveal())
+    return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
+
+
+def _recipe_of(item: Item, outputs: Outputs) -> str:
+    if item.recipe is None:
+        return item.source.text if item.source else LITERAL
+    return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
+
+
+def _life_of(item: Item, outputs: Outputs) -> Life | None:
+    if item.recipe is None or not generator_for(item.recipe).accepts(outputs):
+        return None
+    return generator_for(item.recipe).life(outputs)
