@@ -37,7 +37,7 @@ VARIANTS = [
     *("awsSecretsManager by role", "azureKeyVault by identity", ELSEWHERE),
     *("vault by role", "vault v1", LENDING),
 ]
-HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "requests"}
+HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "jsonpath", "liquid", "requests"}
 SHARED = {"base", "errors", "guard", "properties"}
 
 SHOPS = [*KINDS, *VARIANTS]

@@ -282,8 +282,11 @@ async def test_the_service_is_shown_nothing_else_whatever_the_environment_holds(
         monkeypatch.setenv(name, CANARY)
     for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    google.service.seed(named(prefix), b"x")
     opened = store(guard, google.address)
-    await failing(opened.read(f"{prefix}absent"))
+    await opened.read(prefix)
     await opened.close()
     asked = google.service.asked[-1].metadata
     assert asked.keys() == {"user-agent", "authorization", "x-goog-api-client", "x-goog-request-params"}
@@ -335,7 +338,7 @@ HOSTILE_KEYS = {
     "no PEM": key_json(private_key=CANARY),
     "a list as PEM": json.dumps({**json.loads(key_json()), "private_key": [CANARY]}),
     "no RSA": key_json(private_key=no_rsa()),
-    "a very long key": key_json(private_key="-----BEGIN PRIVATE KEY-----\n" + "A" * 5000),
+    "a very long key": key_json(private_key="A" * 4000 + "\n" + json.loads(key_json())["private_key"]),
     "a very long file": key_json(x="y" * 20_000),
 }
 
@@ -779,14 +782,23 @@ async def test_what_is_no_answer_is_unreachable(
     assert CANARY not in caplog.text
 
 
-@pytest.mark.parametrize(("size", "meaning"), [(100 * 1024, Refused), (50 * 1024 * 1024, Refused)])
+@pytest.mark.parametrize("size", [100 * 1024, 50 * 1024 * 1024], ids=["100 KiB", "50 MiB"])
 async def test_a_value_larger_than_the_service_keeps_is_not_taken(
-    manager: Provider[Any], instead: Callable[[Any], None], size: int, meaning: type[StoreError]
+    manager: Provider[Any], instead: Callable[[Any], None], size: int
 ) -> None:
     payload = sm.SecretPayload(data=b"x" * size)
     instead(lambda _, __: sm.AccessSecretVersionResponse(name="a/versions/1", payload=payload))
     refused = await failing(manager.read("a"))
-    assert (type(refused), refused.code) == (meaning, "TooLarge")
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
+
+
+async def test_an_answer_of_three_mebibytes_is_not_taken(
+    manager: Provider[Any], instead: Callable[[Any], None]
+) -> None:
+    secret = sm.Secret(name=named("a"), annotations={"a": "x" * 3 * 1024 * 1024})
+    instead(lambda _, __: sm.ListSecretsResponse(secrets=[secret]))
+    refused = await failing(manager.keys())
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
 
 
 async def test_a_call_that_hangs_ends_in_time(google: Google, instead: Callable[[Any], None]) -> None:

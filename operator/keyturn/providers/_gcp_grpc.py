@@ -92,6 +92,10 @@ class SecretManager:
         raise refusal.with_traceback(None)
 
     async def close(self) -> None:
+        async with self._opening:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         if self._line is not None:
             await self._line.retire()
             self._line = None
@@ -107,7 +111,7 @@ class SecretManager:
         async with self._opening:
             line = self._line
             if line is None or time.monotonic() >= line.ends:
-                await self.close()
+                await self._let_go()
                 addresses = await guard.addresses(url)
                 line = self._line = await _opened(url, addresses, guard.limits.size)
             line.users += 1

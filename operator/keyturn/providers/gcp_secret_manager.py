@@ -78,6 +78,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     kind = "gcpSecretManager"
     Config = GcpSecretManagerConfig
     can = frozenset(Can)
+    rate = 200.0
 
     def __init__(self, config: GcpSecretManagerConfig, given: Given) -> None:
         super().__init__(config, given)
