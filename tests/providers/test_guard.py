@@ -149,7 +149,8 @@ AWS = "secretsmanager.eu-central-1.amazonaws.com"
     [
         AWS,
         *("shop.vault.azure.net", "shop.vault.azure.cn", "shop.vault.usgovcloudapi.net"),
-        "secretmanager.googleapis.com",
+        *("secretmanager.googleapis.com", "secretmanager.europe-west3.rep.googleapis.com"),
+        *("secretmanager-shop.p.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com"),
     ],
 )
 async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
