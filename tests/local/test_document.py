@@ -251,6 +251,14 @@ def test_a_reference_that_leads_nowhere_is_told_with_its_line() -> None:
     assert [(one.name, one.reference, one.line) for one in unset] == [("B", "A", 3)]
 
 
+@pytest.mark.parametrize("name", ["'A=B'", "A\x1b[2J", "'A\tB'", "A\x07"])
+def test_a_name_that_nothing_can_be_called_by_is_refused_and_not_printed(name: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read(f"OK=1\n{name}=canary\n")
+
+    assert str(refused.value) == ".env.test, line 2, has a name that nothing can be called by; mend it"
+
+
 def test_lines_that_double_each_other_are_refused() -> None:
     text = "A0=" + "x" * 1000 + "\n" + "".join(f"A{n}=${{A{n - 1}}}${{A{n - 1}}}\n" for n in range(1, 40))
 

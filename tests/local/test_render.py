@@ -205,7 +205,7 @@ def test_a_secret_that_nothing_declares_is_told_and_left_out(
         ("", ".env.development has no value of TOKEN; keyturn init says what it needs"),
         (
             "TOKEN=x\nURL=${LOST}\n",
-            "line 2: URL reads LOST, which is not set above it; set that, or write ${LOST:-}",
+            "line 2: URL reads by ${…} what is not set above it; set that, or write ${NAME:-}",
         ),
     ],
     ids=["no file", "empty", "absent", "a reference to nothing"],
@@ -225,7 +225,18 @@ def test_this_machine_s_environment_does_not_get_in(folder: Folder, monkeypatch:
     folder.example("A=1\n")
     folder.env("A=${LOST}\n")
 
-    assert "A reads LOST" in folder.refusal("render", "--to=dotenv")
+    assert "A reads by ${…} what is not set" in folder.refusal("render", "--to=dotenv")
+
+
+def test_a_key_that_was_pasted_without_quotes_is_not_quoted(folder: Folder) -> None:
+    folder.example("A=1\n")
+    folder.env("A=1\nSIGNING=-----BEGIN\nMC4CAQ/AwBQ+YDK2VwBCIEIN==\n")
+
+    said = folder.refusal("render", "--to=dotenv")
+
+    assert (
+        said == ".env.development, line 3: a shell cannot set this name; use letters, digits and underscores"
+    )
 
 
 # kubernetes

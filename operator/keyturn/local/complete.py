@@ -31,9 +31,11 @@ def complete(document: Document, needed: Iterable[str], surroundings: Mapping[st
             f"{document.name} has no value of {', '.join(missing)}; keyturn init says what it needs"
         )
     for one in unset:
+        # Only a name that is in the file is told: what stands there may be part of a password with a ${ of its own.
+        what = f"{one.reference} by ${{…}}, which is" if one.reference in values else "by ${…} what is"
         raise Refused(
-            f"{document.name}, line {one.line}: {one.name} reads {one.reference}, which is not set above it;"
-            f" set that, or write ${{{one.reference}:-}} if it may be empty"
+            f"{document.name}, line {one.line}: {one.name} reads {what} not set above it;"
+            " set that, or write ${NAME:-} if it may be empty"
         )
     return values
 

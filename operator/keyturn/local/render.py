@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .declaration import Declaration
+    from .document import Document
 
 __all__ = ["Secrets", "Source", "heading", "put", "secret_files", "secret_object", "source_at", "to_dotenv"]
 
@@ -35,9 +36,13 @@ _GITIGNORE: Final = ".gitignore"
 class Source:
     """An environment of which nothing is missing."""
 
-    file: str
+    document: Document
     declaration: Declaration
     values: Mapping[str, str]
+
+    @property
+    def file(self) -> str:
+        return self.document.name
 
     @property
     def secrets(self) -> dict[str, Value]:
@@ -86,7 +91,7 @@ def source_at(folder: Path, manifests: tuple[Path, ...], environment: str) -> So
     if one.document is None:
         raise Refused(f"there is no {one.path}; keyturn init --environment {environment} makes it")
     needed = [variable.name for variable in declaration.secrets]
-    return Source(one.path.name, declaration, complete(one.document, needed, {}))
+    return Source(one.document, declaration, complete(one.document, needed, {}))
 
 
 def to_dotenv(source: Source) -> bytes:
@@ -96,11 +101,12 @@ def to_dotenv(source: Source) -> bytes:
         Refused: No way of writing one of them serves all.
     """
     lines = [heading(source.file)]
+    for entry in source.document.variables:
+        # Without the name: a key that was pasted without quotes has lines that read as names.
+        if not _SHELL_NAME.fullmatch(entry.name or ""):
+            place = f"{source.file}, line {entry.line}"
+            raise Refused(f"{place}: a shell cannot set this name; use letters, digits and underscores")
     for name, text in source.values.items():
-        if not _SHELL_NAME.fullmatch(name):
-            raise Refused(
-                f"{source.file}: {name!r} cannot be set by a shell; use letters, digits and underscores"
-            )
         lines.append(f"{name}={quoting.written(name, Value.of_text(text))}\n")
     return "".join(lines).encode()
 
