@@ -71,3 +71,4 @@ def test_every_command_says_what_it_does_and_what_each_option_is(command: str) -
 
     assert shown.exit_code == 0
     assert main.commands[command].help
+    assert "\\b" not in shown.output

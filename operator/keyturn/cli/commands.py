@@ -220,13 +220,13 @@ def resume_command(name: str, where: Where) -> None:
 @main.command("completion", short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    r"""Print what makes SHELL complete commands, options and the names of ManagedSecrets.
+    """Print what makes SHELL complete commands, options and the names of ManagedSecrets.
 
     \b
     bash:  source <(keyturn completion bash)
     zsh:   source <(keyturn completion zsh)
     fish:  keyturn completion fish | source
-    """
+    """  # noqa: D301 - click wants the character, not its spelling
     from .completion import script
 
     click.echo(script(shell, main))
