@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
 
 from keyturn.core.value import Value
 from keyturn.providers import Found, Outcome, Policy, Reference, _kubeconfig, discover, properties
@@ -25,6 +27,7 @@ from keyturn.providers.errors import (
 from tests.kube.helpers import answer, refused, serving
 from tests.providers.recording import Recording
 from tests.providers.shops import LOOPBACK, guarded, opened
+from tests.providers.tls import authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 CANARY = "canary-in-a-kubeconfig-or-answer"
 TOKEN = "canary-token-of-another-cluster"  # noqa: S105  # of nobody
+FORM = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
 IN_SECRET = Reference("Secret", "other", "kubeconfig")
 
 
@@ -355,6 +359,43 @@ async def test_an_account_without_rights_is_known_and_denied(
         store = store_of(file.read_bytes(), guard, namespace)
         assert type(await failing(store.read("a"))) is Denied
         await store.check()
+
+
+async def test_nobody_rides_on_the_connection_that_a_certificate_has_opened(
+    cluster: Cluster, namespace: str
+) -> None:
+    admin = cluster.kubeconfig.read_bytes()
+    nobody = yaml.safe_load(admin)
+    nobody["users"][0]["user"] = {"token": TOKEN}
+    async with guarded(LOOPBACK) as guard:
+        assert await store_of(admin, guard, namespace).keys("nothing") == ()
+        stranger = store_of(yaml.safe_dump(nobody), guard, namespace)
+        assert type(await failing(stranger.keys())) is Unauthorized
+
+
+async def test_a_certificate_is_shown_where_no_file_can_be_in_memory(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    async with guarded(LOOPBACK) as guard:
+        store = store_of(cluster.kubeconfig.read_bytes(), guard, namespace)
+        assert await store.keys("nothing") == ()
+
+
+async def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    authority(tmp_path, "client")
+    key = serialization.load_pem_private_key((tmp_path / "tls.key").read_bytes(), None)
+    how = serialization.BestAvailableEncryption(CANARY.encode())
+    for file, pem in {
+        "open": key.private_bytes(*FORM, serialization.NoEncryption()),
+        "encrypted": key.private_bytes(*FORM, how),
+    }.items():
+        user = {
+            "client-certificate-data": base64.b64encode((tmp_path / "tls.crt").read_bytes()).decode(),
+            "client-key-data": base64.b64encode(pem).decode(),
+        }
+        refusal = await refusal_of(json.dumps(kubeconfig("https://10.0.0.1", user=user)))
+        assert refusal.code == {"open": "InsideAddress", "encrypted": "InvalidKubeconfig"}[file]
 
 
 def test_settings_ask_for_the_kubeconfig() -> None:

@@ -9,6 +9,7 @@ import base64
 import os
 import re
 import ssl
+import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -143,14 +144,17 @@ def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContex
 
 
 def _show(context: ssl.SSLContext, pair: bytes) -> None:
-    """Load a certificate and its key, which Python takes from a file only: one that is in memory."""
-    descriptor = os.memfd_create("keyturn", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
+    """Load a certificate and its key, which Python takes from a file only: one in memory, where there are such."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.NamedTemporaryFile() as file:
             file.write(pair)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
-    finally:
-        os.close(descriptor)
+            file.flush()
+            context.load_cert_chain(file.name, password=_no_password)
+        return
+    with os.fdopen(os.memfd_create("keyturn", os.MFD_CLOEXEC), "wb") as file:
+        file.write(pair)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_no_password)
 
 
 def _no_password() -> NoReturn:
