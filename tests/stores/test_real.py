@@ -74,6 +74,18 @@ async def test_a_link_that_leads_out_of_the_folder_is_not_followed(town: Town, t
     assert isinstance(await town.refusal("db", cluster_ref("files")), Refused)
 
 
+async def test_a_store_of_one_namespace_reads_no_files_whatever_its_spec_says(
+    town: Town, tmp_path: Path
+) -> None:
+    # The API server refuses such a spec; who weakened its rules must not open the operator's files by that.
+    (tmp_path / "db").write_text("canary")
+    town.store("files", provider="files", path=str(tmp_path))
+
+    error = await town.refusal("db", ref("files"))
+
+    assert (type(error), error.code) == (Refused, "NoFilesRoot")
+
+
 # .env files
 
 

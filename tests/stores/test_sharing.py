@@ -461,6 +461,27 @@ async def test_a_changed_store_is_opened_anew_and_the_old_one_closed_after_its_l
 
 
 @in_no_time
+async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_settings(town: Town) -> None:
+    town.store()
+    town.keeper.mood = away
+    town.keeper.delay = 5
+    late = [asyncio.create_task(town.refusal(f"k{number}")) for number in range(30)]
+    await asyncio.sleep(0)
+
+    town.store()
+    town.keeper.mood, town.keeper.delay = (lambda _: None), 0
+    town.keeper.values["db"] = "hunter2"
+    assert await town.read() == "hunter2"
+    await asyncio.gather(*late)
+    asked = len(town.keeper.asked)
+    await asyncio.sleep(3600)
+
+    assert len(town.keeper.asked) == asked
+    assert town.keeper.opened - town.keeper.closed == 1
+    assert len(asyncio.all_tasks()) == 1
+
+
+@in_no_time
 async def test_what_nobody_uses_for_long_is_closed_and_opened_again_when_somebody_does(town: Town) -> None:
     town.store()
     town.keeper.values["db"] = "hunter2"

@@ -65,9 +65,10 @@ class Keeper:
 
     async def answer(self, what: str, login: str) -> None:
         self.asked.append((now(), what, login))
-        if error := self.mood(len(self.asked)):
-            raise error
+        error = self.mood(len(self.asked))
         await asyncio.sleep(self.delay)
+        if error:
+            raise error
         if self.knows is not None and login != self.knows:
             raise Unauthorized("Status401")
 
@@ -118,11 +119,12 @@ class Kept(Provider[KeptConfig]):
         await self.keeper.answer("check", await self._login())
 
     async def _read(self, key: str, version: str | None) -> Found:
-        await self.keeper.answer(f"read {key}", await self._login())
         place = f"{self.given.namespace}:{key}" if self.config.by_namespace else key
-        if place not in self.keeper.values:
+        text = self.keeper.values.get(place)  # as it is when the request comes, however long the answer takes
+        await self.keeper.answer(f"read {key}", await self._login())
+        if text is None:
             raise NotFound("NoSuchKey")
-        return Found(Value.of_text(self.keeper.values[place]), version or "1")
+        return Found(Value.of_text(text), version or "1")
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from keyturn.providers.errors import Refused, Unreachable
 from keyturn.shelf import StoreKey
 
 from .cache import Cache
+from .flights import closed
 from .health import health_of
 from .keys import located
 from .lookup import store_for
@@ -174,7 +175,7 @@ class Stores:
         if there is not None and there.identity == identity:
             return there
         if self._is_closed:
-            raise Unreachable("Closed", "the operator ends")
+            raise closed()
         self.forget(key)
         plan = plan_of(key, store)
         shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news)

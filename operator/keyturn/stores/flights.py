@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .cache import Outcome
     from .tasks import Tasks
 
-__all__ = ["Flights", "again"]
+__all__ = ["Flights", "again", "closed"]
 
 Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 
@@ -60,11 +60,16 @@ class Flights:
 
 def _landed(task: asyncio.Task[Outcome]) -> Found:
     if task.cancelled():
-        raise Unreachable("Closed", "the store was changed or the operator ends")
+        raise closed()
     outcome = task.result()
     if isinstance(outcome, StoreError):
         raise again(outcome)
     return outcome
+
+
+def closed() -> Unreachable:
+    """Say that what somebody waited for ends before it is done."""
+    return Unreachable("Closed", "the store was changed, or the operator ends")
 
 
 def again(error: StoreError) -> StoreError:

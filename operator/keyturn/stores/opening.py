@@ -15,6 +15,7 @@ from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.providers import Given
 from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 
+from .flights import closed
 from .logins import look_at
 
 if TYPE_CHECKING:
@@ -115,33 +116,43 @@ class Doors:
         self._outside = outside
         self._tasks = tasks
         self._open: dict[str, Door] = {}
+        self._is_closed = False
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def door(self, namespace: str, looked_at: float) -> Door:
         """Return the door of `namespace`, with a login that was looked at after `looked_at`.
 
         Raises:
-            StoreError: What the settings refer to is not there.
+            StoreError: What the settings refer to is not there, or the store has other settings now.
         """
         async with self._opening[namespace]:
+            self._hold_open()
             there = self._open.get(namespace)
             is_fit = there is not None and not there.is_spent
             if there and is_fit and (there.looked_at > looked_at or not self._plan.needs):
                 return there
             began = _now()
-            try:
-                login = await look_at(self._plan.needs, self._home, self._outside.api)
-            except Unreachable:
-                if there is None:
-                    raise
-                login = there.login  # what was true a moment ago
-            except (Unauthorized, Refused):
-                self._shut(namespace)  # who takes a login away wants it used no more
-                raise
+            login = await self._login(namespace)
+            self._hold_open()
             if there and is_fit and there.login.versions == login.versions:
                 there.looked_at = began
                 return there
             return self._opened(namespace, login)
+
+    async def _login(self, namespace: str) -> Login:
+        try:
+            return await look_at(self._plan.needs, self._home, self._outside.api)
+        except Unreachable:
+            if there := self._open.get(namespace):
+                return there.login  # what was true a moment ago
+            raise
+        except (Unauthorized, Refused):
+            self._shut(namespace)  # who takes a login away wants it used no more
+            raise
+
+    def _hold_open(self) -> None:
+        if self._is_closed:
+            raise closed()
 
     def tidy(self, unused_since: float) -> None:
         """Close what nobody has used since then."""
@@ -151,6 +162,8 @@ class Doors:
                 self._shut(namespace)
 
     def close(self) -> None:
+        """Let nobody in any more; who is inside may finish."""
+        self._is_closed = True
         for namespace in list(self._open):
             self._shut(namespace)
 
@@ -172,7 +185,7 @@ class Doors:
             referred=login.referred,
             guard=outside.guard(),
             api=outside.api,
-            files_root=outside.files_root,
+            files_root=outside.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
         )
 

@@ -82,13 +82,15 @@ class Standing:
         self._tried: tuple[frozenset[str], float] | None = None
         """The login that was checked last, and when."""
         self._tending: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def look(self) -> None:
         """Have the store checked until it is in order; nothing where that goes on already."""
-        if self._tending is None or self._tending.done():
+        if not self._is_closed and (self._tending is None or self._tending.done()):
             self._tending = self._tasks.start(self._tend())
 
     def close(self) -> None:
+        self._is_closed = True
         if self._tending is not None:
             self._tending.cancel()
 
