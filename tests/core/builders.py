@@ -10,17 +10,19 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.pulled import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.revision import RevisionFacts
-from keyturn.core.seen import Consumer, Seen, Sibling, TargetFacts
-from keyturn.core.state import Publication, StateFacts, Triggers
+from keyturn.core.seen import FINALIZER, Consumer, Seen, Sibling, TargetFacts
+from keyturn.core.state import Publication, Pushed, StateFacts, Triggers
 from keyturn.core.wanted import Wanted, wanted_by
 from keyturn.core.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from keyturn.core.errors import Stalled
+    from keyturn.core.errors import Stalled, Wait
     from keyturn.core.policy import Violation
+    from keyturn.core.source import Destination
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(hours=1)
@@ -30,6 +32,13 @@ UID = "8d1f0c5e-uid"
 NAMESPACE = "shop"
 PASSWORD: Mapping[str, Any] = {"name": "password", "generate": {"password": {}}}
 USERNAME: Mapping[str, Any] = {"name": "username", "literal": "shop"}
+VAULT: Mapping[str, Any] = {"name": "vault"}
+API_KEY: Mapping[str, Any] = {
+    "name": "api-key",
+    "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/api"}},
+}
+EVERYTHING: Mapping[str, Any] = {"storeRef": VAULT, "remoteRef": {"key": "prod/app"}}
+PUSH: Mapping[str, Any] = {"storeRef": VAULT, "remoteRef": {"key": "shop/db"}}
 
 
 def minutes(count: float) -> timedelta:
@@ -47,6 +56,8 @@ def managed(
     uid: str = UID,
     annotations: Mapping[str, str] | None = None,
     status: Mapping[str, Any] | None = None,
+    finalized: bool = False,
+    deleted: bool = False,
 ) -> ManagedSecret:
     """Make a ManagedSecret as the API server hands it out."""
     metadata = {
@@ -56,10 +67,12 @@ def managed(
         "generation": 1,
         "resourceVersion": "100",
         "annotations": dict(annotations or {}),
+        "finalizers": [FINALIZER] if finalized else [],
+        "deletionTimestamp": NOW if deleted else None,
     }
     body = {
         "metadata": metadata,
-        "spec": {"data": [PASSWORD]} | dict(spec or {}),
+        "spec": {name: part for name, part in ({"data": [PASSWORD]} | dict(spec or {})).items() if part},
         "status": dict(status or {}),
     }
     return ManagedSecret.model_validate(body)
@@ -172,6 +185,17 @@ def consumer(name: str = "api", *siblings: Sibling, renewed: bool = False, **of_
     return Consumer(made, made.use_of("db"), siblings, renewed)
 
 
+def pushed(
+    destination: Destination, number: int = 1, *, done: bool = True, deletes: bool = False, kept: bool = False
+) -> Pushed:
+    """Make the record of a push that is done."""
+    return Pushed(destination.id, destination.text, number, done, deletes, kept)
+
+
+def push_problems(*places: Destination, error: Wait | Stalled, again: datetime) -> dict[str, PushProblem]:
+    return {one.id: PushProblem(error, again) for one in places}
+
+
 AT_REST = state()
 PUBLISHED_TARGET = target()
 
@@ -192,10 +216,16 @@ def seen(
     unfit: Iterable[str] = (),
     violations: tuple[Violation, ...] = (),
     missing_targets: tuple[str, ...] = (),
+    pulled: Pulled = NOT_PULLED,
+    push_problems: Mapping[str, PushProblem] | None = None,
+    finalized: bool = False,
+    deleted: bool = False,
 ) -> Seen:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
-    found = managed(spec, uid=uid, annotations=annotations, status=status)
+    found = managed(
+        spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
+    )
     return Seen(
         now=now,
         managed=found,
@@ -210,4 +240,6 @@ def seen(
         violations=violations,
         consumers=consumers,
         missing_targets=missing_targets,
+        pulled=pulled,
+        push_problems=push_problems or {},
     )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
-from keyturn.core.state import Held, Publication, State, Triggers
+from keyturn.core.source import Destination
+from keyturn.core.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.statesecret import state_body, state_of
 
@@ -41,6 +43,9 @@ STATE = State(
     2,
     publications=(Publication(1, WHEN),),
     held=Held(2, 1, WHEN, failed=True),
+    pushed=(
+        Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
+    ),
 )
 
 times = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001
@@ -76,20 +81,45 @@ revisions = st.builds(
     rendered=st.dictionaries(names, st.builds(Rendered, template=texts, value=content), max_size=2),
 )
 optional = st.none() | texts
+places = st.builds(
+    Destination,
+    st.sampled_from(StoreKind),
+    st.from_regex(r"[a-z]{1,5}", fullmatch=True),
+    st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True),
+).map(lambda one: one.id)
+pushes = st.builds(
+    Pushed,
+    places,
+    texts,
+    st.integers(1, 10**9),
+    done=st.booleans(),
+    deletes=st.booleans(),
+    kept=st.booleans(),
+)
 states = st.builds(
     State,
     uid=texts,
     rotated=times,
-    triggers=st.builds(Triggers, spec=optional, annotation=optional, last=optional, rollback=optional),
+    triggers=st.builds(
+        Triggers, spec=optional, annotation=optional, last=optional, rollback=optional, refresh=optional
+    ),
     revisions=st.lists(revisions, min_size=1, max_size=3).map(tuple),
     current_number=st.integers(1, 10**9),
     older=st.lists(facts, max_size=3).map(tuple),
     publications=st.lists(st.builds(Publication, st.integers(1, 10**9), times), max_size=3).map(tuple),
     used=st.integers(0, 10**9),
+    refreshed=st.none() | times,
+    pushed=st.lists(pushes, max_size=3).map(tuple),
     held=st.none() | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans()),
 ).map(lambda one: replace(one, current_number=one.newest.facts.number))
 
 
+def test_a_state_of_before_there_were_stores_is_read() -> None:
+    body = edited(lambda read: [read.pop(name) for name in ("refreshed", "pushed")])
+    assert state_of(body) == replace(STATE, pushed=())
+
+
+@settings(deadline=None)
 @given(states)
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     assert state_of(state_body(KEY, state, None)) == state
@@ -189,6 +219,38 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(
             edited(lambda read: read["publications"][0].update(time=CANARY)), id="published at a text"
         ),
+        pytest.param(edited(lambda read: read.update(refreshed=CANARY)), id="refreshed at a text"),
+        pytest.param(edited(lambda read: read.update(refreshed=[CANARY])), id="refreshed at a list"),
+        pytest.param(edited(lambda read: read.update(pushed=None)), id="pushed to null"),
+        pytest.param(edited(lambda read: read.update(pushed=CANARY)), id="pushed to a text"),
+        pytest.param(edited(lambda read: read.update(pushed=7)), id="pushed to a number"),
+        pytest.param(edited(lambda read: read.update(pushed={CANARY: CANARY})), id="pushed to an object"),
+        pytest.param(edited(lambda read: read.update(pushed=[None])), id="pushed to nothing"),
+        pytest.param(edited(lambda read: read["pushed"][0].pop("kept")), id="a push without a part"),
+        *(
+            pytest.param(
+                edited(lambda read, place=place: read["pushed"][0].update(place=place)),  # type: ignore[misc]
+                id=f"pushed to {what}",
+            )
+            for what, place in {
+                "no JSON": CANARY,
+                "a place that is no text": ["SecretStore", "vault", "a"],
+                "a deep place": "[" * 100_000,
+                "another kind": '["Secret","vault","a"]',
+                "a store with a path": f'["SecretStore","../{CANARY}","a"]',
+                "no store": '["SecretStore",null,"a"]',
+                "a key that leads away": f'["SecretStore","vault","../{CANARY}"]',
+                "a key of many": '["SecretStore","vault",["a"]]',
+            }.items()
+        ),
+        *(
+            pytest.param(
+                edited(lambda read, number=number: read["pushed"][0].update(number=number)),  # type: ignore[misc]
+                id=f"pushed at the number {number}",
+            )
+            for number in (0, -1, 1.5, 10**13, None)
+        ),
+        pytest.param(edited(lambda read: read["pushed"][0].update(text=7)), id="a number pushed"),
     ],
 )
 def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str, Any]) -> None:

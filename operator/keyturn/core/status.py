@@ -17,7 +17,7 @@ from .conditions import Look, conditions_of
 from .errors import Wait
 from .renewal import CREATED, is_overdue, start_time
 from .rollout import standings, was_reverted
-from .steps import Begin, rotation_id
+from .steps import Begin, Rest, rotation_id
 from .workload import read_marker
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> R
 
 
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
-    if outcome.error is None:
+    # Who rests has done all that concerns the rotation: a store's trouble is no part of it.
+    if outcome.error is None or isinstance(outcome.step, Rest):
         return rotation
     told = {"message": outcome.error.message}
     # What waits for a person is looked at every minute: a count would be a write each time.

@@ -1,0 +1,232 @@
+"""Where values come from and go to, and when they are read again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
+from keyturn.core.source import Destination, Source, destination_of, next_refresh, source_of, spread_of
+
+LOCAL, SHARED = StoreKind.SECRET_STORE, StoreKind.CLUSTER_SECRET_STORE
+VAULT: dict[str, Any] = {"storeRef": {"name": "vault"}}
+AWS: dict[str, Any] = {"storeRef": {"kind": "ClusterSecretStore", "name": "aws"}}
+
+
+def from_(ref: dict[str, Any], store: dict[str, Any] = VAULT) -> Source:
+    return source_of(From.model_validate({**store, "remoteRef": ref}))
+
+
+def every(ref: dict[str, Any], store: dict[str, Any] = VAULT, **others: Any) -> Source:
+    return spread_of(DataFrom.model_validate({**store, "remoteRef": ref, **others}))
+
+
+def push(store: dict[str, Any] = VAULT, **others: Any) -> Destination:
+    return destination_of(PushTo.model_validate({**store, "remoteRef": {"key": "shop/db"}, **others}))
+
+
+# References
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param(from_({"key": "a"}), Source(LOCAL, "vault", "a"), id="a key"),
+        pytest.param(
+            from_({"key": "a", "property": "b.c", "version": "3"}, AWS),
+            Source(SHARED, "aws", "a", "b.c", "3"),
+            id="a property of a version",
+        ),
+        pytest.param(every({"key": "a"}), Source(LOCAL, "vault", "a", prefix=""), id="all of a key"),
+        pytest.param(
+            every({"key": "a", "version": "3"}, AWS, prefix="APP_"),
+            Source(SHARED, "aws", "a", None, "3", "APP_"),
+            id="all of a version under other names",
+        ),
+    ],
+)
+def test_a_source_is_filled_in(source: Source, expected: Source) -> None:
+    assert source == expected
+
+
+def test_only_the_store_can_name_what_a_spread_brings() -> None:
+    assert every({"key": "a"}).spreads
+    assert not from_({"key": "a"}).spreads
+
+
+@pytest.mark.parametrize(
+    ("destination", "expected"),
+    [
+        pytest.param(push(), Destination(LOCAL, "vault", "shop/db"), id="with every default"),
+        pytest.param(
+            push(updatePolicy="Replace", deletionPolicy="Retain"),
+            Destination(LOCAL, "vault", "shop/db"),
+            id="with the defaults written out",
+        ),
+        pytest.param(
+            push(AWS, secretKey="pw", updatePolicy="IfNotExists", deletionPolicy="Delete"),
+            Destination(SHARED, "aws", "shop/db", "pw", replaces=False, deletes=True),
+            id="with everything else",
+        ),
+    ],
+)
+def test_a_destination_is_filled_in(destination: Destination, expected: Destination) -> None:
+    assert destination == expected
+
+
+@pytest.mark.parametrize("kind", StoreKind)
+def test_a_reference_names_its_store(kind: StoreKind) -> None:
+    ref = StoreRef(kind=kind, name="vault")
+    assert (Source(kind, "vault", "a").ref, Destination(kind, "vault", "a").ref) == (ref, ref)
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (from_({"key": "a"}), "key 'a' of SecretStore 'vault'"),
+        (from_({"key": "a", "property": "b"}, AWS), "key 'a' of ClusterSecretStore 'aws', property 'b'"),
+        (every({"key": "a", "version": "3"}), "key 'a' of SecretStore 'vault', version '3'"),
+        (push(secretKey="pw"), "key 'shop/db' of SecretStore 'vault'"),
+    ],
+)
+def test_people_read_where_it_is(place: Source | Destination, text: str) -> None:
+    assert str(place) == text
+
+
+sources = st.builds(
+    Source,
+    st.sampled_from(StoreKind),
+    st.text(max_size=3),
+    st.text(max_size=3),
+    st.none() | st.text(max_size=3),
+    st.none() | st.text(max_size=3),
+    st.none() | st.text(max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(sources, sources)
+def test_two_sources_are_written_alike_only_if_they_are_equal(one: Source, other: Source) -> None:
+    assert (one.text == other.text) == (one == other)
+
+
+# Places
+
+
+@pytest.mark.parametrize("destination", [push(), push(AWS, secretKey="pw", deletionPolicy="Delete")])
+def test_a_place_is_read_back_and_says_nothing_of_what_goes_there(destination: Destination) -> None:
+    read = Destination.at(destination.id)
+    assert read == Destination(destination.kind, destination.store, destination.key)
+    assert read.id == destination.id
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "[",
+        "[" * 100_000,
+        "1",
+        "1" * 6000,
+        '"abc"',
+        "{}",
+        '["SecretStore","vault"]',
+        '["SecretStore","vault","a","b"]',
+        '["Secret","vault","a"]',
+        '[["SecretStore"],"vault","a"]',
+        '["SecretStore",1,"a"]',
+        '["SecretStore","../vault","a"]',
+        '["SecretStore","vault",null]',
+        '["SecretStore","vault",""]',
+        '["SecretStore","vault","a/../b"]',
+        '["SecretStore","vault","' + "a" * 2000 + '"]',
+    ],
+    ids=str.__len__,
+)
+def test_what_is_no_place_is_refused_without_a_word_of_it(place: str) -> None:
+    with pytest.raises(ValueError, match=r"^no place$") as raised:
+        Destination.at(place)
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same_place"),
+    [
+        pytest.param(push(secretKey="pw"), True, id="another value"),
+        pytest.param(push(updatePolicy="IfNotExists"), True, id="another policy"),
+        pytest.param(push(AWS), False, id="another store"),
+    ],
+)
+def test_what_is_pushed_otherwise_is_written_otherwise(other: Destination, is_same_place: bool) -> None:  # noqa: FBT001
+    assert push().text != other.text
+    assert (push().id == other.id) is is_same_place
+
+
+def test_what_becomes_of_it_later_is_no_other_push() -> None:
+    assert push().text == push(deletionPolicy="Delete").text
+
+
+# When they are read again
+
+HOUR = timedelta(hours=1)
+intervals = st.timedeltas(timedelta(seconds=10), timedelta(days=365))
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+names = st.text("abc", min_size=1, max_size=3)
+several = st.lists(st.builds(Source, st.sampled_from(StoreKind), names, names), min_size=1, max_size=3)
+
+
+@settings(deadline=None)
+@given(intervals, several, names, moments)
+def test_the_next_read_is_later_and_one_interval_later_at_most(
+    interval: timedelta, read: list[Source], namespace: str, after: datetime
+) -> None:
+    assert after < next_refresh(interval, read, namespace, after) <= after + interval
+
+
+@settings(deadline=None)
+@given(intervals, several, names, moments, st.floats(0, 1, exclude_max=True))
+def test_who_starts_in_between_reads_at_the_same_moment(
+    interval: timedelta, read: list[Source], namespace: str, after: datetime, part: float
+) -> None:
+    due = next_refresh(interval, read, namespace, after)
+    between = after + (due - after) * part
+    assert next_refresh(interval, read, namespace, between) == due or between >= due
+
+
+@settings(deadline=None)
+@given(intervals, several, names, moments)
+def test_the_reads_are_one_interval_apart(
+    interval: timedelta, read: list[Source], namespace: str, after: datetime
+) -> None:
+    due = next_refresh(interval, read, namespace, after)
+    assert next_refresh(interval, read, namespace, due) == due + interval
+
+
+@settings(deadline=None)
+@given(intervals, several, names, moments)
+def test_who_reads_the_same_reads_it_together(
+    interval: timedelta, read: list[Source], namespace: str, after: datetime
+) -> None:
+    assert next_refresh(interval, read[::-1], namespace, after) == next_refresh(
+        interval, read, namespace, after
+    )
+
+
+@pytest.mark.parametrize("apart_by", ["key", "namespace"])
+def test_others_are_read_at_other_times(apart_by: str) -> None:
+    after, count = datetime(2026, 11, 24, 12, tzinfo=UTC), 1000
+    due = sorted(
+        next_refresh(
+            HOUR,
+            [Source(LOCAL, "vault", f"{number}" if apart_by == "key" else "a")],
+            "shop" if apart_by == "key" else f"shop-{number}",
+            after,
+        )
+        for number in range(count)
+    )
+    in_tenths = [sum(1 for one in due if (one - after) // (HOUR / 10) == tenth) for tenth in range(10)]
+    assert all(50 < in_tenth < 150 for in_tenth in in_tenths)
