@@ -95,6 +95,23 @@ async def test_a_login_that_is_tried_again_is_tried_by_a_provider_that_remembers
 
 
 @in_no_time
+async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_nothing(locked: Town) -> None:
+    locked.keeper.knows = "second"
+    locked.keeper.delay = 5
+    early = asyncio.create_task(locked.refusal())
+    await asyncio.sleep(1)
+
+    locked.secret("login", token="second")  # noqa: S106
+    locked.store(**LOGIN)
+    locked.keeper.delay = 0
+    assert await locked.read() == "hunter2"
+
+    assert (await early).code == "Closed"
+    await asyncio.sleep(60)
+    assert locked.keeper.opened - locked.keeper.closed == 1
+
+
+@in_no_time
 async def test_a_login_that_is_not_there_says_what_to_create(town: Town) -> None:
     town.store(**LOGIN)
     error = await town.refusal()

@@ -466,7 +466,7 @@ async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_set
     town.keeper.mood = away
     town.keeper.delay = 5
     late = [asyncio.create_task(town.refusal(f"k{number}")) for number in range(30)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(1)
 
     town.store()
     town.keeper.mood, town.keeper.delay = (lambda _: None), 0
