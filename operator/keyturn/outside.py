@@ -57,8 +57,8 @@ class Outside:
     attempts: int = 0
     due: datetime | None = None
     """When the stores are read again by themselves; None before the first look of this process."""
-    stores: tuple[str | None, ...] = ()
-    """The stores as they were when they were read."""
+    stores: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """The stores that the spec names, as they were at the last look."""
     writing: dict[str, Errand[Any]] = field(default_factory=dict)
     push_problems: dict[str, PushProblem] = field(default_factory=dict)
     push_attempts: dict[str, int] = field(default_factory=dict)
@@ -69,6 +69,11 @@ class Outside:
             self.due = now
         for place, problem in self.push_problems.items():
             self.push_problems[place] = problem._replace(again=now)
+
+    def forget_push(self, place: str) -> None:
+        """Forget what kept something from being written to a place."""
+        self.push_problems.pop(place, None)
+        self.push_attempts.pop(place, None)
 
     def forget_values(self) -> None:
         self.last = None

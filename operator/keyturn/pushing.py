@@ -58,7 +58,7 @@ async def pushed(step: Push, key: ObjectKey, wanted: Wanted, state: State, world
     record = state.facts().pushed_to(destination.id)
     if written is None or record is None:
         return None
-    outside.push_problems.pop(destination.id, None)
+    outside.forget_push(destination.id)
     return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
 
 
@@ -70,7 +70,7 @@ async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: World) 
         done = await _done(name, destination, lambda: _deleted(destination, key, world), key, world)
         if done is None:
             return None
-    world.memo(key).outside.push_problems.pop(destination.id, None)
+    world.memo(key).outside.forget_push(destination.id)
     return state.without_pushed(destination.id)
 
 
@@ -86,7 +86,10 @@ async def finalized(step: Finalize, key: ObjectKey, seen: Seen, world: World) ->
         }
     }
     written = await world.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
-    world.mirror.put_managed(written)
+    if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
+        world.mirror.drop_managed(key)  # this was the last thing that kept it
+    else:
+        world.mirror.put_managed(written)
 
 
 def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Content:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .core.source import Destination, Source
     from .core.value import Value
     from .core.wanted import Wanted
+    from .providers import Content
     from .stores import Stores
 
 __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
@@ -174,14 +175,23 @@ def _clash(values: Mapping[str, Kept]) -> Stalled | None:
 async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
     try:
         found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
-        if destination.secret_key:
-            return {destination.secret_key: properties.take(found.content, None)}
-        return properties.parts(found.content)
     except NotFound:
         return {}
     except StoreError as error:
         trouble = trouble_of(error, f"pushTo: {destination}")
+    else:
+        return _pushed_parts(destination, found.content)
     raise trouble
+
+
+def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value]:
+    """Name what is there by the keys that were pushed; what cannot be of ours is nothing to find."""
+    try:
+        if destination.secret_key:
+            return {destination.secret_key: properties.take(content, None)}
+        return properties.parts(content)
+    except StoreError:
+        return {}
 
 
 def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str, Kept]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from .core.errors import Wait
 from .core.items import is_spread
 from .core.pulled import Pulled
+from .core.renewal import REFRESHED
 from .core.source import next_refresh
 from .outside import begin
 from .reading import empty, looks_for_lost, read_all
@@ -44,11 +45,14 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     What keeps it from reading is part of the answer.
     """
     wanted, outside = seen.wanted, world.memo(key).outside
-    if wanted is None or _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
+    if wanted is None:
+        return Pulled()
+    _note_stores(outside, seen, wanted, world.stores)
+    if _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
         return Pulled()
     if outside.due is None:
         outside.due = _first_due(seen, wanted)
-    if outside.last is None and _is_time(outside, seen, wanted, world.stores):
+    if outside.last is None and _is_time(outside, seen, wanted):
         outside.last = await _read(key, seen, wanted, outside, world)
     if outside.last is None or outside.last.problem:
         return _not_read(outside, seen, wanted)
@@ -78,7 +82,9 @@ def _is_at_rest(seen: Seen) -> bool:
 def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
     """Go on where another process has left off: what was not read is read at once, all else when its time comes."""
     before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
-    return _next_refresh(seen, wanted) if "True" in before else seen.now
+    rotation = seen.managed.status.rotation
+    is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
+    return _next_refresh(seen, wanted) if "True" in before and not is_begun else seen.now
 
 
 def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
@@ -88,15 +94,24 @@ def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
     return next_refresh(wanted.refresh_interval, sources, seen.managed.metadata.namespace, seen.now)
 
 
-def _is_time(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -> bool:
+def _note_stores(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -> None:
+    """Have everything tried again where a store is another one than at the last look."""
+    namespace = seen.managed.metadata.namespace
+    now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(wanted)}
+    before, outside.stores = outside.stores, now
+    if any(before[name] != now[name] for name in before.keys() & now.keys()):
+        outside.try_again(seen.now)
+        if wanted.refresh_interval:  # what is written once is not read again
+            outside.due = seen.now
+
+
+def _is_time(outside: Outside, seen: Seen, wanted: Wanted) -> bool:
     if outside.reading is not None:
         return True  # it goes on, or has ended
-    names = tuple(stores.identity(ref, seen.managed.metadata.namespace) for ref in _refs(wanted))
-    is_changed, outside.stores = outside.stores not in {(), names}, names
-    if is_changed or (outside.due is not None and outside.due <= seen.now):
+    if outside.due is not None and outside.due <= seen.now:
         return True
     if outside.problem:
-        return outside.asked != _asked(seen)
+        return outside.asked != _asked(outside, seen)
     return seen.state is None or seen.asks_to_refresh or _asks_for_others(seen, seen.state, wanted)
 
 
@@ -112,7 +127,7 @@ def _asks_for_others(seen: Seen, state: StateFacts, wanted: Wanted) -> bool:
 
 
 def _refs(wanted: Wanted) -> list[StoreRef]:
-    return [item.source.ref for item in wanted.pulled if item.source]
+    return [item.source.ref for item in wanted.pulled if item.source] + [one.ref for one in wanted.pushes]
 
 
 def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
@@ -122,14 +137,15 @@ def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
     return Wait("ReadingStores", "the stores are being read", _SOON) if is_awaited else None
 
 
-def _asked(seen: Seen) -> str:
+def _asked(outside: Outside, seen: Seen) -> str:
     """Name what is to be read, so that the answer to another question is of no use."""
-    return f"{seen.managed.metadata.generation}/{seen.requested.refresh}/{seen.state is None}"
+    asked = (seen.managed.metadata.generation, seen.requested.refresh, seen.state is None)
+    return repr((*asked, sorted(outside.stores.items())))
 
 
 async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, world: World) -> Reading | None:
     """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
-    asked = _asked(seen)
+    asked = _asked(outside, seen)
     if outside.reading and outside.reading.name != asked:
         outside.reading.task.cancel()
         outside.reading = None

@@ -148,6 +148,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
         case Refresh():
             after: State | None = _refreshed(state, seen, world)
         case Intend(record=record):
+            world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)
         case Push():
             after = await pushed(step, key, _wanted(seen), state, world)

@@ -39,6 +39,9 @@ def last_pushes(seen: Seen) -> PushStep | None:
         return None
     records = seen.state.pushed if seen.state else ()
     left = [one for one in records if one.deletes]
+    retained = {one.id for one in seen.wanted.pushes if not one.deletes} if seen.wanted else frozenset()
+    if stays := [one for one in left if one.kept or one.place in retained]:
+        return Intend(replace(stays[0], deletes=False))
     ready = [one for one in left if not _waits(one.place, seen)]
     if ready:
         return Withdraw(Destination.at(ready[0].place), deletes=True)
@@ -69,19 +72,32 @@ def _problems(seen: Seen) -> list[PushProblem]:
 def _steps(seen: Seen, state: StateFacts, wanted: Wanted) -> Iterator[PushStep]:
     places = {destination.id: destination for destination in wanted.pushes}
     for record in state.pushed:
-        if record.place not in places and not _waits(record.place, seen):
-            yield Withdraw(Destination.at(record.place), record.deletes)
+        if record.place not in places:
+            yield from _withdrawal(record, seen)
     for place, destination in places.items():
-        intended = Pushed(
-            place, destination.text, state.current_number, done=False, deletes=destination.deletes
-        )
         found = state.pushed_to(place)
-        if found is None or replace(found, done=False, kept=False) != intended:
-            # Only what becomes of it later has changed: what is there stays.
-            stays = found is not None and (found.text, found.number) == (intended.text, intended.number)
-            yield Intend(replace(intended, done=found.done, kept=found.kept) if found and stays else intended)
-        elif not found.done and not _waits(place, seen):
+        record = _record(destination, found, state.current_number)
+        if record != found:
+            yield Intend(record)
+        elif not record.done and not _waits(place, seen):
             yield Push(destination, state.current_number)
+
+
+def _withdrawal(record: Pushed, seen: Seen) -> Iterator[PushStep]:
+    deletes = record.deletes and not record.kept  # what the store had already is not ours to delete
+    if deletes and record.done:
+        # From here on nobody knows whether it is there, should the spec ask for it once more.
+        yield Intend(replace(record, done=False))
+    elif not deletes or not _waits(record.place, seen):
+        yield Withdraw(Destination.at(record.place), deletes)
+
+
+def _record(destination: Destination, found: Pushed | None, number: int) -> Pushed:
+    """Say what is to be there, and of what is there already that it is."""
+    record = Pushed(destination.id, destination.text, number, done=False, deletes=destination.deletes)
+    if found is None or found.text != record.text:
+        return record
+    return replace(record, done=found.done and found.number == number, kept=found.kept)
 
 
 def _is_kept_for(wanted: Wanted, state: StateFacts) -> bool:

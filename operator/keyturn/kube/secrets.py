@@ -286,11 +286,12 @@ def _taken(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> f
         return frozenset()  # it is ours, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
     known = [one.data() for one in state.revisions] if state else []
+    brought = state.current.data().keys() if state else frozenset[str]()  # which may be dataFrom's
     literals = {item.keys[VALUE]: item.literal for item in wanted.items if item.literal is not None}
     return frozenset(
         name
         for name, value in values_of(body).items()
-        if name in wanted.every_key - carried
+        if name in (wanted.every_key | brought) - carried
         and literals.get(name) != value
         and not any(name in data and data[name] == value for data in known)
     )
