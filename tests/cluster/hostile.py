@@ -26,8 +26,8 @@ class Hostile:
 
 
 @contextmanager
-def hostile() -> Iterator[Hostile]:
-    """Run such a server."""
+def hostile(port: int = 0) -> Iterator[Hostile]:
+    """Run such a server, at any free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -51,7 +51,7 @@ def hostile() -> Iterator[Hostile]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     listening.daemon_threads = True
     server = Hostile(f"http://127.0.0.1:{listening.server_port}")
     with _running(listening):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.value import Value
+from tests.cluster.hostile import hostile
 from tests.cluster.space import Space
 from tests.cluster.stores import Stores, pulled
-from tests.support.kubectl import eventually
+from tests.providers.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,18 +159,21 @@ def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks(
 
 
 def test_a_store_that_comes_back_serves_those_who_wait(space: Space, stores: Stores) -> None:
-    away = stores.files.with_name(f"{stores.files.name}-away")
-    stores.files.rename(away)
-    stores.write_files()
-    space.manage(of_all(stores, "db"))
-    space.stalled("SourceNotFound")
+    port = free_port()
+    token = base64.b64encode(b"hvs.of-nobody").decode()
+    space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": {"token": token}})
+    auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+    stores.write(
+        {"vault": {"server": f"http://127.0.0.1:{port}", "auth": auth}}, refresh={"minInterval": "5s"}
+    )
+    space.manage(pulled("value", "db", property="password"))
+    stores.until("Unreachable")
 
-    stores.files.mkdir()
-    stores.keep("db", "hunter2")
-    space.annotate("ManagedSecret", "auth", refresh="now")
+    with hostile(port):
+        space.settled()
+        assert stores.until("Valid")
 
-    space.settled()
-    eventually(lambda: space.values() == {"value": Value(b"hunter2")}, "the value")
+    assert space.values() == {"value": Value(b"hunter2")}
 
 
 def _is_stalled(body: dict[str, Any]) -> bool:

@@ -103,6 +103,41 @@ def test_a_rule_about_other_namespaces_is_said_not_to_be_checked(
     )
 
 
+def test_a_store_for_all_serves_a_namespace_that_it_names_and_none_that_it_selects(
+    namespaced: Installation, operator: Operator
+) -> None:
+    kubectl = namespaced.kubectl
+    del operator
+    file = {"stringData": {".env": "TOKEN=of-the-administrator"}}
+    kubectl("apply", "-n", "keyturn-system", "-f", "-", given=of_core("Secret", "env") | file)
+    dotenv = {"dotenv": {"secretRef": {"name": "env", "key": ".env"}}}
+    ways: dict[str, dict[str, Any]] = {"named": {"names": ["shop"]}, "selected": {"selector": {}}}
+    for name, allowed in ways.items():
+        body = {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "ClusterSecretStore",
+            "metadata": {"name": name},
+        }
+        spec = {"provider": dotenv, "allowedNamespaces": allowed}
+        kubectl("apply", "-f", "-", given=body | {"spec": spec})
+        ref = {"storeRef": {"kind": "ClusterSecretStore", "name": name}, "remoteRef": {"key": "TOKEN"}}
+        data = [{"name": "token", "from": ref}]
+        kubectl("apply", "-n", "shop", "-f", "-", given=managed(f"from-{name}", data=data))
+
+    kubectl("wait", "kcstore/named", "--for=condition=Ready", "--timeout=20s")
+    kubectl("wait", "ms/from-named", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
+    kubectl("wait", "ms/from-selected", "-n", "shop", "--for=condition=Stalled", "--timeout=20s")
+    conditions = kubectl.json("get", "ms", "from-selected", "-n", "shop")["status"]["conditions"]
+    said = next(one for one in conditions if one["type"] == "Stalled")
+
+    assert said["reason"] == "NamespaceNotAllowed"
+    assert said["message"].endswith("name the namespace in allowedNamespaces.names")
+
+
+def of_core(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+
+
 def _marker(kubectl: Kubectl, name: str) -> str | None:
     template = json.loads(
         kubectl("get", "deployment", name, "-n", "shop", "-o", "jsonpath={.spec.template.metadata}")
