@@ -11,6 +11,7 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.pushes import next_push
 from keyturn.core.seen import REFRESH
 from keyturn.core.source import Destination
 from keyturn.core.state import Triggers
@@ -208,12 +209,16 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
             Rest(None),
             id="one that nobody speaks of any more is no problem",
         ),
-        pytest.param(seen({}, state=None, target=target(), **failed(PLACE)), None, id="nothing is recorded"),
     ],
 )
-def test_what_is_written_next(look: Seen, step: Step | None) -> None:
-    if step is not None:
-        assert next_step(look) == step
+def test_what_is_written_next(look: Seen, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def test_nothing_is_pushed_of_what_is_not_recorded() -> None:
+    look = seen(PUSHES, state=None)
+    assert look.wanted
+    assert next_push(look, look.wanted) is None
 
 
 def test_a_failed_push_lets_workloads_roll() -> None:
