@@ -86,6 +86,7 @@ async def test_an_account_that_is_not_there_has_no_token(api: Api, namespace: st
         "https://kubernetes.default.svc.cluster.local",
         "https://kubernetes.default.svc:443/",
         "k3s",
+        "rke2",
     ],
 )
 async def test_no_token_is_made_for_the_api_server(
