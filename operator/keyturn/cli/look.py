@@ -244,7 +244,7 @@ def _state_of_status(seen: Seen, before: Wanted | None) -> StateFacts | None:
         revisions=revisions,
         restorable=frozenset({status.revision}),
         current_number=status.revision,
-        keys=before.keys,
+        keys={item.name: item.keys for item in before.items},
         templates=before.templates,
         lives={},
         publications=(Publication(status.revision, _published(seen) or seen.now),),

@@ -186,7 +186,7 @@ def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
         revisions=(facts,),
         restorable=frozenset({step.number}),
         current_number=step.number,
-        keys=seen.wanted.keys if seen.wanted else {},
+        keys=_keys_of(seen.wanted) if seen.wanted else {},
         templates=seen.wanted.templates if seen.wanted else {},
         lives={},
     )
@@ -214,12 +214,17 @@ def _staged(step: Stage, seen: Seen, makers: Makers) -> Seen:
         revisions=(facts, *(before.revisions if before else ())),
         restorable=frozenset({step.number, *(before.restorable if before else ())}),
         current_number=step.number,
-        keys=wanted.keys,
+        keys=_keys_of(wanted),
         templates=wanted.templates,
         lives={},
         publications=_publications(seen),
     )
     return replace(seen, state=state, unfit=frozenset())
+
+
+def _keys_of(wanted: Wanted) -> Mapping[str, Mapping[str, str]]:
+    """Name the keys of every item; which ones dataFrom brings nobody knows before they are read."""
+    return {item.name: item.keys for item in wanted.items}
 
 
 def with_dependents(fresh: frozenset[str], makers: Makers) -> frozenset[str]:
