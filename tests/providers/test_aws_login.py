@@ -18,6 +18,7 @@ from keyturn.core.value import Value
 from keyturn.providers import _sts, discover
 from keyturn.providers.errors import (
     Denied,
+    NotFound,
     Refused,
     StoreError,
     Throttled,
@@ -399,9 +400,11 @@ def account(locked: Moto) -> Iterator[Account]:
     locked.let_in(0)
 
 
-def store_of(locked: Moto, guard: Guard, keys: dict[str, str], **settings: str) -> Provider[Any]:
+def store_of(
+    locked: Moto, guard: Guard, keys: dict[str, str], kind: str = "awsSecretsManager", **settings: str
+) -> Provider[Any]:
     known = {**aws_settings(locked.address), "stsEndpoint": locked.address, **settings}
-    return opened("awsSecretsManager", known, guard=guard, referred=access_key(**keys), patience=15.0)
+    return opened(kind, known, guard=guard, referred=access_key(**keys), patience=15.0)
 
 
 async def test_a_user_without_the_right_is_known_but_denied(account: Account, locked: Moto) -> None:
@@ -431,6 +434,44 @@ async def test_a_role_that_a_user_may_not_take_is_a_refused_login(account: Accou
 async def test_a_user_of_nobody_is_unauthorized(locked: Moto) -> None:
     async with guarded(LOOPBACK) as guard:
         assert type(await failing(store_of(locked, guard, {}).check())) is Unauthorized
+
+
+READS = {
+    "awsSecretsManager": ("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"),
+    "awsParameterStore": ("ssm:GetParameter",),
+}
+PUSHES = {
+    "awsSecretsManager": (
+        *("secretsmanager:CreateSecret", "secretsmanager:TagResource", "secretsmanager:PutSecretValue"),
+        *("secretsmanager:RestoreSecret", "secretsmanager:DeleteSecret"),
+    ),
+    "awsParameterStore": ("ssm:PutParameter", "ssm:AddTagsToResource", "ssm:DeleteParameter"),
+}
+
+
+@pytest.mark.parametrize("kind", BOTH)
+async def test_the_rights_that_the_documentation_names_are_enough(
+    kind: str, account: Account, locked: Moto, prefix: str
+) -> None:
+    keys = account.user(*READS[kind], *PUSHES[kind])
+    async with guarded(LOOPBACK) as guard:
+        store = store_of(locked, guard, keys, kind)
+        for text in (b"x", b"y"):
+            await store.write(f"{prefix}a", Value(text))
+        assert (await store.read(f"{prefix}a")).content == Value(b"y")
+        await store.delete(f"{prefix}a")
+        await store.write(f"{prefix}a", Value(b"z"))
+
+
+@pytest.mark.parametrize("kind", BOTH)
+async def test_the_rights_to_read_are_not_enough_to_push(
+    kind: str, account: Account, locked: Moto, prefix: str
+) -> None:
+    keys = account.user(*READS[kind])
+    async with guarded(LOOPBACK) as guard:
+        store = store_of(locked, guard, keys, kind)
+        assert isinstance(await failing(store.read(f"{prefix}a")), NotFound)
+        assert type(await failing(store.write(f"{prefix}a", Value(b"x")))) is Denied
 
 
 # Settings

@@ -126,9 +126,16 @@ async def test_what_is_given_back_ends_at_once_and_another_is_made(
     store = store_of(vault.address, guard, vault.token, lender.open())
     first = user(await store.read("creds/orders"))
     for _ in range(2):
-        await store.delete("creds/orders")
+        await store.give_back("creds/orders")
         assert lender.alive() == []
     assert user(await store.read("creds/orders")) != first
+
+
+async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, lender: Lender) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open())
+    await store.read("creds/orders")
+    assert (await failing(store.delete("creds/orders"))).code == "ReadOnly"
+    assert len(lender.alive()) == 1
 
 
 async def test_what_was_lent_to_a_token_that_is_gone_is_replaced(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Reference, _vault_auth, discover
+from keyturn.providers import Found, Outcome, Reference, _vault_auth, discover
 from keyturn.providers.errors import Denied, NotFound, StoreError, Throttled, Unauthorized, Unreachable
 from tests.kube.helpers import answer, serving
 from tests.providers import vault as vaults
@@ -18,7 +19,7 @@ from tests.providers.recording import Heard, Recording
 from tests.providers.shops import LOOPBACK, guarded, opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from aiohttp import web
 
@@ -46,11 +47,18 @@ async def failing(doing: Awaitable[object]) -> StoreError:
     return refused.value
 
 
-def store_of(address: str, guard: Guard, auth: Any, login: str = SECRET_ID, **given: Any) -> Provider[Any]:
+def store_of(
+    address: str,
+    guard: Guard,
+    auth: Any,
+    login: str = SECRET_ID,
+    settings: Mapping[str, str] | None = None,
+    **given: Any,
+) -> Provider[Any]:
     names = [Reference("Secret", "role", "id"), Reference("Secret", "vault", "token")]
     referred = dict.fromkeys(names, Found(Value.of_text(login)))
     known = {"guard": guard, "referred": referred, "namespace": "shop", "patience": 15.0, **given}
-    return opened("vault", {"server": address, "auth": auth}, **known)
+    return opened("vault", {"server": address, "auth": auth, **(settings or {})}, **known)
 
 
 # A real Vault with AppRoles
@@ -63,9 +71,11 @@ class Role:
         self._server = server
         self.name = f"role-{secrets.token_hex(4)}"
 
-    def make(self, *, may: str = '"read", "create", "update"', **settings: str) -> tuple[str, str]:
+    def make(
+        self, *, may: str = '"read", "create", "update"', policy: str = "", **settings: str
+    ) -> tuple[str, str]:
         """Return the role's ID and a secret ID."""
-        rules = f'path "secret/*" {{ capabilities = [{may}] }}'
+        rules = policy or f'path "secret/*" {{ capabilities = [{may}] }}'
         self._server.call("PUT", f"sys/policies/acl/{self.name}", {"policy": rules})
         asked = {"token_policies": self.name, "token_ttl": "1h", **settings}
         self._server.call("POST", f"auth/approle/role/{self.name}", asked)
@@ -85,9 +95,9 @@ async def guard() -> AsyncIterator[Guard]:
         yield guard
 
 
-def by_role(vault: VaultServer, guard: Guard, made: tuple[str, str]) -> Provider[Any]:
+def by_role(vault: VaultServer, guard: Guard, made: tuple[str, str], **settings: str) -> Provider[Any]:
     auth = {"appRole": {"roleId": made[0], "secretRef": {"name": "role", "key": "id"}}}
-    return store_of(vault.address, guard, auth, made[1])
+    return store_of(vault.address, guard, auth, made[1], settings)
 
 
 def tokens_of(vault: VaultServer) -> set[str]:
@@ -142,6 +152,35 @@ async def test_what_the_policies_do_not_allow_is_denied_and_the_token_kept(
     assert type(await failing(store.read("b"))) is Denied
     assert len(tokens_of(vault) - before) == 1
     await store.check()
+
+
+def allowed(path: str, *capabilities: str) -> str:
+    return f'path "{path}" {{ capabilities = {json.dumps(capabilities)} }}\n'
+
+
+async def test_the_rights_that_the_documentation_names_are_enough_to_read(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}/a", {"data": {"x": "y"}})
+    vault.call("POST", f"old/{prefix}/a", {"x": "y"})
+    policy = allowed(f"secret/data/{prefix}/*", "read") + allowed(f"old/{prefix}/*", "read")
+    made = role.make(policy=policy)
+    store, old = by_role(vault, guard, made), by_role(vault, guard, made, mount="old", version="v1")
+    await store.check()
+    for one in (store, old):
+        assert (await one.read(f"{prefix}/a")).content == Value(b'{"x":"y"}')
+        assert type(await failing(one.write(f"{prefix}/a", {"x": Value(b"z")}))) is Denied
+
+
+async def test_the_rights_that_the_documentation_names_are_enough_to_push(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    data = allowed(f"secret/data/{prefix}/*", "read", "create", "update", "delete")
+    store = by_role(vault, guard, role.make(policy=data + allowed(f"secret/metadata/{prefix}/*", "read")))
+    for text in (b"x", b"y"):
+        await store.write(f"{prefix}/a", {"x": Value(text)})
+    await store.delete(f"{prefix}/a")
+    assert (await store.write(f"{prefix}/a", {"x": Value(b"z")})).outcome is Outcome.CREATED
 
 
 @pytest.mark.parametrize("wrong", ["roleId", "secret"])

@@ -217,6 +217,9 @@ class Provider(ABC, Generic[C]):
             raise Refused("ReadOnly", f"{self.kind} is only read; nothing is deleted there")
         await self._within(self._delete(key))
 
+    async def give_back(self, key: str) -> None:
+        """End at once what the store has lent under `key`; the next read takes another. Nothing lent is success."""
+
     async def close(self) -> None:
         """Let go of what was opened."""
 

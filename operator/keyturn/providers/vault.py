@@ -123,12 +123,9 @@ class Vault(Provider[VaultConfig]):
     async def check(self) -> None:
         await self._within(self._checked())
 
-    async def delete(self, key: str) -> None:
-        """Remove `key`; of an engine that lends credentials, give back those that we hold."""
-        if not self.config.is_dynamic:
-            return await super().delete(key)
+    async def give_back(self, key: str) -> None:
         self._check(key)
-        return await self._within(self._leases.revoke(key))
+        await self._within(self._leases.revoke(key))
 
     async def close(self) -> None:
         if not self.config.is_dynamic:  # what was lent to a token ends with it
