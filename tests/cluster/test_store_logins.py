@@ -139,6 +139,10 @@ def test_an_account_that_is_not_there_is_named_until_it_is(
     assert f"there is no ServiceAccount 'app' in the namespace {space.namespace!r}; create it" in said
     assert server.heard == []
 
+    account(space)
+
+    stores.until("Valid")
+
 
 def test_without_the_component_it_is_named(space: Space, stores: Stores, server: Hostile) -> None:
     account(space)

@@ -108,6 +108,22 @@ async def test_a_login_that_is_refused_is_tried_again_in_five_minutes_or_when_it
 
 
 @in_no_time
+async def test_an_account_that_comes_later_is_seen_within_seconds(town: Town) -> None:
+    key = town.store(account="app")
+    town.records.accounts = set()
+    town.stores.health(key)
+    await town.until(lambda: town.reason(key) == "AuthenticationFailed")
+    await asyncio.sleep(600)
+    assert town.keeper.asked == []
+
+    town.records.accounts = None
+    came = now()
+    await town.until(lambda: town.reason(key) == "Valid")
+
+    assert now() - came <= 15.1
+
+
+@in_no_time
 async def test_settings_that_cannot_be_followed_are_tried_again_in_five_minutes(town: Town) -> None:
     key = town.store()
     town.keeper.mood = lambda _: Refused("InsideAddress")

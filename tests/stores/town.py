@@ -161,6 +161,8 @@ class Records:
         self.asked: list[str] = []
         self.tokens: list[str] = []
         self.is_away = False
+        self.accounts: set[str] | None = None
+        """The paths of the tokens that can be made; None for all."""
         self._versions = count(1)
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -173,6 +175,8 @@ class Records:
 
     async def request(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         self.asked.append(path)
+        if self.accounts is not None and path not in self.accounts:
+            raise api_errors.NotFound("request", path, 404, "NotFound")
         namespace = path.split("/")[4]
         self.tokens.append(f"token {len(self.tokens) + 1} of {namespace}")
         spec = {**body["spec"]}

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .tasks import Tasks
 
-__all__ = ["Door", "Doors", "Outside"]
+__all__ = ["NO_ACCOUNT", "NO_RIGHT", "Door", "Doors", "Outside"]
+
+NO_ACCOUNT: Final = "NoServiceAccount"
+NO_RIGHT: Final = "TokenForbidden"
 
 _CHECKS: Final = 32
 _REFUSAL_LASTS: Final = 10.0
@@ -208,7 +211,7 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
     match error:
         case api_errors.NotFound():
             return Unauthorized(
-                "NoServiceAccount",
+                NO_ACCOUNT,
                 f"there is no ServiceAccount {account!r} in the namespace {namespace!r}; create it",
             )
         case api_errors.Forbidden(reason=reason) if reason == OWN_AUDIENCE:
@@ -217,7 +220,7 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
             )
         case api_errors.Forbidden():
             return Unauthorized(
-                "TokenForbidden",
+                NO_RIGHT,
                 "the operator may make no tokens of ServiceAccounts; add manifests/components/workload-identity",
             )
         case _:

@@ -21,6 +21,7 @@ from keyturn.providers.errors import (
 from .flights import again
 from .health import IN_USE, VALID, health_of
 from .logins import LOGIN_NOT_FOUND
+from .opening import NO_ACCOUNT, NO_RIGHT
 from .telling import tell
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _LONGEST_LOOK: Final = 15.0
 _TRY_AGAIN: Final = 300.0
 """Seconds after which a login that has not changed is tried again, and settings that cannot be followed."""
 _PATIENCE: Final = 10.0
+_OF_THE_CLUSTER: Final = frozenset({NO_ACCOUNT, NO_RIGHT})
+"""What keeps a login from being made, so that looking again costs the store nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class Standing:
             case Unauthorized():
                 return _LONGEST_LOOK
             case _:
-                return _TRY_AGAIN
+                return _LONGEST_LOOK if self._plan.needs else _TRY_AGAIN
 
     async def _check(self) -> None:
         user = self._user
@@ -193,6 +196,8 @@ class Standing:
 
     def _was_tried(self, door: Door) -> bool:
         """Say whether the store has refused this very login not long ago."""
+        if self._trouble is not None and self._trouble.code in _OF_THE_CLUSTER:
+            return False
         tried, at = self._tried or (None, -inf)
         return self._trouble is not None and tried == door.login.versions and _now() < at + _TRY_AGAIN
 
