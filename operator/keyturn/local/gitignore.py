@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["completed", "lacking"]
+from . import disk
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["NAME", "complete", "completed", "lacking"]
+
+NAME: Final = ".gitignore"
+_NEW: Final = 0o644
 _ALL: Final = b".env.*"
 _BUT: Final = b"!.env.example"
 _WANTED: Final = (b".env", _ALL, _BUT, b"secrets/")
@@ -28,3 +35,14 @@ def completed(content: bytes) -> bytes:
     newline = b"\r\n" if b"\r\n" in content else b"\n"
     gap = newline if content and not content.endswith((b"\n", b"\r")) else b""
     return content + gap + b"".join(line + newline for line in added)
+
+
+def complete(folder: Path) -> tuple[bytes, ...]:
+    """Give a folder's file the lines that it lacks, and return them; its rights stay."""
+    path = folder / NAME
+    content = disk.read(path)
+    added = lacking(content or b"")
+    if added:
+        mode = _NEW if content is None else path.stat().st_mode & 0o777
+        disk.write(path, completed(content or b""), instead_of=content, mode=mode)
+    return added

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .making import Making
 
 __all__ = ["Filled", "Line", "check", "initialise", "rotate"]
-
-GITIGNORE: Final = ".gitignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,10 @@ def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> li
     """Find what is wrong with the files of environments, and with .gitignore; write nothing."""
     declaration, example = declared_at(folder, manifests)
     found = siblings(folder)
-    ignored = disk.read(folder / GITIGNORE) or b""
-    open_ = [Flaw(GITIGNORE, "", f"lacks the line {line.decode()}") for line in gitignore.lacking(ignored)]
+    ignored = disk.read(folder / gitignore.NAME) or b""
+    open_ = [
+        Flaw(gitignore.NAME, "", f"lacks the line {line.decode()}") for line in gitignore.lacking(ignored)
+    ]
     return [*open_, *(flaw for name in names for flaw in flaws(found[name], declaration, example, found))]
 
 
@@ -193,7 +193,7 @@ def _carried_out(
     """Write, once everything is known to work; first of all what keeps the files out of Git."""
     plans = list(planned)
     after = dict(found) | {plan.before.name: _as_planned(plan) for plan in plans}
-    ignored = _ignore(folder)
+    ignored = gitignore.complete(folder)
     filled = [_written(plan) for plan in plans]
     return [
         replace(
@@ -208,16 +208,6 @@ def _carried_out(
 
 def _as_planned(plan: _Plan) -> Environment:
     return replace(plan.before, content=plan.after.content, document=plan.after)
-
-
-def _ignore(folder: Path) -> tuple[bytes, ...]:
-    path = folder / GITIGNORE
-    content = disk.read(path)
-    added = gitignore.lacking(content or b"")
-    if added:
-        mode = 0o644 if content is None else path.stat().st_mode & 0o777
-        disk.write(path, gitignore.completed(content or b""), instead_of=content, mode=mode)
-    return added
 
 
 def _written(plan: _Plan) -> Filled:

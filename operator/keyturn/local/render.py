@@ -29,7 +29,6 @@ __all__ = ["Secrets", "Source", "heading", "put", "secret_files", "secret_object
 _MADE: Final = "# Made by keyturn render"
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READABLE_BY_OWNER: Final = 0o400
-_GITIGNORE: Final = ".gitignore"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -139,7 +138,7 @@ def secret_files(root: Path, environment: str, source: Source) -> Secrets:
     """
     values = _by_name(source)
     with disk.locked(root):
-        _ignore(root)
+        gitignore.complete(root)
         folder = root / "secrets" / environment
         disk.private_folder(folder.parent)
         disk.private_folder(folder)
@@ -173,11 +172,3 @@ def _put_secret(path: Path, value: Value) -> bool:
         return False
     disk.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
     return True
-
-
-def _ignore(root: Path) -> None:
-    path = root / _GITIGNORE
-    content = disk.read(path)
-    if gitignore.lacking(content or b""):
-        mode = 0o644 if content is None else path.stat().st_mode & 0o777
-        disk.write(path, gitignore.completed(content or b""), instead_of=content, mode=mode)
