@@ -6,13 +6,18 @@ import pytest
 
 from tests.cluster.classes import Class
 from tests.cluster.space import Space
+from tests.cluster.stores import Stores, Vault
+from tests.providers.vault import running
+from tests.support.front import front
 from tests.support.objects import Objects
 from tests.support.onlooker import Onlooker, meant, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Cluster
+    from tests.providers.vault import VaultServer
     from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
 
@@ -42,6 +47,33 @@ def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Spac
     yield Space(objects, namespace)
     assert operator.returncode is None
     assert not [line for line in operator.lines() if _is_stumble(line, namespace)]
+
+
+@pytest.fixture(scope="session")
+def vault_server() -> Iterator[VaultServer]:
+    """A real Vault; who uses it gives its first build time: pytest.mark.timeout(BUILD_SECONDS)."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def vault(space: Space, vault_server: VaultServer) -> Iterator[Vault]:
+    """A SecretStore of that Vault, with a proxy between."""
+    with front(vault_server.address) as before:
+        vault = Vault(space, vault_server, before)
+        vault.write_store()
+        yield vault
+
+
+@pytest.fixture
+def files(space: Space, files_root: Path) -> Iterator[Stores]:
+    """A ClusterSecretStore of a folder, which is read again after a second."""
+    folder = files_root / space.namespace
+    folder.mkdir()
+    files = Stores(space, folder)
+    files.write_files(refresh={"minInterval": "1s"})
+    yield files
+    files.delete()
 
 
 @pytest.fixture

@@ -148,6 +148,18 @@ class Space:
         self.rotate(name)
         return self.settled(name, before + 1)
 
+    def refresh(self, name: str = "auth") -> str:
+        """Ask for the stores to be read now; return what was asked with."""
+        asked = secrets.token_hex(4)
+        self.annotate("ManagedSecret", name, refresh=asked)
+        return asked
+
+    def refreshed(self, name: str = "auth", revision: int | None = None) -> Body:
+        """Have the stores read and wait until all is done; return the status."""
+        asked = self.refresh(name)
+        self.until(lambda body: body["status"].get("lastRefresh") == asked, f"{name} is read again", name)
+        return self.settled(name, revision)
+
     def events(self, reason: str, name: str = "auth") -> list[str]:
         """Return the notes of the events of one reason about an object."""
         return [

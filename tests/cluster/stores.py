@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 
+from keyturn.core.value import Value
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cluster.space import Space
+    from tests.providers.vault import VaultServer
+    from tests.support.front import Front
     from tests.support.objects import Body
 
-__all__ = ["Stores", "pulled"]
+__all__ = ["Stores", "Vault", "pulled"]
 
 
 def pulled(name: str, key: str, store: str = "store", **ref: Any) -> Body:
@@ -57,6 +63,19 @@ class Stores:
         new.write_text(value)
         new.replace(self.files / name)
 
+    def keep_json(self, name: str, **members: object) -> None:
+        self.keep(name, json.dumps(members))
+
+    def from_file(self, name: str, key: str | None = None, **more: Any) -> Body:
+        """Ask for a file of the folder, or for a part of it; what is no part of remoteRef goes into the item."""
+        item = {part: more.pop(part) for part in ("keys",) if part in more}
+        return {**pulled(name, key or name, self.for_all, kind="ClusterSecretStore", **more), **item}
+
+    def all_of(self, key: str, prefix: str | None = None) -> Body:
+        """Ask for every property of a file of the folder."""
+        ref = {"storeRef": {"name": self.for_all, "kind": "ClusterSecretStore"}, "remoteRef": {"key": key}}
+        return ref if prefix is None else {**ref, "prefix": prefix}
+
     def status(self, name: str = "store", kind: str = "SecretStore") -> Body:
         return dict(self.space.get(kind, name).get("status") or {})
 
@@ -93,3 +112,54 @@ class Stores:
             self.space.edit(kind, name, lambda there: there.update(spec=spec))
         else:
             self.space.create({"kind": kind, "metadata": {"name": name}, "spec": spec})
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A SecretStore of a real Vault with something before it, and what is kept there."""
+
+    space: Space
+    server: VaultServer
+    front: Front
+
+    def write_store(self, name: str = "store", token: str | None = None, **spec: Any) -> None:
+        """Create the SecretStore with its login."""
+        token = self.server.token if token is None else token
+        data = {"token": base64.b64encode(token.encode()).decode()}
+        if not self.space.find("Secret", "login"):
+            self.space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": data})
+        auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+        vault = {"server": self.front.address, "auth": auth}
+        Stores(self.space, Path()).write({"vault": vault}, name, **{"refresh": {"minInterval": "1s"}, **spec})
+
+    def key(self, name: str = "auth") -> str:
+        """A key that no other test uses."""
+        return f"{self.space.namespace}/{name}"
+
+    def keep(self, name: str = "auth", **members: str) -> None:
+        self.server.call("POST", f"secret/data/{self.key(name)}", {"data": members})
+
+    def kept(self, name: str = "auth") -> dict[str, Value] | None:
+        """Return what is kept under a key; None where nothing is."""
+        try:
+            found = self.server.call("GET", f"secret/data/{self.key(name)}")["data"]["data"]
+        except HTTPError as error:
+            error.close()
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        return {member: Value.of_text(text) for member, text in found.items()}
+
+    def versions(self, name: str = "auth") -> int:
+        """Return how often a key was written."""
+        found = self.server.call("GET", f"secret/metadata/{self.key(name)}")
+        return int(found["data"]["current_version"])
+
+    def until_kept(self, values: dict[str, Value], name: str = "auth") -> None:
+        eventually(lambda: self.kept(name) == values, f"what is kept under {name}")
+
+    def push(self, name: str = "auth", **more: Any) -> Body:
+        return {"storeRef": {"name": "store"}, "remoteRef": {"key": self.key(name)}, **more}
+
+    def pull(self, name: str, property_: str, key: str = "auth", **ref: Any) -> Body:
+        return pulled(name, self.key(key), property=property_, **ref)
