@@ -1,31 +1,43 @@
-"""What metrics tell of each managed secret, read from the mirror when they are asked for."""
+"""What metrics tell of each managed secret and of each store, read from the mirror when they are asked for."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from .api.status import WorkloadState
 from .core.errors import Stalled
 from .core.policy import rules_in
-from .metrics import ObjectFacts
+from .metrics import ObjectFacts, StoreFacts
+from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .api.managedsecret import ManagedSecret
+    from .api.meta import Condition
+    from .api.status import ManagedSecretStatus
+    from .metrics import Facts
     from .mirror import Mirror
+    from .shelf import StoreKey
 
-__all__ = ["object_facts"]
+__all__ = ["facts"]
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def object_facts(mirror: Mirror) -> Iterator[ObjectFacts]:
-    """Tell of every ManagedSecret; another thread may call it, so it begins with a copy of the keys."""
+def facts(mirror: Mirror) -> Iterator[Facts]:
+    """Tell of every ManagedSecret and store; another thread may call it, so it begins with copies of the keys."""
     for key in list(mirror.managed_keys()):
         found = mirror.managed(key)
         if found:
-            yield _facts(found[0], mirror)
+            yield _of_object(found[0], mirror)
+    for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
+        for store_key in mirror.stores.keys(kind):
+            yield from _of_store(store_key, mirror)
 
 
-def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
+def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
     status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
     broken = (one for one in status.conditions if one.type == "PolicyCompliant" and one.status == "False")
     return ObjectFacts(
@@ -37,9 +49,48 @@ def _facts(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
-        conditions={one.type: one.status == "True" for one in status.conditions},
+        conditions=_conditions(status.conditions),
         violations=tuple(rule for one in broken for rule in set(rules_in(one.message))),
+        is_suspended=bool(managed.spec.suspend),
+        stalled=_stalled(status.conditions),
+        step=_word(status.rotation.step) if status.rotation else "",
+        rotation_started=status.rotation.started_at if status.rotation else None,
+        previous_valid_until=status.previous.valid_until if status.previous else None,
+        workloads=len(status.workloads),
+        workloads_current=_current(status),
     )
+
+
+def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:
+    return {one.type: one.status == "True" for one in conditions if _WORD.fullmatch(one.type)}
+
+
+def _stalled(conditions: Iterable[Condition]) -> str:
+    reasons = (one.reason for one in conditions if one.type == "Stalled" and one.status == "True")
+    return _word(next(reasons, ""))
+
+
+def _word(text: str) -> str:
+    """Take only words of a status as labels: whoever may write one could write anything."""
+    return text if not text or _WORD.fullmatch(text) else "Unknown"
+
+
+def _current(status: ManagedSecretStatus) -> int:
+    return sum(one.state is WorkloadState.CURRENT for one in status.workloads)
+
+
+def _of_store(key: StoreKey, mirror: Mirror) -> Iterator[StoreFacts]:
+    """Tell how a store is, once that was found out."""
+    try:
+        store = mirror.stores.store(key)
+    except Stalled:
+        return  # this version cannot read it, which its users say
+    if store is None:
+        return
+    for one in store.status.conditions:
+        if one.type == "Ready":
+            is_ready = one.status == "True"
+            yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
 
 
 def _priority(class_name: str, mirror: Mirror) -> str:

@@ -33,7 +33,10 @@ __all__ = [
     "ROTATIONS",
     "ROTATION_STEP_SECONDS",
     "WORKLOAD_RESTARTS",
+    "WORK_FAILED",
+    "Facts",
     "ObjectFacts",
+    "StoreFacts",
     "expose",
 ]
 
@@ -74,6 +77,7 @@ PROVIDER_THROTTLED = _counter(
     "provider_throttled", "Requests that an outside store refused because there were too many.", ("provider",)
 )
 EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
+WORK_FAILED = _counter("work_failed", "Looks at an object that ended in an error nobody had thought of.")
 
 Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
     {"version": __version__, "python": platform.python_version()}
@@ -96,19 +100,48 @@ class ObjectFacts:
     conditions: Mapping[str, bool] = field(default_factory=dict)
     violations: Sequence[str] = ()
     """The names of the rules that it breaks."""
+    is_suspended: bool = False
+    stalled: str = ""
+    """Why a person must act."""
+    step: str = ""
+    """The step of the rotation that is under way."""
+    rotation_started: datetime | None = None
+    previous_valid_until: datetime | None = None
+    workloads: int = 0
+    workloads_current: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What is told of one SecretStore, or ClusterSecretStore, which has no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+    provider: str
+    is_ready: bool
+
+
+Facts: TypeAlias = ObjectFacts | StoreFacts
 _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 
 
-def expose(objects: Callable[[], Iterable[ObjectFacts]], accept: str) -> tuple[bytes, str]:
+def expose(facts: Callable[[], Iterable[Facts]], accept: str) -> tuple[bytes, str]:
     """Write all series in the format that `accept` asks for; return them with their content type.
 
-    This takes a while with many objects and is to run in a thread, so `objects` is called in that thread.
+    This takes a while with many objects and is to run in a thread, so `facts` is called in that thread.
     """
     encode, content_type = choose_encoder(accept)
+    objects: list[ObjectFacts] = []
+    stores: list[StoreFacts] = []
+    for each in facts():
+        if isinstance(each, StoreFacts):
+            stores.append(each)
+        else:
+            objects.append(each)
     # Ours come first: OpenMetrics ends with a mark, which the library writes.
-    return "".join(_lines(list(objects()))).encode() + encode(REGISTRY), content_type
+    ours = "".join((*_lines(objects), *_stores(stores)))
+    return ours.encode() + encode(REGISTRY), content_type
 
 
 def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
@@ -127,6 +160,7 @@ def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
             if number is not None:
                 yield f"{_PREFIX}_{name}{{{labels}}} {number}\n"
     yield from _conditions(owned)
+    yield from _troubles(owned)
     yield from _violations(objects)
 
 
@@ -144,10 +178,30 @@ def _conditions(owned: _Owned) -> Iterator[str]:
             yield f'{_PREFIX}_condition{{{labels},type="{type_}"}} {is_true:d}\n'
 
 
+def _troubles(owned: _Owned) -> Iterator[str]:
+    """Write what only a few objects have at a time, so that the many cost nothing."""
+    yield _head("stalled", "1 while a person must act, with the reason of the condition Stalled.")
+    for labels, each in owned:
+        if each.stalled:
+            yield f'{_PREFIX}_stalled{{{labels},reason="{each.stalled}"}} 1\n'
+    yield _head("rotation_started_timestamp_seconds", "When the rotation began that is under way at a step.")
+    for labels, each in owned:
+        if each.rotation_started:
+            at = each.rotation_started.timestamp()
+            yield f'{_PREFIX}_rotation_started_timestamp_seconds{{{labels},step="{each.step}"}} {at}\n'
+
+
 def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
     yield _head("policy_violations", "How many secrets break a rule.")
     for rule, count in Count(rule for each in objects for rule in each.violations).items():
         yield f'{_PREFIX}_policy_violations{{rule="{rule}"}} {count}\n'
+
+
+def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
+    yield _head("store_ready", "1 where a store can be used, 0 where it cannot.")
+    for each in stores:
+        labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
+        yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
 
 
 def _head(name: str, sentence: str) -> str:
@@ -175,4 +229,20 @@ _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
         lambda each: _seconds(each.next_rotation),
     ),
     ("rotation_overdue", "1 while a rotation is later than it should be.", lambda each: int(each.is_overdue)),
+    (
+        "suspended",
+        "1 while nothing is written because spec.suspend is true.",
+        lambda each: 1 if each.is_suspended else None,
+    ),
+    (
+        "previous_valid_until_timestamp_seconds",
+        "Until when the values before stay readable, where that is known and they still are.",
+        lambda each: _seconds(each.previous_valid_until),
+    ),
+    ("workloads", "How many workloads use a secret.", lambda each: each.workloads or None),
+    (
+        "workloads_current",
+        "How many of them run its current revision.",
+        lambda each: each.workloads_current if each.workloads else None,
+    ),
 )

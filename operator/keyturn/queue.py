@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from keyturn import logs
+from keyturn import logs, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -170,6 +170,7 @@ class WorkQueue(Generic[K]):
         # Half of it is chance, so that what failed together does not come back together.
         longest = min(_LONGEST_BACKOFF, timedelta(seconds=2.0 ** min(failures, 16)))
         backoff = longest * (1 + self._chance()) / 2
+        metrics.WORK_FAILED.inc()
         _log.error(
             "work failed",
             key=str(key),

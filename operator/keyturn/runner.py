@@ -21,7 +21,7 @@ import structlog
 from . import metrics, web
 from .classes import reconcile_class
 from .core.keys import ObjectKey
-from .facts import object_facts
+from .facts import facts
 from .kube import config, errors
 from .kube.client import Api
 from .kube.events import Events
@@ -94,7 +94,7 @@ class Process:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; each part's end is the end of all."""
-        site = web.Site(partial(object_facts, self.world.mirror), self._unhealthy, self._unready)
+        site = web.Site(partial(facts, self.world.mirror), self._unhealthy, self._unready)
         async with (
             web.serve(site, self._options.ports) as ports,
             contextlib.aclosing(self.world.stores),

@@ -96,7 +96,7 @@ class Shelf:
         return f"{found.metadata.uid}-{found.metadata.generation}"
 
     def keys(self, kind: str) -> list[StoreKey]:
-        return [key for key in self._stores if key.kind == kind]
+        return [key for key in list(self._stores) if key.kind == kind]  # metrics ask from another thread
 
     def names(self, kind: str, namespace: str) -> list[str]:
         """Name the stores of a kind, of one namespace where they have one."""

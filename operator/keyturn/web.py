@@ -35,8 +35,8 @@ class Ports:
 class Site:
     """Where the answers come from."""
 
-    objects: Callable[[], Iterable[metrics.ObjectFacts]]
-    """What is told of each object; called in another thread, so it begins with a copy of what may change."""
+    objects: Callable[[], Iterable[metrics.Facts]]
+    """What is told of each object and store; called in another thread, so begins with a copy of what may change."""
     unhealthy: Callable[[], list[str]]
     """What a restart would cure, one line each; empty while all is well."""
     unready: Callable[[], list[str]]

@@ -1,0 +1,140 @@
+"""What metrics tell of each object, from a status as it comes from the API server."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from keyturn.facts import facts
+from keyturn.metrics import expose
+from keyturn.mirror import Mirror
+from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+
+NOON = "2026-11-24T12:00:00Z"
+NOON_IN_SECONDS = 1795521600.0
+OF_DB = {"namespace": "shop", "name": "db"}
+ITEM = {"name": "a", "generate": {"password": {}}}
+
+
+def condition(type_: str, status: str, reason: str = "Because", message: str = "") -> dict[str, Any]:
+    turned = {"lastTransitionTime": NOON}
+    return {"type": type_, "status": status, "reason": reason, "message": message, **turned}
+
+
+def series(mirror: Mirror, name: str) -> list[tuple[dict[str, str], float]]:
+    """Return the series of one metric as Prometheus reads them."""
+    text = expose(partial(facts, mirror), "")[0].decode()
+    found = next(family for family in parse(text) if family.name == f"keyturn_{name}")
+    return [(dict(sample.labels), sample.value) for sample in found.samples]
+
+
+def told(name: str, status: dict[str, Any], **spec: Any) -> list[tuple[dict[str, str], float]]:
+    """Return the series of one metric of an object with this status."""
+    mirror = Mirror()
+    metadata = {"name": "db", "namespace": "shop", "resourceVersion": "1"}
+    mirror.put_managed({"metadata": metadata, "spec": {"data": [ITEM], **spec}, "status": status})
+    return series(mirror, name)
+
+
+def test_one_that_waits_for_a_person_says_why() -> None:
+    status = {"conditions": [condition("Stalled", "True", "SecretNotOwned")]}
+    assert told("stalled", status) == [(OF_DB | {"reason": "SecretNotOwned"}, 1)]
+
+
+def test_a_rotation_under_way_says_since_when_and_how_far() -> None:
+    rotation = {"id": "u/2", "reason": "Triggered", "step": "RollOut", "startedAt": NOON}
+    found = told("rotation_started_timestamp_seconds", {"rotation": rotation})
+    assert found == [(OF_DB | {"step": "RollOut"}, NOON_IN_SECONDS)]
+
+
+def test_old_values_say_until_when_they_are_readable() -> None:
+    previous = {"revision": 1, "validUntil": NOON}
+    assert told("previous_valid_until_timestamp_seconds", {"previous": previous}) == [
+        (OF_DB, NOON_IN_SECONDS)
+    ]
+
+
+def test_an_overlap_whose_end_nobody_knows_yet_says_nothing() -> None:
+    assert told("previous_valid_until_timestamp_seconds", {"previous": {"revision": 1}}) == []
+
+
+def test_suspension_is_told() -> None:
+    assert told("suspended", {}, suspend=True) == [(OF_DB, 1)]
+
+
+@pytest.mark.parametrize(("metric", "number"), [("workloads", 3), ("workloads_current", 1)])
+def test_workloads_are_counted(metric: str, number: int) -> None:
+    states = ("Current", "Rolling", "Failed")
+    workloads = [{"kind": "Deployment", "name": state.lower(), "state": state} for state in states]
+    assert told(metric, {"workloads": workloads}) == [(OF_DB, number)]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("stalled", "suspended", "workloads", "workloads_current"),
+        *("rotation_started_timestamp_seconds", "previous_valid_until_timestamp_seconds"),
+    ],
+)
+def test_one_at_rest_adds_no_series(metric: str) -> None:
+    assert told(metric, {"conditions": [condition("Ready", "True")]}) == []
+
+
+# A status can be written by whoever has the right to, and labels are text between quotes.
+
+HOSTILE = 'X"} 1\nkeyturn_leader 7\nkeyturn_stalled{reason="Y'
+
+
+def test_a_reason_that_is_no_word_is_not_told_as_it_is() -> None:
+    found = told("stalled", {"conditions": [condition("Stalled", "True", HOSTILE)]})
+    assert found == [(OF_DB | {"reason": "Unknown"}, 1)]
+
+
+def test_a_step_that_is_no_word_is_not_told_as_it_is() -> None:
+    rotation = {"id": "u/2", "reason": "Triggered", "step": HOSTILE, "startedAt": NOON}
+    found = told("rotation_started_timestamp_seconds", {"rotation": rotation})
+    assert found == [(OF_DB | {"step": "Unknown"}, NOON_IN_SECONDS)]
+
+
+def test_a_condition_that_is_no_word_is_left_out() -> None:
+    assert told("condition", {"conditions": [condition(HOSTILE, "True")]}) == []
+
+
+# Stores
+
+
+def store_series(kind: str, *conditions: dict[str, Any]) -> list[tuple[dict[str, str], float]]:
+    mirror = Mirror()
+    namespace = {"namespace": "shop"} if kind == SECRET_STORE else {}
+    body = {
+        "metadata": {"name": "vault", "resourceVersion": "1", **namespace},
+        "spec": {"provider": {"kubernetes": {}}},
+        "status": {"conditions": list(conditions)},
+    }
+    mirror.put_store(StoreKey.of_body(kind, body), body)
+    return series(mirror, "store_ready")
+
+
+def test_a_store_that_can_be_used_is_told() -> None:
+    labels = {"kind": "SecretStore", "namespace": "shop", "name": "vault", "provider": "kubernetes"}
+    assert store_series(SECRET_STORE, condition("Ready", "True")) == [(labels, 1)]
+
+
+def test_a_store_for_all_has_no_namespace() -> None:
+    labels = {"kind": "ClusterSecretStore", "namespace": "", "name": "vault", "provider": "kubernetes"}
+    unready = condition("Ready", "False", "Unreachable"), condition("Stalled", "True", "Unreachable")
+    assert store_series(CLUSTER_SECRET_STORE, *unready) == [(labels, 0)]
+
+
+def test_a_store_that_nobody_has_looked_at_is_not_told() -> None:
+    assert store_series(SECRET_STORE) == []
+
+
+def test_a_store_that_cannot_be_read_is_not_told() -> None:
+    mirror = Mirror()
+    body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
+    mirror.put_store(StoreKey.of_body(SECRET_STORE, body), body)
+    assert series(mirror, "store_ready") == []
