@@ -132,6 +132,15 @@ async def test_a_login_without_its_key_says_which_key(town: Town) -> None:
 
 
 @in_no_time
+async def test_a_login_that_may_not_be_read_says_so(town: Town) -> None:
+    town.store(**LOGIN)
+    town.records.are_forbidden = True
+    error = await town.refusal()
+    assert (type(error), error.code) == (Unauthorized, "LoginNotFound")
+    assert error.hint.startswith("the operator may not read the Secret 'login' in the namespace 'shop'")
+
+
+@in_no_time
 async def test_many_who_miss_a_login_do_not_ask_the_api_server_each(town: Town) -> None:
     town.store(**LOGIN)
     await asyncio.gather(*(town.refusal(f"k{number}") for number in range(1000)))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.providers.errors import Denied, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.shelf import SECRET_STORE, StoreKey
 from tests.stores.haste import in_no_time
-from tests.stores.town import cluster_ref, now
+from tests.stores.town import cluster_ref, now, ref
 
 if TYPE_CHECKING:
     from tests.stores.town import Town
@@ -227,3 +228,31 @@ async def test_settings_that_this_version_does_not_know_are_said_to_be_unknown(t
     assert health
     assert (health.reason, health.is_ready) == ("InvalidSettings", False)
     assert "this version knows no provider 'of-tomorrow'; write one of awsParameterStore, " in health.message
+
+
+@in_no_time
+async def test_settings_that_contradict_each_other_are_named_without_a_word_of_them(town: Town) -> None:
+    key = town.store(provider="vault", server="https://vault.shop.test/canary?x")
+    health = town.stores.health(key)
+    assert health
+    assert health.reason == "InvalidSettings"
+    assert "spec.provider.vault: server: write the address of the server without a path" in health.message
+    assert "canary" not in health.message
+
+
+@in_no_time
+async def test_of_a_store_that_cannot_be_read_or_is_gone_nothing_is_said(town: Town) -> None:
+    key = town.store(provider="vault", interval="often")
+    assert town.stores.health(key) is None
+    assert town.stores.health(StoreKey(SECRET_STORE, "shop", "gone")) is None
+
+
+@in_no_time
+async def test_a_store_has_another_name_with_each_spec(town: Town) -> None:
+    assert town.stores.identity(ref(), "shop") is None
+    town.store()
+    first = town.stores.identity(ref(), "shop")
+    town.store()
+    assert first
+    assert town.stores.identity(ref(), "shop") not in {None, first}
+    assert town.stores.identity(ref(), "office") is None

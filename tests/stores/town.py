@@ -160,7 +160,7 @@ class Records:
         self.bodies: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.tokens: list[str] = []
-        self.is_away = False
+        self.is_away = self.are_forbidden = False
         self.accounts: set[str] | None = None
         """The paths of the tokens that can be made; None for all."""
         self._versions = count(1)
@@ -169,6 +169,8 @@ class Records:
         self.asked.append(path)
         if self.is_away:
             raise api_errors.Unavailable("get", path, 0, "Timeout")
+        if self.are_forbidden:
+            raise api_errors.Forbidden("get", path, 403, "Forbidden")
         if path not in self.bodies:
             raise api_errors.NotFound("get", path, 404, "NotFound")
         return self.bodies[path]
@@ -230,7 +232,8 @@ class Town:
 
     def _put(self, key: StoreKey, spec: dict[str, Any], settings: dict[str, Any]) -> StoreKey:
         interval, rate = settings.pop("interval", 15.0), settings.pop("rate", None)
-        refresh = {"minInterval": timedelta(seconds=interval)} | ({"ratePerSecond": rate} if rate else {})
+        longest = interval if isinstance(interval, str) else timedelta(seconds=interval)
+        refresh = {"minInterval": longest} | ({"ratePerSecond": rate} if rate else {})
         provider = {settings.pop("provider", "kept"): settings}
         version = next(self._versions)
         metadata = {
