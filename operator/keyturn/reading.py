@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from .core.errors import Stalled, Wait
 from .core.items import VALUE
 from .core.policy import denies
-from .core.revision import Kept
+from .core.revision import Kept, Life
 from .outside import Reading
 from .providers import properties
 from .providers.errors import Conflict, NotFound, StoreError, Throttled, Unreachable
@@ -18,6 +19,7 @@ from .world import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from .core.items import Item
     from .core.keys import ObjectKey
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     from .core.source import Destination, Source
     from .core.value import Value
     from .core.wanted import Wanted
-    from .providers import Content
+    from .providers import Content, Found
     from .stores import Stores
 
 __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
 
+_ASKED_AGAIN: Final = 0.6
+"""The part of a loan's time after which it is asked for again: its store renews it from half of it on."""
 _SOON: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
@@ -86,15 +90,23 @@ async def _item(
     try:
         found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
-            return _spread(source, properties.parts(found.content), item.name, wanted)
+            every = _spread(source, properties.parts(found.content), item.name, wanted)
+            return replace(every, life=_loan(found, seen.now))
         value = properties.take(found.content, source.part)
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
         _hold_to_floor(value, item, source, seen)
-        return Kept(source.text, {VALUE: value}, item.keys)
+        return Kept(source.text, {VALUE: value}, item.keys, _loan(found, seen.now))
     # Out here, so that the store's error is no context of ours.
     raise trouble
+
+
+def _loan(found: Found, now: datetime) -> Life | None:
+    """Say how long a value can be used that the store only lends, and when to ask for it again."""
+    if found.valid_for is None:
+        return None
+    return Life(now + found.valid_for * _ASKED_AGAIN, now + found.valid_for)
 
 
 def _source_of(item: Item) -> Source:

@@ -63,7 +63,7 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     outside.was_read = True
     # What is written once stays, whatever its store holds by now.
     changed = _changed(outside.last.values, seen, state) if wanted.refresh_interval else frozenset[str]()
-    outside.due = seen.now + _HELD_UP if changed else _next_refresh(seen, wanted)
+    outside.due = seen.now + _HELD_UP if changed else _next_look(outside.last.values, seen, wanted)
     return Pulled(read=True, was_read=True, changed=changed, again=outside.due)
 
 
@@ -84,7 +84,18 @@ def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
     before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
     rotation = seen.managed.status.rotation
     is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
-    return _next_refresh(seen, wanted) if "True" in before and not is_begun else seen.now
+    # Of what was only lent nobody knows how long it lasts without being renewed.
+    is_lent = seen.state is not None and any(item.name in seen.state.lives for item in wanted.pulled)
+    if "True" in before and not is_begun and not is_lent:
+        return _next_refresh(seen, wanted)
+    return seen.now
+
+
+def _next_look(values: Mapping[str, Kept], seen: Seen, wanted: Wanted) -> datetime | None:
+    """Return when the stores are read again: at the next refresh, or before the end of what they lend."""
+    loans = [kept.life.renew for kept in values.values() if kept.life]
+    refresh = _next_refresh(seen, wanted)
+    return min([*loans, *([refresh] if refresh else [])], default=None) if wanted.refresh_interval else None
 
 
 def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:

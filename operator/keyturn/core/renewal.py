@@ -128,8 +128,9 @@ def rotation_is_due(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Rea
 def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
     """A certificate that is about to end is made anew, and nothing else."""
     lives = state.lives if state else {}
+    own = frozenset(item.name for item in wanted.items if not item.source)
     ending = frozenset(
-        name for name in wanted.names & lives.keys() if _renewal_of(lives[name], wanted, seen.now) <= seen.now
+        name for name in own & lives.keys() if _renewal_of(lives[name], wanted, seen.now) <= seen.now
     )
     if not ending:
         return None
@@ -233,7 +234,9 @@ def _renewal_of(life: Life, wanted: Wanted, now: datetime) -> datetime:
 
 
 def _lives(seen: Seen) -> dict[str, Life]:
-    names = seen.wanted.names if seen.wanted else frozenset()
+    """Return how long values last; those that stores lend are asked for again where they are read."""
+    items = seen.wanted.items if seen.wanted else ()
+    names = {item.name for item in items if not item.source}
     return {name: life for name, life in seen.state.lives.items() if name in names} if seen.state else {}
 
 
