@@ -15,7 +15,11 @@ Body = dict[str, Any]
 
 _GROUP, _VERSION = "keyturn.dev", "v1alpha1"
 _NEAREST: Body = {"kubernetes": {}}
-_NAMESPACED = {"ManagedSecret": "managedsecrets", "SecretStore": "secretstores"}
+_NAMESPACED = {
+    "ManagedSecret": "managedsecrets",
+    "SecretStore": "secretstores",
+    "EmergencyRotation": "emergencyrotations",
+}
 _OF_CLUSTER = {"SecretClass": "secretclasses", "ClusterSecretStore": "clustersecretstores"}
 # Follows another cause and says nothing of its own.
 _UNCHECKED = "some validation rules were not checked"
@@ -43,6 +47,12 @@ def secret_store(provider: Body | None = None, name: str = "example", **spec: An
 
 def cluster_secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
     return _body("ClusterSecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
+
+
+def emergency(name: str = "example", reason: str = "a laptop was stolen", **spec: Any) -> Body:
+    """Build an emergency; it takes every ManagedSecret where nothing chooses."""
+    chosen = {} if spec.keys() & {"selector", "names"} else {"selector": {}}
+    return _body("EmergencyRotation", name, {"reason": reason, **chosen, **spec})
 
 
 def pulled(name: str, key: str = "prod/app", **ref: Any) -> Body:
@@ -110,7 +120,7 @@ class Objects:
 
     def replace(self, body: Body) -> None:
         self.api.replace_namespaced_custom_object(
-            *(_GROUP, _VERSION, self.namespace, "managedsecrets", body["metadata"]["name"]), body
+            *(_GROUP, _VERSION, self.namespace, _NAMESPACED[body["kind"]], body["metadata"]["name"]), body
         )
 
     def refusals(self, body: Body) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from tests.api.objects import (
     brought,
     cluster_secret_store,
+    emergency,
     item,
     managed_secret,
     pulled,
@@ -266,6 +267,20 @@ GOOD = {
         keyPrefix="shop/{namespace}/",
     ),
     **{f"a prefix like {prefix}": cluster_secret_store(keyPrefix=prefix) for prefix in PREFIXES},
+    "an emergency of all": emergency(),
+    "an emergency of some": emergency(
+        incident="INC-2026-042",
+        contact="security@shop.test, +49 30 1234",
+        revoke="AfterRollout",
+        selector={
+            "matchLabels": {"team": "auth"},
+            "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["test"]}],
+        },
+    ),
+    "an emergency of 500 by name": emergency(names=[f"secret-{number}" for number in range(500)]),
+    "an emergency in other letters": emergency(reason="Ключ утёк: «всё» | ночью 🔥"),
+    "a reason of 1024 letters": emergency(reason="x" * 1024),
+    "an emergency with a name of 63 characters": emergency("x" * 63),
     "a class of nothing": secret_class(),
     "a class of everything": secret_class(
         description="Passwords of database accounts",

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CRDS = Path(__file__).parents[2] / "crds"
-_KINDS = ("managedsecrets", "secretclasses", "secretstores", "clustersecretstores")
+_KINDS = (
+    "managedsecrets",
+    "secretclasses",
+    "secretstores",
+    "clustersecretstores",
+    "emergencyrotations",
+)
 _FILES = tuple(f"keyturn.dev_{kind}.yaml" for kind in _KINDS)
 
 
@@ -139,6 +145,7 @@ def test_the_only_default_is_that_nobody_has_looked_at_an_object_yet() -> None:
         "SecretClass.status": never,
         "SecretStore.status": never,
         "ClusterSecretStore.status": never,
+        "EmergencyRotation.status": never,
     }
 
 

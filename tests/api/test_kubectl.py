@@ -166,6 +166,7 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
 
     assert sorted(kinds.split()) == [
         "clustersecretstores.keyturn.dev",
+        "emergencyrotations.keyturn.dev",
         "managedsecrets.keyturn.dev",
         "secretclasses.keyturn.dev",
         "secretstores.keyturn.dev",
@@ -189,6 +190,7 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
         ("kstore.spec.provider", "The kind of store with its settings, exactly one."),
         ("kstore.spec.provider.files", "in a ClusterSecretStore only."),
         ("kstore.spec.provider.vault.server", "The address of the server, such as"),
+        ("er.spec.revoke", "Immediately (where absent) lets no old value be read any more"),
         ("kcstore.spec.keyPrefix", "so that each namespace reaches only its own keys."),
         (
             "sclass.spec.generate",

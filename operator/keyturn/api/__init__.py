@@ -1,5 +1,6 @@
 """What users write and read: the kinds of group keyturn.dev, version v1alpha1, and nothing else."""
 
+from .emergency import EmergencyRotation
 from .managedsecret import ManagedSecret
 from .recipe import Recipe
 from .secretclass import SecretClass
@@ -9,6 +10,7 @@ __all__ = [
     "GROUP",
     "VERSION",
     "ClusterSecretStore",
+    "EmergencyRotation",
     "ManagedSecret",
     "ProviderChoice",
     "Recipe",

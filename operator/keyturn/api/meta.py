@@ -89,6 +89,7 @@ class Metadata(Schema):
     uid: str = ""
     generation: int = 0
     resource_version: str = ""
+    creation_timestamp: datetime | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: list[str] = []

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api import GROUP, VERSION, ClusterSecretStore, ManagedSecret, SecretClass, SecretStore
+from keyturn.api import (
+    GROUP,
+    VERSION,
+    ClusterSecretStore,
+    EmergencyRotation,
+    ManagedSecret,
+    SecretClass,
+    SecretStore,
+)
 from keyturn.api.meta import NEVER_OBSERVED
 
 from .schema import Node, structural
@@ -145,5 +153,24 @@ KINDS = (
         short="kcstore",
         scope="Cluster",
         columns=_STORE_COLUMNS,
+    ),
+    Kind(
+        EmergencyRotation,
+        plural="emergencyrotations",
+        short="er",
+        scope="Namespaced",
+        columns=(
+            Column("Incident", ".spec.incident"),
+            Column("Secrets", ".status.progress"),
+            Column("Rotated", _condition("Rotated", "status")),
+            Column("Updated", _condition("ServicesUpdated", "status")),
+            Column("Audited", _condition("AccessAudited", "status")),
+            Column("Documented", _condition("Documented", "status")),
+            Column("Overdue", _condition("Overdue", "status")),
+            Column("Due", ".status.dueAt"),
+            _AGE,
+            Column("Reason", ".spec.reason", priority=1),
+            Column("Message", _condition("Overdue", "message"), priority=1),
+        ),
     ),
 )
