@@ -47,11 +47,16 @@ async def pushed(step: Push, key: ObjectKey, wanted: Wanted, state: State, world
     """
     destination, outside = step.destination, world.memo(key).outside
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
-    content = _content(destination, wanted, state.current)
     written = await _done(
         f"{destination.text} {step.number}",
         destination,
-        lambda: world.stores.write(destination.ref, key.namespace, destination.key, content, policy),
+        lambda: world.stores.write(
+            destination.ref,
+            key.namespace,
+            destination.key,
+            _content(destination, wanted, state.current),
+            policy,
+        ),
         key,
         world,
     )
@@ -93,7 +98,18 @@ async def finalized(step: Finalize, key: ObjectKey, seen: Seen, world: World) ->
 
 
 def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Content:
+    """Return what goes to a place.
+
+    Raises:
+        Stalled: An earlier revision that came back has nothing for it.
+    """
     data = {name: value for name, value in revision.data().items() if name in wanted.made_here}
+    if not data or destination.secret_key not in {None, *data}:
+        what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"
+        raise Stalled(
+            "InvalidPush",
+            f"pushTo: revision {revision.facts.number} has {what} for {destination} to be pushed",
+        )
     return data[destination.secret_key] if destination.secret_key else data
 
 

@@ -1,0 +1,89 @@
+"""Outside stores in memory, as the operator asks them, that fail, hang and forget as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from keyturn.core.value import Value
+from keyturn.providers import Found, Outcome, Policy, Written
+from keyturn.providers.errors import NotFound
+from keyturn.providers.properties import are_same
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.api.source import StoreRef
+    from keyturn.core.errors import Stalled
+    from keyturn.providers import Content
+    from keyturn.providers.errors import StoreError
+
+__all__ = ["Shelves", "texts"]
+
+
+@dataclass
+class Shelves:
+    """Takes the place of keyturn.stores.Stores; there is one store whose keys count, whatever it is called."""
+
+    holds: dict[str, Content] = field(default_factory=dict, repr=False)
+    fails: dict[str, StoreError | Stalled] = field(default_factory=dict)
+    """What is answered to whoever asks for a key."""
+    hangs: dict[str, asyncio.Event] = field(default_factory=dict)
+    """What is waited for before a key is answered."""
+    version: str | None = "1"
+    """The form that every store has now; None where there is none."""
+    asked: list[str] = field(default_factory=list)
+
+    def keep(self, key: str, content: str | Mapping[str, str]) -> None:
+        if isinstance(content, str):
+            self.holds[key] = Value.of_text(content)
+        else:
+            self.holds[key] = {name: Value.of_text(text) for name, text in content.items()}
+
+    def hang(self, key: str) -> asyncio.Event:
+        """Have a key answered only when the event that is returned is set."""
+        self.hangs[key] = asyncio.Event()
+        return self.hangs[key]
+
+    def identity(self, ref: StoreRef, namespace: str) -> str | None:  # noqa: ARG002  # as Stores has it
+        return self.version
+
+    async def read(
+        self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
+    ) -> Found:
+        del ref, namespace
+        await self._asked(f"read {key}{f' {version}' if version else ''}{' fresh' if fresh else ''}", key)
+        if key not in self.holds:
+            raise NotFound("NoSuchKey")
+        return Found(self.holds[key])
+
+    async def write(
+        self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
+    ) -> Written:
+        del ref, namespace
+        await self._asked(f"write {key}", key)
+        there = self.holds.get(key)
+        if there is not None and are_same(there, content):
+            return Written(Outcome.UNCHANGED, "1")
+        if there is not None and policy is Policy.IF_NOT_EXISTS:
+            return Written(Outcome.KEPT, "1")
+        self.holds[key] = content
+        return Written(Outcome.CREATED if there is None else Outcome.REPLACED, "1")
+
+    async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
+        del ref, namespace
+        await self._asked(f"delete {key}", key)
+        self.holds.pop(key, None)
+
+    async def _asked(self, what: str, key: str) -> None:
+        self.asked.append(what)
+        if event := self.hangs.get(key):
+            await event.wait()
+        if error := self.fails.get(key):
+            raise error
+
+
+def texts(values: Mapping[str, Value]) -> dict[str, str]:
+    """Read what values hold, to be compared."""
+    return {name: value.reveal().decode() for name, value in values.items()}
