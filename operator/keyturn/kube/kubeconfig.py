@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +26,9 @@ _FOUND: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_nam
 def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     """Use one context of a kubeconfig, by default the current one; files are joined as in $KUBECONFIG."""
     import yaml  # noqa: PLC0415
-    from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
+
+    with _without_google():
+        from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
 
     try:
         return _Kubeconfig(files, context).connection()
@@ -40,6 +43,22 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
         problem = f"this is no kubeconfig ({type(error).__name__})"
     # Out here, since a YAML error quotes the line that it stumbled over as its context.
     raise NotConfigured(f"kubeconfig {files}: {problem}")
+
+
+@contextlib.contextmanager
+def _without_google() -> Iterator[None]:
+    """Hide Google's login library, which the loader takes if it is there: kubectl has long dropped that provider.
+
+    It brings cryptography along, and so costs every command a third of its time.
+    """
+    if "google.auth" in sys.modules:
+        yield
+        return
+    sys.modules["google.auth"] = None  # type: ignore[assignment]  # so Python says of a module that there is none
+    try:
+        yield
+    finally:
+        del sys.modules["google.auth"]
 
 
 class _Kubeconfig:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dotenv", "DotenvConfig"]
 
+_MANY_BLANKS: Final = re.compile(r"[^\S\r\n]{1000}")
+"""python-dotenv looks for a comment at each of them, and from each to the last."""
 _LONGEST: Final = 64 * 1024
 _MOST_VARIABLES: Final = 100
 """References to variables in one file: python-dotenv looks through all that follows for the end of each."""
@@ -110,6 +113,8 @@ def _parsed(text: str) -> Mapping[str, str | None]:
     if len(text) > _LONGEST or text.count("${") > _MOST_VARIABLES:
         limits = f"{_LONGEST} characters and {_MOST_VARIABLES} references to variables"
         raise Refused("TooLarge", f"a .env file may have {limits}")
+    if _MANY_BLANKS.search(text):
+        raise Refused("NotParsed", "the .env file has a thousand blanks in a row; remove them")
     from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use: few clusters have such a store
 
     bindings = list(parse_stream(io.StringIO(text)))
