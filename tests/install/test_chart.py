@@ -1,0 +1,343 @@
+"""The Helm chart: the same objects as the kustomizations, and each value at its place."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from keyturn import __version__
+from keyturn.cli.serve import run_command
+from tests.install.helm import BUILD_SECONDS, CHART, ROOT, Refused, helm, render
+from tests.install.installation import BASE, MANIFESTS, NAMESPACED
+from tests.support.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+Body = dict[str, Any]
+_VALUES: Body = yaml.safe_load((CHART / "values.yaml").read_text())
+_SCHEMA: Body = json.loads((CHART / "values.schema.json").read_text())
+
+_OF_HELM = {
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+    "helm.sh/resource-policy",
+}
+
+
+def kustomized(folder: Path) -> dict[str, Body]:
+    """Return what a kustomization becomes, but for the namespace, which is Helm's to make."""
+    text = Kubectl(folder / "no-cluster")("kustomize", str(folder))
+    return named(body for body in yaml.safe_load_all(text) if body["kind"] != "Namespace")
+
+
+def named(bodies: Iterator[Body] | list[Body]) -> dict[str, Body]:
+    """Name each object, without what Helm adds to it."""
+    found: dict[str, Body] = {}
+    for body in bodies:
+        metadata = {**body["metadata"]}
+        for field in ("labels", "annotations"):
+            left = {key: value for key, value in metadata.pop(field, {}).items() if key not in _OF_HELM}
+            metadata |= {field: left} if left else {}
+        name = f"{body['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
+        assert name not in found
+        found[name] = {**body, "metadata": metadata}
+    return found
+
+
+def added(*arguments: str) -> dict[str, Body]:
+    """Return what these values add to the chart's own."""
+    before, after = named(render()), named(render(*arguments))
+    assert {name: after.get(name) for name in before} == before
+    return {name: body for name, body in after.items() if name not in before}
+
+
+def one(kind: str, bodies: list[Body]) -> Body:
+    (found,) = [body for body in bodies if body["kind"] == kind]
+    return found
+
+
+def pod(*arguments: str) -> Body:
+    found: Body = one("Deployment", render(*arguments))["spec"]["template"]
+    return found
+
+
+def container(*arguments: str) -> Body:
+    (found,) = pod(*arguments)["spec"]["containers"]
+    body: Body = found
+    return body
+
+
+# The same as the kustomizations
+
+
+def test_as_it_comes_it_is_the_base() -> None:
+    assert named(render()) == kustomized(BASE)
+
+
+def test_for_chosen_namespaces_it_is_the_overlay() -> None:
+    assert named(render("--set=namespaces={shop}")) == kustomized(NAMESPACED)
+
+
+def test_each_namespace_gets_the_same_rights() -> None:
+    found = named(render("--set=namespaces={shop,bank}"))
+    shop, bank = found["Role shop/keyturn"], found["Role bank/keyturn"]
+
+    assert shop["rules"] == bank["rules"]
+    assert {"RoleBinding shop/keyturn", "RoleBinding bank/keyturn"} <= found.keys()
+
+
+def test_workload_identity_is_the_component(tmp_path: Path) -> None:
+    tokens = MANIFESTS / "components" / "workload-identity" / "tokens.yaml"
+    (tmp_path / "tokens.yaml").write_text(tokens.read_text())
+    (tmp_path / "kustomization.yaml").write_text("resources: [tokens.yaml]")
+
+    assert added("--set=workloadIdentity.enabled=true") == kustomized(tmp_path)
+
+
+def test_tokens_are_made_in_chosen_namespaces_only() -> None:
+    chosen = render("--set=namespaces={shop},workloadIdentity.enabled=true")
+    makers = [
+        (body["kind"], body["metadata"].get("namespace"))
+        for body in chosen
+        for rule in body.get("rules") or ()
+        if "serviceaccounts/token" in rule["resources"]
+    ]
+
+    assert makers == [("Role", "shop")]
+
+
+def test_tokens_can_be_for_few_accounts() -> None:
+    values = "workloadIdentity.enabled=true,workloadIdentity.serviceAccounts={reads-vault,reads-aws}"
+    (rule,) = added(f"--set={values}")["ClusterRole /keyturn-tokens"]["rules"]
+
+    assert rule["resourceNames"] == ["reads-vault", "reads-aws"]
+
+
+def test_the_classes_are_the_shipped_ones() -> None:
+    assert added("--set=classes.enabled=true") == kustomized(MANIFESTS / "classes")
+
+
+def test_classes_stay_when_the_release_goes() -> None:
+    made = render("--set=classes.enabled=true")
+    kept = [body for body in made if body["kind"] == "SecretClass"]
+
+    assert {body["metadata"]["annotations"]["helm.sh/resource-policy"] for body in kept} == {"keep"}
+
+
+def test_the_crds_are_the_generated_ones() -> None:
+    made, shipped = (
+        {path.name: path.read_text() for path in folder.glob("*.yaml") if path.stem != "kustomization"}
+        for folder in (ROOT / "crds", CHART / "crds")
+    )
+
+    assert shipped == made, "run make crds"
+
+
+def test_a_package_brings_the_crds(tmp_path: Path) -> None:
+    helm("package", str(CHART), f"--destination={tmp_path}")
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
+        names = {name.removeprefix("keyturn/crds/") for name in package.getnames() if "/crds/" in name}
+
+    assert names == {path.name for path in (CHART / "crds").iterdir()}
+
+
+def test_the_chart_has_the_version_of_the_code() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_another_namespace_is_told_to_every_object() -> None:
+    elsewhere = render("--namespace=ops")
+    mentions = [body for body in elsewhere if "keyturn-system" in json.dumps(body)]
+
+    assert [body for body in mentions if body["kind"] != "CustomResourceDefinition"] == []
+    assert {body["metadata"].get("namespace") for body in elsewhere} == {None, "ops"}
+
+
+# Each value at its place
+
+
+def test_a_tag_or_a_digest_says_which_image() -> None:
+    digest = f"sha256:{'a' * 64}"
+
+    assert container("--set=image.repository=registry.example.com/k")["image"] == (
+        f"registry.example.com/k:{__version__}"
+    )
+    assert container("--set=image.tag=1.2.3")["image"] == "keyturn/keyturn:1.2.3"
+    assert container(f"--set=image.tag=1.2.3,image.digest={digest}")["image"] == f"keyturn/keyturn@{digest}"
+
+
+_FULL: Body = {
+    "image": {"pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "replicas": 3,
+    "workers": 8,
+    "verbose": True,
+    "stores": {
+        "allowHosts": ["vault.vault:8200", "[::1]"],
+        "clusterCIDRs": ["100.64.0.0/10"],
+        "filesRoot": "/etc",
+        "ports": [8200],
+    },
+    "resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+    "podLabels": {"team": "ops", "app.kubernetes.io/name": "another"},
+    "podAnnotations": {"example.com/note": "7"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "ops", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
+    "volumes": [{"name": "files", "emptyDir": {}}],
+    "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> list[Body]:
+    file = tmp_path_factory.mktemp("values") / "values.yaml"
+    file.write_text(yaml.safe_dump(_FULL))
+    return render(f"--values={file}")
+
+
+def test_every_value_about_pods_arrives(full: list[Body]) -> None:
+    template = one("Deployment", full)["spec"]["template"]
+    (main,) = template["spec"]["containers"]
+    names = ("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes")
+
+    assert {name: template["spec"][name] for name in names} == {name: _FULL[name] for name in names}
+    assert {name: main[name] for name in ("env", "resources", "volumeMounts")} == {
+        name: _FULL[name] for name in ("env", "resources", "volumeMounts")
+    }
+    assert main["imagePullPolicy"] == "Always"
+    assert one("Deployment", full)["spec"]["replicas"] == 3
+    assert template["metadata"]["annotations"] == _FULL["podAnnotations"]
+
+
+def test_no_label_of_a_person_takes_the_pods_from_their_selector(full: list[Body]) -> None:
+    spec = one("Deployment", full)["spec"]
+
+    assert spec["template"]["metadata"]["labels"] == {"team": "ops", "app.kubernetes.io/name": "keyturn"}
+    assert spec["selector"]["matchLabels"] == {"app.kubernetes.io/name": "keyturn"}
+
+
+def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) -> None:
+    (main,) = one("Deployment", full)["spec"]["template"]["spec"]["containers"]
+    taken = parsed(main["args"])
+
+    assert {name: taken[name] for name in ("workers", "verbose", "all_namespaces")} == {
+        "workers": 8,
+        "verbose": True,
+        "all_namespaces": True,
+    }
+    assert (str(taken["files_root"]), taken["cluster_cidrs"]) == ("/etc", ("100.64.0.0/10",))
+    assert taken["allowed_hosts"] == ("vault.vault:8200", "[::1]")
+    assert parsed(container("--set=namespaces={shop,bank}")["args"])["namespaces"] == ("shop", "bank")
+
+
+def parsed(arguments: list[str]) -> Body:
+    word, *options = arguments
+    assert word == "run"
+    return dict(run_command.make_context("run", options).params)
+
+
+def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
+    rules = one("NetworkPolicy", full)["spec"]["egress"]
+
+    assert [rule["port"] for rule in rules[-1]["ports"]] == [443, 6443, 8200]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("networkPolicy", "NetworkPolicy"), ("podDisruptionBudget", "PodDisruptionBudget")],
+)
+def test_what_is_turned_off_is_not_made(value: str, kind: str) -> None:
+    gone = {*named(render())} - {*named(render(f"--set={value}.enabled=false"))}
+
+    assert gone == {f"{kind} keyturn-system/keyturn"}
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+# Values are documented, and wrong ones refused
+
+
+def leaves(schema: Body, path: str = "") -> Iterator[tuple[str, Body]]:
+    """Walk every value that the schema knows of, down to where Kubernetes' own fields begin."""
+    for name, inner in schema["properties"].items():
+        if name in {"global", "resources"} or "properties" not in inner:
+            yield f"{path}{name}", inner
+        else:
+            assert inner["additionalProperties"] is False
+            yield from leaves(inner, f"{path}{name}.")
+
+
+def comments() -> dict[str, str]:
+    """Return the comment above each value of values.yaml."""
+    found: dict[str, str] = {}
+    path: list[str] = []
+    said: list[str] = []
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        comment, key = re.match(r" *# (.*)", line), re.match(r"( *)(\w+):", line)
+        if key:
+            path = [*path[: len(key[1]) // 2], key[2]]
+            found |= {".".join(path): " ".join(said)} if said else {}
+        said = [*said, comment[1]] if comment else []
+    return found
+
+
+def test_every_value_is_explained_in_one_sentence_or_more_and_the_same_in_both_places() -> None:
+    known = {name: schema["description"] for name, schema in leaves(_SCHEMA) if name != "global"}
+
+    assert known == comments()
+    assert [text for text in known.values() if not text.endswith((".", "{name: …}."))] == []
+
+
+def test_every_value_has_a_default() -> None:
+    for name, _ in leaves(_SCHEMA):
+        at = _VALUES
+        for part in name.split(".") if name != "global" else ():
+            at = at[part]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        pytest.param(
+            "replica=3", "additional properties 'replica' not allowed", id="a name that there is not"
+        ),
+        pytest.param("image.name=x", "additional properties 'name' not allowed", id="one that lies deeper"),
+        pytest.param("replicas=many", "got string, want integer", id="a word for a number"),
+        pytest.param("workers=0", "minimum: got 0, want 1", id="nobody works"),
+        pytest.param("namespaces={Shop}", "'Shop' does not match pattern", id="no name of a namespace"),
+        pytest.param("namespaces={a,a}", "items at 0 and 1 are equal", id="a namespace twice"),
+        pytest.param("namespaces=shop", "got string, want array", id="a namespace that is no list"),
+        pytest.param("image.digest=sha256:12", "does not match pattern", id="half a digest"),
+        pytest.param("image.pullPolicy=Sometimes", "value must be one of", id="no policy of Kubernetes"),
+        pytest.param("stores.allowHosts={https://a}", "does not match pattern", id="a URL for a host"),
+        pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
+        pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(value: str, said: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        render(f"--set={value}")
+
+    assert said in str(refusal.value)
+
+
+def test_a_parent_chart_can_have_it() -> None:
+    assert named(render("--set=global.imageRegistry=registry.example.com")) == named(render())
