@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks all | creation | life | rotation | latency | table`."""
+"""The command line: `python -m benchmarks all | creation | life | rotation | kinds | pulled | latency | table`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .cluster import fresh
 from .creation import creation, life
 from .kinds import kinds
 from .latency import latency
+from .pulled import pulled
 from .rotation import rotation
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ async def _kinds(rotations: int) -> Figures:
     return {"kinds": await kinds(rotations, fresh)}
 
 
+async def _pulled(objects: int) -> Figures:
+    return {f"pulled-{objects}": await pulled(objects, fresh)}
+
+
 async def _latency(_: int) -> Figures:
     return {"latency": await latency(fresh)}
 
@@ -56,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "life": (partial(_life, idle=options.idle), 10_000, 2),
         "rotation": (_rotation, 200, 5),
         "kinds": (_kinds, 10, 5),
+        "pulled": (_pulled, 1000, 5),
         "latency": (_latency, 1, 7),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
@@ -83,7 +89,9 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("all", "creation", "life", "rotation", "kinds", "latency", "table"))
+    parser.add_argument(
+        "what", choices=("all", "creation", "life", "rotation", "kinds", "pulled", "latency", "table")
+    )
     parser.add_argument(
         "--objects", type=int, help="how many objects, instead of each benchmark's own number"
     )

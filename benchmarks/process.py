@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 
     from .cluster import Cluster
 
@@ -125,10 +125,10 @@ class Operator:
 
 
 @asynccontextmanager
-async def running(cluster: Cluster) -> AsyncIterator[Operator]:
+async def running(cluster: Cluster, *arguments: str) -> AsyncIterator[Operator]:
     """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends."""
     log = cluster.folder / "operator.log"
-    operator = Operator(_start(cluster, log), log)
+    operator = Operator(_start(cluster, log, arguments), log)
     try:
         await operator.has_logged("leading")
         yield operator
@@ -136,9 +136,9 @@ async def running(cluster: Cluster) -> AsyncIterator[Operator]:
         await operator.stop()
 
 
-def _start(cluster: Cluster, log: Path) -> subprocess.Popen[bytes]:
+def _start(cluster: Cluster, log: Path, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "keyturn", "run", "--all-namespaces", "--log-format=json"]
-    command += ["--metrics-port=0", "--health-port=0"]
+    command += ["--metrics-port=0", "--health-port=0", *arguments]
     env = {**os.environ, "KUBECONFIG": str(cluster.operator_kubeconfig), "POD_NAMESPACE": "keyturn-system"}
     with log.open("wb") as file:
         return subprocess.Popen(command, env=env, stdout=file, stderr=file)

@@ -9,6 +9,7 @@ from benchmarks import results
 from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.creation import life
 from benchmarks.latency import latency
+from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
 from keyturn.kube import paths
 
@@ -33,6 +34,7 @@ async def test_every_benchmark_still_measures() -> None:
             **await life(OBJECTS, 1.0, the_same),
             "rotation": await rotation(OBJECTS, "0s", the_same),
             "latency": await latency(the_same),
+            "pulled": await pulled(OBJECTS, the_same),
         }
 
     assert figures["creation"]["calls_per_object"] >= 3  # two Secrets and a status
@@ -41,6 +43,7 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["idle"]["writes"] == 0
     assert figures["restart"]["writes"] == 0
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
+    assert figures["pulled"]["per_second"] > 0
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
 
 

@@ -1,0 +1,60 @@
+"""A process that answers as AWS Secrets Manager does, a fixed time later: `python -m benchmarks.awslike SECONDS`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["awslike"]
+
+_TARGET = "secretsmanager.GetSecretValue"
+
+
+@asynccontextmanager
+async def awslike(seconds: float) -> AsyncIterator[str]:
+    """Run it until the block ends; hand out its address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.awslike", str(seconds), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline() if process.stdout else b""
+        yield line.decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _serve(seconds: float) -> None:
+    """Tell every secret by its name; of a value that is asked for again it gives the same."""
+
+    async def answer(request: web.Request) -> web.Response:
+        asked = json.loads(await request.read())
+        await asyncio.sleep(seconds)  # what the network takes to a region
+        if request.headers.get("X-Amz-Target") != _TARGET:
+            return web.json_response({"__type": "ResourceNotFoundException"}, status=400)
+        name = asked["SecretId"]
+        body = {"ARN": name, "Name": name, "VersionId": "1" * 32, "SecretString": f"value-of-{name}" * 4}
+        return web.json_response(body, content_type="application/x-amz-json-1.1")
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    print(f"http://{host}:{port}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(float(sys.argv[1])))
