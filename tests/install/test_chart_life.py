@@ -1,0 +1,217 @@
+"""The chart on a real API server: installed, upgraded, uninstalled, and installed again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sandbox import ControlPlane
+from tests.install.helm import BUILD_SECONDS, CHART, helm
+from tests.support.kubectl import Kubectl, eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+_NAMESPACE = "keyturn-system"
+_OURS = "deployments,services,serviceaccounts,poddisruptionbudgets,networkpolicies,roles,rolebindings"
+_CLUSTER_WIDE = "clusterroles,clusterrolebindings"
+_LABEL = "app.kubernetes.io/name=keyturn"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there was at one moment."""
+
+    said: str
+    """What Helm said."""
+    secret: Any
+    """The whole Secret that a ManagedSecret made, as it is stored."""
+    managed: dict[str, Any]
+    """The ManagedSecret itself."""
+    classes: int
+    kinds: int
+    ours: int
+    """Objects of the installation that are there."""
+    finalizers: list[str]
+    """Those of every ManagedSecret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A release of the chart on a cluster that nothing else was installed on."""
+
+    plane: ControlPlane
+    kubectl: Kubectl
+    folder: Path
+
+    def helm(self, *arguments: str) -> str:
+        where = (f"--kubeconfig={self.plane.kubeconfig}", f"--namespace={_NAMESPACE}")
+        return helm(*arguments, *where)
+
+    def operator(self) -> Operator:
+        """Make the operator, logged in with what the release gives it."""
+        account = self.plane.service_account_kubeconfig(_NAMESPACE, "keyturn", self.folder / "account")
+        allowed = "--allow-host=127.0.0.1"
+        env = {"POD_NAMESPACE": _NAMESPACE}
+        return Operator(account, self.folder / "log", "--all-namespaces", allowed, env=env)
+
+    def seen(self, said: str) -> Seen:
+        return Seen(
+            said,
+            self.kubectl.json("get", "secret", "plain", "-n", "shop"),
+            self.kubectl.json("get", "ms", "plain", "-n", "shop"),
+            self._count("secretclasses"),
+            len([name for name in self._names("crds") if name.endswith(".keyturn.dev")]),
+            self._count(_OURS, "-n", _NAMESPACE, "-l", _LABEL) + self._count(_CLUSTER_WIDE, "-l", _LABEL),
+            self.finalizers(),
+        )
+
+    def finalizers(self) -> list[str]:
+        found = self.kubectl.json("get", "ms", "-A")["items"]
+        return [name for one in found for name in one["metadata"].get("finalizers", ())]
+
+    def _count(self, *what: str) -> int:
+        return len(self._names(*what))
+
+    def _names(self, *what: str) -> list[str]:
+        return self.kubectl("get", *what, "--ignore-not-found", "-o", "name").split()
+
+    def elsewhere(self) -> None:
+        """Give the namespace shop a store that writes into the namespace hub, as if into another cluster."""
+        self.kubectl("create", "namespace", "hub")
+        self.kubectl("create", "serviceaccount", "writer", "-n", "hub")
+        rights = ("--verb=get,create,update,delete", "--resource=secrets")
+        self.kubectl("create", "role", "writer", "-n", "hub", *rights)
+        self.kubectl(
+            "create", "rolebinding", "writer", "-n", "hub", "--role=writer", "--serviceaccount=hub:writer"
+        )
+        config = self.plane.service_account_kubeconfig("hub", "writer", self.folder / "writer")
+        login = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}}
+        flat = self.kubectl("config", "view", "--flatten", "--raw", f"--kubeconfig={config}")
+        self.kubectl("apply", "-n", "shop", "-f", "-", given=login | {"stringData": {"kubeconfig": flat}})
+        settings = {"kubeconfigRef": {"name": "hub", "key": "kubeconfig"}, "namespace": "hub"}
+        spec = {"provider": {"kubernetes": settings}}
+        self.kubectl("apply", "-n", "shop", "-f", "-", given=body("SecretStore", "hub", spec))
+
+
+def body(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "keyturn.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def managed(name: str, **spec: Any) -> dict[str, Any]:
+    data = [{"name": "token", "generate": {"bytes": {}}}]
+    return body("ManagedSecret", name, {"data": data, "className": "api-key", **spec})
+
+
+@pytest.fixture(scope="module")
+def chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chart]:
+    with ControlPlane.start() as plane:
+        yield Chart(plane, Kubectl(plane.kubeconfig), tmp_path_factory.mktemp("chart"))
+
+
+@pytest.fixture(scope="module")
+def installed(chart: Chart) -> Iterator[tuple[Seen, Operator]]:
+    """A release, a ManagedSecret that is Ready, and one that has pushed what has to be deleted with it."""
+    said = chart.helm("install", "keyturn", str(CHART), "--create-namespace", "--set=classes.enabled=true")
+    chart.kubectl("create", "namespace", "shop")
+    chart.elsewhere()
+    with chart.operator() as operator:
+        operator.wait_for_log("leading")
+        push = {"storeRef": {"name": "hub"}, "remoteRef": {"key": "pushed"}, "deletionPolicy": "Delete"}
+        for one in (managed("plain"), managed("pushed", pushTo=[push])):
+            chart.kubectl("apply", "-n", "shop", "-f", "-", given=one)
+        chart.kubectl("wait", "ms", "--all", "-n", "shop", "--for=condition=Ready", "--timeout=30s")
+        chart.kubectl("wait", "ms/pushed", "-n", "shop", "--for=condition=Pushed", "--timeout=30s")
+        yield chart.seen(said), operator
+
+
+@pytest.fixture(scope="module")
+def upgraded(chart: Chart, installed: tuple[Seen, Operator]) -> Seen:
+    """The release with values that a cluster may need, taken by the API server."""
+    del installed
+    values = {
+        "replicas": 3,
+        "workers": 8,
+        "classes": {"enabled": True},
+        "workloadIdentity": {"enabled": True, "serviceAccounts": ["reads-vault"]},
+        "stores": {"allowHosts": ["vault.vault"], "filesRoot": "/files", "ports": [8200]},
+        "volumes": [{"name": "files", "emptyDir": {}}],
+        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+        "tolerations": [{"key": "ops", "operator": "Exists"}],
+    }
+    file = chart.folder / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    said = chart.helm("upgrade", "keyturn", str(CHART), f"--values={file}")
+    chart.kubectl("annotate", "ms/plain", "-n", "shop", "example.com/looked=again")
+    return chart.seen(said)
+
+
+@pytest.fixture(scope="module")
+def uninstalled(chart: Chart, upgraded: Seen, installed: tuple[Seen, Operator]) -> Seen:
+    """Nothing of the release, by the steps that the documentation names."""
+    del upgraded
+    retain = [{"op": "replace", "path": "/spec/pushTo/0/deletionPolicy", "value": "Retain"}]
+    chart.kubectl("patch", "ms/pushed", "-n", "shop", "--type=json", "-p", json.dumps(retain))
+    eventually(lambda: chart.finalizers() == [], "letting go")
+    installed[1].stop()
+    return chart.seen(chart.helm("uninstall", "keyturn", "--wait"))
+
+
+def test_an_installed_chart_makes_secrets(installed: tuple[Seen, Operator]) -> None:
+    seen, _ = installed
+
+    assert (seen.classes, seen.kinds) == (6, len(list((CHART / "crds").iterdir())))
+    assert seen.managed["status"]["revision"] == 1
+    assert "Keyturn 0.1.0 serves every namespace." in seen.said
+    assert "kubectl label namespace keyturn-system pod-security.kubernetes.io/enforce=restricted" in seen.said
+
+
+def test_what_was_pushed_to_be_deleted_holds_its_managed_secret(installed: tuple[Seen, Operator]) -> None:
+    assert installed[0].finalizers == ["keyturn.dev/pushed"]
+
+
+def test_an_upgrade_turns_no_value(installed: tuple[Seen, Operator], upgraded: Seen) -> None:
+    before, _ = installed
+
+    assert upgraded.secret == before.secret
+    assert upgraded.managed["status"]["revision"] == 1
+    assert "Helm does not upgrade CRDs." in upgraded.said
+
+
+def test_an_uninstalled_chart_leaves_secrets_kinds_and_classes_and_nothing_else(
+    upgraded: Seen, uninstalled: Seen
+) -> None:
+    assert uninstalled.secret == upgraded.secret
+    assert uninstalled.managed["spec"] == upgraded.managed["spec"]
+    assert (uninstalled.classes, uninstalled.kinds) == (upgraded.classes, upgraded.kinds)
+    assert (upgraded.ours > 0, uninstalled.ours) == (True, 0)
+    assert uninstalled.finalizers == []
+
+
+def test_a_managed_secret_can_go_when_nobody_is_there(chart: Chart, uninstalled: Seen) -> None:
+    del uninstalled
+    chart.kubectl("delete", "ms/pushed", "-n", "shop", "--timeout=10s")
+
+    assert chart.kubectl("get", "secret", "pushed", "-n", "shop", "-o", "name") == "secret/pushed\n"
+    assert chart.kubectl("get", "secret", "pushed", "-n", "hub", "-o", "name") == "secret/pushed\n"
+
+
+def test_installed_again_it_goes_on_with_the_values(chart: Chart, uninstalled: Seen) -> None:
+    said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true")
+    with chart.operator() as operator:
+        operator.wait_for_log("leading")
+        eventually(lambda: operator.looks() > 0, "a look")
+        chart.kubectl("wait", "ms/plain", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
+        again = chart.seen(said)
+        operator.stop()
+
+    assert again.secret == uninstalled.secret
+    assert again.managed["status"]["revision"] == 1
