@@ -113,8 +113,11 @@ def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Co
     return data[destination.secret_key] if destination.secret_key else data
 
 
-async def _deleted(destination: Destination, key: ObjectKey, world: World) -> bool:
-    await world.stores.delete(destination.ref, key.namespace, destination.key)
+async def _deleted(destination: Destination, key: ObjectKey, world: World) -> bool | Wait | Stalled:
+    try:
+        await world.stores.delete(destination.ref, key.namespace, destination.key)
+    except StoreError as error:
+        return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
     return True
 
 

@@ -74,8 +74,23 @@ def test_a_template_goes_before_and_reads_what_is_brought(space: Space, files: S
 def test_a_template_that_reads_what_is_not_brought_is_told(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop")
     spread(space, files.all_of("app"), target={"template": {"data": {"URL": "{{ HOST }}"}}})
-    assert "HOST" in space.stalled("InvalidTemplate")
+    assert "template 'URL', line 1: it reads what is not there" in space.stalled("TemplateFailed")
     assert space.find("Secret", "auth") is None
+
+
+def test_a_property_that_goes_and_that_a_template_reads_leaves_what_is_there(
+    space: Space, files: Stores
+) -> None:
+    files.keep_json("app", USER="shop", HOST="db")
+    spread(space, files.all_of("app"), target={"template": {"data": {"URL": "{{ USER }}@{{ HOST }}"}}})
+    space.settled()
+    before = space.values()
+
+    files.keep_json("app", USER="shop")
+    space.refresh()
+
+    space.stalled("TemplateFailed")
+    assert space.values() == before
 
 
 def test_a_property_that_comes_or_goes_restarts_who_reads_it(space: Space, files: Stores) -> None:

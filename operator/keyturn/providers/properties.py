@@ -95,7 +95,16 @@ def fields(content: Content) -> dict[str, str]:
     Raises:
         Refused: A part is no text, or a lone value no JSON object.
     """
-    return {name: _readable(part) for name, part in parts(content).items()}
+    return {name: _readable(part) for name, part in _named(content).items()}
+
+
+def _named(content: Content) -> dict[str, Value]:
+    try:
+        return parts(content)
+    except Refused as error:
+        code = error.code
+    # What is said of values that are read is no help to one who pushes.
+    raise Refused(code, "this store keeps properties; push all of them, without secretKey, or a JSON object")
 
 
 def object_of(answer: bytes) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Ma
     }
     # The time alone is no reason, so with every value as it was it counts as unchanged too.
     unchanged = same | ({NOW} if len(same) == len(values) else set())
-    return rendered.template == text and inputs(text, values) <= unchanged
+    return rendered.template == text and inputs(text, values.keys() | before.keys()) <= unchanged
 
 
 # What is wrong

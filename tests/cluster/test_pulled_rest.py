@@ -1,0 +1,111 @@
+"""What pulled values cost when nothing changes: a read in each interval, and no write at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.core.value import Value
+from tests.cluster.test_nothing_changes import has_looked_at_all
+from tests.cluster.workloads import deployment, env_from
+from tests.providers.vault import BUILD_SECONDS
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import ControlPlane
+    from tests.cluster.space import Space
+    from tests.cluster.stores import Vault
+    from tests.conftest import Cluster
+    from tests.support.operator import Operator
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
+WRITES = {"create", "update", "patch", "delete"}
+
+
+def writes(plane: ControlPlane, namespace: str) -> list[str]:
+    """Return what the operator has written in a namespace, by the API server's own record."""
+    return [
+        f"{one['verb']} {one['requestURI']}" for one in _entries(plane, namespace) if one["verb"] in WRITES
+    ]
+
+
+def _entries(plane: ControlPlane, namespace: str) -> Iterator[dict[str, str]]:
+    for file in plane.audit_log.parent.glob(f"{plane.audit_log.stem}*"):
+        for line in file.read_bytes().splitlines():
+            entry = json.loads(line)
+            about, who = entry.get("objectRef") or {}, entry["user"]["username"]
+            is_told = about.get("resource") == "events"  # which is done a little later
+            if (about.get("namespace"), who) == (namespace, OPERATOR) and not is_told:
+                yield entry
+
+
+def reads(vault: Vault) -> int:
+    return vault.front.count("GET", of="/data/")
+
+
+def test_the_same_values_are_read_and_nothing_is_written(
+    space: Space, vault: Vault, cluster: Cluster
+) -> None:
+    assert cluster.plane
+    vault.keep(token="first", other="x")  # noqa: S106
+    every = {"storeRef": {"name": "store"}, "remoteRef": {"key": vault.key()}, "prefix": "ALL_"}
+    space.managed(vault.pull("token", "token"), dataFrom=[every], refreshInterval="10s")
+    space.run(deployment("api", env_from("auth")))
+    space.looked_at()
+    before, first = writes(cluster.plane, space.namespace), reads(vault)
+
+    eventually(lambda: reads(vault) >= first + 2, "two more reads", 45)
+    space.version("ManagedSecret", "auth")
+    time.sleep(0.5)  # whatever a read would lead to is done by now
+
+    assert writes(cluster.plane, space.namespace) == before
+    assert reads(vault) <= first + 3
+
+
+def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
+    space: Space, vault: Vault, cluster: Cluster, operator: Operator
+) -> None:
+    assert cluster.plane
+    vault.keep(token="first")  # noqa: S106
+    space.managed(vault.pull("token", "token"), refreshInterval="30d")
+    space.managed(name="pushed", pushTo=[vault.push("pushed")])
+    space.until_condition("Pushed", "True", "Pushed", "pushed")
+    before, asked = writes(cluster.plane, space.namespace), vault.front.count("GET", "POST", of="/secret/")
+
+    with operator.away():
+        pass
+    eventually(lambda: has_looked_at_all(space, operator), "a look at every object")
+
+    assert writes(cluster.plane, space.namespace) == before
+    assert vault.front.count("GET", "POST", of="/secret/") == asked
+
+
+def test_many_that_read_the_same_make_one_read(space: Space, vault: Vault) -> None:
+    vault.write_store(refresh={"minInterval": "60s"})
+    vault.keep(token="first")  # noqa: S106
+
+    for number in range(8):
+        space.manage(vault.pull("token", "token"), name=f"auth-{number}")
+    for number in range(8):
+        space.settled(f"auth-{number}")
+
+    assert reads(vault) == 1
+    assert {str(space.values(f"auth-{number}")["token"].reveal()) for number in range(8)} == {"b'first'"}
+
+
+def test_a_version_is_pinned(space: Space, vault: Vault) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.keep(token="second")  # noqa: S106
+    space.managed(vault.pull("token", "token", version="1"), refreshInterval="30d")
+    assert space.values() == {"token": Value(b"first")}
+
+    space.respec(lambda spec: spec["data"][0]["from"]["remoteRef"].update(version="2"))
+    space.settled(revision=2)
+
+    assert space.values() == {"token": Value(b"second")}
