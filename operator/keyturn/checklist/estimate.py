@@ -1,0 +1,154 @@
+"""How hard a value that somebody else made is to guess, as far as its characters tell.
+
+Nobody can tell that from a value alone: this finds what is certainly weak. It reads a text from left to right as one
+who guesses would write it down: a word of a list, a run, a sequence and what came before cost as much as it takes
+to name them, and every other character as much as the kinds of characters in the text allow.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import itertools
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyturn.core.value import Value
+
+__all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_strong"]
+
+LEAST_LENGTH: Final = 32
+ENOUGH_BITS: Final = 112
+"""What counts as 128: by chance a random text has a run or a word in it, which the estimate takes off."""
+
+_SHORTEST_WORD: Final = 4
+_SHORTEST_RUN: Final = 4
+_SHORTEST_REPEAT: Final = 6
+_LONGEST: Final = 512
+"""Characters that are looked at; whoever has so many has enough, or repeats them."""
+_KINDS: Final = (("0-9", 10), ("a-z", 26), ("A-Z", 26), (r" -/:-@\[-`{-~", 33))
+_DEFAULTS: Final = frozenset(
+    """
+    admin administrator adminadmin admin123 changeit change-it change-me change_me changeme changethis dbpassword
+    default demo django-insecure example foobar guest hunter2 insecure letmein minioadmin minio123 mysecretpassword
+    mypassword mysql none null pass passw0rd password password1 password123 postgres postgrespassword qwerty
+    rabbitmq redis replaceme root rootpassword secret secretkey secretpassword secretsecret somepassword
+    supersecret supersecretkey supersecretkeyyoushouldnotcommit test testing test123 thisisasecret tobechanged todo
+    thistokenisnotsosecretchangeit toor user username wordpress xxx your-256-bit-secret your-secret-key
+    """.split()  # noqa: SIM905  # sixty quotes more would hide the words
+)
+_WORDS: Final = frozenset(
+    """
+    access admin api app asdfghjkl auth be bit change changeit changeme commit data database db default demo dev
+    development django do env example for from guest have in insecure is it jwt key keyturn local localhost login
+    master me mongo must my mysql not of only password passwd passphrase pass please postgres prod production private
+    qwerty qwertyuiop rabbit redis replace root secret secure session should signing so some staging string super
+    symfony test testing that the this to token unsafe use user username value very web welcome with wordpress you
+    your zxcvbnm
+    """.split()  # noqa: SIM905
+)
+_LISTED_BITS: Final = math.log2(7776) + 1
+"""A word of the EFF's list, and whether it is written small, large or with a capital."""
+_COMMON_BITS: Final = math.log2(len(_WORDS)) + 1
+"""One of the words of which bad secrets are made."""
+_SEPARATOR_BITS: Final = 2.0
+"""A mark that was there before, as it stands between the words of a phrase."""
+
+
+def is_strong(value: Value) -> bool:
+    """Say whether a value reaches the floor of 32 characters and 128 bits, as far as can be told."""
+    text = _written(value.reveal())
+    return len(text) >= LEAST_LENGTH and bits_of(text) >= ENOUGH_BITS
+
+
+def bits_of(text: str) -> float:
+    """Estimate how many bits it takes to guess a text."""
+    text = text.strip()
+    if text.lower() in _DEFAULTS:
+        return 0.0
+    text = text[:_LONGEST]
+    each, place, bits = math.log2(max(2, _alphabet(text))), 0, 0.0
+    while place < len(text):
+        length, cost = _cheapest(text, place, each)
+        place, bits = place + length, bits + cost
+    return bits
+
+
+def _written(content: bytes) -> str:
+    """Return the text, or for bytes that are none the form in which they are written down."""
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        pass
+    return base64.b64encode(content).decode()
+
+
+def _alphabet(text: str) -> int:
+    if re.fullmatch("[0-9a-f]+|[0-9A-F]+", text) and not text.isdecimal():
+        return 16
+    known = sum(size for kind, size in _KINDS if re.search(f"[{kind}]", text))
+    return known + (100 if re.search(r"[^ -~]", text) else 0)
+
+
+def _cheapest(text: str, place: int, each: float) -> tuple[int, float]:
+    """Return the piece at a place that saves most, and what it costs."""
+    pieces = [found for piece in _PIECES if (found := piece(text, place, each))]
+    return max(pieces, key=lambda found: found[0] * each - found[1], default=(1, each))
+
+
+def _word(text: str, place: int, each: float) -> tuple[int, float] | None:
+    words, longest = _words()
+    for length in range(min(longest, len(text) - place), 1, -1):
+        word = text[place : place + length]
+        bits = words.get(word.lower())
+        if bits and bits < length * each and word in {word.lower(), word.upper(), word.capitalize()}:
+            return length, bits
+    return None
+
+
+def _separator(text: str, place: int, each: float) -> tuple[int, float] | None:
+    mark = text[place]
+    return (1, min(each, _SEPARATOR_BITS)) if not mark.isalnum() and mark in text[:place] else None
+
+
+def _run(text: str, place: int, each: float) -> tuple[int, float] | None:
+    """Find characters that all have the same step from one to the next: aaaa, 1234, dcba."""
+    codes = [ord(character) for character in text[place:]]
+    steps = [after - before for before, after in itertools.pairwise(codes)]
+    if not steps or abs(steps[0]) > 1:
+        return None
+    length = 1 + sum(1 for _ in itertools.takewhile(lambda step: step == steps[0], steps))
+    return (length, each + math.log2(length) + 1) if length >= _SHORTEST_RUN else None
+
+
+def _repeat(text: str, place: int, _: float) -> tuple[int, float] | None:
+    """Find how far a text goes on with what it had before."""
+    length = _SHORTEST_REPEAT
+    start = text.find(text[place : place + length], 0, place)
+    if start < 0 or place + length > len(text):
+        return None
+    while place + length < len(text) and text[start + length] == text[place + length]:
+        length += 1
+    return length, math.log2(max(2, place)) + math.log2(length)
+
+
+_PIECES: Final[tuple[Callable[[str, int, float], tuple[int, float] | None], ...]] = (
+    _word,
+    _separator,
+    _run,
+    _repeat,
+)
+
+
+@functools.cache
+def _words() -> tuple[dict[str, float], int]:
+    """Return what each word costs, and how long the longest is."""
+    from keyturn.generators.passphrase import known_words  # noqa: PLC0415  # on first use: reads the list
+
+    listed = {word: _LISTED_BITS for word in known_words() if len(word) >= _SHORTEST_WORD}
+    words = listed | dict.fromkeys(_WORDS, _COMMON_BITS)
+    return words, max(map(len, words))
