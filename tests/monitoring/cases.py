@@ -1,0 +1,342 @@
+"""When each alert fires, when it is over, and what it is not meant for."""
+
+from __future__ import annotations
+
+from tests.monitoring.rules import Case, Quiet, of_object, of_process
+
+__all__ = ["CASES", "QUIET"]
+
+_AUTH = {
+    "namespace": "shop",
+    "name": "auth",
+    "class": "database-password",
+    "priority": "Critical",
+    "severity": "critical",
+}
+_WARNING = {"severity": "warning"}
+_REPLICAS = {"namespace": "keyturn-system", "job": "keyturn"}
+_SHOP = "ManagedSecret shop/auth"
+# Minutes 0 to 5 without, 6 to 66 with, and from 67 on without again.
+_WHILE = "_x6 1x60 stale"
+
+_SECRETS = (
+    Case(
+        "KeyturnSecretNotReady",
+        of_object("condition", "1x5 0x60 1x60", type="Ready"),
+        *(15, 16, 67),
+        _AUTH,
+        f"The Secret of {_SHOP} is not there or lacks keys for ten minutes. Pods that need it do not start.",
+    ),
+    Case(
+        "KeyturnSecretStalled",
+        of_object("stalled", _WHILE, reason="SecretNotOwned") | of_object("condition", "1x120", type="Ready"),
+        *(15, 16, 67),
+        _AUTH | {"reason": "SecretNotOwned"},
+        f"{_SHOP} is stalled by SecretNotOwned. The Secret stays as it is, and nothing rotates before somebody acts.",
+    ),
+    # Eight days ahead at first; the alert begins a day later, when seven are left, and ends with the suspension.
+    Case(
+        "KeyturnSecretExpiring",
+        of_object("next_rotation_timestamp_seconds", f"{8 * 86400}x300")
+        | of_object("suspended", "1x280 stale"),
+        *(24 * 60, 24 * 60 + 30, 48 * 60),
+        _AUTH,
+        f"{_SHOP} is due in 6d 23h 30m 0s, and it is stalled or suspended.",
+        step=10,
+    ),
+    Case(
+        "KeyturnRotationOverdue",
+        of_object("rotation_overdue", "0x5 1x60 0x60"),
+        *(35, 36, 67),
+        _AUTH,
+        f"{_SHOP} should have rotated for half an hour; its values are older than its schedule allows.",
+    ),
+    Case(
+        "KeyturnRotationStuck",
+        of_object("rotation_started_timestamp_seconds", "300x100 stale", step="RollOut")
+        | of_object("workloads_current", "0x1 1x120"),
+        *(70, 71, 102),
+        _AUTH | {"step": "RollOut"},
+        f"The rotation of {_SHOP} began 1h 6m 0s ago, is at step RollOut, and no workload got further for an hour.",
+    ),
+    Case(
+        "KeyturnRotationFailed",
+        of_object("stalled", _WHILE, reason="RolloutFailed"),
+        *(7, 8, 67),
+        _AUTH,
+        f"A workload that uses {_SHOP} did not get ready with its new revision. Some workloads may run the new one,"
+        " others the one before, until somebody acts.",
+    ),
+    Case(
+        "KeyturnRotationRolledBack",
+        of_object("stalled", _WHILE, reason="RolledBack"),
+        *(7, 8, 67),
+        _AUTH,
+        f"Workloads did not get ready with the new revision of {_SHOP}, so the one before is back. Nothing rotates"
+        " before a new trigger.",
+    ),
+    Case(
+        "KeyturnRevocationPending",
+        of_object("previous_valid_until_timestamp_seconds", "600x80 stale"),
+        *(40, 41, 82),
+        _AUTH,
+        f"The values before of {_SHOP} should have been taken out of the Secret 31m 0s ago.",
+    ),
+    Case(
+        "KeyturnWorkloadsBehind",
+        of_object("workloads", "3x200") | of_object("workloads_current", "3x5 1x80 3x60"),
+        *(65, 66, 87),
+        _AUTH,
+        f"2 workloads that use {_SHOP} do not run its current revision for an hour, and nobody restarts them.",
+    ),
+    Case(
+        "KeyturnRefreshFailing",
+        of_object("condition", "1x5 0x80 1x60", type="Refreshed"),
+        *(65, 66, 87),
+        _AUTH,
+        f"{_SHOP} could not be refreshed from its stores for an hour. The Secret keeps what was read last.",
+    ),
+    Case(
+        "KeyturnPushFailing",
+        of_object("condition", "1x5 0x80 1x60", type="Pushed"),
+        *(35, 36, 87),
+        _AUTH,
+        f"What {_SHOP} pushes is not in its stores for half an hour. Who reads it there has the values before.",
+    ),
+    Case(
+        "KeyturnPolicyViolated",
+        of_process("policy_violations", "_x6 2x80 stale", rule="minLength")
+        | of_process("policy_violations", "_x6 2x80 stale", "2", rule="minLength"),
+        *(65, 66, 87),
+        _WARNING | {"rule": "minLength"},
+        "2 ManagedSecrets break the rule minLength of their class for an hour.",
+    ),
+    Case(
+        "KeyturnDriftRepairedOften",
+        of_process("drift_repaired_total", "0x10 1+1x40 41x120"),
+        *(35, 60, 120),
+        _WARNING,
+        "41 Secrets were edited or deleted by others within an hour, and put back.",
+    ),
+)
+
+_USE = {"provider": "vault", "operation": "read"}
+
+_STORES = (
+    Case(
+        "KeyturnStoreNotReady",
+        of_process(
+            "store_ready",
+            "1x5 0x60 1x60",
+            kind="SecretStore",
+            namespace="shop",
+            name="vault",
+            provider="vault",
+        ),
+        *(15, 16, 67),
+        _WARNING | {"kind": "SecretStore", "namespace": "shop", "name": "vault", "provider": "vault"},
+        "SecretStore shop/vault (vault) cannot be used for ten minutes. Secrets keep what was read from it last.",
+    ),
+    Case(
+        "KeyturnProviderErrors",
+        of_process("provider_requests_total", "0+6x180", **_USE, code="OK")
+        | of_process("provider_requests_total", "0x20 6+6x60 366x100", **_USE, code="Unreachable"),
+        *(25, 45, 100),
+        _WARNING | {"provider": "vault"},
+        "50% of the requests to vault fail.",
+    ),
+    Case(
+        "KeyturnProviderLoginRefused",
+        of_process("provider_requests_total", "0x20 1+1x40 41x100", **_USE, code="Denied"),
+        *(22, 40, 90),
+        _WARNING | {"provider": "vault", "code": "Denied"},
+        "vault answered 15 requests with Denied within 15 minutes.",
+    ),
+    Case(
+        "KeyturnProviderThrottled",
+        of_process("provider_throttled_total", "0x20 2+2x80 162x100", provider="vault"),
+        *(40, 80, 150),
+        _WARNING | {"provider": "vault"},
+        "vault refused 30 requests within 15 minutes because there were too many.",
+    ),
+    # Two days of one request every 10 minutes, then two hours of 600, then as before.
+    Case(
+        "KeyturnProviderUseUnusual",
+        of_process("provider_requests_total", "0+1x288 888+600x12 8089+1x60", **_USE, code="OK"),
+        *(2880, 2940, 3100),
+        _WARNING | _USE,
+        "Keyturn sends 1 read requests per second to vault, more than five times the average of the last week.",
+        step=10,
+    ),
+)
+
+_OPERATOR = (
+    Case(
+        "KeyturnAbsent",
+        of_process("build_info", "1x5 _x30 1x60", version="0.1.0", python="3.13.1"),
+        # The last sample counts for five minutes.
+        *(14, 15, 37),
+        {"severity": "critical"},
+        "Nothing was heard of Keyturn for five minutes. Secrets stay as they are, and nothing rotates or is"
+        " repaired.",
+    ),
+    Case(
+        "KeyturnNotLeading",
+        of_process("leader", "1x5 0x30 0x60") | of_process("leader", "0x5 0x30 1x60", "2"),
+        *(10, 11, 37),
+        _REPLICAS | {"severity": "critical"},
+        "Replicas of Keyturn run in keyturn-system, and for five minutes none of them leads. Nothing rotates or is"
+        " repaired.",
+    ),
+    Case(
+        "KeyturnQueueStuck",
+        of_process("queue_depth", "0x5 40x60 0x30")
+        | of_process("leader", "1x120")
+        | of_process("queue_depth", "40x120", "2")
+        | of_process("leader", "0x120", "2"),
+        *(35, 36, 67),
+        _WARNING | _REPLICAS | {"pod": "keyturn-1", "instance": "10.0.0.1:8080"},
+        "40 objects wait for keyturn-1, and for half an hour it never got through them.",
+    ),
+    Case(
+        "KeyturnWorkFailing",
+        of_process("work_failed_total", "0x10 1+1x60 61x120"),
+        *(20, 60, 120),
+        _WARNING | _REPLICAS,
+        "30 looks at objects ended in an unexpected error within half an hour. They are repeated; those objects"
+        " may not rotate meanwhile.",
+    ),
+    Case(
+        "KeyturnApiErrors",
+        of_process("api_requests_total", "0+30x180", verb="get", resource="leases", code="200")
+        | of_process(
+            "api_requests_total", "0x20 10+10x60 610x100", verb="get", resource="leases", code="503"
+        ),
+        *(25, 45, 100),
+        _WARNING | _REPLICAS,
+        "25% of Keyturn's requests to the API server fail.",
+    ),
+    Case(
+        "KeyturnApiForbidden",
+        of_process("api_requests_total", "0x20 1+1x60 61x100", verb="create", resource="secrets", code="403"),
+        *(30, 60, 110),
+        _WARNING | {"verb": "create", "resource": "secrets", "code": "403"},
+        "The API server answered 15 requests (create secrets) with 403 within 15 minutes.",
+    ),
+    Case(
+        "KeyturnEventsDropped",
+        of_process("events_dropped_total", "0x10 10+10x60 610x120"),
+        *(20, 60, 140),
+        {"severity": "info"} | _REPLICAS,
+        "500 events could not be written within an hour. Statuses, metrics and logs say the same.",
+    ),
+)
+
+CASES = (*_SECRETS, *_STORES, *_OPERATOR)
+
+QUIET = (
+    Quiet(
+        "KeyturnSecretNotReady",
+        "one that was suspended before it was written",
+        of_object("condition", "0x200", type="Ready") | of_object("suspended", "1x200"),
+    ),
+    Quiet(
+        "KeyturnSecretNotReady",
+        "one that is made within two tries",
+        of_object("condition", "0x9 1x200", type="Ready"),
+        (9, 10, 20),
+    ),
+    Quiet(
+        "KeyturnSecretStalled",
+        "one that a louder alert tells of: the Secret is not there",
+        of_object("stalled", "1x200", reason="SecretNotOwned")
+        | of_object("condition", "0x200", type="Ready"),
+    ),
+    Quiet(
+        "KeyturnSecretStalled",
+        "one that another alert tells of: it was rolled back",
+        of_object("stalled", "1x200", reason="RolledBack") | of_object("condition", "1x200", type="Ready"),
+    ),
+    Quiet(
+        "KeyturnSecretExpiring",
+        "a routine rotation that is due in an hour",
+        of_object("next_rotation_timestamp_seconds", "10800x200"),
+    ),
+    Quiet(
+        "KeyturnSecretExpiring",
+        "one that is suspended and due in a month",
+        of_object("next_rotation_timestamp_seconds", "2592000x200") | of_object("suspended", "1x200"),
+    ),
+    Quiet(
+        "KeyturnSecretExpiring",
+        "one that another alert tells of: it is late already",
+        of_object("next_rotation_timestamp_seconds", "0x200")
+        | of_object("suspended", "1x200")
+        | of_object("rotation_overdue", "1x200"),
+    ),
+    Quiet(
+        "KeyturnRotationStuck",
+        "the overlap of a rotation that is through",
+        of_object("rotation_started_timestamp_seconds", "0x200", step="Overlap"),
+    ),
+    Quiet(
+        "KeyturnRotationStuck",
+        "a rollout of many workloads, one of them each half hour",
+        of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut")
+        | of_object("workloads_current", "0x29 1x29 2x29 3x29 4x29 5x29"),
+    ),
+    Quiet(
+        "KeyturnWorkloadsBehind",
+        "workloads that a rotation is on its way to",
+        of_object("workloads", "3x200")
+        | of_object("workloads_current", "1x200")
+        | of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut"),
+    ),
+    Quiet(
+        "KeyturnPushFailing",
+        "a push that waits for its turn in each rotation",
+        of_object("condition", "1x20 0x20 1x20 0x20 1x20", type="Pushed"),
+        (35, 45, 70),
+    ),
+    Quiet(
+        "KeyturnRevocationPending",
+        "an overlap that lasts",
+        of_object("previous_valid_until_timestamp_seconds", "86400x200"),
+    ),
+    Quiet(
+        "KeyturnDriftRepairedOften",
+        "somebody who edits a Secret now and then",
+        of_process("drift_repaired_total", "0x9 1x29 2x29 3x29 4x29"),
+    ),
+    Quiet(
+        "KeyturnProviderErrors",
+        "keys that are not there, which is an answer",
+        of_process("provider_requests_total", "0+6x200", **_USE, code="NotFound"),
+    ),
+    Quiet(
+        "KeyturnProviderErrors",
+        "one failure among few requests",
+        of_process("provider_requests_total", "0x15 1x200", **_USE, code="Unreachable"),
+    ),
+    Quiet(
+        "KeyturnProviderUseUnusual",
+        "the first day, which has nothing to be compared with",
+        of_process("provider_requests_total", "0+1x30 31+600x200", **_USE, code="OK"),
+    ),
+    Quiet(
+        "KeyturnNotLeading",
+        "a hand-over between two scrapes",
+        of_process("leader", "1x5 0x90") | of_process("leader", "0x6 1x90", "2"),
+        (6, 12, 20),
+    ),
+    Quiet(
+        "KeyturnQueueStuck",
+        "a standby, which works on nothing",
+        of_process("queue_depth", "500x200") | of_process("leader", "0x200"),
+    ),
+    Quiet(
+        "KeyturnApiErrors",
+        "conflicts, which are part of the work",
+        of_process("api_requests_total", "0+30x200", verb="patch", resource="secrets", code="409"),
+    ),
+)
