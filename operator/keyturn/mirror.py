@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 import pydantic
 
+from .alarms import AlarmKey, Alarms
 from .api.managedsecret import ManagedSecret
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Mirror", "namespace_key"]
 
-_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | str
+_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | AlarmKey | str
 _DEFAULT_CLASS = "keyturn.dev/is-default-class"
 _ENVIRONMENT = "keyturn.dev/environment"
 _METADATA = (
     *("name", "namespace", "uid", "generation", "resourceVersion"),
-    *("annotations", "finalizers", "deletionTimestamp"),
+    *("labels", "annotations", "finalizers", "deletionTimestamp"),
 )
 
 
@@ -49,6 +50,7 @@ class Mirror:
         self.sees_namespaces = False
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
         self.stores = Shelf()
+        self.emergencies = Alarms()
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
         self._workloads: dict[WorkloadKey, Workload] = {}
@@ -206,6 +208,23 @@ class Mirror:
     def drop_store(self, key: StoreKey) -> None:
         self._versions.pop(key, None)
         self.stores.drop(key)
+
+    # Emergencies
+
+    def put_emergency(self, key: AlarmKey, body: dict[str, Any]) -> bool:
+        """Take in an EmergencyRotation; say whether that is news."""
+        if is_news := self.is_news(key, body):
+            self.emergencies.put(key, body)
+        return is_news
+
+    def drop_emergency(self, key: AlarmKey) -> None:
+        self._versions.pop(key, None)
+        self.emergencies.drop(key)
+
+    def labels_of(self, key: ObjectKey) -> Mapping[str, str]:
+        """Return the labels of a ManagedSecret."""
+        slim = self._managed.get(key)
+        return orjson.loads(slim)["metadata"].get("labels") or {} if slim else {}
 
     # Secrets of ours
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import compliance, templates
 from .core import schedule
+from .core.emergency import lifted
 from .core.errors import Stalled
 from .core.revision import LITERAL
 from .core.seen import Seen, TargetFacts
@@ -50,6 +51,8 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         return None
     managed, trouble = found
     secret_class, wanted, problem = _resolved(managed, world.mirror)
+    emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
+    wanted = lifted(wanted, emergencies) if wanted else None
     if wanted and (flaw := await _template_flaw(wanted)):
         wanted, problem = None, flaw
     seen = Seen(
@@ -66,6 +69,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=(),
         consumers=(),
         since=world.since,
+        emergencies=emergencies,
     )
     seen = await _with_secrets(key, seen, world)
     seen = replace(

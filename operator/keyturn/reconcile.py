@@ -24,6 +24,7 @@ from .core.steps import (
     RollOut,
 )
 from .core.wanted import secret_of
+from .emergencies import note_standing
 from .kube import errors
 from .observe import observe
 from .report import report, tell_step
@@ -76,6 +77,7 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
                 continue
             failpoints.reached("before", "Report")
             await report(key, seen, outcome, world)
+            note_standing(key, seen, outcome.error, world)
             failpoints.reached("after", "Report")
         except errors.Conflict:
             # Somebody was faster: what was read is stale. Read again and decide again.

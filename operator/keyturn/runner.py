@@ -19,8 +19,10 @@ import kopf
 import structlog
 
 from . import metrics, web
+from .alarms import AlarmKey
 from .classes import reconcile_class
 from .core.keys import ObjectKey
+from .emergencies import reconcile_emergency
 from .facts import facts
 from .kube import config, errors
 from .kube.client import Api
@@ -30,10 +32,11 @@ from .kube.secretwatch import SecretMeta, SecretWatch
 from .pulse import Pulse
 from .queue import Priority, WorkQueue
 from .reconcile import reconcile
+from .registry import kopf_registry
 from .shelf import StoreKey
 from .stores import News, Reach
 from .storestatus import reconcile_store
-from .watch import Key, Watches, kopf_registry
+from .watch import Key, Watches
 from .world import World
 
 if TYPE_CHECKING:
@@ -82,7 +85,7 @@ class Process:
         reach = replace(options.reach, namespace=_lease_namespace(connection))
         self.world = World(api, self.events, api.clock.now, reach=reach)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now)
-        self.world.wake = self.queue.add
+        self.world.wake = self.world.alert = self.queue.add
         self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
@@ -133,6 +136,8 @@ class Process:
         """Bring one object to what it says; all kinds share the queue."""
         if isinstance(key, StoreKey):
             await reconcile_store(key, self.world)
+        elif isinstance(key, AlarmKey):
+            return await reconcile_emergency(key, self.world)
         elif key.namespace:
             return await reconcile(key, self.world)
         else:

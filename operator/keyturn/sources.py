@@ -150,7 +150,7 @@ def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
 
 def _asked(outside: Outside, seen: Seen) -> str:
     """Name what is to be read, so that the answer to another question is of no use."""
-    asked = (seen.managed.metadata.generation, seen.requested.refresh, seen.state is None)
+    asked = (seen.managed.metadata.generation, seen.requested.refresh, seen.rereads_for, seen.state is None)
     return repr((*asked, sorted(outside.stores.items())))
 
 

@@ -1,44 +1,34 @@
-"""What kopf tells us: the events of every watch, turned into the mirror's contents and the queue's keys.
+"""What the watches tell us: each event turned into the mirror's contents and the queue's keys.
 
-Handlers only compare and enqueue; they never call the API and never write. kopf's other handlers keep state in
-annotations and would copy a Secret's data there, so `on.event` is the only kind that is used.
+It only compares and enqueues; it never writes, and calls the API for lists of its own only.
 """
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import kopf
-
-from .api import GROUP, VERSION
+from .alarms import AlarmKey
 from .core.keys import ObjectKey, WorkloadKey
-from .kube import config, paths
+from .kube import paths
 from .kube.workloads import KINDS, workload_of
 from .mirror import namespace_key
 from .queue import Priority
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
-    from .kube.config import Connection
-    from .pulse import Pulse
     from .queue import WorkQueue
     from .world import World
 
-__all__ = ["Key", "Watches", "kopf_registry"]
+__all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
 
-_Put: TypeAlias = "Callable[[dict[str, Any]], None]"
-_Gone: TypeAlias = "Callable[[Any], None]"
-_KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
-Key: TypeAlias = ObjectKey | StoreKey
-"""What is worked on: ManagedSecrets, classes (which have no namespace), and stores."""
-
-_SERVER_TIMEOUT = 60
-_STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
-_PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+Put: TypeAlias = "Callable[[dict[str, Any]], None]"
+Gone: TypeAlias = "Callable[[Any], None]"
+KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
+Key: TypeAlias = ObjectKey | StoreKey | AlarmKey
+"""What is worked on: ManagedSecrets, classes (which have no namespace), stores, and emergencies."""
 
 
 class Watches:
@@ -65,6 +55,7 @@ class Watches:
         self._world.forget(key)
         self._queue.forget(key)
         self._add_all(self._world.tags.drop(key))
+        self._add_all(self._world.mirror.emergencies.of_namespace(key.namespace))
 
     def secret_class(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
@@ -91,6 +82,20 @@ class Watches:
         self._queue.add(key)  # for its connections to be closed
         self._add_all(self._world.mirror.stores.users_of(key))
 
+    def emergency(self, body: dict[str, Any]) -> None:
+        mirror, key = self._world.mirror, AlarmKey.of_body(body)
+        is_declared = mirror.emergencies.declared(key) is None
+        if not mirror.put_emergency(key, body):
+            return
+        self._queue.add(key)
+        if is_declared:  # what comes later is our own status, echoed, or somebody's acknowledgement
+            self._add_all(self._in_namespace(key.namespace))
+
+    def emergency_gone(self, key: AlarmKey) -> None:
+        self._world.mirror.drop_emergency(key)
+        self._queue.add(key)  # for it to be forgotten
+        self._add_all(self._in_namespace(key.namespace))
+
     def namespace(self, body: dict[str, Any]) -> None:
         mirror, name = self._world.mirror, body["metadata"]["name"]
         before = mirror.labels(name)
@@ -108,13 +113,16 @@ class Watches:
         return self._world.mirror.sees_namespaces
 
     def workload(self, kind: str, body: dict[str, Any]) -> None:
-        key = _workload_key(kind)(body)
+        key = workload_key(kind)(body)
         if self._world.mirror.is_news(key, body):
             # Rolling pods tell much; whose Secret is to be written waits for none of that.
             self._add_all(self._world.mirror.put_workload(workload_of(kind, body)), Priority.BACKLOG)
 
     def workload_gone(self, key: WorkloadKey) -> None:
         self._add_all(self._world.mirror.drop_workload(key))
+
+    def _in_namespace(self, namespace: str) -> list[ObjectKey]:
+        return [key for key in self._world.mirror.managed_keys() if key.namespace == namespace]
 
     def _try_again(self, users: Iterable[ObjectKey]) -> None:
         """Have those looked at whom a store may have held up, and what it kept from being done tried now."""
@@ -130,7 +138,7 @@ class Watches:
 
     def _environment_changed(self, namespace: str) -> None:
         """Have values read that were not compared, and look again at all that were compared with them."""
-        for key in [key for key in self._world.mirror.managed_keys() if key.namespace == namespace]:
+        for key in self._in_namespace(namespace):
             self._world.memo(key).checked = None
             self._add_all({key}.union(*self._world.tags.twins(key).values()))
 
@@ -147,23 +155,30 @@ class Watches:
         """
         mirror = self._world.mirror
         await self._sweep_one(
-            paths.secret_classes(), mirror.class_names(), self.secret_class, self.class_gone, _name
+            paths.secret_classes(), mirror.class_names(), self.secret_class, self.class_gone, name_of
         )
         await self._sweep_stores(CLUSTER_SECRET_STORE, None)
         if mirror.sees_namespaces:
             await self._sweep_one(
-                paths.namespaces(), mirror.namespaces(), self.namespace, self.namespace_gone, _namespace
+                paths.namespaces(), mirror.namespaces(), self.namespace, self.namespace_gone, namespace_of
             )
         for namespace in self._namespaces or (None,):
             for kind in KINDS:
                 await self._sweep_workloads(kind, namespace)
             await self._sweep_stores(SECRET_STORE, namespace)
             await self._sweep_one(
+                paths.emergency_rotations(namespace),
+                [key for key in mirror.emergencies.known() if namespace in (None, key.namespace)],
+                self.emergency,
+                self.emergency_gone,
+                AlarmKey.of_body,
+            )
+            await self._sweep_one(
                 paths.managed_secrets(namespace),
                 [key for key in mirror.managed_keys() if namespace in (None, key.namespace)],
                 lambda body: self.managed(body, Priority.BACKLOG),
                 self.managed_gone,
-                _object_key,
+                object_key,
             )
 
     async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
@@ -182,12 +197,10 @@ class Watches:
             [key for key in self._world.mirror.workload_keys(kind) if namespace in (None, key.namespace)],
             partial(self.workload, kind),
             self.workload_gone,
-            _workload_key(kind),
+            workload_key(kind),
         )
 
-    async def _sweep_one(
-        self, path: str, known: Iterable[Any], put: _Put, gone: _Gone, key_of: _KeyOf
-    ) -> None:
+    async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
         mirror = self._world.mirror
         suspects, listed, version = set(known), set(), -1
         async for page in self._world.api.pages(path):
@@ -199,101 +212,24 @@ class Watches:
             if mirror.version_of(key) <= version:  # not one that came while we listed
                 gone(key)
 
-    def is_last_word(self, key: ObjectKey | WorkloadKey | StoreKey | str, body: dict[str, Any]) -> bool:
+    def is_last_word(
+        self, key: ObjectKey | WorkloadKey | StoreKey | AlarmKey | str, body: dict[str, Any]
+    ) -> bool:
         """Say whether a deletion is not already followed by an object of the same name that we know."""
         return self._world.mirror.version_of(key) <= int(body["metadata"]["resourceVersion"])
 
 
-def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kopf.OperatorRegistry:
-    """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
-    registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        # kopf closes the session that it was given when it asks again, so each time it gets its own.
-        return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, pulse),
-            server=connection.server,
-            default_namespace=connection.namespace,
-        )
-
-    @kopf.on.startup(registry=registry)
-    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        _configure(settings)
-
-    def watch(resource: tuple[str, ...], put: _Put, gone: _Gone, key_of: _KeyOf) -> None:
-        handler = _on_event(watches, put, gone, key_of)
-        kopf.on.event(*resource, registry=registry, id=resource[-1])(handler)
-
-    watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, _object_key)
-    watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, _name)
-    if watches.see_namespaces:
-        watch(("v1", "namespaces"), watches.namespace, watches.namespace_gone, _namespace)
-    for plural, kind in _STORES.items():
-        watch(
-            (GROUP, VERSION, plural),
-            partial(watches.store, kind),
-            watches.store_gone,
-            partial(StoreKey.of_body, kind),
-        )
-    for plural, kind in _PLURALS.items():
-        watch(
-            ("apps", "v1", plural),
-            partial(watches.workload, kind),
-            watches.workload_gone,
-            _workload_key(kind),
-        )
-    return registry
-
-
-def _on_event(watches: Watches, put: _Put, gone: _Gone, key_of: _KeyOf) -> Any:
-    async def on_event(event: Any, **_: Any) -> None:
-        body = event["object"]
-        if event["type"] != "DELETED":
-            put(body)
-        elif watches.is_last_word(key_of(body), body):
-            gone(key_of(body))
-
-    return on_event
-
-
-def _configure(settings: kopf.OperatorSettings) -> None:
-    """Keep kopf to what we use it for: watching and living.
-
-    A short queue idle time frees each object's task at once; the server timeout ends watches that hang unseen.
-    """
-    settings.scanning.disabled = True
-    settings.posting.enabled = False
-    settings.queueing.idle_timeout = 0.1
-    settings.queueing.worker_limit = None
-    settings.watching.chunk_size = 500
-    settings.watching.server_timeout = _SERVER_TIMEOUT
-    settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = _Backoffs()
-    settings.process.ultimate_exiting_timeout = 25
-
-
-class _Backoffs:
-    """Pauses between tries without end, so that an API server that is away for an hour ends nothing."""
-
-    def __iter__(self) -> Iterator[float]:
-        pause = 1.0
-        while True:
-            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads a herd, it guards nothing
-            pause = min(pause * 2, 30.0)
-
-
-def _name(body: dict[str, Any]) -> str:
+def name_of(body: dict[str, Any]) -> str:
     return str(body["metadata"]["name"])
 
 
-def _namespace(body: dict[str, Any]) -> ObjectKey:
-    return namespace_key(_name(body))
+def namespace_of(body: dict[str, Any]) -> ObjectKey:
+    return namespace_key(name_of(body))
 
 
-def _workload_key(kind: str) -> _KeyOf:
+def workload_key(kind: str) -> KeyOf:
     return lambda body: WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
 
 
-def _object_key(body: dict[str, Any]) -> ObjectKey:
+def object_key(body: dict[str, Any]) -> ObjectKey:
     return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from .alarms import AlarmKey
+    from .core.affected import Affected
+    from .core.errors import Stalled
     from .core.keys import ObjectKey, WorkloadKey
     from .core.state import State, StateFacts
     from .core.strength import Strength
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from .kube.client import Api, Body
     from .kube.events import Events
 
-__all__ = ["Memo", "Published", "World", "generator_for"]
+__all__ = ["Alarm", "Memo", "Published", "World", "generator_for"]
 
 
 class Published(NamedTuple):
@@ -60,10 +63,26 @@ class Memo:
     """The version of the state Secret that `state` was read from, or written as."""
     target: Body | None = None
     outside: Outside = field(default_factory=Outside)
+    emergencies: Mapping[str, Affected] | None = None
+    """How far it is with each emergency that concerns it, by the UID of that."""
 
     def forget_values(self) -> None:
         self.state = self.target = None
         self.outside.forget_values()
+
+
+@dataclass(slots=True)
+class Alarm:
+    """What this process has done for one emergency."""
+
+    looked: datetime | None = None
+    reported: datetime | None = None
+    report: str | None = None
+    """The document that its ConfigMap holds."""
+    stages: frozenset[str] = frozenset()
+    """What was open when the document was written."""
+    trouble: Stalled | None = None
+    """What keeps the document from being written."""
 
 
 @dataclass(slots=True)
@@ -76,6 +95,8 @@ class World:
     """By the API server's clock."""
     wake: Callable[[ObjectKey], None] = lambda _: None
     """Has another object looked at."""
+    alert: Callable[[AlarmKey], None] = lambda _: None
+    """Has an emergency looked at."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
     reach: Reach = field(default_factory=Reach)
@@ -84,6 +105,7 @@ class World:
     since: datetime | None = None
     """When this process began to act."""
     memos: dict[ObjectKey, Memo] = field(default_factory=dict)
+    alarms: dict[AlarmKey, Alarm] = field(default_factory=dict)
 
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
@@ -104,6 +126,9 @@ class World:
 
     def memo(self, key: ObjectKey) -> Memo:
         return self.memos.setdefault(key, Memo())
+
+    def alarm(self, key: AlarmKey) -> Alarm:
+        return self.alarms.setdefault(key, Alarm())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -51,7 +51,7 @@ def cluster_secret_store(provider: Body | None = None, name: str = "example", **
 
 def emergency(name: str = "example", reason: str = "a laptop was stolen", **spec: Any) -> Body:
     """Build an emergency; it takes every ManagedSecret where nothing chooses."""
-    chosen = {} if spec.keys() & {"selector", "names"} else {"selector": {}}
+    chosen: Body = {} if spec.keys() & {"selector", "names"} else {"selector": {}}
     return _body("EmergencyRotation", name, {"reason": reason, **chosen, **spec})
 
 

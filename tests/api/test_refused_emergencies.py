@@ -79,8 +79,8 @@ EMERGENCIES = {
     "a name that is a path": (
         emergency(names=["../other/auth"]),
         (
-            "spec.names[0]: Invalid value: \"../other/auth\": a name has lower-case letters, digits, '-' and '.', the last two"
-            " not at its ends"
+            'spec.names[0]: Invalid value: "../other/auth": '
+            "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
         ),
     ),
     "a selector that compares with nothing": (

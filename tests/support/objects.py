@@ -23,6 +23,7 @@ _OURS, _APPS = "apis/keyturn.dev/v1alpha1", "apis/apps/v1"
 _NAMESPACED = {
     "ManagedSecret": (_OURS, "managedsecrets"),
     "SecretStore": (_OURS, "secretstores"),
+    "EmergencyRotation": (_OURS, "emergencyrotations"),
     "Secret": ("api/v1", "secrets"),
     "ConfigMap": ("api/v1", "configmaps"),
     "Pod": ("api/v1", "pods"),

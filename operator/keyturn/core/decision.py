@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
@@ -77,7 +78,19 @@ def next_step(seen: Seen) -> Step:
         refuse_change(seen, wanted, reason.message)
         _hold_to_sources(seen, wanted, reason)
         return _begin_or_stage(seen, reason)
-    return _write(seen, wanted) or _outside(seen, wanted) or _let_go(seen) or _roll_out(seen, wanted)
+    return (
+        _end_overlap(seen)
+        or _write(seen, wanted)
+        or _outside(seen, wanted)
+        or _let_go(seen)
+        or _roll_out(seen, wanted)
+    )
+
+
+def _end_overlap(seen: Seen) -> Expire | None:
+    """Let no value before stay readable in an emergency, be it of a rotation that it has taken over."""
+    current = seen.current
+    return Expire(current.number) if current and current.overlaps and revokes_at_once(seen) else None
 
 
 def _hold_to_sources(seen: Seen, wanted: Wanted, reason: Reason) -> None:
@@ -137,12 +150,12 @@ def _hinted(target: TargetFacts) -> int | None:
 
 
 def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
-    """A revision is published before the next is made, unless the spec asks for another instead of it.
+    """A revision is published before the next is made, unless the spec or an emergency asks for another instead.
 
     So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
     And while a workload fails with the current one, only a person has the next made.
     """
-    if seen.state is None or reason.name == SPEC_CHANGED:
+    if seen.state is None or reason.name in {SPEC_CHANGED, EMERGENCY}:
         return True
     if not seen.is_published:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .emergency import EMERGENCY, asked_at
 from .schedule import is_open, next_due, opening, starts_at
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ def values_were_lost(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Re
     if state is not None or seen.managed.status.revision is None:
         return None
     return Reason(_LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
+
+
+def emergency_was_declared(seen: Seen, wanted: Wanted, _: StateFacts | None) -> Reason | None:
+    """Make every generated value anew, whatever else would be waited for."""
+    asked = asked_at(seen, wanted)
+    if asked is None or seen.now < asked[1]:
+        return None
+    generated = frozenset(item.name for item in wanted.items if item.recipe)
+    return Reason(EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True)
 
 
 def items_were_added(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
@@ -147,6 +157,7 @@ def store_has_others(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Re
 RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], ...] = (
     secret_is_new,
     values_were_lost,
+    emergency_was_declared,
     items_were_added,
     items_were_removed,
     keys_were_renamed,
@@ -163,9 +174,9 @@ def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
     """Join every reason that speaks into one, named after the first, so that one revision serves them all.
 
     After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
-    a store that neither of the two revisions has.
+    a store that neither of the two revisions has, or an emergency is declared.
     """
-    if seen.held and not seen.pulled.changed:
+    if seen.held and not seen.pulled.changed and not emergency_was_declared(seen, wanted, seen.state):
         return None
     spoken = [reason for check in RENEW_CHECKS if (reason := check(seen, wanted, seen.state))]
     if not spoken:
@@ -192,14 +203,19 @@ def scheduled_time(seen: Seen) -> datetime | None:
 
 def start_time(seen: Seen) -> datetime | None:
     """Return when the next rotation starts: what is due or asked for waits for a window."""
-    if seen.wanted is None or seen.state is None or seen.held:
+    if seen.wanted is None or seen.state is None:
         return None
+    asked = asked_at(seen, seen.wanted)
+    if seen.held:
+        return asked[1] if asked else None
     windows, scheduled = seen.wanted.windows, scheduled_time(seen)
     times = [_renewal_of(life, seen.wanted, seen.now) for name, life in _lives(seen).items()]
     if scheduled:
         times.append(starts_at(scheduled, windows, seen.now))
     if is_requested(seen) and not is_open(windows, seen.now):
         times.append(opening(windows, seen.now))
+    if asked:
+        times.append(asked[1])
     return min(times, default=None)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
     from .consumers import Use
+    from .emergency import Emergency
     from .errors import Stalled
     from .policy import Violation
     from .pulled import PushProblem
@@ -115,6 +116,8 @@ class Seen:
     pulled: Pulled = NOT_PULLED
     push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
     """What kept the last try to push to a place from being done."""
+    emergencies: tuple[Emergency, ...] = ()
+    """The declared emergencies that concern this secret."""
 
     @property
     def name(self) -> str:
@@ -166,7 +169,18 @@ class Seen:
     def asks_to_refresh(self) -> bool:
         """Somebody asks for the stores to be read now."""
         asked = self.requested.refresh
-        return self.state is not None and asked is not None and asked != self.state.triggers.refresh
+        if self.state is None:
+            return False
+        return (asked is not None and asked != self.state.triggers.refresh) or bool(self.rereads_for)
+
+    @property
+    def rereads_for(self) -> tuple[str, ...]:
+        """The emergencies for which the stores are to be read anew: what is exposed may have been turned there."""
+        if self.state is None or self.wanted is None or self.wanted.refresh_interval is None:
+            return ()
+        read = self.state.refreshed
+        pressing = (one for one in self.emergencies if one.presses)
+        return tuple(one.name for one in pressing if read is None or read < one.started)
 
     @property
     def held(self) -> Held | None:

@@ -43,8 +43,20 @@ def secret_classes() -> str:
     return _collection(_OURS, "secretclasses", None)
 
 
+def emergency_rotations(namespace: str | None = None) -> str:
+    return _collection(_OURS, "emergencyrotations", namespace)
+
+
+def emergency_rotation(namespace: str, name: str) -> str:
+    return _one(emergency_rotations(namespace), name)
+
+
+def config_maps(namespace: str) -> str:
+    return _collection(_CORE, "configmaps", namespace)
+
+
 def config_map(namespace: str, name: str) -> str:
-    return _one(_collection(_CORE, "configmaps", namespace), name)
+    return _one(config_maps(namespace), name)
 
 
 def token(namespace: str, account: str) -> str:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
+from keyturn.core.selecting import selects
 from keyturn.shelf import CLUSTER_SECRET_STORE, StoreKey
-
-from .selecting import selects
 
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces

@@ -1,0 +1,162 @@
+"""What an emergency asks of a managed secret, and what it lifts meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.emergency import Revoke
+from keyturn.api.rollout import OnFailure
+
+from .selecting import selects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from keyturn.api.emergency import EmergencyRotation
+
+    from .revision import RevisionFacts
+    from .seen import Seen
+    from .wanted import Wanted
+
+__all__ = [
+    "COOL_DOWN",
+    "EMERGENCY",
+    "Emergency",
+    "asked_at",
+    "concerns",
+    "is_fixed",
+    "lifted",
+    "published_at",
+    "renewed_by",
+    "revokes_at_once",
+    "was_published",
+]
+
+EMERGENCY = "Emergency"
+"""The reason of a revision that an emergency asked for."""
+COOL_DOWN = timedelta(minutes=5)
+"""After a rotation for one emergency none asks for the next, so that declaring them wears no service out."""
+_CLAIMED = "Claimed"
+_NO_LIMIT = 1_000_000
+_A_MOMENT = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """A declared emergency, as one of the secrets that it concerns sees it."""
+
+    name: str
+    uid: str
+    started: datetime
+    revoke: Revoke = Revoke.IMMEDIATELY
+    is_open: bool = True
+    """Not every service of all its secrets runs on new values yet."""
+    is_through: bool = False
+    """This secret is done with it."""
+
+    @property
+    def presses(self) -> bool:
+        return self.is_open and not self.is_through
+
+
+def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
+    """Say whether an emergency selects a ManagedSecret of its namespace; whom it took in once, it keeps."""
+    spec = emergency.spec
+    if spec.names is not None and name in spec.names:
+        return True
+    if spec.selector is not None and selects(spec.selector, labels):
+        return True
+    return any(one.name == name for one in emergency.status.secrets)
+
+
+def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:
+    """Return the first emergency that asks for new values, and from when on."""
+    asking = (one for one in seen.emergencies if one.is_open and _asks(one, seen, wanted))
+    first = min(asking, key=lambda one: (one.started, one.name), default=None)
+    if first is None or seen.state is None:
+        return None
+    made = [one.made for one in seen.state.revisions if one.reason == EMERGENCY]
+    return first, max([first.started, *(time + COOL_DOWN for time in made)])
+
+
+def lifted(wanted: Wanted, emergencies: Iterable[Emergency]) -> Wanted:
+    """Lift what would make a rotation slow, or bring back what is exposed, for as long as an emergency presses.
+
+    The order of the waves stays. Windows stay as well: an emergency asks at any time, and nobody else does.
+    """
+    pressing = [one for one in emergencies if one.presses]
+    if not pressing:
+        return wanted
+    at_once = any(one.revoke is Revoke.IMMEDIATELY for one in pressing)
+    return replace(
+        wanted,
+        overlap=timedelta(0) if at_once else min(wanted.overlap, _A_MOMENT),
+        debounce=timedelta(0),
+        max_concurrent=_NO_LIMIT,
+        on_failure=OnFailure.HOLD,
+    )
+
+
+def revokes_at_once(seen: Seen) -> bool:
+    """Say whether no value before may stay readable, not even of a rotation that was under way."""
+    return any(one.presses and one.revoke is Revoke.IMMEDIATELY for one in seen.emergencies)
+
+
+# Which values are new
+
+
+def _asks(emergency: Emergency, seen: Seen, wanted: Wanted) -> bool:
+    if seen.state is None or is_fixed(seen, wanted) or not any(item.recipe for item in wanted.items):
+        return False
+    return renewed_by(emergency, seen, wanted) is None
+
+
+def is_fixed(seen: Seen, wanted: Wanted) -> bool:
+    return wanted.shape.immutable and seen.target is not None and seen.target.immutable
+
+
+def renewed_by(emergency: Emergency, seen: Seen, wanted: Wanted) -> RevisionFacts | None:
+    """Return the revision with which every generated value is one that nobody could read before the emergency.
+
+    A rotation that was under way and had published nothing counts: it is taken over, not doubled.
+    """
+    if seen.state is None:
+        return None
+    stale = {
+        item.name: set(seen.state.keys[item.name].values())
+        for item in wanted.items
+        if item.recipe and item.name in seen.state.names
+    }
+    for one in reversed(seen.state.revisions):
+        if one.reason == _CLAIMED or not _is_since(one, emergency.started, seen):
+            continue
+        stale = {name: keys for name, keys in stale.items() if not keys & one.changed}
+        # What a rotation for an emergency did not change cannot be changed.
+        if not stale or (one.reason == EMERGENCY and one.made >= emergency.started):
+            return one
+    return None
+
+
+def _is_since(one: RevisionFacts, started: datetime, seen: Seen) -> bool:
+    if one.made >= started:
+        return True
+    published = published_at(one, seen)
+    if published is not None:
+        return published >= started
+    return seen.current is one and not was_published(one, seen)
+
+
+def published_at(one: RevisionFacts, seen: Seen) -> datetime | None:
+    """Return when a revision was in the Secret for the first time, as far as that is known."""
+    known = seen.state.publications if seen.state else ()
+    times = [made.time for made in known if made.number == one.number]
+    if seen.is_published and seen.current and seen.current.number == one.number and seen.target:
+        times += [seen.target.published] if seen.target.published else []
+    return min(times, default=None)
+
+
+def was_published(one: RevisionFacts, seen: Seen) -> bool:
+    return published_at(one, seen) is not None or (seen.managed.status.revision or 0) >= one.number
