@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs format lock clean
+.PHONY: help venv demo test check bench sandbox docs generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -36,6 +36,7 @@ check: $(READY) ## run the gates that need no cluster: lint, format, types, laye
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>&1
 	$(BIN)/keyturn crds --check crds
+	.ci/chart-copies --check
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
 	$(BIN)/python -m benchmarks $(or $(ARGS),all)
@@ -46,6 +47,10 @@ sandbox: $(READY) ## build the control plane's programs into the cache, once
 docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
+
+generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies
+	$(BIN)/keyturn crds --output crds
+	.ci/chart-copies
 
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +136,25 @@ def test_classes_stay_when_the_release_goes() -> None:
     assert {body["metadata"]["annotations"]["helm.sh/resource-policy"] for body in kept} == {"keep"}
 
 
-def test_the_crds_are_the_generated_ones() -> None:
-    made, shipped = (
-        {path.name: path.read_text() for path in folder.glob("*.yaml") if path.stem != "kustomization"}
-        for folder in (ROOT / "crds", CHART / "crds")
+def test_monitoring_is_the_shipped_one() -> None:
+    assert added("--set=monitoring.enabled=true") == kustomized(MANIFESTS / "monitoring")
+
+
+def test_prometheus_selects_by_labels_of_its_own() -> None:
+    made = added("--set=monitoring.enabled=true,monitoring.labels.release=prometheus")
+    labelled = {
+        body["kind"] for body in made.values() if body["metadata"]["labels"].get("release") == "prometheus"
+    }
+
+    assert labelled == {"ServiceMonitor", "PrometheusRule"}
+
+
+def test_what_the_chart_copies_is_up_to_date() -> None:
+    done = subprocess.run(
+        [ROOT / ".ci" / "chart-copies", "--check"], check=False, capture_output=True, text=True, timeout=20
     )
 
-    assert shipped == made, "run make crds"
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_package_brings_the_crds(tmp_path: Path) -> None:

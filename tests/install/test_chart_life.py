@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,20 @@ class Chart:
     def _names(self, *what: str) -> list[str]:
         return self.kubectl("get", *what, "--ignore-not-found", "-o", "name").split()
 
+    def values(self, name: str, namespace: str) -> set[str]:
+        """Return digests of what the Secret holds, so that no failure shows it."""
+        data = self.kubectl.json("get", "secret", name, "-n", namespace)["data"]
+        return {hashlib.sha256(value.encode()).hexdigest() for value in data.values()}
+
+    def backup(self, *what: str) -> dict[str, Any]:
+        """Take objects of the namespace bank as the documentation has it, with what it has jq delete."""
+        found: dict[str, Any] = self.kubectl.json("get", *what, "-n", "bank")
+        for one in found["items"]:
+            one.pop("status", None)
+            for field in ("uid", "resourceVersion", "creationTimestamp", "ownerReferences", "finalizers"):
+                one["metadata"].pop(field, None)
+        return found
+
     def elsewhere(self) -> None:
         """Give the namespace shop a store that writes into the namespace hub, as if into another cluster."""
         self.kubectl("create", "namespace", "hub")
@@ -121,14 +136,16 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chart]:
 def installed(chart: Chart) -> Iterator[tuple[Seen, Operator]]:
     """A release, a ManagedSecret that is Ready, and one that has pushed what has to be deleted with it."""
     said = chart.helm("install", "keyturn", str(CHART), "--create-namespace", "--set=classes.enabled=true")
-    chart.kubectl("create", "namespace", "shop")
+    for name in ("shop", "bank"):
+        chart.kubectl("create", "namespace", name)
     chart.elsewhere()
     with chart.operator() as operator:
         operator.wait_for_log("leading")
         push = {"storeRef": {"name": "hub"}, "remoteRef": {"key": "pushed"}, "deletionPolicy": "Delete"}
         for one in (managed("plain"), managed("pushed", pushTo=[push])):
             chart.kubectl("apply", "-n", "shop", "-f", "-", given=one)
-        chart.kubectl("wait", "ms", "--all", "-n", "shop", "--for=condition=Ready", "--timeout=30s")
+        chart.kubectl("apply", "-n", "bank", "-f", "-", given=managed("kept"))
+        chart.kubectl("wait", "ms", "--all", "-A", "--for=condition=Ready", "--timeout=30s")
         chart.kubectl("wait", "ms/pushed", "-n", "shop", "--for=condition=Pushed", "--timeout=30s")
         yield chart.seen(said), operator
 
@@ -149,6 +166,16 @@ def upgraded(chart: Chart, installed: tuple[Seen, Operator]) -> Seen:
     }
     file = chart.folder / "values.yaml"
     file.write_text(yaml.safe_dump(values))
+    newer = helm("show", "crds", str(CHART)).replace("description: ", "description: Newer. ", 1)
+    (chart.folder / "crds.yaml").write_text(newer)
+    chart.kubectl(
+        "apply",
+        "--server-side",
+        "--field-manager=helm",
+        "--force-conflicts",
+        "-f",
+        str(chart.folder / "crds.yaml"),
+    )
     said = chart.helm("upgrade", "keyturn", str(CHART), f"--values={file}")
     chart.kubectl("annotate", "ms/plain", "-n", "shop", "example.com/looked=again")
     return chart.seen(said)
@@ -163,6 +190,19 @@ def uninstalled(chart: Chart, upgraded: Seen, installed: tuple[Seen, Operator]) 
     eventually(lambda: chart.finalizers() == [], "letting go")
     installed[1].stop()
     return chart.seen(chart.helm("uninstall", "keyturn", "--wait"))
+
+
+@pytest.fixture(scope="module")
+def again(chart: Chart, uninstalled: Seen) -> Iterator[Seen]:
+    """The release once more, where an earlier one was."""
+    del uninstalled
+    said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true")
+    with chart.operator() as operator:
+        operator.wait_for_log("leading")
+        eventually(lambda: operator.looks() > 0, "a look")
+        chart.kubectl("wait", "ms/plain", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
+        yield chart.seen(said)
+        operator.stop()
 
 
 def test_an_installed_chart_makes_secrets(installed: tuple[Seen, Operator]) -> None:
@@ -204,14 +244,23 @@ def test_a_managed_secret_can_go_when_nobody_is_there(chart: Chart, uninstalled:
     assert chart.kubectl("get", "secret", "pushed", "-n", "hub", "-o", "name") == "secret/pushed\n"
 
 
-def test_installed_again_it_goes_on_with_the_values(chart: Chart, uninstalled: Seen) -> None:
-    said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true")
-    with chart.operator() as operator:
-        operator.wait_for_log("leading")
-        eventually(lambda: operator.looks() > 0, "a look")
-        chart.kubectl("wait", "ms/plain", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
-        again = chart.seen(said)
-        operator.stop()
-
+def test_installed_again_it_goes_on_with_the_values(again: Seen, uninstalled: Seen) -> None:
     assert again.secret == uninstalled.secret
     assert again.managed["status"]["revision"] == 1
+
+
+def test_secrets_from_a_backup_are_taken_up_with_their_values(chart: Chart, again: Seen) -> None:
+    del again
+    secrets, before = (
+        chart.backup("secrets", "-l", "keyturn.dev/managed-secret"),
+        chart.values("kept", "bank"),
+    )
+    manifests = chart.backup("managedsecrets")
+    chart.kubectl("delete", "namespace", "bank", "--timeout=50s")
+    chart.kubectl("create", "namespace", "bank")
+
+    chart.kubectl("create", "-f", "-", given=secrets)
+    chart.kubectl("apply", "-f", "-", given=manifests)
+    chart.kubectl("wait", "ms/kept", "-n", "bank", "--for=condition=Ready", "--timeout=30s")
+
+    assert chart.values("kept", "bank") == before

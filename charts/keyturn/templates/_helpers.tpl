@@ -48,49 +48,46 @@ app.kubernetes.io/name: keyturn
 {{- end }}
 
 {{/*
-A role and its binding to the operator. Takes root, name, rules, and a namespace; without one they are of the cluster.
+The objects of a folder below manifests/, in the namespace of the release and with its labels. Takes root and folder;
+kinds that are left out; labels and annotations that are added.
 */}}
-{{- define "keyturn.role" -}}
-{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ $kind }}
-metadata:
-  name: {{ .name }}
-  {{- with .namespace }}
-  namespace: {{ . }}
-  {{- end }}
-  labels:
-    {{- include "keyturn.labels" .root | nindent 4 }}
-rules:
-{{ .rules | trim }}
+{{- define "keyturn.objects" -}}
+{{- $given := . -}}
+{{- range $path, $_ := .root.Files.Glob (printf "manifests/%s/*.yaml" .folder) }}
+{{- range splitList "\n---\n" ($given.root.Files.Get $path | replace "keyturn-system" $given.root.Release.Namespace) }}
+{{- $object := fromYaml . }}
+{{- if not (has $object.kind ($given.without | default list)) }}
+{{- $labels := merge (include "keyturn.release" $given.root | fromYaml) ($given.labels | default dict) }}
+{{- $_ := set $object.metadata "labels" (merge $labels ($object.metadata.labels | default dict)) }}
+{{- with $given.annotations }}
+{{- $_ := set $object.metadata "annotations" (merge (deepCopy .) ($object.metadata.annotations | default dict)) }}
+{{- end }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ $kind }}Binding
-metadata:
-  name: {{ .name }}
-  {{- with .namespace }}
-  namespace: {{ . }}
-  {{- end }}
-  labels:
-    {{- include "keyturn.labels" .root | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: {{ $kind }}
-  name: {{ .name }}
-subjects:
-- kind: ServiceAccount
-  name: keyturn
-  namespace: {{ .root.Release.Namespace }}
+{{ toYaml $object }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{/* The same role in each namespace that is served, or one for the cluster. */}}
-{{- define "keyturn.access" -}}
+{{/*
+Roles and bindings of a folder: for the cluster, or the same in each namespace that is served. Takes root and folder.
+*/}}
+{{- define "keyturn.rights" -}}
 {{- $given := . -}}
-{{- range .root.Values.namespaces }}
+{{- if .root.Values.namespaces }}
+{{- range $namespace := .root.Values.namespaces }}
+{{- range splitList "\n---\n" (include "keyturn.objects" $given | trimPrefix "\n---\n") }}
+{{- $object := fromYaml . }}
+{{- $_ := set $object "kind" ($object.kind | trimPrefix "Cluster") }}
+{{- $_ := set $object.metadata "namespace" $namespace }}
+{{- with $object.roleRef }}
+{{- $_ := set . "kind" "Role" }}
+{{- end }}
 ---
-{{ include "keyturn.role" (merge (dict "namespace" .) $given) }}
+{{ toYaml $object }}
+{{- end }}
+{{- end }}
 {{- else }}
----
-{{ include "keyturn.role" $given }}
+{{- include "keyturn.objects" $given }}
 {{- end }}
 {{- end }}
