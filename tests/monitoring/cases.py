@@ -1,10 +1,10 @@
-"""When each alert fires, when it is over, and what it is not meant for."""
+"""When each alert fires, what it says then, and when it is over."""
 
 from __future__ import annotations
 
-from tests.monitoring.rules import Case, Quiet, of_object, of_process
+from tests.monitoring.rules import Case, of_object, of_process
 
-__all__ = ["CASES", "QUIET"]
+__all__ = ["CASES"]
 
 _AUTH = {
     "namespace": "shop",
@@ -233,110 +233,3 @@ _OPERATOR = (
 )
 
 CASES = (*_SECRETS, *_STORES, *_OPERATOR)
-
-QUIET = (
-    Quiet(
-        "KeyturnSecretNotReady",
-        "one that was suspended before it was written",
-        of_object("condition", "0x200", type="Ready") | of_object("suspended", "1x200"),
-    ),
-    Quiet(
-        "KeyturnSecretNotReady",
-        "one that is made within two tries",
-        of_object("condition", "0x9 1x200", type="Ready"),
-        (9, 10, 20),
-    ),
-    Quiet(
-        "KeyturnSecretStalled",
-        "one that a louder alert tells of: the Secret is not there",
-        of_object("stalled", "1x200", reason="SecretNotOwned")
-        | of_object("condition", "0x200", type="Ready"),
-    ),
-    Quiet(
-        "KeyturnSecretStalled",
-        "one that another alert tells of: it was rolled back",
-        of_object("stalled", "1x200", reason="RolledBack") | of_object("condition", "1x200", type="Ready"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "a routine rotation that is due in an hour",
-        of_object("next_rotation_timestamp_seconds", "10800x200"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "one that is suspended and due in a month",
-        of_object("next_rotation_timestamp_seconds", "2592000x200") | of_object("suspended", "1x200"),
-    ),
-    Quiet(
-        "KeyturnSecretExpiring",
-        "one that another alert tells of: it is late already",
-        of_object("next_rotation_timestamp_seconds", "0x200")
-        | of_object("suspended", "1x200")
-        | of_object("rotation_overdue", "1x200"),
-    ),
-    Quiet(
-        "KeyturnRotationStuck",
-        "the overlap of a rotation that is through",
-        of_object("rotation_started_timestamp_seconds", "0x200", step="Overlap"),
-    ),
-    Quiet(
-        "KeyturnRotationStuck",
-        "a rollout of many workloads, one of them each half hour",
-        of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut")
-        | of_object("workloads_current", "0x29 1x29 2x29 3x29 4x29 5x29"),
-    ),
-    Quiet(
-        "KeyturnWorkloadsBehind",
-        "workloads that a rotation is on its way to",
-        of_object("workloads", "3x200")
-        | of_object("workloads_current", "1x200")
-        | of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut"),
-    ),
-    Quiet(
-        "KeyturnPushFailing",
-        "a push that waits for its turn in each rotation",
-        of_object("condition", "1x20 0x20 1x20 0x20 1x20", type="Pushed"),
-        (35, 45, 70),
-    ),
-    Quiet(
-        "KeyturnRevocationPending",
-        "an overlap that lasts",
-        of_object("previous_valid_until_timestamp_seconds", "86400x200"),
-    ),
-    Quiet(
-        "KeyturnDriftRepairedOften",
-        "somebody who edits a Secret now and then",
-        of_process("drift_repaired_total", "0x9 1x29 2x29 3x29 4x29"),
-    ),
-    Quiet(
-        "KeyturnProviderErrors",
-        "keys that are not there, which is an answer",
-        of_process("provider_requests_total", "0+6x200", **_USE, code="NotFound"),
-    ),
-    Quiet(
-        "KeyturnProviderErrors",
-        "one failure among few requests",
-        of_process("provider_requests_total", "0x15 1x200", **_USE, code="Unreachable"),
-    ),
-    Quiet(
-        "KeyturnProviderUseUnusual",
-        "the first day, which has nothing to be compared with",
-        of_process("provider_requests_total", "0+1x30 31+600x200", **_USE, code="OK"),
-    ),
-    Quiet(
-        "KeyturnNotLeading",
-        "a hand-over between two scrapes",
-        of_process("leader", "1x5 0x90") | of_process("leader", "0x6 1x90", "2"),
-        (6, 12, 20),
-    ),
-    Quiet(
-        "KeyturnQueueStuck",
-        "a standby, which works on nothing",
-        of_process("queue_depth", "500x200") | of_process("leader", "0x200"),
-    ),
-    Quiet(
-        "KeyturnApiErrors",
-        "conflicts, which are part of the work",
-        of_process("api_requests_total", "0+30x200", verb="patch", resource="secrets", code="409"),
-    ),
-)

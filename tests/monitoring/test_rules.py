@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.monitoring.cases import CASES, QUIET
+from tests.monitoring.cases import CASES
 from tests.monitoring.prometheus import BUILD_SECONDS, promtool
+from tests.monitoring.quiet import QUIET
 from tests.monitoring.rules import ALERTS, Case, Quiet, check, of_object, series, value, written
 
 if TYPE_CHECKING:

@@ -1,0 +1,64 @@
+"""What the pages of the alerts have people type works, on a real API server with something to look at."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.workloads import deployment, env_from
+
+if TYPE_CHECKING:
+    from tests.cluster.space import Space
+    from tests.conftest import Cluster
+    from tests.support.kubectl import Kubectl
+
+_PAGES = Path(__file__).parents[2] / "docs" / "alerts"
+_TYPED = {
+    line.partition(" | ")[0]
+    for page in _PAGES.glob("*.md")
+    for line in re.findall(r"^\$ (.*)$", page.read_text(), re.MULTILINE)
+}
+_ELSEWHERE = (
+    'the server doesn\'t have a resource type "servicemonitor"',
+    "Metrics API not available",
+    # Pods of the sandbox run nothing.
+    "dial tcp",
+)
+
+
+@pytest.mark.timeout(240)
+def test_every_command_of_the_pages_works(space: Space, kubectl: Kubectl, cluster: Cluster) -> None:
+    space.run(deployment("auth", env_from("auth")))
+    space.create(
+        {"kind": "SecretStore", "metadata": {"name": "auth"}, "spec": {"provider": {"kubernetes": {}}}}
+    )
+    space.managed()
+    here = {"NAMESPACE": space.namespace, "NAME": "auth", "WORKLOAD": "auth"}
+
+    said = {}
+    for command in sorted(_TYPED):
+        words = shlex.split(re.sub(r"\b(NAMESPACE|NAME|WORKLOAD)\b", lambda found: here[found[0]], command))
+        assert words[0] == "kubectl"
+        done = keyturn(words[2:], cluster.kubeconfig) if words[1] == "keyturn" else kubectl.run(*words[1:])
+        if done.returncode and not any(word in done.stderr for word in _ELSEWHERE):
+            said[command] = done.stderr
+
+    assert said == {}
+
+
+def keyturn(arguments: list[str], kubeconfig: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "keyturn", *arguments],
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
