@@ -60,7 +60,7 @@ def vault_server() -> Iterator[VaultServer]:
 def vault(space: Space, vault_server: VaultServer) -> Iterator[Vault]:
     """A SecretStore of that Vault, with a proxy between."""
     with front(vault_server.address) as before:
-        vault = Vault(space, vault_server, before)
+        vault = Vault(vault_server, space.namespace, space, before)
         vault.write_store()
         yield vault
 

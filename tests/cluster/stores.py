@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
 
-from keyturn.core.value import Value
+from tests.support.kept import Kept
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.space import Space
-    from tests.providers.vault import VaultServer
     from tests.support.front import Front
     from tests.support.objects import Body
 
@@ -115,48 +112,20 @@ class Stores:
 
 
 @dataclass(frozen=True, slots=True)
-class Vault:
+class Vault(Kept):
     """A SecretStore of a real Vault with something before it, and what is kept there."""
 
     space: Space
-    server: VaultServer
     front: Front
 
-    def write_store(self, name: str = "store", token: str | None = None, **spec: Any) -> None:
-        """Create the SecretStore with its login."""
-        token = self.server.token if token is None else token
-        data = {"token": base64.b64encode(token.encode()).decode()}
+    def write_store(self, name: str = "store", **spec: Any) -> None:
+        """Create the SecretStore with its login, or give it another spec."""
+        data = {"token": base64.b64encode(self.server.token.encode()).decode()}
         if not self.space.find("Secret", "login"):
             self.space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": data})
         auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
         vault = {"server": self.front.address, "auth": auth}
         Stores(self.space, Path()).write({"vault": vault}, name, **{"refresh": {"minInterval": "1s"}, **spec})
-
-    def key(self, name: str = "auth") -> str:
-        """A key that no other test uses."""
-        return f"{self.space.namespace}/{name}"
-
-    def keep(self, name: str = "auth", **members: str) -> None:
-        self.server.call("POST", f"secret/data/{self.key(name)}", {"data": members})
-
-    def kept(self, name: str = "auth") -> dict[str, Value] | None:
-        """Return what is kept under a key; None where nothing is."""
-        try:
-            found = self.server.call("GET", f"secret/data/{self.key(name)}")["data"]["data"]
-        except HTTPError as error:
-            error.close()
-            if error.code != HTTPStatus.NOT_FOUND:
-                raise
-            return None
-        return {member: Value.of_text(text) for member, text in found.items()}
-
-    def versions(self, name: str = "auth") -> int:
-        """Return how often a key was written."""
-        found = self.server.call("GET", f"secret/metadata/{self.key(name)}")
-        return int(found["data"]["current_version"])
-
-    def until_kept(self, values: dict[str, Value], name: str = "auth") -> None:
-        eventually(lambda: self.kept(name) == values, f"what is kept under {name}")
 
     def push(self, name: str = "auth", **more: Any) -> Body:
         return {"storeRef": {"name": "store"}, "remoteRef": {"key": self.key(name)}, **more}

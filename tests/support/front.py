@@ -127,7 +127,7 @@ def front(server: str) -> Iterator[Front]:
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
     made.address = f"http://127.0.0.1:{listening.server_port}"
-    thread = threading.Thread(target=listening.serve_forever)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield made

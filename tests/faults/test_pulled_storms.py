@@ -1,0 +1,183 @@
+"""Stores that fail, dawdle, throttle and hang: others stay fast, all arrives in the end, and nobody is hammered."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.shop import Shop, operator_of, shops
+from tests.providers.vault import BUILD_SECONDS, running
+from tests.support.front import after, lose, refuse
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.faults.apiserver import Cluster
+    from tests.support.front import Asked, Fault, Front
+    from tests.support.operator import Operator
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+_PULLS, _PUSHES = 6, 3
+_WINDOW = 12.0
+"""Seconds for which it is watched how often somebody asks."""
+_SOON = 10.0
+_IN_THE_END = 90.0
+
+
+def _errors(_: Front) -> Callable[[Asked], Fault | None]:
+    """Three of ten requests fail, and half of those were done all the same."""
+    chance = random.Random(30)  # noqa: S311  # a test that can be repeated
+
+    def fault(_: Asked) -> Fault | None:
+        if chance.random() > 0.3:
+            return None
+        return chance.choice((refuse(500), lose))
+
+    return fault
+
+
+def _latency(_: Front) -> Callable[[Asked], Fault | None]:
+    return lambda _: after(5.0)
+
+
+def _throttling(_: Front) -> Callable[[Asked], Fault | None]:
+    return lambda _: refuse(429, Retry_After="3")
+
+
+def _hung(front: Front) -> Callable[[Asked], Fault | None]:
+    return lambda _: front.hang
+
+
+FAULTS = {"errors": _errors, "latency": _latency, "throttling": _throttling, "hung": _hung}
+PASS_BY = frozenset({"throttling", "hung"})
+"""Those that end at last; under the others all has to arrive all the same."""
+
+
+@dataclass(slots=True)
+class Storm:
+    """What was seen."""
+
+    well: Shop
+    sick: dict[str, Shop]
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long it took until all of a shop was done."""
+    asked: dict[str, int] = field(default_factory=dict)
+    """How often each sick store was asked in the window."""
+    looks: int = 0
+    """How often the operator looked at an object in the window."""
+    busy: float = 0.0
+    """The seconds of a processor that it took for that."""
+    written: dict[str, int] = field(default_factory=dict)
+    """How often a status was written in each shop, in all."""
+
+
+@pytest.fixture(scope="module")
+def storm(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Storm]:
+    log = tmp_path_factory.mktemp("storms") / "operator.log"
+    with running() as server, ExitStack() as stack:
+        well, *rest = (stack.enter_context(shops(cluster, server, 1))[0] for _ in range(len(FAULTS) + 1))
+        storm = Storm(well, dict(zip(FAULTS, rest, strict=True)))
+        with operator_of(well, accounts("storms"), log, "--all-namespaces") as operator:
+            operator.wait_for_log("leading")
+            _rage(storm, operator)
+            operator.stop()
+        for name, shop in storm.sick.items():
+            writes = cluster.writes("storms")
+            storm.written[name] = sum(
+                shop.folder in one.uri and one.uri.endswith("/status") for one in writes
+            )
+        yield storm
+
+
+def _rage(storm: Storm, operator: Operator) -> None:
+    for name, shop in storm.sick.items():
+        shop.front.fault = FAULTS[name](shop.front)
+        _fill(shop)
+    time.sleep(1.0)  # so that every worker has had to do with them
+    began = time.monotonic()
+    _fill(storm.well)
+    eventually(lambda: _is_done(storm.well), "the store that is well", _IN_THE_END)
+    storm.seconds["well"] = time.monotonic() - began
+    asked = {name: len(shop.front.asked) for name, shop in storm.sick.items()}
+    looks, busy = operator.looks(), _processor(operator)
+    time.sleep(_WINDOW)  # what is asked for in a time is what is tested
+    storm.looks, storm.busy = operator.looks() - looks, _processor(operator) - busy
+    for name, shop in storm.sick.items():
+        storm.asked[name] = len(shop.front.asked) - asked[name]
+        if name in PASS_BY:
+            shop.front.fault = lambda _: None
+            shop.front.ends.set()
+    began = time.monotonic()
+    for name, shop in storm.sick.items():
+        eventually(lambda shop=shop: _is_done(shop), f"the store with {name}", _IN_THE_END)  # type: ignore[misc]
+        storm.seconds[name] = time.monotonic() - began
+
+
+def _fill(shop: Shop) -> None:
+    for number in range(_PULLS):
+        shop.keep(f"pull-{number}", token=f"token {number}")
+        data = [{"name": "password", "generate": {"password": {}}}]
+        data.append(shop.pull("token", "token", f"pull-{number}"))
+        shop.create(f"pull-{number}", data=data)
+    for number in range(_PUSHES):
+        shop.create(f"push-{number}", pushTo=[shop.push(f"push-{number}")])
+
+
+def _is_done(shop: Shop) -> bool:
+    pulled = all(shop.holds(f"pull-{number}", Ready="True") for number in range(_PULLS))
+    return pulled and all(shop.holds(f"push-{number}", Pushed="True") for number in range(_PUSHES))
+
+
+def _processor(operator: Operator) -> float:
+    """Return the seconds of a processor that a process has used."""
+    used = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(used[11]) + int(used[12])) / 100
+
+
+def test_objects_of_another_store_are_done_soon(storm: Storm) -> None:
+    assert storm.seconds["well"] < _SOON
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_all_arrives_in_the_end(name: str, storm: Storm) -> None:
+    assert storm.seconds[name] < _IN_THE_END
+    shop = storm.sick[name]
+    for number in range(_PULLS):
+        found = shop.values(f"pull-{number}")
+        assert found
+        assert found.keys() == {"password", "token"}
+        assert found["token"] == (shop.kept_there(f"pull-{number}") or {})["token"]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_revision_is_written_once_whatever_was_lost(name: str, storm: Storm) -> None:
+    shop = storm.sick[name]
+    for number in range(_PUSHES):
+        assert shop.kept_there(f"push-{number}") == shop.values(f"push-{number}")
+        assert shop.versions(f"push-{number}") == 1
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_nobody_is_hammered(name: str, storm: Storm) -> None:
+    assert storm.asked[name] <= 2 * _WINDOW
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_few_words_are_made_of_it(name: str, storm: Storm) -> None:
+    assert storm.written[name] <= 6 * (_PULLS + _PUSHES)
+
+
+def test_the_operator_is_not_busy_with_waiting(storm: Storm) -> None:
+    objects = len(FAULTS) * (_PULLS + _PUSHES)
+    assert storm.looks <= 4 * objects
+    assert storm.busy <= _WINDOW / 4
