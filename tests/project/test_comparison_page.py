@@ -1,0 +1,34 @@
+"""What the comparison says of Keyturn itself is so, and what it says of others has a source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from keyturn.providers import discover
+from keyturn.providers.base import Can
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
+_WRITES_ELSEWHERE = {"kubernetes"}
+"""Only into another cluster, so that it does not say so for all of its stores."""
+
+
+def test_the_stores_are_counted_right() -> None:
+    found = discover()
+    written = {kind for kind, provider in found.items() if Can.WRITE in provider.can} | _WRITES_ELSEWHERE
+
+    assert f"| {len(found)} kinds of stores |" in _PAGE
+    assert f"| {len(written)} of these |" in _PAGE
+
+
+def test_each_source_is_named_and_used() -> None:
+    used, named = (
+        set(re.findall(form, _PAGE, re.MULTILINE)) for form in (r" \[\^(\d+)\]", r"^\[\^(\d+)\]: ")
+    )
+
+    assert used == named
+    assert [
+        note
+        for note in re.findall(r"^\[\^\d+\]: .*(?:\n    .*)*", _PAGE, re.MULTILINE)
+        if "https://" not in note
+    ] == []

@@ -1,0 +1,74 @@
+"""The page on security is true: its tests exist, and its table of rights is that of the manifests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = {name: (_ROOT / name).read_text() for name in ("docs/security.md", "SECURITY.md")}
+_PAGE = _PAGES["docs/security.md"]
+_MANIFESTS = _ROOT / "manifests"
+_TEST = re.compile(r"`(tests/[\w/.-]+)(?:::(\w+))?`")
+
+Right = tuple[str, str, str, str]
+"""Role, resource with its group, the names that it is limited to, verb."""
+
+
+def shipped() -> Iterator[Right]:
+    folders = (_MANIFESTS / "base", _MANIFESTS / "components")
+    for path in (path for folder in folders for path in folder.rglob("*.yaml")):
+        for body in yaml.safe_load_all(path.read_text()):
+            for rule in body.get("rules") or ():
+                yield from rights(body["metadata"]["name"], rule)
+
+
+def rights(role: str, rule: dict[str, Any]) -> Iterator[Right]:
+    names = " ".join(rule.get("resourceNames", ()))
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            full = f"{resource}.{group}" if group else resource
+            yield from ((role, full, names, verb) for verb in rule["verbs"])
+
+
+def explained() -> Iterator[Right]:
+    _, _, section = _PAGE.partition("## Rights, line by line")
+    for line in re.findall(r"^\| (`keyturn.*) \|$", section, re.MULTILINE):
+        role, resources, verbs, reason = line.split(" | ")
+        assert reason
+        named, _, limit = resources.partition(" named ")
+        for resource in re.findall(r"`([^`]+)`", named):
+            for verb in verbs.split(", "):
+                yield role.split("`")[1], resource, limit.strip("`"), verb
+
+
+def test_each_right_is_explained_and_nothing_else() -> None:
+    assert sorted(explained()) == sorted(shipped())
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_each_test_that_proves_something_exists(page: str) -> None:
+    named = _TEST.findall(_PAGES[page])
+    missing = [f"{path}::{test}" for path, test in named if not exists(path, test)]
+
+    assert (bool(named), missing) == (True, [])
+
+
+def exists(path: str, test: str) -> bool:
+    file = _ROOT / path
+    return file.exists() and (not test or f"def {test}(" in file.read_text())
+
+
+def test_each_threat_has_a_test() -> None:
+    _, _, rest = _PAGE.partition("## Threats")
+    table, _, _ = rest.partition("## ")
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+
+    assert [row[0] for row in rows if not _TEST.search(row[-1])] == []
