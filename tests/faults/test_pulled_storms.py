@@ -128,7 +128,7 @@ def _fill(shop: Shop) -> None:
         shop.keep(f"pull-{number}", token=f"token {number}")
         data = [{"name": "password", "generate": {"password": {}}}]
         data.append(shop.pull("token", "token", f"pull-{number}"))
-        shop.create(f"pull-{number}", data=data)
+        shop.create(f"pull-{number}", data=data, refreshInterval="10s")
     for number in range(_PUSHES):
         shop.create(f"push-{number}", pushTo=[shop.push(f"push-{number}")])
 
