@@ -1,4 +1,4 @@
-"""What metrics tell of each managed secret and of each store, read from the mirror when they are asked for."""
+"""What metrics tell of each managed secret, store and emergency, read from the mirror when they are asked for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from .api.status import WorkloadState
+from .core.clockwork import open_stages
 from .core.errors import Stalled
 from .core.policy import rules_in
-from .metrics import ObjectFacts, StoreFacts
+from .metrics import EmergencyFacts, ObjectFacts, StoreFacts
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from .alarms import AlarmKey
     from .api.managedsecret import ManagedSecret
     from .api.meta import Condition
     from .api.status import ManagedSecretStatus
@@ -27,7 +29,10 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
 def facts(mirror: Mirror) -> Iterator[Facts]:
-    """Tell of every ManagedSecret and store; another thread may call it, so it begins with copies of the keys."""
+    """Tell of every ManagedSecret, store and emergency.
+
+    Another thread may call it, so it begins with copies of the keys.
+    """
     for key in list(mirror.managed_keys()):
         found = mirror.managed(key)
         if found:
@@ -35,6 +40,8 @@ def facts(mirror: Mirror) -> Iterator[Facts]:
     for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
         for store_key in mirror.stores.keys(kind):
             yield from _of_store(store_key, mirror)
+    for alarm in mirror.emergencies.known():
+        yield from _of_emergency(alarm, mirror)
 
 
 def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
@@ -91,6 +98,12 @@ def _of_store(key: StoreKey, mirror: Mirror) -> Iterator[StoreFacts]:
         if one.type == "Ready":
             is_ready = one.status == "True"
             yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
+
+
+def _of_emergency(key: AlarmKey, mirror: Mirror) -> Iterator[EmergencyFacts]:
+    declared = mirror.emergencies.declared(key)
+    if declared is not None:
+        yield EmergencyFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
 def _priority(class_name: str, mirror: Mirror) -> str:

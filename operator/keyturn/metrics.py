@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections import Counter as Count
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,7 @@ __all__ = [
     "ROTATION_STEP_SECONDS",
     "WORKLOAD_RESTARTS",
     "WORK_FAILED",
+    "EmergencyFacts",
     "Facts",
     "ObjectFacts",
     "StoreFacts",
@@ -122,7 +124,17 @@ class StoreFacts:
     is_ready: bool
 
 
-Facts: TypeAlias = ObjectFacts | StoreFacts
+@dataclass(frozen=True, slots=True)
+class EmergencyFacts:
+    """What is told of one EmergencyRotation."""
+
+    namespace: str
+    name: str
+    deadlines: Mapping[str, datetime]
+    """When what is not done yet has to be."""
+
+
+Facts: TypeAlias = ObjectFacts | StoreFacts | EmergencyFacts
 _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 
 
@@ -134,13 +146,16 @@ def expose(facts: Callable[[], Iterable[Facts]], accept: str) -> tuple[bytes, st
     encode, content_type = choose_encoder(accept)
     objects: list[ObjectFacts] = []
     stores: list[StoreFacts] = []
+    emergencies: list[EmergencyFacts] = []
     for each in facts():
         if isinstance(each, StoreFacts):
             stores.append(each)
+        elif isinstance(each, EmergencyFacts):
+            emergencies.append(each)
         else:
             objects.append(each)
     # Ours come first: OpenMetrics ends with a mark, which the library writes.
-    ours = "".join((*_lines(objects), *_stores(stores)))
+    ours = "".join((*_lines(objects), *_stores(stores), *_emergencies(emergencies)))
     return ours.encode() + encode(REGISTRY), content_type
 
 
@@ -202,6 +217,15 @@ def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
     for each in stores:
         labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
         yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
+
+
+def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
+    yield _head("emergency_deadline_seconds", "Seconds to a deadline that is not met; below 0 it is missed.")
+    now = time.time()
+    for each in emergencies:
+        for stage, due in each.deadlines.items():
+            labels = f'namespace="{each.namespace}",name="{each.name}",stage="{stage}"'
+            yield f"{_PREFIX}_emergency_deadline_seconds{{{labels}}} {due.timestamp() - now:.0f}\n"
 
 
 def _head(name: str, sentence: str) -> str:
