@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from keyturn import __version__
 
+from .audit import audit_command
 from .convert import convert_command
 from .init import init_command
 from .options import Where, output, place
@@ -82,6 +83,7 @@ for _command in (
     render_command,
     run_with_command,
     convert_command,
+    audit_command,
 ):
     main.add_command(_command)
 

@@ -1,0 +1,1 @@
+"""What the checklist finds in a Git repository: its files, its history, and what it keeps out."""

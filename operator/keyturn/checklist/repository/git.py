@@ -1,0 +1,187 @@
+"""How a repository is asked: by git itself, which runs nothing that the repository names and fetches nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Blob", "CannotLook", "Git", "opened", "shown"]
+
+_PATIENCE: Final = 60.0
+_GROUP: Final = 1000
+"""Blobs that one git is asked for: their names fit into a pipe, so that neither side waits for the other."""
+_CAUTIOUS: Final = (
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.pager=cat"),
+    *("-c", "core.excludesFile=/dev/null"),
+    *("-c", "core.quotePath=false"),
+    *("-c", "protocol.allow=never"),
+    *("-c", "log.showSignature=false"),
+    *("-c", "core.bigFileThreshold=1m"),
+)
+"""What a repository's own settings must not decide: they could start any program."""
+
+
+class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
+    """A repository that cannot be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The content of one file of some commit."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """One repository."""
+
+    folder: Path
+    has_tree: bool
+    """Whether files are checked out; a bare repository has none."""
+    is_shallow: bool
+
+    def lines(self, *arguments: str, end: bytes = b"\n") -> list[bytes]:
+        """Return what git prints, line by line."""
+        done = _run(self.folder, arguments)
+        return [line for line in done.stdout.split(end) if line]
+
+    def why_ignored(self, path: bytes) -> tuple[bytes, bytes] | None:
+        """Return the file and the pattern by which git ignores a path, or does not though another one would."""
+        asked = ("check-ignore", "--no-index", "--verbose", "-z", "--stdin")
+        done = _run(self.folder, asked, may_fail=True, given=path + b"\0")
+        source, _, pattern, *_ = [*done.stdout.split(b"\0"), b"", b"", b""]
+        return (source, pattern) if source else None
+
+    @contextmanager
+    def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
+        """Read what git prints while it goes on; whoever stops reading stops git."""
+        with subprocess.Popen(
+            _command(self.folder, arguments),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None, "it was asked for"  # noqa: S101
+            try:
+                yield process.stdout
+            finally:
+                process.kill()
+
+    def blobs(self, names: Sequence[str], largest: int) -> Iterator[Blob]:
+        """Return the blobs of these names, but those that are larger or not there."""
+        for start in range(0, len(names), _GROUP):
+            group = self._small(names[start : start + _GROUP], largest)
+            with self._batch("--batch", group) as answer:
+                for name in group:
+                    size = int(answer.readline().split()[2])
+                    yield Blob(name, answer.read(size))
+                    answer.read(1)
+
+    def _small(self, names: Sequence[str], largest: int) -> list[str]:
+        with self._batch("--batch-check", names) as answer:
+            facts = [line.split() for line in answer]
+        return [
+            name
+            for name, fact in zip(names, facts, strict=True)
+            if fact[1] == b"blob" and int(fact[2]) <= largest
+        ]
+
+    @contextmanager
+    def _batch(self, how: str, names: Sequence[str]) -> Iterator[IO[bytes]]:
+        with subprocess.Popen(
+            _command(self.folder, ("cat-file", how)),
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdin is not None, "it was asked for"  # noqa: S101
+            assert process.stdout is not None, "it was asked for"  # noqa: S101
+            try:
+                process.stdin.write("".join(f"{name}\n" for name in names).encode())
+                process.stdin.close()
+                yield process.stdout
+            finally:
+                process.kill()
+
+
+def opened(folder: Path) -> Git:
+    """Find the repository that a folder is in.
+
+    Raises:
+        CannotLook: There is none, or git refuses to look at it.
+    """
+    if not folder.is_dir():
+        raise CannotLook(f"there is no folder {folder}; name one that is a Git repository")
+    found = _run(folder, ("rev-parse", "--is-inside-work-tree", "--is-shallow-repository"), may_fail=True)
+    if found.returncode:
+        raise CannotLook(_why(folder, found.stderr))
+    has_tree, is_shallow = (word == b"true" for word in found.stdout.split())
+    if not has_tree:
+        return Git(folder, has_tree=False, is_shallow=is_shallow)
+    top = _run(folder, ("rev-parse", "--show-toplevel")).stdout.removesuffix(b"\n")
+    return Git(folder.__class__(os.fsdecode(top)), has_tree=True, is_shallow=is_shallow)
+
+
+def shown(path: bytes) -> str:
+    """Write a path so that nothing in it can pass for something else on a screen."""
+    text = path.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _why(folder: Path, said: bytes) -> str:
+    if b"dubious ownership" in said:
+        return (
+            f"git does not trust {folder}, which somebody else owns;"
+            f" run: git config --global --add safe.directory {folder.resolve()}"
+        )
+    if re.search(rb"not a git repository", said, re.IGNORECASE):
+        return f"{folder} is no Git repository; name one with --repository"
+    return f"git cannot look at {folder}; run git status there to see why"
+
+
+def _run(
+    folder: Path, arguments: Sequence[str], *, may_fail: bool = False, given: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        done = subprocess.run(
+            _command(folder, arguments),
+            env=_environment(),
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+    except FileNotFoundError:
+        raise CannotLook("git is not installed; install it, or leave out --repository") from None
+    except subprocess.TimeoutExpired:
+        raise CannotLook(f"git {arguments[0]} took more than {_PATIENCE:.0f} s in {folder}") from None
+    if done.returncode and not may_fail:
+        raise CannotLook(f"git {arguments[0]} fails in {folder}; run git fsck there to see why")
+    return done
+
+
+def _command(folder: Path, arguments: Sequence[str]) -> list[str]:
+    return ["git", *_CAUTIOUS, "--no-pager", "-C", str(folder), *arguments]
+
+
+def _environment() -> Mapping[str, str]:
+    """Leave out what would point git at another repository, or start something."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    return {**kept, **quiet, "LC_ALL": "C"}

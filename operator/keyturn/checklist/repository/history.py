@@ -1,0 +1,141 @@
+"""What every commit added, read once from `git log`, the newest first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .git import Git
+
+__all__ = ["Added", "Progress", "added", "count"]
+
+_LOG: Final = (
+    *("log", "--all", "--patch", "--cc", "--unified=0", "--full-index", "--no-renames", "--root"),
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-decorate", "--no-show-signature"),
+    *("--src-prefix=", "--dst-prefix=", "--submodule=short", "--ignore-submodules=none"),
+    "--format=commit %H",
+)
+_COMMIT: Final = re.compile(rb"commit ([0-9a-f]{40,64})\n")
+_FILE: Final = re.compile(rb"diff --(git|cc|combined) (.*)\n", re.DOTALL)
+_INDEX: Final = re.compile(rb"index [0-9a-f,]+\.\.([0-9a-f]{40,64})")
+_HUNK: Final = re.compile(rb"(@{2,}) ((?:-\d+(?:,\d+)? )+)\+(\d+)(?:,(\d+))? @+")
+_ESCAPES: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_LARGEST_LINE: Final = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the reading has come."""
+
+    commits: int = 0
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What one commit added to one place of a file; without text where git takes the file for binary."""
+
+    commit: str
+    path: bytes
+    blob: str
+    line: int
+    text: str | None
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in the log we are."""
+
+    commit: str = ""
+    path: bytes = b""
+    blob: str = ""
+    seen: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """The steps from one version of a file to another; the version alone does not tell what is new in it."""
+    is_known: bool = False
+
+
+def count(git: Git) -> int:
+    """Say how many commits there are."""
+    return int((git.lines("rev-list", "--all", "--count") or [b"0"])[0])
+
+
+def added(git: Git, progress: Progress) -> Iterator[Added]:
+    """Read what was added, each step from one version of a file to another once."""
+    with git.stream(*_LOG) as log:
+        yield from _read(log, progress)
+    progress.is_over = True
+
+
+def _read(log: IO[bytes], progress: Progress) -> Iterator[Added]:
+    place = _Place()
+    while line := log.readline(_LARGEST_LINE):
+        if found := _COMMIT.fullmatch(line):
+            progress.commits += 1
+            place.commit = found[1].decode()
+        elif found := _FILE.fullmatch(line):
+            place.path, place.blob, place.is_known = _path(found), "", False
+        elif found := _INDEX.match(line):
+            place.blob = found[1].decode()
+            place.is_known = (place.path, found[0]) in place.seen
+            place.seen.add((place.path, found[0]))
+        elif found := _HUNK.match(line):
+            text = _hunk(log, found)
+            if not place.is_known and text:
+                yield Added(place.commit, place.path, place.blob, int(found[3]), text)
+        elif line.startswith(b"Binary files ") and not place.is_known:
+            yield Added(place.commit, place.path, place.blob, 0, None)
+
+
+def _path(found: re.Match[bytes]) -> bytes:
+    """Take the path from a header; without renames it stands there twice, with a blank between."""
+    path = found[2] if found[1] != b"git" else found[2][: len(found[2]) // 2]
+    if not path.startswith(b'"'):
+        return path
+    return re.sub(rb"\\([0-7]{3}|.)", _unescaped, path[1:-1])
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    escape = found[1]
+    return bytes([int(escape, 8) & 0xFF]) if escape.isdigit() else _ESCAPES.get(escape, escape)
+
+
+def _hunk(log: IO[bytes], header: re.Match[bytes]) -> str:
+    """Read a hunk to its end, which its header tells: no line in it can pass for a header.
+
+    Of a merge only those lines count that none of its parents has.
+    """
+    parents = len(header[1]) - 1
+    ours, theirs = int(header[4] or 1), [_length(part) for part in header[2].split()]
+    lines: list[bytes] = []
+    while ours > 0 or any(left > 0 for left in theirs):
+        line = _line(log)
+        if not line:
+            break
+        marks = line[:parents]
+        if line.startswith(b"\\"):
+            continue
+        if b"-" in marks:
+            theirs = [left - (mark == ord("-")) for left, mark in zip(theirs, marks, strict=False)]
+            continue
+        ours -= 1
+        theirs = [left - (mark == ord(" ")) for left, mark in zip(theirs, marks, strict=False)]
+        if b" " not in marks:
+            lines.append(line[parents:])
+    return b"".join(lines).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _line(log: IO[bytes]) -> bytes:
+    """Read a line; of one that is too long, its start."""
+    line = log.readline(_LARGEST_LINE)
+    rest = line
+    while rest and not rest.endswith(b"\n"):
+        rest = log.readline(_LARGEST_LINE)
+    return line
+
+
+def _length(part: bytes) -> int:
+    return int(part.partition(b",")[2] or 1)

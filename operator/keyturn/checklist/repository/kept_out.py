@@ -1,0 +1,104 @@
+"""Whether .env files are kept out of Git, and whether the template beside them is only that."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from keyturn.checklist.estimate import bits_of
+from keyturn.checklist.finding import Finding, Point, Verdict
+from keyturn.local.names import inferred
+from keyturn.local.sources import Copied
+
+from .git import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .git import Git
+
+__all__ = ["ENV_FILE", "TEMPLATE", "ignored", "is_env_file", "templates"]
+
+TEMPLATE: Final = re.compile(
+    rb"(?:^|/)\.env(?:\.[^/]+)?\.(?:example|sample|template|dist|defaults)$|(?:^|/)example\.env$"
+)
+ENV_FILE: Final = re.compile(rb"(?:^|/)\.env(?:\.[^/]+)?$")
+_WANTED: Final = (b".env", b".env.development", b".env.production")
+_TEMPLATE_BITS: Final = 40.0
+_PLACEHOLDER: Final = re.compile(
+    r".*(change[-_ ]?(me|it|this)|your[-_ ]|example|placeholder|replace|todo|<[^>]*>|\$\{|x{4,}|\*{3,}|\.{3,}).*",
+    re.IGNORECASE,
+)
+_LOGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNORECASE)
+
+
+def is_env_file(path: bytes) -> bool:
+    """Say whether a path names a .env file with values, not a template."""
+    return bool(ENV_FILE.search(path)) and not TEMPLATE.search(path)
+
+
+def ignored(git: Git, paths: Iterable[bytes]) -> Iterator[Finding]:
+    """Hold .gitignore to .env files, at the top and wherever there is a template of one."""
+    folders = {b""} | {path.rpartition(b"/")[0] for path in paths if TEMPLATE.search(path)}
+    lacking = {folder: _lacking(git, folder) for folder in sorted(folders)}
+    for folder, names in lacking.items():
+        if names:
+            listed = ", ".join(shown(name) for name in names)
+            yield Finding(
+                Point.SOURCE_CONTROL,
+                Verdict.FAIL,
+                f"no .gitignore of the repository keeps {listed} out of Git",
+                "write the lines .env, .env.* and !.env.example into it; keyturn init does",
+                shown(folder + b"/.gitignore" if folder else b".gitignore"),
+            )
+    if not any(lacking.values()):
+        yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, ".gitignore keeps .env files out of Git")
+
+
+def _lacking(git: Git, folder: bytes) -> list[bytes]:
+    return [name for name in _WANTED if not _is_ignored(git, folder + b"/" + name if folder else name)]
+
+
+def _is_ignored(git: Git, path: bytes) -> bool:
+    """Ask git, and count only what everybody who clones the repository has."""
+    found = git.why_ignored(path)
+    if found is None:
+        return False
+    source, pattern = found
+    is_shared = source.rpartition(b"/")[2] == b".gitignore" and not source.startswith(b"/")
+    return is_shared and not pattern.startswith(b"!")
+
+
+def templates(path: bytes, content: bytes) -> Iterator[Finding]:
+    """Find the variables of a template that have what looks like a real value."""
+    for number, name, value in _entries(content):
+        if _is_real(name, value):
+            yield Finding(
+                Point.SOURCE_CONTROL,
+                Verdict.FAIL,
+                f"{name} has what looks like a real value",
+                "leave it empty there, and replace the value wherever it is used: it is known to everybody who"
+                " can read the repository",
+                shown(path),
+                number,
+            )
+
+
+def _entries(content: bytes) -> Iterator[tuple[int, str, str]]:
+    """Read each assignment as the programs do that the file is for."""
+    import io  # noqa: PLC0415  # on first use, with the next one
+
+    from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use
+
+    for binding in parse_stream(io.StringIO(content.decode("utf-8", "replace"))):
+        if binding.key and binding.value:
+            yield binding.original.line, binding.key[:100], binding.value
+
+
+def _is_real(name: str, value: str) -> bool:
+    if login := _LOGIN.match(value):
+        return bits_of(login[1]) >= _TEMPLATE_BITS and not _PLACEHOLDER.fullmatch(login[1])
+    if _PLACEHOLDER.fullmatch(value.strip()):
+        return False
+    is_secret = not isinstance(inferred(name, value, in_a_url=False).source, Copied)
+    return is_secret and bits_of(value) >= _TEMPLATE_BITS

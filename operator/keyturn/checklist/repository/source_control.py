@@ -1,0 +1,194 @@
+"""Point 2: no secret is in a repository, nor in its history."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from keyturn.checklist.finding import Finding, Point, Verdict
+
+from . import history, kept_out, tree
+from .git import shown
+from .manifests import MANIFEST, keys_in
+from .rules import hits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .git import Git
+
+__all__ = ["look"]
+
+_MOST: Final = 200
+"""Findings that are told one by one."""
+_EVERY: Final = 500
+"""Commits between two looks at the clock."""
+_TURN: Final = "replace the value wherever it is used, and then take it out of the file"
+_TURN_OLD: Final = (
+    "replace the value wherever it is used: it stays readable in every clone,"
+    " even after the history is written anew"
+)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was found so far."""
+
+    git: Git
+    is_late: Callable[[], bool]
+    tell: Callable[[str], None]
+    skipped: tree.Skipped = field(default_factory=tree.Skipped)
+    findings: list[Finding] = field(default_factory=list)
+    more: int = 0
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _known: set[tuple[str, str, bytes]] = field(default_factory=set)
+
+    def is_new(self, rule: str, path: str, secret: bytes) -> bool:
+        """Say whether this was not found in this file before; what is kept of it tells nothing to anybody."""
+        mark = rule, path, hmac.digest(self._key, secret, "sha256")
+        if mark in self._known:
+            return False
+        self._known.add(mark)
+        return True
+
+    def fail(self, evidence: str, remedy: str, path: str, line: int = 0) -> None:
+        if len(self.findings) >= _MOST:
+            self.more += 1
+            return
+        self.findings.append(Finding(Point.SOURCE_CONTROL, Verdict.FAIL, evidence, remedy, path, line))
+
+
+def look(git: Git, is_late: Callable[[], bool], tell: Callable[[str], None]) -> Iterator[Finding]:
+    """Look at the files and at every commit, until it is late; `tell` hears how far it has come."""
+    found = _Look(git, is_late, tell)
+    if git.has_tree:
+        yield from _files(found)
+    yield from _history(found)
+    yield from found.findings
+    if found.more:
+        yield Finding(
+            Point.SOURCE_CONTROL, Verdict.FAIL, f"{found.more} more like these", "mend these, then look again"
+        )
+    if found.skipped.counts:
+        yield Finding(Point.SOURCE_CONTROL, Verdict.NOT_APPLICABLE, f"not looked at: {found.skipped}")
+
+
+# The files
+
+
+def _files(look: _Look) -> Iterator[Finding]:
+    before, count = len(look.findings), 0
+    for path, content in tree.files(look.git, look.skipped):
+        count += 1
+        _file(look, path, content)
+    there = tree.paths(look.git, tree.Skipped())
+    yield from kept_out.ignored(look.git, there)
+    if len(look.findings) == before:
+        yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"nothing secret in the {count} files of the tree")
+
+
+def _file(look: _Look, path: bytes, content: bytes) -> None:
+    text, name = content.decode("utf-8", "replace").replace("\r\n", "\n"), shown(path)
+    if kept_out.is_env_file(path) and look.is_new("file", name, b""):
+        look.fail(
+            f"{name} would be or is committed", f"run git rm --cached on it, ignore it, and {_TURN}", name
+        )
+    if kept_out.TEMPLATE.search(path):
+        look.findings += kept_out.templates(path, content)
+    for hit in hits(text):
+        if look.is_new(hit.rule, name, hit.secret.reveal()):
+            look.fail(f"a line holds what looks like: {hit.rule}", _TURN, name, hit.line + 1)
+    if MANIFEST.search(path):
+        _manifest(look, name, text, "")
+
+
+def _manifest(look: _Look, name: str, text: str, commit: str) -> None:
+    keys = sorted(key for key in keys_in(text) if look.is_new("manifest", name, key.encode()))
+    if not keys:
+        return
+    listed = ", ".join(key if key.isprintable() else "…" for key in keys)
+    where = f" in commit {commit[:12]}" if commit else ""
+    look.fail(
+        f"a Secret has values in the clear{where}: {listed}",
+        f"declare a ManagedSecret or read them from a store, and {_TURN_OLD if commit else _TURN}",
+        name,
+    )
+
+
+# The history
+
+
+def _history(look: _Look) -> Iterator[Finding]:
+    total, before = history.count(look.git), len(look.findings)
+    progress, later = history.Progress(), dict[str, tuple[str, str]]()
+    told = 0
+    for one in history.added(look.git, progress):
+        if progress.commits >= told + _EVERY:
+            told = progress.commits
+            look.tell(f"{told} of {total} commits")
+            if look.is_late():
+                break
+        _addition(look, one, later)
+    if progress.is_over:
+        _blobs(look, later)
+    if not progress.is_over or look.is_late():
+        yield _unfinished(progress, total)
+    elif look.git.is_shallow:
+        yield Finding(
+            Point.SOURCE_CONTROL,
+            Verdict.UNKNOWN,
+            f"only the last {total} commits are in this clone",
+            "run git fetch --unshallow, then look again",
+        )
+    elif len(look.findings) == before and not look.more:
+        what = "nothing more" if before else "nothing secret"
+        yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"{what} in the {total} commits of the history")
+
+
+def _unfinished(progress: history.Progress, total: int) -> Finding:
+    return Finding(
+        Point.SOURCE_CONTROL,
+        Verdict.UNKNOWN,
+        f"time was over after {progress.commits} of {total} commits, the newest first",
+        "allow more with --time-limit",
+    )
+
+
+def _addition(look: _Look, one: history.Added, later: dict[str, tuple[str, str]]) -> None:
+    name = shown(one.path)
+    if kept_out.is_env_file(one.path) and look.is_new("file", name, b""):
+        look.fail(f"it was committed, last in {one.commit[:12]}", _TURN_OLD, name)
+    if one.text is None or MANIFEST.search(one.path):
+        later.setdefault(one.blob, (name, one.commit))
+    if one.text is None:
+        return
+    for hit in hits(one.text):
+        if look.is_new(hit.rule, name, hit.secret.reveal()):
+            look.fail(
+                f"line {one.line + hit.line} held in commit {one.commit[:12]} what looks like: {hit.rule}",
+                _TURN_OLD,
+                name,
+            )
+
+
+def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> None:
+    """Look at whole files: manifests, and what git takes for binary, which its settings may only claim."""
+    read = 0
+    for blob in look.git.blobs(list(later), tree.LARGEST):
+        read += 1
+        if read % _EVERY == 0 and look.is_late():
+            return
+        name, commit = later[blob.name]
+        if tree.is_binary(blob.content):
+            look.skipped.note("binary files of the history")
+            continue
+        text = blob.content.decode("utf-8", "replace").replace("\r\n", "\n")
+        if MANIFEST.search(name.encode("utf-8", "replace")):
+            _manifest(look, name, text, commit)
+        for hit in hits(text):
+            if look.is_new(hit.rule, name, hit.secret.reveal()):
+                look.fail(f"commit {commit[:12]} holds what looks like: {hit.rule}", _TURN_OLD, name)
+    if missing := len(later) - read:
+        look.skipped.counts["large or missing files of the history"] += missing

@@ -1,0 +1,118 @@
+"""`keyturn audit`: the checklist of eight points, for a cluster, a namespace or a Git repository."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Where, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["audit_command"]
+
+POINTS = (
+    "strength",
+    "source-control",
+    "environments",
+    "at-rest",
+    "access-log",
+    "schedule",
+    "recovery",
+    "revocation",
+)
+_FORMS = ("table", "json")
+
+
+class _CannotLook(click.ClickException):
+    """Nothing could be looked at; 1 would say that something was found."""
+
+    exit_code = 2
+
+
+def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
+    from keyturn.api.duration import parse_duration
+
+    try:
+        return parse_duration(written).total_seconds()
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+
+
+def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
+    """End with 2 where nothing could be looked at."""
+
+    @functools.wraps(command)
+    def looked(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except click.UsageError:
+            raise  # ends with 2 by itself, and shows how it is used
+        except click.ClickException as problem:
+            raise _CannotLook(problem.message) from None
+
+    return looked
+
+
+@click.command("audit", short_help="Go through the checklist: what is proven, and what to mend.")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A Git repository; alone it needs no cluster.",
+)
+@click.option("-A", "--all-namespaces", is_flag=True, help="Look into every namespace.")
+@click.option(
+    "--only", "points", type=click.Choice(POINTS), multiple=True, help="This point alone; repeatable."
+)
+@click.option("--allow-unknown", is_flag=True, help="End with 0 also where something could not be proven.")
+@click.option(
+    "--time-limit",
+    default="10m",
+    show_default=True,
+    callback=_seconds,
+    help="How long the history of a repository is read, the newest commits first.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(_FORMS),
+    default=_FORMS[0],
+    show_default=True,
+    help="How the report is written.",
+)
+@place
+@_cannot_look
+def audit_command(
+    repository: Path | None,
+    all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    points: tuple[str, ...],
+    allow_unknown: bool,  # noqa: FBT001
+    time_limit: float,
+    output: str,
+    where: Where,
+) -> None:
+    """Hold a cluster, a namespace or a Git repository against the checklist of eight points.
+
+    Secrets are read with your own rights, and nothing of a value is printed. What you may not read is said.
+
+    Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
+    looked at.
+    """
+    from . import auditing
+
+    if all_namespaces and where.namespace:
+        raise click.UsageError("leave out -A, or --namespace")
+    asked = auditing.Asked(
+        repository=repository,
+        where=where,
+        all_namespaces=all_namespaces,
+        points=points or POINTS,
+        time_limit=time_limit,
+    )
+    sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
