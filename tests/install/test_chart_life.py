@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox import ControlPlane
-from tests.install.helm import BUILD_SECONDS, CHART, helm
+from tests.install.helm import BUILD_SECONDS, CHART, ROOT, helm
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 _NAMESPACE = "keyturn-system"
+_PAGE = (ROOT / "docs" / "install.md").read_text()
 _OURS = "deployments,services,serviceaccounts,poddisruptionbudgets,networkpolicies,roles,rolebindings"
 _CLUSTER_WIDE = "clusterroles,clusterrolebindings"
 _LABEL = "app.kubernetes.io/name=keyturn"
@@ -41,8 +43,8 @@ class Seen:
     kinds: int
     ours: int
     """Objects of the installation that are there."""
-    finalizers: list[str]
-    """Those of every ManagedSecret."""
+    held: list[str]
+    """The ManagedSecrets that have a finalizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ class Chart:
             self._count("secretclasses"),
             len([name for name in self._names("crds") if name.endswith(".keyturn.dev")]),
             self._count(_OURS, "-n", _NAMESPACE, "-l", _LABEL) + self._count(_CLUSTER_WIDE, "-l", _LABEL),
-            self.finalizers(),
+            self.held(),
         )
 
-    def finalizers(self) -> list[str]:
-        found = self.kubectl.json("get", "ms", "-A")["items"]
-        return [name for one in found for name in one["metadata"].get("finalizers", ())]
+    def held(self) -> list[str]:
+        """List what has a finalizer, with the very command of the documentation."""
+        path = re.search(r"jsonpath='(.*finalizers.*)'$", _PAGE, re.MULTILINE)
+        assert path
+        return self.kubectl("get", "managedsecrets", "-A", "-o", f"jsonpath={path[1]}").split()
 
     def _count(self, *what: str) -> int:
         return len(self._names(*what))
@@ -126,6 +130,11 @@ def managed(name: str, **spec: Any) -> dict[str, Any]:
     return body("ManagedSecret", name, {"data": data, "className": "api-key", **spec})
 
 
+def pushed(name: str) -> dict[str, Any]:
+    push = {"storeRef": {"name": "hub"}, "remoteRef": {"key": name}, "deletionPolicy": "Delete"}
+    return managed(name, pushTo=[push])
+
+
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chart]:
     with ControlPlane.start() as plane:
@@ -141,12 +150,12 @@ def installed(chart: Chart) -> Iterator[tuple[Seen, Operator]]:
     chart.elsewhere()
     with chart.operator() as operator:
         operator.wait_for_log("leading")
-        push = {"storeRef": {"name": "hub"}, "remoteRef": {"key": "pushed"}, "deletionPolicy": "Delete"}
-        for one in (managed("plain"), managed("pushed", pushTo=[push])):
+        for one in (managed("plain"), pushed("pushed"), pushed("forgotten")):
             chart.kubectl("apply", "-n", "shop", "-f", "-", given=one)
         chart.kubectl("apply", "-n", "bank", "-f", "-", given=managed("kept"))
         chart.kubectl("wait", "ms", "--all", "-A", "--for=condition=Ready", "--timeout=30s")
-        chart.kubectl("wait", "ms/pushed", "-n", "shop", "--for=condition=Pushed", "--timeout=30s")
+        for name in ("pushed", "forgotten"):
+            chart.kubectl("wait", f"ms/{name}", "-n", "shop", "--for=condition=Pushed", "--timeout=30s")
         yield chart.seen(said), operator
 
 
@@ -187,15 +196,27 @@ def uninstalled(chart: Chart, upgraded: Seen, installed: tuple[Seen, Operator]) 
     del upgraded
     retain = [{"op": "replace", "path": "/spec/pushTo/0/deletionPolicy", "value": "Retain"}]
     chart.kubectl("patch", "ms/pushed", "-n", "shop", "--type=json", "-p", json.dumps(retain))
-    eventually(lambda: chart.finalizers() == [], "letting go")
+    eventually(lambda: chart.held() == ["shop/forgotten"], "letting go")
     installed[1].stop()
     return chart.seen(chart.helm("uninstall", "keyturn", "--wait"))
 
 
 @pytest.fixture(scope="module")
-def again(chart: Chart, uninstalled: Seen) -> Iterator[Seen]:
-    """The release once more, where an earlier one was."""
+def let_go(chart: Chart, uninstalled: Seen) -> str:
+    """The deletion of what still had a finalizer, by the command that the documentation names."""
     del uninstalled
+    body = re.search(r"kubectl patch managedsecret NAME -n NAMESPACE --type=merge -p '(.*?)'`", _PAGE)
+    assert body
+    chart.kubectl("delete", "ms/forgotten", "-n", "shop", "--wait=false")
+    said = chart.kubectl("patch", "managedsecret", "forgotten", "-n", "shop", "--type=merge", "-p", body[1])
+    chart.kubectl("wait", "ms/forgotten", "-n", "shop", "--for=delete", "--timeout=10s")
+    return said
+
+
+@pytest.fixture(scope="module")
+def again(chart: Chart, let_go: str) -> Iterator[Seen]:
+    """The release once more, where an earlier one was."""
+    del let_go
     said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true")
     with chart.operator() as operator:
         operator.wait_for_log("leading")
@@ -215,7 +236,7 @@ def test_an_installed_chart_makes_secrets(installed: tuple[Seen, Operator]) -> N
 
 
 def test_what_was_pushed_to_be_deleted_holds_its_managed_secret(installed: tuple[Seen, Operator]) -> None:
-    assert installed[0].finalizers == ["keyturn.dev/pushed"]
+    assert installed[0].held == ["shop/forgotten", "shop/pushed"]
 
 
 def test_an_upgrade_turns_no_value(installed: tuple[Seen, Operator], upgraded: Seen) -> None:
@@ -233,15 +254,20 @@ def test_an_uninstalled_chart_leaves_secrets_kinds_and_classes_and_nothing_else(
     assert uninstalled.managed["spec"] == upgraded.managed["spec"]
     assert (uninstalled.classes, uninstalled.kinds) == (upgraded.classes, upgraded.kinds)
     assert (upgraded.ours > 0, uninstalled.ours) == (True, 0)
-    assert uninstalled.finalizers == []
+    assert uninstalled.held == ["shop/forgotten"]  # of which nobody has let go
 
 
-def test_a_managed_secret_can_go_when_nobody_is_there(chart: Chart, uninstalled: Seen) -> None:
+def test_what_was_let_go_can_be_deleted_when_nobody_is_there(chart: Chart, uninstalled: Seen) -> None:
     del uninstalled
     chart.kubectl("delete", "ms/pushed", "-n", "shop", "--timeout=10s")
 
     assert chart.kubectl("get", "secret", "pushed", "-n", "shop", "-o", "name") == "secret/pushed\n"
     assert chart.kubectl("get", "secret", "pushed", "-n", "hub", "-o", "name") == "secret/pushed\n"
+
+
+def test_what_was_forgotten_can_be_let_go_by_hand(chart: Chart, let_go: str) -> None:
+    assert let_go == "managedsecret.keyturn.dev/forgotten patched\n"
+    assert chart.kubectl("get", "secret", "forgotten", "-n", "hub", "-o", "name") == "secret/forgotten\n"
 
 
 def test_installed_again_it_goes_on_with_the_values(again: Seen, uninstalled: Seen) -> None:
