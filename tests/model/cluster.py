@@ -105,9 +105,15 @@ class Cluster:
             return await reconcile(KEY, self.world)
         except Died:
             self.dies_at = None
-            self.world = self._started()
-            self.tell()
+            self.restart()
             return self.now
+
+    def restart(self) -> None:
+        """End the process, with all that goes on in it, and start another one."""
+        for key in list(self.world.memos):
+            self.world.forget(key)
+        self.world = self._started()
+        self.tell()
 
     async def settle(self) -> None:
         """Let time pass until the operator rests: no write, and nothing due soon but another look."""
@@ -244,6 +250,8 @@ class Cluster:
         self, path: str, body: Body, kind: Patch, params: Mapping[str, str] | None = None
     ) -> Body:
         with self._write():
+            if kind is Patch.MERGE and not path.endswith("/status"):
+                return self._finalized(path, body)
             if kind is Patch.MERGE:
                 return self._patched_status(path.removesuffix("/status"), body)
             assert params == {"fieldManager": "keyturn", "force": "true"}
@@ -257,6 +265,16 @@ class Cluster:
         pods = self.pods[params["labelSelector"].removeprefix("app=")]
         made = pods.made.replace(microsecond=0).isoformat()
         yield Page([{"metadata": {"creationTimestamp": made}}], "1", first=True)
+
+    def _finalized(self, path: str, body: Body) -> Body:
+        """Change the finalizers; an object that somebody has deleted goes with the last of them."""
+        metadata = body["metadata"]
+        there = self._unchanged("patch", path, metadata["resourceVersion"])
+        assert metadata["uid"] == there["metadata"]["uid"]
+        there["metadata"]["finalizers"] = list(metadata["finalizers"])
+        if there["metadata"].get("deletionTimestamp") and not metadata["finalizers"]:
+            del self.objects[path]
+        return copy.deepcopy(self._stamp(there))
 
     def _patched_status(self, path: str, body: Body) -> Body:
         there = self._unchanged("patch", path, body["metadata"]["resourceVersion"])

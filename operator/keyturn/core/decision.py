@@ -74,16 +74,20 @@ def next_step(seen: Seen) -> Step:
         return first
     reason = reason_to_renew(seen, wanted)
     _hold_to_curable_rules(seen, reason)
+    problem = seen.pulled.problem
     if reason and _may_renew(seen, wanted, reason):
         refuse_change(seen, wanted, reason.message)
-        _hold_to_sources(seen, wanted, reason)
-        return _begin_or_stage(seen, reason)
+        problem = _what_is_unread(seen, wanted, reason)
+        if problem is None:
+            return _begin_or_stage(seen, reason)
+        if seen.state is None:
+            raise problem
     return (
         _end_overlap(seen)
         or _write(seen, wanted)
         or _outside(seen, wanted)
         or _let_go(seen)
-        or _roll_out(seen, wanted)
+        or _roll_out(seen, wanted, problem)
     )
 
 
@@ -93,18 +97,13 @@ def _end_overlap(seen: Seen) -> Expire | None:
     return Expire(current.number) if current and current.overlaps and revokes_at_once(seen) else None
 
 
-def _hold_to_sources(seen: Seen, wanted: Wanted, reason: Reason) -> None:
-    """Make no revision without a value that is to be read first.
-
-    Raises:
-        Wait: A store did not answer, or not yet.
-        Stalled: A person must act first.
-    """
+def _what_is_unread(seen: Seen, wanted: Wanted, reason: Reason) -> Wait | Stalled | None:
+    """Say why no revision can be made yet: it needs a value that is to be read first."""
     pulled = frozenset(item.name for item in wanted.pulled)
     is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
     if not (is_first or reason.fresh & pulled) or seen.pulled.read:
-        return
-    raise seen.pulled.problem or Wait("ReadingStores", "the stores are being read", _READ_SOON)
+        return None
+    return seen.pulled.problem or Wait("ReadingStores", "the stores are being read", _READ_SOON)
 
 
 def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:
@@ -219,7 +218,9 @@ def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
     return None
 
 
-def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire | Rest:
+def _roll_out(
+    seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
+) -> GoBack | RollOut | Overlap | Expire | Rest:
     all_standings, number = standings(seen, wanted), _current(seen).number
     if any_failed(all_standings):
         return return_after_failure(seen, wanted, _current(seen))
@@ -231,7 +232,7 @@ def _roll_out(seen: Seen, wanted: Wanted) -> GoBack | RollOut | Overlap | Expire
     refuse_unknown_return(seen)
     if is_through:
         ask_for_help(seen, _current(seen))
-    return Rest(_wake_up(seen, wanted, all_standings), seen.pulled.problem or push_problem(seen))
+    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen))
 
 
 def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:

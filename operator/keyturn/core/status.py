@@ -119,25 +119,24 @@ def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> R
     step = _step_under_way(seen, everyone)
     if step is None or state.newest.reason == CREATED:
         return None
-    return _with_outcome(
-        RotationStatus(
-            id=rotation_id(seen.uid, state.newest.number),
-            reason=state.newest.reason,
-            step=step,
-            started_at=_second(state.newest.made),
-            message=_waiting_for(everyone),
-        ),
-        outcome,
+    rotation = RotationStatus(
+        id=rotation_id(seen.uid, state.newest.number),
+        reason=state.newest.reason,
+        step=step,
+        started_at=_second(state.newest.made),
+        message=_waiting_for(everyone),
     )
+    # Who rests has done all that concerns it: a store's trouble is no part of it.
+    return rotation if isinstance(outcome.step, Rest) else _with_outcome(rotation, outcome)
 
 
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
-    # Who rests has done all that concerns the rotation: a store's trouble is no part of it.
-    if outcome.error is None or isinstance(outcome.step, Rest):
+    if outcome.error is None:
         return rotation
     told = {"message": outcome.error.message}
     # What waits for a person is looked at every minute: a count would be a write each time.
-    counted = {"attempts": outcome.attempts} if isinstance(outcome.error, Wait) else {}
+    is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, Rest)
+    counted = {"attempts": outcome.attempts} if is_counted else {}
     return rotation.model_copy(update=told | counted)
 
 
