@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "tell_step"]
 
-_NO_EVENT = frozenset({"ApiServerUnavailable", "ReadingStores", "Pushing"})
-"""What keeps a pass from its end, and no event is worth: the first could not take it, the others are no trouble."""
+_NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
+"""What keeps a pass from its end as long as a store takes for it."""
 
 _log = structlog.get_logger()
 
@@ -165,12 +165,12 @@ def _tell_trouble(
     key: ObjectKey, seen: Seen, outcome: Outcome, before: ManagedSecretStatus, world: World
 ) -> None:
     error = outcome.error
-    if error is None:
+    if error is None or error.reason in _NO_TROUBLE:
         return
     is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
     if is_known:
         return
-    if error.reason not in _NO_EVENT:
+    if error.reason != "ApiServerUnavailable":  # which could not take the event either
         _post(seen, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)

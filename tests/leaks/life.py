@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.faults.apiserver import MANAGED
 from tests.faults.scene import NAME, managed_secret
 from tests.leaks.conftest import generated
+from tests.leaks.trade import Trade
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Life:
             self._keys,
             self._spoiled_issuer,
             self._going_back,
+            self._stores,
             self._spoiled_state,
             self._broken_state,
         ):
@@ -171,6 +173,9 @@ class Life:
         self._remember()
         self._annotate("returned", rollback="1")
         eventually(lambda: self._says("returned", "RolledBack"), "the first revision again")
+
+    def _stores(self) -> None:
+        Trade(self, self._canary).lead()
 
     def _is_turned(self, name: str) -> bool:
         return bool(self._status(name).get("revision") == 2)

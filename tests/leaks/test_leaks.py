@@ -29,7 +29,15 @@ _OURS = (
     "the operator's command line",
     "the operator's environment",
 )
-_SERVERS = ("the audit log", "events.events.k8s.io", "managedsecrets.keyturn.dev", "deployments.apps", "pods")
+_FOR_ALL = {"", "secretclasses", "clustersecretstores"}
+_SERVERS = (
+    "the audit log",
+    "events.events.k8s.io",
+    "managedsecrets.keyturn.dev",
+    "secretstores.keyturn.dev",
+    "deployments.apps",
+    "pods",
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +62,7 @@ def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
         kubeconfig,
         folder / "operator.log",
         f"--namespace={scene.namespace}",
+        "--allow-host=127.0.0.1",
         env={"POD_NAMESPACE": "keyturn-faults"},
     )
     with operator:
@@ -131,7 +140,7 @@ def test_secrets_are_listed_and_watched_by_our_label_only(life: Life) -> None:
 
 
 def test_an_operator_of_one_namespace_touches_no_other(life: Life) -> None:
-    namespaces = {call.namespace for call in _calls(life) if call.resource not in {"", "secretclasses"}}
+    namespaces = {call.namespace for call in _calls(life) if call.resource not in _FOR_ALL}
     assert namespaces == {life.scene.namespace, "keyturn-faults"}
     leases = {call.resource for call in _calls(life) if call.namespace == "keyturn-faults"}
     assert leases == {"leases"}
@@ -155,9 +164,13 @@ _CLASSES = {
     "rules": [
         {
             "apiGroups": ["keyturn.dev"],
-            "resources": ["secretclasses"],
+            "resources": ["secretclasses", "clustersecretstores"],
             "verbs": ["get", "list", "watch"],
         },
-        {"apiGroups": ["keyturn.dev"], "resources": ["secretclasses/status"], "verbs": ["patch"]},
+        {
+            "apiGroups": ["keyturn.dev"],
+            "resources": ["secretclasses/status", "clustersecretstores/status"],
+            "verbs": ["patch"],
+        },
     ],
 }
