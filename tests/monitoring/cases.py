@@ -147,10 +147,17 @@ _STORES = (
     ),
     Case(
         "KeyturnProviderLoginRefused",
-        of_process("provider_requests_total", "0x20 1+1x40 41x100", **_USE, code="Denied"),
-        *(22, 40, 90),
-        _WARNING | {"provider": "vault", "code": "Denied"},
-        "vault answered 15 requests with Denied within 15 minutes.",
+        of_process(
+            "provider_requests_total",
+            # Every five minutes, as often as a login is tried that has not changed.
+            "0x20 1x4 2x4 3x4 4x4 5x4 6x100",
+            provider="vault",
+            operation="check",
+            code="Unauthorized",
+        ),
+        *(25, 42, 90),
+        _WARNING | {"provider": "vault", "code": "Unauthorized"},
+        "vault answered 3 requests with Unauthorized within 15 minutes.",
     ),
     Case(
         "KeyturnProviderThrottled",

@@ -93,6 +93,12 @@ QUIET = (
         of_process("provider_requests_total", "0x15 1x200", **_USE, code="Unreachable"),
     ),
     Quiet(
+        "KeyturnProviderLoginRefused",
+        "one refusal, such as while a login is changed",
+        of_process("provider_requests_total", "0x20 1x200", **_USE, code="Denied"),
+        (22, 28, 34, 50),
+    ),
+    Quiet(
         "KeyturnProviderUseUnusual",
         "the first day, which has nothing to be compared with",
         of_process("provider_requests_total", "0+1x30 31+600x200", **_USE, code="OK"),
