@@ -25,8 +25,8 @@ _SHORTENED: Final = (
     "\n(The document is cut here, since a ConfigMap holds no more. The status has the rest.)\n"
 )
 # Whatever Markdown, HTML and what makes links of addresses take for more than a letter.
-_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]<>()#+!|~&:@$^]")
-_WWW: Final = re.compile(r"www\.", re.IGNORECASE)
+_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()#+!|]|[<>&~]|://|www\.", re.IGNORECASE)
+_ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "~": "&#126;", "://": "&#58;//"}
 _STAGES: Final = {
     "Rotated": "Rotate the secrets (at once)",
     "ServicesUpdated": "Update all services (1 hour)",
@@ -58,8 +58,11 @@ def document(
 def text(written: str) -> str:
     """Make words of others mean nothing but themselves, wherever Markdown is shown."""
     visible = (letter for letter in written if unicodedata.category(letter) not in {"Cc", "Cf", "Zl", "Zp"})
-    escaped = _SPECIAL.sub(lambda found: "\\" + found[0], "".join(visible))
-    return _WWW.sub(lambda found: found[0][:-1] + "\\.", escaped)
+    return _SPECIAL.sub(lambda found: _ENTITIES.get(found[0]) or _escaped(found[0]), "".join(visible))
+
+
+def _escaped(special: str) -> str:
+    return f"{special[:-1]}\\{special[-1]}"
 
 
 def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:

@@ -1,0 +1,170 @@
+"""The incident document: complete, bounded, and never saying what somebody wrote into a name or a reason."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import markdown  # type: ignore[import-untyped]  # ships no stubs
+import pytest
+
+from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
+from keyturn.core.affected import Affected
+from keyturn.incident import LARGEST, document, text
+
+STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[all is well](https://evil.test)",
+    "![x](https://evil.test/pixel.png)",
+    "<https://evil.test>",
+    "https://evil.test",
+    "www.evil.test WWW.evil.test",
+    "a | b | c |",
+    "`code` **bold** _it_ ~~gone~~",
+    "# heading",
+    "* list",
+    "&lt;b&gt; &#60;i&#62;",
+    "\\[x](y)",
+    "right\u202eleft\u200b",
+    "$x$ ^1 :smile:",
+]
+
+
+def emergency(
+    reason: str = "a laptop was stolen", status: dict[str, Any] | None = None, **spec: Any
+) -> EmergencyRotation:
+    body = {
+        "metadata": {"name": "inc-1", "namespace": "shop", "creationTimestamp": STARTED},
+        "spec": {"reason": reason, "selector": {}, **spec},
+        "status": status or {},
+    }
+    return EmergencyRotation.model_validate(body)
+
+
+def row(name: str, message: str | None = None) -> AffectedSecret:
+    return AffectedSecret(
+        name=name, state=AffectedState.ROTATED, revision=2, rotated_at=STARTED, message=message
+    )
+
+
+def written(reason: str = "a laptop was stolen", by: str = "kubectl", message: str = "", **spec: Any) -> str:
+    known = {"db": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api",))}
+    return document(emergency(reason, **spec), by, [row("db", message)], known)
+
+
+def shown(source: str) -> str:
+    """Return what a browser would be given."""
+    return str(markdown.markdown(source, extensions=["tables", "pymdownx.magiclink"]))
+
+
+def read(source: str) -> str:
+    """Return what people would see."""
+    return html.unescape(re.sub(r"<[^>]*>", "", shown(source)))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_words_of_others_become_no_markup(hostile: str) -> None:
+    plain, attacked = (
+        shown(written()),
+        shown(written(hostile, hostile, hostile, contact=hostile, incident=hostile)),
+    )
+
+    tags = [re.findall(r"<(/?\w+)", one) for one in (plain, attacked)]
+    assert tags[0] == tags[1]
+    assert "\u202e" not in attacked
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_words_of_others_are_shown_as_they_were_written(hostile: str) -> None:
+    visible = hostile.replace("\u202e", "").replace("\u200b", "")
+
+    assert visible in read(written(hostile))
+
+
+def test_plain_words_stay_as_they_are() -> None:
+    assert text("a laptop was stolen, on 24.11. (?)") == "a laptop was stolen, on 24.11. \\(?\\)"
+    assert text("Ключ утёк: 🔥") == "Ключ утёк: 🔥"
+
+
+def test_it_tells_who_uses_what() -> None:
+    known = {
+        "db": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api", "Deployment/web")),
+        "mail": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api",)),
+    }
+
+    source = document(emergency(), "kubectl", [row("db"), row("mail")], known)
+
+    assert "| `Deployment/api` | `db`, `mail` |" in source
+    assert "| `Deployment/web` | `db` |" in source
+    assert "Pods of the 2 workloads above" in source
+
+
+def test_without_workloads_it_says_so() -> None:
+    source = document(
+        emergency(), "kubectl", [row("db")], {"db": Affected(AffectedState.ROTATED), "mail": None}
+    )
+
+    assert "No workload of the namespace uses these secrets." in source
+
+
+def test_it_tells_which_deadline_was_missed() -> None:
+    missed = {
+        "time": STARTED,
+        "reason": "DeadlineMissed",
+        "what": "ServicesUpdated was due at 13:00",
+        "who": "keyturn",
+    }
+    status = {"rotatedAt": STARTED, "servicesUpdatedAt": STARTED + timedelta(hours=2), "timeline": [missed]}
+
+    source = document(emergency(status=status), "kubectl", [row("db")], {})
+
+    assert (
+        "| Rotate the secrets (at once) | 2026-11-24 12:01:00 UTC | 2026-11-24 12:00:00 UTC | yes |" in source
+    )
+    assert (
+        "| Update all services (1 hour) | 2026-11-24 13:00:00 UTC | 2026-11-24 14:00:00 UTC | no |" in source
+    )
+    assert "| Document the incident (48 hours) | 2026-11-26 12:00:00 UTC | - | - |" in source
+
+
+def test_it_lists_what_is_open() -> None:
+    known = {
+        "db": Affected(AffectedState.ROTATED, 2, STARTED, pulled=("api-key (vault)",), literals=("user",))
+    }
+
+    source = document(emergency(), "kubectl", [row("db", "Deployment/api is rolling")], known)
+
+    assert "- [ ] Audit access logs (24 hours), due 2026-11-25 12:00:00 UTC" in source
+    assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
+    assert "- [ ] Turn what `db` keeps in a store" in source
+    assert "| `db` | `api-key (vault)` | `user` |" in source
+
+
+def test_what_happened_often_is_told_once_with_its_count() -> None:
+    entry = TimelineEntry(
+        time=STARTED,
+        until=STARTED + timedelta(hours=1),
+        count=7,
+        reason="SecretFailed",
+        what="of db",
+        who="keyturn",
+    )
+    status = {"timeline": [entry.model_dump(mode="json", by_alias=True)]}
+
+    source = document(emergency(status=status), "kubectl", [row("db")], {})
+
+    assert "| 2026-11-24 12:00:00 UTC to 2026-11-24 13:00:00 UTC | of db (7 in all) | keyturn |" in source
+
+
+def test_a_document_that_no_config_map_would_hold_is_cut_at_a_line() -> None:
+    rows = [row(f"s{number}", "é" * 1024) for number in range(1000)]
+
+    source = document(emergency(), "kubectl", rows, {})
+
+    assert len(source.encode()) < LARGEST + 200
+    assert source.endswith("The status has the rest.)\n")
+    assert source.splitlines()[-2].endswith(" |")
