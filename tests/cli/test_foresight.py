@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api.source import StoreKind
 from keyturn.cli.foresight import Foresight, foresee
 from keyturn.cli.paper import Makers
 from keyturn.core.errors import Stalled
 from keyturn.core.policy import Violation
+from keyturn.core.pulled import Pulled
+from keyturn.core.source import Destination
 from tests.core import builders
 from tests.core.builders import NOW, consumer, use
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 ASKED = {"keyturn.dev/rotate": "now"}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
 BOTH: dict[str, Any] = {"data": [builders.PASSWORD, TOKEN]}
+READ = Pulled(read=True)
 NO_MAKERS = Makers(needs={}, merges={})
 
 
@@ -214,6 +218,45 @@ def test_a_first_value_has_none_before_it() -> None:
     spec = {"data": [TOKEN | {"keepPrevious": True}]}
 
     assert foreseen(spec, state=None, target=None, status={}).lingers == set()
+
+
+# Values of stores
+
+
+def test_a_rotation_leaves_what_stores_hold() -> None:
+    spec = {"data": [builders.PASSWORD, builders.API_KEY], "dataFrom": [builders.EVERYTHING]}
+    foresight = foreseen(spec, consumer(), names=("password", "api-key", "dataFrom[0]"), pulled=READ)
+
+    assert (foresight.number, set(foresight.fresh), foresight.refusals) == (2, {"password"}, ())
+    assert rounds(foresight) == [["api"]]
+
+
+def test_a_first_revision_reads_all_of_them_once() -> None:
+    spec = {"data": [builders.PASSWORD], "dataFrom": [builders.EVERYTHING]}
+    foresight = foreseen(spec, state=None, target=None, status={}, annotations={}, pulled=READ)
+
+    assert (foresight.number, set(foresight.fresh)) == (1, {"password", "dataFrom[0]"})
+
+
+def test_what_is_pushed_comes_to_an_end_on_paper() -> None:
+    spec = {"pushTo": [{**builders.PUSH, "deletionPolicy": "Delete"}]}
+    foresight = foreseen(spec, consumer())
+
+    assert (foresight.number, foresight.refusals, rounds(foresight)) == (2, (), [["api"]])
+    assert foresight.end.state
+    assert [(one.number, one.done) for one in foresight.end.state.pushed] == [(2, True)]
+    assert foresight.end.is_finalized
+
+
+def test_what_is_no_longer_pushed_is_forgotten_on_paper() -> None:
+    left = Destination(StoreKind.SECRET_STORE, "vault", "shop/old")
+    state = builders.state(pushed=(builders.pushed(left, deletes=True),))
+    foresight = foreseen(
+        None, annotations={"keyturn.dev/refresh": "now"}, state=state, finalized=True, pulled=READ
+    )
+
+    assert foresight.end.state
+    assert (foresight.end.state.pushed, foresight.end.is_finalized) == ((), False)
 
 
 # Secrets that were there before

@@ -58,6 +58,8 @@ def workload(state: str) -> dict[str, str]:
 
 
 BEHIND = condition("WorkloadsCurrent", "False", "RestartRefused", "api is pending")
+NOT_READ = condition("Refreshed", "False", "ProviderError", "the store does not answer")
+NOT_PUSHED = condition("Pushed", "False", "ProviderError", "the store does not take it")
 CASES = {
     "at rest": (found(), Standing(State.READY)),
     "a workload failed": (
@@ -109,6 +111,14 @@ CASES = {
     "a rule of the class is broken": (
         found(condition("PolicyCompliant", "False", message="minLength: too short")),
         Standing(State.NOT_COMPLIANT, "minLength: too short"),
+    ),
+    "a store is not read": (found(NOT_READ), Standing(State.NOT_SYNCED, "the store does not answer")),
+    "a store does not take it": (found(NOT_PUSHED), Standing(State.NOT_SYNCED, "the store does not take it")),
+    "a store is being written": (found(condition("Pushed", "False", "Pushing")), Standing(State.READY)),
+    "a place is next": (found(condition("Pushed", "False", "Progressing")), Standing(State.READY)),
+    "a store needs a person": (
+        found(NOT_READ, condition("Stalled", "True", "ProviderError", "the store refused")),
+        Standing(State.STALLED, "ProviderError: the store refused"),
     ),
     "attempts failed": (
         found(rotation=ROLLING | {"attempts": 2}),

@@ -116,6 +116,8 @@ def keep_a_trace(*paths: str) -> Callable[[Action], Action]:
 def edit_a_key(story: Story) -> None:
     if STATE in story.cluster.objects:  # otherwise it is the value from now on, and nobody can know better
         story.cluster.edit_target("password", base64.b64encode(story.new_text().encode()).decode())
+        # Pods that start before the watch tells of it read what was edited, and nothing tells that they did.
+        story.cluster.tell()
 
 
 def add_a_key(story: Story) -> None:

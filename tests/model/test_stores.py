@@ -302,7 +302,15 @@ async def rest(story: Story) -> None:
     if MANAGED in town.objects and STATE in town.objects:
         all_is_well(story)
     await nothing_more_happens(story)
-    story.may_rotate = False
+    story.may_rotate = is_still_asked_for(story)
+
+
+def is_still_asked_for(story: Story) -> bool:
+    """Say whether a rotation waits for a store, since what it makes would lack an item."""
+    if MANAGED not in story.town.objects or STATE not in story.town.objects:
+        return False
+    asked = story.metadata["annotations"].get(ROTATE)
+    return asked is not None and asked != story.town.state().triggers.annotation
 
 
 async def nothing_more_happens(story: Story) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
+from keyturn.core.pulled import Pulled
 from keyturn.core.renewal import CREATED
 from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import TargetFacts
@@ -84,7 +85,10 @@ async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None 
             "you may not get Secrets: that they are there and whose they are is as the status says"
         )
     before = _wanted_before(seen, applied, mirror) if applied else seen.wanted
-    seen = replace(_with_secrets(seen, before, secrets), unfit=_unfit(seen.wanted, before))
+    # No store is read: what would follow is told as if each gave what it gave before.
+    seen = replace(
+        _with_secrets(seen, before, secrets), unfit=_unfit(seen.wanted, before), pulled=Pulled(read=True)
+    )
     return Look(seen, before, _makers(seen.wanted), tuple(blind_spots))
 
 

@@ -7,22 +7,41 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.renewal import CREATED, start_time
 
-from .standing import AFTER_THE_ROLLOUT, WORKLOAD_FAILED, condition
+from .standing import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 from .text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
     from keyturn.core import rollout
     from keyturn.core.seen import Seen
+    from keyturn.core.source import Destination
     from keyturn.core.wanted import Item, Wanted
 
     from .foresight import Foresight, Restart
     from .look import Look
     from .managed import Found
 
-__all__ = ["Plan", "Refusal", "ValueLine", "WorkloadLine", "due_again", "notes", "values", "workloads"]
+__all__ = [
+    "Plan",
+    "PushLine",
+    "Refusal",
+    "ValueLine",
+    "WorkloadLine",
+    "due_again",
+    "notes",
+    "pushes",
+    "values",
+    "workloads",
+]
+
+_WHAT_IS_KEPT = {
+    "Refreshed": "what stores hold stays as it was read last",
+    "Pushed": "not every place has its values",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,9 @@ class Plan:
         foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
         known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation ends
+        known |= {
+            one.reason for one in _of_stores(self.found.managed)
+        }  # which keeps no rotation from being done
         if said is None or said.status != "True" or said.reason in known:
             return foreseen
         return (*foreseen, Refusal(said.reason, said.message))
@@ -86,7 +108,7 @@ def values(plan: Plan) -> Iterator[ValueLine]:
 def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:
     is_new = plan.now.state is None or item.name not in plan.now.state.keys
     if item.name in plan.foresight.fresh:
-        return ("Make" if is_new else "Replace"), ""
+        return ("Make" if is_new else "Replace"), "is read" if item.source else ""
     if plan.foresight.adopts:
         return "Keep", "where the Secret has it; else it is made"
     if item.literal is not None:
@@ -104,6 +126,29 @@ def _source(item: Item) -> str:
     if item.recipe is None:
         return "literal"
     return f"{item.recipe.kind} (of the class)" if item.of_class else item.recipe.kind
+
+
+@dataclass(frozen=True, slots=True)
+class PushLine:
+    """What becomes of one key of a store."""
+
+    destination: Destination
+    keys: tuple[str, ...]
+    action: str
+
+
+def pushes(plan: Plan) -> Iterator[PushLine]:
+    wanted, before = plan.now.wanted, plan.look.before
+    if wanted is None:
+        return
+    is_new = plan.foresight.number is not None or plan.foresight.adopts is not None
+    then = {one.id: one for one in before.pushes} if before else {}
+    for one in wanted.pushes:
+        keys = (one.secret_key,) if one.secret_key else tuple(sorted(wanted.made_here))
+        is_other = one.id not in then or then[one.id].text != one.text
+        yield PushLine(one, keys, "Push" if is_new or is_other else "Keep")
+    for place in then.keys() - {one.id for one in wanted.pushes}:
+        yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +205,16 @@ def notes(plan: Plan) -> Iterator[str]:
         yield "the operator has not looked at the last change of the spec yet; what it does is not part of this"
     for target in plan.now.missing_targets:
         yield f"rollout.targets names {target}, which is not there"
+    for said in _of_stores(plan.found.managed):
+        yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)
     yield from plan.look.blind_spots
+
+
+def _of_stores(managed: ManagedSecret) -> list[Condition]:
+    """Return what the operator says of stores that do not give, or take, what they should."""
+    said = [condition(managed, type_) for type_ in _WHAT_IS_KEPT]
+    return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]
 
 
 def _doubts(plan: Plan) -> Iterator[str]:

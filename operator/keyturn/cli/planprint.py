@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.duration import format_duration
 
 from .options import Output
-from .planned import Plan, ValueLine, WorkloadLine, due_again, notes, values, workloads
+from .planned import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
 from .printing import print_json, print_lines
 from .standing import State, standing_of
 from .text import clock, listed, room, table, until
@@ -46,6 +46,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield table(
             ("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), [_value_cells(one) for one in of_values], room()
         )
+    if of_pushes := list(pushes(plan)):
+        yield ""
+        yield table(("PLACE", "WHAT HAPPENS"), [_push_cells(one) for one in of_pushes], room())
     if of_workloads:
         yield ""
         header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
@@ -121,6 +124,17 @@ def _value_cells(one: ValueLine) -> list[str]:
     return [one.name, ", ".join(one.keys), one.source, f"{_WORDS[one.action]}{why}"]
 
 
+def _push_cells(one: PushLine) -> list[str]:
+    where = "" if one.destination.replaces else ", where it holds nothing yet"
+    what = {
+        "Push": f"gets {listed(one.keys)}{where}",
+        "Keep": f"has {listed(one.keys)}: stays",
+        "Delete": "is no longer pushed to, and deleted there",
+        "Leave": "is no longer pushed to: what is there stays",
+    }
+    return [str(one.destination), what[one.action]]
+
+
 def _workload_cells(one: WorkloadLine) -> list[str]:
     what = "is restarted" if one.round else "is not restarted"
     via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
@@ -155,6 +169,7 @@ def _document(plan: Plan) -> dict[str, Any]:
             }
             for one in values(plan)
         ],
+        "pushes": [_push_document(one) for one in pushes(plan)],
         "workloads": [_workload_document(one) for one in workloads(plan)],
         "rollout": _rollout_document(wanted) if wanted else None,
         "overlapKeys": sorted(foresight.lingers),
@@ -165,6 +180,16 @@ def _document(plan: Plan) -> dict[str, Any]:
 def _now_document(plan: Plan) -> dict[str, Any]:
     standing = standing_of(plan.found, plan.now.now)
     return {"state": standing.state, "message": standing.message}
+
+
+def _push_document(one: PushLine) -> dict[str, Any]:
+    place = one.destination
+    return {
+        "storeRef": {"kind": place.kind, "name": place.store},
+        "key": place.key,
+        "keys": list(one.keys),
+        "action": one.action,
+    }
 
 
 def _workload_document(one: WorkloadLine) -> dict[str, Any]:

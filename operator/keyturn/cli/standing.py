@@ -20,12 +20,22 @@ if TYPE_CHECKING:
 
     from .managed import Found
 
-__all__ = ["AFTER_THE_ROLLOUT", "WORKLOAD_FAILED", "Standing", "State", "condition", "standing_of"]
+__all__ = [
+    "AFTER_THE_ROLLOUT",
+    "UNDER_WAY_OUTSIDE",
+    "WORKLOAD_FAILED",
+    "Standing",
+    "State",
+    "condition",
+    "standing_of",
+]
 
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
 """The steps of a rotation when every workload runs the new values."""
 WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
 """Why nothing goes on after a workload has failed, until somebody asks for another rotation."""
+UNDER_WAY_OUTSIDE = frozenset({"Progressing", "Pushing", "ReadingStores"})
+"""Why a store does not have its values, or has not given them, where nothing is wrong."""
 _ROLLING_OUT = "RollingOut"
 _RETURN = "RolledBack"
 """The reason of a history entry that tells of a return to an earlier revision."""
@@ -48,6 +58,8 @@ class State(enum.StrEnum):
     """The Secret does not have every key yet."""
     BEHIND = "Behind"
     """A workload runs older values and is not restarted by the operator."""
+    NOT_SYNCED = "NotSynced"
+    """A store does not give the values that it holds, or does not take those of here; it is tried again."""
     NOT_COMPLIANT = "NotCompliant"
     """It breaks a rule of its class that only warns."""
     SUSPENDED = "Suspended"
@@ -141,6 +153,12 @@ def _behind(found: Found, _: datetime) -> str | None:
     return said.message
 
 
+def _not_synced(found: Found, _: datetime) -> str | None:
+    said = [condition(found.managed, type_) for type_ in ("Refreshed", "Pushed")]
+    failed = (one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE)
+    return next((one.message for one in failed), None)
+
+
 def _not_compliant(found: Found, _: datetime) -> str | None:
     return _message(found.managed, "PolicyCompliant", "False")
 
@@ -186,6 +204,7 @@ _CHECKS: tuple[tuple[State, Callable[[Found, datetime], str | None]], ...] = (
     (State.UNSEEN, _unseen),
     (State.NOT_READY, _not_ready),
     (State.BEHIND, _behind),
+    (State.NOT_SYNCED, _not_synced),
     (State.NOT_COMPLIANT, _not_compliant),
     (State.SUSPENDED, _suspended),
     (State.ROTATING, _rotating),
