@@ -6,7 +6,7 @@ Only click is imported before a command runs, so that help and completion answer
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,8 +15,9 @@ from keyturn import __version__
 
 from .audit import audit_command
 from .convert import convert_command
+from .emergency import emergency_group
 from .init import init_command
-from .options import Where, output, place
+from .options import Length, Where, output, place
 from .render import render_command
 from .run_with import run_with_command
 from .serve import crds_command, run_command
@@ -37,20 +38,6 @@ ATTENTION = 3
 _Answer = TypeVar("_Answer")
 
 
-class _Length(click.ParamType["timedelta"]):
-    """A length of time as the API writes it."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        from keyturn.api.duration import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as problem:
-            self.fail(str(problem), param, ctx)
-
-
 def _names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from .names import names
 
@@ -62,7 +49,7 @@ def _names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comp
 _name = click.argument("name", shell_complete=_names)
 _wait = click.option("--wait", is_flag=True, help="Stay, and tell every change until all is done.")
 _timeout = click.option(
-    "--timeout", type=_Length(), default="15m", show_default=True, help="How long --wait waits, such as 90s."
+    "--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits, such as 90s."
 )
 
 
@@ -83,6 +70,7 @@ for _command in (
     render_command,
     run_with_command,
     convert_command,
+    emergency_group,
     audit_command,
 ):
     main.add_command(_command)

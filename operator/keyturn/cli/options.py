@@ -11,8 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
-__all__ = ["Output", "Where", "output", "place"]
+__all__ = ["Length", "Output", "Where", "output", "place"]
 
 
 class Output(enum.StrEnum):
@@ -37,6 +38,20 @@ _KUBECONFIG = click.option(
     "--kubeconfig", metavar="FILE", help="Else $KUBECONFIG, the pod's own account, or ~/.kube/config."
 )
 _NAMESPACE = click.option("-n", "--namespace", metavar="NAME", help="The namespace; else the context's.")
+
+
+class Length(click.ParamType["timedelta"]):
+    """A length of time as the API writes it."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        from keyturn.api.duration import parse_duration  # noqa: PLC0415  # when it runs
+
+        try:
+            return parse_duration(value)
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
 
 
 def place(command: Callable[..., None]) -> Callable[..., None]:

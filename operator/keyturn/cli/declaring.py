@@ -1,0 +1,146 @@
+"""How an incident is declared: in which namespaces, for which secrets, and under one number."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.api.emergency import EmergencyRotation
+from keyturn.core.emergency import concerns
+from keyturn.kube import errors, paths
+
+from . import incidents
+from .text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from .cluster import Cluster
+
+__all__ = ["Scope", "Wish", "declare", "labels_in", "name_of", "scope_of"]
+
+_FEW = 10
+_LONGEST_NAME = 63
+
+Scope = tuple[str, ...] | None
+"""The namespaces that are meant: None for all, none for that of the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks to be rotated, and why."""
+
+    incident: str
+    reason: str
+    contact: str | None
+    selector: Mapping[str, str] | None
+    """Labels, none of them for all."""
+    names: tuple[str, ...]
+    revoke: str | None
+
+    def body(self) -> dict[str, Any]:
+        spec = {
+            "reason": self.reason,
+            "incident": self.incident,
+            "contact": self.contact,
+            "selector": None if self.selector is None else {"matchLabels": dict(self.selector)},
+            "names": list(self.names) or None,
+            "revoke": self.revoke,
+        }
+        if self.selector == {}:
+            spec["selector"] = {}
+        return {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "EmergencyRotation",
+            "metadata": {"name": name_of(self.incident)},
+            "spec": {name: given for name, given in spec.items() if given is not None},
+        }
+
+
+def scope_of(namespaces: tuple[str, ...], *, everywhere: bool) -> Scope:
+    if everywhere and namespaces:
+        raise click.UsageError("write -A or --in, not both")
+    return None if everywhere else namespaces
+
+
+def labels_in(selector: str) -> dict[str, str]:
+    """Read labels as kubectl takes them, such as team=auth,tier=gold."""
+    labels = {}
+    for part in selector.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise click.UsageError(f"{part!r} is no label; write KEY=VALUE, several with commas")
+        labels[key.strip()] = value.lstrip("=").strip()
+    return labels
+
+
+def name_of(incident: str) -> str:
+    """Make a name of Kubernetes out of an incident's number."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", incident.lower())[:_LONGEST_NAME].strip("-.")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name):
+        raise click.UsageError(
+            f"{incident!r} makes no name; use letters, digits and '-', such as INC-2026-042"
+        )
+    return name
+
+
+async def declare(
+    cluster: Cluster, wish: Wish, scope: Scope, *, wait: timedelta | None, is_real: bool
+) -> None:
+    """Declare an emergency in each namespace that is meant and has something to rotate."""
+    body = wish.body()
+    selected = await _selected(cluster, body, scope)
+    if not selected:
+        raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
+    refused = []
+    for namespace, names in sorted(selected.items()):
+        try:
+            said = await _declared(cluster, body, namespace) if is_real else "would be declared"
+        except (errors.Forbidden, errors.Invalid) as error:
+            refused.append(f"{namespace} ({error.reason})")
+            continue
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        click.echo(
+            f"emergencyrotation/{body['metadata']['name']} {said} in {namespace},"
+            f" for {len(names)}: {', '.join(names[:_FEW])}{more}"
+        )
+    if refused:
+        raise click.ClickException(f"the API server refuses to declare it in {listed(refused)}")
+    if wait and is_real:
+        await incidents.follow(cluster, body["metadata"]["name"], sorted(selected), wait)
+
+
+async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
+    """Name the ManagedSecrets of each namespace that an emergency would concern."""
+    body = {**body, "metadata": {**body["metadata"], "namespace": ""}}
+    emergency = EmergencyRotation.model_validate(body)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for namespace in (None,) if scope is None else scope or (cluster.namespace,):
+        async for page in cluster.api.pages(paths.managed_secrets(namespace), metadata_only=True):
+            for one in page.items:
+                metadata = one["metadata"]
+                if concerns(emergency, metadata["name"], metadata.get("labels") or {}):
+                    found[metadata["namespace"]].append(metadata["name"])
+    missing = set(emergency.spec.names or ()) - {name for names in found.values() for name in names}
+    if missing:
+        raise click.ClickException(f"there is no ManagedSecret {listed(missing)}; nothing is declared")
+    return {namespace: sorted(names) for namespace, names in found.items()}
+
+
+async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
+    name = body["metadata"]["name"]
+    try:
+        await cluster.api.create(paths.emergency_rotations(namespace), body)
+    except errors.AlreadyExists:
+        there = await cluster.api.get(paths.emergency_rotation(namespace, name))
+        if there["spec"] == body["spec"]:
+            return "was declared before"
+        raise click.ClickException(
+            f"{name} was declared in {namespace} before, with another content; declare this one under another number"
+        ) from None
+    return "declared"
