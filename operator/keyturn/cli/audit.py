@@ -26,7 +26,7 @@ POINTS = (
     "recovery",
     "revocation",
 )
-_FORMS = ("table", "json")
+_FORMS = ("table", "json", "sarif", "html")
 
 
 class _CannotLook(click.ClickException):
@@ -59,7 +59,11 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     return looked
 
 
-@click.command("audit", short_help="Go through the checklist: what is proven, and what to mend.")
+@click.group(
+    "audit",
+    short_help="Go through the checklist: what is proven, and what to mend.",
+    invoke_without_command=True,
+)
 @click.option(
     "--repository",
     type=click.Path(path_type=Path),
@@ -79,6 +83,18 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     help="How long the history of a repository is read, the newest commits first.",
 )
 @click.option(
+    "--compare-context",
+    metavar="NAME",
+    help="Another context, of a cluster that must have no value of this one.",
+)
+@click.option(
+    "--schedule",
+    "committed",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The schedule that is committed; `keyturn audit schedule` writes it.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(_FORMS),
@@ -87,13 +103,17 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     help="How the report is written.",
 )
 @place
+@click.pass_context
 @_cannot_look
 def audit_command(
+    context: click.Context,
     repository: Path | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     points: tuple[str, ...],
     allow_unknown: bool,  # noqa: FBT001
     time_limit: float,
+    compare_context: str | None,
+    committed: Path | None,
     output: str,
     where: Where,
 ) -> None:
@@ -104,6 +124,8 @@ def audit_command(
     Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
     looked at.
     """
+    if context.invoked_subcommand:
+        return
     from . import auditing
 
     if all_namespaces and where.namespace:
@@ -114,5 +136,26 @@ def audit_command(
         all_namespaces=all_namespaces,
         points=points or POINTS,
         time_limit=time_limit,
+        compare_context=compare_context,
+        schedule=committed,
     )
     sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
+
+
+@audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, to be committed.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Look into every namespace.")
+@place
+@_cannot_look
+def schedule_command(
+    all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    where: Where,
+) -> None:
+    """Print when the values of every ManagedSecret rotate, as Markdown: `keyturn audit schedule > SCHEDULE.md`.
+
+    It has no time in it that passes, so it changes only when a spec or a class does.
+    """
+    from . import auditing
+
+    if all_namespaces and where.namespace:
+        raise click.UsageError("leave out -A, or --namespace")
+    auditing.schedule(where, all_namespaces=all_namespaces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from .cluster import Cluster
     from .options import Where
 
-__all__ = ["Asked", "report"]
+__all__ = ["Asked", "report", "schedule"]
 
 _FOUND, _CANNOT_LOOK = 1, 2
 
@@ -32,12 +33,14 @@ class Asked:
     all_namespaces: bool
     points: Collection[str]
     time_limit: float
+    compare_context: str | None = None
+    schedule: Path | None = None
 
     @property
     def wants_cluster(self) -> bool:
         """A repository alone needs none, unless one is named."""
-        named = self.where.kubeconfig or self.where.context or self.where.namespace or self.all_namespaces
-        return bool(named) or self.repository is None
+        where = self.where.kubeconfig or self.where.context or self.where.namespace or self.compare_context
+        return bool(where) or self.all_namespaces or bool(self.schedule) or self.repository is None
 
 
 def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
@@ -49,9 +52,61 @@ def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
     return _CANNOT_LOOK if found.has(Verdict.UNKNOWN) and not allow_unknown else 0
 
 
+def schedule(where: Where, *, all_namespaces: bool) -> None:
+    """Print the document that --schedule is compared with."""
+    from keyturn.checklist.facts import Facts  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.schedule import document  # noqa: PLC0415  # the same
+
+    from .cluster import run  # noqa: PLC0415  # the same
+
+    async def work(cluster: Cluster) -> str:
+        facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
+        return document(await facts.declared())
+
+    click.echo(run(where, work), nl=False)
+
+
 def _found(asked: Asked) -> Iterator[Finding]:
+    if asked.wants_cluster:
+        yield from _cluster(asked)
     if Point.SOURCE_CONTROL in asked.points:
         yield from _repository(asked)
+
+
+def _cluster(asked: Asked) -> list[Finding]:
+    from keyturn.checklist.cluster import Look, Other  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
+
+    from .cluster import beside, run  # noqa: PLC0415  # the same
+
+    committed = _committed(asked.schedule)
+
+    async def work(here: Cluster) -> list[Finding]:
+        facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
+        if asked.compare_context is None:
+            return await Look(facts, schedule=committed).findings(asked.points)
+        where = replace(asked.where, context=asked.compare_context)
+        async with beside(where) as there:
+            namespace = None if asked.all_namespaces else there.namespace
+            other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
+            return await Look(facts, other, committed).findings(asked.points)
+
+    return run(asked.where, work)
+
+
+def _committed(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    from keyturn.local import disk  # noqa: PLC0415  # only where one is named
+    from keyturn.local.errors import Refused  # noqa: PLC0415  # the same
+
+    try:
+        content = disk.read(path)
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+    if content is None:
+        raise click.ClickException(f"there is no {path}; write it with keyturn audit schedule")
+    return content.decode("utf-8", "replace")
 
 
 def _repository(asked: Asked) -> Iterator[Finding]:

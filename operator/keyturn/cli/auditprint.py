@@ -49,4 +49,21 @@ def _json(report: Report) -> None:
     )
 
 
-FORMS: Mapping[str, Callable[[Report], None]] = {"table": _table, "json": _json}
+def _sarif(report: Report) -> None:
+    from keyturn.checklist.sarif import sarif  # noqa: PLC0415  # only where asked for
+
+    print_json(sarif(report))
+
+
+def _html(report: Report) -> None:
+    from keyturn.checklist.page import page  # noqa: PLC0415  # only where asked for
+
+    print_lines(page(report).rstrip())
+
+
+FORMS: Mapping[str, Callable[[Report], None]] = {
+    "table": _table,
+    "json": _json,
+    "sarif": _sarif,
+    "html": _html,
+}

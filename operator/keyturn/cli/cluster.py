@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -15,12 +16,12 @@ from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
     from .options import Where
 
-__all__ = ["INTERRUPTED", "Cluster", "run"]
+__all__ = ["INTERRUPTED", "Cluster", "beside", "run"]
 
 INTERRUPTED = 130
 _PATIENCE = 10.0
@@ -60,6 +61,18 @@ async def _done(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], pat
         api = Api(session, connection.server, timeout=patience)
         try:
             return await work(Cluster(api, where.namespace or connection.namespace))
+        except errors.ApiError as error:
+            _tell(error, connection.server)
+
+
+@asynccontextmanager
+async def beside(where: Where, patience: float = _PATIENCE) -> AsyncIterator[Cluster]:
+    """Reach another cluster from within `run`, for a comparison."""
+    connection = await config.load(where.kubeconfig, where.context)
+    async with config.session(connection) as session:
+        api = Api(session, connection.server, timeout=patience)
+        try:
+            yield Cluster(api, where.namespace or connection.namespace)
         except errors.ApiError as error:
             _tell(error, connection.server)
 

@@ -78,6 +78,10 @@ class Api:
         call = self._call("get", path, params, headers=wire.READ_METADATA if metadata_only else wire.READ)
         return wire.parsed(call, await self._answer(call))
 
+    async def text(self, path: str) -> str:
+        """Read what is no object, such as /metrics."""
+        return (await self._answer(self._call("get", path))).decode("utf-8", "replace")
+
     async def request(self, path: str, body: Body) -> Body:
         """Ask for what is answered and not stored, such as a token: a read in all but its verb."""
         call = self._call("request", path, data=orjson.dumps(body))

@@ -1,0 +1,33 @@
+"""Point 5: who reads Secrets is logged."""
+
+from __future__ import annotations
+
+from .finding import Finding, Point, Verdict
+from .metrics import samples
+
+__all__ = ["judged"]
+
+_EVENTS = "apiserver_audit_event_total"
+_POLICY = (
+    "give it an --audit-policy-file that has a rule of level Metadata for secrets, and a log or a webhook"
+)
+
+
+def judged(metrics: str) -> list[Finding]:
+    """Judge by what the API server counts; that reads of Secrets are among it, only a probe could prove."""
+    events = sum(one.value for one in samples(metrics, _EVENTS))
+    if not events:
+        return [
+            Finding(
+                Point.ACCESS_LOG, Verdict.FAIL, "the API server that answered writes no audit event", _POLICY
+            )
+        ]
+    return [
+        Finding(
+            Point.ACCESS_LOG,
+            Verdict.UNKNOWN,
+            "the API server writes audit events; that reads of Secrets are among them is not proven",
+            "read a Secret, and look for verb get and your name in the audit log; if it is not there, "
+            + _POLICY,
+        )
+    ]

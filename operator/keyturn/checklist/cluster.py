@@ -1,0 +1,115 @@
+"""The points of the checklist that a cluster answers, and what is said where the caller may not look."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.kube import errors, paths
+
+from . import access_log, at_rest, environments, recovery, revocation, schedule, strength
+from .finding import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from .facts import Declared, Facts
+    from .held import Held
+
+__all__ = ["Look", "Other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another cluster, whose values are to differ."""
+
+    name: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is looked at, and what it is held against."""
+
+    facts: Facts
+    other: Other | None = None
+    schedule: str | None = None
+
+    async def findings(self, points: Collection[str]) -> list[Finding]:
+        """Go through the points in their order."""
+        looks: dict[Point, Callable[[], Awaitable[list[Finding]]]] = {
+            Point.STRENGTH: self._strength,
+            Point.ENVIRONMENTS: self._environments,
+            Point.AT_REST: self._at_rest,
+            Point.ACCESS_LOG: self._access_log,
+            Point.SCHEDULE: self._schedule,
+            Point.RECOVERY: self._recovery,
+            Point.REVOCATION: self._revocation,
+        }
+        found: list[Finding] = []
+        for point, look in looks.items():
+            if point in points:
+                found += await _guarded(point, look)
+        return found
+
+    async def _strength(self) -> list[Finding]:
+        declared: list[Declared] = []
+        blind = await _guarded(Point.STRENGTH, lambda: self._fill(declared), quiet=True)
+        return blind + await strength.look(self.facts, declared)
+
+    async def _fill(self, declared: list[Declared]) -> list[Finding]:
+        declared += await self.facts.declared()
+        return []
+
+    async def _environments(self) -> list[Finding]:
+        found = []
+        if self.other:
+            found = await environments.look_at_two(self.facts, self.other.facts, self.other.name)
+        return found if self.other and self.facts.namespace else found + await environments.look(self.facts)
+
+    async def _at_rest(self) -> list[Finding]:
+        return at_rest.judged(await self.facts.metrics())
+
+    async def _access_log(self) -> list[Finding]:
+        return access_log.judged(await self.facts.metrics())
+
+    async def _schedule(self) -> list[Finding]:
+        return schedule.judged(await self.facts.declared(), self.facts.namespace, self.schedule)
+
+    async def _recovery(self) -> list[Finding]:
+        return recovery.not_tried()
+
+    async def _revocation(self) -> list[Finding]:
+        held: list[Held] | None = None
+        with contextlib.suppress(errors.Forbidden):  # the statuses say the most of it
+            held = await self.facts.held()
+        return revocation.judged(await self.facts.declared(), held, self.facts.now())
+
+
+async def _guarded(
+    point: Point, look: Callable[[], Awaitable[list[Finding]]], *, quiet: bool = False
+) -> list[Finding]:
+    """Look, or say what is in the way; `quiet` where a cluster without Keyturn is none."""
+    try:
+        return await look()
+    except errors.Forbidden as refused:
+        return [_blind(point, refused)]
+    except errors.Unavailable as trouble:
+        if trouble.status != 404:  # noqa: PLR2004  # nobody serves this path
+            raise
+    remedy = "install it: kubectl apply -k manifests/base"
+    return [] if quiet else [Finding(point, Verdict.UNKNOWN, "Keyturn is not installed there", remedy)]
+
+
+def _blind(point: Point, refused: errors.ApiError) -> Finding:
+    if refused.path == "/metrics":
+        what = "get /metrics of the API server"
+        remedy = "ask for a ClusterRole with nonResourceURLs: [/metrics] and verbs: [get]"
+    else:
+        parts = refused.path.split("/")
+        place = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts[:-1] else []
+        where = f"in namespace {place[0]}" if place else "in all namespaces"
+        what = f"{refused.verb} {paths.resource(refused.path)} {where}"
+        remedy = f"ask for the right to {what}"
+    return Finding(point, Verdict.UNKNOWN, f"you may not {what}", remedy)

@@ -1,0 +1,84 @@
+"""Point 3: production has no value that another environment has as well."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from .finding import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .facts import Facts
+    from .held import Held
+
+__all__ = ["look", "look_at_two"]
+
+_PRODUCTION = "production"
+_LABEL = "keyturn.dev/environment"
+_REMEDY = "let each environment make its own: rotate one of them, or declare a ManagedSecret in each"
+
+
+async def look(facts: Facts) -> list[Finding]:
+    """Compare the namespaces of one cluster by their labels."""
+    if facts.namespace:
+        return [
+            Finding(
+                Point.ENVIRONMENTS,
+                Verdict.NOT_APPLICABLE,
+                "one namespace alone is compared with none",
+                "look at all with -A, or at another cluster as well with --compare-context",
+            )
+        ]
+    environments = await facts.environments()
+    if _PRODUCTION not in environments.values() or len(set(environments.values())) == 1:
+        return [
+            Finding(
+                Point.ENVIRONMENTS,
+                Verdict.UNKNOWN,
+                f"no two namespaces are labelled {_LABEL}={_PRODUCTION} and with another environment",
+                f"label them: kubectl label namespace NAME {_LABEL}={_PRODUCTION}",
+            )
+        ]
+    by_mark: defaultdict[bytes, list[Held]] = defaultdict(list)
+    for one in await facts.held():
+        if one.mark and one.namespace in environments:
+            by_mark[one.mark].append(one)
+    found = [twin for holders in by_mark.values() for twin in _twins(holders, environments)]
+    return found or [
+        Finding(Point.ENVIRONMENTS, Verdict.PASS, "no value of production is found in another environment")
+    ]
+
+
+async def look_at_two(facts: Facts, other: Facts, name: str) -> list[Finding]:
+    """Compare one cluster with another; every value that both have is one too many."""
+    there = {one.mark: one for one in await other.held() if one.mark}
+    found = [
+        Finding(
+            Point.ENVIRONMENTS,
+            Verdict.FAIL,
+            f"key {one.key} has the value of key {there[one.mark].key} of {there[one.mark].where} in {name}",
+            _REMEDY,
+            one.where,
+        )
+        for one in await facts.held()
+        if one.mark in there
+    ]
+    return found or [
+        Finding(Point.ENVIRONMENTS, Verdict.PASS, f"no value of {facts.place} is found in context {name}")
+    ]
+
+
+def _twins(holders: list[Held], environments: dict[str, str]) -> Iterator[Finding]:
+    others = [one for one in holders if environments[one.namespace] != _PRODUCTION]
+    for one in holders:
+        if others and environments[one.namespace] == _PRODUCTION:
+            twin = others[0]
+            yield Finding(
+                Point.ENVIRONMENTS,
+                Verdict.FAIL,
+                f"key {one.key} has the value of key {twin.key} of {twin.where} ({environments[twin.namespace]})",
+                _REMEDY,
+                one.where,
+            )

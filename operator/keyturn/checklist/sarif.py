@@ -1,0 +1,82 @@
+"""The report as SARIF 2.1.0, which code hosts show beside the code."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from keyturn import __version__
+
+from .finding import Point, Verdict
+
+if TYPE_CHECKING:
+    from .finding import Finding, Report
+
+__all__ = ["sarif"]
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_KINDS = {
+    Verdict.FAIL: "fail",
+    Verdict.UNKNOWN: "open",
+    Verdict.PASS: "pass",
+    Verdict.NOT_APPLICABLE: "notApplicable",
+}
+
+
+def sarif(report: Report) -> dict[str, Any]:
+    """Write every finding as a result, and every point as a rule."""
+    driver = {
+        "name": "keyturn audit",
+        "version": __version__,
+        "rules": [
+            {
+                "id": point.value,
+                "name": point.value.title().replace("-", ""),
+                "shortDescription": {"text": point.asks},
+                "defaultConfiguration": {"level": "error"},
+            }
+            for point in Point
+        ],
+    }
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(one) for one in report.findings],
+            }
+        ],
+    }
+
+
+def _result(one: Finding) -> dict[str, Any]:
+    text = f"{one.evidence}. To be done: {one.remedy}" if one.remedy else one.evidence
+    return {
+        "ruleId": one.point.value,
+        "ruleIndex": one.point.number - 1,
+        "kind": _KINDS[one.verdict],
+        "level": "error" if one.verdict is Verdict.FAIL else "none",
+        "message": {"text": text},
+        "locations": _locations(one),
+        "partialFingerprints": {"keyturn/v1": _fingerprint(one)},
+    }
+
+
+def _locations(one: Finding) -> list[dict[str, Any]]:
+    if not one.where:
+        return []
+    if one.point is not Point.SOURCE_CONTROL:
+        return [{"logicalLocations": [{"fullyQualifiedName": one.where, "kind": "object"}]}]
+    # A path of the working tree: a code host shows the finding there.
+    place: dict[str, Any] = {"artifactLocation": {"uri": quote(one.where), "uriBaseId": "%SRCROOT%"}}
+    if one.line:
+        place["region"] = {"startLine": one.line}
+    return [{"physicalLocation": place}]
+
+
+def _fingerprint(one: Finding) -> str:
+    """Tell findings apart that are not the same; nothing of a value is in any of this."""
+    return hashlib.sha256(f"{one.point}\n{one.where}\n{one.evidence}".encode()).hexdigest()

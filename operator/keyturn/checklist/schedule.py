@@ -1,0 +1,183 @@
+"""Point 6: when values rotate is written down, the document says what the cluster does, and nothing is overdue."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.duration import format_duration
+from keyturn.core.cadence import Cron, Every
+
+from .finding import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from keyturn.core.wanted import Wanted
+
+    from .facts import Declared
+
+__all__ = ["document", "judged"]
+
+_NEVER: Final = "never"
+_HEADER: Final = (
+    "Namespace",
+    "ManagedSecret",
+    "Class",
+    "Priority",
+    "Rotates",
+    "Old value stays",
+    "Windows",
+    "Owner",
+)
+_WRITE: Final = "write it anew: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the document says of one ManagedSecret: no time that passes, so that it changes only with a spec."""
+
+    namespace: str
+    name: str
+    secret_class: str
+    priority: str
+    rotates: str
+    overlap: str
+    windows: str
+    owner: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def document(declared: Iterable[Declared]) -> str:
+    """Write the schedule as Markdown."""
+    lines = (_line(astuple(row)) for row in _rows(declared))
+    return "\n".join(
+        [
+            "# Rotation schedule",
+            "",
+            "Written by `keyturn audit schedule`; `keyturn audit --schedule` says where it is no longer true.",
+            "",
+            _line(_HEADER),
+            _line(["---"] * len(_HEADER)),
+            *lines,
+            "",
+        ]
+    )
+
+
+def judged(declared: list[Declared], namespace: str | None, committed: str | None) -> list[Finding]:
+    """Hold the cluster to the document, where there is one, and to the clock."""
+    if not declared and committed is None:
+        return [_finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret")]
+    found = [*_late(declared)]
+    if committed is None:
+        found.append(
+            _finding(
+                Verdict.UNKNOWN,
+                "no schedule was named, so nobody knows whether one is written down",
+                "keyturn audit schedule > SCHEDULE.md, commit it, and name it with --schedule",
+            )
+        )
+    else:
+        found += _differences(list(_rows(declared)), _read(committed, namespace))
+    return found or [
+        _finding(Verdict.PASS, f"the schedule has all {len(declared)} ManagedSecrets; none is overdue")
+    ]
+
+
+def _late(declared: list[Declared]) -> Iterator[Finding]:
+    for one in declared:
+        status = one.managed.status
+        if status.overdue:
+            due = (
+                f" since {status.next_rotation_time:%Y-%m-%d %H:%M} UTC" if status.next_rotation_time else ""
+            )
+            evidence = f"its rotation is overdue{due}"
+            yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
+        if _rotates(one.wanted) == _NEVER:
+            evidence = "nothing says when its values rotate"
+            yield _finding(Verdict.FAIL, evidence, "write rotation.every, or a class that does", one.where)
+
+
+def _differences(rows: list[_Row], committed: list[_Row]) -> Iterator[Finding]:
+    here, there = {row.where: row for row in rows}, {row.where: row for row in committed}
+    for where in sorted(here.keys() | there.keys()):
+        if where not in there:
+            yield _finding(Verdict.FAIL, "the schedule does not have it", _WRITE, where)
+        elif where not in here:
+            yield _finding(Verdict.FAIL, "the schedule has it, and the cluster has not", _WRITE, where)
+        elif here[where] != there[where]:
+            names = [field.name for field in fields(_Row) if _differs(here[where], there[where], field.name)]
+            columns = ", ".join(_HEADER[_columns()[name]] for name in names)
+            yield _finding(Verdict.FAIL, f"the schedule says something else of it: {columns}", _WRITE, where)
+
+
+def _differs(one: _Row, other: _Row, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
+def _columns() -> dict[str, int]:
+    return {field.name: place for place, field in enumerate(fields(_Row))}
+
+
+def _rows(declared: Iterable[Declared]) -> Iterator[_Row]:
+    for one in sorted(declared, key=lambda it: it.where):
+        metadata, spec = one.managed.metadata, one.managed.spec
+        cells = (
+            metadata.namespace,
+            metadata.name,
+            one.secret_class.metadata.name if one.secret_class else spec.class_name or "",
+            one.secret_class.spec.priority or "" if one.secret_class else "",
+            _rotates(one.wanted),
+            format_duration(one.wanted.overlap) if one.wanted and one.wanted.cadence else "",
+            _windows(one.wanted),
+            spec.owner or "",
+        )
+        yield _Row(*(_cell(cell) for cell in cells))
+
+
+def _rotates(wanted: Wanted | None) -> str:
+    if wanted is None:
+        return "unknown: see its status"
+    if not any(item.recipe for item in wanted.items):
+        return "where it comes from"
+    match wanted.cadence:
+        case Every(interval):
+            return f"every {format_duration(interval)}"
+        case Cron(expression, zone):
+            return f"at {expression} ({zone})"
+    return "once" if wanted.shape.immutable else _NEVER
+
+
+def _windows(wanted: Wanted | None) -> str:
+    windows = wanted.windows if wanted else ()
+    return ", ".join(
+        f"{one.opens.expression} ({one.opens.time_zone}) for {format_duration(one.duration)}"
+        for one in windows
+    )
+
+
+def _cell(text: str) -> str:
+    """Keep a text within its cell, and Markdown out of it."""
+    shown = "".join(one if one.isprintable() else " " for one in text).strip()
+    return shown.replace("\\", "/").replace("|", "/").replace("<", "(").replace("`", "'")
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _read(text: str, namespace: str | None) -> list[_Row]:
+    """Read the rows of such a document back; of one namespace, where only that is looked at."""
+    lines = (line.strip() for line in text.splitlines() if line.startswith("|"))
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    rows = [_Row(*row) for row in cells if len(row) == len(_HEADER)]
+    skipped = {_HEADER[0], "---"}
+    return [row for row in rows if row.namespace not in skipped and namespace in {None, row.namespace}]
+
+
+def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
+    return Finding(Point.SCHEDULE, verdict, evidence, remedy, where)

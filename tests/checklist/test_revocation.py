@@ -1,0 +1,78 @@
+"""When an old value counts as revoked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.checklist import revocation, schedule
+from keyturn.checklist.facts import Declared
+from keyturn.checklist.held import Held
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def declared(**status: Any) -> Declared:
+    body = {
+        "metadata": {"name": "auth", "namespace": "shop"},
+        "spec": {"data": [{"name": "token", "literal": "x"}]},
+        "status": status,
+    }
+    return Declared(ManagedSecret.model_validate(body), None, None)
+
+
+def until(seconds: float) -> dict[str, Any]:
+    return {"previous": {"revision": 1, "validUntil": (NOW + timedelta(seconds=seconds)).isoformat()}}
+
+
+def held(key: str) -> Held:
+    return Held("shop", "auth", key, "auth", is_weak=False, mark=b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ({}, "Pass"),
+        (until(1), "Pass"),
+        (until(-59), "Pass"),
+        (until(-61), "Fail"),
+        ({"previous": {"revision": 1}}, "Unknown"),
+    ],
+    ids=["nothing old", "within its overlap", "just over", "a minute over", "a workload needs it"],
+)
+def test_an_overlap_ends(status: dict[str, Any], verdict: str) -> None:
+    (found,) = revocation.judged([declared(**status)], [], NOW)
+
+    assert found.verdict == verdict
+
+
+def test_an_old_key_that_is_still_there_after_its_overlap_is_found() -> None:
+    (found,) = revocation.judged([declared()], [held("token.previous"), held("token")], NOW)
+
+    assert (found.verdict, found.where) == ("Fail", "shop/auth")
+    assert "token.previous" in found.evidence
+
+
+def test_within_its_overlap_an_old_key_is_where_it_belongs() -> None:
+    (found,) = revocation.judged([declared(**until(60))], [held("token.previous")], NOW)
+
+    assert found.verdict == "Pass"
+
+
+def test_who_may_not_read_secrets_is_told_what_nobody_knows() -> None:
+    verdicts = {one.verdict for one in revocation.judged([declared()], None, NOW)}
+
+    assert verdicts == {"Pass", "NotApplicable"}
+
+
+def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
+    one = declared(overdue=True, nextRotationTime="2026-04-01T03:00:00Z")
+
+    found = schedule.judged([one], None, None)
+
+    assert [finding.evidence for finding in found if finding.verdict == "Fail"] == [
+        "its rotation is overdue since 2026-04-01 03:00 UTC"
+    ]
