@@ -410,3 +410,12 @@ async def test_it_is_not_made_anew_while_the_store_does_not_answer() -> None:
     come_back(story)
     await rest(story)
     assert story.town.data()["password"] == before
+
+
+async def test_what_data_brings_counts_at_once_also_while_the_store_fails() -> None:
+    story = Story()
+    await rest(story)
+    story.town.outside.fails[APP] = Unreachable("Timeout")
+    take_the_property_over(story)
+    await story.town.settle()
+    assert story.town.data()["user"] == Value(b"ours").to_base64()
