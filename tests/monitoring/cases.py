@@ -239,4 +239,21 @@ _OPERATOR = (
     ),
 )
 
-CASES = (*_SECRETS, *_STORES, *_OPERATOR)
+_EMERGENCIES = (
+    Case(
+        "KeyturnEmergencyDeadlineNear",
+        of_object("emergency_deadline_seconds", "1800-60x60", stage="ServicesUpdated"),
+        *(17, 18, 31),
+        _WARNING | {"namespace": "shop", "name": "auth", "stage": "ServicesUpdated"},
+        "The stage ServicesUpdated of the emergency shop/auth is not done and due in 12m 0s.",
+    ),
+    Case(
+        "KeyturnEmergencyDeadlineMissed",
+        of_object("emergency_deadline_seconds", "120-60x40 stale", stage="Rotated"),
+        *(4, 5, 47),
+        {"severity": "critical", "namespace": "shop", "name": "auth", "stage": "Rotated"},
+        "The stage Rotated of the emergency shop/auth is not done, and its deadline is over.",
+    ),
+)
+
+CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR)

@@ -10,6 +10,17 @@ _USE = {"provider": "vault", "operation": "read"}
 
 QUIET = (
     Quiet(
+        "KeyturnEmergencyDeadlineMissed",
+        "an emergency that is rotated two minutes after it was declared",
+        of_object("emergency_deadline_seconds", "60 0 -60 stale", stage="Rotated"),
+        (1, 2, 3, 4, 20),
+    ),
+    Quiet(
+        "KeyturnEmergencyDeadlineNear",
+        "an access audit that is due in five hours",
+        of_object("emergency_deadline_seconds", "18000x200", stage="AccessAudited"),
+    ),
+    Quiet(
         "KeyturnSecretNotReady",
         "one that was suspended before it was written",
         of_object("condition", "0x200", type="Ready") | of_object("suspended", "1x200"),
