@@ -346,6 +346,16 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             Withdraw(PLACE, deletes=True),
             id="of a spec that cannot be read",
         ),
+        pytest.param(
+            seen(
+                {**PUSHES, "suspend": True},
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Withdraw(PLACE, deletes=True),
+            id="of a suspended one",
+        ),
     ],
 )
 def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Seen, step: Step) -> None:

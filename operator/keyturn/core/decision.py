@@ -65,10 +65,11 @@ def next_step(seen: Seen) -> Step:
         Wait: Something must be there first.
         Stalled: A person must act first.
     """
+    if seen.managed.metadata.deletion_timestamp:
+        # Also of a suspended one: whoever deletes it wants it gone.
+        return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
     if seen.managed.spec.suspend:
         return Rest(None)
-    if seen.managed.metadata.deletion_timestamp:
-        return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
     wanted = _allowed(seen)
     if first := _claim(seen, wanted) or requested_return(seen, wanted):
         return first

@@ -23,7 +23,9 @@ OWN_AUDIENCE: Final = "OwnAudience"
 _LIFE: Final = 600
 """Seconds: the shortest life that the API server gives, and the longest that we ask for."""
 _USED_FOR: Final = 0.8
-_IN_CLUSTER: Final = re.compile(r"k3s|rke2|(https?://)?kubernetes(\.default(\.svc(\.[a-z0-9.-]*)?)?)?(:[0-9]+)?/?")
+_IN_CLUSTER: Final = re.compile(
+    r"k3s|rke2|(https?://)?kubernetes(\.default(\.svc(\.[a-z0-9.-]*)?)?)?(:[0-9]+)?/?"
+)
 
 
 class _Known(NamedTuple):

@@ -132,9 +132,7 @@ def _by_name(values: Mapping[str, Kept]) -> Mapping[str, Kept]:
 
 
 def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Mapping[str, Kept]) -> bool:
-    same = {
-        name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs
-    }
+    same = {name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs}
     # The time alone is no reason, so with every value as it was it counts as unchanged too.
     unchanged = same | ({NOW} if len(same) == len(values) else set())
     return rendered.template == text and inputs(text, values.keys() | before.keys()) <= unchanged
