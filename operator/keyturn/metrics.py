@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_REQUESTS",
+    "AUDIT_BATCHES",
+    "AUDIT_EVENTS",
+    "AUDIT_EVENTS_DROPPED",
+    "AUTHENTICATION_FAILURES",
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
@@ -33,6 +37,9 @@ __all__ = [
     "ROLLBACKS",
     "ROTATIONS",
     "ROTATION_STEP_SECONDS",
+    "SECRET_ACCESS",
+    "SECRET_ACCESS_REFUSED",
+    "SECRET_ACCESS_UNUSUAL",
     "WORKLOAD_RESTARTS",
     "WORK_FAILED",
     "EmergencyFacts",
@@ -80,6 +87,21 @@ PROVIDER_THROTTLED = _counter(
 )
 EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
 WORK_FAILED = _counter("work_failed", "Looks at an object that ended in an error nobody had thought of.")
+SECRET_ACCESS = _counter("secret_access", "Requests of others for managed Secrets.", ("verb", "subject_kind"))
+SECRET_ACCESS_REFUSED = _counter(
+    "secret_access_refused",
+    "Requests for managed Secrets that the API server refused.",
+    ("verb", "subject_kind"),
+)
+SECRET_ACCESS_UNUSUAL = _counter(
+    "secret_access_unusual", "Requests for managed Secrets that are unusual.", ("reason",)
+)
+AUTHENTICATION_FAILURES = _counter(
+    "authentication_failures", "Logins refused by the API server, and by our audit endpoint.", ("source",)
+)
+AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))
+AUDIT_EVENTS = _counter("audit_events", "Audit events that were taken in.")
+AUDIT_EVENTS_DROPPED = _counter("audit_events_dropped", "Audit events that were not taken in.", ("reason",))
 
 Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
     {"version": __version__, "python": platform.python_version()}

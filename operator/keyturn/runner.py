@@ -37,12 +37,14 @@ from .shelf import StoreKey
 from .stores import News, Reach
 from .storestatus import reconcile_store
 from .watch import Key, Watches
+from .witness import Witness
 from .world import World
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
+    from .access import Settings
     from .kube.config import Connection
 
 __all__ = ["Options", "run"]
@@ -66,6 +68,8 @@ class Options:
     workers: int = 16
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
+    audit: Settings | None = None
+    """How audit events are taken; None for not at all."""
 
 
 class Process:
@@ -90,6 +94,7 @@ class Process:
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
+        self.witness = Witness(options.audit, for_lease, _lease_namespace(connection), self.world)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self._is_primed = asyncio.Event()
         self._stop_kopf = asyncio.Event()
@@ -100,10 +105,11 @@ class Process:
         site = web.Site(partial(facts, self.world.mirror), self._unhealthy, self._unready)
         async with (
             web.serve(site, self._options.ports) as ports,
+            self.witness.listening() as audit_port,
             contextlib.aclosing(self.world.stores),
             asyncio.TaskGroup() as group,
         ):
-            _log.info("started", metrics_port=ports.metrics, health_port=ports.health)
+            _log.info("started", metrics_port=ports.metrics, health_port=ports.health, **audit_port)
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
@@ -113,6 +119,8 @@ class Process:
                     self.events.run(),
                     self.world.stores.run(),
                     self._keep_mirror(),
+                    self.witness.watch(self._is_primed),
+                    self.witness.keep(),
                 )
             ]
             # kopf takes every task that is younger than it for one of its own and ends it with itself.

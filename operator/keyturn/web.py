@@ -14,9 +14,13 @@ from aiohttp import hdrs, web
 from . import metrics
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
 
-__all__ = ["CannotListen", "Ports", "Site", "serve"]
+__all__ = ["CannotListen", "Ports", "Site", "listen", "serve"]
+
+
+_LARGEST_BODY = 1024
 
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
@@ -68,20 +72,32 @@ async def serve(site: Site, ports: Ports) -> AsyncIterator[Ports]:
     probed = [web.get("/livez", site.livez), web.get("/readyz", site.readyz)]
     async with AsyncExitStack() as stack:
         yield Ports(
-            metrics=await stack.enter_async_context(_listen(measured, ports.metrics, "metrics")),
-            health=await stack.enter_async_context(_listen(probed, ports.health, "health")),
+            metrics=await stack.enter_async_context(listen(measured, ports.metrics, "metrics")),
+            health=await stack.enter_async_context(listen(probed, ports.health, "health")),
         )
 
 
 @asynccontextmanager
-async def _listen(routes: list[web.RouteDef], port: int, purpose: str) -> AsyncIterator[int]:
-    app = web.Application()
+async def listen(
+    routes: list[web.RouteDef],
+    port: int,
+    purpose: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    largest: int = _LARGEST_BODY,
+) -> AsyncIterator[int]:
+    """Answer on one port until the block ends; yield the port that it got.
+
+    Raises:
+        CannotListen: The port is taken or not allowed.
+    """
+    app = web.Application(client_max_size=largest)
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         listener = _bind(port, purpose)
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         yield listener.getsockname()[1]
     finally:
         await runner.cleanup()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .core.affected import Affected
     from .core.errors import Stalled
     from .core.keys import ObjectKey, WorkloadKey
+    from .core.reader import Reader
     from .core.state import State, StateFacts
     from .core.strength import Strength
     from .generators import Generator
@@ -99,6 +100,8 @@ class World:
     """Has an emergency looked at."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
+    readers_of: Callable[[str, str, datetime], list[Reader]] | None = None
+    """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
     stores: Stores = field(init=False)

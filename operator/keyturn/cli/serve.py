@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .accessing import audit_endpoint
+
 if TYPE_CHECKING:
+    from keyturn.access import Settings
     from keyturn.stores import Reach
 
 __all__ = ["crds_command", "run_command"]
@@ -46,6 +49,7 @@ _LOG_FORMATS = ("console", "json")
     metavar="CIDR",
     help="Keep stores from these addresses of pods, services or nodes too, if they are public; repeatable.",
 )
+@audit_endpoint
 @click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -66,6 +70,7 @@ def run_command(
     health_port: int,
     log_format: str | None,
     verbose: bool,  # noqa: FBT001
+    audit: Settings | None,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn import logs, runner, web
@@ -80,6 +85,7 @@ def run_command(
         ports=web.Ports(metrics_port, health_port),
         workers=workers,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
+        audit=audit,
     )
     try:
         asyncio.run(runner.run(options))

@@ -1,0 +1,177 @@
+"""What an audit event says about Secrets and logins; everything else of it is dropped where it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "MOST_EVENTS",
+    "Access",
+    "LoginFailed",
+    "NotAnEvent",
+    "Refusal",
+    "SubjectKind",
+    "Told",
+    "items_of",
+    "told",
+]
+
+MOST_EVENTS: Final = 5_000
+_KIND, _VERSION = "EventList", "audit.k8s.io/v1"
+_STARTED, _COMPLETE = "ResponseStarted", "ResponseComplete"
+_ANONYMOUS = "system:anonymous"
+_LONGEST_NAME = 256
+_LONGEST_ADDRESS = 64
+_VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
+
+
+class NotAnEvent(Exception):  # noqa: N818  # it says what it is
+    """This is not what an API server sends; the sentence says what is expected instead."""
+
+
+class SubjectKind(StrEnum):
+    """What kind of subject it is that the API server has authenticated."""
+
+    USER = "user"
+    SERVICE_ACCOUNT = "serviceaccount"
+    NODE = "node"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
+
+    @classmethod
+    def of(cls, name: str) -> SubjectKind:
+        """Say it by the name, whose prefixes the API server reserves."""
+        if name == _ANONYMOUS:
+            return cls.ANONYMOUS
+        for prefix, kind in _PREFIXES.items():
+            if name.startswith(prefix):
+                return kind
+        return cls.USER
+
+
+_PREFIXES: Final = {
+    "system:serviceaccount:": SubjectKind.SERVICE_ACCOUNT,
+    "system:node:": SubjectKind.NODE,
+    "system:": SubjectKind.SYSTEM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A request for Secrets that the API server has answered."""
+
+    time: datetime
+    verb: str
+    subject: str
+    """Who asked; "alice as bob" where alice took the name of bob."""
+    kind: SubjectKind
+    namespace: str
+    """Empty for all namespaces."""
+    name: str
+    """Empty for all Secrets of the namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request for Secrets that the API server has refused (403)."""
+
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """A login that the API server has refused (401)."""
+
+    time: datetime
+    address: str
+    """The address that the API server saw itself: those before it are what the client says."""
+
+
+Told = Access | Refusal | LoginFailed
+
+
+def items_of(body: bytes) -> Sequence[Any]:
+    """Return the events of a list, each still to be read.
+
+    Raises:
+        NotAnEvent: It is no list of events, or one that is too long.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None  # its message would quote the body
+    is_object = isinstance(document, dict)
+    if not is_object or (document.get("kind"), document.get("apiVersion")) != (_KIND, _VERSION):
+        raise NotAnEvent(f"send a {_KIND} of {_VERSION} as JSON, as the API server's audit webhook does")
+    items = document.get("items")
+    if not isinstance(items, list):
+        raise NotAnEvent("items must be a list of events")
+    if len(items) > MOST_EVENTS:
+        raise NotAnEvent(f"send {MOST_EVENTS} events at a time at most: --audit-webhook-batch-max-size")
+    return items
+
+
+def told(item: Any) -> Told | None:
+    """Return what an event tells; None where it is not about Secrets or a refused login.
+
+    Raises:
+        NotAnEvent: It has not the form of an event.
+    """
+    try:
+        return _told(item)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise NotAnEvent("an event lacks what every event has") from None
+
+
+def _told(item: Mapping[str, Any]) -> Told | None:
+    stage, verb = item["stage"], item["verb"]
+    code = (item.get("responseStatus") or {}).get("code", 0)
+    if code == HTTPStatus.UNAUTHORIZED:
+        return LoginFailed(_time(item), _text(item["sourceIPs"][-1], _LONGEST_ADDRESS))
+    ref = item.get("objectRef") or {}
+    if ref.get("resource") != "secrets" or ref.get("apiGroup") or ref.get("subresource"):
+        return None
+    # A watch tells twice of itself: when it begins, and when it ends, which may be an hour later.
+    if stage != (_STARTED if verb == "watch" else _COMPLETE):
+        return None
+    access = _access(item, ref, verb)
+    if code == HTTPStatus.FORBIDDEN:
+        return Refusal(access)
+    return access if code < HTTPStatus.BAD_REQUEST else None
+
+
+def _access(item: Mapping[str, Any], ref: Mapping[str, Any], verb: str) -> Access:
+    user = _text(item["user"]["username"])
+    acting = item.get("impersonatedUser")
+    return Access(
+        time=_time(item),
+        verb=verb if verb in _VERBS else "other",
+        subject=f"{user} as {_text(acting['username'])}" if acting else user,
+        kind=SubjectKind.of(user),
+        namespace=_text(ref.get("namespace") or ""),
+        name=_text(ref.get("name") or ""),
+    )
+
+
+def _time(item: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(item["stageTimestamp"]).astimezone(UTC)
+
+
+def _text(text: Any, longest: int = _LONGEST_NAME) -> str:
+    """Keep a name short: what is cut off is told apart by its digest."""
+    if not isinstance(text, str):
+        raise TypeError
+    if len(text) <= longest:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{text[: longest - 17]}~{digest}"

@@ -1,0 +1,147 @@
+"""What survives a restart: known readers and the journal, in one Secret beside the operator.
+
+All replicas write it, with a resourceVersion: each reads what the others have added, puts its own on top, and leaves
+it for the next round when another was faster.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from .habits import MOST_PAIRS, TAG_BYTES
+from .journal import Entry, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from keyturn.kube.client import Body
+
+    from .habits import Habits
+    from .journal import Journal
+
+__all__ = ["NAME", "TYPE", "Row", "Unreadable", "body_of", "merge", "rows_of", "settle"]
+
+NAME: Final = "keyturn-access"
+TYPE: Final = "keyturn.dev/access"
+_KEY_BYTES: Final = 32
+_MOST_ROWS: Final = 20_000
+_LARGEST_JOURNAL: Final = 400 * 1024
+_LARGEST_PLAIN: Final = 16 * 1024 * 1024
+"""A Secret that others wrote may unpack to anything."""
+
+
+class Unreadable(Exception):  # noqa: N818  # it says what it is
+    """This is not what we have written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry of the journal as it is written, and how many of its times were fresh then."""
+
+    entry: Entry
+    fresh: int
+    written: tuple[Any, ...]
+
+
+def rows_of(journal: Journal) -> list[Row]:
+    """Copy what is to be written, the last readers first."""
+    rows = [Row(one, one.fresh, _written(scope, subject, one)) for scope, subject, one in journal.entries()]
+    rows.sort(key=lambda row: row.entry.last, reverse=True)
+    return rows[:_MOST_ROWS]
+
+
+def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
+    times = _number(one.first), _number(one.last), one.kept + one.fresh
+    return (*scope, subject, str(one.kind), sorted(one.verbs), *times)
+
+
+def settle(rows: Iterable[Row]) -> None:
+    """Note that the record has these now."""
+    for row in rows:
+        row.entry.kept += row.fresh
+        row.entry.fresh -= row.fresh
+
+
+def body_of(namespace: str, version: str | None, habits: Habits, rows: Sequence[Row]) -> Body:
+    """Write both down as a Secret; of the journal as much as fits."""
+    metadata: dict[str, Any] = {
+        "name": NAME,
+        "namespace": namespace,
+        "labels": {"app.kubernetes.io/managed-by": "keyturn"},
+    }
+    if version:
+        metadata["resourceVersion"] = version
+    since = _number(habits.since) if habits.since else 0
+    data = {
+        "key": habits.key,
+        "since": str(since).encode(),
+        "pairs": b"".join(habits.pairs),
+        "journal": _packed(rows),
+    }
+    encoded = {name: base64.b64encode(content).decode() for name, content in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
+
+
+def merge(body: Body, habits: Habits, journal: Journal) -> None:
+    """Put what is known on top of what a record has.
+
+    Raises:
+        Unreadable: It is none that we have written; nothing was changed.
+    """
+    if body.get("type") != TYPE:
+        raise Unreadable
+    try:
+        data = {name: base64.b64decode(text) for name, text in body["data"].items()}
+        key, pairs = data["key"], data["pairs"]
+        since = _time(int(data["since"]))
+        entries = [_entry(row) for row in orjson.loads(_unpacked(data["journal"]))]
+    except (KeyError, TypeError, ValueError, OverflowError, OSError, binascii.Error, zlib.error):
+        raise Unreadable from None
+    if len(key) != _KEY_BYTES or len(pairs) % TAG_BYTES or len(pairs) > MOST_PAIRS * TAG_BYTES:
+        raise Unreadable
+    tags = (pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
+    habits.merge(key, since if since.timestamp() else None, tags)
+    for scope, subject, entry in entries:
+        journal.merge(scope, subject, entry)
+
+
+def _packed(rows: Sequence[Row]) -> bytes:
+    while True:
+        packed = zlib.compress(orjson.dumps([row.written for row in rows]), 1)
+        if len(packed) <= _LARGEST_JOURNAL:
+            return packed
+        rows = rows[: len(rows) // 2]
+
+
+def _unpacked(packed: bytes) -> bytes:
+    plain = zlib.decompressobj().decompress(packed, _LARGEST_PLAIN)
+    if len(plain) == _LARGEST_PLAIN:
+        raise ValueError
+    return plain
+
+
+def _entry(row: Sequence[Any]) -> tuple[Scope, str, Entry]:
+    namespace, name, subject, kind, verbs, first, last, count = row
+    texts = (namespace, name, subject, kind, *verbs)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    return (
+        Scope(namespace, name),
+        subject,
+        Entry(kind, frozenset(verbs), _time(int(first)), _time(int(last)), kept=int(count)),
+    )
+
+
+def _number(time: datetime) -> int:
+    return int(time.timestamp())
+
+
+def _time(number: int) -> datetime:
+    return datetime.fromtimestamp(number, UTC)

@@ -1,0 +1,164 @@
+"""Whom an audit event concerns, what is counted of it, and what is told as unusual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+
+from keyturn import metrics
+from keyturn.core.keys import ObjectKey
+from keyturn.core.state import state_name
+
+from .event import Access, LoginFailed, Refusal, SubjectKind
+from .habits import Unusual
+from .journal import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from keyturn.mirror import Mirror
+
+    from .event import Told
+    from .habits import Habits
+    from .journal import Journal
+
+__all__ = ["Watcher"]
+
+_PRODUCTION: Final = "production"
+_PLACES_FRESH: Final = 5.0
+_SAID_FOR: Final = timedelta(hours=1)
+_MOST_SAID: Final = 1_000
+_MANY_FAILURES: Final = 20
+# Kubernetes' own, which clean up in every namespace. A process of the control plane or a node is no stranger either.
+_CONTROLLERS: Final = tuple(
+    f"system:serviceaccount:kube-system:{name}"
+    for name in ("namespace-controller", "generic-garbage-collector", "resourcequota-controller")
+)
+_EXPECTED: Final = frozenset({SubjectKind.NODE, SubjectKind.SYSTEM})
+
+_log = structlog.get_logger()
+
+
+class _Places(NamedTuple):
+    """The namespaces that have managed secrets."""
+
+    all: frozenset[str]
+    has_production: bool
+
+
+_NOWHERE: Final = _Places(frozenset(), has_production=False)
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Counts, judges and remembers; events that concern no managed secret leave no trace."""
+
+    mirror: Mirror
+    habits: Habits
+    journal: Journal
+    allowed: Sequence[str] = ()
+    """Subjects that may read what they like, as patterns with * and ?."""
+    is_ourselves: Callable[[str], bool] = lambda _: False
+    _places: _Places = _NOWHERE
+    _places_until: float = 0.0
+    _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
+    _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    def take(self, told: Told) -> None:
+        match told:
+            case LoginFailed():
+                metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
+                self._note_failure(told)
+            case Refusal(access):
+                if not self.is_ourselves(access.subject) and self._scope(access):
+                    metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
+            case Access():
+                if not self.is_ourselves(told.subject) and (scope := self._scope(told)):
+                    self._note(scope, told)
+
+    def _note(self, scope: Scope, access: Access) -> None:
+        metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
+        self.journal.note(scope, access)
+        if access.kind in _EXPECTED or self._is_allowed(access.subject):
+            return
+        found = self.habits.judge(scope, access)
+        is_person = access.kind in {SubjectKind.USER, SubjectKind.ANONYMOUS}
+        if is_person and self._is_production(scope):
+            found.append(Unusual.PERSON)
+        for unusual in found:
+            metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
+            self._say(unusual, scope, access)
+
+    def _scope(self, access: Access) -> Scope | None:
+        """Say what of ours it reaches; None where that is nothing."""
+        if access.name:
+            owner = self._owner(access.namespace, access.name)
+            return Scope(access.namespace, owner) if owner else None
+        if access.verb == "create":
+            return None  # refused before anybody knew its name
+        places = self._known_places().all
+        reached = access.namespace in places if access.namespace else bool(places)
+        return Scope(access.namespace, "") if reached else None
+
+    def _owner(self, namespace: str, name: str) -> str | None:
+        """Name the ManagedSecret that a Secret belongs to, be it the target or the state."""
+        if meta := self.mirror.secret(namespace, name):
+            is_ours = meta.written and self.mirror.has_managed(ObjectKey(namespace, meta.owner))
+            return meta.owner if is_ours else None
+        # It is not there yet, or not any more.
+        for owner in (name, name.removesuffix(state_name(""))):
+            if self.mirror.has_managed(ObjectKey(namespace, owner)):
+                return owner
+        return None
+
+    def _known_places(self) -> _Places:
+        now = asyncio.get_running_loop().time()
+        if now >= self._places_until:
+            self._places_until = now + _PLACES_FRESH
+            found = frozenset(key.namespace for key in self.mirror.managed_keys())
+            has_production = any(self.mirror.environment(one) == _PRODUCTION for one in found)
+            self._places = _Places(found, has_production)
+        return self._places
+
+    def _is_production(self, scope: Scope) -> bool:
+        if scope.namespace:
+            return self.mirror.environment(scope.namespace) == _PRODUCTION
+        return self._known_places().has_production
+
+    def _is_allowed(self, subject: str) -> bool:
+        return subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed)
+
+    def _say(self, unusual: Unusual, scope: Scope, access: Access) -> None:
+        """Tell the log once in an hour: a metric names nobody."""
+        what = (unusual, access.subject, *scope)
+        before = self._said.get(what)
+        if before and access.time - before < _SAID_FOR:
+            return
+        self._said[what] = access.time
+        self._said.move_to_end(what)
+        while len(self._said) > _MOST_SAID:
+            self._said.popitem(last=False)
+        _log.warning(
+            "unusual access",
+            reason=str(unusual),
+            subject=access.subject,
+            verb=access.verb,
+            namespace=scope.namespace,
+            secret=scope.name or "all",
+        )
+
+    def _note_failure(self, failed: LoginFailed) -> None:
+        """Name an address once it has failed often, and again each time that is doubled."""
+        times = self._failures.pop(failed.address, 0) + 1
+        self._failures[failed.address] = times
+        while len(self._failures) > _MOST_SAID:
+            self._failures.popitem(last=False)
+        ratio, rest = divmod(times, _MANY_FAILURES)
+        if rest == 0 and ratio & (ratio - 1) == 0:
+            _log.warning("logins refused by the API server", address=failed.address, times=times)

@@ -1,0 +1,27 @@
+"""Who read a secret, as a report tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["Reader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One subject that read or changed a Secret, by itself or with all others of its namespace."""
+
+    subject: str
+    kind: str
+    verbs: frozenset[str]
+    first: datetime
+    last: datetime
+    count: int
+    reach: str
+    """What it asked for: this Secret, all of the namespace, or all of the cluster."""
+    is_new: bool
+    """It had not been seen there before the time that is asked for."""

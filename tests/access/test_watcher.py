@@ -1,0 +1,184 @@
+"""Whom an audit event concerns, and what is counted and told of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.access.event import told
+from keyturn.access.habits import Habits
+from keyturn.access.journal import Journal
+from keyturn.access.watcher import Watcher
+from keyturn.kube.secretwatch import SecretMeta
+from keyturn.mirror import Mirror
+from tests.access.events import ALICE, API, START, at, event, login_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
+
+
+def mirror(*, environment: str = "staging") -> Mirror:
+    """Return a mirror of ManagedSecret shop/auth with a Secret of another name, and of a Secret that is a copy."""
+    mirror = Mirror()
+    metadata = {"name": "auth", "namespace": "shop", "uid": "1", "resourceVersion": "1"}
+    mirror.put_managed({"metadata": metadata, "spec": {}})
+    for name in ("login", "auth-keyturn"):
+        mirror.put_secret(SecretMeta("shop", name, "1", name, "auth", 1, None))
+    mirror.put_secret(SecretMeta("shop", "copy", "1", "copy", "auth", 1, None, written=False))
+    labels = {"keyturn.dev/environment": environment}
+    mirror.put_namespace({"metadata": {"name": "shop", "resourceVersion": "1", "labels": labels}})
+    return mirror
+
+
+def watcher(mirrored: Mirror | None = None, *, allowed: tuple[str, ...] = (), many: int = 10) -> Watcher:
+    habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
+    return Watcher(
+        mirrored or mirror(), habits, Journal(), allowed, is_ourselves=lambda subject: subject == OURSELVES
+    )
+
+
+def take(watcher: Watcher, *events: dict[str, Any]) -> None:
+    for one in events:
+        found = told(one)
+        assert found
+        watcher.take(found)
+
+
+def readers(watcher: Watcher) -> list[tuple[str, str, int]]:
+    return [
+        (one.subject, one.reach, one.count) for one in watcher.journal.readers_of("shop", ["auth"], START)
+    ]
+
+
+async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    take(it, event(name="login"), event(name="auth-keyturn"))
+    assert readers(it) == [(API, "secret", 2)]
+    assert counted("secret_access_total") == {"get serviceaccount": 2}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(name="other"),
+        event(name="copy"),
+        event(namespace="bank", name="auth"),
+        event("list", namespace="bank", name=""),
+        event(user=OURSELVES, name="login"),
+        event(user=OURSELVES, name="login", code=403),
+        event(name="other", code=403),
+    ],
+    ids=[
+        "a Secret of others",
+        "a copy",
+        "another namespace",
+        "a list elsewhere",
+        "ourselves",
+        "our own refusal",
+        "a refusal of others' Secrets",
+    ],
+)
+async def test_nothing_is_counted_of(body: dict[str, Any], counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, body)
+    assert list(it.journal.entries()) == []
+    for name in ("secret_access_total", "secret_access_refused_total", "secret_access_unusual_total"):
+        assert counted(name) == {}
+
+
+async def test_a_list_of_the_namespace_or_of_all_is_a_read(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, event("list", name=""), event("list", name="", namespace="", time=at(hours=1)))
+    assert readers(it) == [(API, "cluster", 1), (API, "namespace", 1)]
+    assert sum(counted("secret_access_total").values()) == 2
+
+
+async def test_who_deletes_a_secret_is_remembered_when_it_is_gone_already() -> None:
+    it = watcher()
+    take(it, event("delete", name="auth"))
+    assert readers(it) == [(API, "secret", 1)]
+
+
+async def test_a_refused_read_is_counted_and_is_no_read(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, event(name="login", code=403))
+    assert sum(counted("secret_access_refused_total").values()) == 1
+    assert readers(it) == []
+
+
+async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        take(it, event(name="login"), event(name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+    assert [(one["reason"], one["subject"], one["namespace"], one["secret"]) for one in logs] == [
+        ("FirstRead", API, "shop", "auth")
+    ]
+
+
+async def test_reads_of_people_in_production_are_all_counted_and_told_once_in_an_hour(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(mirror(environment="production"))
+    with capture_logs() as logs:
+        for minutes in (0, 10, 70):
+            take(it, event(user=ALICE, name="login", time=at(minutes=minutes)))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 3}
+    assert [one["reason"] for one in logs] == ["FirstRead", "PersonInProduction", "PersonInProduction"]
+
+
+async def test_people_elsewhere_and_programs_in_production_are_not_persons_in_production(
+    counted: Callable[[str], Any],
+) -> None:
+    take(watcher(), event(user=ALICE, name="login"))
+    take(watcher(mirror(environment="production")), event(user=API, name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 2}
+
+
+async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
+    counted: Callable[[str], Any],
+) -> None:
+    take(watcher(mirror(environment="production")), event("list", user=ALICE, namespace="", name=""))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "system:node:worker-1",
+        "system:kube-controller-manager",
+        "system:serviceaccount:kube-system:namespace-controller",
+        "system:serviceaccount:argocd:argocd-server",
+    ],
+)
+async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: Callable[[str], Any]) -> None:
+    it = watcher(mirror(environment="production"), allowed=("system:serviceaccount:argocd:*",))
+    take(it, event(user=user, name="login"))
+    assert counted("secret_access_unusual_total") == {}
+    assert [one for one, _, _ in readers(it)] == [user]
+
+
+async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:
+    it = watcher(allowed=("system:serviceaccount:argocd:*",))
+    acting = {"username": "system:serviceaccount:argocd:argocd-server"}
+    take(it, event(user=ALICE, name="login", impersonatedUser=acting))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+
+
+async def test_refused_logins_are_counted_and_an_address_that_goes_on_is_named(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        take(it, *[login_failed("10.0.0.9")] * 79, login_failed("10.0.0.8"))
+    assert counted("authentication_failures_total") == {"apiserver": 80}
+    assert [(one["address"], one["times"]) for one in logs] == [("10.0.0.9", 20), ("10.0.0.9", 40)]
