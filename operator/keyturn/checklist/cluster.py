@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .facts import Declared, Facts
     from .held import Held
+    from .recovery import Drill
 
 __all__ = ["Look", "Other"]
 
@@ -35,6 +36,7 @@ class Look:
     facts: Facts
     other: Other | None = None
     schedule: str | None = None
+    drill: Drill | None = None
 
     async def findings(self, points: Collection[str]) -> list[Finding]:
         """Go through the points in their order."""
@@ -78,7 +80,7 @@ class Look:
         return schedule.judged(await self.facts.declared(), self.facts.namespace, self.schedule)
 
     async def _recovery(self) -> list[Finding]:
-        return recovery.not_tried()
+        return await self.drill.findings(self.facts) if self.drill else recovery.not_tried()
 
     async def _revocation(self) -> list[Finding]:
         held: list[Held] | None = None

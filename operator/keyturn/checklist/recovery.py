@@ -1,19 +1,91 @@
-"""Point 7: what is lost can be recovered."""
+"""Point 7: what is lost can be recovered, as a drill proves."""
 
 from __future__ import annotations
 
-from .finding import Finding, Point, Verdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["not_tried"]
+from keyturn.core.errors import Stalled
+from keyturn.kube.statesecret import state_of
+
+from .backup import NoBackup
+from .finding import Finding, Point, Verdict
+from .held import marked
+from .restoring import put_back, states_of, take_away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.core.state import State
+    from keyturn.kube.client import Body
+
+    from .backup import Backup
+    from .facts import Facts
+
+__all__ = ["Drill", "not_tried"]
+
+_ANEW = "take backups more often: after each rotation, or as often as the schedule's shortest interval"
 
 
 def not_tried() -> list[Finding]:
     """Say that a backup nobody has restored is none."""
-    return [
-        Finding(
-            Point.RECOVERY,
-            Verdict.UNKNOWN,
-            "no recovery was tried",
-            "restore a backup of etcd into another cluster, and see that the Secrets there are these",
-        )
-    ]
+    remedy = (
+        "take one with keyturn backup, make an empty namespace, and have it restored there:"
+        " keyturn audit --only recovery --backup FILE --identity FILE --drill NAMESPACE"
+    )
+    return [_finding(Verdict.UNKNOWN, "no recovery was tried", remedy)]
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A restore into a namespace that is empty before and afterwards."""
+
+    backup: Backup
+    namespace: str
+
+    async def findings(self, facts: Facts) -> list[Finding]:
+        """Restore, read it back, compare it with what the cluster holds now, and leave nothing behind."""
+        present = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.backup.namespace)}
+        try:
+            made = await put_back(facts.api, self.backup, self.namespace)
+        except NoBackup as problem:
+            return [_finding(Verdict.UNKNOWN, str(problem), "name a namespace without Secrets of Keyturn")]
+        try:
+            restored = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.namespace)}
+        finally:
+            await take_away(facts.api, self.namespace, made)
+        found = [*_differences(present, restored, facts.mark)]
+        if found:
+            return found
+        evidence = f"the values of {len(present)} ManagedSecrets came back as they are, into {self.namespace}"
+        return [_finding(Verdict.PASS, evidence)]
+
+
+def _differences(present: dict[str, Body], restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
+    for name, body in sorted(present.items()):
+        where = f"{body['metadata']['namespace']}/{name}"
+        if name not in restored:
+            yield _finding(Verdict.FAIL, "the backup does not have it", _ANEW, where)
+            continue
+        try:
+            now = state_of(body)
+        except Stalled:
+            yield _finding(Verdict.FAIL, "the state in the cluster cannot be read", "restore it", where)
+            continue
+        before = state_of(restored[name])
+        if _marks(now, mark) != _marks(before, mark):
+            evidence = f"the backup has revision {before.current_number}, the cluster {now.current_number}"
+            yield _finding(Verdict.FAIL, f"it came back with other values: {evidence}", _ANEW, where)
+
+
+def _marks(state: State, mark: bytes) -> dict[tuple[str, str], bytes]:
+    """Mark every value of the current revision."""
+    return {
+        (name, output): marked(value, mark)
+        for name, kept in state.current.values.items()
+        for output, value in kept.outputs.items()
+    }
+
+
+def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
+    return Finding(Point.RECOVERY, verdict, evidence, remedy, where)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .backup import identity_option
 from .options import Where, place
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     help="The schedule that is committed; `keyturn audit schedule` writes it.",
 )
 @click.option(
+    "--backup",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A backup to restore for a drill, with the next two.",
+)
+@identity_option
+@click.option("--drill", metavar="NAMESPACE", help="An empty namespace, which is empty again afterwards.")
+@click.option(
     "-o",
     "--output",
     type=click.Choice(_FORMS),
@@ -114,6 +123,9 @@ def audit_command(
     time_limit: float,
     compare_context: str | None,
     committed: Path | None,
+    backup: Path | None,
+    identity: Path | None,
+    drill: str | None,
     output: str,
     where: Where,
 ) -> None:
@@ -130,6 +142,8 @@ def audit_command(
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
+    if len({backup is None, identity is None, drill is None}) > 1:
+        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
     asked = auditing.Asked(
         repository=repository,
         where=where,
@@ -138,6 +152,7 @@ def audit_command(
         time_limit=time_limit,
         compare_context=compare_context,
         schedule=committed,
+        drill=auditing.Drilled(backup, identity, drill) if backup and identity and drill else None,
     )
     sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
 

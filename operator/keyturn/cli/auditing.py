@@ -16,12 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from keyturn.checklist.recovery import Drill
+
     from .cluster import Cluster
     from .options import Where
 
-__all__ = ["Asked", "report", "schedule"]
+__all__ = ["Asked", "Drilled", "report", "schedule"]
 
 _FOUND, _CANNOT_LOOK = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A backup that is to be restored into a namespace, to see that it can be."""
+
+    backup: Path
+    identity: Path
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +46,15 @@ class Asked:
     time_limit: float
     compare_context: str | None = None
     schedule: Path | None = None
+    drill: Drilled | None = None
 
     @property
     def wants_cluster(self) -> bool:
         """A repository alone needs none, unless one is named."""
         where = self.where.kubeconfig or self.where.context or self.where.namespace or self.compare_context
-        return bool(where) or self.all_namespaces or bool(self.schedule) or self.repository is None
+        return (
+            bool(where) or self.all_namespaces or bool(self.schedule or self.drill) or self.repository is None
+        )
 
 
 def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
@@ -79,19 +93,29 @@ def _cluster(asked: Asked) -> list[Finding]:
 
     from .cluster import beside, run  # noqa: PLC0415  # the same
 
-    committed = _committed(asked.schedule)
+    committed, drill = _committed(asked.schedule), _drill(asked.drill)
 
     async def work(here: Cluster) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         if asked.compare_context is None:
-            return await Look(facts, schedule=committed).findings(asked.points)
+            return await Look(facts, schedule=committed, drill=drill).findings(asked.points)
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await Look(facts, other, committed).findings(asked.points)
+            return await Look(facts, other, committed, drill).findings(asked.points)
 
     return run(asked.where, work)
+
+
+def _drill(drilled: Drilled | None) -> Drill | None:
+    if drilled is None:
+        return None
+    from keyturn.checklist.recovery import Drill  # noqa: PLC0415  # only where asked for
+
+    from .backingup import read  # noqa: PLC0415  # the same
+
+    return Drill(read(drilled.backup, drilled.identity), drilled.namespace)
 
 
 def _committed(path: Path | None) -> str | None:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from keyturn import __version__
 
 from .audit import audit_command
+from .backup import backup_command, restore_command
 from .convert import convert_command
 from .emergency import emergency_group
 from .init import init_command
@@ -72,6 +73,8 @@ for _command in (
     convert_command,
     emergency_group,
     audit_command,
+    backup_command,
+    restore_command,
 ):
     main.add_command(_command)
 

@@ -1,0 +1,170 @@
+"""What a backup holds: the state Secrets of a namespace, in an age file that only the named recipients can open."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from keyturn.core.errors import Stalled
+from keyturn.kube.secretwatch import OWNER_LABEL
+from keyturn.kube.statesecret import STATE_TYPE, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from keyturn.core.state import State
+    from keyturn.kube.client import Body
+
+__all__ = ["Backup", "NoBackup", "closed", "identities_in", "opened", "recipients_of"]
+
+_FORMAT: Final = 1
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_IDENTITY: Final = "AGE-SECRET-KEY-1"
+_STATE_KEY: Final = "state"
+_SUFFIX: Final = "-keyturn"
+
+
+class NoBackup(Exception):  # noqa: N818  # it says what to do, not what went wrong
+    """What cannot be backed up or restored, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The state Secrets of one namespace at one moment."""
+
+    namespace: str
+    taken: datetime | str
+    states: dict[str, str]
+    """By name of the Secret what it holds, in base64: every value, and what was handled."""
+
+    @classmethod
+    def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Backup:
+        """Take what has to be kept of state Secrets."""
+        return cls(namespace, taken, {body["metadata"]["name"]: body["data"][_STATE_KEY] for body in bodies})
+
+    def body(self, name: str, namespace: str) -> Body:
+        """Write one down as a Secret of another namespace; nobody owns it before its ManagedSecret is there."""
+        labels = {OWNER_LABEL: name.removesuffix(_SUFFIX), "app.kubernetes.io/managed-by": "keyturn"}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            "type": STATE_TYPE,
+            "data": {_STATE_KEY: self.states[name]},
+        }
+
+    def state(self, name: str) -> State:
+        return state_of(self.body(name, self.namespace))
+
+
+def closed(backup: Backup, recipients: Sequence[Any]) -> bytes:
+    """Encrypt a backup to its recipients."""
+    import pyrage  # noqa: PLC0415  # on first use: a library of its own
+
+    document = {
+        "format": _FORMAT,
+        "namespace": backup.namespace,
+        "taken": backup.taken,
+        "states": backup.states,
+    }
+    return bytes(pyrage.encrypt(orjson.dumps(document), list(recipients)))
+
+
+def opened(content: bytes, identities: Sequence[Any]) -> Backup:
+    """Decrypt a backup and check it: only state Secrets that this version reads come out of it.
+
+    Raises:
+        NoBackup: These identities cannot open it, or it is none.
+    """
+    import pyrage  # noqa: PLC0415  # on first use: a library of its own
+
+    try:
+        return _backup(orjson.loads(pyrage.decrypt(content, list(identities))))
+    except pyrage.DecryptError:
+        reason = (
+            "it is not encrypted to this identity, or no age file; name the identity of one of its recipients"
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        reason = "it is an age file, but not one that keyturn backup has written"
+    except Stalled:
+        reason = "a state in it was edited or is of a newer version; restore it with that version"
+    # Out here, so that no library's words on the content are even the context.
+    raise NoBackup(reason)
+
+
+def recipients_of(written: Iterable[str]) -> list[Any]:
+    """Read who may open a backup: public keys of age, or of SSH.
+
+    Raises:
+        NoBackup: One of them is no such key.
+    """
+    from pyrage import RecipientError, ssh, x25519  # noqa: PLC0415  # on first use: a library of its own
+
+    found = []
+    for one in written:
+        kind = ssh if one.startswith("ssh-") else x25519
+        try:
+            found.append(kind.Recipient.from_str(one))
+        except RecipientError:
+            found.append(None)
+    if None in found:
+        place = found.index(None) + 1
+        raise NoBackup(
+            f"recipient {place} is no public key of age (age1…) or of SSH (ssh-ed25519 …);"
+            " age-keygen makes one and prints it"
+        )
+    return found
+
+
+def identities_in(content: bytes) -> list[Any]:
+    """Read the secret keys of a file, as age-keygen or ssh-keygen writes it.
+
+    Raises:
+        NoBackup: There is none in it.
+    """
+    from pyrage import IdentityError, ssh, x25519  # noqa: PLC0415  # on first use: a library of its own
+
+    lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+    try:
+        if any(line.startswith("-----BEGIN") for line in lines):
+            return [ssh.Identity.from_buffer(content)]
+        found = [x25519.Identity.from_str(line) for line in lines if line.startswith(_IDENTITY)]
+    except IdentityError:
+        found = []
+    if found:
+        return found
+    raise NoBackup("it holds no secret key of age (AGE-SECRET-KEY-1…) or of SSH")
+
+
+def _backup(document: dict[str, Any]) -> Backup:
+    """Believe nothing: whoever has a recipient's public key can write such a file."""
+    namespace, states = document["namespace"], document["states"]
+    if document["format"] != _FORMAT or not isinstance(states, dict):
+        raise ValueError("format")
+    backup = Backup(_name(namespace), str(document["taken"])[:40], {})
+    for name, text in states.items():
+        if not _name(name).endswith(_SUFFIX) or len(name) == len(_SUFFIX):
+            raise ValueError("name")
+        backup.states[name] = _base64(text)
+        backup.state(name)
+    return backup
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("name")
+    return text
+
+
+def _base64(text: str) -> str:
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
+    except binascii.Error:
+        pass
+    raise ValueError("base64")
