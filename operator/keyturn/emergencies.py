@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from . import failpoints
 from .alarms import AlarmKey
 from .core.affected import affected
 from .core.clockwork import rows_of, status_of, wake_up
@@ -102,7 +103,9 @@ async def _write(
         return
     metadata = {"resourceVersion": emergency.metadata.resource_version, "uid": emergency.metadata.uid}
     path = f"{paths.emergency_rotation(key.namespace, key.name)}/status"
+    failpoints.reached("before", "Clock")
     written = await world.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+    failpoints.reached("after", "Clock")
     world.mirror.put_emergency(key, written)
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _tell(key, emergency, entry, world)

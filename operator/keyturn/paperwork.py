@@ -6,6 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from . import failpoints
 from .core.clockwork import open_stages
 from .core.declaration import report_name
 from .core.errors import Stalled
@@ -76,6 +77,7 @@ async def _written(key: AlarmKey, emergency: EmergencyRotation, text: str, world
             "ReportNotOwned",
             f"the ConfigMap {name!r} was made by somebody else and is not touched; delete it or give it another name",
         )
+    failpoints.reached("before", "Paper")
     try:
         if there is None:
             await world.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
@@ -90,6 +92,7 @@ async def _written(key: AlarmKey, emergency: EmergencyRotation, text: str, world
                 f"the API server refuses the ConfigMap {name!r}; remove what others have put into it, or delete it",
             )
         raise
+    failpoints.reached("after", "Paper")
     return None
 
 

@@ -1,0 +1,188 @@
+"""Killed anywhere in an emergency: what is exposed is replaced once, none of it stays, and the clock loses nothing."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.apiserver import MANAGED
+from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, Scene, scenes
+from tests.support.kubectl import eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+    from tests.faults.scene import Look
+
+pytestmark = pytest.mark.timeout(600)
+_KILLED = -9
+_AT_ONCE = 3
+_PATIENCE = 60.0
+_INCIDENT = "inc-1"
+_KEPT_PREVIOUS = [
+    {"name": ROTATED, "generate": {"bytes": {}}, "keepPrevious": True},
+    {"name": KEPT, "generate": {"password": {}}},
+    {"name": FIXED, "literal": "shop"},
+]
+_SPEC: dict[str, Any] = {"data": _KEPT_PREVIOUS, "rotation": {"overlap": "24h", "trigger": "at-creation"}}
+
+# Where a process dies before the declaration, after it was asked for a rotation, and where one dies after it.
+DEATHS: dict[str, tuple[str, str]] = {
+    **{
+        f"{moment} {step}": ("", f"{moment}:{step}")
+        for step in ("Clock", "Begin", "Stage", "Publish", "RollOut", "Report")
+        for moment in ("before", "after")
+    },
+    "between two restarts": ("", "before:RollOut#2"),
+    "before the first document": ("", "before:Paper"),
+    "after the first document": ("", "after:Paper"),
+    "when all is told": ("", "after:Clock#2"),
+    "a rotation that was only begun": ("after:Begin", ""),
+    "a rotation that has published nothing": ("after:Stage", ""),
+    "one that has published nothing, dies before its overlap ends": ("after:Stage", "before:Expire"),
+    "one that has published nothing, dies after its overlap has ended": ("after:Stage", "after:Expire"),
+    "one that has published nothing, dies in the rollout": ("after:Stage", "after:RollOut"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was there before, how the processes ended, and what is there after another one went on."""
+
+    codes: list[int]
+    before: Look
+    after: Look
+    keys: set[str]
+    emergency: dict[str, Any]
+    report: str
+
+
+@pytest.fixture(scope="module")
+def stories(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Story]:
+    """Let processes die in each emergency, and one other process find all that they left."""
+    folder, kubeconfig = tmp_path_factory.mktemp("emergency"), accounts("emergency")
+    stage = dict(zip(DEATHS, scenes(cluster, len(DEATHS)), strict=True))
+    home = next(iter(stage.values()))
+    for scene in stage.values():
+        scene.create(**_SPEC)
+    with _operator(kubeconfig, folder / "rest.log", home) as operator:
+        for scene in stage.values():
+            scene.wait_for(1)
+        operator.stop()
+    before = {name: scene.look() for name, scene in stage.items()}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        codes = list(pool.map(lambda name: _die(DEATHS[name], stage[name], kubeconfig, folder), DEATHS))
+    with _operator(kubeconfig, folder / "whole.log", home) as operator:
+        for name, scene in stage.items():
+            eventually(lambda scene=scene: _is_over(scene), f"the end of: {name}", _PATIENCE)  # type: ignore[misc]
+        operator.stop()
+    return {
+        name: Story(code, before[name], scene.look(), _keys(scene), _emergency(scene), _report(scene))
+        for (name, scene), code in zip(stage.items(), codes, strict=True)
+    }
+
+
+def _operator(kubeconfig: Path, log: Path, home: Scene, *arguments: str, failpoint: str = "") -> Operator:
+    # As if the term of one that died before were over.
+    home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
+    env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
+    return Operator(kubeconfig, log, *arguments, env=env)
+
+
+def _die(places: tuple[str, str], scene: Scene, kubeconfig: Path, folder: Path) -> list[int]:
+    codes, (first, second) = [], places
+    if first:
+        scene.trigger("leaver")
+        codes.append(_die_once(first, scene, kubeconfig, folder))
+    time.sleep(1)  # what is there was made in an earlier second
+    scene.cluster.create(_path(scene).rpartition("/")[0], _declaration())
+    if second:
+        codes.append(_die_once(second, scene, kubeconfig, folder))
+    return codes
+
+
+def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> int:
+    only = f"--namespace={scene.namespace}"
+    with _operator(
+        kubeconfig, folder / f"{scene.namespace}.log", scene, only, failpoint=failpoint
+    ) as operator:
+        return operator.wait_for_death()
+
+
+def _declaration() -> dict[str, Any]:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "metadata": {"name": _INCIDENT},
+        "spec": {"reason": "a laptop was stolen", "selector": {}},
+    }
+
+
+def _path(scene: Scene) -> str:
+    return f"{MANAGED}/namespaces/{scene.namespace}/emergencyrotations/{_INCIDENT}"
+
+
+def _emergency(scene: Scene) -> dict[str, Any]:
+    return dict(scene.cluster.get(_path(scene)).get("status") or {})
+
+
+def _report(scene: Scene) -> str:
+    path = f"/api/v1/namespaces/{scene.namespace}/configmaps/{_INCIDENT}-report"
+    found = scene.cluster.get(path)
+    return str(found["data"]["report.md"]) if found else ""
+
+
+def _keys(scene: Scene) -> set[str]:
+    return set(scene.cluster.get(scene.target)["data"])
+
+
+def _is_over(scene: Scene) -> bool:
+    updated = _emergency(scene).get("servicesUpdatedAt")
+    return bool(updated) and scene.is_at(2) and "| every workload runs on the new values |" in _report(scene)
+
+
+@pytest.fixture(params=DEATHS)
+def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
+    return stories[request.param]
+
+
+def test_each_process_died_where_it_was_to(story: Story) -> None:
+    assert set(story.codes) == {_KILLED}
+
+
+def test_every_generated_value_is_replaced_once(story: Story) -> None:
+    before, after = story.before.values, story.after.values
+
+    assert {key for key in before if after[key] != before[key]} == {ROTATED, KEPT}
+    assert (story.after.revision, story.after.history) == (2, [2, 1])
+
+
+def test_no_value_before_is_readable(story: Story) -> None:
+    assert story.keys == {ROTATED, KEPT, FIXED}
+
+
+def test_each_workload_restarts_once(story: Story) -> None:
+    before, after = story.before.generations, story.after.generations
+
+    assert {name: after[name] - before[name] for name in after} == {
+        **dict.fromkeys(CONSUMERS, 1),
+        BYSTANDER: 0,
+    }
+    assert {story.after.markers[name] for name in CONSUMERS} == {f"{NAME}=2"}
+
+
+def test_each_stage_is_told_once(story: Story) -> None:
+    told = [one["reason"] for one in story.emergency["timeline"] if not one["reason"].startswith("Secret")]
+
+    assert [one for one in told if one != "DeadlineMissed"] == ["Declared", "Rotated", "ServicesUpdated"]
+    assert len(told) == len(set(told))
+    assert story.emergency["secrets"][0]["state"] == "RolledOut"
