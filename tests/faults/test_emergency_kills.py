@@ -1,4 +1,4 @@
-"""Killed anywhere in an emergency: what is exposed is replaced once, none of it stays, and the clock loses nothing."""
+"""Killed anywhere in an emergency: what is exposed is replaced once, none of it stays, and no entry is lost."""
 
 from __future__ import annotations
 
