@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.checklist.repository import git
+from keyturn.checklist.repository import git, source_control
 from tests.checklist.repository import Repository, audit
 from tests.leaks.scan import leaks
 
@@ -422,8 +422,34 @@ def test_when_time_is_over_it_says_how_far_it_came(repository: Repository) -> No
 
     assert time.monotonic() - started < 60
     assert done.code == 2
-    ((_, evidence),) = done.found("Unknown")
-    assert evidence == "time was over after 500 of 20001 commits, the newest first"
+    assert [evidence for _, evidence in done.found("Unknown")] == [
+        "time was over after 0 of 2 files",
+        "time was over after 1 of 20001 commits, the newest first",
+    ]
+
+
+def test_one_huge_commit_ends_in_time_as_well(repository: Repository) -> None:
+    repository.commit({f"folder/{number}": f"{number}\n" for number in range(1_000)})
+    times = iter([False] * 15 + [True] * 100)  # eleven looks at the files, four at the commit
+    told: list[str] = []
+
+    found = [*source_control.look(git.opened(repository.folder), lambda: next(times), told.append)]
+
+    assert [one.evidence for one in found if one.verdict == "Unknown"] == [
+        "time was over after 1 of 2 commits, the newest first"
+    ]
+
+
+def test_a_broken_history_proves_nothing(repository: Repository) -> None:
+    repository.commit({"a": "1\n"})
+    repository.commit({"a": "2\n"})
+    name = repository.git("rev-parse", "HEAD~1:a").decode().strip()
+    (repository.folder / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+    done = repository.audit()
+
+    assert done.code == 2
+    assert ["git fsck" in evidence for _, evidence in done.found("Unknown")] == [True]
 
 
 # What may not be told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 from keyturn.kube import errors, paths
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .recovery import Drill
 
 __all__ = ["Look", "Other"]
+
+_METRICS: Final = "/metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,21 @@ async def _guarded(
     except errors.Forbidden as refused:
         return [_blind(point, refused)]
     except errors.Unavailable as trouble:
-        if trouble.status != 404:  # noqa: PLR2004  # nobody serves this path
+        if trouble.status != HTTPStatus.NOT_FOUND:
             raise
-    remedy = "install it: kubectl apply -k manifests/base"
-    return [] if quiet else [Finding(point, Verdict.UNKNOWN, "Keyturn is not installed there", remedy)]
+        return [] if quiet else [_not_served(point, trouble)]
+
+
+def _not_served(point: Point, trouble: errors.ApiError) -> Finding:
+    if trouble.path == _METRICS:
+        evidence, remedy = "the API server serves no /metrics to you", "ask whoever runs it"
+    else:
+        evidence, remedy = "Keyturn is not installed there", "install it: kubectl apply -k manifests/base"
+    return Finding(point, Verdict.UNKNOWN, evidence, remedy)
 
 
 def _blind(point: Point, refused: errors.ApiError) -> Finding:
-    if refused.path == "/metrics":
+    if refused.path == _METRICS:
         what = "get /metrics of the API server"
         remedy = "ask for a ClusterRole with nonResourceURLs: [/metrics] and verbs: [get]"
     else:

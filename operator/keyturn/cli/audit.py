@@ -27,6 +27,7 @@ POINTS = (
     "recovery",
     "revocation",
 )
+_INTERRUPTED = 130
 _FORMS = ("table", "json", "sarif", "html")
 
 
@@ -56,6 +57,9 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
             raise  # ends with 2 by itself, and shows how it is used
         except click.ClickException as problem:
             raise _CannotLook(problem.message) from None
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(_INTERRUPTED)
 
     return looked
 

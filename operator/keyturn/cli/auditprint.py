@@ -17,13 +17,18 @@ __all__ = ["FORMS"]
 
 def _table(report: Report) -> None:
     rows = [
-        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, one.evidence)
+        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, _plain(one.evidence))
         for one in report.findings
     ]
     print_lines(table(("POINT", "VERDICT", "WHERE", "EVIDENCE"), rows, room()))
-    remedies = {(one.point, one.remedy): None for one in report.findings if one.remedy}
+    remedies = {(one.point, _plain(one.remedy)): None for one in report.findings if one.remedy}
     if remedies:
         print_lines("", "To be done:", *(f"  {point}: {remedy}" for point, remedy in remedies))
+
+
+def _plain(text: str) -> str:
+    """Keep a line one line, and a terminal from doing what a message of somebody's status says."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _json(report: Report) -> None:

@@ -18,6 +18,8 @@ __all__ = ["Blob", "CannotLook", "Git", "opened", "shown"]
 _PATIENCE: Final = 60.0
 _GROUP: Final = 1000
 """Blobs that one git is asked for: their names fit into a pipe, so that neither side waits for the other."""
+_FACTS: Final = 3
+"""What cat-file says of an object that it finds: name, type and size."""
 _CAUTIOUS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
@@ -66,7 +68,11 @@ class Git:
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """Read what git prints while it goes on; whoever stops reading stops git."""
+        """Read what git prints while it goes on; whoever stops reading stops git.
+
+        Raises:
+            CannotLook: git did not come to its end.
+        """
         with subprocess.Popen(
             _command(self.folder, arguments),
             env=_environment(),
@@ -77,6 +83,8 @@ class Git:
             assert process.stdout is not None, "it was asked for"  # noqa: S101
             try:
                 yield process.stdout
+                if process.wait(_PATIENCE):
+                    raise _broken(arguments[0], self.folder)
             finally:
                 process.kill()
 
@@ -86,8 +94,10 @@ class Git:
             group = self._small(names[start : start + _GROUP], largest)
             with self._batch("--batch", group) as answer:
                 for name in group:
-                    size = int(answer.readline().split()[2])
-                    yield Blob(name, answer.read(size))
+                    facts = answer.readline().split()
+                    if len(facts) != _FACTS:
+                        raise _broken("cat-file", self.folder)
+                    yield Blob(name, answer.read(int(facts[2])))
                     answer.read(1)
 
     def _small(self, names: Sequence[str], largest: int) -> list[str]:
@@ -95,7 +105,7 @@ class Git:
             facts = [line.split() for line in answer]
         return [
             name
-            for name, fact in zip(names, facts, strict=True)
+            for name, fact in zip(names, facts, strict=False)
             if fact[1] == b"blob" and int(fact[2]) <= largest
         ]
 
@@ -155,6 +165,10 @@ def _why(folder: Path, said: bytes) -> str:
     return f"git cannot look at {folder}; run git status there to see why"
 
 
+def _broken(command: str, folder: Path) -> CannotLook:
+    return CannotLook(f"git {command} fails in {folder}; run git fsck there to see why")
+
+
 def _run(
     folder: Path, arguments: Sequence[str], *, may_fail: bool = False, given: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
@@ -172,7 +186,7 @@ def _run(
     except subprocess.TimeoutExpired:
         raise CannotLook(f"git {arguments[0]} took more than {_PATIENCE:.0f} s in {folder}") from None
     if done.returncode and not may_fail:
-        raise CannotLook(f"git {arguments[0]} fails in {folder}; run git fsck there to see why")
+        raise _broken(arguments[0], folder)
     return done
 
 

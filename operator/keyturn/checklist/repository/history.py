@@ -67,7 +67,6 @@ def added(git: Git, progress: Progress) -> Iterator[Added]:
     """Read what was added, each step from one version of a file to another once."""
     with git.stream(*_LOG) as log:
         yield from _read(log, progress)
-    progress.is_over = True
 
 
 def _read(log: IO[bytes], progress: Progress) -> Iterator[Added]:

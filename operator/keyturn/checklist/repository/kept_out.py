@@ -76,7 +76,7 @@ def templates(path: bytes, content: bytes) -> Iterator[Finding]:
             yield Finding(
                 Point.SOURCE_CONTROL,
                 Verdict.FAIL,
-                f"{name} has what looks like a real value",
+                f"{shown(name.encode('utf-8', 'replace'))} has what looks like a real value",
                 "leave it empty there, and replace the value wherever it is used: it is known to everybody who"
                 " can read the repository",
                 shown(path),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.checklist.finding import Finding, Point, Verdict
 
 from . import history, kept_out, tree
-from .git import shown
+from .git import CannotLook, shown
 from .manifests import MANIFEST, keys_in
 from .rules import hits
 
@@ -24,7 +24,9 @@ __all__ = ["look"]
 _MOST: Final = 200
 """Findings that are told one by one."""
 _EVERY: Final = 500
-"""Commits between two looks at the clock."""
+"""Commits between two words on how far it is."""
+_OFTEN: Final = 100
+"""Files or additions between two looks at the clock."""
 _TURN: Final = "replace the value wherever it is used, and then take it out of the file"
 _TURN_OLD: Final = (
     "replace the value wherever it is used: it stays readable in every clone,"
@@ -80,11 +82,14 @@ def look(git: Git, is_late: Callable[[], bool], tell: Callable[[str], None]) -> 
 
 def _files(look: _Look) -> Iterator[Finding]:
     before, count = len(look.findings), 0
-    for path, content in tree.files(look.git, look.skipped):
-        count += 1
-        _file(look, path, content)
     there = tree.paths(look.git, tree.Skipped())
     yield from kept_out.ignored(look.git, there)
+    for path, content in tree.files(look.git, look.skipped):
+        if count % _OFTEN == 0 and look.is_late():
+            yield _unfinished(f"{count} of {len(there)} files")
+            return
+        count += 1
+        _file(look, path, content)
     if len(look.findings) == before:
         yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"nothing secret in the {count} files of the tree")
 
@@ -122,19 +127,15 @@ def _manifest(look: _Look, name: str, text: str, commit: str) -> None:
 
 def _history(look: _Look) -> Iterator[Finding]:
     total, before = history.count(look.git), len(look.findings)
-    progress, later = history.Progress(), dict[str, tuple[str, str]]()
-    told = 0
-    for one in history.added(look.git, progress):
-        if progress.commits >= told + _EVERY:
-            told = progress.commits
-            look.tell(f"{told} of {total} commits")
-            if look.is_late():
-                break
-        _addition(look, one, later)
-    if progress.is_over:
-        _blobs(look, later)
-    if not progress.is_over or look.is_late():
-        yield _unfinished(progress, total)
+    progress = history.Progress()
+    try:
+        _commits(look, progress, total)
+    except CannotLook as problem:
+        remedy = "mend it, or clone it anew, and look again"
+        yield Finding(Point.SOURCE_CONTROL, Verdict.UNKNOWN, str(problem), remedy)
+        return
+    if not progress.is_over:
+        yield _unfinished(f"{progress.commits} of {total} commits, the newest first")
     elif look.git.is_shallow:
         yield Finding(
             Point.SOURCE_CONTROL,
@@ -147,11 +148,23 @@ def _history(look: _Look) -> Iterator[Finding]:
         yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"{what} in the {total} commits of the history")
 
 
-def _unfinished(progress: history.Progress, total: int) -> Finding:
+def _commits(look: _Look, progress: history.Progress, total: int) -> None:
+    later, told = dict[str, tuple[str, str]](), 0
+    for number, one in enumerate(history.added(look.git, progress)):
+        if number % _OFTEN == 0 and look.is_late():
+            return
+        if progress.commits >= told + _EVERY:
+            told = progress.commits
+            look.tell(f"{told} of {total} commits")
+        _addition(look, one, later)
+    progress.is_over = _blobs(look, later)
+
+
+def _unfinished(how_far: str) -> Finding:
     return Finding(
         Point.SOURCE_CONTROL,
         Verdict.UNKNOWN,
-        f"time was over after {progress.commits} of {total} commits, the newest first",
+        f"time was over after {how_far}",
         "allow more with --time-limit",
     )
 
@@ -173,13 +186,16 @@ def _addition(look: _Look, one: history.Added, later: dict[str, tuple[str, str]]
             )
 
 
-def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> None:
-    """Look at whole files: manifests, and what git takes for binary, which its settings may only claim."""
+def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> bool:
+    """Look at whole files: manifests, and what git takes for binary, which its settings may only claim.
+
+    Say whether all were looked at before it was late.
+    """
     read = 0
     for blob in look.git.blobs(list(later), tree.LARGEST):
         read += 1
-        if read % _EVERY == 0 and look.is_late():
-            return
+        if read % _OFTEN == 0 and look.is_late():
+            return False
         name, commit = later[blob.name]
         if tree.is_binary(blob.content):
             look.skipped.note("binary files of the history")
@@ -192,3 +208,4 @@ def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> None:
                 look.fail(f"commit {commit[:12]} holds what looks like: {hit.rule}", _TURN_OLD, name)
     if missing := len(later) - read:
         look.skipped.counts["large or missing files of the history"] += missing
+    return True
