@@ -191,9 +191,14 @@ def test_two_places_have_the_same(space: Space, vault: Vault) -> None:
     assert vault.kept("one") == vault.kept("two") == space.values()
 
 
-def test_a_lone_value_that_the_store_cannot_hold_is_told(space: Space, vault: Vault) -> None:
+def test_a_lone_value_that_the_store_cannot_hold_is_told_and_mended(space: Space, vault: Vault) -> None:
     space.manage(password(), pushTo=[vault.push(secretKey="password")])
     assert "push all of them, without secretKey, or a JSON object" in space.stalled("ProviderError")
+
+    space.respec(lambda spec: spec["pushTo"][0].pop("secretKey"))
+
+    vault.until_kept(space.values())
+    space.settled()
 
 
 def test_a_suspended_one_pushes_nothing(space: Space, vault: Vault) -> None:
