@@ -348,7 +348,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
         ),
         pytest.param(
             seen(
-                {**PUSHES, "suspend": True},
+                {**DELETES, "suspend": True},
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
                 deleted=True,
                 finalized=True,
