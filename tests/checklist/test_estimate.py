@@ -51,7 +51,7 @@ def test_a_random_value_of_128_bits_is_strong(make: object) -> None:
     ids=[
         "nothing",
         "short",
-        "31 characters",
+        "30 characters",
         "one letter",
         "counting",
         "a default again and again",

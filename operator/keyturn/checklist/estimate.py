@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import itertools
 import math
 import re
 from typing import TYPE_CHECKING, Final
@@ -117,12 +116,16 @@ def _separator(text: str, place: int, each: float) -> tuple[int, float] | None:
 
 def _run(text: str, place: int, each: float) -> tuple[int, float] | None:
     """Find characters that all have the same step from one to the next: aaaa, 1234, dcba."""
-    codes = [ord(character) for character in text[place:]]
-    steps = [after - before for before, after in itertools.pairwise(codes)]
-    if not steps or abs(steps[0]) > 1:
+    step, length = _step(text, place), 1
+    if step is None or abs(step) > 1:
         return None
-    length = 1 + sum(1 for _ in itertools.takewhile(lambda step: step == steps[0], steps))
+    while _step(text, place + length - 1) == step:
+        length += 1
     return (length, each + math.log2(length) + 1) if length >= _SHORTEST_RUN else None
+
+
+def _step(text: str, place: int) -> int | None:
+    return ord(text[place + 1]) - ord(text[place]) if place + 1 < len(text) else None
 
 
 def _repeat(text: str, place: int, _: float) -> tuple[int, float] | None:
