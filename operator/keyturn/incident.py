@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from .core.clockwork import open_stages
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 
     from .api.emergency import AffectedSecret, EmergencyRotation
     from .core.affected import Affected
+    from .core.reader import Reader
 
-__all__ = ["LARGEST", "document", "text"]
+__all__ = ["LARGEST", "READERS_BEFORE", "document", "text"]
 
+READERS_BEFORE: Final = timedelta(days=30)
+"""For how long before the declaration the document names readers; who was not there before is new."""
+_MOST_READERS: Final = 500
 LARGEST: Final = 800 * 1024
 """Bytes; a ConfigMap holds 1 MiB."""
 _SHORTENED: Final = (
@@ -40,15 +45,19 @@ def document(
     by: str,
     rows: Sequence[AffectedSecret],
     known: Mapping[str, Affected | None],
+    readers: Sequence[tuple[str, Reader]] | None = None,
 ) -> str:
-    """Write the document of an emergency with its newest status; equal facts make an equal document."""
+    """Write the document of an emergency with its newest status; equal facts make an equal document.
+
+    `readers` are who read each secret lately, the last one first; None where nobody tells.
+    """
     parts = (
         _head(emergency, by),
         _deadlines(emergency),
         _secrets(rows),
         _services(known),
         _elsewhere(known),
-        _readers(emergency, known),
+        _readers(emergency, known, readers),
         _open(emergency, rows, known),
         _timeline(emergency),
     )
@@ -169,7 +178,11 @@ def _elsewhere(known: Mapping[str, Affected | None]) -> Iterator[str]:
     )
 
 
-def _readers(emergency: EmergencyRotation, known: Mapping[str, Affected | None]) -> Iterator[str]:
+def _readers(
+    emergency: EmergencyRotation,
+    known: Mapping[str, Affected | None],
+    readers: Sequence[tuple[str, Reader]] | None,
+) -> Iterator[str]:
     namespace = _name(emergency.metadata.namespace)
     count = len({workload for found in known.values() if found for workload in found.workloads})
     yield from _section("Who could read them, and who did")
@@ -177,9 +190,43 @@ def _readers(emergency: EmergencyRotation, known: Mapping[str, Affected | None])
     yield f"- Whoever may get, list or watch Secrets, or create pods, in namespace {namespace}."
     yield "- Whoever reads the backups of the cluster or its etcd."
     yield ""
-    yield "Keyturn has no access report for this incident. The API server's audit log tells who read: look for the"
-    yield f"verbs get, list and watch on `secrets` of namespace {namespace} before the declaration."
+    if readers is None:
+        yield "Keyturn has no access report for this incident. The API server's audit log tells who read: look for"
+        yield f"the verbs get, list and watch on `secrets` of namespace {namespace} before the declaration."
+    else:
+        yield from _access_report(readers)
     yield f"When that is done, write your name into the annotation `{ACKNOWLEDGE_AUDIT}`."
+
+
+def _access_report(readers: Sequence[tuple[str, Reader]]) -> Iterator[str]:
+    """Tell who read what; who asked for all of a namespace stands there once."""
+    rows = {
+        (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one) for name, one in readers
+    }
+    yield f"In the {READERS_BEFORE.days} days before, and since, {len(rows)} readers were seen in the API server's"
+    yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run."
+    yield ""
+    if rows:
+        header = ("Who", "Kind", "Read", "How", "First", "Last", "Times", "Then")
+        yield from _table(header, (_access(name, one) for name, one in [*rows.values()][:_MOST_READERS]))
+        yield ""
+    if len(rows) > _MOST_READERS:
+        yield f"{len(rows) - _MOST_READERS} more are not listed here; the audit log has them."
+        yield ""
+
+
+def _access(name: str, one: Reader) -> tuple[str, ...]:
+    what = {"secret": _name(name), "namespace": "all of the namespace", "cluster": "all of the cluster"}
+    return (
+        text(one.subject),
+        text(one.kind),
+        what.get(one.reach, "-"),
+        ", ".join(text(verb) for verb in sorted(one.verbs)),
+        _time(one.first),
+        _time(one.last),
+        str(one.count),
+        "new" if one.is_new else "known",
+    )
 
 
 def _open(

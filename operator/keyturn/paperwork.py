@@ -10,17 +10,18 @@ from . import failpoints
 from .core.clockwork import open_stages
 from .core.declaration import report_name
 from .core.errors import Stalled
-from .incident import document
+from .incident import READERS_BEFORE, document
 from .kube import errors, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from .alarms import AlarmKey
     from .api.emergency import EmergencyRotation, EmergencyRotationStatus
     from .core.affected import Affected
     from .core.declaration import Found
+    from .core.reader import Reader
     from .kube.client import Body
     from .world import World
 
@@ -29,6 +30,8 @@ __all__ = ["FILE", "brought_up_to_date"]
 FILE = "report.md"
 _PACE = timedelta(seconds=10)
 _LATER = timedelta(minutes=1)
+_READERS_PACE = timedelta(minutes=10)
+"""Until somebody has looked at who read, the document names those who came meanwhile."""
 
 
 async def brought_up_to_date(
@@ -50,15 +53,29 @@ async def brought_up_to_date(
     stages = frozenset(open_stages(emergency))
     if alarm.reported and stages == alarm.stages and now - alarm.reported < _PACE:
         return alarm.reported + _PACE
-    text = document(emergency, found.declared_by, found.rows, known)
+    readers = _readers(key, emergency, known, world)
+    later = now + _READERS_PACE if readers is not None and "AccessAudited" in stages else None
+    text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == alarm.report:
-        return None
+        return later
     before, alarm.trouble = alarm.trouble, await _written(key, emergency, text, world)
     alarm.reported, alarm.stages = now, stages
     if alarm.trouble:
         return now if _differ(before, alarm.trouble) else now + _LATER
     alarm.report = text
-    return now if before else None
+    return now if before else later
+
+
+def _readers(
+    key: AlarmKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: World
+) -> Sequence[tuple[str, Reader]] | None:
+    """Return who has read each secret, the last one first; None where no audit events are taken."""
+    started = emergency.metadata.creation_timestamp
+    if world.readers_of is None or started is None:
+        return None
+    since = started - READERS_BEFORE
+    found = [(name, one) for name in sorted(known) for one in world.readers_of(key.namespace, name, since)]
+    return sorted(found, key=lambda pair: pair[1].last, reverse=True)
 
 
 def _differ(before: Stalled | None, after: Stalled) -> bool:
