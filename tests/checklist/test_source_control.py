@@ -228,6 +228,16 @@ def test_a_line_that_a_person_has_allowed_passes(repository: Repository) -> None
     assert repository.audit().code == 0
 
 
+def test_examples_of_documentation_are_no_secrets(repository: Repository) -> None:
+    repository.commit(
+        {
+            "docs.md": "AKIAIOSFODNN7EXAMPLE\npostgres://user:password@localhost/shop\nredis://:changeme@cache\n"
+        }
+    )
+
+    assert repository.audit().code == 0
+
+
 def test_checksums_are_no_secrets(repository: Repository) -> None:
     sums = (base64.b64encode(secrets.token_bytes(64)).decode() for _ in range(200))
     hexes = "\n".join(f"sha256:AC{secrets.token_hex(31)}" for _ in range(200))

@@ -8,9 +8,7 @@ from .metrics import samples
 __all__ = ["judged"]
 
 _EVENTS = "apiserver_audit_event_total"
-_POLICY = (
-    "give it an --audit-policy-file that has a rule of level Metadata for secrets, and a log or a webhook"
-)
+_POLICY = "give the API server an --audit-policy-file that has a rule of level Metadata for secrets, and a log or a webhook"
 
 
 def judged(metrics: str) -> list[Finding]:
@@ -27,7 +25,7 @@ def judged(metrics: str) -> list[Finding]:
             Point.ACCESS_LOG,
             Verdict.UNKNOWN,
             "the API server writes audit events; that reads of Secrets are among them is not proven",
-            "read a Secret, and look for verb get and your name in the audit log; if it is not there, "
-            + _POLICY,
+            "let Keyturn take the audit events, as docs/access.md has it; or read a Secret and look for that in the"
+            " audit log, and if it is not there, " + _POLICY,
         )
     ]
