@@ -8,7 +8,10 @@ from .metrics import samples
 __all__ = ["judged"]
 
 _EVENTS = "apiserver_audit_event_total"
-_POLICY = "give the API server an --audit-policy-file that has a rule of level Metadata for secrets, and a log or a webhook"
+_POLICY = (
+    "give the API server an --audit-policy-file that has a rule of level Metadata for secrets,"
+    " and a log or a webhook"
+)
 
 
 def judged(metrics: str) -> list[Finding]:
