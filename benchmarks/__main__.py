@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks all | creation | life | rotation | kinds | pulled | latency | table`."""
+"""The command line: `python -m benchmarks` and which benchmark, `all` of them, or the `table` alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 
 from . import results
+from .access import access
 from .cluster import fresh
 from .creation import creation, life
+from .emergency import emergency
 from .kinds import kinds
 from .latency import latency
 from .pulled import pulled
@@ -42,6 +44,10 @@ async def _rotation(objects: int) -> Figures:
     }
 
 
+async def _emergency(objects: int) -> Figures:
+    return {f"emergency-{objects}": await emergency(objects, fresh)}
+
+
 async def _kinds(rotations: int) -> Figures:
     return {"kinds": await kinds(rotations, fresh)}
 
@@ -54,15 +60,21 @@ async def _latency(_: int) -> Figures:
     return {"latency": await latency(fresh)}
 
 
+async def _access(events: int) -> Figures:
+    return {"access": await access(events)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),
         "rotation": (_rotation, 200, 5),
+        "emergency": (_emergency, 500, 2),
         "kinds": (_kinds, 10, 5),
         "pulled": (_pulled, 1000, 5),
         "latency": (_latency, 1, 7),
+        "access": (_access, 100_000, 3),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
         if options.what in ("all", name):
@@ -90,7 +102,19 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", choices=("all", "creation", "life", "rotation", "kinds", "pulled", "latency", "table")
+        "what",
+        choices=(
+            "all",
+            "creation",
+            "life",
+            "rotation",
+            "emergency",
+            "kinds",
+            "pulled",
+            "latency",
+            "access",
+            "table",
+        ),
     )
     parser.add_argument(
         "--objects", type=int, help="how many objects, instead of each benchmark's own number"

@@ -14,7 +14,7 @@ from .watching import is_ready, watching
 if TYPE_CHECKING:
     from .cluster import Cluster, Planes
 
-__all__ = ["rotation"]
+__all__ = ["is_patched", "is_rolled", "prepare", "rotation"]
 
 _DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
 _MARKER = "keyturn.dev/secret-versions"
@@ -26,7 +26,7 @@ async def rotation(objects: int, debounce: str | None, planes: Planes) -> dict[s
     names = [f"rotated-{debounce or 'by-default'}-{number:03}" for number in range(objects)]
     rollout = {"rollout": {"debounce": debounce}} if debounce else {}
     async with planes() as cluster, running(cluster) as operator:
-        await _prepare(names, rollout, cluster)
+        await prepare(names, rollout, cluster)
         await operator.is_quiet()
         before = await operator.usage()
         figures = await _rotate(names, cluster)
@@ -40,11 +40,11 @@ async def rotation(objects: int, debounce: str | None, planes: Planes) -> dict[s
     }
 
 
-async def _prepare(names: list[str], rollout: dict[str, Any], cluster: Cluster) -> None:
+async def prepare(names: list[str], spec: dict[str, Any], cluster: Cluster) -> None:
     """Have every Secret there and every Deployment settled on it."""
 
     async def make(name: str) -> None:
-        await cluster.bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name, **rollout))
+        await cluster.bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name, **spec))
 
     async def deploy(name: str) -> None:
         await cluster.bare.create(_DEPLOYMENTS, _deployment(name))
@@ -52,7 +52,7 @@ async def _prepare(names: list[str], rollout: dict[str, Any], cluster: Cluster) 
     async with watching(cluster, paths.managed_secrets(), is_ready) as ready:
         await for_each(names, make)
         await ready.counts(len(names), _PATIENCE)
-    async with watching(cluster, _DEPLOYMENTS, _is_rolled) as rolled:
+    async with watching(cluster, _DEPLOYMENTS, is_rolled) as rolled:
         await for_each(names, deploy)
         await rolled.counts(len(names), _PATIENCE)
 
@@ -63,8 +63,8 @@ async def _rotate(names: list[str], cluster: Cluster) -> dict[str, float]:
         await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
 
     async with (
-        watching(cluster, _DEPLOYMENTS, _is_patched) as patched,
-        watching(cluster, _DEPLOYMENTS, lambda body: _is_patched(body) and _is_rolled(body)) as rolled,
+        watching(cluster, _DEPLOYMENTS, is_patched) as patched,
+        watching(cluster, _DEPLOYMENTS, lambda body: is_patched(body) and is_rolled(body)) as rolled,
         watching(cluster, paths.managed_secrets(), _is_told) as told,
     ):
         began = asyncio.get_running_loop().time()
@@ -92,12 +92,12 @@ def _deployment(name: str) -> dict[str, Any]:
     }
 
 
-def _is_patched(body: dict[str, Any]) -> bool:
+def is_patched(body: dict[str, Any]) -> bool:
     annotations = body["spec"]["template"]["metadata"].get("annotations", {})
     return f"{body['metadata']['name']}=2" in annotations.get(_MARKER, "")
 
 
-def _is_rolled(body: dict[str, Any]) -> bool:
+def is_rolled(body: dict[str, Any]) -> bool:
     """Say what `kubectl rollout status` calls successfully rolled out."""
     status = body.get("status", {})
     return bool(

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import results
 from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.creation import life
+from benchmarks.emergency import emergency
 from benchmarks.latency import latency
 from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
@@ -33,6 +34,7 @@ async def test_every_benchmark_still_measures() -> None:
         figures = {
             **await life(OBJECTS, 1.0, the_same),
             "rotation": await rotation(OBJECTS, "0s", the_same),
+            "emergency": await emergency(OBJECTS, the_same),
             "latency": await latency(the_same),
             "pulled": await pulled(OBJECTS, the_same),
         }
@@ -43,6 +45,7 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["idle"]["writes"] == 0
     assert figures["restart"]["writes"] == 0
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
+    assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
     assert figures["pulled"]["per_second"] > 0
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
 
