@@ -371,6 +371,16 @@ def emergency(status: dict[str, Any] | None = None, **spec: Any) -> EmergencyRot
             True,
             id="by a label that it has lost since",
         ),
+        pytest.param(
+            emergency({"servicesUpdatedAt": NOW}, selector={}), False, id="all, when every service is updated"
+        ),
+        pytest.param(
+            emergency(
+                {"servicesUpdatedAt": NOW, "secrets": [{"name": "db", "state": "RolledOut"}]}, selector={}
+            ),
+            True,
+            id="who was taken in before that",
+        ),
     ],
 )
 def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:  # noqa: FBT001

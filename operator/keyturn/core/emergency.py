@@ -63,13 +63,18 @@ class Emergency:
 
 
 def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
-    """Say whether an emergency selects a ManagedSecret of its namespace; whom it took in once, it keeps."""
-    spec = emergency.spec
-    if spec.names is not None and name in spec.names:
+    """Say whether an emergency selects a ManagedSecret of its namespace.
+
+    Whom it took in once, it keeps; when every service is updated, it takes in nobody else.
+    """
+    spec, status = emergency.spec, emergency.status
+    if any(one.name == name for one in status.secrets):
         return True
-    if spec.selector is not None and selects(spec.selector, labels):
-        return True
-    return any(one.name == name for one in emergency.status.secrets)
+    if status.services_updated_at is not None:
+        return False
+    if spec.names is not None:
+        return name in spec.names
+    return spec.selector is not None and selects(spec.selector, labels)
 
 
 def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:
