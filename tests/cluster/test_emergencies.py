@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.value import Value
 from tests.cluster.space import Space, literal, password
 from tests.cluster.test_process import of_object
 from tests.cluster.test_windows import closed
@@ -14,6 +15,7 @@ from tests.support.kubectl import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.cluster.stores import Stores
     from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
     from tests.support.operator import Operator
@@ -270,11 +272,9 @@ def test_what_is_not_made_here_is_named(space: Space) -> None:
     space.second_after()
 
     declare(space)
-    now = services_updated(space)
-    eventually(lambda: "## Not made here" in report(space), "the report is complete")
 
-    assert states(now) == {"auth": "RolledOut", "names": "NothingToRotate"}
-    assert "| `names` |  | `username` |" in report(space)
+    assert "| `names` |  | `username` |" in reported(space)
+    assert states(status(space)) == {"auth": "RolledOut", "names": "NothingToRotate"}
 
 
 def test_a_workload_that_gets_not_ready_stays_with_the_new_values(space: Space) -> None:
@@ -465,3 +465,19 @@ def test_metrics_tell_how_long_each_deadline_is_away(space: Space, operator: Ope
     prefix = 'keyturn_emergency_deadline_seconds{name="inc-1",stage='
     assert found.keys() == {f'{prefix}"AccessAudited"}}', f'{prefix}"Documented"}}'}
     assert 24 * 3600 - 60 < found[f'{prefix}"AccessAudited"}}'] <= 24 * 3600
+
+
+# Values that stores hold
+
+
+def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) -> None:
+    files.keep("token", "before-the-incident")
+    space.managed(files.from_file("api-key", "token"), password(), refreshInterval="24h")
+    files.keep("token", "turned-at-its-store")
+    space.second_after()
+
+    declare(space)
+    services_updated(space)
+    eventually(lambda: space.values()["api-key"] == Value(b"turned-at-its-store"), "it is read anew")
+
+    assert "- [ ] Turn what `auth` keeps in a store" in reported(space)
