@@ -239,6 +239,30 @@ _OPERATOR = (
     ),
 )
 
+_ACCESS = (
+    Case(
+        "KeyturnAccessUnusual",
+        of_process("secret_access_unusual_total", "0x10 1x200", reason="FirstRead"),
+        *(12, 13, 75),
+        _WARNING | _REPLICAS | {"reason": "FirstRead"},
+        "1 requests for managed Secrets within an hour are unusual (FirstRead). The log names who it was.",
+    ),
+    Case(
+        "KeyturnLoginsRefused",
+        of_process("authentication_failures_total", "0x10 10+10x60 610x200", source="apiserver"),
+        *(15, 40, 90),
+        _WARNING | _REPLICAS | {"source": "apiserver"},
+        "150 logins were refused within 15 minutes (apiserver).",
+    ),
+    Case(
+        "KeyturnAuditEventsDropped",
+        of_process("audit_events_dropped_total", "0x10 10+10x60 610x200", reason="busy"),
+        *(20, 40, 90),
+        _WARNING | _REPLICAS | {"reason": "busy"},
+        "150 audit events within 15 minutes were not taken in (busy). Reads of Secrets may go unseen.",
+    ),
+)
+
 _EMERGENCIES = (
     Case(
         "KeyturnEmergencyDeadlineNear",
@@ -256,4 +280,4 @@ _EMERGENCIES = (
     ),
 )
 
-CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR)
+CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR, *_ACCESS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.workloads import deployment, env_from
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.space import Space
@@ -40,6 +41,9 @@ def test_every_command_of_the_pages_works(space: Space, kubectl: Kubectl, cluste
         {"kind": "SecretStore", "metadata": {"name": "auth"}, "spec": {"provider": {"kubernetes": {}}}}
     )
     space.managed()
+    declared = {"reason": "a laptop was stolen", "names": ["auth"]}
+    space.create({"kind": "EmergencyRotation", "metadata": {"name": "auth"}, "spec": declared})
+    eventually(lambda: space.find("ConfigMap", "auth-report") is not None, "the report")
     here = {"NAMESPACE": space.namespace, "NAME": "auth", "WORKLOAD": "auth"}
 
     said = {}

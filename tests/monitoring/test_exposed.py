@@ -10,6 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from keyturn import metrics
+from keyturn.access.endpoint import Endpoint
+from keyturn.access.watcher import Watcher
 from tests.cluster.space import password
 from tests.cluster.stores import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
@@ -18,6 +20,7 @@ from tests.monitoring.dashboard import QUERIES, filled
 from tests.monitoring.prometheus import BUILD_SECONDS, promtool, terms
 from tests.monitoring.quiet import QUIET
 from tests.monitoring.rules import ALERTS, RECORDS, series
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,11 +69,20 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     space.manage(pulled("token", "absent", stores.for_all, kind="ClusterSecretStore"), name="ill")
     space.stalled("SourceNotFound", "ill")
     space.looked_at("weak")
+    declared = {"reason": "a laptop was stolen", "names": ["weak"]}
+    space.create({"kind": "EmergencyRotation", "metadata": {"name": "open"}, "spec": declared})
+    eventually(lambda: "keyturn_emergency_deadline_seconds{" in operator.get("/metrics")[1], "its clock")
     _, text = operator.get("/metrics")
     # Only a server that refuses brings these about; a counter tells its labels with its first count.
     metrics.PROVIDER_THROTTLED.labels("vault")
+    Endpoint.announce()
+    Watcher.announce()
     own = metrics.expose(list, "")[0].decode()
-    rare = [one for one in _samples(own) if one.name == "keyturn_provider_throttled_total"]
+    rare = [
+        one
+        for one in _samples(own)
+        if re.search("provider_throttled|secret_access|audit|authentic", one.name)
+    ]
     return [*_samples(text), *rare]
 
 

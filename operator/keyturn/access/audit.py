@@ -61,6 +61,8 @@ class Audit:
         self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
+        self.endpoint.announce()
+        self._watcher.announce()
         self._api = api
         self._namespace = namespace
         self._mirror = mirror

@@ -70,6 +70,13 @@ class Watcher:
     _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
     _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
+    @staticmethod
+    def announce() -> None:
+        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        for unusual in Unusual:
+            metrics.SECRET_ACCESS_UNUSUAL.labels(unusual)
+        metrics.AUTHENTICATION_FAILURES.labels("apiserver")
+
     def take(self, told: Told) -> None:
         match told:
             case LoginFailed():
