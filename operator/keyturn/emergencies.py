@@ -66,7 +66,7 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
         world.alarms.pop(key, None)
         return None
     emergency, alarm, now = declared.emergency, world.alarm(key), world.now()
-    if declared.is_closed:
+    if declared.is_closed and not alarm.is_unfinished:
         return None
     if alarm.looked and now - alarm.looked < _PACE:
         return alarm.looked + _PACE
@@ -75,9 +75,11 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
     found = Found(now, emergency, declared.by, rows, alarm.trouble)
     status = status_of(found)
     try:
+        alarm.is_unfinished = True
         await _write(key, emergency, status, world)
         alarm.looked = now
         again = await brought_up_to_date(key, found, status, known, world)
+        alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _SOON  # it has changed: the watch brings the newer one
     times = [time for time in (wake_up(found, status), again) if time]

@@ -84,6 +84,8 @@ class Alarm:
     """What was open when the document was written."""
     trouble: Stalled | None = None
     """What keeps the document from being written."""
+    is_unfinished: bool = False
+    """The status was written, and the document was not looked at since."""
 
 
 @dataclass(slots=True)
