@@ -96,6 +96,9 @@ def test_a_long_name_is_cut_and_still_told_apart() -> None:
         {},
         event(stageTimestamp="yesterday"),
         event(stageTimestamp=None),
+        event(stageTimestamp="9999-12-31T23:59:59-12:00"),
+        event(stageTimestamp="0001-01-01T00:00:00Z"),
+        event(stageTimestamp="2026-11-01T12:00:00"),
         {**event(), "user": None},
         event(objectRef="secrets"),
         event(responseStatus=["x"]),
@@ -105,7 +108,7 @@ def test_a_long_name_is_cut_and_still_told_apart() -> None:
         {**event(), "user": {"username": 7}},
         {**event(), "user": {"username": {}}},
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
     with pytest.raises(NotAnEvent, match="an event lacks what every event has"):

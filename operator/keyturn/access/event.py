@@ -32,6 +32,7 @@ _STARTED, _COMPLETE = "ResponseStarted", "ResponseComplete"
 _ANONYMOUS = "system:anonymous"
 _LONGEST_NAME = 256
 _LONGEST_ADDRESS = 64
+_YEARS = range(2020, 2200)
 _VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -164,7 +165,10 @@ def _access(item: Mapping[str, Any], ref: Mapping[str, Any], verb: str) -> Acces
 
 
 def _time(item: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(item["stageTimestamp"]).astimezone(UTC)
+    time = datetime.fromisoformat(item["stageTimestamp"])
+    if time.tzinfo is None or time.year not in _YEARS:
+        raise ValueError
+    return time.astimezone(UTC)
 
 
 def _text(text: Any, longest: int = _LONGEST_NAME) -> str:

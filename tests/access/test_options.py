@@ -1,0 +1,104 @@
+"""What `keyturn run` takes and refuses for the endpoint."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from keyturn.access import Settings
+from keyturn.cli.commands import main
+from keyturn.kube.config import NotConfigured
+from sandbox.pki import Authority
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keyturn.runner import Options
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """Return the options with which the operator was run; it ends at once, and logs nothing."""
+    served: list[Options] = []
+
+    async def run(options: Options) -> None:
+        served.append(options)
+        raise NotConfigured("no cluster")
+
+    monkeypatch.setattr("keyturn.runner.run", run)
+    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
+    return served
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Authority.new("audit").issue("keyturn").write(tmp_path, "server")
+    (tmp_path / "token").write_text(secrets.token_hex(32))
+    (tmp_path / "short").write_text("secret")
+    return tmp_path
+
+
+def run(folder: Path, *options: str) -> tuple[int, str]:
+    """Run it with options in which @ stands for the folder."""
+    given = [option.replace("@", f"{folder}/") for option in options]
+    answer = CliRunner().invoke(main, ["run", "--all-namespaces", *given])
+    return answer.exit_code, answer.output
+
+
+def test_it_is_off_unless_it_is_asked_for(served: list[Options], folder: Path) -> None:
+    run(folder)
+    assert [options.audit for options in served] == [None]
+
+
+def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> None:
+    files = ("--audit-cert=@server.crt", "--audit-key=@server.key", "--audit-token-file=@token")
+    more = ("--audit-allow=a", "--audit-allow=b:*", "--audit-learning=1d12h", "--audit-many=5")
+    run(folder, "--audit-port=8443", *files, *more)
+    assert [options.audit for options in served] == [
+        Settings(
+            8443,
+            folder / "server.crt",
+            folder / "server.key",
+            folder / "token",
+            allowed=("a", "b:*"),
+            learning=timedelta(hours=36),
+            many=5,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--audit-cert=@server.crt"], "--audit-port 8443"),
+        (["--audit-port=8443"], "give --audit-cert and --audit-key"),
+        (["--audit-port=8443", "--audit-cert=@server.crt"], "give --audit-cert and --audit-key"),
+        (
+            ["--audit-port=8443", "--audit-cert=@server.crt", "--audit-key=@server.key"],
+            "--audit-token-file or --audit-client-ca",
+        ),
+        (
+            [
+                "--audit-port=8443",
+                "--audit-cert=@server.crt",
+                "--audit-key=@server.key",
+                "--audit-token-file=@short",
+            ],
+            "at least 32 characters",
+        ),
+        (["--audit-port=8443", "--audit-token-file=@nothing"], "does not exist"),
+        (["--audit-learning=fortnight"], "write a duration such as"),
+    ],
+    ids=["no port", "no files", "no key", "nobody", "short token", "no file", "no duration"],
+)
+def test_what_cannot_be_served_is_refused_with_what_to_write(
+    options: list[str], sentence: str, served: list[Options], folder: Path
+) -> None:
+    code, said = run(folder, *options)
+    assert code == 2
+    assert sentence in " ".join(said.split())
+    assert served == []
