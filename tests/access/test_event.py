@@ -118,16 +118,27 @@ def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "send a EventList"),
-        (b"\xff\xfe", "send a EventList"),
-        (b"[" * 200_000, "send a EventList"),
-        (b"[" * 200_000 + b"]" * 200_000, "send a EventList"),
-        (b"[]", "send a EventList"),
-        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', "send a EventList"),
+        (b"", "send an EventList"),
+        (b"\xff\xfe", "send an EventList"),
+        (b"[" * 90_000, "send an EventList"),
+        (b"[" * 90_000 + b"]" * 90_000, "send an EventList"),
+        (event_list(event(requestObject=[[]] * 100_000)), "send events at level Metadata"),
+        (b"[]", "send an EventList"),
+        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', "send an EventList"),
         (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', "items must be a list"),
         (event_list(*[{}] * 5001), "5000 events at a time at most"),
     ],
-    ids=["empty", "not text", "open brackets", "deep", "a list", "an old version", "no items", "too many"],
+    ids=[
+        "empty",
+        "not text",
+        "open brackets",
+        "deep",
+        "wide",
+        "a list",
+        "an old version",
+        "no items",
+        "too many",
+    ],
 )
 def test_what_is_no_list_of_events_is_refused_with_what_to_send(body: bytes, sentence: str) -> None:
     with pytest.raises(NotAnEvent, match=sentence):
