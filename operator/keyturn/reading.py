@@ -6,7 +6,7 @@ import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .core.errors import Stalled, Wait
 from .core.items import VALUE
@@ -15,10 +15,11 @@ from .core.revision import Kept, Life
 from .outside import Reading
 from .providers import properties
 from .providers.errors import Conflict, NotFound, StoreError, Throttled, Unreachable
+from .providers.properties import Document
 from .world import generator_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from .core.items import Item
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .core.wanted import Wanted
     from .providers import Content, Found
     from .stores import Stores
+
+T = TypeVar("T")
 
 __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
 
@@ -46,8 +49,10 @@ def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
 async def read_all(key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool) -> Reading:
     """Read everything, and drop everything where one part fails; what failed is part of the answer."""
     lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
+    documents = _Documents()
     pulled = [
-        asyncio.ensure_future(_item(item, key, seen, wanted, stores, fresh=fresh)) for item in wanted.pulled
+        asyncio.ensure_future(_item(item, key, seen, wanted, stores, documents, fresh=fresh))
+        for item in wanted.pulled
     ]
     pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
     try:
@@ -83,16 +88,39 @@ def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
     return Wait(first.reason, message, first.after)
 
 
+class _Documents:
+    """What was read, each document parsed once for all items that take something out of it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Found, Document]] = {}
+        self._parsing = asyncio.Lock()
+
+    async def take(self, found: Found, doing: Callable[[Document], T]) -> T:
+        """Do something with a document, in a thread where that takes long."""
+        _, document = self._known.setdefault(id(found), (found, Document(found.content)))
+        if not document.is_large:
+            return doing(document)
+        async with self._parsing:
+            return await asyncio.to_thread(doing, document)
+
+
 async def _item(
-    item: Item, key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool
+    item: Item,
+    key: ObjectKey,
+    seen: Seen,
+    wanted: Wanted,
+    stores: Stores,
+    documents: _Documents,
+    *,
+    fresh: bool,
 ) -> Kept:
     source = _source_of(item)
     try:
         found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
-            every = _spread(source, properties.parts(found.content), item.name, wanted)
+            every = _spread(source, await documents.take(found, Document.parts), item.name, wanted)
             return replace(every, life=_loan(found, seen.now))
-        value = properties.take(found.content, source.part)
+        value = await documents.take(found, lambda document: document.take(source.part))
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:

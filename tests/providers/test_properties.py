@@ -83,7 +83,9 @@ def test_what_is_not_there_is_not_found(path: str) -> None:
         pytest.param('{"a": null}', "NoValue", id="null"),
         pytest.param('{"a": ' + "9" * 5000 + "}", "NotJson", id="a number of 5000 digits"),
         pytest.param("[" * 33 + "]" * 33, "TooDeep", id="33 levels"),
-        pytest.param("[" * 100_000 + "]" * 100_000, "NotJson", id="100,000 levels"),
+        pytest.param("[" * 100_000 + "]" * 100_000, "TooManyMembers", id="100,000 levels"),
+        pytest.param("[" * 20_000 + "]" * 20_000, "NotJson", id="as many levels as members are taken"),
+        pytest.param("[" + "1," * 20_000 + "1]", "TooManyMembers", id="20,001 members"),
         pytest.param('{"a": "' + "b" * 256 * 1024 + '"}', "TooLarge", id="more than 256 KiB"),
     ],
 )
@@ -217,3 +219,15 @@ def test_contents_are_the_same_by_what_they_hold(
 )
 def test_contents_differ_by_what_they_hold(found: properties.Content, wanted: properties.Content) -> None:
     assert not properties.are_same(found, wanted)
+
+
+def test_a_document_is_parsed_once_for_all_who_take_something_out_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = properties.Document(Value(b'{"a": "b", "c": {"d": "e"}}'))
+    assert document.take("a") == Value(b"b")
+    monkeypatch.setattr(properties, "loaded", None)
+
+    assert document.take("c.d") == Value(b"e")
+    assert document.parts() == {"a": Value(b"b"), "c": Value(b'{"d":"e"}')}
+    assert document.take(None) == Value(b'{"a": "b", "c": {"d": "e"}}')

@@ -476,7 +476,7 @@ async def test_a_path_that_could_run_long_or_is_none_is_refused(path: str) -> No
 
 
 async def test_a_filter_over_a_long_list_is_refused_and_holds_nobody_up() -> None:
-    body = json.dumps({"a": [[] for _ in range(60_000)]})
+    body = json.dumps({"a": [[] for _ in range(9_000)]})
     began = time.monotonic()
     refused = await failing(answered(answer(200, body), '$.a[?@.b == "c" && @.d != "e"].f'))
     assert refused.code == "TooManyItems"

@@ -127,7 +127,7 @@ class ManagedSecretStatus(Schema):
     last_trigger: str | None = None
     """The trigger that was handled last."""
     last_refresh_time: datetime | None = None
-    """When the pulled values were last read, changed or not."""
+    """When pulled values were last taken in, or read on request; a read that finds the same writes nothing."""
     last_refresh: str | None = None
     """The annotation keyturn.dev/refresh that was handled last."""
     rotation: RotationStatus | None = None

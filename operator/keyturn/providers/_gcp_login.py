@@ -193,7 +193,7 @@ class Login:
             raise Refused("NoNetwork", "this store needs the network")
         answer = await self._given.guard.ask("POST", url, headers=headers, body=body)
         if answer.status == HTTPStatus.OK:
-            return properties.object_of(answer.body)
+            return await properties.object_apart(answer.body)
         raise _refusal(answer.status, answer.headers.get("Retry-After"))
 
 

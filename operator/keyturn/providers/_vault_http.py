@@ -58,7 +58,7 @@ class Http:
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
-        return properties.object_of(answer.body) if answer.body else {}
+        return await properties.object_apart(answer.body) if answer.body else {}
 
     async def _trusted(self) -> ssl.SSLContext | None:
         if self._authorities is not None and self._trust is None:

@@ -1,23 +1,25 @@
-"""How a property is taken out of what a store keeps: a part by its name, or a path into JSON.
-
-Numbers are handed on as they are written: a float would change the digits of a long account number.
-"""
+"""How a property is taken out of what a store keeps: a part by its name, or a path into JSON."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from keyturn.core.value import Value
 
+from ._json import json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
 
 __all__ = [
+    "LARGE",
+    "Document",
     "are_same",
     "document",
     "fields",
     "json_of",
+    "object_apart",
     "object_of",
     "parts",
     "size_of",
@@ -26,21 +28,46 @@ __all__ = [
     "written",
 ]
 
-DEEPEST: Final = 32
 LARGEST: Final = 256 * 1024
 """Bytes of a JSON document; no store of secrets keeps larger ones, and parsing holds everybody up."""
+LARGE: Final = 16 * 1024
+"""Bytes of JSON that take long enough to be parsed in a thread."""
 MOST: Final = 1000
 """Properties that one document may spread into."""
+_UNREAD: Final = object()
 _LONGEST_PATH: Final = 512
-_LONGEST_NUMBER: Final = 1024
 
 Content: TypeAlias = Value | Mapping[str, Value]
 
 
-class _Number(str):
-    """A number, as it was written."""
+class Document:
+    """What a store keeps under one key, parsed once for all who take something out of it."""
 
-    __slots__ = ()
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._parsed: Any = _UNREAD
+
+    @property
+    def is_large(self) -> bool:
+        """To parse it takes so long that it is done in a thread."""
+        return isinstance(self._content, Value) and len(self._content.reveal()) > LARGE
+
+    def take(self, path: str | None) -> Value:
+        """Take one value out of it; see `take`."""
+        if isinstance(self._content, Mapping) or path is None:
+            return take(self._content, path)
+        return _taken(self._read(self._content), path)
+
+    def parts(self) -> dict[str, Value]:
+        """Take every property of it; see `parts`."""
+        return (
+            dict(self._content) if isinstance(self._content, Mapping) else _members(self._read(self._content))
+        )
+
+    def _read(self, content: Value) -> Any:
+        if self._parsed is _UNREAD:
+            self._parsed = _parse(content)
+        return self._parsed
 
 
 def take(content: Content, path: str | None) -> Value:
@@ -57,9 +84,7 @@ def take(content: Content, path: str | None) -> Value:
         return _part(content, path)
     if path is None:
         return content
-    if not 0 < len(path) <= _LONGEST_PATH:
-        raise Refused("InvalidProperty", f"a property has 1 to {_LONGEST_PATH} characters")
-    return _written(_descend(_parse(content), path))
+    return _taken(_parse(content), path)
 
 
 def parts(content: Content) -> dict[str, Value]:
@@ -70,12 +95,7 @@ def parts(content: Content) -> dict[str, Value]:
     """
     if isinstance(content, Mapping):
         return dict(content)
-    parsed = _parse(content)
-    if not isinstance(parsed, dict):
-        raise Refused("NoProperties", "the value is no JSON object; read it by data instead of dataFrom")
-    if len(parsed) > MOST:
-        raise Refused("TooManyProperties", f"a document may have {MOST} properties")
-    return {_text(name).decode(): _written(member) for name, member in parsed.items()}
+    return _members(_parse(content))
 
 
 def document(content: Content) -> Value:
@@ -119,6 +139,15 @@ def object_of(answer: bytes) -> dict[str, Any]:
     raise Unreachable("MalformedAnswer")
 
 
+async def object_apart(answer: bytes) -> dict[str, Any]:
+    """Read the JSON object that a store answers, a large one in a thread: it must hold up nobody.
+
+    Raises:
+        Unreachable: It is none.
+    """
+    return await asyncio.to_thread(object_of, answer) if len(answer) > LARGE else object_of(answer)
+
+
 def json_of(answer: bytes) -> Any:
     """Read the JSON that a store answers, whatever stands in it; its numbers stay as they are written.
 
@@ -126,7 +155,7 @@ def json_of(answer: bytes) -> Any:
         Unreachable: It is none.
     """
     try:
-        return _loaded(answer)
+        return loaded(answer)
     except Refused:
         pass
     raise Unreachable("MalformedAnswer")
@@ -138,12 +167,12 @@ def value_of(member: Any) -> Value:
     Raises:
         Refused: It is nothing that a Secret could hold.
     """
-    return _written(member)
+    return value_at(member)
 
 
 def written(parsed: Any) -> bytes:
     """Write JSON that was read by `object_of` as it was."""
-    return _text(_json(parsed))
+    return text_of(json_text(parsed))
 
 
 def are_same(found: Content, wanted: Content) -> bool:
@@ -183,6 +212,20 @@ def _readable(part: Value) -> str:
     raise Refused("NotText", "this store keeps text only; push a value in base64 or hex")
 
 
+def _taken(parsed: Any, path: str) -> Value:
+    if not 0 < len(path) <= _LONGEST_PATH:
+        raise Refused("InvalidProperty", f"a property has 1 to {_LONGEST_PATH} characters")
+    return value_at(_descend(parsed, path))
+
+
+def _members(parsed: Any) -> dict[str, Value]:
+    if not isinstance(parsed, dict):
+        raise Refused("NoProperties", "the value is no JSON object; read it by data instead of dataFrom")
+    if len(parsed) > MOST:
+        raise Refused("TooManyProperties", f"a document may have {MOST} properties")
+    return {text_of(name).decode(): value_at(member) for name, member in parsed.items()}
+
+
 # JSON from strangers
 
 
@@ -190,46 +233,7 @@ def _parse(content: Value) -> Any:
     raw = content.reveal()
     if len(raw) > LARGEST:
         raise Refused("TooLarge", f"a JSON document may have {LARGEST} bytes")
-    return _loaded(raw)
-
-
-def _loaded(raw: bytes) -> Any:
-    try:
-        parsed = json.loads(raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        pass
-    else:
-        _hold_to_depth(parsed)
-        return parsed
-    # Outside the handler, because its errors quote the whole text.
-    raise Refused("NotJson", "the value is no JSON, which a property needs; remove remoteRef.property")
-
-
-def _number(written: str) -> _Number:
-    if len(written) > _LONGEST_NUMBER:
-        raise ValueError("too long")
-    return _Number(written)
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise ValueError("JSON has no NaN and no Infinity")
-
-
-def _hold_to_depth(parsed: Any) -> None:
-    level = _nested([parsed])
-    for _ in range(DEEPEST):
-        level = _nested([child for node in level for child in _children(node)])
-        if not level:
-            return
-    raise Refused("TooDeep", f"a JSON document may have {DEEPEST} levels")
-
-
-def _nested(nodes: list[Any]) -> list[Any]:
-    return [node for node in nodes if isinstance(node, dict | list)]
-
-
-def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(node.values()) if isinstance(node, dict) else node
+    return loaded(raw)
 
 
 def _descend(node: Any, path: str) -> Any:
@@ -254,43 +258,3 @@ def _child(node: Any, name: str) -> Any:
     if isinstance(node, list) and name.isascii() and name.isdecimal() and len(name) <= len(str(LARGEST)):
         return next(iter(node[int(name) :]), None)
     return None
-
-
-def _written(member: Any) -> Value:
-    """Write what stands at a property: text as it is, the rest as JSON."""
-    match member:
-        case None:
-            raise Refused("NoValue", "the property is null; give it a value at the store")
-        case str():  # numbers as well
-            return Value(_text(member))
-        case bool():
-            return Value(b"true" if member else b"false")
-        case _:
-            return Value(_text(_json(member)))
-
-
-def _json(member: Any) -> str:
-    match member:
-        case dict():
-            inner = ",".join(
-                f"{json.dumps(name, ensure_ascii=False)}:{_json(one)}" for name, one in member.items()
-            )
-            return f"{{{inner}}}"
-        case list():
-            return f"[{','.join(_json(one) for one in member)}]"
-        case _Number():
-            return str(member)
-        case _:
-            return json.dumps(member, ensure_ascii=False)
-
-
-def _text(text: str) -> bytes:
-    try:
-        written = text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
-        written = b"\0"
-    if b"\0" in written:
-        raise Refused(
-            "NotText", "the property has a character that no environment variable can hold; store it alone"
-        )
-    return written

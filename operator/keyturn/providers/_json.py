@@ -1,0 +1,109 @@
+"""JSON from strangers: read within bounds, its numbers as they are written, and written again.
+
+A float would change the digits of a long account number.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from keyturn.core.value import Value
+
+from .errors import Refused
+
+__all__ = ["json_text", "loaded", "text_of", "value_at"]
+
+DEEPEST: Final = 32
+_MARKS: Final = (b",", b"[", b"{")
+"""What stands before each member of a document, or after the one before."""
+_MOST_MARKS: Final = 20_000
+_LONGEST_NUMBER: Final = 1024
+
+
+class _Number(str):
+    """A number, as it was written."""
+
+    __slots__ = ()
+
+
+def loaded(raw: bytes) -> Any:
+    # Counted before, in no time: what stands in texts counts as well, and a value of that kind is none.
+    if sum(raw.count(mark) for mark in _MARKS) > _MOST_MARKS:
+        raise Refused("TooManyMembers", f"a JSON document may have {_MOST_MARKS} members")
+    try:
+        parsed = json.loads(raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        _hold_to_depth(parsed)
+        return parsed
+    # Outside the handler, because its errors quote the whole text.
+    raise Refused("NotJson", "the value is no JSON, which a property needs; remove remoteRef.property")
+
+
+def _number(written: str) -> _Number:
+    if len(written) > _LONGEST_NUMBER:
+        raise ValueError("too long")
+    return _Number(written)
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("JSON has no NaN and no Infinity")
+
+
+def _hold_to_depth(parsed: Any) -> None:
+    level = _nested([parsed])
+    for _ in range(DEEPEST):
+        level = _nested([child for node in level for child in _children(node)])
+        if not level:
+            return
+    raise Refused("TooDeep", f"a JSON document may have {DEEPEST} levels")
+
+
+def _nested(nodes: list[Any]) -> list[Any]:
+    return [node for node in nodes if isinstance(node, dict | list)]
+
+
+def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node
+
+
+def value_at(member: Any) -> Value:
+    """Write what stands at a property: text as it is, the rest as JSON."""
+    match member:
+        case None:
+            raise Refused("NoValue", "the property is null; give it a value at the store")
+        case str():  # numbers as well
+            return Value(text_of(member))
+        case bool():
+            return Value(b"true" if member else b"false")
+        case _:
+            return Value(text_of(json_text(member)))
+
+
+def json_text(member: Any) -> str:
+    match member:
+        case dict():
+            inner = ",".join(
+                f"{json.dumps(name, ensure_ascii=False)}:{json_text(one)}" for name, one in member.items()
+            )
+            return f"{{{inner}}}"
+        case list():
+            return f"[{','.join(json_text(one) for one in member)}]"
+        case _Number():
+            return str(member)
+        case _:
+            return json.dumps(member, ensure_ascii=False)
+
+
+def text_of(text: str) -> bytes:
+    try:
+        written = text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
+        written = b"\0"
+    if b"\0" in written:
+        raise Refused(
+            "NotText", "the property has a character that no environment variable can hold; store it alone"
+        )
+    return written
