@@ -308,9 +308,32 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Des
 
 
 async def test_what_goes_is_deleted_and_forgotten(desk: Desk) -> None:
-    desk.shelves.keep("shop/db", "first")
+    desk.shelves.keep("shop/db", {"password": "first"})
     after = await desk.withdraw(recorded(FIRST))
     assert (desk.there(), after) == (None, replace(recorded(FIRST), pushed=()))
+
+
+async def test_one_value_that_goes_is_deleted(desk: Desk) -> None:
+    desk.shelves.keep("shop/db", "first")
+    assert await desk.withdraw(recorded(FIRST, destination=ALONE))
+    assert desk.there() is None
+
+
+async def test_an_earlier_one_of_ours_is_deleted_as_well(desk: Desk) -> None:
+    desk.shelves.keep("shop/db", {"password": "first"})
+    assert await desk.withdraw(recorded(SECOND, FIRST))
+    assert desk.there() is None
+
+
+@pytest.mark.parametrize(
+    "there", [{"password": "else"}, {"password": "first", "user": "else"}, "no document"]
+)
+async def test_what_somebody_else_has_put_there_meanwhile_stays(
+    there: str | dict[str, str], desk: Desk
+) -> None:
+    desk.shelves.keep("shop/db", there)
+    assert await desk.withdraw(recorded(FIRST)) == replace(recorded(FIRST), pushed=())
+    assert desk.there() == there
 
 
 async def test_what_is_gone_already_is_forgotten(desk: Desk) -> None:
@@ -337,7 +360,8 @@ async def test_a_deletion_waits_for_the_write_before_it(desk: Desk) -> None:
     event.set()
     await asyncio.sleep(0.01)
     assert await desk.withdraw(recorded(FIRST))
-    assert (desk.there(), desk.shelves.asked) == (None, ["write shop/db", "delete shop/db"])
+    assert desk.there() is None
+    assert desk.shelves.asked == ["write shop/db", "read shop/db fresh", "delete shop/db"]
 
 
 async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(desk: Desk) -> None:

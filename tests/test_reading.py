@@ -74,6 +74,16 @@ async def test_each_value_is_read_from_its_place(shelves: Shelves) -> None:
     assert reading.problem is None
 
 
+async def test_the_secret_that_is_written_is_not_read(shelves: Shelves) -> None:
+    shelves.here = True
+    shelves.keep(KEY.name, {"password": "one"})
+    own = {"name": "own", "from": {"storeRef": {"name": "here"}, "remoteRef": {"key": KEY.name}}}
+    reading = await read(shelves, {"data": [own]})
+    assert isinstance(reading.problem, Stalled)
+    assert reading.problem.reason == "InvalidSource"
+    assert shelves.asked == []
+
+
 @pytest.mark.parametrize(
     ("content", "ref", "value"),
     [

@@ -6,14 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import structlog
+
 from .core.errors import Stalled, Wait
 from .core.pulled import PushProblem
 from .core.seen import FINALIZER
+from .core.source import Destination
 from .kube import paths
 from .kube.client import Patch
 from .outside import Errand, begin
-from .providers import Outcome, Policy
-from .providers.errors import StoreError
+from .providers import Outcome, Policy, properties
+from .providers.errors import NotFound, StoreError
 from .reading import trouble_of
 
 if TYPE_CHECKING:
@@ -23,8 +26,7 @@ if TYPE_CHECKING:
     from .core.keys import ObjectKey
     from .core.revision import Revision
     from .core.seen import Seen
-    from .core.source import Destination
-    from .core.state import State
+    from .core.state import Pushed, State
     from .core.steps import Finalize, Push, Withdraw
     from .core.wanted import Wanted
     from .outside import Outside
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = ["finalized", "pushed", "withdrawn"]
+
+_log = structlog.get_logger()
 
 _LATER: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
@@ -72,7 +76,7 @@ async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: World) 
     destination = step.destination
     if step.deletes:
         name = f"delete {destination.id}"
-        done = await _done(name, destination, lambda: _deleted(destination, key, world), key, world)
+        done = await _done(name, destination, lambda: _deleted(destination, state, key, world), key, world)
         if done is None:
             return None
     world.memo(key).outside.forget_push(destination.id)
@@ -113,12 +117,31 @@ def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Co
     return data[destination.secret_key] if destination.secret_key else data
 
 
-async def _deleted(destination: Destination, key: ObjectKey, world: World) -> bool | Wait | Stalled:
+async def _deleted(destination: Destination, state: State, key: ObjectKey, world: World) -> bool:
+    """Delete what we have pushed; what somebody else has put in its place meanwhile stays."""
+    record = state.facts().pushed_to(destination.id)
     try:
-        await world.stores.delete(destination.ref, key.namespace, destination.key)
-    except StoreError as error:
-        return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
+        found = await world.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+    except NotFound:
+        return True
+    if record is None or not _is_ours(found.content, record, state):
+        _log.warning("what was pushed is another's by now and stays", secret=str(key), place=destination.id)
+        return True
+    await world.stores.delete(destination.ref, key.namespace, destination.key)
     return True
+
+
+def _is_ours(content: Content, record: Pushed, state: State) -> bool:
+    """Say whether a store holds what some revision of ours has pushed there, and nothing besides."""
+    secret_key = Destination.secret_key_in(record.text)
+    try:
+        there = {secret_key: properties.take(content, None)} if secret_key else properties.parts(content)
+    except StoreError:
+        return False
+    return any(
+        all(name in data and data[name] == value for name, value in there.items())
+        for data in (one.data() for one in state.revisions)
+    )
 
 
 async def _done(

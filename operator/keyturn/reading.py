@@ -115,6 +115,11 @@ async def _item(
     fresh: bool,
 ) -> Kept:
     source = _source_of(item)
+    if source.key == wanted.secret and stores.is_here(source.ref, key.namespace):
+        raise Stalled(
+            "InvalidSource",
+            f"{item.name}: {source} is the Secret that this ManagedSecret writes; write another key",
+        )
     try:
         found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:

@@ -230,3 +230,19 @@ def test_others_are_read_at_other_times(apart_by: str) -> None:
     )
     in_tenths = [sum(1 for one in due if (one - after) // (HOUR / 10) == tenth) for tenth in range(10)]
     assert all(50 < in_tenth < 150 for in_tenth in in_tenths)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (Destination(StoreKind.SECRET_STORE, "vault", "shop/db", "password").text, "password"),
+        (Destination(StoreKind.SECRET_STORE, "vault", "shop/db").text, None),
+        ("no JSON", None),
+        ("[1, 2]", None),
+        ("[1, 2, 3, 4, 5]", None),
+        ("7", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_the_key_that_goes_somewhere_alone_is_read_back(text: str, key: str | None) -> None:
+    assert Destination.secret_key_in(text) == key

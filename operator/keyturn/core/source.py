@@ -87,6 +87,15 @@ class Destination:
         # Out here, since those errors quote what they cannot read.
         raise ValueError("no place")
 
+    @staticmethod
+    def secret_key_in(text: str) -> str | None:
+        """Read back from a `text` which key's value goes there alone; None for a document, or where it tells none."""
+        try:
+            _, _, _, secret_key, _ = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        return secret_key if isinstance(secret_key, str) else None
+
     @property
     def ref(self) -> StoreRef:
         return StoreRef(kind=self.kind, name=self.store)

@@ -81,6 +81,19 @@ class Stores:
         """Name a store in the form that it has now; None where there is none."""
         return self._mirror.stores.identity(StoreKey.of(ref, namespace))
 
+    def is_here(self, ref: StoreRef, namespace: str) -> bool:
+        """Say whether a store is the Secrets of the consumer's own namespace."""
+        try:
+            store = self._mirror.stores.store(StoreKey.of(ref, namespace))
+        except Stalled:
+            return False
+        provider = store.spec.provider if store else None
+        return (
+            provider is not None
+            and provider.kind == "kubernetes"
+            and "kubeconfigRef" not in provider.settings
+        )
+
     async def read(
         self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
     ) -> Found:
