@@ -11,6 +11,7 @@ from keyturn.kube import errors, paths
 
 from . import access_log, at_rest, environments, recovery, revocation, schedule, strength
 from .finding import Finding, Point, Verdict
+from .probe import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Look", "Other"]
 
 _METRICS: Final = "/metrics"
+_OPERATOR: Final = "keyturn-system"
+"""Where the operator is, and with it the record of who reads what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Look:
     other: Other | None = None
     schedule: str | None = None
     drill: Drill | None = None
+    tell: Callable[[str], None] = lambda _: None
 
     async def findings(self, points: Collection[str]) -> list[Finding]:
         """Go through the points in their order."""
@@ -77,6 +81,11 @@ class Look:
         return at_rest.judged(await self.facts.metrics())
 
     async def _access_log(self) -> list[Finding]:
+        with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # then only metrics can tell
+            declared = await self.facts.declared()
+            found = await Probe(self.facts, _OPERATOR, self.tell).findings(declared)
+            if found:
+                return found
         return access_log.judged(await self.facts.metrics())
 
     async def _schedule(self) -> list[Finding]:

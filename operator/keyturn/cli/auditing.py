@@ -98,12 +98,12 @@ def _cluster(asked: Asked) -> list[Finding]:
     async def work(here: Cluster) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         if asked.compare_context is None:
-            return await Look(facts, schedule=committed, drill=drill).findings(asked.points)
+            return await Look(facts, schedule=committed, drill=drill, tell=_tell).findings(asked.points)
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await Look(facts, other, committed, drill).findings(asked.points)
+            return await Look(facts, other, committed, drill, _tell).findings(asked.points)
 
     return run(asked.where, work)
 
@@ -147,11 +147,13 @@ def _repository(asked: Asked) -> Iterator[Finding]:
     until = time.monotonic() + asked.time_limit
     try:
         opened = git.opened(asked.repository)
-        yield from source_control.look(opened, lambda: time.monotonic() > until, _tell)
+        yield from source_control.look(
+            opened, lambda: time.monotonic() > until, lambda how_far: _tell(f"history: {how_far}")
+        )
     except git.CannotLook as problem:
         raise click.ClickException(str(problem)) from None
 
 
 def _tell(progress: str) -> None:
     """Let somebody who waits see how far it has come."""
-    click.echo(f"history: {progress}", err=True)
+    click.echo(progress, err=True)

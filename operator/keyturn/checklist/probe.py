@@ -1,0 +1,107 @@
+"""Whether a read of ours arrives in the record of who reads what: the proof that access is logged."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from keyturn.access import record
+from keyturn.access.habits import Habits
+from keyturn.access.journal import Journal
+from keyturn.kube import errors, paths
+
+from .finding import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from .facts import Declared, Facts
+
+__all__ = ["Probe"]
+
+_MYSELF: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_REVIEW: Final = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+_RECENT: Final = timedelta(days=1)
+"""A read of today is proof enough."""
+_EVER: Final = timedelta(days=365)
+_PATIENCE: Final = 100
+"""Seconds: the record is written once a minute at most."""
+_PAUSE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One read, and a look into the record for it."""
+
+    facts: Facts
+    operator_namespace: str
+    tell: Callable[[str], None]
+    patience: int = _PATIENCE
+
+    async def findings(self, declared: list[Declared]) -> list[Finding] | None:
+        """Read a managed Secret and wait until that is recorded; None where nothing records who reads."""
+        if await self._journal() is None:
+            return None
+        target = next((one for one in declared if one.managed.status.secret_name), None)
+        if target is None:
+            return [
+                _finding(Verdict.UNKNOWN, "there is no managed Secret to be read for a probe", "look at -A")
+            ]
+        review = await self.facts.api.request(_MYSELF, _REVIEW)
+        who = review["status"]["userInfo"]["username"]
+        now = self.facts.now()
+        known = await self._last_read(who, target, now - _EVER)
+        if known and known >= now - _RECENT:
+            return [_proven(f"your reads are recorded, the last one at {known:%Y-%m-%d %H:%M} UTC")]
+        path = paths.secret(target.secret.namespace, target.secret.name)
+        await self.facts.api.get(path, metadata_only=True)
+        return [_not_yet(target) if known else await self._waited(who, target, now.replace(microsecond=0))]
+
+    async def _waited(self, who: str, target: Declared, since: datetime) -> Finding:
+        self.tell(
+            f"access-log: waiting until a read of {target.where} is recorded, {self.patience} s at most"
+        )
+        for _ in range(0, self.patience, _PAUSE):
+            if await self._last_read(who, target, since):
+                return _proven(f"a read of {target.where} was recorded")
+            await asyncio.sleep(_PAUSE)
+        return _finding(
+            Verdict.FAIL,
+            f"a read of {target.where} was not recorded within {self.patience} s",
+            "see that the API server sends its audit events, as docs/access.md has it, and that the operator is up",
+        )
+
+    async def _last_read(self, who: str, target: Declared, since: datetime) -> datetime | None:
+        journal = await self._journal()
+        names = [target.managed.metadata.name]
+        readers = journal.readers_of(target.secret.namespace, names, since) if journal else []
+        return max((one.last for one in readers if one.subject == who), default=None)
+
+    async def _journal(self) -> Journal | None:
+        journal = Journal()
+        try:
+            body = await self.facts.api.get(paths.secret(self.operator_namespace, record.NAME))
+            record.merge(body, Habits(b"", timedelta(0), 0), journal)
+        except (errors.NotFound, errors.Forbidden, record.Unreadable):
+            return None
+        return journal
+
+
+def _not_yet(target: Declared) -> Finding:
+    """Say why there is nothing to wait for: of readers that it knows, the record tells with a delay."""
+    return _finding(
+        Verdict.UNKNOWN,
+        f"a read of {target.where} was made; of readers who are known, the record tells within ten minutes",
+        "look again then",
+    )
+
+
+def _proven(evidence: str) -> Finding:
+    return _finding(Verdict.PASS, evidence)
+
+
+def _finding(verdict: Verdict, evidence: str, remedy: str = "") -> Finding:
+    return Finding(Point.ACCESS_LOG, verdict, evidence, remedy)
