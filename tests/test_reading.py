@@ -432,3 +432,12 @@ async def test_a_place_is_not_read_where_the_value_is_not_lost(shelves: Shelves)
     assert look.wanted
     await read_all(KEY, look, look.wanted, shelves, fresh=False)  # type: ignore[arg-type]  # a fake
     assert shelves.asked == ["read prod/api"]
+
+
+async def test_what_is_read_for_one_object_is_bounded(shelves: Shelves) -> None:
+    for place in range(5):
+        shelves.keep(f"prod/{place}", "x" * 1024 * 1024)
+    spec = {"data": [from_(f"prod/{place}", f"key-{place}") for place in range(5)]}
+    stalled = await problem(shelves, spec)
+    assert stalled.reason == "ProviderError"
+    assert "TooLarge" in stalled.message

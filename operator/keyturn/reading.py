@@ -14,7 +14,7 @@ from .core.policy import denies
 from .core.revision import Kept, Life
 from .outside import Reading
 from .providers import properties
-from .providers.errors import Conflict, NotFound, StoreError, Throttled, Unreachable
+from .providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
 from .providers.properties import Document
 from .world import generator_for
 
@@ -37,6 +37,8 @@ __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
 
 _ASKED_AGAIN: Final = 0.6
 """The part of a loan's time after which it is asked for again: its store renews it from half of it on."""
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""Four times what a Secret holds: documents hold more than what is taken out of them."""
 _SOON: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
@@ -94,14 +96,30 @@ class _Documents:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Found, Document]] = {}
         self._parsing = asyncio.Lock()
+        self._bytes = 0
 
     async def take(self, found: Found, doing: Callable[[Document], T]) -> T:
-        """Do something with a document, in a thread where that takes long."""
-        _, document = self._known.setdefault(id(found), (found, Document(found.content)))
+        """Do something with a document, in a thread where that takes long.
+
+        Raises:
+            Refused: What is read for one ManagedSecret becomes too much.
+        """
+        document = self._document(found)
         if not document.is_large:
             return doing(document)
         async with self._parsing:
             return await asyncio.to_thread(doing, document)
+
+    def _document(self, found: Found) -> Document:
+        if id(found) not in self._known:
+            self._bytes += properties.size_of(found.content)
+            if self._bytes > _MOST_BYTES:
+                raise Refused(
+                    "TooLarge",
+                    f"what one ManagedSecret reads may have {_MOST_BYTES} bytes; spread it over several",
+                )
+            self._known[id(found)] = found, Document(found.content)
+        return self._known[id(found)][1]
 
 
 async def _item(
