@@ -117,17 +117,21 @@ def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Co
     return data[destination.secret_key] if destination.secret_key else data
 
 
-async def _deleted(destination: Destination, state: State, key: ObjectKey, world: World) -> bool:
+async def _deleted(
+    destination: Destination, state: State, key: ObjectKey, world: World
+) -> bool | Wait | Stalled:
     """Delete what we have pushed; what somebody else has put in its place meanwhile stays."""
     record = state.facts().pushed_to(destination.id)
     try:
         found = await world.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+        if record is not None and _is_ours(found.content, record, state):
+            await world.stores.delete(destination.ref, key.namespace, destination.key)
+            return True
     except NotFound:
         return True
-    if record is None or not _is_ours(found.content, record, state):
-        _log.warning("what was pushed is another's by now and stays", secret=str(key), place=destination.id)
-        return True
-    await world.stores.delete(destination.ref, key.namespace, destination.key)
+    except StoreError as error:
+        return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
+    _log.warning("what was pushed is another's by now and stays", secret=str(key), place=destination.id)
     return True
 
 

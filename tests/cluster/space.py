@@ -144,7 +144,8 @@ class Space:
 
     def rotated(self, name: str = "auth") -> Body:
         """Rotate and wait until all is done; return the status."""
-        before = self.status(name)["revision"]
+        is_told = lambda body: "revision" in (body.get("status") or {})  # noqa: E731
+        before = self.until(is_told, f"{name} has a revision", name)["revision"]
         self.rotate(name)
         return self.settled(name, before + 1)
 

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keyturn
+from keyturn.api.source import StoreKind
 from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
+from keyturn.core.pulled import Pulled
+from keyturn.core.source import Destination
 from keyturn.core.state import Held
 from keyturn.core.status import Outcome, status_of
 from tests.core.builders import (
+    API_KEY,
     NOW,
+    PUSH,
     consumer,
     minutes,
+    pushed,
     revision,
     seconds,
     secret_class,
@@ -35,7 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "verdicts", "waiting"]
 
 _CODE = Path(keyturn.__file__).parent
-_TYPES = ("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Reconciling", "Stalled")
+_TYPES = (
+    *("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Refreshed", "Pushed"),
+    *("Reconciling", "Stalled"),
+)
 _STEPS = ("Stage", "Publish", "Overlap")
 _BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
 _POOR = Violation("minLength", "password would have 40 characters and class strict asks for 64; write more")
@@ -46,6 +55,9 @@ _OVERLAPS = replace(_SECOND, previous=frozenset({"password.previous"}), valid_un
 _EDITED = revision(2, "SpecChanged", made=NOW - minutes(1))
 _BY_NIGHT = {"every": "1h", "jitter": "0%", "windows": [{"cron": "0 1 * * *", "duration": "2h"}]}
 _SUSPENDED: Mapping[str, Any] = {"suspend": True}
+_PULLS: Mapping[str, Any] = {"data": [API_KEY]}
+_READ = state(names=("api-key",))
+_PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 _NEW: Mapping[str, Any] = {"state": None, "target": None, "status": {}}
 _PUBLISHED: Mapping[str, Any] = {"published": NOW - seconds(50)}
 
@@ -285,6 +297,24 @@ SITUATIONS: Mapping[str, Expected] = {
         "Failed",
         "Degraded",
         "cannot be read",
+    ),
+    "read from its store": Expected(
+        told(seen(_PULLS, state=_READ, pulled=Pulled(read=True, was_read=True))),
+        "Current",
+        "Healthy",
+        "revision 1",
+    ),
+    "pushed to its store": Expected(
+        told(seen({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE),)))),
+        "Current",
+        "Healthy",
+        "revision 1",
+    ),
+    "kept by its store": Expected(
+        told(seen({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE, kept=True),)))),
+        "Current",
+        "Healthy",
+        "revision 1",
     ),
     "suspended": Expected(
         told(seen(_SUSPENDED)), "Current", "Suspended", "nothing is written while spec.suspend is true"
