@@ -41,7 +41,10 @@ def in_bash(console: Console, *words: str) -> list[str]:
 
 
 def test_bash_completes_commands(console: Console) -> None:
-    assert in_bash(console, "r") == ["render", "resume", "rollback", "rotate", "run", "run-with"]
+    assert in_bash(console, "r") == [
+        *("render", "restore", "resume", "rollback", "rotate"),
+        *("run", "run-with"),
+    ]
 
 
 def test_bash_completes_options(console: Console) -> None:
