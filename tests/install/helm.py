@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sandbox import build, golang
+from tests.support.goprogram import built
 
 __all__ = ["BUILD_SECONDS", "CHART", "ROOT", "Refused", "helm", "render", "run"]
 
@@ -64,33 +63,4 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @functools.cache
 def _program() -> Path:
-    folder = build._cache() / f"helm-{_key()}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with build._only_builder(folder):
-        if not folder.exists():
-            _compile(folder)
-    return folder / "helm"
-
-
-def _key() -> str:
-    """Name the folder by all that decides what is built."""
-    sources = sorted(_MODULE.iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _compile(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        command = ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made / "helm")]
-        done = subprocess.run(
-            [str(golang.find_go(folder.parent)), *command, "helm.sh/helm/v4/cmd/helm"],
-            cwd=_MODULE,
-            env=golang.environment(),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        made.rename(folder)
+    return built(_MODULE, "helm", BUILD_SECONDS, package="helm.sh/helm/v4/cmd/helm")

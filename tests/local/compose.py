@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox import build, golang
+from tests.support.goprogram import built
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,40 +44,4 @@ def _said(what: str, paths: Sequence[Path]) -> Any:
 
 def program() -> Path:
     """Return the program, and build it first where this machine never did."""
-    folder = build._cache() / f"compose-{_key()}"
-    with build._only_builder(folder):
-        if not folder.exists():
-            _compile(folder)
-    return folder / "compose"
-
-
-def _key() -> str:
-    """Name the folder by all that decides what is built."""
-    sources = sorted(_MODULE.iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _compile(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        command = [
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags=-s -w",
-            "-o",
-            str(made / "compose"),
-            ".",
-        ]
-        done = subprocess.run(
-            [str(golang.find_go(folder.parent)), *command],
-            cwd=_MODULE,
-            env=golang.environment(),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-        )
-        assert done.returncode == 0, done.stderr
-        made.rename(folder)
+    return built(_MODULE, "compose", _PATIENCE)

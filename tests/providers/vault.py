@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
-from sandbox import build, golang
+from tests.support.goprogram import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,33 +86,4 @@ def running() -> Iterator[VaultServer]:
 
 
 def _program() -> Path:
-    folder = build._cache() / f"vault-{_key()}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with build._only_builder(folder):
-        if not folder.exists():
-            _compile(folder)
-    return folder / "vault"
-
-
-def _key() -> str:
-    """Name the folder by all that decides what is built."""
-    sources = sorted(_MODULE.iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _compile(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        command = ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made / "vault"), "."]
-        done = subprocess.run(
-            [str(golang.find_go(folder.parent)), *command],
-            cwd=_MODULE,
-            env=golang.environment(),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        made.rename(folder)
+    return built(_MODULE, "vault", BUILD_SECONDS)
