@@ -11,6 +11,9 @@ READY := $(VENV)/.made-from-$(shell cksum < requirements-dev.txt | tr ' ' '-')
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
+# The tests wait more than they work; each process has control planes of its own, of half a GiB each.
+PROCESSES ?= 2
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -26,7 +29,8 @@ demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=cur
 	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
 
 test: check sandbox ## run every gate and every test; a skipped test fails it
-	$(BIN)/python -m pytest --no-header -p tests.support.complete --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m tests.programs
+	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from tests.leaks.witness import LeakGate, Witness
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
@@ -38,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sandbox",
         help="where cluster tests run: the embedded control plane, kind (needs Docker), or the current context",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    witness = Witness()
+    config.pluginmanager.register(witness, "leak-witness")
+    config.pluginmanager.register(LeakGate(witness), "leak-gate")
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as home:
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBE"))}
         return subprocess.run(
-            [_program(), *arguments],
+            [program(), *arguments],
             env={
                 **ours,
                 "HOME": home,
@@ -62,5 +62,5 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @functools.cache
-def _program() -> Path:
+def program() -> Path:
     return built(_MODULE, "helm", BUILD_SECONDS, package="helm.sh/helm/v4/cmd/helm")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.apiserver import MANAGED
 from tests.faults.scene import NAME, managed_secret
-from tests.leaks.conftest import generated
 from tests.leaks.trade import Trade
+from tests.leaks.witness import generated
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:

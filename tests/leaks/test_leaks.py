@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.faults.apiserver import Call
-    from tests.leaks.conftest import Witness
 
 _ROOT = Path(__file__).parents[2]
 _OURS = (
@@ -144,17 +143,6 @@ def test_an_operator_of_one_namespace_touches_no_other(life: Life) -> None:
     assert namespaces == {life.scene.namespace, "keyturn-faults"}
     leases = {call.resource for call in _calls(life) if call.namespace == "keyturn-faults"}
     assert leases == {"leases"}
-
-
-# The whole session
-
-
-def test_no_operator_of_this_session_has_logged_a_value(witness: Witness, life: Life) -> None:
-    values = witness.values | life.values
-    logs = {log.name: log.read_bytes() for log in witness.logs | {life.operator.log} if log.exists()}
-    found = leaks(values, logs)
-    assert logs
-    assert found == set()
 
 
 _CLASSES = {

@@ -47,7 +47,7 @@ class Terms:
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [_programs() / "promtool", *arguments], check=False, capture_output=True, text=True, timeout=120
+        [programs() / "promtool", *arguments], check=False, capture_output=True, text=True, timeout=120
     )
 
 
@@ -55,7 +55,7 @@ def terms(expressions: Iterable[str]) -> list[Terms]:
     """Take expressions apart; one that Prometheus cannot read fails the test."""
     lines = [" ".join(expression.split()) for expression in expressions]
     done = subprocess.run(
-        [_programs() / "monitoring"],
+        [programs() / "monitoring"],
         input="\n".join(lines),
         check=True,
         capture_output=True,
@@ -78,7 +78,7 @@ def _terms(said: Any) -> Terms:
     return Terms(tuple(selectors), frozenset(said["labels"] or ()))
 
 
-def _programs() -> Path:
+def programs() -> Path:
     folder = build._cache() / f"prometheus-{_key()}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():

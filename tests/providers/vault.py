@@ -66,7 +66,7 @@ class VaultServer:
 @contextmanager
 def running() -> Iterator[VaultServer]:
     process = subprocess.Popen(
-        [_program(), "127.0.0.1:0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [program(), "127.0.0.1:0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout
@@ -85,5 +85,5 @@ def running() -> Iterator[VaultServer]:
         process.communicate()
 
 
-def _program() -> Path:
+def program() -> Path:
     return built(_MODULE, "vault", BUILD_SECONDS)

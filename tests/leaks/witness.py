@@ -1,3 +1,5 @@
+"""That no operator of any test has logged a value: a gate over the whole run, however many processes share it."""
+
 from __future__ import annotations
 
 import base64
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.leaks.scan import leaks
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -15,9 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.kubectl import Kubectl
 
-_LAST = "test_no_operator_of_this_session_has_logged_a_value"
-
-
+_FOUND = "leaks"
 _SHORTEST_LINE = 32
 
 
@@ -43,6 +44,10 @@ class Witness:
             return  # a test may have taken the API server away
         if found.returncode == 0:
             self.values |= set(generated(json.loads(found.stdout)["items"]))
+
+    def leaks(self) -> set[str]:
+        """Say which values stand in which logs, by their kinds and names."""
+        return leaks(self.values, {log.name: log.read_bytes() for log in self.logs if log.exists()})
 
 
 def generated(secrets: Iterable[Any]) -> set[bytes]:
@@ -74,20 +79,29 @@ def _recorded(revision: Any) -> Iterator[str]:
     yield from (rendered["value"] for rendered in revision["rendered"].values())
 
 
-_witness = Witness()
+class LeakGate:
+    """Fails a run in which an operator has logged a value, whatever its tests say.
 
+    It looks when every test is over. Processes that share the tests (pytest-xdist) look at what they saw themselves,
+    and tell the one that started them where something was found, never what.
+    """
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Listen to the tests of every folder; this file's own hooks would hear of its folder only."""
-    config.pluginmanager.register(_witness, "leak-witness")
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+        self._found: set[str] = set()
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._found |= self._witness.leaks()
+        if to_controller := getattr(session.config, "workeroutput", None):
+            to_controller[_FOUND] = sorted(self._found)
+        elif self._found:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the scan of everything behind everything, whatever the order of the rest."""
-    items.sort(key=lambda item: item.name == _LAST)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._found |= set(getattr(node, "workeroutput", {}).get(_FOUND, ()))
 
-
-@pytest.fixture
-def witness() -> Witness:
-    return _witness
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for place in sorted(self._found):
+            terminalreporter.write_line(f"FAILED: an operator has logged {place}", red=True)

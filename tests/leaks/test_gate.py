@@ -1,0 +1,56 @@
+"""A value in one operator's log fails the whole run, in whichever process the operator's test ran."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_VALUE = b"no-secret-but-long-enough-for-one"
+_CONFTEST = """
+from pathlib import Path
+from tests.leaks.witness import LeakGate, Witness
+
+def pytest_configure(config):
+    witness = Witness()
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        witness.values.add({value!r})
+        witness.logs.add(Path("operator.log"))
+    config.pluginmanager.register(LeakGate(witness))
+"""
+_TESTS = "def test_one(): pass\ndef test_other(): pass\n"
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_logged_value_fails_a_run_whose_tests_all_pass(processes: str, tmp_path: Path) -> None:
+    code, said = run(b"before " + base64.b64encode(_VALUE) + b" after", processes, tmp_path)
+
+    assert (code, "FAILED: an operator has logged the value in base64 in operator.log" in said) == (1, True)
+    assert _VALUE.decode() not in said
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_run_without_a_leak_passes(processes: str, tmp_path: Path) -> None:
+    assert run(b"nothing but words", processes, tmp_path)[0] == 0
+
+
+def run(log: bytes, processes: str, folder: Path) -> tuple[int, str]:
+    (folder / "operator.log").write_bytes(log)
+    (folder / "conftest.py").write_text(_CONFTEST.format(value=_VALUE))
+    (folder / "test_it.py").write_text(_TESTS)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", processes, "-p", "no:cacheprovider", "test_it.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout

@@ -1,0 +1,42 @@
+"""`python -m tests.programs`: build the programs of Go that tests are judged by, once into the cache.
+
+Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.gitops import judge
+from tests.install import helm
+from tests.local import compose
+from tests.monitoring import prometheus
+from tests.providers import vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_PROGRAMS: dict[str, Callable[[], Path]] = {
+    "the judge of kstatus and Flux": judge.program,
+    "compose-go": compose.program,
+    "Helm": helm.program,
+    "promtool": prometheus.programs,
+    "Vault": vault.program,
+}
+_LONG = 5.0
+"""Seconds: what took less was in the cache, and nobody needs to hear of it."""
+
+
+def main() -> None:
+    for name, program in _PROGRAMS.items():
+        print(f"tests: {name} …", end="", flush=True)  # noqa: T201
+        began = time.monotonic()
+        program()
+        took = time.monotonic() - began
+        print(f" built in {took:.0f} s" if took > _LONG else " is there", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
