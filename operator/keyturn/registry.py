@@ -9,10 +9,9 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import kopf
-
 from .alarms import AlarmKey
 from .api import GROUP, VERSION
+from .kopfshell import kopf
 from .kube import config
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from .watch import name_of, namespace_of, object_key, workload_key

@@ -15,7 +15,6 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-import kopf
 import structlog
 
 from . import metrics, web
@@ -24,6 +23,7 @@ from .classes import reconcile_class
 from .core.keys import ObjectKey
 from .emergencies import reconcile_emergency
 from .facts import facts
+from .kopfshell import kopf
 from .kube import config, errors
 from .kube.client import Api
 from .kube.events import Events

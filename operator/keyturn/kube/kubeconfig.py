@@ -2,7 +2,6 @@
 
 import contextlib
 import ssl
-import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
+from keyturn.unseen import unseen
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before its end that a login is replaced."""
@@ -27,7 +27,9 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     """Use one context of a kubeconfig, by default the current one; files are joined as in $KUBECONFIG."""
     import yaml  # noqa: PLC0415
 
-    with _without_google():
+    # The loader takes Google's login library if it is there, though kubectl has long dropped that provider: it brings
+    # cryptography along, and so costs every command a third of its time.
+    with unseen("google.auth"):
         from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
 
     try:
@@ -43,22 +45,6 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
         problem = f"this is no kubeconfig ({type(error).__name__})"
     # Out here, since a YAML error quotes the line that it stumbled over as its context.
     raise NotConfigured(f"kubeconfig {files}: {problem}")
-
-
-@contextlib.contextmanager
-def _without_google() -> Iterator[None]:
-    """Hide Google's login library, which the loader takes if it is there: kubectl has long dropped that provider.
-
-    It brings cryptography along, and so costs every command a third of its time.
-    """
-    if "google.auth" in sys.modules:
-        yield
-        return
-    sys.modules["google.auth"] = None  # type: ignore[assignment]  # so Python says of a module that there is none
-    try:
-        yield
-    finally:
-        del sys.modules["google.auth"]
 
 
 class _Kubeconfig:
