@@ -21,7 +21,7 @@ from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
 from .sources import pulled_now
 from .stage import making_order
-from .world import generator_for
+from .world import Resolved, generator_for
 
 if TYPE_CHECKING:
     from .api.managedsecret import ManagedSecret
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
     from .mirror import Mirror
-    from .world import World
+    from .world import Memo, World
 
 from .users import with_consumers
 
@@ -50,7 +50,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     if found is None:
         return None
     managed, trouble = found
-    secret_class, wanted, problem = _resolved(managed, world.mirror)
+    secret_class, wanted, problem = _resolved(managed, world.memo(key), world.mirror)
     emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
     wanted = lifted(wanted, emergencies) if wanted else None
     if wanted and (flaw := await _template_flaw(wanted)):
@@ -83,16 +83,20 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
 
 
 def _resolved(
-    managed: ManagedSecret, mirror: Mirror
+    managed: ManagedSecret, memo: Memo, mirror: Mirror
 ) -> tuple[SecretClass | None, Wanted | None, Stalled | None]:
-    secret_class = None
+    secret_class, known = None, memo.resolved
+    of = (managed.metadata.uid, managed.metadata.generation)
     try:
         secret_class = _class_of(managed, mirror)
+        if known and known.of == of and known.secret_class is secret_class:
+            return secret_class, known.wanted, None
         wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
         schedule.check(wanted.cadence, wanted.windows)
         making_order(wanted)
     except Stalled as stalled:
         return secret_class, None, stalled
+    memo.resolved = Resolved(of, secret_class, wanted)
     return secret_class, wanted, None
 
 

@@ -223,8 +223,8 @@ class Process:
             self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
 
     def _secret_seen(self, meta: SecretMeta) -> None:
-        if self.world.mirror.put_secret(meta):
-            self.queue.add(ObjectKey(meta.namespace, meta.owner))
+        if concerned := self.world.secret_seen(meta):
+            self.queue.add(concerned)
 
     def _secret_gone(self, namespace: str, name: str) -> None:
         if owner := self.world.mirror.drop_secret(ObjectKey(namespace, name)):

@@ -40,7 +40,7 @@ from .pushing import finalized, pushed, withdrawn
 from .stage import staged
 from .statuses import write_status
 from .users import consumer_of
-from .world import Published
+from .world import Published, Writing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -252,11 +252,26 @@ def _first_published(seen: Seen) -> datetime:
 
 
 async def _write_secret(key: ObjectKey, body: Body, world: World) -> Body:
-    """Write a Secret over the version that was read, or as a new one.
+    """Write a Secret, and look again at once only if the watch told of another write of it meanwhile.
 
     Raises:
         Conflict: It is not as it was when it was read.
     """
+    memo = world.memo(key)
+    writing = memo.writing = Writing(body["metadata"]["name"])
+    ours: set[str] = set()
+    try:
+        written = await _put_secret(key, body, world)
+        ours.add(meta_of(written).resource_version)
+    finally:
+        memo.writing = None
+        if writing.seen - ours:
+            world.wake(key)
+    return written
+
+
+async def _put_secret(key: ObjectKey, body: Body, world: World) -> Body:
+    """Put a Secret over the version that was read, or make a new one."""
     name = body["metadata"]["name"]
     if "resourceVersion" in body["metadata"]:
         try:

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from . import generators
 from .api.recipe import Recipe
+from .core.keys import ObjectKey
 from .mirror import Mirror
 from .outside import Outside
 from .stores import Reach, Stores
@@ -20,17 +21,20 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .alarms import AlarmKey
+    from .api.secretclass import SecretClass
     from .core.affected import Affected
     from .core.errors import Stalled
-    from .core.keys import ObjectKey, WorkloadKey
+    from .core.keys import WorkloadKey
     from .core.reader import Reader
     from .core.state import State, StateFacts
     from .core.strength import Strength
+    from .core.wanted import Wanted
     from .generators import Generator
     from .kube.client import Api, Body
     from .kube.events import Events
+    from .kube.secretwatch import SecretMeta
 
-__all__ = ["Alarm", "Memo", "Published", "World", "generator_for"]
+__all__ = ["Alarm", "Memo", "Published", "Resolved", "World", "Writing", "generator_for"]
 
 
 class Published(NamedTuple):
@@ -40,9 +44,27 @@ class Published(NamedTuple):
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A write of one of our Secrets whose answer is awaited."""
+
+    name: str
+    seen: set[str] = field(default_factory=set)
+    """The versions that the watch tells of meanwhile: it mostly overtakes the answer."""
+
+
+class Resolved(NamedTuple):
+    """What a spec asks for, as long as it and its class are the same."""
+
+    of: tuple[str, int]
+    """The UID and the generation of the ManagedSecret."""
+    secret_class: SecretClass | None
+    wanted: Wanted
+
+
 @dataclass(slots=True)
 class Memo:
-    """What was read of one ManagedSecret's Secrets: facts for good, values only while a pass lasts."""
+    """What was read of one ManagedSecret's Secrets: facts for good, values and what is large while a pass lasts."""
 
     state_facts: StateFacts | None = None
     checked: tuple[str | int, ...] | None = None
@@ -63,12 +85,14 @@ class Memo:
     state_version: str | None = None
     """The version of the state Secret that `state` was read from, or written as."""
     target: Body | None = None
+    resolved: Resolved | None = None
+    writing: Writing | None = None
     outside: Outside = field(default_factory=Outside)
     emergencies: Mapping[str, Affected] | None = None
     """How far it is with each emergency that concerns it, by the UID of that."""
 
     def forget_values(self) -> None:
-        self.state = self.target = None
+        self.state = self.target = self.resolved = None
         self.outside.forget_values()
 
 
@@ -116,6 +140,20 @@ class World:
 
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.mirror, self.reach)
+
+    def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
+        """Take in what the watch tells of a Secret; return whom that concerns, if it is news.
+
+        Of a Secret that we are writing it is news only if the answer says that this was somebody else.
+        """
+        if not self.mirror.put_secret(meta):
+            return None
+        key = ObjectKey(meta.namespace, meta.owner)
+        memo = self.memos.get(key)
+        if memo and memo.writing and memo.writing.name == meta.name:
+            memo.writing.seen.add(meta.resource_version)
+            return None
+        return key
 
     def rolling(self, workload: WorkloadKey) -> asyncio.Lock:
         """Return the lock of a workload's marker."""
