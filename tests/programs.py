@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tests.gitops import judge
 from tests.install import helm
-from tests.local import compose
 from tests.monitoring import prometheus
 from tests.providers import vault
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _PROGRAMS: dict[str, Callable[[], Path]] = {
     "the judge of kstatus and Flux": judge.program,
-    "compose-go": compose.program,
     "Helm": helm.program,
     "promtool": prometheus.programs,
     "Vault": vault.program,
