@@ -1,4 +1,4 @@
-"""`python -m tests.programs`: build the programs of Go that tests are judged by, once into the cache.
+"""`python -m tests.programs`: build the programs that tests are judged by, once into the cache.
 
 Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
 """
@@ -12,6 +12,7 @@ from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
 from tests.providers import vault
+from tests.release import bundle, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Helm": helm.program,
     "promtool": prometheus.programs,
     "Vault": vault.program,
+    "Krew": installed.krew,
+    "the validators of OperatorHub": bundle.program,
+    "kubectl keyturn": installed.archived,
 }
 _LONG = 5.0
 """Seconds: what took less was in the cache, and nobody needs to hear of it."""
