@@ -17,7 +17,7 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs generate format lock clean
+.PHONY: help venv demo test check bench sandbox docs plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -51,6 +51,15 @@ sandbox: $(READY) ## build the control plane's programs into the cache, once
 docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
+
+plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
+	@$(BIN)/python -m release plugin
+
+krew: $(READY) ## write the Krew manifest of the archives in dist/; URL=https://… is where they will be served
+	@$(BIN)/python -m release krew --url "$(URL)"
+
+bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… if it is not that of manifests/base
+	@$(BIN)/python -m release bundle $(if $(IMAGE),--image "$(IMAGE)")
 
 generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies
 	$(BIN)/keyturn crds --output crds

@@ -1,4 +1,4 @@
-"""`python -m tests.programs`: build the programs of Go that tests are judged by, once into the cache.
+"""`python -m tests.programs`: build the programs that tests are judged by, once into the cache.
 
 Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
 """
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from tests.gitops import judge
 from tests.install import helm
-from tests.local import compose
 from tests.monitoring import prometheus
 from tests.providers import vault
+from tests.release import bundle, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 _PROGRAMS: dict[str, Callable[[], Path]] = {
     "the judge of kstatus and Flux": judge.program,
-    "compose-go": compose.program,
     "Helm": helm.program,
     "promtool": prometheus.programs,
     "Vault": vault.program,
+    "Krew": installed.krew,
+    "the validators of OperatorHub": bundle.program,
+    "kubectl keyturn": installed.archived,
 }
 _LONG = 5.0
 """Seconds: what took less was in the cache, and nobody needs to hear of it."""

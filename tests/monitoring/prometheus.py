@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox import build, golang
-from sandbox.progress import Progress
+from tests.support.goprogram import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,39 +76,5 @@ def _terms(said: Any) -> Terms:
 
 
 def programs() -> Path:
-    folder = build._cache() / f"prometheus-{_key()}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        with build._only_builder(folder):
-            if not folder.exists():
-                _compile(folder)
-    return folder
-
-
-def _key() -> str:
-    """Name the folder by all that decides what is built."""
-    sources = sorted(_MODULE.iterdir())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _compile(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made, log = Path(scratch) / "made", Path(scratch) / "log"
-        made.mkdir()
-        # The clouds in which Prometheus can look for its targets would take more time than all the rest.
-        flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=remove_all_sd"]
-        with log.open("wb") as out, Progress("tests: promtool", BUILD_SECONDS) as progress:
-            process = subprocess.Popen(
-                [golang.find_go(folder.parent), "build", *flags, "-o", f"{made}/", *_PACKAGES],
-                cwd=_MODULE,
-                env=golang.environment(),
-                stdout=out,
-                stderr=out,
-            )
-            try:
-                code = progress.wait_for(process)
-            finally:
-                process.kill()
-                process.wait()
-        assert code == 0, log.read_text()[-2000:]
-        made.rename(folder)
+    # The clouds in which Prometheus can look for its targets would take more time than all the rest.
+    return folder_of(_MODULE, "prometheus", BUILD_SECONDS, packages=_PACKAGES, flags=("-tags=remove_all_sd",))

@@ -9,17 +9,25 @@ from pathlib import Path
 
 from sandbox import build, golang
 
-__all__ = ["built"]
+__all__ = ["built", "folder_of"]
 
 
 def built(module: Path, name: str, seconds: float, *, package: str = ".") -> Path:
     """Return a program of the Go module in a folder; where this machine never built it, that may take `seconds`."""
+    return folder_of(module, name, seconds, packages=(package,)) / name
+
+
+def folder_of(
+    module: Path, name: str, seconds: float, *, packages: tuple[str, ...], flags: tuple[str, ...] = ()
+) -> Path:
+    """Return the folder, named after `name`, that holds the program of each package under the name that Go gives."""
     folder = build._cache() / f"{name}-{_key(module)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with build._only_builder(folder):
-        if not folder.exists():
-            _compile(folder, module, name, package, seconds)
-    return folder / name
+    if not folder.exists():
+        with build._only_builder(folder):
+            if not folder.exists():
+                _compile(folder, module, seconds, *flags, *packages)
+    return folder
 
 
 def _key(module: Path) -> str:
@@ -28,13 +36,13 @@ def _key(module: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-def _compile(folder: Path, module: Path, name: str, package: str, seconds: float) -> None:
+def _compile(folder: Path, module: Path, seconds: float, *what: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        command = ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made / name), package]
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{made}/"]
         done = subprocess.run(
-            [str(golang.find_go(folder.parent)), *command],
+            [str(golang.find_go(folder.parent)), "build", *flags, *what],
             cwd=module,
             env=golang.environment(),
             check=False,

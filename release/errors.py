@@ -1,0 +1,9 @@
+"""What can be wrong with a release."""
+
+from __future__ import annotations
+
+__all__ = ["ReleaseError"]
+
+
+class ReleaseError(Exception):
+    """It cannot be made; the sentence says why."""

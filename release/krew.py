@@ -1,0 +1,60 @@
+"""What Krew is told about the plugin: for each platform where its archive is, and what it holds.
+
+Source: Krew, "Writing Krew plugin manifests".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from keyturn import __version__
+
+from .errors import ReleaseError
+from .plugin import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["manifest"]
+
+_ARCHIVE = re.compile(rf"{NAME}_v{re.escape(__version__)}_([a-z0-9]+)_([a-z0-9_]+)\.tar\.gz")
+_DESCRIPTION = """\
+Says of every ManagedSecret whether it is due, overdue, rolling or failed, what
+a rotation would do, and does it; declares emergencies, goes through the
+checklist, and backs values up. Needs the Keyturn operator in the cluster;
+`init`, `render` and `run-with` need no cluster.
+"""
+
+
+def manifest(folder: Path, url: str) -> Mapping[str, Any]:
+    """Describe the archives of this version that are in a folder and will be served below a URL."""
+    if urlsplit(url).scheme != "https" or not urlsplit(url).netloc:
+        raise ReleaseError("say where the archives will be served: --url https://…")
+    found = [(path, of) for path in sorted(folder.glob("*.tar.gz")) if (of := _ARCHIVE.fullmatch(path.name))]
+    if not found:
+        raise ReleaseError(f"no archive of version {__version__} is in {folder}; make plugin makes one")
+    return {
+        "apiVersion": "krew.googlecontainertools.github.com/v1alpha2",
+        "kind": "Plugin",
+        "metadata": {"name": "keyturn"},
+        "spec": {
+            "version": f"v{__version__}",
+            "shortDescription": "See, plan and trigger rotations of secrets",
+            "description": _DESCRIPTION,
+            "platforms": [_platform(path, url, *of.groups()) for path, of in found],
+        },
+    }
+
+
+def _platform(archive: Path, url: str, system: str, architecture: str) -> Mapping[str, Any]:
+    return {
+        "selector": {"matchLabels": {"os": system, "arch": architecture}},
+        "uri": f"{url.rstrip('/')}/{archive.name}",
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "bin": f"{NAME}.exe" if system == "windows" else NAME,
+        "files": [{"from": "*", "to": "."}],
+    }

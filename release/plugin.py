@@ -1,0 +1,163 @@
+"""How the command line becomes one program that needs no Python, for the platform that it is made on."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keyturn import __version__
+
+from .errors import ReleaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["NAME", "archive_name", "build"]
+
+NAME = "kubectl-keyturn"
+_ROOT = Path(__file__).parents[1]
+_ENTRY = Path(__file__).with_name("entry.py")
+_PATIENCE = 900.0
+_FOUND_BY_NAME = ("keyturn.generators", "keyturn.providers", "detect_secrets.plugins")
+"""Packages whose modules are looked for while the program runs, and so not seen by who reads its imports."""
+_READ_AS_FILES = ("xkcdpass", "tzdata")
+_LEFT_OUT = ("kopf", "botocore", "azure", "google", "grpc", "babel", "readline")
+"""What only `keyturn run` needs, filters of Liquid that no template has, and what GNU's terms would bind us to."""
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def archive_name() -> str:
+    """Return how the archive of this platform is called, in the words of Go and of Krew."""
+    machine = platform.machine().lower()
+    return f"{NAME}_v{__version__}_{platform.system().lower()}_{_ARCHITECTURES.get(machine, machine)}.tar.gz"
+
+
+def build(into: Path) -> Path:
+    """Make the archive in a folder; that takes about a minute."""
+    with tempfile.TemporaryDirectory(prefix="keyturn-plugin-") as scratch:
+        folder = _freeze(Path(scratch))
+        _add_licenses(folder)
+        into.mkdir(parents=True, exist_ok=True)
+        return _pack(folder, into / archive_name())
+
+
+def _freeze(scratch: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "PyInstaller",
+        "--onedir",
+        "--noupx",
+        "--log-level=WARN",
+        f"--name={NAME}",
+    ]
+    command += [f"--{kind}path={scratch / kind}" for kind in ("dist", "work", "spec")]
+    command += [f"--paths={_ROOT / 'operator'}", f"--additional-hooks-dir={_hooks(scratch)}"]
+    command += [f"--collect-submodules={name}" for name in _FOUND_BY_NAME]
+    command += [f"--collect-data={name}" for name in _READ_AS_FILES]
+    command += [f"--hidden-import={name}" for name in _READ_AS_FILES]
+    command += [f"--exclude-module={name}" for name in (*_LEFT_OUT, *_modules_of_others())]
+    done = subprocess.run(
+        [*command, str(_ENTRY)],
+        cwd=scratch,
+        env=os.environ | {"PYINSTALLER_CONFIG_DIR": str(scratch / "cache")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+    )
+    if done.returncode != 0:
+        raise ReleaseError(f"PyInstaller made no program:\n{done.stderr[-2000:]}")
+    return scratch / "dist" / NAME
+
+
+def _hooks(scratch: Path) -> Path:
+    """Have our sources beside the program: `keyturn crds` takes its descriptions from them."""
+    folder = scratch / "hooks"
+    folder.mkdir()
+    (folder / "hook-keyturn.py").write_text('module_collection_mode = "pyz+py"\n')
+    return folder
+
+
+def _modules_of_others() -> Iterator[str]:
+    """Name what is installed here, and is no part of the command line: tools and tests."""
+    pinned = _pinned()
+    for module, whose in importlib.metadata.packages_distributions().items():
+        if not pinned & set(map(_canonical, whose)):
+            yield module
+
+
+def _pinned() -> frozenset[str]:
+    names = re.findall(r"^([\w.-]+)==", (_ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    return frozenset({"keyturn", *map(_canonical, names)})
+
+
+def _add_licenses(folder: Path) -> None:
+    """Put beside the program under which terms each part of it is; a part that no lock pins is refused."""
+    parts = _distributions(folder)
+    if strangers := parts - _pinned():
+        raise ReleaseError(f"the program has parts that no lock pins: {', '.join(sorted(strangers))}")
+    shutil.copy(_ROOT / "LICENSE", folder / "LICENSE")
+    texts = {name: list(_license_texts(name)) for name in parts - {"keyturn"}}
+    texts["python"] = [
+        path for path in (Path(sysconfig.get_path("stdlib")) / "LICENSE.txt",) if path.exists()
+    ]
+    for name, text in ((name, text) for name, found in texts.items() for text in found):
+        target = folder / "licenses" / name / text.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(text, target)
+
+
+def _distributions(folder: Path) -> set[str]:
+    """Name the Python packages that the program consists of."""
+    from PyInstaller.archive.readers import CArchiveReader  # noqa: PLC0415  # only who builds has it
+
+    outer = CArchiveReader(str(folder / NAME))
+    inner = (outer.open_embedded_archive(name) for name in outer.toc if name.startswith("PYZ"))
+    modules = {module for archive in inner for module in archive.toc}
+    modules |= {path.name for path in (folder / "_internal").iterdir()}
+    whose = importlib.metadata.packages_distributions()
+    return {_canonical(name) for module in modules for name in whose.get(module.split(".")[0], ())}
+
+
+def _license_texts(distribution: str) -> Iterator[Path]:
+    for file in importlib.metadata.files(distribution) or ():
+        if ".dist-info" in str(file) and re.match(
+            r"LICEN[CS]E|COPYING|NOTICE|AUTHORS", file.name, re.IGNORECASE
+        ):
+            yield Path(str(file.locate()))
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pack(folder: Path, archive: Path) -> Path:
+    """Pack without links, which Krew does not unpack, and without times and owners."""
+    unfinished = archive.with_suffix(".unfinished")
+    with (
+        unfinished.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
+        tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
+    ):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            tar.add(path, str(path.relative_to(folder)), recursive=False, filter=_nobodys)
+    unfinished.rename(archive)
+    return archive
+
+
+def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    return entry.replace(
+        mtime=0, uid=0, gid=0, uname="", gname="", mode=0o755 if entry.mode & 0o100 else 0o644, deep=False
+    )

@@ -1,0 +1,145 @@
+"""The bundle for OperatorHub is what manifests/base installs, and its own tools take it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from release import olm
+from release.errors import ReleaseError
+from tests.conftest import ROOT
+from tests.release.bundle import BUILD_SECONDS, verdict
+from tests.release.installed import release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def bodies() -> list[olm.Body]:
+    """What manifests/base installs."""
+    return olm.installation()
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return (ROOT / "docs" / "install.md").read_text()
+
+
+@pytest.fixture
+def folder(dist: Path) -> Path:
+    done = release(dist, "bundle")
+    assert done.returncode == 0, done.stderr
+    return dist / "bundle"
+
+
+@pytest.fixture
+def csv(folder: Path) -> Any:
+    return yaml.safe_load((folder / "manifests" / "keyturn.clusterserviceversion.yaml").read_text())
+
+
+def of(bodies: list[olm.Body], *kinds: str) -> list[olm.Body]:
+    return [body for body in bodies if body["kind"] in kinds]
+
+
+def test_the_tools_of_the_operator_framework_take_it(folder: Path) -> None:
+    said = verdict(folder)
+
+    assert said["errors"] == []
+    # There is no picture of it yet.
+    assert [one.rpartition(") ")[2] for one in said["warnings"]] == ["csv.Spec.Icon not specified"]
+
+
+def test_the_tools_would_not_take_it_without_a_crd(folder: Path) -> None:
+    next(folder.glob("manifests/managedsecrets.*")).unlink()
+
+    assert any("Kind=ManagedSecret" in one for one in verdict(folder)["errors"])
+
+
+def test_the_deployment_is_that_of_the_base(csv: Any, bodies: list[olm.Body]) -> None:
+    (deployment,) = of(bodies, "Deployment")
+
+    assert csv["spec"]["install"]["spec"]["deployments"] == [
+        {"name": "keyturn", "label": deployment["metadata"]["labels"], "spec": deployment["spec"]}
+    ]
+
+
+@pytest.mark.parametrize(("kind", "place"), [("Role", "permissions"), ("ClusterRole", "clusterPermissions")])
+def test_the_rights_are_those_of_the_base(kind: str, place: str, csv: Any, bodies: list[olm.Body]) -> None:
+    (given,) = csv["spec"]["install"]["spec"][place]
+    rules = [rule for role in of(bodies, kind) for rule in role["rules"]]
+
+    assert given["serviceAccountName"] == "keyturn"
+    assert sorted(map(json.dumps, given["rules"])) == sorted(map(json.dumps, rules))
+    assert rules
+
+
+def test_every_other_object_stands_beside_or_is_named_for_people(
+    folder: Path, bodies: list[olm.Body], page: str
+) -> None:
+    there = [yaml.safe_load(path.read_text()) for path in (folder / "manifests").glob("*.yaml")]
+    beside = of(bodies, *olm.BESIDE)
+
+    for body in beside:
+        body["metadata"].pop("namespace", None)
+    assert sorted(map(json.dumps, of(there, *olm.BESIDE))) == sorted(map(json.dumps, beside))
+    assert [kind for kind in olm.BY_HAND if f"`{kind}`" not in page] == []
+
+
+def test_each_kind_has_an_example(csv: Any, bodies: list[olm.Body]) -> None:
+    kinds = {crd["spec"]["names"]["kind"] for crd in of(bodies, "CustomResourceDefinition")}
+
+    examples = json.loads(csv["metadata"]["annotations"]["alm-examples"])
+
+    assert {one["kind"] for one in examples} == kinds
+    assert {one["kind"] for one in csv["spec"]["customresourcedefinitions"]["owned"]} == kinds
+
+
+def test_another_image_is_in_every_place(dist: Path) -> None:
+    image = "registry.example.com/keyturn:0.1.0"
+
+    release(dist, "bundle", f"--image={image}")
+
+    text = (dist / "bundle" / "manifests" / "keyturn.clusterserviceversion.yaml").read_text()
+    assert (text.count(image), text.count("keyturn/keyturn:")) == (2, 0)
+
+
+def test_what_an_older_bundle_had_is_gone(dist: Path) -> None:
+    stray = dist / "bundle" / "manifests" / "stray.yaml"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("kind: ConfigMap\n")
+
+    release(dist, "bundle")
+
+    assert not stray.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda bodies: bodies.append({"kind": "Ingress"}), "nobody has said where the bundle has a Ingress"),
+        (
+            lambda bodies: bodies.remove(of(bodies, "RoleBinding")[0]),
+            "a Role of manifests/base is not bound once",
+        ),
+    ],
+    ids=["a new kind", "a role that nobody has"],
+)
+def test_what_it_cannot_express_is_refused(
+    spoil: Callable[[list[olm.Body]], None],
+    sentence: str,
+    bodies: list[olm.Body],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoilt = list(bodies)
+    spoil(spoilt)
+    monkeypatch.setattr(olm, "installation", lambda: spoilt)
+
+    with pytest.raises(ReleaseError, match=sentence):
+        olm.bundle()
