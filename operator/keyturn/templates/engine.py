@@ -2,7 +2,8 @@
 
 There is no loader, so no file and no other template. What is left of the tags is in `_TAGS`, of the filters in
 `filters`. Work is counted where it is done: each node that is rendered, each name that is looked up, each turn of
-a loop, and the length of every text that is read or made. So the same template always ends in the same way.
+a loop, the length of every text that is read or made, and the memory of all that is kept. So the same template
+always ends in the same way.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, U
 
 from keyturn.core.errors import Stalled
 
-from .filters import FILTERS, LARGEST, Binary, Budget, Names, Refused, guarded, size_of
+from .bounds import LARGEST, Binary, Budget, Names, Refused, size_of, weight_of
+from .filters import FILTERS, guarded
 from .lexer import tokens
 
 if TYPE_CHECKING:
@@ -193,6 +195,11 @@ class _Context(RenderContext):
         found = super().get(path, token=token, **kwargs)
         self.budget.spend(1, size_of(found))
         return found
+
+    def assign(self, key: str, val: object) -> None:
+        """Keep a value until the rendering ends, which counts as much as it takes to keep it."""
+        self.budget.spend(0, weight_of(val))
+        super().assign(key, val)
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         del token
