@@ -257,6 +257,16 @@ def test_a_template_is_looked_at_again_with_other_names() -> None:
         templates.check({"a": "{{ username }}"}, {"user": ("value",)})
 
 
+@pytest.mark.parametrize("text", ["{{ username }}", "{{ nobody }}"])
+def test_what_was_looked_at_once_is_known(text: str) -> None:
+    asked = {"looked at once": text}
+    before = templates.is_known(asked, NAMES)
+    with contextlib.suppress(Stalled):
+        templates.check(asked, NAMES)
+
+    assert (before, templates.is_known(asked, NAMES), templates.is_known(asked, {})) == (False, True, False)
+
+
 # Refused with the values
 
 DECODED = "line 1: what was decoded is not UTF-8 text; write {{ … | base64_encode }}"

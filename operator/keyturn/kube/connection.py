@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from keyturn import threads
+
 TOKEN_LIFE: Final = 60.0
 """Seconds that a token from a file is used before the file is read again."""
 _PATIENCE: Final = 10.0
@@ -79,7 +81,7 @@ class Connection:
                 return
             self._tried_at = now
             try:
-                self._login = await asyncio.to_thread(self._source)
+                self._login = await threads.for_us(self._source)
             except (NotConfigured, OSError) as error:
                 # The old one may still be good; if it is not, the server says so.
                 _log.warning("login not renewed", error=error)
