@@ -173,7 +173,7 @@ class Standing:
             case Unauthorized():
                 return _LONGEST_LOOK
             case _:
-                return _LONGEST_LOOK if self._plan.needs else _TRY_AGAIN
+                return _LONGEST_LOOK if self._doors.needs_something else _TRY_AGAIN
 
     async def _check(self) -> None:
         user = self._user

@@ -32,7 +32,7 @@ from .filters import FILTERS, guarded
 from .lexer import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from keyturn.core.value import Value
 
@@ -83,16 +83,18 @@ class Template:
         except LiquidError as error:
             raise Stalled("InvalidTemplate", self.flaw(_syntax(error), self._line_of(error))) from None
 
-    def references(self) -> Iterator[Reference]:
+    def references(self, filters: Collection[str] = FILTERS.keys()) -> Iterator[Reference]:
         """Tell what the template reads that it did not make itself.
 
         Raises:
-            Stalled: It asks for a filter that there is not.
+            Stalled: It asks for a filter that is none of `filters`.
         """
         found = self._read.analyze(include_partials=False)
         for name, spans in found.filters.items():
-            if name not in FILTERS:
-                raise Stalled("InvalidTemplate", self.flaw(_no_filter(name), self._line(spans[0].index)))
+            if name not in filters:
+                raise Stalled(
+                    "InvalidTemplate", self.flaw(_no_filter(name, filters), self._line(spans[0].index))
+                )
         for variables in found.globals.values():
             for one in variables:
                 yield Reference(tuple(one.segments), self._line(one.span.index))
@@ -138,8 +140,8 @@ def _syntax(error: LiquidError) -> str:
     return f"{message[:_LONGEST_MESSAGE]}{hint}"
 
 
-def _no_filter(name: str) -> str:
-    return f"there is no filter {name!r}; there are: {', '.join(sorted(FILTERS))}"
+def _no_filter(name: str, filters: Collection[str]) -> str:
+    return f"there is no filter {name!r}; there are: {', '.join(sorted(filters))}"
 
 
 def _reason(error: LiquidError | LiquidInterrupt) -> str:
