@@ -86,7 +86,9 @@ class Process:
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = _count_response
         self.events = Events(api, identity)
-        reach = replace(options.reach, namespace=_lease_namespace(connection))
+        reach = replace(
+            options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
+        )
         self.world = World(api, self.events, api.clock.now, reach=reach)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now)
         self.world.wake = self.world.alert = self.queue.add

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from keyturn import threads
+from keyturn.kube.jwt import audiences_of
 
 TOKEN_LIFE: Final = 60.0
 """Seconds that a token from a file is used before the file is read again."""
@@ -61,6 +62,10 @@ class Connection:
         self._stale_at = monotonic() + max(login.life, _PATIENCE)
         self._tried_at = -inf
         self._renewing = asyncio.Lock()
+
+    def audiences(self) -> frozenset[str]:
+        """Name for whom our own login is good, as far as it is a token that says so."""
+        return audiences_of((self._login.header or "").removeprefix("Bearer ").encode())
 
     async def authorization(self) -> str | None:
         """Give the current Authorization header, looked up anew when it may be outdated."""
