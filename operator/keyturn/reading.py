@@ -210,12 +210,13 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wante
     if not found:
         raise empty(f"{name}: {source}")
     keys = {property_: f"{source.prefix}{property_}" for property_ in found}
-    for property_, key in keys.items():
+    for number, key in enumerate(keys.values(), 1):
         if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
+            # The name itself may be what nobody should read: that is for those who wrote it to say.
             raise Stalled(
                 "InvalidKeys",
-                f"{name}: {source} has a property {property_[:64]!r} that makes no key of a Secret;"
-                " rename it there, or read the others one by one with from",
+                f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
+                " there; rename it, or read the others one by one with from",
             )
     return Kept(source.text, found, keys).behind(wanted.item_keys)
 
