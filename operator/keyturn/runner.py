@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -90,7 +91,7 @@ class Process:
             options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
         )
         self.world = World(api, self.events, api.clock.now, reach=reach)
-        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now)
+        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
         self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = Pulse()
