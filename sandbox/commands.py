@@ -55,6 +55,7 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",  # PodSecurity is on by default
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--api-audiences=https://kubernetes.default.svc.cluster.local,https://sandbox.keyturn.dev",
         f"--service-account-key-file={at.pki / 'service-account.pub'}",
         f"--service-account-signing-key-file={at.pki / 'service-account.key'}",
         f"--audit-policy-file={at.config / 'audit.yaml'}",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from keyturn.alarms import AlarmKey, Alarms
+from keyturn.alarms import MOST_OPEN, AlarmKey, Alarms
 from keyturn.api.emergency import Revoke
 from keyturn.core.emergency import Emergency
 from keyturn.core.keys import ObjectKey
@@ -106,7 +107,75 @@ def test_what_is_dropped_is_forgotten() -> None:
     alarms.drop(KEY)
 
     assert alarms.known() == []
-    assert alarms.of_namespace("shop") == []
+    assert alarms.followed("shop") == []
+
+
+# More than there should be
+
+
+def named(number: int, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Declare one second after the other."""
+    at = (STARTED + timedelta(seconds=number)).isoformat()
+    return body(status, name=f"inc-{number:05}", uid=f"uid-{number}", creationTimestamp=at)
+
+
+def key(number: int) -> AlarmKey:
+    return AlarmKey("shop", f"inc-{number:05}")
+
+
+DONE = {"servicesUpdatedAt": STARTED, "secrets": [{"name": "db", "state": "RolledOut"}]}
+
+
+def test_of_too_many_the_first_are_followed_and_the_others_refused() -> None:
+    alarms = told(*(named(number) for number in reversed(range(30))))
+
+    assert alarms.followed("shop") == [key(number) for number in range(MOST_OPEN)]
+    assert len(alarms.of(DB, {"team": "auth"})) == MOST_OPEN
+    assert alarms.refusal(key(19)) is None
+    refused = alarms.refusal(key(20))
+    assert refused
+    assert (refused.reason, refused.message[:14]) == ("TooManyEmergencies", "20 emergencies")
+
+
+def test_another_has_its_turn_when_one_is_deleted_or_done() -> None:
+    alarms = told(*(named(number) for number in range(MOST_OPEN + 2)))
+
+    alarms.drop(key(0))
+    assert (alarms.refusal(key(20)), bool(alarms.refusal(key(21)))) == (None, True)
+
+    alarms.put(key(1), named(1, DONE))
+    assert alarms.refusal(key(21)) is None
+    assert alarms.is_followed(key(1))
+
+
+def test_many_that_are_done_and_not_acknowledged_refuse_nobody() -> None:
+    alarms = told(*(named(number, DONE) for number in range(500)), named(500))
+
+    assert alarms.refusal(key(500)) is None
+    assert len(alarms.of(DB, {"team": "auth"})) == 101
+    assert [alarms.is_followed(key(number)) for number in (399, 400, 499, 500)] == [False, True, True, True]
+    assert alarms.refusal(key(399)) is None
+
+
+def test_another_namespace_is_served_though_one_declares_too_many() -> None:
+    alarms = told(*(named(number) for number in range(50)))
+    alarms.put(AlarmKey("bank", "inc-1"), body(namespace="bank"))
+
+    assert alarms.refusal(AlarmKey("bank", "inc-1")) is None
+    assert len(alarms.of(ObjectKey("bank", "db"), {"team": "auth"})) == 1
+
+
+def test_a_look_costs_the_same_however_many_there_are() -> None:
+    rows = [{"name": f"secret-{number:04}", "state": "RolledOut"} for number in range(500)]
+    open_ones = (named(number, {"secrets": rows}) for number in range(300))
+    done = (named(number, DONE | {"secrets": rows}) for number in range(300, 600))
+    alarms = told(*open_ones, *done)
+
+    began = time.process_time()
+    for _ in range(100):
+        assert alarms.of(DB, {"team": "mail"}) == ()
+
+    assert time.process_time() - began < 0.25
 
 
 @pytest.mark.parametrize(

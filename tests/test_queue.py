@@ -59,7 +59,10 @@ class Bench:
     looks_at_clock: int = 0
 
     def __post_init__(self) -> None:
-        self.queue: WorkQueue[str] = WorkQueue(self.now, lambda: self.chance)
+        # A key such as evil/1 is of an owner; one without a slash is nobody's.
+        self.queue: WorkQueue[str] = WorkQueue(
+            self.now, lambda: self.chance, lambda key: key.rpartition("/")[0]
+        )
 
     @property
     def time(self) -> float:
@@ -515,3 +518,73 @@ def test_whatever_happens_no_key_is_lost_or_worked_on_twice_at_once(script: list
         assert len(begun) == len(ended)
         assert all(end <= begin for end, begin in zip(ended, begun[1:], strict=False))
         assert all(max(begun, default=-1) >= time for time, each in added if each == key)
+
+
+# Owners
+
+
+def test_no_owner_alone_has_all_workers() -> None:
+    async def scenario(bench: Bench) -> None:
+        for number in range(100):
+            bench.lasts[f"evil/{number}"] = 1000
+            bench.queue.add(f"evil/{number}")
+        await asyncio.sleep(1)
+        assert len(bench.begun) == 14
+        bench.queue.add("good/1")
+        bench.queue.add("nobodys")
+        await asyncio.sleep(1)
+
+    assert play(scenario, workers=16).begun[14:] == [(1, "good/1"), (1, "nobodys")]
+
+
+def test_what_is_held_for_its_owner_is_done_in_order_and_once() -> None:
+    keys = [f"evil/{number}" for number in range(100)]
+
+    async def scenario(bench: Bench) -> None:
+        for key in keys:
+            bench.lasts[key] = 1
+            bench.queue.add(key)
+        bench.queue.add("evil/50", Priority.BACKLOG)
+        await asyncio.sleep(200)
+
+    bench = play(scenario, workers=4)
+    assert [key for _, key in bench.begun] == keys
+    assert bench.most_at_once == 3
+    assert bench.queue.depth == 0
+
+
+def test_what_is_held_and_forgotten_lets_the_next_one_in() -> None:
+    async def scenario(bench: Bench) -> None:
+        for number in range(6):
+            bench.lasts[f"evil/{number}"] = 10
+            bench.queue.add(f"evil/{number}")
+        await asyncio.sleep(1)
+        bench.queue.forget("evil/1")
+        bench.queue.add("good/1")
+        await asyncio.sleep(100)
+
+    bench = play(scenario, workers=2)
+    assert bench.begun == [
+        (0, "evil/0"), (1, "good/1"), (10, "evil/2"), (20, "evil/3"), (30, "evil/4"), (40, "evil/5"),
+    ]  # fmt: skip
+
+
+def test_what_is_held_and_becomes_urgent_is_done_once() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.lasts |= {"evil/0": 10, "evil/1": 10}
+        bench.queue.add("evil/0")
+        bench.queue.add("evil/1", Priority.BACKLOG)
+        await asyncio.sleep(1)
+        bench.queue.add("evil/1")
+        await asyncio.sleep(100)
+
+    assert play(scenario, workers=2).begun == [(0, "evil/0"), (10, "evil/1")]
+
+
+def test_one_worker_serves_everybody() -> None:
+    async def scenario(bench: Bench) -> None:
+        for key in ("evil/0", "evil/1", "good/0"):
+            bench.queue.add(key)
+        await asyncio.sleep(1)
+
+    assert [key for _, key in play(scenario, workers=1).begun] == ["evil/0", "evil/1", "good/0"]

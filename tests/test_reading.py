@@ -355,6 +355,12 @@ async def test_properties_that_make_no_keys_are_refused(content: Any, reason: st
     assert found.message.startswith("dataFrom[0]: key 'prod/app' of SecretStore 'vault'")
 
 
+async def test_a_property_whose_name_may_be_a_value_is_told_by_its_number(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"user": "a", f"{CANARY} as a name": "b", "port": "c"})
+    found = await problem(shelves, ALL)
+    assert (CANARY in found.message, "number 2 of 3 there" in found.message) == (False, True)
+
+
 @pytest.mark.parametrize("name", ["a" * 253, ".a", ".a..b", "-", "_.-"])
 async def test_properties_that_make_keys_are_taken(name: str, shelves: Shelves) -> None:
     shelves.keep("prod/app", {name: "a"})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
 import traceback
+import tracemalloc
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -255,6 +257,16 @@ def test_a_template_is_looked_at_again_with_other_names() -> None:
         templates.check({"a": "{{ username }}"}, {"user": ("value",)})
 
 
+@pytest.mark.parametrize("text", ["{{ username }}", "{{ nobody }}"])
+def test_what_was_looked_at_once_is_known(text: str) -> None:
+    asked = {"looked at once": text}
+    before = templates.is_known(asked, NAMES)
+    with contextlib.suppress(Stalled):
+        templates.check(asked, NAMES)
+
+    assert (before, templates.is_known(asked, NAMES), templates.is_known(asked, {})) == (False, True, False)
+
+
 # Refused with the values
 
 DECODED = "line 1: what was decoded is not UTF-8 text; write {{ … | base64_encode }}"
@@ -336,6 +348,7 @@ TOO_MUCH = "it takes too much work; loop less, or make the text elsewhere"
 TOO_LARGE = "it makes more than the 1024 KiB that a Secret holds"
 DOUBLED = "{% assign x = 'a' %}{% for n in (1..40) %}{% assign x = x | append: x %}{% endfor %}"
 HALF = "{% assign x = 'abcdefgh' %}{% for n in (1..16) %}{% assign x = x | append: x %}{% endfor %}"
+KEPT = "".join(f"{{% assign a{number} = x … %}}" for number in range(40))
 BOMBS = {
     "a long loop": ("{% for n in (1..1000000000) %}{{ n }}{% endfor %}", TOO_MUCH),
     "a long loop backwards": ("{% for n in (1..1000000000) reversed %}{{ n }}{% endfor %}", TOO_MUCH),
@@ -349,14 +362,47 @@ BOMBS = {
         TOO_MUCH,
     ),
     "one loop after the other": (30 * "{% for n in (1..1000) %}{% endfor %}", TOO_MUCH),
-    "a text that doubles": (DOUBLED, TOO_MUCH),
+    "a text that doubles": (DOUBLED, TOO_LARGE),
     "a text that doubles by capture": (
         "{% assign x = 'a' %}{% for n in (1..40) %}{% capture x %}{{ x }}{{ x }}{% endcapture %}{% endfor %}",
         None,
     ),
     "a text over 1 MiB": (HALF + "{{ x }}{{ x }}{{ x }}", TOO_LARGE),
     "replacements that explode": (HALF + "{{ x | replace: 'a', x }}", TOO_LARGE),
-    "joints that explode": (HALF + "{{ x | split: '' | join: x }}", TOO_LARGE),
+    "joints that explode": (HALF + "{{ x | truncate: 9000 | split: '' | join: x }}", TOO_LARGE),
+    "letters that are kept one by one": (
+        HALF.replace("abcdefgh", "😀") + KEPT.replace("…", "| split: ''"),
+        "a list may have 10000 parts",
+    ),
+    "lists that are kept": (
+        "{% assign v = '😀' %}{% for n in (1..13) %}{% assign v = v | append: v %}{% endfor %}"
+        + KEPT.replace("x", "v").replace("…", "| split: ''"),
+        TOO_MUCH,
+    ),
+    "words that are kept one by one": (
+        HALF.replace("abcdefgh", "abc de f") + "{% assign a = x | split: ' ' %}",
+        "a list may have 10000 parts",
+    ),
+    "wide texts that are kept": (
+        HALF.replace("abcdefgh", "abcdef😀") + KEPT.replace("…", "| upcase"),
+        TOO_MUCH,
+    ),
+    "wide texts that are captured": (
+        HALF.replace("abcdefgh", "abcdef😀")
+        + "".join(f"{{% capture a{number} %}}{{{{ x }}}}{{% endcapture %}}" for number in range(60)),
+        TOO_MUCH,
+    ),
+    "JSON of nothing": (
+        HALF.replace("abcdefgh", "[],[],[]")
+        + "{% assign a = '[[' | append: x | append: ']]' | parse_json %}",
+        "JSON may have 10000 parts",
+    ),
+    "JSON of empty objects": (
+        HALF.replace("abcdefgh", "{},{},{}") + "{% assign a = x | parse_json %}",
+        "JSON may have 10000 parts",
+    ),
+    "JSON of quotes that never end": (HALF.replace("abcdefgh", '"') + "{{ x | parse_json }}", None),
+    "quotes that explode": (HALF.replace("abcdefgh", '""""""😀') + "{{ x | escape }}", TOO_LARGE),
     "margins that explode": ("{{ web['tls.crt'] | indent: 1000000000 }}", TOO_LARGE),
     "a text that is compared often": (
         HALF
@@ -404,6 +450,30 @@ def test_a_bomb_goes_out(text: str, sentence: str | None) -> None:
 
     assert time.process_time() - began < 2
     assert sentence is None or refused.endswith(sentence)
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, (text, _) in BOMBS.items()])
+def test_a_bomb_takes_little_memory(text: str) -> None:
+    rendered("{{ username }}")
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(Stalled):
+            rendered(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 48 * 2**20
+
+
+def test_what_strings_hold_is_no_part_of_their_json() -> None:
+    written = json.dumps({"a": 20_000 * ',[{"\\', "b": "\\"})
+
+    assert rendered("{% assign c = v | parse_json %}{{ c.a | size }}", {"v": one(written)}) == b"100000"
+
+
+def test_json_of_ten_thousand_parts_is_fine() -> None:
+    assert rendered("{{ v | parse_json | size }}", {"v": one(json.dumps(10_000 * [1]))}) == b"10000"
 
 
 def test_all_templates_of_a_secret_share_one_budget() -> None:

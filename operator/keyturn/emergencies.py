@@ -12,7 +12,6 @@ from .alarms import AlarmKey
 from .core.affected import affected
 from .core.clockwork import rows_of, status_of, wake_up
 from .core.declaration import Found
-from .core.emergency import concerns
 from .core.keys import ObjectKey
 from .core.timeline import DECLARED
 from .kube import errors, paths
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from .alarms import Declared
     from .api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
     from .core.affected import Affected
     from .core.errors import Stalled, Wait
@@ -70,15 +70,17 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
         return None
     if alarm.looked and now - alarm.looked < _PACE:
         return alarm.looked + _PACE
-    known = _known(emergency, world)
-    rows = rows_of(emergency, known, now)
-    found = Found(now, emergency, declared.by, rows, alarm.trouble)
+    refused = world.mirror.emergencies.refusal(key)
+    known = {} if refused else _known(declared, world)
+    rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
+    found = Found(now, emergency, declared.by, rows, alarm.trouble, refused)
     status = status_of(found)
     try:
         alarm.is_unfinished = True
         await _write(key, emergency, status, world)
         alarm.looked = now
-        again = await brought_up_to_date(key, found, status, known, world)
+        is_followed = world.mirror.emergencies.is_followed(key)
+        again = await brought_up_to_date(key, found, status, known, world) if is_followed else None
         alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _SOON  # it has changed: the watch brings the newer one
@@ -86,14 +88,14 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
     return min(times, default=None)
 
 
-def _known(emergency: EmergencyRotation, world: World) -> Mapping[str, Affected | None]:
+def _known(declared: Declared, world: World) -> Mapping[str, Affected | None]:
     """Return what is known of each ManagedSecret that is there and concerned; None where it was not looked at yet."""
-    namespace, uid = emergency.metadata.namespace, emergency.metadata.uid
+    metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
-    for key in [key for key in world.mirror.managed_keys() if key.namespace == namespace]:
-        if concerns(emergency, key.name, world.mirror.labels_of(key)):
+    for key in world.mirror.managed_in(metadata.namespace):
+        if declared.scope.concerns(key.name, world.mirror.labels_of(key)):
             memo = world.memos.get(key)
-            known[key.name] = (memo.emergencies or {}).get(uid) if memo else None
+            known[key.name] = (memo.emergencies or {}).get(metadata.uid) if memo else None
     return known
 
 
@@ -111,6 +113,9 @@ async def _write(
     world.mirror.put_emergency(key, written)
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _tell(key, emergency, entry, world)
+    if emergency.status.services_updated_at is None and status.services_updated_at is not None:
+        for one in world.mirror.emergencies.followed(key.namespace):  # another one has its turn now
+            world.alert(one)
     # What presses on a secret, and what does not any more, is decided from the status.
     for name in _turned(emergency, status):
         world.wake(ObjectKey(key.namespace, name))

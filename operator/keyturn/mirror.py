@@ -43,6 +43,8 @@ class Mirror:
     def __init__(self) -> None:
         self._versions: dict[_Key, int] = {}
         self._managed: dict[ObjectKey, bytes] = {}
+        self._in_namespace: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
+        """The labels of the ManagedSecrets of each namespace."""
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
@@ -81,6 +83,7 @@ class Mirror:
         self._managed[key] = orjson.dumps(
             {"metadata": slim, "spec": spec, "status": body.get("status") or {}}
         )
+        self._in_namespace[key.namespace][key] = orjson.dumps(metadata.get("labels") or {})
         self._listed.pop(key, None)
         if targets := (spec.get("rollout") or {}).get("targets"):
             self._listed[key] = frozenset(
@@ -94,6 +97,9 @@ class Mirror:
         self._versions.pop(key, None)
         for table in (self._managed, self._listed, self._class_of):
             table.pop(key, None)
+        self._in_namespace[key.namespace].pop(key, None)
+        if not self._in_namespace[key.namespace]:
+            del self._in_namespace[key.namespace]
         self.stores.forget_user(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
@@ -112,6 +118,10 @@ class Mirror:
 
     def managed_keys(self) -> Iterable[ObjectKey]:
         return self._managed.keys()
+
+    def managed_in(self, namespace: str) -> list[ObjectKey]:
+        """Name the ManagedSecrets of one namespace."""
+        return list(self._in_namespace.get(namespace, ()))
 
     def version_of(self, key: _Key) -> int:
         """Return the resourceVersion up to which an object is known; -1 if it is not."""
@@ -223,8 +233,8 @@ class Mirror:
 
     def labels_of(self, key: ObjectKey) -> Mapping[str, str]:
         """Return the labels of a ManagedSecret."""
-        slim = self._managed.get(key)
-        return orjson.loads(slim)["metadata"].get("labels") or {} if slim else {}
+        written = self._in_namespace.get(key.namespace, {}).get(key)
+        return orjson.loads(written) if written else {}
 
     # Secrets of ours
 

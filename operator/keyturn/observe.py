@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import compliance, templates
+from . import compliance, templates, threads
 from .core import schedule
 from .core.emergency import lifted
 from .core.errors import Stalled
@@ -53,7 +52,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     secret_class, wanted, problem = _resolved(managed, world.memo(key), world.mirror)
     emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
     wanted = lifted(wanted, emergencies) if wanted else None
-    if wanted and (flaw := await _template_flaw(wanted)):
+    if wanted and (flaw := await _template_flaw(key.namespace, wanted)):
         wanted, problem = None, flaw
     seen = Seen(
         now=world.now(),
@@ -100,7 +99,7 @@ def _resolved(
     return secret_class, wanted, None
 
 
-async def _template_flaw(wanted: Wanted) -> Stalled | None:
+async def _template_flaw(namespace: str, wanted: Wanted) -> Stalled | None:
     """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
     if not wanted.templates:
         return None
@@ -108,7 +107,10 @@ async def _template_flaw(wanted: Wanted) -> Stalled | None:
     # What dataFrom brings is known only once it is read.
     is_open = any(item.spreads for item in wanted.items)
     try:
-        await asyncio.to_thread(templates.check, wanted.templates, names, is_open=is_open)
+        if templates.is_known(wanted.templates, names, is_open=is_open):
+            templates.check(wanted.templates, names, is_open=is_open)
+        else:
+            await threads.for_tenant(namespace, templates.check, wanted.templates, names, is_open=is_open)
     except Stalled as stalled:
         return stalled
     return None

@@ -8,7 +8,7 @@ import enum
 import heapq
 import itertools
 import random
-from collections import deque
+from collections import Counter, defaultdict, deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -30,6 +30,8 @@ _log = structlog.get_logger()
 _LONGEST_SLEEP = timedelta(minutes=1)
 _LONGEST_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
+_LEFT_TO_OTHERS = 8
+"""One worker in as many, and at least one where there are two, that no single owner gets."""
 
 
 class Priority(enum.Enum):
@@ -51,12 +53,20 @@ class WorkQueue(Generic[K]):
         self,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
+        owner: Callable[[K], str] = lambda _: "",
     ) -> None:
+        """Take `owner` as what names whose work a key is, of whom one alone never has all workers; "" is nobody."""
+        self._owner = owner
         self._now = now
         self._chance = chance
         self._lanes: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
+        self._returned: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
+        """Keys that were held, and go before the lane that they have stood in."""
         self._waiting: dict[K, Priority] = {}
         self._working: set[K] = set()
+        self._busy: Counter[str] = Counter()
+        self._held: defaultdict[str, deque[tuple[Priority, K]]] = defaultdict(deque)
+        """Keys whose owner has as many workers as one may have."""
         self._again: dict[K, Priority] = {}
         self._failures: dict[K, int] = {}
         self._turns = 0
@@ -116,19 +126,44 @@ class WorkQueue(Generic[K]):
             if gate is not None:
                 await gate.wait()
             self._wake.clear()
-            for key in self._due.pop(self._now()):
-                self.add(key)
+            for due in self._due.pop(self._now()):
+                self.add(due)
+            most = max(workers - max(workers // _LEFT_TO_OTHERS, 1), 1)
             while self._waiting and len(self._working) < workers:
-                key = self._take()
+                if (key := self._take(most)) is None:
+                    break
                 group.create_task(self._work_on(key, work))
             await self._pause()
 
-    def _take(self) -> K:
-        key = next(self._in_order())
-        del self._waiting[key]
-        self._due.drop(key)
-        self._working.add(key)
-        return key
+    def _take(self, most: int) -> K | None:
+        """Take the next key of an owner who has less than `most` workers, if there is one."""
+        for key in self._in_order():
+            owner = self._owner(key)
+            if owner and self._busy[owner] >= most:
+                self._held[owner].append((self._waiting[key], key))
+                continue
+            del self._waiting[key]
+            self._due.drop(key)
+            self._working.add(key)
+            self._busy[owner] += 1
+            return key
+        return None
+
+    def _leave(self, key: K) -> None:
+        """Give a worker back, and let the next key of the same owner in, if one was held."""
+        self._working.discard(key)
+        owner = self._owner(key)
+        self._busy[owner] -= 1
+        held = self._held.get(owner, deque())
+        while held:
+            priority, next_one = held.popleft()
+            if self._waiting.get(next_one) is priority:
+                self._returned[priority].append(next_one)
+                break
+        if not held:
+            self._held.pop(owner, None)
+        if not self._busy[owner]:
+            del self._busy[owner]
 
     def _in_order(self) -> Iterator[K]:
         """Take keys off the lanes; those promoted or forgotten since are passed over.
@@ -138,8 +173,9 @@ class WorkQueue(Generic[K]):
         self._turns += 1
         lanes = list(self._lanes.items())
         for priority, lane in lanes if self._turns % _BACKLOG_EVERY else reversed(lanes):
-            while lane:
-                key = lane.popleft()
+            returned = self._returned[priority]
+            while returned or lane:
+                key = (returned or lane).popleft()
                 if self._waiting.get(key) is priority:
                     yield key
 
@@ -147,7 +183,7 @@ class WorkQueue(Generic[K]):
         try:
             due = await self._attempt(key, work)
         finally:
-            self._working.discard(key)
+            self._leave(key)
             self._wake.set()
         # What was said of the key while it was worked on may be news that the work had not seen.
         if due is not None and not self._due.is_before(key, due):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from . import threads
 from .core.errors import Stalled, Wait
 from .core.items import VALUE
 from .core.policy import denies
@@ -51,7 +52,7 @@ def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
 async def read_all(key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool) -> Reading:
     """Read everything, and drop everything where one part fails; what failed is part of the answer."""
     lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
-    documents = _Documents()
+    documents = _Documents(key.namespace)
     pulled = [
         asyncio.ensure_future(_item(item, key, seen, wanted, stores, documents, fresh=fresh))
         for item in wanted.pulled
@@ -93,7 +94,8 @@ def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
 class _Documents:
     """What was read, each document parsed once for all items that take something out of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
         self._known: dict[int, tuple[Found, Document]] = {}
         self._parsing = asyncio.Lock()
         self._bytes = 0
@@ -108,7 +110,7 @@ class _Documents:
         if not document.is_large:
             return doing(document)
         async with self._parsing:
-            return await asyncio.to_thread(doing, document)
+            return await threads.for_tenant(self._owner, doing, document)
 
     def _document(self, found: Found) -> Document:
         if id(found) not in self._known:
@@ -208,12 +210,13 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wante
     if not found:
         raise empty(f"{name}: {source}")
     keys = {property_: f"{source.prefix}{property_}" for property_ in found}
-    for property_, key in keys.items():
+    for number, key in enumerate(keys.values(), 1):
         if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
+            # The name itself may be what nobody should read: that is for those who wrote it to say.
             raise Stalled(
                 "InvalidKeys",
-                f"{name}: {source} has a property {property_[:64]!r} that makes no key of a Secret;"
-                " rename it there, or read the others one by one with from",
+                f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
+                " there; rename it, or read the others one by one with from",
             )
     return Kept(source.text, found, keys).behind(wanted.item_keys)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -86,9 +87,11 @@ class Process:
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = _count_response
         self.events = Events(api, identity)
-        reach = replace(options.reach, namespace=_lease_namespace(connection))
+        reach = replace(
+            options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
+        )
         self.world = World(api, self.events, api.clock.now, reach=reach)
-        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now)
+        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
         self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = Pulse()

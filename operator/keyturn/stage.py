@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from . import templates
+from . import templates, threads
 from .core.errors import Stalled, Wait
 from .core.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
 from .core.rollout import standings
@@ -55,7 +55,7 @@ async def staged(
             values[item.name] = _kept(item, found, wanted)
     now = world.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
-    revision = Revision(facts, values, await _rendered(wanted, values, state, now))
+    revision = Revision(facts, values, await _rendered(key.namespace, wanted, values, state, now))
     revision = replace(revision, facts=_facts(revision, seen, wanted, state))
     return _on_top(revision, step, seen, wanted, state)
 
@@ -189,13 +189,13 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Ou
 
 
 async def _rendered(
-    wanted: Wanted, values: Mapping[str, Kept], state: State | None, now: datetime
+    namespace: str, wanted: Wanted, values: Mapping[str, Kept], state: State | None, now: datetime
 ) -> Mapping[str, Rendered]:
     """Render in a thread, since a template is somebody else's program."""
     if not wanted.templates:
         return {}
     before = state.current if state else None
-    return await asyncio.to_thread(templates.rendered, wanted.templates, values, before, now)
+    return await threads.for_tenant(namespace, templates.rendered, wanted.templates, values, before, now)
 
 
 def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) -> RevisionFacts:

@@ -55,7 +55,7 @@ class Watches:
         self._world.forget(key)
         self._queue.forget(key)
         self._add_all(self._world.tags.drop(key))
-        self._add_all(self._world.mirror.emergencies.of_namespace(key.namespace))
+        self._add_all(self._world.mirror.emergencies.followed(key.namespace))
 
     def secret_class(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
@@ -88,13 +88,16 @@ class Watches:
         if not mirror.put_emergency(key, body):
             return
         self._queue.add(key)
-        if is_declared:  # what comes later is our own status, echoed, or somebody's acknowledgement
+        if is_declared and mirror.emergencies.is_followed(
+            key
+        ):  # what comes later is our own status, echoed, or somebody's acknowledgement
             self._add_all(self._in_namespace(key.namespace))
 
     def emergency_gone(self, key: AlarmKey) -> None:
         self._world.mirror.drop_emergency(key)
         self._queue.add(key)  # for it to be forgotten
         self._add_all(self._in_namespace(key.namespace))
+        self._add_all(self._world.mirror.emergencies.followed(key.namespace))  # another one has its turn now
 
     def namespace(self, body: dict[str, Any]) -> None:
         mirror, name = self._world.mirror, body["metadata"]["name"]
@@ -122,7 +125,7 @@ class Watches:
         self._add_all(self._world.mirror.drop_workload(key))
 
     def _in_namespace(self, namespace: str) -> list[ObjectKey]:
-        return [key for key in self._world.mirror.managed_keys() if key.namespace == namespace]
+        return self._world.mirror.managed_in(namespace)
 
     def _try_again(self, users: Iterable[ObjectKey]) -> None:
         """Have those looked at whom a store may have held up, and what it kept from being done tried now."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from . import metrics
+from . import metrics, threads
 
 if TYPE_CHECKING:
     import ssl
@@ -51,7 +51,7 @@ class Site:
         accept = request.headers.get(hdrs.ACCEPT, "")
         # One at a time: each holds megabytes, and a second scraper can wait.
         async with self._scrape:
-            body, content_type = await asyncio.to_thread(metrics.expose, self.objects, accept)
+            body, content_type = await threads.for_us(metrics.expose, self.objects, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def livez(self, _request: web.Request) -> web.Response:

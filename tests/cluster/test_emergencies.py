@@ -266,6 +266,22 @@ def test_nothing_selected_is_said(space: Space) -> None:
     assert conditions(space)["Rotated"] == ("False", "NothingSelected")
 
 
+def test_one_too_many_waits_until_another_is_gone(space: Space) -> None:
+    space.managed()
+    space.second_after()
+    for number in range(20):
+        declare(space, f"nobody-{number:02}", selector={"matchLabels": {"team": "nobody"}})
+
+    declare(space, "one-too-many")
+    until(space, lambda now: "conditions" in now, "it is looked at", "one-too-many")
+    assert conditions(space, "one-too-many")["Stalled"] == ("True", "TooManyEmergencies")
+    assert space.revision() == "1"
+    space.delete("EmergencyRotation", "nobody-07")
+
+    assert states(services_updated(space, "one-too-many")) == {"auth": "RolledOut"}
+    assert space.revision() == "2"
+
+
 def test_what_is_not_made_here_is_named(space: Space) -> None:
     space.managed(literal("username", "shop"), name="names")
     space.managed(password(), literal("username", "shop"))

@@ -130,8 +130,8 @@ def test_two_documents_that_bring_the_same_key_are_told_apart(space: Space, file
 @pytest.mark.parametrize(
     ("document", "reason", "said"),
     [
-        ('{"a b": "x"}', "InvalidKeys", "has a property 'a b' that makes no key of a Secret"),
-        ('{"a.previous": "x"}', "InvalidKeys", "has a property 'a.previous' that makes no key of a Secret"),
+        ('{"a b": "x"}', "InvalidKeys", "whose name makes no key of a Secret, number 1 of 1 there"),
+        ('{"a": "x", "a.previous": "x"}', "InvalidKeys", "makes no key of a Secret, number 2 of 2 there"),
         ("{}", "EmptyValue", "is empty"),
         ("plain", "ProviderError", "NotJson"),
         ('["x"]', "ProviderError", "NoProperties"),

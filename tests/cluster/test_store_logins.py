@@ -113,8 +113,12 @@ def test_a_server_gets_a_token_of_the_account_that_is_named_for_itself_only(
     assert b"keyturn-system" not in everything
 
 
+CHOSEN = "https://sandbox.keyturn.dev"
+"""What whoever runs the API server has chosen for it to be called."""
+
+
 @pytest.mark.usefixtures("may_make_tokens")
-@pytest.mark.parametrize("audience", ["https://kubernetes.default.svc", "the issuer"])
+@pytest.mark.parametrize("audience", ["https://kubernetes.default.svc", "the issuer", CHOSEN])
 def test_no_server_gets_a_token_that_the_api_server_would_take(
     audience: str, space: Space, stores: Stores, server: Hostile, operator_kubeconfig: Path
 ) -> None:
@@ -122,6 +126,7 @@ def test_no_server_gets_a_token_that_the_api_server_would_take(
     if audience == "the issuer":
         audience = claims(user["user"]["token"])["iss"]
     account(space)
+    assert audience != CHOSEN or CHOSEN in claims(user["user"]["token"])["aud"]
     stores.write(vault(server.address, audience=audience))
 
     said = stores.until("InvalidSettings")

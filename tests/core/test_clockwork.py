@@ -347,6 +347,20 @@ def test_where_nothing_is_selected_nothing_is_done(incident: Incident) -> None:
     assert (status.rotated_at, status.services_updated_at) == (None, None)
 
 
+def test_one_that_is_not_followed_says_why_and_keeps_its_clock() -> None:
+    refused = Stalled("TooManyEmergencies", "20 others are open")
+    status = status_of(Found(after(minutes=2), declared(), "kubectl", (), refused=refused))
+
+    told_now = verdicts(status)
+    assert {type_: told_now[type_] for type_ in ("Rotated", "ServicesUpdated", "Stalled", "Overdue")} == {
+        "Rotated": ("False", "TooManyEmergencies"),
+        "ServicesUpdated": ("False", "TooManyEmergencies"),
+        "Stalled": ("True", "TooManyEmergencies"),
+        "Overdue": ("True", "DeadlineMissed"),
+    }
+    assert (message(status, "Stalled"), status.report_name) == ("20 others are open", None)
+
+
 def test_who_needs_a_person_is_named_first(incident: Incident) -> None:
     suspended = Affected(AffectedState.SUSPENDED, message="spec.suspend is true")
     status = incident.look(after(seconds=10), {"a": PENDING, "b": suspended, "c": FAILED})

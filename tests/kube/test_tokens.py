@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors
+from keyturn.kube.connection import Connection, Login
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from tests.kube.helpers import kubectl
 
@@ -104,6 +105,42 @@ async def test_no_token_is_given_for_who_issued_it(api: Api, namespace: str, acc
 
     with pytest.raises(errors.Forbidden):
         await tokens.token(namespace, account, issuer)
+
+
+async def test_no_token_is_made_for_whom_our_own_is_good(api: Api, namespace: str, account: str) -> None:
+    asked: list[str] = []
+    api.on_response = lambda verb, resource, *_: asked.append(f"{verb} {resource}")
+    tokens = Tokens(api, lambda: ["https://api.shop.test", "other"])
+
+    with pytest.raises(errors.Forbidden) as caught:
+        await tokens.token(namespace, account, "https://api.shop.test")
+
+    assert (caught.value.reason, asked) == (OWN_AUDIENCE, [])
+
+
+def written(**claims: Any) -> str:
+    part = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"Bearer e30.{part}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("header", "audiences"),
+    [
+        (written(aud=["https://api.shop.test", "k3s"]), {"https://api.shop.test", "k3s"}),
+        (written(aud="https://api.shop.test"), {"https://api.shop.test"}),
+        (written(aud=[7, "k3s", None]), {"k3s"}),
+        (written(sub="somebody"), set()),
+        ("Bearer one-word", set()),
+        ("Bearer a.b.c", set()),
+        ("Bearer e30.W10.x", set()),
+        ("Basic dXNlcjpwYXNz", set()),
+        (None, set()),
+    ],
+)
+def test_our_own_token_says_for_whom_it_is_good(header: str | None, audiences: set[str]) -> None:
+    login = Login(header)
+
+    assert Connection("https://api.shop.test", None, login, lambda: login).audiences() == audiences
 
 
 async def test_a_token_needs_no_leadership(api: Api, namespace: str, account: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import time
@@ -17,6 +18,7 @@ from keyturn.providers.errors import NotFound, Refused, StoreError
 from tests.providers.shops import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from keyturn.providers import Provider
@@ -109,6 +111,42 @@ async def test_the_slowest_file_that_is_read_takes_less_than_a_second(text: str)
     with contextlib.suppress(NotFound):
         await of_text(text).read("A")
     assert time.process_time() - began < 1
+
+
+@pytest.fixture
+def read_through(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count how often python-dotenv goes through a file."""
+    import dotenv.parser  # noqa: PLC0415
+
+    times: list[None] = []
+    real = dotenv.parser.parse_stream
+
+    def counted(stream: io.StringIO) -> Iterator[dotenv.parser.Binding]:
+        times.append(None)
+        return real(stream)
+
+    monkeypatch.setattr(dotenv.parser, "parse_stream", counted)
+    return times
+
+
+@pytest.mark.parametrize("text", ["A=b\n", "A=b\nB='open\n"], ids=["a file", "a file with a typing error"])
+async def test_a_file_is_read_through_once_for_all_who_read_it(text: str, read_through: list[None]) -> None:
+    provider = of_text(text)
+
+    await asyncio.gather(*(provider.read("A") for _ in range(128)), return_exceptions=True)
+    await asyncio.gather(provider.read("A"), provider.read("ABSENT"), return_exceptions=True)
+
+    assert len(read_through) == 1
+
+
+async def test_a_changed_file_is_read_through_again(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=old\n")
+    provider = opened("dotenv", {"path": str(tmp_path / ".env")}, files_root=tmp_path.parent)
+    assert await variables(provider) == {"A": "old"}
+
+    (tmp_path / ".env").write_text("A=new\n")
+
+    assert await variables(provider) == {"A": "new"}
 
 
 @pytest.mark.parametrize("text", [b"A=\xff", b"A=a\0b", "A=b".encode("utf-16")])

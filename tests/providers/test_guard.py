@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
+import threading
 import time
 import traceback
 import zlib
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from keyturn import threads
 from keyturn.providers.errors import Refused, StoreError, Unreachable
 from keyturn.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import serving
@@ -21,7 +24,7 @@ from tests.providers.tls import authority, serving_tls
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
 LOOPBACK = AllowedHost("127.0.0.1")
@@ -441,3 +444,63 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) 
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     server, trust = authority(tmp_path, "other.example")
     assert isinstance(await failing(asked(server, trust, "good.example")), Unreachable)
+
+
+# Owners who keep us busy
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let name servers of .evil.example never answer, and those of .good.example lead to this machine."""
+    asked: list[str] = []
+    over = threading.Event()
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *rest: Any, **named: Any) -> Any:
+        asked.append(host)
+        if host.endswith(".evil.example"):
+            over.wait(60)
+            raise socket.gaierror
+        return real("127.0.0.1" if host.endswith(".good.example") else host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield asked
+    over.set()
+
+
+async def test_names_that_are_never_answered_keep_nobody_else_from_theirs(silence: list[str]) -> None:
+    allowed = AllowedHost("shop.good.example")
+    async with serving(text("hello")) as server, guarding(allowed, limits=QUICK) as guard:
+        evil = [failing(guard.of("evil").ask("GET", f"https://{one}.evil.example")) for one in range(200)]
+        busy = asyncio.gather(*evil)
+        address = server.replace("127.0.0.1", "shop.good.example")
+        answer = await guard.of("good").ask("GET", address)
+        assert {one.code for one in await busy} == {"Timeout"}
+        later = await guard.of("good").ask("GET", address)  # the lookups go on, though nobody waits for them
+
+        async with asyncio.timeout(5):
+            metrics = await threads.for_us(lambda: "metrics")
+            loaded = await asyncio.to_thread(lambda: "a file")
+
+    assert (answer.body, later.body, metrics, loaded) == (b"hello", b"hello", "metrics", "a file")
+    assert len([one for one in silence if "evil" in one]) <= 4
+
+
+async def test_a_server_that_never_answers_keeps_nobody_else_from_theirs() -> None:
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async with (
+        serving(hang) as slow,
+        serving(text("hello")) as server,
+        guarding(LOOPBACK, limits=Limits(seconds=3)) as guard,
+    ):
+        evil = [asyncio.ensure_future(failing(guard.of("evil").ask("GET", slow))) for _ in range(200)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1.5):
+            answer = await guard.of("good").ask("GET", server)
+        for one in evil:
+            one.cancel()
+        await asyncio.wait(evil)
+    assert answer.body == b"hello"

@@ -621,3 +621,32 @@ async def test_a_server_that_does_not_take_us_is_not(status: int, meaning: type[
 async def test_it_lists_nothing() -> None:
     async with guarded() as guard:
         assert (await failing(hook("https://a.example/{{ key }}", guard).keys())).code == "NoList"
+
+
+# Hostile templates
+
+
+async def test_all_templates_of_a_request_share_one_budget() -> None:
+    work = "{{ secret | append: secret | append: secret | append: secret | size }}"
+    secret = {"secret": "x" * 250_000}
+    assert (await asked_for("a", secret=secret, headers={"X-0": work})).headers["X-0"] == "1000000"
+
+    headers = {f"X-{number}": work.replace("size", f"append: '{number}' | size") for number in range(20)}
+    refused = await refused_before_asking("a", secret=secret, headers=headers)
+
+    assert (refused.code, "too much work" in refused.hint) == ("InvalidTemplate", True)
+
+
+async def test_a_webhook_makes_no_hashes_that_take_long() -> None:
+    refused = await refused_before_asking("a", headers={"X-0": "{{ token | bcrypt }}"})
+
+    assert (refused.code, "no filter 'bcrypt'" in refused.hint) == ("InvalidTemplate", True)
+
+
+async def test_more_than_a_hundred_outputs_are_refused() -> None:
+    outputs = [f"{{{{ token | append: '{number}' }}}}" for number in range(101)]
+
+    assert (await asked_for("a", headers={"X-0": "".join(outputs[2:])})).headers["X-0"].endswith("100")
+    refused = await refused_before_asking("a", headers={"X-0": "".join(outputs[1:])})
+
+    assert (refused.code, "100 different outputs" in refused.hint) == ("InvalidTemplate", True)

@@ -101,6 +101,29 @@ def test_a_store_that_nobody_reads_is_down_after_two_checks() -> None:
     assert states == [False, True]
 
 
+@pytest.mark.parametrize(
+    "code", ["Status500", "Status503", "MalformedAnswer", "ChecksumMismatch", "Internal"]
+)
+def test_answers_of_trouble_open_nothing_and_have_a_check_find_out(code: str) -> None:
+    few, many = heard(*[Unreachable(code)] * 4), heard(*[Unreachable(code)] * 50)
+    assert (few.is_open, few.is_doubted) == (False, False)
+    assert (many.is_open, many.is_doubted, many.is_down) == (False, True, False)
+    many.heard(None, 1.0, of_check=True)
+    assert not many.is_doubted
+
+
+def test_a_store_whose_checks_are_answered_with_trouble_is_down_and_still_asked() -> None:
+    breaker = Breaker()
+    for _ in range(2):
+        breaker.heard(Unreachable("Status503"), 0.0, of_check=True)
+    assert (breaker.is_down, breaker.is_open) == (True, False)
+
+
+@pytest.mark.parametrize("code", ["Timeout", "NoAddress", "ClientConnectorError", "Unavailable"])
+def test_silence_by_any_name_opens_the_breaker(code: str) -> None:
+    assert heard(*[Unreachable(code)] * 5).is_open
+
+
 # Its own wishes
 
 

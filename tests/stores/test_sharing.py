@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def away(_: int) -> StoreError:
-    return Unreachable("Status503")
+    return Unreachable("ClientConnectorError")
 
 
 # One read for all
@@ -390,6 +390,64 @@ async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_hold
     assert len([what for _, what, _ in town.keeper.asked if what.startswith("read")]) <= 20
     await town.refusal()
     assert now() - began <= 30.1
+
+
+@in_no_time
+async def test_keys_that_a_store_cannot_answer_keep_nobody_from_others(town: Town) -> None:
+    key = town.cluster_store()
+    town.keeper.values["db"] = "hunter2"
+    is_broken = "read broken"
+    town.keeper.mood = lambda n: (
+        Unreachable("Status500") if is_broken in town.keeper.asked[n - 1][1] else None
+    )
+    town.stores.health(key)
+    await town.until(lambda: town.reason(key) == "Valid")
+
+    for number in range(50):
+        broken = await town.refusal(f"broken {number}", cluster_ref(), namespace="office")
+        assert broken.code == "Status500"
+        assert await town.read(store=cluster_ref(), fresh=True) == "hunter2"
+
+    assert town.reason(key) == "Valid"
+
+
+@in_no_time
+async def test_keys_that_a_store_cannot_answer_make_few_checks_and_no_news(town: Town) -> None:
+    key = town.cluster_store()
+    town.keeper.mood = lambda n: (
+        Unreachable("MalformedAnswer") if town.keeper.asked[n - 1][1] != "check" else None
+    )
+    town.stores.health(key)
+    await town.until(lambda: town.reason(key) == "Valid")
+    told = len(town.turned)
+
+    for number in range(50):
+        broken = await town.refusal(f"broken {number}", cluster_ref(), namespace="office")
+        assert broken.code == "MalformedAnswer"
+
+    assert town.reason(key) == "Valid"
+    assert (len(town.turned), town.recovered) == (told, [])
+    assert town.keeper.count("check") <= 11
+
+
+@in_no_time
+async def test_a_store_that_answers_nothing_but_its_trouble_is_told_and_found_again(town: Town) -> None:
+    key = town.store()
+    town.keeper.values["db"] = "hunter2"
+    town.stores.health(key)
+    await town.until(lambda: town.reason(key) == "Valid")
+    town.keeper.mood = lambda _: Unreachable("Status503")
+    for number in range(5):
+        await town.refusal(f"k{number}")
+
+    await town.until(lambda: town.reason(key) == "Unreachable", 60)
+    assert (
+        await town.refusal("k6")
+    ).code == "Status503"  # it is still asked: who knows of which keys it speaks
+
+    town.keeper.mood = lambda _: None
+    await town.until(lambda: town.recovered == [key], 60)
+    assert (town.reason(key), await town.read()) == ("Valid", "hunter2")
 
 
 @in_no_time

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from keyturn import threads
 from keyturn.core.keys import ObjectKey
 from keyturn.kube import errors, paths
 
@@ -162,7 +163,7 @@ class Audit:
         self.journal.has_news = self._habits.is_changed = False
         try:
             habits = self._habits.copy()
-            body = await asyncio.to_thread(record.body_of, self._namespace, version, habits, rows)
+            body = await threads.for_us(record.body_of, self._namespace, version, habits, rows)
             if version is None:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:

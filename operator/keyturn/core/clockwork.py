@@ -110,7 +110,7 @@ def status_of(found: Found) -> EmergencyRotationStatus:
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
         progress=f"{rotated}/{len(found.rows)}",
-        report_name=None if found.trouble else report_name(emergency),
+        report_name=None if found.trouble or found.refused else report_name(emergency),
         secrets=_kept(found.rows),
         timeline=added(found, stamps, deadlines),
         conditions=[
@@ -210,7 +210,7 @@ def _rotated(found: Found) -> Verdict:
     count = f"{len(found.rows) - len(waits)} of {len(found.rows)} secrets are rotated"
     if found.rows and not waits:
         return Verdict("True", "AllRotated", count)
-    return Verdict("False", "Rotating" if waits else "NothingSelected", count + _first_of(waits))
+    return Verdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
 
 
 def _updated(found: Found) -> Verdict:
@@ -220,7 +220,11 @@ def _updated(found: Found) -> Verdict:
     )
     if found.rows and not waits:
         return Verdict("True", "AllUpdated", count)
-    return Verdict("False", "RollingOut" if waits else "NothingSelected", count + _first_of(waits))
+    return Verdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))
+
+
+def _nobody(found: Found) -> str:
+    return found.refused.reason if found.refused else "NothingSelected"
 
 
 def _first_of(waits: list[AffectedSecret]) -> str:
@@ -251,6 +255,8 @@ def _overdue(found: Found, stamps: Mapping[str, datetime | None]) -> Verdict:
 
 def _trouble(found: Found) -> Verdict | None:
     """Say what a person has to do before it can go on."""
+    if found.refused:
+        return Verdict("True", found.refused.reason, found.refused.message)
     if not found.rows:
         return Verdict(
             "True",

@@ -51,6 +51,8 @@ class Found:
     rows: tuple[AffectedSecret, ...]
     trouble: Stalled | None = None
     """What keeps the report from being written."""
+    refused: Stalled | None = None
+    """What keeps it from being followed at all."""
 
     @property
     def started(self) -> datetime:

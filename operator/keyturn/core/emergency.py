@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rollout import OnFailure
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.emergency import EmergencyRotation
+    from keyturn.api.selector import LabelSelector
 
     from .revision import RevisionFacts
     from .seen import Seen
@@ -25,6 +26,7 @@ __all__ = [
     "COOL_DOWN",
     "EMERGENCY",
     "Emergency",
+    "Scope",
     "asked_at",
     "concerns",
     "is_fixed",
@@ -62,19 +64,31 @@ class Emergency:
         return self.is_open and not self.is_through
 
 
-def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
-    """Say whether an emergency selects a ManagedSecret of its namespace.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which ManagedSecrets of its namespace an emergency concerns.
 
     Whom it took in once, it keeps; when every service is updated, it takes in nobody else.
     """
-    spec, status = emergency.spec, emergency.status
-    if any(one.name == name for one in status.secrets):
-        return True
-    if status.services_updated_at is not None:
-        return False
-    if spec.names is not None:
-        return name in spec.names
-    return spec.selector is not None and selects(spec.selector, labels)
+
+    names: frozenset[str]
+    selector: LabelSelector | None = None
+
+    @classmethod
+    def of(cls, emergency: EmergencyRotation) -> Self:
+        spec, status = emergency.spec, emergency.status
+        kept = frozenset(one.name for one in status.secrets)
+        if status.services_updated_at is not None:
+            return cls(kept)
+        return cls(kept | frozenset(spec.names or ()), None if spec.names is not None else spec.selector)
+
+    def concerns(self, name: str, labels: Mapping[str, str]) -> bool:
+        return name in self.names or (self.selector is not None and selects(self.selector, labels))
+
+
+def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
+    """Say whether an emergency concerns a ManagedSecret of its namespace."""
+    return Scope.of(emergency).concerns(name, labels)
 
 
 def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:

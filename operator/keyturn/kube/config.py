@@ -1,6 +1,5 @@
 """Which API server we talk to, and the one session over which all of the process does."""
 
-import asyncio
 import os
 from functools import partial
 from http import HTTPStatus
@@ -12,7 +11,7 @@ import aiohttp
 import orjson
 from aiohttp.hdrs import AUTHORIZATION
 
-from keyturn import __version__
+from keyturn import __version__, threads
 from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
 from keyturn.kube.kubeconfig import of_kubeconfig
 
@@ -27,7 +26,7 @@ _READ_BUFFER: Final = 2**18
 
 async def load(kubeconfig: str | None = None, context: str | None = None) -> Connection:
     """Find the API server: what is asked for, $KUBECONFIG, the pod that we run in, or ~/.kube/config."""
-    return await asyncio.to_thread(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
+    return await threads.for_us(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
 
 
 def session(

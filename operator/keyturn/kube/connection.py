@@ -10,6 +10,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from keyturn import threads
+from keyturn.kube.jwt import audiences_of
+
 TOKEN_LIFE: Final = 60.0
 """Seconds that a token from a file is used before the file is read again."""
 _PATIENCE: Final = 10.0
@@ -60,6 +63,10 @@ class Connection:
         self._tried_at = -inf
         self._renewing = asyncio.Lock()
 
+    def audiences(self) -> frozenset[str]:
+        """Name for whom our own login is good, as far as it is a token that says so."""
+        return audiences_of((self._login.header or "").removeprefix("Bearer ").encode())
+
     async def authorization(self) -> str | None:
         """Give the current Authorization header, looked up anew when it may be outdated."""
         if monotonic() >= self._stale_at:
@@ -79,7 +86,7 @@ class Connection:
                 return
             self._tried_at = now
             try:
-                self._login = await asyncio.to_thread(self._source)
+                self._login = await threads.for_us(self._source)
             except (NotConfigured, OSError) as error:
                 # The old one may still be good; if it is not, the server says so.
                 _log.warning("login not renewed", error=error)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from base64 import urlsafe_b64decode
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import orjson
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
+from keyturn.kube.jwt import issuer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from keyturn.kube.client import Api, Body
 
 __all__ = ["OWN_AUDIENCE", "Tokens"]
@@ -36,8 +36,10 @@ class _Known(NamedTuple):
 class Tokens:
     """Tokens by ServiceAccount and audience; each is used for most of its life, and then made anew."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, ours: Callable[[], Collection[str]] = tuple) -> None:
+        """Take `ours` as what names the audiences of the operator's own token, which the API server takes."""
         self._api = api
+        self._ours = ours
         self._known: dict[tuple[str, str, str], _Known] = {}
 
     async def token(self, namespace: str, account: str, audience: str) -> Value:
@@ -48,7 +50,7 @@ class Tokens:
                 would take the token.
         """
         path = paths.token(namespace, account)
-        if not audience or _IN_CLUSTER.fullmatch(audience):
+        if not audience or _IN_CLUSTER.fullmatch(audience) or audience in self._ours():
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
         self._forget_old()
         at = (namespace, account, audience)
@@ -58,7 +60,7 @@ class Tokens:
         asked = _now()
         answer = await self._api.request(path, _request(audience))
         token, life = _token(answer, path)
-        if _issuer(token) == audience:  # which the API server takes where nobody set its audiences
+        if issuer_of(token.reveal()) == audience:  # which the API server takes where nobody set its audiences
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
         self._known[at] = _Known(token, asked + life * _USED_FOR)
         return token
@@ -93,16 +95,6 @@ def _token(answer: Body, path: str) -> tuple[Value, int]:
     if not isinstance(token, str) or not isinstance(life, int):
         raise errors.Unavailable("request", path, 0, "MalformedAnswer")
     return Value.of_text(token), min(life, _LIFE)
-
-
-def _issuer(token: Value) -> Any:
-    """Read who made a token, which its second part says; None if it is not one of this kind."""
-    parts = token.reveal().split(b".")
-    try:
-        claims = orjson.loads(urlsafe_b64decode(parts[1] + b"=="))
-    except (IndexError, ValueError):
-        return None
-    return claims.get("iss") if isinstance(claims, dict) else None
 
 
 def _now() -> float:

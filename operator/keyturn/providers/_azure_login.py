@@ -102,7 +102,7 @@ class Login:
         )
         if answer.status != HTTPStatus.OK:
             raise _refusal(answer)
-        return _granted(await properties.object_apart(answer.body))
+        return _granted(await properties.object_apart(answer.body, self._given.owner))
 
     async def _proof(self) -> dict[str, str]:
         if self._auth.client_secret is not None:

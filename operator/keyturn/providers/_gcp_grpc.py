@@ -14,7 +14,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn import __version__
+from keyturn import __version__, threads
 
 from ._gcp_login import Login
 from .errors import (
@@ -155,7 +155,7 @@ class _Line:
 
 
 async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
-    await asyncio.to_thread(_load)
+    await threads.for_us(_load)
     from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient  # noqa: PLC0415  # is loaded now
     from google.cloud.secretmanager_v1.services.secret_manager_service import transports  # noqa: PLC0415
     from grpc import aio, ssl_channel_credentials  # noqa: PLC0415

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 import pydantic
 
+from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
@@ -156,7 +157,7 @@ class Login:
         found = self._given.referred.get(*self._auth.needs())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
-        return await asyncio.to_thread(_signed, _key_of(found.content.reveal()))
+        return await threads.for_tenant(self._given.owner, _signed, _key_of(found.content.reveal()))
 
     async def _exchanged(self, identity: GcpWorkloadIdentity) -> _Token:
         """Show the pool a token of the ServiceAccount, which is good for that alone."""
@@ -193,7 +194,7 @@ class Login:
             raise Refused("NoNetwork", "this store needs the network")
         answer = await self._given.guard.ask("POST", url, headers=headers, body=body)
         if answer.status == HTTPStatus.OK:
-            return await properties.object_apart(answer.body)
+            return await properties.object_apart(answer.body, self._given.owner)
         raise _refusal(answer.status, answer.headers.get("Retry-After"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from keyturn import threads
 from keyturn.core.value import Value
 
 from . import errors, properties
@@ -58,14 +58,14 @@ class Http:
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
-        return await properties.object_apart(answer.body) if answer.body else {}
+        return await properties.object_apart(answer.body, self._given.owner) if answer.body else {}
 
     async def _trusted(self) -> ssl.SSLContext | None:
         if self._authorities is not None and self._trust is None:
             found = self._given.referred.get(self._authorities)
             if found is None or not isinstance(found.content, Value):
                 raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-            self._trust = await asyncio.to_thread(_trusting, found.content.reveal())
+            self._trust = await threads.for_tenant(self._given.owner, _trusting, found.content.reveal())
         return self._trust
 
 

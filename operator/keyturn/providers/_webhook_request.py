@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from keyturn.templates.bounds import Budget
+
 __all__ = ["KEY", "Request", "Templates", "made", "variables"]
 
 KEY: Final = "key"
@@ -29,6 +31,9 @@ _VALUES: Final = "values"
 _OUTPUT: Final = re.compile(r"\{\{[^{}]*\}\}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{0,8192}")
 _LONGEST_URL: Final = 8192
+_MOST_OUTPUTS: Final = 100
+"""Different ones in all texts of a store: each is read as a program."""
+_TOO_SLOW: Final = frozenset({"bcrypt"})
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 
@@ -63,22 +68,37 @@ def variables(templates: Templates) -> frozenset[str]:
         Refused: Liquid cannot read one of them.
     """
     from keyturn.templates.engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from keyturn.templates.filters import FILTERS  # noqa: PLC0415
 
+    filters = FILTERS.keys() - _TOO_SLOW
     found = set[str]()
     try:
-        for name, text in templates.texts():
-            for output in _OUTPUT.findall(text):
-                for reference in Template(name, output).references():
-                    match reference.segments:
-                        case ("values", str(variable), *_):
-                            found.add(variable)
-                        case (str(variable), *_) if variable != _VALUES:
-                            found.add(variable)
+        for output, name in _outputs(templates).items():
+            for reference in Template(name, output).references(filters):
+                match reference.segments:
+                    case ("values", str(variable), *_):
+                        found.add(variable)
+                    case (str(variable), *_) if variable != _VALUES:
+                        found.add(variable)
     except Stalled as stalled:
         flaw = stalled.message
     else:
         return frozenset(found - {KEY, _NOW})
     raise Refused("InvalidTemplate", flaw)
+
+
+def _outputs(templates: Templates) -> Mapping[str, str]:
+    """Name for each output the text that it stands in.
+
+    Raises:
+        Refused: There are too many.
+    """
+    found = {output: name for name, text in templates.texts() for output in _OUTPUT.findall(text)}
+    if len(found) > _MOST_OUTPUTS:
+        raise Refused(
+            "InvalidTemplate", f"a store may have {_MOST_OUTPUTS} different outputs in its templates"
+        )
+    return found
 
 
 def made(templates: Templates, key: str, secret: Mapping[str, Value], now: datetime) -> Request:
@@ -98,20 +118,23 @@ def made(templates: Templates, key: str, secret: Mapping[str, Value], now: datet
 
 
 class _Filling:
-    """Replaces what is in braces."""
+    """Replaces what is in braces; all of one request shares one budget."""
 
     def __init__(self, values: Mapping[str, Value], now: datetime) -> None:
         self._values = {name: {"value": value} for name, value in values.items()}
         self._now = now
+        self._budget: Budget | None = None
 
     def __call__(self, name: str, template: str, escape: Callable[[str], str]) -> str:
         from keyturn import templates  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+        from keyturn.templates.bounds import Budget  # noqa: PLC0415
 
+        self._budget = self._budget or Budget()
         outputs = dict.fromkeys(_OUTPUT.findall(template))
         keys = {output: f"{name} {number}" for number, output in enumerate(outputs, 1)}
         try:
             asked = {keys[output]: output for output in outputs}
-            rendered = templates.render(asked, self._values, self._now)
+            rendered = templates.render(asked, self._values, self._now, self._budget)
         except Stalled as stalled:
             flaw = stalled.message
         else:

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from keyturn import threads
 from keyturn.core.value import Value
 
 from . import properties
@@ -119,7 +120,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
-        sdk = await asyncio.to_thread(_sdk)  # it takes a second, in which others go on
+        sdk = await threads.for_us(_sdk)  # it takes a second, in which others go on
         made: Vault = sdk.Vault(place, Login(self.config, self.given, guard, place), guard)
         return made
 

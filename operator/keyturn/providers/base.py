@@ -119,6 +119,8 @@ class Given:
     """The consumer's, empty where many share the store; no setting names another."""
     referred: Mapping[Reference, Found] = field(default_factory=dict)
     """What the objects hold that `Provider.needs` names."""
+    owner: str = ""
+    """Whose work it is: of one owner there is one thing at a time, where it takes long."""
     guard: Guard | None = None
     api: Api | None = None
     files_root: Path | None = None
@@ -138,6 +140,9 @@ class Provider(ABC, Generic[C]):
     can: ClassVar[frozenset[Can]] = frozenset()
     rate: ClassVar[float] = 50.0
     """Requests per second that one store is asked at most where `refresh.ratePerSecond` says nothing."""
+
+    needs_takes_long: ClassVar[bool] = False
+    """Whether `needs` reads what somebody has programmed, and is to be asked in a thread."""
 
     def __init__(self, config: C, given: Given) -> None:
         self.config = config

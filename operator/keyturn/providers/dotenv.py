@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import pydantic
 
+from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 
 from . import _disk
 from ._refs import KeyRef
-from .base import LARGEST, Can, Found, Provider, Reference
+from .base import LARGEST, Can, Found, Given, Provider, Reference
 from .errors import NotFound, Refused
 from .files import FolderPath
 
@@ -58,11 +59,16 @@ class DotenvConfig(Schema):
 
 
 class Dotenv(Provider[DotenvConfig]):
-    """Reads the whole file at each read; a variable without a value is not there."""
+    """Reads the whole file at each read, and what is in it once; a variable without a value is not there."""
 
     kind = "dotenv"
     Config = DotenvConfig
     can = frozenset({Can.LIST})
+
+    def __init__(self, config: DotenvConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self._reading = asyncio.Lock()
+        self._read_last: tuple[Value, Mapping[str, Value | None] | Refused] | None = None
 
     @classmethod
     def needs(cls, config: DotenvConfig) -> tuple[Reference, ...]:
@@ -71,21 +77,28 @@ class Dotenv(Provider[DotenvConfig]):
         return (config.config_map_ref.in_config_map(),) if config.config_map_ref else ()
 
     async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
-        variables, found = await asyncio.to_thread(self._variables)
-        text = variables.get(key)
-        if text is None:
+        file, variables = await self._variables()
+        value = variables.get(key)
+        if value is None:
             raise NotFound("NoSuchVariable")
-        return Found(Value.of_text(text), found)
+        return Found(value, file.version)
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a file is read whole
-        variables, _ = await asyncio.to_thread(self._variables)
-        return tuple(name for name, text in variables.items() if text is not None)
+        _, variables = await self._variables()
+        return tuple(name for name, value in variables.items() if value is not None)
 
-    def _variables(self) -> tuple[Mapping[str, str | None], str | None]:
-        file = self._file()
+    async def _variables(self) -> tuple[Found, Mapping[str, Value | None]]:
+        file = self._file() if self.config.path is None else await asyncio.to_thread(self._file)
         if not isinstance(file.content, Value):
             raise Refused("NotText", "a .env file is one text")
-        return _parsed(_decoded(file.content)), file.version
+        async with self._reading:
+            if self._read_last is None or self._read_last[0] != file.content:
+                outcome = await threads.for_tenant(self.given.owner, _outcome, file.content)
+                self._read_last = file.content, outcome
+            outcome = self._read_last[1]
+        if isinstance(outcome, Refused):
+            raise Refused(outcome.code, outcome.hint)
+        return file, outcome
 
     def _file(self) -> Found:
         if self.config.path is not None:
@@ -96,6 +109,15 @@ class Dotenv(Provider[DotenvConfig]):
         if found is None:
             raise NotFound("NoSuchObject")
         return found
+
+
+def _outcome(content: Value) -> Mapping[str, Value | None] | Refused:
+    """Read a file, or say why it cannot be read, which is as much work the next time."""
+    try:
+        texts = _parsed(_decoded(content))
+    except Refused as refused:
+        return refused.with_traceback(None)
+    return {name: None if text is None else Value.of_text(text) for name, text in texts.items()}
 
 
 def _decoded(content: Value) -> str:

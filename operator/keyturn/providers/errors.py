@@ -29,6 +29,13 @@ __all__ = [
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._]{0,63}")
 _LONGEST_WAIT: Final = 86400.0
+_ANSWERS: Final = frozenset(
+    {
+        *("MalformedAnswer", "ChecksumMismatch"),
+        *("InternalServiceError", "InternalServerError", "ServiceUnavailable"),  # of AWS
+        *("DataLoss", "Internal", "Unknown"),  # of gRPC
+    }
+)
 
 
 class StoreError(Exception):
@@ -60,6 +67,11 @@ class Denied(Unauthorized):
 
 class Unreachable(StoreError):
     """No answer, or none worth having: network, timeout, a store in trouble. A write may have been done."""
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether somebody answered: then it may be in trouble with the one thing that it was asked for."""
+        return self.code in _ANSWERS or self.code.startswith("Status")
 
 
 class Conflict(StoreError):

@@ -7,25 +7,29 @@ that resolves to another address a moment later gains nothing.
 from __future__ import annotations
 
 import asyncio
+import copy
 import ipaddress
 import re
 import socket
 import ssl as tls
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from keyturn import __version__
 
+from ._lookups import Admitting, Lookups, asking_for
 from .errors import Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
 
 __all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
@@ -36,6 +40,8 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
 _IN_FLIGHT: Final = 100
+_OF_ONE: Final = 20
+"""Requests of one owner at a time: a server that never answers takes no more from the others."""
 
 _HOST_PLATFORMS: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Public in form, but answered by the machine that we run on: Azure's wire server."""
@@ -107,7 +113,9 @@ class Guard:
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
         self._trust = tls.create_default_context()
-        self._names = _Resolver(self, resolver or aiohttp.ThreadedResolver())
+        self._names = Admitting(resolver or Lookups(), self.admit_address)
+        self._owner = ""
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=self._names,
@@ -124,6 +132,12 @@ class Guard:
 
     async def close(self) -> None:
         await self._session.close()
+
+    def of(self, owner: str) -> Guard:
+        """Return the same guard, which counts for `owner` what it is asked."""
+        twin = copy.copy(self)
+        twin._owner = owner  # noqa: SLF001  # it is one of us
+        return twin
 
     def admit(self, url: str | URL) -> URL:
         """Parse a URL that a tenant wrote, and refuse one that leads where it may not.
@@ -161,7 +175,7 @@ class Guard:
     async def addresses(self, url: URL) -> list[tuple[str, int]]:
         """Look up where a URL leads that was admitted, for what connects by itself: to these and no others."""
         try:
-            async with asyncio.timeout(self.limits.seconds):
+            async with asyncio.timeout(self.limits.seconds), asking_for(self._owner):
                 found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
                 return [(one["host"], one["port"]) for one in found]
         except OSError:  # and TimeoutError
@@ -186,7 +200,11 @@ class Guard:
         admitted = self.admit(url)
         failure = "Timeout"
         try:
-            async with asyncio.timeout(self.limits.seconds):
+            async with (
+                asyncio.timeout(self.limits.seconds),
+                self._turns[self._owner],
+                asking_for(self._owner),
+            ):
                 return await self._asked(method, admitted, headers, body, trust)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
@@ -239,25 +257,6 @@ class Guard:
 
     def _is_no_ones(self, address: Address) -> bool:
         return address not in _HOST_PLATFORMS and not any(address in network for network in self._inside)
-
-
-class _Resolver(AbstractResolver):
-    """Looks names up and hands on addresses only when every one of them may be connected to."""
-
-    def __init__(self, guard: Guard, names: AbstractResolver) -> None:
-        self._guard = guard
-        self._names = names
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._names.resolve(host, port, family)
-        for one in found:
-            self._guard.admit_address(host, port, ipaddress.ip_address(one["host"].partition("%")[0]))
-        return found
-
-    async def close(self) -> None:
-        await self._names.close()
 
 
 def _parsed(url: str | URL) -> URL | None:

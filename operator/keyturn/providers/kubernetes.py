@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pydantic
 
+from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
@@ -189,7 +190,8 @@ class Kubernetes(Provider[KubernetesConfig]):
         found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
-        return Cluster(await asyncio.to_thread(_kubeconfig.parsed, found.content.reveal()), self.given.guard)
+        parsed = await threads.for_tenant(self.given.owner, _kubeconfig.parsed, found.content.reveal())
+        return Cluster(parsed, self.given.guard)
 
     @property
     def _namespace(self) -> str:

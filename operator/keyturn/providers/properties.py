@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from keyturn import threads
 from keyturn.core.value import Value
 
 from ._json import json_text, loaded, text_of, value_at
@@ -139,13 +139,13 @@ def object_of(answer: bytes) -> dict[str, Any]:
     raise Unreachable("MalformedAnswer")
 
 
-async def object_apart(answer: bytes) -> dict[str, Any]:
+async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
     """Read the JSON object that a store answers, a large one in a thread: it must hold up nobody.
 
     Raises:
         Unreachable: It is none.
     """
-    return await asyncio.to_thread(object_of, answer) if len(answer) > LARGE else object_of(answer)
+    return await threads.for_tenant(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
 
 
 def json_of(answer: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import pydantic
 from yarl import URL
 
+from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.meta import Name
 from keyturn.api.spelled import Spelled
@@ -26,6 +26,8 @@ from .base import Found, Given, Provider, Reference
 from .errors import NotFound, Refused, Unauthorized
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .guard import Answer
 
 __all__ = ["Webhook", "WebhookConfig"]
@@ -124,11 +126,13 @@ class Webhook(Provider[WebhookConfig]):
     kind = "webhook"
     Config = WebhookConfig
     rate = 20.0
+    needs_takes_long = True
 
     def __init__(self, config: WebhookConfig, given: Given) -> None:
         super().__init__(config, given)
         self._trust: ssl.SSLContext | None = None
         self._result: Result | None = None
+        self._secret: Mapping[str, Reference] | None = None
 
     @classmethod
     def needs(cls, config: WebhookConfig) -> tuple[Reference, ...]:
@@ -148,7 +152,7 @@ class Webhook(Provider[WebhookConfig]):
                 raise
 
     async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
-        asked = await asyncio.to_thread(self._request, key)
+        asked = await threads.for_tenant(self.given.owner, self._request, key)
         answer = await self._ask(asked)
         if answer.status == HTTPStatus.NO_CONTENT:
             raise NotFound("NoContent")
@@ -156,7 +160,8 @@ class Webhook(Provider[WebhookConfig]):
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
         if self.config.result is None:
             return Found(Value(answer.body))
-        return Found(await asyncio.to_thread(self._taken, self.config.result.json_path, answer.body))
+        path = self.config.result.json_path
+        return Found(await threads.for_tenant(self.given.owner, self._taken, path, answer.body))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # there is no way to ask
         raise Refused("NoList", "a webhook lists no keys; name each one")
@@ -173,7 +178,9 @@ class Webhook(Provider[WebhookConfig]):
         )
 
     def _request(self, key: str) -> Request:
-        secret = {name: self._revealed(reference) for name, reference in _secret(self.config).items()}
+        if self._secret is None:
+            self._secret = _secret(self.config)
+        secret = {name: self._revealed(reference) for name, reference in self._secret.items()}
         return made(self.config.templates, key, secret, datetime.now(UTC))
 
     def _revealed(self, reference: Reference) -> Value:
@@ -192,7 +199,7 @@ class Webhook(Provider[WebhookConfig]):
             found = self.given.referred.get(self.config.ca_ref.in_config_map())
             if found is None or not isinstance(found.content, Value):
                 raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-            self._trust = await asyncio.to_thread(_trusting, found.content.reveal())
+            self._trust = await threads.for_tenant(self.given.owner, _trusting, found.content.reveal())
         return self._trust
 
     def _check(self, key: str) -> None:

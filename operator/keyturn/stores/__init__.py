@@ -27,7 +27,7 @@ from .standing import News
 from .tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from keyturn.api.source import StoreRef
@@ -57,6 +57,8 @@ class Reach:
     files_root: Path | None = None
     allowed: Collection[AllowedHost] = ()
     inside: Collection[Network] = field(default=())
+    our_audiences: Callable[[], Collection[str]] = tuple
+    """Names for whom the operator's own token is good: no store gets one for them."""
 
 
 class Stores:
@@ -70,7 +72,7 @@ class Stores:
         self._mirror = mirror
         self._reach = reach
         self._guard: Guard | None = None
-        self._tokens = Tokens(api)
+        self._tokens = Tokens(api, reach.our_audiences)
         self._outside = Outside(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
         self._cache = Cache()
         self._tasks = Tasks()

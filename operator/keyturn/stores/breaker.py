@@ -52,12 +52,15 @@ class Bucket:
 class Breaker:
     """What the answers of a store say about asking it again.
 
-    Only silence counts as failure: who says no is there. What we refuse ourselves says nothing of the store, and a
-    login that is not taken may be one of many.
+    Only silence counts as failure: who says no is there. One who answers that all is broken may say so of a single
+    key, which is no reason to keep others from theirs: only a check finds out. What we refuse ourselves says nothing
+    of the store, and a login that is not taken may be one of many.
     """
 
     failures: int = 0
     """Requests in a row that got no answer."""
+    doubts: int = 0
+    """Requests in a row that somebody answered with nothing worth having."""
     failed_checks: int = 0
     """Checks in a row that got none."""
     refusals: int = 0
@@ -72,6 +75,11 @@ class Breaker:
         return self.failures >= _MOST_FAILURES
 
     @property
+    def is_doubted(self) -> bool:
+        """Whether a check is to find out how the store is, while all go on asking it."""
+        return self.doubts >= _MOST_FAILURES
+
+    @property
     def is_down(self) -> bool:
         """Whether the store is away for longer than a hiccup: a check failed as well."""
         return (self.is_open and self.failed_checks > 0) or self.failed_checks >= _MOST_CHECKS
@@ -84,6 +92,9 @@ class Breaker:
     def heard(self, error: StoreError | None, now: float, *, of_check: bool = False) -> None:
         """Take in how a request ended."""
         match error:
+            case Unreachable(was_answered=True):
+                self.doubts += 1
+                self.failed_checks += of_check
             case Unreachable():
                 self.failures += 1
                 self.failed_checks += of_check
@@ -94,16 +105,16 @@ class Breaker:
             case Refused():
                 self._was_there(of_check=of_check)
             case _:
-                self.failures = self.failed_checks = self.refusals = 0
+                self.failures = self.doubts = self.failed_checks = self.refusals = 0
                 self.wished = 0.0
 
     def _was_there(self, *, of_check: bool) -> None:
         """End the search for a store that a check found, whatever else is wrong with it."""
         if of_check:
-            self.failures = self.failed_checks = 0
+            self.failures = self.doubts = self.failed_checks = 0
 
     def _throttled(self, error: Throttled, now: float) -> None:
-        self.failures = self.failed_checks = 0
+        self.failures = self.doubts = self.failed_checks = 0
         if now < self.quiet_until:
             return  # asked before the pause began
         self.refusals += 1

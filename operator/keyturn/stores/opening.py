@@ -10,6 +10,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn import threads
 from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.providers import Given
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
-    from keyturn.providers import Provider
+    from keyturn.providers import Provider, Reference
     from keyturn.providers.errors import StoreError
     from keyturn.providers.guard import Guard
 
@@ -120,6 +121,7 @@ class Doors:
         self._tasks = tasks
         self._open: dict[str, Door] = {}
         self._is_closed = False
+        self._needed: tuple[Reference, ...] | None = None
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def door(self, namespace: str, looked_at: float) -> Door:
@@ -132,19 +134,36 @@ class Doors:
             self._hold_open()
             there = self._open.get(namespace)
             is_fit = there is not None and not there.is_spent
-            if there and is_fit and (there.looked_at > looked_at or not self._plan.needs):
+            needs = await self._needs()
+            if there and is_fit and (there.looked_at > looked_at or not needs):
                 return there
             began = _now()
-            login = await self._login(namespace)
+            login = await self._login(namespace, needs)
             self._hold_open()
             if there and is_fit and there.login.versions == login.versions:
                 there.looked_at = began
                 return there
             return self._opened(namespace, login)
 
-    async def _login(self, namespace: str) -> Login:
+    @property
+    def needs_something(self) -> bool:
+        """Whether the settings refer to any object, as far as anybody has come to a door yet."""
+        return bool(self._needed)
+
+    async def _needs(self) -> tuple[Reference, ...]:
+        """Name what the settings refer to; once, since it can take a while."""
+        if self._needed is None:
+            provider, config = self._plan.provider, self._plan.config
+            self._needed = (
+                await threads.for_tenant(self._owner, provider.needs, config)
+                if provider.needs_takes_long
+                else provider.needs(config)
+            )
+        return self._needed
+
+    async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Login:
         try:
-            return await look_at(self._plan.needs, self._home, self._outside.api)
+            return await look_at(needs, self._home, self._outside.api)
         except Unreachable:
             if there := self._open.get(namespace):
                 return there.login  # what was true a moment ago
@@ -185,8 +204,9 @@ class Doors:
         outside = self._outside
         return Given(
             namespace=namespace,
+            owner=self._owner,
             referred=login.referred,
-            guard=outside.guard(),
+            guard=outside.guard().of(self._owner),
             api=outside.api,
             files_root=outside.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
@@ -201,6 +221,11 @@ class Doors:
         except api_errors.ApiError as error:
             meant = _meaning(error, namespace, account)
         raise meant
+
+    @property
+    def _owner(self) -> str:
+        """Say whose work this store makes: its namespace's, or its own where it is the administrator's."""
+        return self._plan.key.namespace or str(self._plan.key)
 
     @property
     def _home(self) -> str:

@@ -14,7 +14,7 @@ from keyturn.refusals import sentence
 
 if TYPE_CHECKING:
     from keyturn.api.base import Schema
-    from keyturn.providers import Provider, Reference
+    from keyturn.providers import Provider
     from keyturn.shelf import AnyStore, StoreKey
 
 __all__ = ["Plan", "plan_of"]
@@ -34,10 +34,6 @@ class Plan:
     rate: float
     """Requests per second."""
     prefix: str | None
-
-    @property
-    def needs(self) -> tuple[Reference, ...]:
-        return self.provider.needs(self.config)
 
     @property
     def logs_in_as(self) -> str | None:

@@ -140,7 +140,7 @@ class Standing:
         is_well = not self._breaker.is_open and bool(after and after.is_ready)
         if is_well and (was_open or (before and not before.is_ready)):
             self._news().recovered(self._plan.key)
-        if not is_well:
+        if not is_well or self._breaker.is_doubted:
             self.look()
 
     def _found(self) -> Health | None:
@@ -160,7 +160,8 @@ class Standing:
         pause = _FIRST_PAUSE
         while True:
             await self._check()
-            if self.health and self.health.is_ready and not self._breaker.is_open:
+            in_order = self.health is not None and self.health.is_ready
+            if in_order and not self._breaker.is_open and not self._breaker.is_doubted:
                 return
             await asyncio.sleep(max(min(pause, self._longest), self._breaker.quiet(_now())))
             pause *= 2
@@ -173,7 +174,7 @@ class Standing:
             case Unauthorized():
                 return _LONGEST_LOOK
             case _:
-                return _LONGEST_LOOK if self._plan.needs else _TRY_AGAIN
+                return _LONGEST_LOOK if self._doors.needs_something else _TRY_AGAIN
 
     async def _check(self) -> None:
         user = self._user

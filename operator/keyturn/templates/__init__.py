@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from keyturn.core.revision import Revision
 
+    from .bounds import Budget
     from .engine import Reference
 
-__all__ = ["NOW", "check", "inputs", "render", "rendered"]
+__all__ = ["NOW", "check", "inputs", "is_known", "render", "rendered"]
 
 NOW = "now"
 """The name under which a template reads the time at which it is rendered."""
@@ -52,9 +53,7 @@ def check(
     """
     if not templates:
         return
-    # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
-    asked = orjson.dumps([dict(templates), dict(names), is_open], option=orjson.OPT_SORT_KEYS)
-    key = hashlib.blake2b(asked, digest_size=16).digest()
+    key = _key(templates, names, is_open=is_open)
     verdict = _verdicts.get(key)
     if verdict is None:
         if len(_verdicts) >= _KEPT_VERDICTS:
@@ -62,6 +61,19 @@ def check(
         verdict = _verdicts[key] = _verdict(templates, dict(names), is_open=is_open)
     if verdict:
         raise Stalled("InvalidTemplate", verdict)
+
+
+def is_known(
+    templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool = False
+) -> bool:
+    """Say whether `check` would answer at once, since it was asked the same before."""
+    return not templates or _key(templates, names, is_open=is_open) in _verdicts
+
+
+def _key(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool) -> bytes:
+    # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
+    asked = orjson.dumps([dict(templates), dict(names), is_open], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(asked, digest_size=16).digest()
 
 
 def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
@@ -86,18 +98,24 @@ def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
 
 
 def render(
-    templates: Mapping[str, str], values: Mapping[str, Mapping[str, Value]], now: datetime
+    templates: Mapping[str, str],
+    values: Mapping[str, Mapping[str, Value]],
+    now: datetime,
+    budget: Budget | None = None,
 ) -> dict[str, Value]:
     """Make the text of each template. It is somebody else's program: run it in a thread.
+
+    All of them share a budget, and others with them that are rendered with the same one.
 
     Raises:
         Stalled: One cannot be rendered with these values; of them nothing is told.
     """
-    from .engine import Budget, Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from .bounds import Budget  # noqa: PLC0415
+    from .engine import Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
     by_name = {name: exposed(name, outputs) for name, outputs in values.items()}
     given = {**by_name, _VALUES: Names(_VALUES, by_name), NOW: now}
-    budget = Budget()
+    budget = budget or Budget()
     return {key: Value.of_text(Template(key, text).render(given, budget)) for key, text in templates.items()}
 
 

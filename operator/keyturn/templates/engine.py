@@ -2,7 +2,8 @@
 
 There is no loader, so no file and no other template. What is left of the tags is in `_TAGS`, of the filters in
 `filters`. Work is counted where it is done: each node that is rendered, each name that is looked up, each turn of
-a loop, and the length of every text that is read or made. So the same template always ends in the same way.
+a loop, the length of every text that is read or made, and the memory of all that is kept. So the same template
+always ends in the same way.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, U
 
 from keyturn.core.errors import Stalled
 
-from .filters import FILTERS, LARGEST, Binary, Budget, Names, Refused, guarded, size_of
+from .bounds import LARGEST, Binary, Budget, Names, Refused, size_of, weight_of
+from .filters import FILTERS, guarded
 from .lexer import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from keyturn.core.value import Value
 
@@ -81,16 +83,18 @@ class Template:
         except LiquidError as error:
             raise Stalled("InvalidTemplate", self.flaw(_syntax(error), self._line_of(error))) from None
 
-    def references(self) -> Iterator[Reference]:
+    def references(self, filters: Collection[str] = FILTERS.keys()) -> Iterator[Reference]:
         """Tell what the template reads that it did not make itself.
 
         Raises:
-            Stalled: It asks for a filter that there is not.
+            Stalled: It asks for a filter that is none of `filters`.
         """
         found = self._read.analyze(include_partials=False)
         for name, spans in found.filters.items():
-            if name not in FILTERS:
-                raise Stalled("InvalidTemplate", self.flaw(_no_filter(name), self._line(spans[0].index)))
+            if name not in filters:
+                raise Stalled(
+                    "InvalidTemplate", self.flaw(_no_filter(name, filters), self._line(spans[0].index))
+                )
         for variables in found.globals.values():
             for one in variables:
                 yield Reference(tuple(one.segments), self._line(one.span.index))
@@ -136,8 +140,8 @@ def _syntax(error: LiquidError) -> str:
     return f"{message[:_LONGEST_MESSAGE]}{hint}"
 
 
-def _no_filter(name: str) -> str:
-    return f"there is no filter {name!r}; there are: {', '.join(sorted(FILTERS))}"
+def _no_filter(name: str, filters: Collection[str]) -> str:
+    return f"there is no filter {name!r}; there are: {', '.join(sorted(filters))}"
 
 
 def _reason(error: LiquidError | LiquidInterrupt) -> str:
@@ -193,6 +197,11 @@ class _Context(RenderContext):
         found = super().get(path, token=token, **kwargs)
         self.budget.spend(1, size_of(found))
         return found
+
+    def assign(self, key: str, val: object) -> None:
+        """Keep a value until the rendering ends, which counts as much as it takes to keep it."""
+        self.budget.spend(0, weight_of(val))
+        super().assign(key, val)
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         del token

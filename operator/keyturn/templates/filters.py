@@ -10,113 +10,27 @@ import base64
 import hashlib
 import html
 import json
+import re
 import urllib.parse
-from collections.abc import Mapping, Sized
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from liquid.builtin.filters import math, misc, string
-from liquid.exceptions import FilterArgumentError, LiquidError, UndefinedError
+from liquid.exceptions import LiquidError, UndefinedError
 from liquid.stringify import to_liquid_string
-from liquid.undefined import Undefined
+
+from .bounds import LARGEST, LONGEST_LIST, STEPS, Binary, Budget, Refused, is_undefined, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["FILTERS", "LARGEST", "Binary", "Budget", "Names", "Refused", "guarded", "size_of"]
+__all__ = ["FILTERS", "guarded"]
 
-LARGEST: Final = 1024 * 1024
-"""Bytes that the API server takes in one Secret."""
-_STEPS: Final = 50_000
-_BYTES: Final = 16 * LARGEST
 _GREATEST: Final = 2**63
-_LONGEST_RANGE: Final = 10_000
 _LONGEST_FORMAT: Final = 100
 _BCRYPT_ROUNDS: Final = 10
-_BCRYPT_STEPS: Final = _STEPS // 10
-
-
-class Refused(FilterArgumentError):  # noqa: N818  # it says what happens, not what went wrong
-    """A template asks for what it does not get, in words without a value."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, token=None)
-        self.sentence = sentence
-
-
-class Budget:
-    """The work that the templates of one Secret may take together."""
-
-    def __init__(self, steps: int = _STEPS, size: int = _BYTES) -> None:
-        self._steps = steps
-        self._size = size
-
-    def spend(self, steps: int, size: int) -> None:
-        """Count work that is about to be done.
-
-        Raises:
-            Refused: It is too much.
-        """
-        self._steps -= steps
-        self._size -= size
-        if self._steps < 0 or self._size < 0:
-            raise Refused("it takes too much work; loop less, or make the text elsewhere")
-
-
-# What a template holds besides texts
-
-
-class Binary:
-    """Bytes that are no text; some filters take them."""
-
-    __slots__ = ("_content", "_name")
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self._name = name
-        self._content = content
-
-    def content(self) -> bytes:
-        return self._content
-
-    def __len__(self) -> int:
-        return len(self._content)
-
-    def __str__(self) -> NoReturn:
-        raise Refused(f"{self._name} is not UTF-8 text; write {{{{ … | base64_encode }}}}")
-
-
-class Names(dict[str, object]):
-    """Several values by name, which is no text."""
-
-    def __init__(self, name: str, values: Mapping[str, object]) -> None:
-        super().__init__(values)
-        self._name = name
-
-    def __str__(self) -> NoReturn:
-        first = min(self, default="")
-        raise Refused(
-            f'{self._name} is not one text; write one of its parts, such as {self._name}["{first}"]'
-        )
-
-    __repr__ = __str__
-
-
-def size_of(thing: object) -> int:
-    """Return about how many bytes it takes to go through something."""
-    if _is_undefined(thing):
-        return 0
-    if isinstance(thing, range):
-        return min(thing.stop - thing.start, LARGEST)
-    return len(thing) if isinstance(thing, Sized) else 0
-
-
-def _is_undefined(thing: object) -> bool:
-    return issubclass(
-        type(thing), Undefined
-    )  # isinstance() asks the thing, which then says that it is not there
-
-
-# Filters
+_BCRYPT_STEPS: Final = STEPS // 10
+_IN_QUOTES: Final = re.compile(r'"[^"]*"?')
 
 
 def guarded(budget: Budget, name: str, *given: object, **named: object) -> object:
@@ -139,19 +53,21 @@ def guarded(budget: Budget, name: str, *given: object, **named: object) -> objec
     # Outside the handler, so that words on the value are not even the context.
     if made is failed or (isinstance(made, int) and abs(made) >= _GREATEST):
         raise Refused(f"the filter {name} cannot take what it is given")
+    if isinstance(made, str):
+        _held(len(made))
     budget.spend(0, size_of(made))
     return made
 
 
 def _let_in(given: object, name: str, budget: Budget) -> None:
-    if _is_undefined(given):
+    if is_undefined(given):
         if name != "default":
             str(given)  # says that it is not there
         return
     if isinstance(given, Binary) and name not in _TAKE_BYTES:
         str(given)
-    if isinstance(given, range) and size_of(given) > _LONGEST_RANGE:
-        raise Refused(f"a range may have {_LONGEST_RANGE} numbers")
+    if isinstance(given, range) and size_of(given) > LONGEST_LIST:
+        raise Refused(f"a range may have {LONGEST_LIST} numbers")
     budget.spend(_BCRYPT_STEPS if name == "bcrypt" else 1, size_of(given))
 
 
@@ -185,6 +101,17 @@ def _list(given: object) -> list[Any]:
     if not isinstance(given, list | range):
         raise TypeError("no list")
     return list(given)
+
+
+def _split(given: object, separator: object) -> list[str]:
+    text, between = _text(given), _text(separator)
+    if between:
+        parts = text.split(None if between == " " else between, LONGEST_LIST) if text != between else []
+    else:
+        parts = list(text[: LONGEST_LIST + 1])
+    if len(parts) > LONGEST_LIST:
+        raise Refused(f"a list may have {LONGEST_LIST} parts")
+    return parts if text else []
 
 
 def _join(given: object, separator: object = " ") -> str:
@@ -235,7 +162,12 @@ def _json(given: object) -> str:
 
 
 def _parse_json(given: object) -> object:
-    return json.loads(_text(given))
+    text = _text(given)
+    # Two letters of JSON become a hundred bytes of ours, so its parts are counted before they are made.
+    bare = _IN_QUOTES.sub("", text.replace("\\\\", "").replace('\\"', ""))
+    if sum(map(bare.count, ",[{")) > LONGEST_LIST:
+        raise Refused(f"JSON may have {LONGEST_LIST} parts")
+    return json.loads(text)
 
 
 def _sha256(given: object) -> str:
@@ -286,7 +218,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "last": lambda given: given[-1] if _list(given) else None,
     "reverse": lambda given: _list(given)[::-1],
     "sort": lambda given: sorted(_list(given)),
-    "split": string.split,
+    "split": _split,
     # numbers and the time
     "date": _date,
     "divided_by": math.divided_by,

@@ -1,0 +1,133 @@
+"""What a template may take: the work that is left to it, and how large the things are that it reads and keeps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sized
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from liquid.exceptions import FilterArgumentError
+from liquid.undefined import Undefined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "LARGEST",
+    "LONGEST_LIST",
+    "Binary",
+    "Budget",
+    "Names",
+    "Refused",
+    "is_undefined",
+    "size_of",
+    "weight_of",
+]
+
+LARGEST: Final = 1024 * 1024
+"""Bytes that the API server takes in one Secret."""
+LONGEST_LIST: Final = 10_000
+"""Parts of a list, of a range, and of all that is in one JSON: each takes up to a hundred bytes of ours."""
+STEPS: Final = 50_000
+_BYTES: Final = 16 * LARGEST
+
+
+class Refused(FilterArgumentError):  # noqa: N818  # it says what happens, not what went wrong
+    """A template asks for what it does not get, in words without a value."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, token=None)
+        self.sentence = sentence
+
+
+class Budget:
+    """The work that the templates of one Secret may take together."""
+
+    def __init__(self, steps: int = STEPS, size: int = _BYTES) -> None:
+        self._steps = steps
+        self._size = size
+
+    def spend(self, steps: int, size: int) -> None:
+        """Count work that is about to be done.
+
+        Raises:
+            Refused: It is too much.
+        """
+        self._steps -= steps
+        self._size -= size
+        if self._steps < 0 or self._size < 0:
+            raise Refused("it takes too much work; loop less, or make the text elsewhere")
+
+
+# What a template holds besides texts
+
+
+class Binary:
+    """Bytes that are no text; some filters take them."""
+
+    __slots__ = ("_content", "_name")
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._name = name
+        self._content = content
+
+    def content(self) -> bytes:
+        return self._content
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __str__(self) -> NoReturn:
+        raise Refused(f"{self._name} is not UTF-8 text; write {{{{ … | base64_encode }}}}")
+
+
+class Names(dict[str, object]):
+    """Several values by name, which is no text."""
+
+    def __init__(self, name: str, values: Mapping[str, object]) -> None:
+        super().__init__(values)
+        self._name = name
+
+    def __str__(self) -> NoReturn:
+        first = min(self, default="")
+        raise Refused(
+            f'{self._name} is not one text; write one of its parts, such as {self._name}["{first}"]'
+        )
+
+    __repr__ = __str__
+
+
+# How large things are
+
+
+def size_of(thing: object) -> int:
+    """Return about how many bytes it takes to go through something."""
+    if is_undefined(thing):
+        return 0
+    if isinstance(thing, range):
+        return min(thing.stop - thing.start, LARGEST)
+    return len(thing) if isinstance(thing, Sized) else 0
+
+
+def weight_of(thing: object) -> int:
+    """Return about how many bytes of memory something keeps, with all that is in it."""
+    weight, waiting = 0, [thing]
+    while waiting:
+        one = waiting.pop()
+        if is_undefined(one) or isinstance(one, Names):  # which is there anyway
+            continue
+        weight += len(one) if isinstance(one, Binary) else sys.getsizeof(one)
+        waiting += _parts(one)
+    return weight
+
+
+def _parts(thing: object) -> Iterable[object]:
+    if isinstance(thing, Mapping):
+        return [*thing.keys(), *thing.values()]
+    return thing if isinstance(thing, list | tuple) else ()
+
+
+def is_undefined(thing: object) -> bool:
+    return issubclass(
+        type(thing), Undefined
+    )  # isinstance() asks the thing, which then says that it is not there
