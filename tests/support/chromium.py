@@ -80,7 +80,6 @@ def _key() -> str:
 
 
 def _install(folder: Path) -> None:
-    sys.stderr.write(f"tests: Chromium {_VERSION} into {folder}, once\n")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         scratch = Path(name)
         node = _node(scratch)
