@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,15 +10,14 @@ from tests.support.browser import browser
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects
 from tests.support.operator import Operator
-from tests.ui.scene import CANARY, Scene, applied, managed, role
+from tests.ui.scene import CANARY, ROOT, Scene, applied, managed, role
 from tests.ui.stage import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.browser import Page
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
     from http.client import HTTPMessage
-    from pathlib import Path
 
     from sandbox import ControlPlane
     from tests.support.browser import Page
@@ -25,8 +25,20 @@ if TYPE_CHECKING:
     from tests.support.objects import Objects
     from tests.support.operator import Operator
 
-__all__ = ["CANARY", "HOSTILE", "Answer", "Client", "Scene", "condition", "log_in", "managed", "url_of"]
+__all__ = [
+    "CANARY",
+    "HOSTILE",
+    "ROOT",
+    "Answer",
+    "Client",
+    "Scene",
+    "condition",
+    "log_in",
+    "managed",
+    "url_of",
+]
 
+ROOT = Path(__file__).parents[2]
 CANARY = f"canary-{secrets.token_urlsafe(24)}"
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&{{ viewer }}"
 

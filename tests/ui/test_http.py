@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
+import shlex
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from cryptography import x509
 from sandbox.pki import Authority
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
-from tests.ui.scene import Client, url_of
+from tests.ui.scene import ROOT, Client, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +163,26 @@ def test_the_token_is_taken_from_no_url_and_no_header(client: Client, scene: Sce
 
     assert client.get(f"/ui/login?token={token}").cookie == ""
     assert client.get("/ui", Authorization=f"Bearer {token}").status == 303
+
+
+def test_what_the_documentation_says_lets_one_in(client: Client, scene: Scene) -> None:
+    page = (ROOT / "docs" / "ui.md").read_text()
+    commands = re.findall(r"^\$ kubectl (create .*)$", page, re.MULTILINE)
+    *before, token = [scene.kubectl(*shlex.split(command)) for command in commands]
+
+    assert len(before) == 3
+    assert client.log_in(token).status == 303
+    assert "shop/</span>checkout" in client.get().text
+
+
+def test_no_token_is_logged(inside: Client, operator: Operator, scene: Scene) -> None:
+    token = scene.token("developer")
+    inside.log_in(token)
+    inside.post("/ui/login", {"token": f"{token}x"})
+
+    told = operator.log.read_text()
+    assert "login to the page refused" in told
+    assert sum(part in told for part in token.split(".")) == 0
 
 
 # Floods

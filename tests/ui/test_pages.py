@@ -217,6 +217,15 @@ def test_emergencies_of_other_namespaces_are_not_looked_at() -> None:
     assert clocks_of(mirror_of(emergency()), ["bank"], NOW) == []
 
 
+def test_what_is_over_is_folded_away() -> None:
+    done = dict.fromkeys(("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt"), at(hours=-1))
+    text = overview(mirror_of(emergency("inc-done", **done), emergency("inc-open")))
+    before, _, folded = text.partition('<summary><h3>Closed <span class="count">1</span>')
+
+    assert ("inc-open" in before, "inc-done" in before) == (True, False)
+    assert "inc-done" in folded
+
+
 # Many
 
 

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ICON", "ROOT", "STYLE", "details", "login", "message", "overview"]
 
-_TEMPLATES: Final = ("head", "bar", "foot", "login", "message", "clock", "overview", "secret", "emergency")
+_TEMPLATES: Final = (
+    "head",
+    "bar",
+    "foot",
+    "login",
+    "message",
+    "clock",
+    "card",
+    "overview",
+    "secret",
+    "emergency",
+)
 _MOST_ROWS: Final = 200
 _MOST_CLOCKS: Final = 50
 _LONGEST: Final = 300
@@ -59,15 +70,16 @@ def overview(
 ) -> str:
     """Write the first page."""
     groups = [_group(group, [row for row in rows if Group.of(row.state) is group], now) for group in Group]
-    going_on = sum(not one.is_closed for one in clocks)
+    going_on, closed = ([one for one in clocks if one.is_closed is state] for state in (False, True))
     return _written(
         "overview.html",
         {
             "title": "Secrets",
             "groups": groups,
-            "clocks": [_clock(one) for one in clocks[:_MOST_CLOCKS]],
-            "more_clocks": max(0, len(clocks) - _MOST_CLOCKS),
-            "going_on": going_on,
+            "going_on": [_clock(one) for one in going_on[:_MOST_CLOCKS]],
+            "more_going_on": max(0, len(going_on) - _MOST_CLOCKS),
+            "closed": [_clock(one) for one in closed[:_MOST_CLOCKS]],
+            "more_closed": max(0, len(closed) - _MOST_CLOCKS),
             "is_late": any(one.is_late or one.trouble for one in clocks),
             "total": len(rows),
             "namespaces": [{"name": one, "is_chosen": one == chosen} for one in sorted(namespaces)],
