@@ -12,10 +12,13 @@ from .clocks import clock_of
 from .words import ago, exact, in_time, link, tone_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from keyturn.api.emergency import EmergencyRotation
     from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
+    from keyturn.api.status import HistoryEntry, WorkloadStatus
     from keyturn.core.errors import Stalled
 
 __all__ = ["about_emergency", "about_secret"]
@@ -28,54 +31,58 @@ def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime)
     """Tell how a ManagedSecret is, what goes on, who runs what, and what was."""
     status, metadata = managed.status, managed.metadata
     standing = standing_of(Known(managed, trouble, metadata.creation_timestamp or now), now)
-    rotation, previous = status.rotation, status.previous
-    facts = [
-        ("Secret", status.secret_name or secret_of(managed)),
-        ("Revision", str(status.revision or NOTHING)),
-        ("Class", managed.spec.class_name or NOTHING),
-        ("Owner", managed.spec.owner or NOTHING),
-        ("Rotated", ago(status.last_rotation_time, now)),
-        ("Next rotation", in_time(status.next_rotation_time, now)),
-        ("Step", f"{rotation.step}, since {exact(rotation.started_at)}" if rotation else NOTHING),
-        ("Revision before", _previous(previous.revision, previous.valid_until) if previous else NOTHING),
-    ]
     return {
         "title": f"{metadata.namespace}/{metadata.name}",
         "state": standing.state.value,
         "tone": tone_of(standing.state),
         "message": standing.message,
-        "facts": [{"name": name, "text": text} for name, text in facts],
-        "conditions": [
-            {
-                "type": one.type,
-                "status": one.status,
-                "reason": one.reason,
-                "message": one.message,
-                "since": ago(one.last_transition_time, now),
-            }
-            for one in status.conditions
-        ],
-        "workloads": [
-            {
-                "kind": one.kind,
-                "name": one.name,
-                "via": ", ".join(one.via),
-                "state": one.state.value,
-                "revision": str(one.revision or NOTHING),
-                "message": one.message or "",
-            }
-            for one in status.workloads[:_MOST_ROWS]
-        ],
-        "history": [
-            {
-                "revision": str(one.revision),
-                "reason": one.reason,
-                "started": exact(one.started_at),
-                "finished": exact(one.finished_at),
-                "result": one.result,
-            }
-            for one in status.history
-        ],
+        "facts": [{"name": name, "text": text} for name, text in _facts(managed, now)],
+        "conditions": [_condition(one, now) for one in status.conditions],
+        "workloads": [_workload(one) for one in status.workloads[:_MOST_ROWS]],
+        "history": [_revision(one) for one in status.history],
+    }
+
+
+def _facts(managed: ManagedSecret, now: datetime) -> Iterator[tuple[str, str]]:
+    status, rotation, previous = managed.status, managed.status.rotation, managed.status.previous
+    yield "Secret", status.secret_name or secret_of(managed)
+    yield "Revision", str(status.revision or NOTHING)
+    yield "Class", managed.spec.class_name or NOTHING
+    yield "Owner", managed.spec.owner or NOTHING
+    yield "Rotated", ago(status.last_rotation_time, now)
+    yield "Next rotation", in_time(status.next_rotation_time, now)
+    yield "Step", f"{rotation.step}, since {exact(rotation.started_at)}" if rotation else NOTHING
+    yield "Revision before", _previous(previous.revision, previous.valid_until) if previous else NOTHING
+
+
+def _condition(one: Condition, now: datetime) -> Shown:
+    return {
+        "type": one.type,
+        "status": one.status,
+        "reason": one.reason,
+        "message": one.message,
+        "since": ago(one.last_transition_time, now),
+    }
+
+
+def _workload(one: WorkloadStatus) -> Shown:
+    return {
+        "kind": one.kind,
+        "name": one.name,
+        "via": ", ".join(one.via),
+        "state": one.state.value,
+        "revision": str(one.revision or NOTHING),
+        "message": one.message or "",
+    }
+
+
+def _revision(one: HistoryEntry) -> Shown:
+    return {
+        "revision": str(one.revision),
+        "reason": one.reason,
+        "started": exact(one.started_at),
+        "finished": exact(one.finished_at),
+        "result": one.result,
     }
 
 
