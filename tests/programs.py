@@ -1,4 +1,4 @@
-"""`python -m tests.programs`: build the programs that tests are judged by, once into the cache.
+"""`python -m tests.programs`: build the programs that tests need, or fetch them, once into the cache.
 
 Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
 """
@@ -13,6 +13,7 @@ from tests.install import helm
 from tests.monitoring import prometheus
 from tests.providers import vault
 from tests.release import bundle, installed
+from tests.support.chromium import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Krew": installed.krew,
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
+    "Chromium": lambda: chromium().program,
 }
 _LONG = 5.0
 """Seconds: what took less was in the cache, and nobody needs to hear of it."""
@@ -37,7 +39,7 @@ def main() -> None:
         began = time.monotonic()
         program()
         took = time.monotonic() - began
-        print(f" built in {took:.0f} s" if took > _LONG else " is there", flush=True)  # noqa: T201
+        print(f" made in {took:.0f} s" if took > _LONG else " is there", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

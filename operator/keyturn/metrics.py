@@ -97,7 +97,9 @@ SECRET_ACCESS_UNUSUAL = _counter(
     "secret_access_unusual", "Requests for managed Secrets that are unusual.", ("reason",)
 )
 AUTHENTICATION_FAILURES = _counter(
-    "authentication_failures", "Logins refused by the API server, and by our audit endpoint.", ("source",)
+    "authentication_failures",
+    "Logins refused by the API server, and by our audit endpoint and page.",
+    ("source",),
 )
 AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))
 AUDIT_EVENTS = _counter("audit_events", "Audit events that were taken in.")

@@ -30,7 +30,7 @@ _DEFAULT_CLASS = "keyturn.dev/is-default-class"
 _ENVIRONMENT = "keyturn.dev/environment"
 _METADATA = (
     *("name", "namespace", "uid", "generation", "resourceVersion"),
-    *("labels", "annotations", "finalizers", "deletionTimestamp"),
+    *("labels", "annotations", "finalizers", "creationTimestamp", "deletionTimestamp"),
 )
 
 

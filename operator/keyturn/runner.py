@@ -38,6 +38,7 @@ from .shelf import StoreKey
 from .stores import News, Reach
 from .storestatus import reconcile_store
 from .watch import Key, Watches
+from .window import Window
 from .witness import Witness
 from .world import World
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from .access import Settings
     from .kube.config import Connection
+    from .ui import Settings as UiSettings
 
 __all__ = ["Options", "run"]
 
@@ -71,6 +73,8 @@ class Options:
     """What outside stores may reach."""
     audit: Settings | None = None
     """How audit events are taken; None for not at all."""
+    ui: UiSettings | None = None
+    """How the page for people is served; None for not at all."""
 
 
 class Process:
@@ -98,6 +102,7 @@ class Process:
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
         self.witness = Witness(options.audit, for_lease, _lease_namespace(connection), self.world)
+        self.window = Window(options.ui, self.world, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self._is_primed = asyncio.Event()
         self._stop_kopf = asyncio.Event()
@@ -109,10 +114,13 @@ class Process:
         async with (
             web.serve(site, self._options.ports) as ports,
             self.witness.listening() as audit_port,
+            self.window.listening() as ui_port,
             contextlib.aclosing(self.world.stores),
             asyncio.TaskGroup() as group,
         ):
-            _log.info("started", metrics_port=ports.metrics, health_port=ports.health, **audit_port)
+            _log.info(
+                "started", metrics_port=ports.metrics, health_port=ports.health, **audit_port, **ui_port
+            )
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
@@ -124,6 +132,7 @@ class Process:
                     self._keep_mirror(),
                     self.witness.watch(self._is_primed),
                     self.witness.keep(),
+                    self.window.keep(),
                 )
             ]
             # kopf takes every task that is younger than it for one of its own and ends it with itself.

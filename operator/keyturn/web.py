@@ -7,7 +7,8 @@ import os
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
@@ -15,9 +16,12 @@ from . import metrics, threads
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-__all__ = ["CannotListen", "Ports", "Site", "listen", "serve"]
+__all__ = ["Addresses", "CannotListen", "OnPrepare", "Ports", "Site", "listen", "serve"]
+
+OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
+"""Sees every answer before it is sent."""
 
 
 _LARGEST_BODY = 1024
@@ -25,6 +29,14 @@ _LARGEST_BODY = 1024
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
     """A port cannot be had; the sentence says which one and why."""
+
+
+class Addresses(Enum):
+    """From where a port can be reached."""
+
+    ALL = ""
+    LOOPBACK = "127.0.0.1"
+    """From the pod itself, which is where `kubectl port-forward` comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,8 @@ async def listen(
     *,
     tls: ssl.SSLContext | None = None,
     largest: int = _LARGEST_BODY,
+    addresses: Addresses = Addresses.ALL,
+    on_prepare: OnPrepare | None = None,
 ) -> AsyncIterator[int]:
     """Answer on one port until the block ends; yield the port that it got.
 
@@ -93,22 +107,24 @@ async def listen(
     """
     app = web.Application(client_max_size=largest)
     app.add_routes(routes)
+    if on_prepare:
+        app.on_response_prepare.append(on_prepare)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        listener = _bind(port, purpose)
+        listener = _bind(port, purpose, addresses)
         await web.SockSite(runner, listener, ssl_context=tls).start()
         yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
 
 
-def _bind(port: int, purpose: str) -> socket.socket:
-    """Take a port on every address, of both families where the machine has them: probes come to either."""
+def _bind(port: int, purpose: str, addresses: Addresses) -> socket.socket:
+    """Take a port; on every address it is of both families where the machine has them: probes come to either."""
     try:
-        if socket.has_dualstack_ipv6():
+        if addresses is Addresses.ALL and socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server(("", port))
+        return socket.create_server((addresses.value, port))
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         raise CannotListen(f"cannot listen on port {port} for {purpose}: {why}") from error

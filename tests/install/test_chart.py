@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -123,6 +124,53 @@ def test_tokens_can_be_for_few_accounts() -> None:
     (rule,) = added(f"--set={values}")["ClusterRole /keyturn-tokens"]["rules"]
 
     assert rule["resourceNames"] == ["reads-vault", "reads-aws"]
+
+
+@pytest.mark.parametrize("namespaces", [(), ("shop",)], ids=["everywhere", "in one namespace"])
+@pytest.mark.parametrize(
+    ("component", "values"),
+    [
+        ("ui", "ui.enabled=true"),
+        ("ui-https", "ui.enabled=true,ui.tlsSecret=keyturn-ui"),
+    ],
+)
+def test_the_page_is_the_component(
+    component: str, values: str, namespaces: tuple[str, ...], tmp_path: Path
+) -> None:
+    folders = (NAMESPACED if namespaces else BASE, MANIFESTS / "components" / component)
+    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
+    body = {"kind": "Kustomization", "resources": resources, "components": components}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    chosen = (f"--set=namespaces={{{','.join(namespaces)}}}",) if namespaces else ()
+
+    made, wanted = named(render(f"--set={values}", *chosen)), kustomized(tmp_path)
+    for objects in (made, wanted):
+        ports = objects["Deployment keyturn-system/keyturn"]["spec"]["template"]["spec"]["containers"][0][
+            "ports"
+        ]
+        ports.sort(key=lambda port: port["containerPort"])
+    assert made == wanted
+
+
+def test_without_network_policies_there_is_none_for_the_page() -> None:
+    values = "--set=ui.enabled=true,ui.tlsSecret=keyturn-ui,networkPolicy.enabled=false"
+
+    assert [body for body in render(values) if body["kind"] == "NetworkPolicy"] == []
+
+
+def test_a_certificate_alone_shows_no_page() -> None:
+    assert named(render("--set=ui.tlsSecret=keyturn-ui")) == named(render())
+
+
+def test_the_page_takes_no_volume_of_a_person(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(
+        yaml.safe_dump({name: _FULL[name] for name in ("volumes", "volumeMounts")})
+    )
+    spec = pod(f"--values={tmp_path / 'values.yaml'}", "--set=ui.enabled=true,ui.tlsSecret=web")["spec"]
+
+    assert [one["name"] for one in spec["volumes"]] == ["files", "ui"]
+    assert [one["name"] for one in spec["containers"][0]["volumeMounts"]] == ["files", "ui"]
+    assert spec["volumes"][-1]["secret"] == {"secretName": "web"}
 
 
 def test_the_classes_are_the_shipped_ones() -> None:
@@ -342,6 +390,7 @@ def test_every_value_has_a_default() -> None:
         pytest.param("image.pullPolicy=Sometimes", "value must be one of", id="no policy of Kubernetes"),
         pytest.param("stores.allowHosts={https://a}", "does not match pattern", id="a URL for a host"),
         pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
+        pytest.param("ui.tlsSecret=Web_TLS", "does not match pattern", id="no name of a Secret"),
         pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),
     ],
 )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from keyturn.cli.serve import run_command
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
 from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TOKENS = MANIFESTS / "components" / "workload-identity"
+_COMPONENTS = MANIFESTS / "components"
+TOKENS = _COMPONENTS / "workload-identity"
 
 
 @pytest.fixture
@@ -22,10 +24,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rendered(folder: Path, resource: Path, **more: Any) -> list[dict[str, Any]]:
-    """Render a kustomization of one resource with the component."""
-    resources, components = ([os.path.relpath(one, folder)] for one in (resource, TOKENS))
-    body = {"kind": "Kustomization", "resources": resources, "components": components, **more}
+def rendered(folder: Path, resource: Path, *components: Path, **more: Any) -> list[dict[str, Any]]:
+    """Render a kustomization of one resource with components, or with that for tokens."""
+    added = [os.path.relpath(one, folder) for one in components or (TOKENS,)]
+    resources = [os.path.relpath(resource, folder)]
+    body = {"kind": "Kustomization", "resources": resources, "components": added, **more}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
     kubectl = Kubectl(folder / "no-cluster")
     return list(yaml.safe_load_all(kubectl("kustomize", str(folder))))
@@ -56,3 +59,72 @@ def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
 
     assert makers_of_tokens(objects) == [("Role", "keyturn-tokens", "shop")]
     assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
+
+
+# The page
+
+
+def one(kind: str, objects: list[dict[str, Any]], name: str = "keyturn") -> dict[str, Any]:
+    (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def page_options(objects: list[dict[str, Any]]) -> list[str]:
+    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
+    return [option for option in container["args"] if option.startswith("--ui")]
+
+
+@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
+def test_the_page_is_for_port_forwards_until_it_has_a_certificate(installation: Path, folder: Path) -> None:
+    objects = rendered(folder, installation, _COMPONENTS / "ui")
+
+    assert page_options(objects) == ["--ui-port=8082"]
+    open_ports = {
+        port["port"]
+        for policy in objects
+        if policy["kind"] == "NetworkPolicy"
+        for rule in policy["spec"]["ingress"]
+        for port in rule["ports"]
+    }
+    assert 8082 not in open_ports
+
+
+@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
+def test_the_page_can_be_reached_by_https_all_the_way(installation: Path, folder: Path) -> None:
+    objects = rendered(folder, installation, _COMPONENTS / "ui-https")
+    pod = one("Deployment", objects)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (port,) = one("Service", objects, "keyturn-ui")["spec"]["ports"]
+    (rule,) = one("NetworkPolicy", objects, "keyturn-ui")["spec"]["ingress"]
+
+    known = {option for parameter in run_command.params for option in parameter.opts}
+    options = dict(option.split("=", 1) for option in page_options(objects))
+    assert options.keys() <= known
+    assert {"name": port["targetPort"], "containerPort": int(options["--ui-port"])} in container["ports"]
+    assert rule == {"ports": [{"port": int(options["--ui-port"])}]}
+    (mount,) = container["volumeMounts"]
+    assert {options[name].rpartition("/")[0] for name in ("--ui-cert", "--ui-key")} == {mount["mountPath"]}
+    assert pod["volumes"] == [{"name": mount["name"], "secret": {"secretName": "keyturn-ui"}}]
+
+
+def test_components_keep_what_others_have_mounted(folder: Path) -> None:
+    parts = [_COMPONENTS / "ui-https", MANIFESTS / "monitoring" / "audit"]
+    for order in (parts, parts[::-1]):
+        pod = one("Deployment", rendered(folder, BASE, *order))["spec"]["template"]["spec"]
+        mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+
+        assert mounted == {volume["name"] for volume in pod["volumes"]} == {"audit", "ui"}
+
+
+def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
+    before, after = (
+        list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)))),
+        rendered(folder, BASE, _COMPONENTS / "ui"),
+    )
+    roles = [one for one in after if one["kind"].endswith("Role") and one not in before]
+
+    assert [(role["kind"], role["metadata"]["name"]) for role in roles] == [("ClusterRole", "keyturn-ui")]
+    assert [(rule["resources"], rule["verbs"]) for rule in roles[0]["rules"]] == [
+        (["tokenreviews"], ["create"]),
+        (["subjectaccessreviews"], ["create"]),
+    ]

@@ -27,6 +27,8 @@ NEVER = [
     ("update", "managedsecrets.keyturn.dev", "shop"),
     ("delete", "managedsecrets.keyturn.dev", "shop"),
     ("create", "serviceaccounts/token", "shop"),
+    ("create", "tokenreviews.authentication.k8s.io", "*"),
+    ("create", "subjectaccessreviews.authorization.k8s.io", "*"),
     ("impersonate", "serviceaccounts", "shop"),
     ("create", "rolebindings.rbac.authorization.k8s.io", "shop"),
     ("escalate", "roles.rbac.authorization.k8s.io", "shop"),

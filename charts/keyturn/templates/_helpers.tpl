@@ -42,9 +42,21 @@ app.kubernetes.io/name: keyturn
 {{- range .Values.stores.clusterCIDRs }}
 - {{ printf "--cluster-cidr=%s" . | quote }}
 {{- end }}
+{{- if .Values.ui.enabled }}
+- --ui-port=8082
+{{- if include "keyturn.https" . }}
+- --ui-cert=/etc/keyturn/ui/tls.crt
+- --ui-key=/etc/keyturn/ui/tls.key
+{{- end }}
+{{- end }}
 {{- if .Values.verbose }}
 - --verbose
 {{- end }}
+{{- end }}
+
+{{/* Whether the page is served by https: a word, or nothing. */}}
+{{- define "keyturn.https" -}}
+{{- if and .Values.ui.enabled .Values.ui.tlsSecret }}yes{{ end }}
 {{- end }}
 
 {{/*

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyturn.core.standing import AFTER_THE_ROLLOUT, condition
 from keyturn.kube import errors, paths
 
 from . import managed
-from .standing import AFTER_THE_ROLLOUT, condition
 from .text import clock, length
 
 if TYPE_CHECKING:

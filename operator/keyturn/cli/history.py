@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.standing import AFTER_THE_ROLLOUT
+
 from . import managed
 from .options import Output
 from .printing import print_json, print_lines
-from .standing import AFTER_THE_ROLLOUT
 from .text import NOTHING, clock, length, room, table
 
 if TYPE_CHECKING:

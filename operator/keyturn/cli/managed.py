@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyturn.core.keys import ObjectKey
+from keyturn.core.standing import Known
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 from keyturn.mirror import Mirror
@@ -19,8 +20,6 @@ from .text import listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.core.errors import Stalled
     from keyturn.kube.client import Body
 
     from .cluster import Cluster
@@ -31,13 +30,9 @@ _FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(Known):
     """A ManagedSecret as the API server has it."""
 
-    managed: ManagedSecret
-    trouble: Stalled | None
-    """Why this version cannot read its spec."""
-    created: datetime
     body: Body
 
     @property

@@ -6,19 +6,18 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.duration import format_duration
+from keyturn.core.standing import State, standing_of
 
 from .options import Output
 from .planned import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
 from .printing import print_json, print_lines
-from .standing import State, standing_of
 from .text import clock, listed, room, table, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from keyturn.core.standing import Standing
     from keyturn.core.wanted import Wanted
-
-    from .standing import Standing
 
 __all__ = ["print_plan"]
 

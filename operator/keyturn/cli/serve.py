@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .accessing import audit_endpoint
+from .viewing import page_for_people
 
 if TYPE_CHECKING:
     from keyturn.access import Settings
     from keyturn.stores import Reach
+    from keyturn.ui import Settings as UiSettings
 
 __all__ = ["crds_command", "run_command"]
 
@@ -50,6 +52,7 @@ _LOG_FORMATS = ("console", "json")
     help="Keep stores from these addresses of pods, services or nodes too, if they are public; repeatable.",
 )
 @audit_endpoint
+@page_for_people
 @click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -71,6 +74,7 @@ def run_command(
     log_format: str | None,
     verbose: bool,  # noqa: FBT001
     audit: Settings | None,
+    ui: UiSettings | None,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn import logs, runner, web
@@ -86,6 +90,7 @@ def run_command(
         workers=workers,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
+        ui=ui,
     )
     try:
         asyncio.run(runner.run(options))

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.standing import Standing, standing_of
 from keyturn.core.wanted import secret_of
 
 from . import managed
 from .options import Output
 from .printing import print_json, print_lines
-from .standing import Standing, standing_of
 from .text import NOTHING, room, since, table, until
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class Elector:
         self._api = api
         self._namespace = namespace
         self._name = name
-        self._identity = identity
+        self.identity = identity
         self._terms = terms
         self._path = paths.lease(namespace, name)
         self._lease: Body | None = None
@@ -66,6 +66,13 @@ class Elector:
     def deadline(self) -> float:
         """Say until which loop time this process may write."""
         return -inf if self._over.is_set() else self._until
+
+    @property
+    def leader(self) -> str:
+        """Name the process that leads, as far as this one has seen; empty where none does."""
+        if self._leading.is_set() and not self._over.is_set():
+            return self.identity
+        return str(self._seen.get("holderIdentity") or "")
 
     async def leading(self) -> None:
         """Wait until this process has become the leader."""
@@ -116,7 +123,7 @@ class Elector:
         """
         if lease is not None and lease.get("spec") != self._seen:
             self._seen, self._seen_at = lease.get("spec") or {}, _now()
-        if self._seen.get("holderIdentity", "") in {"", self._identity}:
+        if self._seen.get("holderIdentity", "") in {"", self.identity}:
             return True
         term = self._seen.get("leaseDurationSeconds") or self._terms.lease_duration
         return _now() >= self._seen_at + term
@@ -124,7 +131,7 @@ class Elector:
     async def _taken(self, lease: Body | None) -> Body:
         now = _micro_time()
         mine = {
-            "holderIdentity": self._identity,
+            "holderIdentity": self.identity,
             "leaseDurationSeconds": ceil(self._terms.lease_duration),
             "acquireTime": now,
             "renewTime": now,
@@ -144,7 +151,7 @@ class Elector:
     def _begin(self, started: float) -> None:
         self._until = started + self._terms.renew_deadline
         self._leading.set()
-        _log.info("leadership gained", lease=self._name, identity=self._identity)
+        _log.info("leadership gained", lease=self._name, identity=self.identity)
 
     # The leader
 
@@ -174,13 +181,13 @@ class Elector:
             return
         if lease is None:
             raise self._lost("deleted")
-        if lease.get("spec", {}).get("holderIdentity") != self._identity:
+        if lease.get("spec", {}).get("holderIdentity") != self.identity:
             raise self._lost("taken by another")
         self._lease = lease
 
     def _lost(self, why: str) -> LeadershipLost:
         self._until = -inf
-        _log.error("leadership lost", lease=self._name, identity=self._identity, why=why)
+        _log.error("leadership lost", lease=self._name, identity=self.identity, why=why)
         return LeadershipLost(f"lease {self._namespace}/{self._name}: {why}")
 
     # Both

@@ -106,6 +106,16 @@ def events(namespace: str) -> str:
     return _collection(_EVENTS, "events", namespace)
 
 
+def token_reviews() -> str:
+    """Say where it is asked whose token one is."""
+    return "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+def access_reviews() -> str:
+    """Say where it is asked what another one may."""
+    return "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
 def resource(path: str) -> str:
     """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`."""
     parts = path.split("/")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 
-from .text import length
+from .times import length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
 
-    from .managed import Found
+    from .errors import Stalled
 
 __all__ = [
     "AFTER_THE_ROLLOUT",
     "UNDER_WAY_OUTSIDE",
     "WORKLOAD_FAILED",
+    "Known",
     "Standing",
     "State",
     "condition",
@@ -85,6 +86,16 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A ManagedSecret as it was read."""
+
+    managed: ManagedSecret
+    trouble: Stalled | None
+    """Why this version cannot read its spec."""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How one ManagedSecret stands, and why."""
 
@@ -92,10 +103,10 @@ class Standing:
     message: str = ""
 
 
-def standing_of(found: Found, now: datetime) -> Standing:
+def standing_of(known: Known, now: datetime) -> Standing:
     """Judge by what the operator wrote, and by the clock: an operator that is away writes nothing."""
     for state, check in _CHECKS:
-        message = check(found, now)
+        message = check(known, now)
         if message is not None:
             return Standing(state, message)
     return Standing(State.READY)
@@ -106,98 +117,98 @@ def condition(managed: ManagedSecret, type_: str) -> Condition | None:
     return next((one for one in managed.status.conditions if one.type == type_), None)
 
 
-def _failed(found: Found, _: datetime) -> str | None:
-    said = condition(found.managed, "Stalled")
+def _failed(known: Known, _: datetime) -> str | None:
+    said = condition(known.managed, "Stalled")
     if said and said.status == "True" and said.reason in WORKLOAD_FAILED:
         return said.message
-    if any(one.state is WorkloadState.FAILED for one in found.managed.status.workloads):
-        return _message(found.managed, "WorkloadsCurrent", "False") or ""
+    if any(one.state is WorkloadState.FAILED for one in known.managed.status.workloads):
+        return _message(known.managed, "WorkloadsCurrent", "False") or ""
     return None
 
 
-def _stalled(found: Found, _: datetime) -> str | None:
-    if found.trouble:
-        return f"{found.trouble.reason}: {found.trouble.message}"
-    said = condition(found.managed, "Stalled")
+def _stalled(known: Known, _: datetime) -> str | None:
+    if known.trouble:
+        return f"{known.trouble.reason}: {known.trouble.message}"
+    said = condition(known.managed, "Stalled")
     return f"{said.reason}: {said.message}" if said and said.status == "True" else None
 
 
-def _overdue(found: Found, now: datetime) -> str | None:
-    status = found.managed.status
+def _overdue(known: Known, now: datetime) -> str | None:
+    status = known.managed.status
     due, rotation = status.next_rotation_time, status.rotation
     if rotation and rotation.step not in AFTER_THE_ROLLOUT:
         return None
-    why = "; spec.suspend is true" if found.managed.spec.suspend else ""
+    why = "; spec.suspend is true" if known.managed.spec.suspend else ""
     if due is not None and now > due + _GRACE:
         return f"was due {length(now - due)} ago{why}"
     # A window that went by unused: the next one counts, and it is late all the same.
     return f"was due and has not started{why}" if status.overdue else None
 
 
-def _unseen(found: Found, now: datetime) -> str | None:
-    if found.managed.status.observed_generation is not None or now <= found.created + _GRACE:
+def _unseen(known: Known, now: datetime) -> str | None:
+    if known.managed.status.observed_generation is not None or now <= known.created + _GRACE:
         return None
     return "the operator has not looked at it; does it run, and does it serve this namespace?"
 
 
-def _not_ready(found: Found, _: datetime) -> str | None:
-    if found.managed.status.observed_generation is None:
+def _not_ready(known: Known, _: datetime) -> str | None:
+    if known.managed.status.observed_generation is None:
         return "the operator has not looked at it yet"
-    return _message(found.managed, "Ready", "False")
+    return _message(known.managed, "Ready", "False")
 
 
-def _behind(found: Found, _: datetime) -> str | None:
-    said = condition(found.managed, "WorkloadsCurrent")
+def _behind(known: Known, _: datetime) -> str | None:
+    said = condition(known.managed, "WorkloadsCurrent")
     if said is None or said.status != "False" or said.reason == _ROLLING_OUT:
         return None
     return said.message
 
 
-def _not_synced(found: Found, _: datetime) -> str | None:
-    said = [condition(found.managed, type_) for type_ in ("Refreshed", "Pushed")]
+def _not_synced(known: Known, _: datetime) -> str | None:
+    said = [condition(known.managed, type_) for type_ in ("Refreshed", "Pushed")]
     failed = (one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE)
     return next((one.message for one in failed), None)
 
 
-def _not_compliant(found: Found, _: datetime) -> str | None:
-    return _message(found.managed, "PolicyCompliant", "False")
+def _not_compliant(known: Known, _: datetime) -> str | None:
+    return _message(known.managed, "PolicyCompliant", "False")
 
 
-def _rotating(found: Found, _: datetime) -> str | None:
-    rotation = found.managed.status.rotation
+def _rotating(known: Known, _: datetime) -> str | None:
+    rotation = known.managed.status.rotation
     if rotation is None or rotation.step in AFTER_THE_ROLLOUT:
         return None
     tries = f", {rotation.attempts} failed attempts" if rotation.attempts else ""
     return f"{rotation.step}{tries}: {rotation.message or f'the next step is {rotation.step}'}"
 
 
-def _suspended(found: Found, now: datetime) -> str | None:
-    if not found.managed.spec.suspend:
+def _suspended(known: Known, now: datetime) -> str | None:
+    if not known.managed.spec.suspend:
         return None
-    rotation = _rotating(found, now)
+    rotation = _rotating(known, now)
     return f"spec.suspend is true; {rotation}" if rotation else "spec.suspend is true"
 
 
-def _overlapping(found: Found, now: datetime) -> str | None:
-    previous = found.managed.status.previous
+def _overlapping(known: Known, now: datetime) -> str | None:
+    previous = known.managed.status.previous
     if previous is None or previous.valid_until is None:
         return None
     return f"revision {previous.revision} stays valid for {length(previous.valid_until - now)}"
 
 
-def _held(found: Found, _: datetime) -> str | None:
-    status = found.managed.status
+def _held(known: Known, _: datetime) -> str | None:
+    status = known.managed.status
     if status.next_rotation_time or not status.history or status.history[0].reason != _RETURN:
         return None
     return f"went back to revision {status.revision}; the next `keyturn rotate` or change of the spec goes on"
 
 
-def _due(found: Found, now: datetime) -> str | None:
-    due = found.managed.status.next_rotation_time
+def _due(known: Known, now: datetime) -> str | None:
+    due = known.managed.status.next_rotation_time
     return "" if due is not None and due <= now + _SOON else None
 
 
-_CHECKS: tuple[tuple[State, Callable[[Found, datetime], str | None]], ...] = (
+_CHECKS: tuple[tuple[State, Callable[[Known, datetime], str | None]], ...] = (
     (State.FAILED, _failed),
     (State.STALLED, _stalled),
     (State.OVERDUE, _overdue),

@@ -1,0 +1,112 @@
+"""What every answer says of itself, and which forms are taken."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import hdrs, web
+
+from . import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "again",
+    "form",
+    "harden",
+    "icon",
+    "not_found",
+    "page",
+    "refuse_other_sites",
+    "style",
+    "unavailable",
+]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_PATIENCE: Final = 10.0
+_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+        " base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # With no-referrer a form would be sent with the origin "null".
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "keyturn",
+}
+_REFRESH: Final = "30"
+
+
+async def harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say of every answer what a browser may do with it: show it, and nothing else."""
+    response.headers.update(_HEADERS)
+
+
+async def style(_request: web.Request) -> web.Response:
+    return web.Response(text=pages.STYLE, content_type="text/css")
+
+
+async def icon(_request: web.Request) -> web.Response:
+    return web.Response(text=pages.ICON, content_type="image/svg+xml")
+
+
+def page(text: str, *, status: HTTPStatus = HTTPStatus.OK, refresh: bool = False) -> web.Response:
+    headers = {"Refresh": _REFRESH} if refresh else {}
+    return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+
+
+def again(seconds: int) -> web.Response:
+    text = pages.login(f"Too many logins were refused. Try again in {seconds} seconds.")
+    answer = page(text, status=HTTPStatus.TOO_MANY_REQUESTS)
+    answer.headers[hdrs.RETRY_AFTER] = str(seconds)
+    return answer
+
+
+def not_found() -> web.HTTPNotFound:
+    """Say the same of what is not there and of what is not theirs to see."""
+    sentence = "There is no such object where you may look."
+    return web.HTTPNotFound(text=pages.message("Not found", sentence), content_type="text/html")
+
+
+def unavailable(sentence: str) -> web.HTTPServiceUnavailable:
+    text = pages.message("Not now", f"{sentence} Try again in a moment.")
+    return web.HTTPServiceUnavailable(text=text, content_type="text/html", headers={hdrs.RETRY_AFTER: "2"})
+
+
+def refuse_other_sites(request: web.Request) -> None:
+    """Take forms of our own pages only, as far as a browser says where they come from."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get(hdrs.ORIGIN, f"//{request.host}")
+    if site not in {"same-origin", "none"} or _host_of(origin) != request.host:
+        raise web.HTTPForbidden(text="forms of other sites are not taken\n")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """Read a form of ours."""
+    if request.content_type != _FORM:
+        raise web.HTTPUnsupportedMediaType(text="send the form of the page\n")
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            body = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="send the form at once\n") from None
+    try:
+        fields = parse_qs(body.decode(), max_num_fields=4)
+    except ValueError:
+        raise web.HTTPBadRequest(text="send the form of the page\n") from None
+    return {name: values[0] for name, values in fields.items()}

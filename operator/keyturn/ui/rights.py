@@ -1,0 +1,108 @@
+"""What somebody may see: what the API server would let them list."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from keyturn.api import GROUP
+from keyturn.kube import errors, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.kube.client import Api
+
+    from .login import Viewer
+    from .sessions import Session
+
+__all__ = ["Rights", "Scope", "Unknown"]
+
+_FRESH: Final = 30.0
+"""Seconds: a right that is taken away is gone that long after."""
+_AT_A_TIME: Final = 8
+_PATIENCE: Final = 10.0
+_EVERYWHERE: Final = ""
+_SECRETS, _EMERGENCIES = "managedsecrets", "emergencyrotations"
+
+_log = structlog.get_logger()
+
+
+class Unknown(Exception):  # noqa: N818  # it says what it is
+    """The API server did not say what somebody may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The namespaces whose objects of each kind somebody may see."""
+
+    secrets: frozenset[str]
+    emergencies: frozenset[str]
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        return self.secrets | self.emergencies
+
+
+class Rights:
+    """Asks for each namespace, and remembers the answers for half a minute."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        # Rotations use the same connections.
+        self._turns = asyncio.Semaphore(_AT_A_TIME)
+
+    async def scope(self, session: Session, secrets: Iterable[str], emergencies: Iterable[str]) -> Scope:
+        """Say which of the namespaces, that have such objects, are theirs to see.
+
+        Raises:
+            Unknown: The API server does not say so.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return Scope(
+                    await self._visible(session, _SECRETS, secrets),
+                    await self._visible(session, _EMERGENCIES, emergencies),
+                )
+        except TimeoutError:
+            raise Unknown from None
+
+    async def _visible(self, session: Session, resource: str, namespaces: Iterable[str]) -> frozenset[str]:
+        asked = sorted(set(namespaces))
+        if await self._may(session, resource, _EVERYWHERE):
+            return frozenset(asked)
+        answers = await asyncio.gather(*(self._may(session, resource, one) for one in asked))
+        return frozenset(one for one, may in zip(asked, answers, strict=True) if may)
+
+    async def _may(self, session: Session, resource: str, namespace: str) -> bool:
+        key, loop = (resource, namespace), asyncio.get_running_loop()
+        known = session.answers.get(key)
+        if known and loop.time() < known[1]:
+            return known[0]
+        async with self._turns:
+            may = await self._ask(session.viewer, resource, namespace)
+        session.answers[key] = may, loop.time() + _FRESH
+        return may
+
+    async def _ask(self, viewer: Viewer, resource: str, namespace: str) -> bool:
+        place = {"namespace": namespace} if namespace else {}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": viewer.name,
+                "uid": viewer.uid,
+                "groups": list(viewer.groups),
+                "extra": dict(viewer.extra),
+                "resourceAttributes": {"verb": "list", "group": GROUP, "resource": resource, **place},
+            },
+        }
+        try:
+            answer = await self._api.request(paths.access_reviews(), review)
+        except errors.ApiError as error:
+            _log.warning("what a viewer may see is not known", error=error)
+            raise Unknown from None
+        return (answer.get("status") or {}).get("allowed") is True

@@ -1,0 +1,67 @@
+"""Who is logged in, and for how long: in memory alone, for minutes, and without their token."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .login import Viewer
+
+__all__ = ["LONGEST", "Session", "Sessions"]
+
+LONGEST: Final = timedelta(minutes=30)
+_MOST: Final = 200
+_MOST_OF_ONE: Final = 5
+_ID_BYTES: Final = 32
+
+
+@dataclass(slots=True)
+class Session:
+    """Somebody who is logged in."""
+
+    viewer: Viewer
+    ends: datetime
+    proof: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES), repr=False)
+    """Stands in the forms of our pages, where another site cannot read it."""
+    answers: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
+    """What they may see: by resource and namespace, and until which loop time that counts."""
+
+
+class Sessions:
+    """All of them; they end with the process."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Session] = {}
+
+    def begin(self, viewer: Viewer, token_ends: datetime | None, now: datetime) -> tuple[str, Session]:
+        """Let somebody in until their token ends, or for as long as it may be; return the id, which is a secret."""
+        self._sweep(now)
+        mine = [key for key, one in self._open.items() if one.viewer.name == viewer.name]
+        for key in mine[: max(0, len(mine) - _MOST_OF_ONE + 1)]:
+            del self._open[key]
+        if len(self._open) >= _MOST:
+            del self._open[next(iter(self._open))]
+        key = secrets.token_urlsafe(_ID_BYTES)
+        latest = now + LONGEST
+        session = Session(viewer, min(latest, token_ends or latest))
+        self._open[key] = session
+        return key, session
+
+    def find(self, key: str, now: datetime) -> Session | None:
+        self._sweep(now)
+        return self._open.get(key)
+
+    def end(self, key: str) -> None:
+        self._open.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _sweep(self, now: datetime) -> None:
+        for key in [key for key, one in self._open.items() if one.ends <= now]:
+            del self._open[key]

@@ -1,0 +1,126 @@
+"""Who somebody is and what they may see, by the answers of a real API server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.kube import config, errors
+from keyturn.kube.client import Api
+from keyturn.ui import rights
+from keyturn.ui.login import Viewer, end_of, is_like_a_token, viewer_of
+from keyturn.ui.rights import Rights, Scope, Unknown
+from keyturn.ui.sessions import Session
+from tests.ui.scene import applied, role
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.ui.scene import Scene
+
+_SOON = datetime(2200, 1, 1, tzinfo=UTC)
+_NAMESPACES = {"shop", "bank", "stage"}
+
+
+@pytest.fixture
+async def api(account: Path) -> AsyncIterator[Api]:
+    """Ask with the rights that the component gives."""
+    connection = await config.load(str(account))
+    async with config.session(connection) as session:
+        yield Api(session, connection.server)
+
+
+@pytest.fixture
+async def powerless(scene: Scene, tmp_path: Path) -> AsyncIterator[Api]:
+    path = scene.plane.service_account_kubeconfig("shop", "stranger", tmp_path / "stranger")
+    connection = await config.load(str(path))
+    async with config.session(connection) as session:
+        yield Api(session, connection.server)
+
+
+async def session_of(name: str, scene: Scene, api: Api) -> Session:
+    viewer = await viewer_of(scene.token(name), api)
+    assert viewer
+    return Session(viewer, _SOON)
+
+
+async def test_a_token_for_the_page_names_its_account_and_end(scene: Scene, api: Api) -> None:
+    token = scene.token("developer")
+    viewer, end = await viewer_of(token, api), end_of(token)
+
+    assert viewer
+    assert viewer.name == "system:serviceaccount:shop:developer"
+    assert {"system:serviceaccounts", "system:serviceaccounts:shop"} <= set(viewer.groups)
+    assert end
+    assert timedelta(minutes=55) < end - datetime.now(UTC) <= timedelta(hours=1)
+
+
+async def test_a_token_for_the_api_server_is_none_for_the_page(scene: Scene, api: Api) -> None:
+    assert await viewer_of(scene.token("developer", "https://kubernetes.default.svc"), api) is None
+
+
+async def test_without_the_component_nobody_can_be_asked_about(scene: Scene, powerless: Api) -> None:
+    with pytest.raises(errors.Forbidden):
+        await viewer_of(scene.token("developer"), powerless)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"),
+    [
+        ("developer", Scope(frozenset({"shop"}), frozenset({"shop"}))),
+        ("auditor", Scope(frozenset(_NAMESPACES), frozenset(_NAMESPACES))),
+        ("steward", Scope(frozenset(), frozenset({"stage"}))),
+        ("stranger", Scope(frozenset(), frozenset())),
+    ],
+)
+async def test_a_scope_is_what_they_may_list(name: str, scope: Scope, scene: Scene, api: Api) -> None:
+    session = await session_of(name, scene, api)
+
+    assert await Rights(api).scope(session, _NAMESPACES, _NAMESPACES) == scope
+
+
+async def test_a_right_that_is_taken_away_is_gone_soon(
+    scene: Scene, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "_FRESH", 0.0)
+    scene.kubectl("create", "serviceaccount", "leaver", "-n", "shop")
+    applied(scene.kubectl, role("leaver", "bank", "managedsecrets"))
+    session, asked = await session_of("leaver", scene, api), Rights(api)
+    before = await asked.scope(session, _NAMESPACES, ())
+    scene.kubectl("delete", "rolebinding", "leaver", "-n", "bank")
+
+    assert before.secrets == {"bank"}
+    assert (await asked.scope(session, _NAMESPACES, ())).secrets == set()
+
+
+async def test_an_answer_is_remembered_for_a_while(scene: Scene, api: Api, powerless: Api) -> None:
+    session = await session_of("developer", scene, api)
+    known = await Rights(api).scope(session, {"shop"}, ())
+
+    assert await Rights(powerless).scope(session, {"shop"}, ()) == known
+
+
+async def test_what_is_not_answered_is_not_taken_for_a_yes(scene: Scene, api: Api, powerless: Api) -> None:
+    session = await session_of("auditor", scene, api)
+
+    with pytest.raises(Unknown):
+        await Rights(powerless).scope(session, _NAMESPACES, ())
+
+
+def test_nobody_in_particular_has_no_extras() -> None:
+    assert Viewer("alice") == Viewer("alice", "", (), {})
+
+
+@pytest.mark.parametrize("text", ["", "short", "a b" * 20, "tab\t" * 10, "é" * 20, "a" * 9000, "a\n" * 20])
+def test_what_is_like_no_token_is_not_asked_about(text: str) -> None:
+    assert not is_like_a_token(text)
+
+
+@pytest.mark.parametrize(
+    "token", ["opaque", "a.b.c", "a.e30.c", "a.eyJleHAiOiJzb29uIn0.c", "a.eyJleHAiOjFlOTl9.c"]
+)
+def test_a_token_that_does_not_say_when_it_ends_has_no_end(token: str) -> None:
+    assert end_of(token) is None
