@@ -126,7 +126,7 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
     assert now["timeline"][0]["what"] == "declared: a laptop was stolen"
     space.until_event("ServicesUpdated", "inc-1")
     assert space.events("EmergencyDeclared", "inc-1") == ["declared: a laptop was stolen"]
-    assert space.events("Rotated", "inc-1") == ["every secret is rotated"]
+    assert space.events("Rotated", "inc-1") == ["every secret that is generated here is rotated"]
 
 
 def test_the_clock_runs_from_the_declaration(space: Space) -> None:
