@@ -10,8 +10,9 @@ from . import failpoints
 from .core.clockwork import open_stages
 from .core.declaration import report_name
 from .core.errors import Stalled
-from .incident import READERS_BEFORE, document
+from .incident import document
 from .kube import errors, paths
+from .readership import READERS_BEFORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

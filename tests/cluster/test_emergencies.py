@@ -5,17 +5,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from keyturn.core.value import Value
 from tests.cluster.space import Space, literal, password
 from tests.cluster.test_process import of_object
 from tests.cluster.test_windows import closed
 from tests.cluster.workloads import deployment, env_from
+from tests.providers.vault import BUILD_SECONDS
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.cluster.stores import Stores
+    from tests.cluster.stores import Stores, Vault
     from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
     from tests.support.operator import Operator
@@ -481,3 +484,25 @@ def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) 
     eventually(lambda: space.values()["api-key"] == Value(b"turned-at-its-store"), "it is read anew")
 
     assert "- [ ] Turn what `auth` keeps in a store" in reported(space)
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
+    space: Space, vault: Vault
+) -> None:
+    space.managed(pushTo=[vault.push(updatePolicy="IfNotExists")])
+    space.until_condition("Pushed", "True", "Pushed")
+    exposed = vault.kept()
+    space.second_after()
+
+    declare(space)
+    now = until(space, lambda now: states(now) == {"auth": "Stalled"}, "a person must act")
+
+    assert vault.kept() == exposed
+    assert "servicesUpdatedAt" not in now
+    assert "keeps what it had, by updatePolicy: IfNotExists" in now["secrets"][0]["message"]
+    eventually(lambda: "- [ ] Make sure that key" in report(space), "the report names it")
+
+    space.respec(lambda spec: spec["pushTo"][0].update(updatePolicy="Replace"))
+    assert states(services_updated(space)) == {"auth": "RolledOut"}
+    assert vault.kept() == space.values()
