@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .api.emergency import AffectedSecret, EmergencyRotation
     from .core.affected import Affected
-    from .core.reader import Reader
+    from .core.reader import Readership
 
 __all__ = ["document"]
 
@@ -33,11 +33,11 @@ def document(
     by: str,
     rows: Sequence[AffectedSecret],
     known: Mapping[str, Affected | None],
-    readers: Sequence[tuple[str, Reader]] | None = None,
+    readers: Readership | None = None,
 ) -> str:
     """Write the document of an emergency with its newest status; equal facts make an equal document.
 
-    `readers` are who read each secret lately, the last one first; None where nobody tells.
+    `readers` are who read the secrets lately; None where nobody tells.
     """
     parts = (
         _head(emergency, by),

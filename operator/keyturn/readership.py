@@ -9,11 +9,11 @@ from .core.declaration import ACKNOWLEDGE_AUDIT
 from .markdown import code, section, table, text, when
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from .api.emergency import EmergencyRotation
     from .core.affected import Affected
-    from .core.reader import Reader
+    from .core.reader import Reader, Readership
 
 __all__ = ["READERS_BEFORE", "readership"]
 
@@ -25,7 +25,7 @@ _MOST_READERS: Final = 500
 def readership(
     emergency: EmergencyRotation,
     known: Mapping[str, Affected | None],
-    readers: Sequence[tuple[str, Reader]] | None,
+    readers: Readership | None,
 ) -> Iterator[str]:
     """Say who may read the secrets of an emergency, and who is known to have done it."""
     namespace = code(emergency.metadata.namespace)
@@ -43,10 +43,11 @@ def readership(
     yield f"When that is done, write your name into the annotation `{ACKNOWLEDGE_AUDIT}`."
 
 
-def _access_report(readers: Sequence[tuple[str, Reader]]) -> Iterator[str]:
+def _access_report(found: Readership) -> Iterator[str]:
     """Tell who read what; who asked for all of a namespace stands there once."""
     rows = {
-        (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one) for name, one in readers
+        (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one)
+        for name, one in found.readers
     }
     yield f"In the {READERS_BEFORE.days} days before, and since, {len(rows)} readers were seen in the API server's"
     yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run."
@@ -57,6 +58,14 @@ def _access_report(readers: Sequence[tuple[str, Reader]]) -> Iterator[str]:
         yield ""
     if len(rows) > _MOST_READERS:
         yield f"{len(rows) - _MOST_READERS} more are not listed here; the audit log has them."
+        yield ""
+    if any(one.subject.endswith("*") for _, one in found.readers):
+        yield "A name that ends with * counts many together: the accounts of a namespace, nodes, or the names that"
+        yield "one subject takes. The audit log tells them apart."
+        yield ""
+    if found.forgotten:
+        yield f"**This is not all.** {found.forgotten} more were forgotten, since a secret has room for its first and"
+        yield "its last readers only; the audit log has them."
         yield ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import zlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -44,7 +45,8 @@ class Replica:
 
     def writes(self) -> Body:
         rows = record.rows_of(self.journal)
-        body = record.body_of("keyturn-system", None, self.habits, rows)
+        forgotten = dict(self.journal.pages())
+        body = record.body_of("keyturn-system", None, self.habits, rows, forgotten)
         record.settle(rows)
         return body
 
@@ -118,6 +120,55 @@ def test_it_fits_into_a_secret_however_much_there_is() -> None:
     assert len(list(Replica().reads(body).journal.entries())) > 1_000
 
 
+def flooded(replica: Replica, namespace: str, pages: int, each: int = 50) -> None:
+    """Have many users, whose names no compression makes short, read many secrets of a namespace."""
+    for number in range(pages * each):
+        subject = hashlib.sha256(f"{namespace}-{number}".encode()).hexdigest()
+        access = replace(READ, subject=subject, kind=SubjectKind.USER, time=at(days=1, seconds=number))
+        replica.journal.note(Scope(namespace, f"s{number % pages}"), access)
+
+
+def test_a_tenant_with_many_readers_leaves_those_of_others_in_the_record() -> None:
+    replica = Replica()
+    replica.take(READ)
+    flooded(replica, "tenant", 400)
+
+    after = Replica().reads(replica.writes())
+
+    assert after.readers() == [(API, 1)]
+    assert after.journal.forgotten("shop", ["auth"]) == 0
+    left = len(after.journal.readers_of("tenant", ["s0"], START))
+    assert 0 < left < 50
+    assert after.journal.forgotten("tenant", ["s0"]) == 50 - left
+
+
+def test_the_first_reader_of_a_page_is_left_in_the_record_as_the_last_one_is() -> None:
+    replica = Replica()
+    flooded(replica, "shop", 400)
+    before = replica.journal.readers_of("shop", ["s0"], START)
+
+    after = Replica().reads(replica.writes()).journal.readers_of("shop", ["s0"], START)
+
+    assert len(after) < len(before)
+    assert {before[0].subject, before[-1].subject} <= {one.subject for one in after}
+
+
+def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchange() -> None:
+    one = Replica()
+    flooded(one, "shop", 1, 60)
+    flooded(one, "tenant", 400)
+    written = one.writes()
+    other = Replica().reads(written)
+
+    for _ in range(3):
+        other.reads(one.writes())
+        one.reads(other.writes())
+
+    assert one.journal.forgotten("shop", ["s0"]) == 10
+    assert other.journal.forgotten("shop", ["s0"]) >= 10
+    assert Replica().reads(other.writes()).journal.forgotten("tenant", ["s0"]) < 50
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -131,8 +182,23 @@ def test_it_fits_into_a_secret_however_much_there_is() -> None:
         lambda body: body["data"].update(journal=_packed([[1, 2, 3, 4, [], 0, 0, 0]])),
         lambda body: body["data"].update(journal=_packed([["a"]])),
         lambda body: body["data"].update(journal=_packed("x" * 20_000_000)),
+        lambda body: body["data"].pop("forgotten"),
+        lambda body: body["data"].update(forgotten=_packed([["shop", 1, 2, 3]])),
     ],
-    ids=["type", "data", "no base64", "key", "pairs", "since", "journal", "no texts", "short row", "bomb"],
+    ids=[
+        "type",
+        "data",
+        "no base64",
+        "key",
+        "pairs",
+        "since",
+        "journal",
+        "no texts",
+        "short row",
+        "bomb",
+        "no counts",
+        "no count",
+    ],
 )
 def test_what_others_made_of_it_is_unreadable_and_changes_nothing(change: Callable[[Body], object]) -> None:
     before, after = Replica(), Replica(b"q" * 32)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.api.emergency import EmergencyRotation
-from keyturn.core.reader import Reader
+from keyturn.core.reader import Reader, Readership
 from keyturn.incident import document
 from tests.access.events import ALICE, API, START
 
@@ -23,7 +23,7 @@ READER = Reader(
 )
 
 
-def written(*readers: tuple[str, Reader]) -> list[str]:
+def written(*readers: tuple[str, Reader], forgotten: int = 0) -> list[str]:
     """Return the lines of the section about readers."""
     emergency = EmergencyRotation.model_validate(
         {
@@ -31,7 +31,7 @@ def written(*readers: tuple[str, Reader]) -> list[str]:
             "spec": {"reason": "x", "selector": {}},
         }
     )
-    whole = document(emergency, "kubectl", [], {}, readers)
+    whole = document(emergency, "kubectl", [], {}, Readership(readers, forgotten))
     section = re.search(r"## Who could read them.*?(?=\n## )", whole, re.DOTALL)
     assert section
     return section[0].splitlines()
@@ -69,6 +69,18 @@ def test_many_are_cut_and_it_is_said() -> None:
     readers = [("auth", replace(READER, subject=f"{number}")) for number in range(600)]
     assert len(rows(*readers)) == 500
     assert "100 more are not listed here; the audit log has them." in written(*readers)
+
+
+def test_readers_that_were_forgotten_are_told_of() -> None:
+    assert "**This is not all.** 7 more were forgotten" in "\n".join(written(("auth", READER), forgotten=7))
+    assert "forgotten" not in "\n".join(written(("auth", READER)))
+
+
+def test_that_a_crowd_is_counted_together_is_told() -> None:
+    crowd = replace(READER, subject="system:serviceaccount:shop:*")
+
+    assert "A name that ends with * counts many together" in "\n".join(written(("auth", crowd)))
+    assert "together" not in "\n".join(written(("auth", READER)))
 
 
 def test_nobody_is_told_as_nobody_and_not_as_unknown() -> None:

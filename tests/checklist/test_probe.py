@@ -70,7 +70,7 @@ class Server:
             entry = Entry(SubjectKind.USER, frozenset({"get"}), NOW - ago, NOW - ago, kept=1)
             journal.merge(Scope("shop", "auth"), who, entry)
         habits = Habits(b"k" * 32, timedelta(0), 0)
-        self.record = record.body_of("keyturn-system", None, habits, record.rows_of(journal)) | {
+        self.record = record.body_of("keyturn-system", None, habits, record.rows_of(journal), {}) | {
             "type": type_
         }
 

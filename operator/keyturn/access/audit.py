@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from keyturn.core.keys import ObjectKey
+from keyturn.core.reader import Readership
 from keyturn.kube import errors, paths
 
 from . import record
@@ -22,10 +23,9 @@ from .login import CannotServe, Login
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from keyturn.core.reader import Reader
     from keyturn.kube.client import Api, Body
     from keyturn.mirror import Mirror
 
@@ -99,9 +99,11 @@ class Audit:
         except TimeoutError:
             _log.warning("who read secrets lately is not recorded", why="no time was left")
 
-    def readers_of(self, namespace: str, secret: str, since: datetime) -> list[Reader]:
-        """Return who has read a ManagedSecret's Secret since then, as far as this replica knows."""
-        return self.journal.readers_of(namespace, (secret,), since)
+    def readership(self, namespace: str, names: Collection[str], since: datetime) -> Readership:
+        """Return who has read the Secrets of ManagedSecrets since then, as far as this replica knows."""
+        found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
+        found.sort(key=lambda pair: pair[1].last, reverse=True)
+        return Readership(tuple(found), self.journal.forgotten(namespace, names))
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -158,11 +160,11 @@ class Audit:
             return None
 
     async def _write(self, version: str | None) -> None:
-        rows = record.rows_of(self.journal)
+        rows, forgotten = record.rows_of(self.journal), dict(self.journal.pages())
         self.journal.has_news = self._habits.is_changed = False
         try:
             habits = self._habits.copy()
-            body = await asyncio.to_thread(record.body_of, self._namespace, version, habits, rows)
+            body = await asyncio.to_thread(record.body_of, self._namespace, version, habits, rows, forgotten)
             if version is None:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -19,7 +21,7 @@ from .habits import MOST_PAIRS, TAG_BYTES
 from .journal import Entry, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from keyturn.kube.client import Body
 
@@ -33,6 +35,7 @@ TYPE: Final = "keyturn.dev/access"
 _KEY_BYTES: Final = 32
 _MOST_ROWS: Final = 20_000
 _LARGEST_JOURNAL: Final = 400 * 1024
+_LARGEST_COUNTS: Final = 64 * 1024
 _LARGEST_PLAIN: Final = 16 * 1024 * 1024
 """A Secret that others wrote may unpack to anything."""
 
@@ -51,10 +54,29 @@ class Row:
 
 
 def rows_of(journal: Journal) -> list[Row]:
-    """Copy what is to be written, the last readers first."""
-    rows = [Row(one, one.fresh, _written(scope, subject, one)) for scope, subject, one in journal.entries()]
-    rows.sort(key=lambda row: row.entry.last, reverse=True)
-    return rows[:_MOST_ROWS]
+    """Copy what is to be written, in the order of what is to be kept if not all of it fits.
+
+    Namespaces take turns, and so do the pages of each: whoever has many takes room from nobody else.
+    """
+    pages: defaultdict[Scope, list[Row]] = defaultdict(list)
+    for scope, subject, one in journal.entries():
+        pages[scope].append(Row(one, one.fresh, _written(scope, subject, one)))
+    namespaces: defaultdict[str, list[list[Row]]] = defaultdict(list)
+    for scope, rows in pages.items():
+        namespaces[scope.namespace].append(_ends_first(rows))
+    return list(_in_turn([list(_in_turn(rows)) for rows in namespaces.values()]))
+
+
+def _ends_first(rows: list[Row]) -> list[Row]:
+    """Take the last readers and the first ones in turn, so that neither crowd the others out."""
+    last, first = list(rows), sorted(rows, key=lambda row: row.entry.first)
+    taken = {id(row): row for pair in zip(last, first, strict=True) for row in pair}
+    return list(taken.values())
+
+
+def _in_turn(several: list[list[Row]]) -> Iterator[Row]:
+    for turn in zip_longest(*several):
+        yield from (row for row in turn if row is not None)
 
 
 def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
@@ -69,8 +91,10 @@ def settle(rows: Iterable[Row]) -> None:
         row.entry.fresh -= row.fresh
 
 
-def body_of(namespace: str, version: str | None, habits: Habits, rows: Sequence[Row]) -> Body:
-    """Write both down as a Secret; of the journal as much as fits."""
+def body_of(
+    namespace: str, version: str | None, habits: Habits, rows: Sequence[Row], forgotten: Mapping[Scope, int]
+) -> Body:
+    """Write both down as a Secret; of the journal as much as fits, and of what does not how much it is."""
     metadata: dict[str, Any] = {
         "name": NAME,
         "namespace": namespace,
@@ -79,11 +103,14 @@ def body_of(namespace: str, version: str | None, habits: Habits, rows: Sequence[
     if version:
         metadata["resourceVersion"] = version
     since = _number(habits.since) if habits.since else 0
+    journal, fitting = _packed([row.written for row in rows[:_MOST_ROWS]], _LARGEST_JOURNAL)
+    lost = Counter(Scope(*row.written[:2]) for row in rows[fitting:])
     data = {
         "key": habits.key,
         "since": str(since).encode(),
         "pairs": b"".join(habits.pairs),
-        "journal": _packed(rows),
+        "journal": journal,
+        "forgotten": _forgotten(forgotten, lost),
     }
     encoded = {name: base64.b64encode(content).decode() for name, content in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
@@ -102,22 +129,35 @@ def merge(body: Body, habits: Habits, journal: Journal) -> None:
         key, pairs = data["key"], data["pairs"]
         since = _time(int(data["since"]))
         entries = [_entry(row) for row in orjson.loads(_unpacked(data["journal"]))]
+        forgotten = [_count(row) for row in orjson.loads(_unpacked(data["forgotten"]))]
     except (KeyError, TypeError, ValueError, OverflowError, OSError, binascii.Error, zlib.error):
         raise Unreadable from None
     if len(key) != _KEY_BYTES or len(pairs) % TAG_BYTES or len(pairs) > MOST_PAIRS * TAG_BYTES:
         raise Unreadable
     tags = (pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
     habits.merge(key, since if since.timestamp() else None, tags)
+    begins = journal.is_empty
     for scope, subject, entry in entries:
         journal.merge(scope, subject, entry)
+    for scope, in_memory, in_record in forgotten:
+        # Whoever knows of readers itself may still know those that had no room in the record.
+        journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
 
 
-def _packed(rows: Sequence[Row]) -> bytes:
+def _forgotten(forgotten: Mapping[Scope, int], lost: Mapping[Scope, int]) -> bytes:
+    """Write down how often somebody was forgotten, in memory and by this record, the most first."""
+    counts = [(*scope, forgotten.get(scope, 0), lost.get(scope, 0)) for scope in {**forgotten, **lost}]
+    counts.sort(key=lambda row: row[2] + row[3], reverse=True)
+    return _packed([row for row in counts if row[2] or row[3]], _LARGEST_COUNTS)[0]
+
+
+def _packed(rows: Sequence[tuple[Any, ...]], largest: int) -> tuple[bytes, int]:
+    """Pack as many as there is room for; say how many that were."""
     while True:
-        packed = zlib.compress(orjson.dumps([row.written for row in rows]), 1)
-        if len(packed) <= _LARGEST_JOURNAL:
-            return packed
-        rows = rows[: len(rows) // 2]
+        packed = zlib.compress(orjson.dumps(rows), 1)
+        if len(packed) <= largest:
+            return packed, len(rows)
+        rows = rows[: len(rows) * 3 // 4]
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -137,6 +177,13 @@ def _entry(row: Sequence[Any]) -> tuple[Scope, str, Entry]:
         subject,
         Entry(kind, frozenset(verbs), _time(int(first)), _time(int(last)), kept=int(count)),
     )
+
+
+def _count(row: Sequence[Any]) -> tuple[Scope, int, int]:
+    namespace, name, in_memory, in_record = row
+    if not all(isinstance(text, str) for text in (namespace, name)):
+        raise TypeError
+    return Scope(namespace, name), int(in_memory), int(in_record)
 
 
 def _number(time: datetime) -> int:

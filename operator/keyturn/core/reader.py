@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Readership"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +25,13 @@ class Reader:
     """What it asked for: this Secret, all of the namespace, or all of the cluster."""
     is_new: bool
     """It had not been seen there before the time that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readership:
+    """Who read the secrets of a namespace that somebody asks about."""
+
+    readers: tuple[tuple[str, Reader], ...] = ()
+    """Each with the ManagedSecret, the last one first."""
+    forgotten: int = 0
+    """How often a reader of them was forgotten, since there was no room."""
