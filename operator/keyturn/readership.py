@@ -20,6 +20,7 @@ __all__ = ["READERS_BEFORE", "readership"]
 READERS_BEFORE: Final = timedelta(days=30)
 """For how long before the declaration the document names readers; who was not there before is new."""
 _MOST_READERS: Final = 500
+_MOST_REFUSED: Final = 100
 
 
 def readership(
@@ -63,10 +64,27 @@ def _access_report(found: Readership) -> Iterator[str]:
         yield "A name that ends with * counts many together: the accounts of a namespace, nodes, or the names that"
         yield "one subject takes. The audit log tells them apart."
         yield ""
+    yield from _refused(found)
     if found.forgotten:
         yield f"**This is not all.** {found.forgotten} more were forgotten, since a secret has room for its first and"
         yield "its last readers only; the audit log has them."
         yield ""
+
+
+def _refused(found: Readership) -> Iterator[str]:
+    """Tell who tried; of many the last ones."""
+    if not found.refused:
+        return
+    yield f"{len(found.refused)} tried and were refused, the last one first:"
+    yield ""
+    header = ("Who", "Kind", "How", "First", "Last", "Times")
+    yield from table(header, (_attempt(one) for one in found.refused[:_MOST_REFUSED]))
+    yield ""
+
+
+def _attempt(one: Reader) -> tuple[str, ...]:
+    how = ", ".join(text(verb) for verb in sorted(one.verbs))
+    return text(one.subject), text(one.kind), how, when(one.first), when(one.last), str(one.count)
 
 
 def _access(name: str, one: Reader) -> tuple[str, ...]:

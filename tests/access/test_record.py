@@ -35,6 +35,7 @@ class Replica:
     key: bytes = b"k" * 32
     habits: Habits = field(init=False)
     journal: Journal = field(default_factory=Journal)
+    refused: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
         self.habits = Habits(self.key, timedelta(days=14), 10)
@@ -44,14 +45,14 @@ class Replica:
         return self.habits.judge(scope, access)
 
     def writes(self) -> Body:
-        rows = record.rows_of(self.journal)
-        forgotten = dict(self.journal.pages())
-        body = record.body_of("keyturn-system", None, self.habits, rows, forgotten)
-        record.settle(rows)
+        sheets = [record.sheet_of(self.journal), record.sheet_of(self.refused)]
+        body = record.body_of("keyturn-system", None, self.habits, *sheets)
+        for sheet in sheets:
+            record.settle(sheet)
         return body
 
     def reads(self, body: Body) -> Replica:
-        record.merge(body, self.habits, self.journal)
+        record.merge(body, self.habits, self.journal, self.refused)
         return self
 
     def readers(self) -> list[tuple[str, int]]:
@@ -74,6 +75,16 @@ def test_the_next_process_knows_who_is_known_and_who_has_read() -> None:
     assert after.take(replace(READ, time=at(days=20), subject="stranger")) == [Unusual.FIRST]
 
 
+def test_the_next_process_knows_who_was_refused() -> None:
+    before = Replica()
+    before.refused.note(AUTH, replace(READ, subject=ALICE))
+
+    after = Replica().reads(before.writes())
+
+    assert after.readers() == []
+    assert [one.subject for one in after.refused.readers_of("shop", ["auth"], START)] == [ALICE]
+
+
 def test_two_replicas_count_each_read_once() -> None:
     one, other = Replica(), Replica(b"q" * 32)
     one.take(READ)
@@ -92,9 +103,9 @@ def test_two_replicas_count_each_read_once() -> None:
 def test_what_happened_while_it_was_written_is_not_lost() -> None:
     replica = Replica()
     replica.take(READ)
-    rows = record.rows_of(replica.journal)
+    sheet = record.sheet_of(replica.journal)
     replica.take(READ)
-    record.settle(rows)
+    record.settle(sheet)
 
     assert replica.readers() == [(API, 2)]
     assert Replica().reads(replica.writes()).readers() == [(API, 2)]
@@ -182,8 +193,8 @@ def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchang
         lambda body: body["data"].update(journal=_packed([[1, 2, 3, 4, [], 0, 0, 0]])),
         lambda body: body["data"].update(journal=_packed([["a"]])),
         lambda body: body["data"].update(journal=_packed("x" * 20_000_000)),
-        lambda body: body["data"].pop("forgotten"),
-        lambda body: body["data"].update(forgotten=_packed([["shop", 1, 2, 3]])),
+        lambda body: body["data"].pop("journal-forgotten"),
+        lambda body: body["data"].update({"journal-forgotten": _packed([["shop", 1, 2, 3]])}),
     ],
     ids=[
         "type",

@@ -23,7 +23,7 @@ READER = Reader(
 )
 
 
-def written(*readers: tuple[str, Reader], forgotten: int = 0) -> list[str]:
+def written(*readers: tuple[str, Reader], forgotten: int = 0, refused: tuple[Reader, ...] = ()) -> list[str]:
     """Return the lines of the section about readers."""
     emergency = EmergencyRotation.model_validate(
         {
@@ -31,7 +31,7 @@ def written(*readers: tuple[str, Reader], forgotten: int = 0) -> list[str]:
             "spec": {"reason": "x", "selector": {}},
         }
     )
-    whole = document(emergency, "kubectl", [], {}, Readership(readers, forgotten))
+    whole = document(emergency, "kubectl", [], {}, Readership(readers, forgotten, refused))
     section = re.search(r"## Who could read them.*?(?=\n## )", whole, re.DOTALL)
     assert section
     return section[0].splitlines()
@@ -81,6 +81,15 @@ def test_that_a_crowd_is_counted_together_is_told() -> None:
 
     assert "A name that ends with * counts many together" in "\n".join(written(("auth", crowd)))
     assert "together" not in "\n".join(written(("auth", READER)))
+
+
+def test_who_tried_and_was_refused_is_told_apart() -> None:
+    section = "\n".join(written(refused=(replace(READER, subject="mallory|"),)))
+
+    assert "0 readers were seen" in section
+    assert "1 tried and were refused" in section
+    assert "| mallory\\| | serviceaccount | get, watch | 2026-11-01 12:00:00 UTC |" in section
+    assert "refused" not in "\n".join(written(("auth", READER)))
 
 
 def test_nobody_is_told_as_nobody_and_not_as_unknown() -> None:

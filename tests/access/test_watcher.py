@@ -111,6 +111,22 @@ async def test_a_refused_read_is_counted_and_is_no_read(counted: Callable[[str],
     take(it, event(name="login", code=403))
     assert sum(counted("secret_access_refused_total").values()) == 1
     assert readers(it) == []
+    refused = it.refused.readers_of("shop", ["auth"], START)
+    assert [(one.subject, one.count) for one in refused] == [(API, 1)]
+
+
+async def test_who_is_refused_is_named_in_the_log_once_in_an_hour() -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        for minutes in (0, 10, 61):
+            take(it, event(name="login", code=403, time=at(minutes=minutes)))
+        take(it, event("list", user=ALICE, name="", code=403))
+
+    assert [(one["event"], one["subject"], one["verb"], one["secret"]) for one in logs] == [
+        ("refused access", API, "get", "auth"),
+        ("refused access", API, "get", "auth"),
+        ("refused access", ALICE, "list", "all"),
+    ]
 
 
 async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(

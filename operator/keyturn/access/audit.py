@@ -58,7 +58,8 @@ class Audit:
         self.login = Login(settings)
         self.journal = Journal()
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
-        self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed)
+        self.refused = Journal()
+        self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
         self.endpoint.announce()
@@ -103,7 +104,8 @@ class Audit:
         """Return who has read the Secrets of ManagedSecrets since then, as far as this replica knows."""
         found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
         found.sort(key=lambda pair: pair[1].last, reverse=True)
-        return Readership(tuple(found), self.journal.forgotten(namespace, names))
+        refused = self.refused.readers_of(namespace, names, since)
+        return Readership(tuple(found), self.journal.forgotten(namespace, names), tuple(refused))
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -142,14 +144,15 @@ class Audit:
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
             whole = await self._api.get(paths.secret(self._namespace, record.NAME))
             try:
-                record.merge(whole, self._habits, self.journal)
+                record.merge(whole, self._habits, self.journal, self.refused)
             except record.Unreadable:
                 if whole.get("type") != record.TYPE:
                     _log.warning("who read secrets is not recorded, its Secret is not ours", name=record.NAME)
                     return
                 _log.warning("the record of who read secrets was unreadable and begins anew")
             self._version = whole["metadata"]["resourceVersion"]
-        self.journal.sweep(self._is_kept, self._now() - _REMEMBERED)
+        for journal in (self.journal, self.refused):
+            journal.sweep(self._is_kept, self._now() - _REMEMBERED)
         if is_due:
             await self._write(None if found is None else self._version)
 
@@ -160,11 +163,11 @@ class Audit:
             return None
 
     async def _write(self, version: str | None) -> None:
-        rows, forgotten = record.rows_of(self.journal), dict(self.journal.pages())
-        self.journal.has_news = self._habits.is_changed = False
+        sheets = record.sheet_of(self.journal), record.sheet_of(self.refused)
+        self.journal.has_news = self.refused.has_news = self._habits.is_changed = False
         try:
             habits = self._habits.copy()
-            body = await asyncio.to_thread(record.body_of, self._namespace, version, habits, rows, forgotten)
+            body = await asyncio.to_thread(record.body_of, self._namespace, version, habits, *sheets)
             if version is None:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:
@@ -172,13 +175,14 @@ class Audit:
         except errors.ApiError:
             self.journal.has_news = True
             raise
-        record.settle(rows)
+        for sheet in sheets:
+            record.settle(sheet)
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
 
     def _is_due(self, *, at_the_end: bool) -> bool:
-        if self._habits.is_changed or self.journal.has_news:
+        if self._habits.is_changed or self.journal.has_news or self.refused.has_news:
             return True
-        if not any(entry.fresh for _, _, entry in self.journal.entries()):
+        if not (self.journal.is_fresh or self.refused.is_fresh):
             return False
         return at_the_end or self._written is None or self._now() - self._written >= _SELDOM
 

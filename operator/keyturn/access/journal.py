@@ -107,6 +107,11 @@ class Journal:
     def is_empty(self) -> bool:
         return not self._pages
 
+    @property
+    def is_fresh(self) -> bool:
+        """Somebody was seen since the record was written."""
+        return any(entry.fresh for _, _, entry in self.entries())
+
     def note(self, scope: Scope, access: Access) -> None:
         page = self._page(scope)
         entry = page.entries.get(access.subject)

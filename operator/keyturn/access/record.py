@@ -21,21 +21,22 @@ from .habits import MOST_PAIRS, TAG_BYTES
 from .journal import Entry, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from keyturn.kube.client import Body
 
     from .habits import Habits
     from .journal import Journal
 
-__all__ = ["NAME", "TYPE", "Row", "Unreadable", "body_of", "merge", "rows_of", "settle"]
+__all__ = ["NAME", "TYPE", "Row", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
 
 NAME: Final = "keyturn-access"
 TYPE: Final = "keyturn.dev/access"
 _KEY_BYTES: Final = 32
 _MOST_ROWS: Final = 20_000
 _LARGEST_JOURNAL: Final = 400 * 1024
-_LARGEST_COUNTS: Final = 64 * 1024
+_LARGEST_REFUSED: Final = 100 * 1024
+_LARGEST_COUNTS: Final = 48 * 1024
 _LARGEST_PLAIN: Final = 16 * 1024 * 1024
 """A Secret that others wrote may unpack to anything."""
 
@@ -53,8 +54,17 @@ class Row:
     written: tuple[Any, ...]
 
 
-def rows_of(journal: Journal) -> list[Row]:
-    """Copy what is to be written, in the order of what is to be kept if not all of it fits.
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A journal as it is written down."""
+
+    rows: list[Row]
+    """In the order of what is to be kept if not all of it fits."""
+    forgotten: Mapping[Scope, int]
+
+
+def sheet_of(journal: Journal) -> Sheet:
+    """Copy what is to be written.
 
     Namespaces take turns, and so do the pages of each: whoever has many takes room from nobody else.
     """
@@ -64,7 +74,8 @@ def rows_of(journal: Journal) -> list[Row]:
     namespaces: defaultdict[str, list[list[Row]]] = defaultdict(list)
     for scope, rows in pages.items():
         namespaces[scope.namespace].append(_ends_first(rows))
-    return list(_in_turn([list(_in_turn(rows)) for rows in namespaces.values()]))
+    rows = list(_in_turn([list(_in_turn(rows)) for rows in namespaces.values()]))
+    return Sheet(rows, dict(journal.pages()))
 
 
 def _ends_first(rows: list[Row]) -> list[Row]:
@@ -84,17 +95,15 @@ def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
     return (*scope, subject, str(one.kind), sorted(one.verbs), *times)
 
 
-def settle(rows: Iterable[Row]) -> None:
+def settle(sheet: Sheet) -> None:
     """Note that the record has these now."""
-    for row in rows:
+    for row in sheet.rows:
         row.entry.kept += row.fresh
         row.entry.fresh -= row.fresh
 
 
-def body_of(
-    namespace: str, version: str | None, habits: Habits, rows: Sequence[Row], forgotten: Mapping[Scope, int]
-) -> Body:
-    """Write both down as a Secret; of the journal as much as fits, and of what does not how much it is."""
+def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, refused: Sheet) -> Body:
+    """Write all down as a Secret; of the journals as much as fits, and of what does not how much it is."""
     metadata: dict[str, Any] = {
         "name": NAME,
         "namespace": namespace,
@@ -103,20 +112,18 @@ def body_of(
     if version:
         metadata["resourceVersion"] = version
     since = _number(habits.since) if habits.since else 0
-    journal, fitting = _packed([row.written for row in rows[:_MOST_ROWS]], _LARGEST_JOURNAL)
-    lost = Counter(Scope(*row.written[:2]) for row in rows[fitting:])
     data = {
         "key": habits.key,
         "since": str(since).encode(),
         "pairs": b"".join(habits.pairs),
-        "journal": journal,
-        "forgotten": _forgotten(forgotten, lost),
+        **_columns("journal", read, _LARGEST_JOURNAL),
+        **_columns("refused", refused, _LARGEST_REFUSED),
     }
     encoded = {name: base64.b64encode(content).decode() for name, content in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
 
 
-def merge(body: Body, habits: Habits, journal: Journal) -> None:
+def merge(body: Body, habits: Habits, read: Journal, refused: Journal) -> None:
     """Put what is known on top of what a record has.
 
     Raises:
@@ -128,20 +135,33 @@ def merge(body: Body, habits: Habits, journal: Journal) -> None:
         data = {name: base64.b64decode(text) for name, text in body["data"].items()}
         key, pairs = data["key"], data["pairs"]
         since = _time(int(data["since"]))
-        entries = [_entry(row) for row in orjson.loads(_unpacked(data["journal"]))]
-        forgotten = [_count(row) for row in orjson.loads(_unpacked(data["forgotten"]))]
+        sheets = [(read, *_rows("journal", data)), (refused, *_rows("refused", data))]
     except (KeyError, TypeError, ValueError, OverflowError, OSError, binascii.Error, zlib.error):
         raise Unreadable from None
     if len(key) != _KEY_BYTES or len(pairs) % TAG_BYTES or len(pairs) > MOST_PAIRS * TAG_BYTES:
         raise Unreadable
     tags = (pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
     habits.merge(key, since if since.timestamp() else None, tags)
-    begins = journal.is_empty
-    for scope, subject, entry in entries:
-        journal.merge(scope, subject, entry)
-    for scope, in_memory, in_record in forgotten:
-        # Whoever knows of readers itself may still know those that had no room in the record.
-        journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
+    for journal, entries, forgotten in sheets:
+        begins = journal.is_empty
+        for scope, subject, entry in entries:
+            journal.merge(scope, subject, entry)
+        for scope, in_memory, in_record in forgotten:
+            # Whoever knows of readers itself may still know those that had no room in the record.
+            journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
+
+
+def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
+    packed, fitting = _packed([row.written for row in sheet.rows[:_MOST_ROWS]], largest)
+    lost = Counter(Scope(*row.written[:2]) for row in sheet.rows[fitting:])
+    return {name: packed, f"{name}-forgotten": _forgotten(sheet.forgotten, lost)}
+
+
+def _rows(
+    name: str, data: Mapping[str, bytes]
+) -> tuple[list[tuple[Scope, str, Entry]], list[tuple[Scope, int, int]]]:
+    entries = [_entry(row) for row in orjson.loads(_unpacked(data[name]))]
+    return entries, [_count(row) for row in orjson.loads(_unpacked(data[f"{name}-forgotten"]))]
 
 
 def _forgotten(forgotten: Mapping[Scope, int], lost: Mapping[Scope, int]) -> bytes:

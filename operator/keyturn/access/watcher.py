@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -17,7 +18,7 @@ from keyturn.core.state import state_name
 
 from .event import Access, LoginFailed, Refusal, SubjectKind
 from .habits import Unusual
-from .journal import Scope
+from .journal import Journal, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from .event import Told
     from .habits import Habits
-    from .journal import Journal
 
 __all__ = ["Watcher"]
 
@@ -64,6 +64,8 @@ class Watcher:
     journal: Journal
     allowed: Sequence[str] = ()
     """Subjects that may read what they like, as patterns with * and ?."""
+    refused: Journal = field(default_factory=Journal)
+    """Who tried to read and was not allowed to."""
     is_ourselves: Callable[[str], bool] = lambda _: False
     _places: _Places = _NOWHERE
     _places_until: float = 0.0
@@ -75,6 +77,8 @@ class Watcher:
         """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
         for unusual in Unusual:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual)
+        for verb, kind in product(("get", "list", "watch"), SubjectKind):
+            metrics.SECRET_ACCESS_REFUSED.labels(verb, kind)
         metrics.AUTHENTICATION_FAILURES.labels("apiserver")
 
     def take(self, told: Told) -> None:
@@ -83,8 +87,10 @@ class Watcher:
                 metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
                 self._note_failure(told)
             case Refusal(access):
-                if not self.is_ourselves(access.subject) and self._scope(access):
+                if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
                     metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
+                    self.refused.note(scope, access)
+                    self._say("refused access", ("refused", access.subject), scope, access)
             case Access():
                 if not self.is_ourselves(told.subject) and (scope := self._scope(told)):
                     self._note(scope, told)
@@ -100,7 +106,8 @@ class Watcher:
             found.append(Unusual.PERSON)
         for unusual in found:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
-            self._say(unusual, scope, access)
+            what = (unusual, access.subject, *scope)
+            self._say("unusual access", what, scope, access, reason=str(unusual))
 
     def _scope(self, access: Access) -> Scope | None:
         """Say what of ours it reaches; None where that is nothing."""
@@ -141,9 +148,8 @@ class Watcher:
     def _is_allowed(self, subject: str) -> bool:
         return subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed)
 
-    def _say(self, unusual: Unusual, scope: Scope, access: Access) -> None:
+    def _say(self, event: str, what: tuple[str, ...], scope: Scope, access: Access, **more: str) -> None:
         """Tell the log once in an hour: a metric names nobody."""
-        what = (unusual, access.subject, *scope)
         before = self._said.get(what)
         if before and access.time - before < _SAID_FOR:
             return
@@ -152,8 +158,8 @@ class Watcher:
         while len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
         _log.warning(
-            "unusual access",
-            reason=str(unusual),
+            event,
+            **more,
             subject=access.subject,
             verb=access.verb,
             namespace=scope.namespace,

@@ -85,7 +85,7 @@ class Probe:
         journal = Journal()
         try:
             body = await self.facts.api.get(paths.secret(self.operator_namespace, record.NAME))
-            record.merge(body, Habits(b"", timedelta(0), 0), journal)
+            record.merge(body, Habits(b"", timedelta(0), 0), journal, Journal())
         except (errors.NotFound, errors.Forbidden, record.Unreadable):
             return None
         return journal

@@ -35,3 +35,5 @@ class Readership:
     """Each with the ManagedSecret, the last one first."""
     forgotten: int = 0
     """How often a reader of them was forgotten, since there was no room."""
+    refused: tuple[Reader, ...] = ()
+    """Who tried to read any of them and was refused, the last one first."""
