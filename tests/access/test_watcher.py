@@ -183,6 +183,14 @@ async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: C
     assert [one for one, _, _ in readers(it)] == [user]
 
 
+async def test_an_administrator_of_the_cluster_is_a_person_in_production(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(mirror(environment="production"))
+    take(it, event(user="system:admin", name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+
+
 async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:
     it = watcher(allowed=("system:serviceaccount:argocd:*",))
     acting = {"username": "system:serviceaccount:argocd:argocd-server"}
