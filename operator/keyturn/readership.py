@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from .core.declaration import ACKNOWLEDGE_AUDIT
+from .core.reader import Standing
 from .markdown import code, section, table, text, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from .api.emergency import EmergencyRotation
     from .core.affected import Affected
@@ -51,11 +53,14 @@ def _access_report(found: Readership) -> Iterator[str]:
         for name, one in found.readers
     }
     yield f"In the {READERS_BEFORE.days} days before, and since, {len(rows)} readers were seen in the API server's"
-    yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run."
+    yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run. New is who was"
+    yield "never there before, after a time in which it was learned who reads what."
     yield ""
     if rows:
-        header = ("Who", "Kind", "Read", "How", "First", "Last", "Times", "Then")
-        yield from table(header, (_access(name, one) for name, one in [*rows.values()][:_MOST_READERS]))
+        header = ("Who", "Kind", "Read", "How", "First", "Last", "Times", "Before")
+        yield from table(
+            header, (_access(name, one, found.since) for name, one in [*rows.values()][:_MOST_READERS])
+        )
         yield ""
     if len(rows) > _MOST_READERS:
         yield f"{len(rows) - _MOST_READERS} more are not listed here; the audit log has them."
@@ -87,7 +92,11 @@ def _attempt(one: Reader) -> tuple[str, ...]:
     return text(one.subject), text(one.kind), how, when(one.first), when(one.last), str(one.count)
 
 
-def _access(name: str, one: Reader) -> tuple[str, ...]:
+def _unknown(since: datetime) -> str:
+    return f"unknown, recorded since {since:%Y-%m-%d}"
+
+
+def _access(name: str, one: Reader, since: datetime | None) -> tuple[str, ...]:
     what = {"secret": code(name), "namespace": "all of the namespace", "cluster": "all of the cluster"}
     return (
         text(one.subject),
@@ -97,5 +106,5 @@ def _access(name: str, one: Reader) -> tuple[str, ...]:
         when(one.first),
         when(one.last),
         str(one.count),
-        "new" if one.is_new else "known",
+        one.standing if one.standing is not Standing.UNKNOWN or since is None else _unknown(since),
     )

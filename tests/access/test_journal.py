@@ -10,7 +10,7 @@ import pytest
 from keyturn.access import journal as module
 from keyturn.access.event import Access, SubjectKind
 from keyturn.access.journal import Entry, Journal, Scope
-from keyturn.core.reader import Reader
+from keyturn.core.reader import Reader, Standing
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def test_a_reader_has_first_and_last_time_and_count() -> None:
         (AUTH, replace(READ, time=at(hours=1))),
     )
     assert noted.readers_of("shop", ["auth"], START) == [
-        Reader(
-            API, "serviceaccount", frozenset({"get", "watch"}), START, at(hours=3), 3, "secret", is_new=True
-        )
+        Reader(API, "serviceaccount", frozenset({"get", "watch"}), START, at(hours=3), 3, "secret")
     ]
 
 
@@ -56,10 +54,26 @@ def test_only_who_was_there_since_then_is_named() -> None:
     assert [one.subject for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ALICE]
 
 
-def test_who_was_seen_before_is_not_new() -> None:
-    noted = journal((AUTH, READ), (AUTH, replace(READ, time=at(days=2))))
-    (reader,) = noted.readers_of("shop", ["auth"], at(days=1))
-    assert not reader.is_new
+@pytest.mark.parametrize("standing", Standing)
+def test_who_was_seen_before_is_known_and_of_others_it_is_said_what_was_known_of_them(
+    standing: Standing,
+) -> None:
+    noted = Journal()
+    noted.note(AUTH, READ, standing)
+    noted.note(AUTH, replace(READ, time=at(days=2)), Standing.KNOWN)
+
+    assert [one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))] == [Standing.KNOWN]
+    assert [one.standing for one in noted.readers_of("shop", ["auth"], START)] == [standing]
+
+
+def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
+    noted = journal((AUTH, replace(READ, subject="system:node:first")))
+    for number in range(60):
+        access = replace(READ, subject=f"system:node:n{number}", time=at(days=2, seconds=number))
+        noted.note(AUTH, access, Standing.NEW if number == 20 else Standing.KNOWN)
+
+    found = {one.subject: one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))}
+    assert (found["system:node:*"], found["system:node:n1"]) == (Standing.NEW, Standing.KNOWN)
 
 
 def test_a_flood_of_one_secret_pushes_nobody_off_the_page_of_another() -> None:

@@ -17,6 +17,7 @@ from keyturn.access import record
 from keyturn.access.event import Access, SubjectKind
 from keyturn.access.habits import MOST_PAIRS, Habits, Unusual
 from keyturn.access.journal import Journal, Scope
+from keyturn.core.reader import Standing
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:
@@ -83,6 +84,25 @@ def test_the_next_process_knows_who_was_refused() -> None:
 
     assert after.readers() == []
     assert [one.subject for one in after.refused.readers_of("shop", ["auth"], START)] == [ALICE]
+
+
+def test_what_was_known_of_a_reader_is_known_to_the_next_process() -> None:
+    before = Replica()
+    before.journal.note(AUTH, READ, Standing.NEW)
+
+    (reader,) = Replica().reads(before.writes()).journal.readers_of("shop", ["auth"], START)
+
+    assert reader.standing is Standing.NEW
+
+
+def test_of_two_replicas_the_one_that_saw_it_first_says_whether_it_was_new() -> None:
+    first, second = Replica(), Replica()
+    first.journal.note(AUTH, READ, Standing.NEW)
+    second.journal.note(AUTH, replace(READ, time=at(hours=1)), Standing.KNOWN)
+
+    (reader,) = second.reads(first.writes()).journal.readers_of("shop", ["auth"], START)
+
+    assert reader.standing is Standing.NEW
 
 
 def test_two_replicas_count_each_read_once() -> None:

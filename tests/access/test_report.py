@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.api.emergency import EmergencyRotation
-from keyturn.core.reader import Reader, Readership
+from keyturn.core.reader import Reader, Readership, Standing
 from keyturn.incident import document
 from tests.access.events import ALICE, API, START
 
@@ -19,7 +19,7 @@ READER = Reader(
     START + timedelta(hours=1),
     3,
     "secret",
-    is_new=False,
+    Standing.KNOWN,
 )
 
 
@@ -31,7 +31,7 @@ def written(*readers: tuple[str, Reader], forgotten: int = 0, refused: tuple[Rea
             "spec": {"reason": "x", "selector": {}},
         }
     )
-    whole = document(emergency, "kubectl", [], {}, Readership(readers, forgotten, refused))
+    whole = document(emergency, "kubectl", [], {}, Readership(readers, forgotten, refused, START))
     section = re.search(r"## Who could read them.*?(?=\n## )", whole, re.DOTALL)
     assert section
     return section[0].splitlines()
@@ -50,7 +50,13 @@ def test_a_reader_is_told_with_what_and_how_and_whether_it_is_known() -> None:
 
 
 def test_who_was_never_there_before_is_new() -> None:
-    assert rows(("auth", replace(READER, is_new=True)))[0].endswith("| new |")
+    assert rows(("auth", replace(READER, standing=Standing.NEW)))[0].endswith("| new |")
+
+
+def test_of_whom_nothing_was_known_it_says_since_when_there_is_a_record() -> None:
+    unknown = replace(READER, standing=Standing.UNKNOWN)
+
+    assert rows(("auth", unknown))[0].endswith("| unknown, recorded since 2026-11-01 |")
 
 
 def test_who_lists_all_stands_there_once_however_many_secrets_there_are() -> None:

@@ -18,6 +18,7 @@ from tests.access.events import ALICE, API, START, at, event, login_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
@@ -181,6 +182,32 @@ async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: C
     take(it, event(user=user, name="login"))
     assert counted("secret_access_unusual_total") == {}
     assert [one for one, _, _ in readers(it)] == [user]
+
+
+@pytest.mark.parametrize(
+    ("since", "user", "standing"),
+    [
+        (at(days=-30), API, "new"),
+        (at(days=-3), API, "unknown"),
+        (at(days=-3), "system:node:worker-1", "known"),
+    ],
+)
+async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str, standing: str) -> None:
+    it = watcher()
+    it.habits.since = since
+    take(it, event(user=user, name="login"), event(user=user, name="login", time=at(days=1)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
+
+
+async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
+    it = watcher()
+    it.habits.since = at(days=-3)
+    take(it, event(name="login"))
+    it.journal.sweep(lambda _: True, at(days=90))
+    take(it, event(name="login", time=at(days=100)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
 
 
 async def test_an_administrator_of_the_cluster_is_a_person_in_production(

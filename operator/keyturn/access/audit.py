@@ -105,7 +105,9 @@ class Audit:
         found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
         found.sort(key=lambda pair: pair[1].last, reverse=True)
         refused = self.refused.readers_of(namespace, names, since)
-        return Readership(tuple(found), self.journal.forgotten(namespace, names), tuple(refused))
+        return Readership(
+            tuple(found), self.journal.forgotten(namespace, names), tuple(refused), self._habits.since
+        )
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyturn.core.reader import Reader
+from keyturn.core.reader import Reader, Standing
 
 from .crowd import crowd_of, gathered
 
@@ -47,10 +47,14 @@ class Entry:
     """Times that the record has, by all replicas together."""
     fresh: int = 0
     """Times since then, by this one."""
+    standing: Standing = Standing.UNKNOWN
+    """What was known of it when it was seen first; NEW of a crowd where one of it was new."""
 
     def absorb(self, kept: Entry) -> None:
         """Take over what the record has; what is fresh comes on top of that."""
-        self.widen(kept)
+        if kept.first < self.first:
+            self.standing = kept.standing
+        self._stretch(kept)
         self.kept = kept.kept
 
     def gather(self, one: Entry) -> None:
@@ -60,6 +64,11 @@ class Entry:
 
     def widen(self, other: Entry) -> None:
         """Take in when and how another was there, and not how often."""
+        if other.standing is Standing.NEW:
+            self.standing = Standing.NEW
+        self._stretch(other)
+
+    def _stretch(self, other: Entry) -> None:
         self.verbs |= other.verbs
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
 
@@ -112,11 +121,12 @@ class Journal:
         """Somebody was seen since the record was written."""
         return any(entry.fresh for _, _, entry in self.entries())
 
-    def note(self, scope: Scope, access: Access) -> None:
+    def note(self, scope: Scope, access: Access, standing: Standing = Standing.UNKNOWN) -> None:
         page = self._page(scope)
         entry = page.entries.get(access.subject)
         if entry is None:
-            entry = page.entries[access.subject] = Entry(access.kind, frozenset(), access.time, access.time)
+            entry = Entry(access.kind, frozenset(), access.time, access.time, standing=standing)
+            page.entries[access.subject] = entry
             self.has_news = True
         if access.verb not in entry.verbs:
             entry.verbs |= {access.verb}
@@ -206,5 +216,13 @@ def _reader(scope: Scope, subject: str, entry: Entry, since: datetime) -> Reader
         last=entry.last,
         count=entry.kept + entry.fresh,
         reach=scope.reach,
-        is_new=entry.first >= since,
+        standing=_standing(subject, entry, since),
     )
+
+
+def _standing(subject: str, entry: Entry, since: datetime) -> Standing:
+    """Say whether it was new after a time; of a crowd nobody knows when the new one came."""
+    is_crowd = crowd_of(subject) == subject
+    if entry.standing is Standing.NEW and is_crowd:
+        return Standing.NEW
+    return entry.standing if entry.first >= since else Standing.KNOWN

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from keyturn.core.reader import Standing
+
 from .habits import MOST_PAIRS, TAG_BYTES
 from .journal import Entry, Scope
 
@@ -92,7 +94,7 @@ def _in_turn(several: list[list[Row]]) -> Iterator[Row]:
 
 def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
     times = _number(one.first), _number(one.last), one.kept + one.fresh
-    return (*scope, subject, str(one.kind), sorted(one.verbs), *times)
+    return (*scope, subject, str(one.kind), sorted(one.verbs), *times, str(one.standing))
 
 
 def settle(sheet: Sheet) -> None:
@@ -188,14 +190,21 @@ def _unpacked(packed: bytes) -> bytes:
 
 
 def _entry(row: Sequence[Any]) -> tuple[Scope, str, Entry]:
-    namespace, name, subject, kind, verbs, first, last, count = row
+    namespace, name, subject, kind, verbs, first, last, count, standing = row
     texts = (namespace, name, subject, kind, *verbs)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError
     return (
         Scope(namespace, name),
         subject,
-        Entry(kind, frozenset(verbs), _time(int(first)), _time(int(last)), kept=int(count)),
+        Entry(
+            kind,
+            frozenset(verbs),
+            _time(int(first)),
+            _time(int(last)),
+            kept=int(count),
+            standing=Standing(standing),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from keyturn import metrics
 from keyturn.core.keys import ObjectKey
+from keyturn.core.reader import Standing
 from keyturn.core.state import state_name
 
 from .event import Access, LoginFailed, Refusal, SubjectKind
@@ -21,7 +22,7 @@ from .habits import Unusual
 from .journal import Journal, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from keyturn.mirror import Mirror
 
@@ -97,10 +98,11 @@ class Watcher:
 
     def _note(self, scope: Scope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
-        self.journal.note(scope, access)
         if access.kind in _EXPECTED or self._is_allowed(access.subject):
+            self.journal.note(scope, access, Standing.KNOWN)
             return
         found = self.habits.judge(scope, access)
+        self.journal.note(scope, access, self._standing(found, access))
         is_person = access.kind in {SubjectKind.USER, SubjectKind.ANONYMOUS}
         if is_person and self._is_production(scope):
             found.append(Unusual.PERSON)
@@ -108,6 +110,11 @@ class Watcher:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
             what = (unusual, access.subject, *scope)
             self._say("unusual access", what, scope, access, reason=str(unusual))
+
+    def _standing(self, found: Collection[Unusual], access: Access) -> Standing:
+        if Unusual.FIRST in found:
+            return Standing.NEW
+        return Standing.UNKNOWN if self.habits.is_learning(access.time) else Standing.KNOWN
 
     def _scope(self, access: Access) -> Scope | None:
         """Say what of ours it reaches; None where that is nothing."""
