@@ -218,6 +218,52 @@ async def test_an_administrator_of_the_cluster_is_a_person_in_production(
     assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
 
 
+ROBOT = "system:serviceaccount:argocd:argocd-server"
+
+
+def with_class(*allowed: str, second: bool = False) -> Mirror:
+    """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
+    mirrored = mirror(environment="production")
+    for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
+        metadata = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "2"}
+        mirrored.put_managed({"metadata": metadata, "spec": {"className": class_name}})
+    spec = {"access": {"allowed": list(allowed)}} if allowed else {}
+    mirrored.put_class({"metadata": {"name": "strict", "resourceVersion": "1"}, "spec": spec})
+    return mirrored
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "body", "unusual"),
+    [
+        (with_class("*:argocd:*"), event(user=ROBOT, name="login"), {}),
+        (with_class(ROBOT, "ada"), event("list", user=ROBOT, name=""), {}),
+        (with_class("*:argocd:*"), event(user=API, name="login"), {"FirstRead": 1}),
+        (with_class(), event(user=ROBOT, name="login"), {"FirstRead": 1}),
+        (with_class(ROBOT, second=True), event("list", user=ROBOT, name=""), {"FirstRead": 1}),
+        (with_class(ROBOT), event("list", user=ROBOT, name="", namespace=""), {"FirstRead": 1}),
+        (
+            with_class(ROBOT),
+            event(user=ALICE, name="login", impersonatedUser={"username": ROBOT}),
+            {"FirstRead": 1, "PersonInProduction": 1},
+        ),
+    ],
+    ids=[
+        "one that the class allows",
+        "a list of a namespace whose every class allows it",
+        "another one",
+        "a class that allows nobody",
+        "a list that reaches what another class has",
+        "a list of the whole cluster",
+        "who pretends to be it",
+    ],
+)
+async def test_whom_the_class_allows_is_not_unusual(
+    mirrored: Mirror, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
+) -> None:
+    take(watcher(mirrored), body)
+    assert counted("secret_access_unusual_total") == unusual
+
+
 async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:
     it = watcher(allowed=("system:serviceaccount:argocd:*",))
     acting = {"username": "system:serviceaccount:argocd:argocd-server"}

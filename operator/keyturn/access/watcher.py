@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -22,7 +22,7 @@ from .habits import Unusual
 from .journal import Journal, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from keyturn.mirror import Mirror
 
@@ -47,13 +47,13 @@ _log = structlog.get_logger()
 
 
 class _Places(NamedTuple):
-    """The namespaces that have managed secrets."""
+    """The namespaces that have managed secrets, with those."""
 
-    all: frozenset[str]
+    all: Mapping[str, Sequence[ObjectKey]]
     has_production: bool
 
 
-_NOWHERE: Final = _Places(frozenset(), has_production=False)
+_NOWHERE: Final = _Places({}, has_production=False)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Watcher:
 
     def _note(self, scope: Scope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
-        if access.kind in _EXPECTED or self._is_allowed(access.subject):
+        if access.kind in _EXPECTED or self._is_allowed(scope, access.subject):
             self.journal.note(scope, access, Standing.KNOWN)
             return
         found = self.habits.judge(scope, access)
@@ -142,7 +142,9 @@ class Watcher:
         now = asyncio.get_running_loop().time()
         if now >= self._places_until:
             self._places_until = now + _PLACES_FRESH
-            found = frozenset(key.namespace for key in self.mirror.managed_keys())
+            found: defaultdict[str, list[ObjectKey]] = defaultdict(list)
+            for key in self.mirror.managed_keys():
+                found[key.namespace].append(key)
             has_production = any(self.mirror.environment(one) == _PRODUCTION for one in found)
             self._places = _Places(found, has_production)
         return self._places
@@ -152,8 +154,19 @@ class Watcher:
             return self.mirror.environment(scope.namespace) == _PRODUCTION
         return self._known_places().has_production
 
-    def _is_allowed(self, subject: str) -> bool:
-        return subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed)
+    def _is_allowed(self, scope: Scope, subject: str) -> bool:
+        """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
+        if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
+            return True
+        if scope.name:
+            return self._allows(ObjectKey(*scope), subject)
+        reached = self._known_places().all.get(scope.namespace, ())
+        return bool(reached) and all(self._allows(key, subject) for key in reached)
+
+    def _allows(self, key: ObjectKey, subject: str) -> bool:
+        found = self.mirror.class_of(key)
+        allowed = found.spec.access.allowed if found and found.spec.access else ()
+        return any(fnmatchcase(subject, one) for one in allowed)
 
     def _say(self, event: str, what: tuple[str, ...], scope: Scope, access: Access, **more: str) -> None:
         """Tell the log once in an hour: a metric names nobody."""
