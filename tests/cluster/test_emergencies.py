@@ -129,7 +129,25 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
     assert now["timeline"][0]["what"] == "declared: a laptop was stolen"
     space.until_event("ServicesUpdated", "inc-1")
     assert space.events("EmergencyDeclared", "inc-1") == ["declared: a laptop was stolen"]
+    concerns = "the EmergencyRotation inc-1 concerns it: what is generated is made anew at once"
+    assert space.events("EmergencyDeclared") == [concerns]
     assert space.events("Rotated", "inc-1") == ["every secret that is generated here is rotated"]
+
+
+def test_each_secret_is_told_once_whatever_becomes_of_the_operator(space: Space, operator: Operator) -> None:
+    space.managed()
+    space.managed(name="mail")
+    space.second_after("mail")
+    declare(space, names=["auth"])
+    services_updated(space)
+    space.until_event("EmergencyDeclared", "auth")
+
+    with operator.away():
+        pass
+    space.looked_at()
+
+    assert len(space.events("EmergencyDeclared", "auth")) == 1
+    assert space.events("EmergencyDeclared", "mail") == []
 
 
 def test_the_clock_runs_from_the_declaration(space: Space) -> None:
