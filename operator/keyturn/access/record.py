@@ -12,7 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import zip_longest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -23,7 +23,7 @@ from .habits import MOST_PAIRS, TAG_BYTES
 from .journal import Entry, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyturn.kube.client import Body
 
@@ -76,7 +76,7 @@ def sheet_of(journal: Journal) -> Sheet:
     namespaces: defaultdict[str, list[list[Row]]] = defaultdict(list)
     for scope, rows in pages.items():
         namespaces[scope.namespace].append(_ends_first(rows))
-    rows = list(_in_turn([list(_in_turn(rows)) for rows in namespaces.values()]))
+    rows = _in_turn([_in_turn(rows) for rows in namespaces.values()])
     return Sheet(rows, dict(journal.pages()))
 
 
@@ -87,9 +87,11 @@ def _ends_first(rows: list[Row]) -> list[Row]:
     return list(taken.values())
 
 
-def _in_turn(several: list[list[Row]]) -> Iterator[Row]:
-    for turn in zip_longest(*several):
-        yield from (row for row in turn if row is not None)
+def _in_turn(several: list[list[Row]]) -> list[Row]:
+    """Take the first of each list, then the second of each, and so on."""
+    places = [(place, row) for rows in several for place, row in enumerate(rows)]
+    places.sort(key=itemgetter(0))
+    return [row for _, row in places]
 
 
 def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
