@@ -12,7 +12,9 @@ import pytest
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
 from keyturn.core.affected import Affected
-from keyturn.incident import LARGEST, document, text
+from keyturn.core.pushes import Unpushed
+from keyturn.incident import document
+from keyturn.markdown import LARGEST, text
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOSTILE = [
@@ -142,6 +144,21 @@ def test_it_lists_what_is_open() -> None:
     assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
     assert "- [ ] Turn what `db` keeps in a store" in source
     assert "| `db` | `api-key (vault)` | `user` |" in source
+
+
+def test_it_names_the_stores_that_may_hold_what_is_exposed() -> None:
+    place = "key 'shop/db|x' of SecretStore 'vault'"
+    known = {"db": Affected(AffectedState.STALLED, 2, unpushed=(Unpushed(place, f"{place} refuses"),))}
+
+    source = document(emergency(), "kubectl", [row("db")], known)
+
+    said = place.replace("|", "\\|")
+    assert f"| `db` | {said} | {said} refuses |" in source
+    assert f"- [ ] Make sure that {said}, where `db` is pushed to, has no exposed value" in source
+
+
+def test_without_pushes_it_speaks_of_no_stores() -> None:
+    assert "Not yet new in stores" not in written()
 
 
 def test_what_happened_often_is_told_once_with_its_count() -> None:

@@ -102,7 +102,7 @@ class Watch:
 
     async def look(self, look: Seen | None = None, **others: Any) -> Pulled:
         """Look as one pass does that forgets at its end what it has read."""
-        pulled = await pulled_now(KEY, look or self.seen(**others), self.world, self._load)
+        pulled = await pulled_now(KEY, look or self.seen(**others), self.world, self.state_now)
         self.world.memo(KEY).forget_values()
         return pulled
 
@@ -119,7 +119,7 @@ class Watch:
         assert key == KEY
         self.woken += 1
 
-    async def _load(self) -> State | None:
+    async def state_now(self) -> State | None:
         return self.state
 
 
@@ -303,11 +303,85 @@ async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: W
     assert (await watch.later()).changed == frozenset()
 
 
-async def test_a_property_that_comes_or_goes_is_a_change(watch: Watch) -> None:
-    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": kept(a="1", b="2")})
-    for properties in ({"a": "1"}, {"a": "1", "b": "2", "c": "3"}):
-        watch.shelves.keep("prod/app", properties)
-        assert (await watch.later()).changed == {"dataFrom[0]"}
+def brought(**outputs: str) -> Kept:
+    """Make what was read of the source that SPREAD names."""
+    (item,) = (item for item in builders.wanted(SPREAD).pulled)
+    assert item.source
+    return replace(kept(**outputs), recipe=item.source.text)
+
+
+@pytest.mark.parametrize("policy", [{}, {"deletionPolicy": "Retain"}, {"deletionPolicy": "Delete"}])
+async def test_a_property_that_comes_is_a_change(policy: dict[str, str], watch: Watch) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1", "b": "2", "c": "3"})
+
+    assert (await watch.later()).changed == {"dataFrom[0]"}
+
+
+@pytest.mark.parametrize("policy", [{}, {"deletionPolicy": "Retain"}])
+async def test_a_property_that_goes_stays_here_and_that_is_told_of(
+    policy: dict[str, str], watch: Watch
+) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    gone = await watch.later()
+    later = await watch.later(seconds(1))
+    watch.shelves.keep("prod/app", {"a": "1", "b": "2"})
+    back = await watch.later()
+
+    assert gone == replace(gone, read=True, changed=frozenset(), retained=frozenset({"dataFrom[0]"}))
+    assert later == replace(later, read=False, was_read=True, retained=frozenset({"dataFrom[0]"}))
+    assert back == replace(back, read=True, changed=frozenset(), retained=frozenset())
+
+
+async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(watch: Watch) -> None:
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "3"})
+    await watch.look()
+    watch.now += timedelta(hours=1)
+
+    steps = [await pulled_now(KEY, watch.seen(), watch.world, watch.state_now) for _ in range(2)]
+
+    last = watch.world.memo(KEY).outside.last
+    assert [sorted(one.changed | one.retained) for one in steps] == [["dataFrom[0]"], ["dataFrom[0]"]]
+    assert all(one.retained for one in steps)
+    assert last
+    assert last.values["dataFrom[0]"].data() == {"a": Value(b"3"), "b": Value(b"2")}
+
+
+async def test_a_property_that_goes_is_a_change_where_the_spec_says_so(watch: Watch) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    pulled = await watch.later()
+
+    assert pulled.changed == {"dataFrom[0]"}
+    assert not pulled.retained
+
+
+async def test_what_another_source_brought_does_not_stay(watch: Watch) -> None:
+    elsewhere = replace(brought(a="1", b="2"), recipe="another source")
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": elsewhere})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    assert (await watch.later()).changed == {"dataFrom[0]"}
+
+
+async def test_a_property_that_goes_leaves_its_key_to_who_brings_it_now(watch: Watch) -> None:
+    other = {**EVERYTHING, "remoteRef": {"key": "prod/more"}}
+    watch.spec = {**SPREAD, "dataFrom": [EVERYTHING, other]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2"), "dataFrom[1]": kept(c="3")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+    watch.shelves.keep("prod/more", {"c": "3", "b": "4"})
+
+    pulled = await watch.later()
+
+    assert pulled.changed == {"dataFrom[0]", "dataFrom[1]"}
+    assert not pulled.retained
 
 
 async def test_a_property_that_loses_its_content_is_not_taken_and_that_is_remembered(watch: Watch) -> None:
@@ -454,7 +528,7 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     await asyncio.sleep(0.01)
     event.set()
     assert watch.shelves.asked == ["read prod/api", "read b"]
-    assert (await pulled_now(KEY, look, watch.world, watch._load)).read
+    assert (await pulled_now(KEY, look, watch.world, watch.state_now)).read
     last = watch.world.memo(KEY).outside.last
     assert last
     assert last.values["api-key"].outputs == {"value": Value(b"of b")}
@@ -472,9 +546,9 @@ async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch
 
 
 async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
-    await pulled_now(KEY, watch.seen(status={}), watch.world, watch._load)
+    await pulled_now(KEY, watch.seen(status={}), watch.world, watch.state_now)
     assert watch.world.memo(KEY).outside.last
-    again = await pulled_now(KEY, watch.seen(status={}), watch.world, watch._load)
+    again = await pulled_now(KEY, watch.seen(status={}), watch.world, watch.state_now)
     assert (again.read, watch.asked) == (True, 1)
     watch.world.memo(KEY).forget_values()
     assert watch.world.memo(KEY).outside.last is None

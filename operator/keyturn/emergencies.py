@@ -116,6 +116,10 @@ async def _write(
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
         for one in world.mirror.emergencies.followed(key.namespace):  # another one has its turn now
             world.alert(one)
+    known = {one.name for one in emergency.status.secrets}
+    for one in status.secrets:
+        if one.name not in known:
+            _tell_secret(ObjectKey(key.namespace, one.name), emergency, world)
     # What presses on a secret, and what does not any more, is decided from the status.
     for name in _turned(emergency, status):
         world.wake(ObjectKey(key.namespace, name))
@@ -124,6 +128,20 @@ async def _write(
 def _turned(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:
     before = {one.name: one.state for one in emergency.status.secrets}
     return [one.name for one in status.secrets if before.get(one.name) is not one.state]
+
+
+def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: World) -> None:
+    """Tell whoever looks at a ManagedSecret why its values turn."""
+    found = world.mirror.managed(key)
+    if found is None:
+        return  # an emergency may name what is not there
+    metadata = found[0].metadata
+    regarding = ObjectRef(
+        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
+    )
+    name = emergency.metadata.name
+    note = f"the EmergencyRotation {name} concerns it: what is generated is made anew at once"
+    world.events.post(regarding, "EmergencyDeclared", note)
 
 
 def _tell(key: AlarmKey, emergency: EmergencyRotation, entry: TimelineEntry, world: World) -> None:

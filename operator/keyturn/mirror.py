@@ -160,6 +160,11 @@ class Mirror:
             raise found
         return found
 
+    def class_of(self, key: ObjectKey) -> SecretClass | None:
+        """Return the class that a ManagedSecret follows, if it is there and can be read."""
+        found = self._classes.get(self.class_name(self._class_of.get(key)) or "")
+        return found if isinstance(found, SecretClass) else None
+
     def class_names(self) -> Iterable[str]:
         return self._classes.keys()
 

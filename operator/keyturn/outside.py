@@ -30,6 +30,8 @@ class Reading:
     found: Mapping[str, Kept] = field(default_factory=dict)
     """Values that an earlier life of this object has pushed."""
     problem: Wait | Stalled | None = None
+    retained: frozenset[str] = frozenset()
+    """The entries of dataFrom of which something is gone that stays, and that is among the values again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Outside:
     """What kept the last reading from being done."""
     was_read: bool = False
     """The last reading was done."""
+    retained: frozenset[str] = frozenset()
+    """The entries of dataFrom of which that found something gone that stays."""
     asked: str = ""
     """What the last reading was about."""
     attempts: int = 0

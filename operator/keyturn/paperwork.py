@@ -10,18 +10,19 @@ from . import failpoints
 from .core.clockwork import open_stages
 from .core.declaration import report_name
 from .core.errors import Stalled
-from .incident import READERS_BEFORE, document
+from .incident import document
 from .kube import errors, paths
+from .readership import READERS_BEFORE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from .alarms import AlarmKey
     from .api.emergency import EmergencyRotation, EmergencyRotationStatus
     from .core.affected import Affected
     from .core.declaration import Found
-    from .core.reader import Reader
+    from .core.reader import Readership
     from .kube.client import Body
     from .world import World
 
@@ -68,14 +69,12 @@ async def brought_up_to_date(
 
 def _readers(
     key: AlarmKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: World
-) -> Sequence[tuple[str, Reader]] | None:
-    """Return who has read each secret, the last one first; None where no audit events are taken."""
+) -> Readership | None:
+    """Return who has read the secrets; None where no audit events are taken."""
     started = emergency.metadata.creation_timestamp
-    if world.readers_of is None or started is None:
+    if world.readership is None or started is None:
         return None
-    since = started - READERS_BEFORE
-    found = [(name, one) for name in sorted(known) for one in world.readers_of(key.namespace, name, since)]
-    return sorted(found, key=lambda pair: pair[1].last, reverse=True)
+    return world.readership(key.namespace, sorted(known), started - READERS_BEFORE)
 
 
 def _differ(before: Stalled | None, after: Stalled) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -57,6 +58,8 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     if outside.last is None or outside.last.problem:
         return _not_read(outside, seen, wanted)
     state = await load() if seen.state else None
+    outside.last = _retained(outside.last, state, wanted)
+    outside.retained = outside.last.retained
     if problem := _emptied(outside.last.values, state):
         outside.problem, outside.was_read, outside.due = problem, False, seen.now + _LATER
         return _not_read(outside, seen, wanted)
@@ -64,14 +67,15 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     # What is written once stays, whatever its store holds by now.
     changed = _changed(outside.last.values, seen, state) if wanted.refresh_interval else frozenset[str]()
     outside.due = seen.now + _HELD_UP if changed else _next_look(outside.last.values, seen, wanted)
-    return Pulled(read=True, was_read=True, changed=changed, again=outside.due)
+    return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
 
 
 def _not_read(outside: Outside, seen: Seen, wanted: Wanted) -> Pulled:
     problem = outside.problem or _under_way(outside, seen, wanted)
     # The end of what goes on wakes the object.
     again = None if outside.reading else outside.due
-    return Pulled(was_read=outside.was_read, problem=problem, again=again)
+    retained = outside.retained if outside.was_read else frozenset[str]()
+    return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
 
 
 def _is_at_rest(seen: Seen) -> bool:
@@ -181,6 +185,22 @@ async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, wo
 
 
 # What is others there
+
+
+def _retained(reading: Reading, state: State | None, wanted: Wanted) -> Reading:
+    """Put what is gone at a store, and stays, to what was read there."""
+    recorded = state.current.values if state else {}
+    taken = {key for kept in reading.values.values() for key in kept.keys.values()} | wanted.item_keys
+    whole = {
+        item.name: found
+        for item in wanted.pulled
+        if item.spreads
+        and not item.deletes
+        and item.name in recorded
+        and (found := reading.values[item.name].with_gone(recorded[item.name], taken))
+    }
+    # Another step of the same pass finds it done.
+    return replace(reading, values={**reading.values, **whole}, retained=reading.retained | whole.keys())
 
 
 def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> frozenset[str]:

@@ -29,7 +29,7 @@ class Witness:
 
             self._port = settings.port
             self._audit = Audit(settings, api, namespace, world.mirror, world.now)
-            world.readers_of = self._audit.readers_of
+            world.readership = self._audit.readership
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[dict[str, int]]:

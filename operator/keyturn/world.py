@@ -17,7 +17,7 @@ from .stores import Reach, Stores
 from .tags import Tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from .alarms import AlarmKey
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .core.affected import Affected
     from .core.errors import Stalled
     from .core.keys import WorkloadKey
-    from .core.reader import Reader
+    from .core.reader import Readership
     from .core.state import State, StateFacts
     from .core.strength import Strength
     from .core.wanted import Wanted
@@ -126,7 +126,7 @@ class World:
     """Has an emergency looked at."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
-    readers_of: Callable[[str, str, datetime], list[Reader]] | None = None
+    readership: Callable[[str, Collection[str], datetime], Readership] | None = None
     """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""

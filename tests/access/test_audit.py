@@ -111,7 +111,8 @@ def take(audit: Audit, *users: str) -> None:
 
 
 def readers(audit: Audit) -> dict[str, int]:
-    return {one.subject: one.count for one in audit.readers_of("shop", "auth", START - timedelta(days=1))}
+    found = audit.readership("shop", ["auth"], START - timedelta(days=1))
+    return {one.subject: one.count for _, one in found.readers}
 
 
 async def test_a_record_is_made_once_there_is_something_and_again_only_if_somebody_is_new(

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 
 from keyturn import web
+from keyturn.access import deferred
 from keyturn.access.endpoint import Endpoint
 from keyturn.access.event import Access
 from keyturn.access.intake import Intake
@@ -70,6 +71,7 @@ class Sender:
     port: int
     taken: list[Told]
     login: Login
+    intake: Intake
 
     async def send(self, body: bytes, headers: Mapping[str, str] = BEARER) -> int:
         status, _, _ = await self.answer(body, headers)
@@ -115,7 +117,7 @@ async def sender(
         asyncio.TaskGroup() as group,
     ):
         running = None if is_stuck else group.create_task(intake.run())
-        yield Sender(session, port, taken, login)
+        yield Sender(session, port, taken, login, intake)
         if running:
             running.cancel()
 
@@ -259,7 +261,7 @@ async def test_a_malformed_event_takes_no_other_with_it(files: Files, counted: C
     assert counted("audit_events_total") == {"": 2}
 
 
-async def test_a_full_line_sends_back_with_the_time_to_wait_and_counts_what_it_did_not_take(
+async def test_a_full_line_sends_back_with_the_time_to_wait(
     files: Files, counted: Callable[[str], Any]
 ) -> None:
     async with sender(files, most=3, is_stuck=True) as it:
@@ -267,8 +269,33 @@ async def test_a_full_line_sends_back_with_the_time_to_wait_and_counts_what_it_d
         status, text, headers = await it.answer(event_list(*[event()] * 5))
         assert (status, headers["Retry-After"]) == (429, "2")
         assert "send it again" in text
-    assert counted("audit_events_dropped_total") == {"busy": 5}
+    assert counted("audit_events_dropped_total") == {}
     assert counted("audit_events_total") == {"": 3}
+    assert counted("audit_batches_total") == {"200": 1, "429": 1}
+
+
+async def test_a_batch_that_is_sent_back_and_comes_again_is_not_dropped(
+    files: Files, counted: Callable[[str], Any]
+) -> None:
+    async with sender(files, most=3, is_stuck=True) as it:
+        first, second = event_list(*[event()] * 3), event_list(*[event()] * 5)
+        assert [await it.send(one) for one in (first, second, second)] == [200, 429, 429]
+        it.intake.finish()
+        assert await it.send(second) == 200
+    assert counted("audit_events_dropped_total") == {}
+    assert counted("audit_events_total") == {"": 8}
+
+
+async def test_a_batch_that_is_sent_back_and_never_comes_again_is_dropped_once(
+    files: Files, counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, "_PATIENCE", 0.0)
+    async with sender(files, most=3, is_stuck=True) as it:
+        assert await it.send(event_list(*[event()] * 3)) == 200
+        assert await it.send(event_list(*[event()] * 5)) == 429
+        it.intake.finish()
+        assert [await it.send(event_list(event())) for _ in range(2)] == [200, 200]
+    assert counted("audit_events_dropped_total") == {"busy": 5}
 
 
 async def test_more_senders_than_can_be_read_at_once_are_sent_back(files: Files) -> None:

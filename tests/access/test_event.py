@@ -27,10 +27,25 @@ def test_a_read_is_told_with_who_and_what() -> None:
         ("system:kube-scheduler", "system"),
         ("system:anonymous", "anonymous"),
         ("systemic", "user"),
+        ("system:apiserver", "system"),
+        ("system:admin", "user"),
+        ("system:kube-scheduler-2", "user"),
     ],
 )
 def test_the_kind_of_a_subject_is_said_by_its_name(user: str, kind: str) -> None:
     found = told(event(user=user))
+    assert isinstance(found, Access)
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("user", "kind"), [("system:node:worker-1", "user"), ("ada", "user"), ("system:apiserver", "system")]
+)
+def test_who_may_do_everything_is_a_person_but_for_the_control_plane(user: str, kind: str) -> None:
+    body = event(user=user)
+    body["user"]["groups"] = ["system:authenticated", "system:masters"]
+    found = told(body)
+
     assert isinstance(found, Access)
     assert found.kind == kind
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from keyturn.access import journal as module
 from keyturn.access.event import Access, SubjectKind
-from keyturn.access.journal import Journal, Scope
-from keyturn.core.reader import Reader
+from keyturn.access.journal import Entry, Journal, Scope
+from keyturn.core.reader import Reader, Standing
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
 AUTH, ALL, EVERYWHERE = Scope("shop", "auth"), Scope("shop", ""), Scope("", "")
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
@@ -32,9 +34,7 @@ def test_a_reader_has_first_and_last_time_and_count() -> None:
         (AUTH, replace(READ, time=at(hours=1))),
     )
     assert noted.readers_of("shop", ["auth"], START) == [
-        Reader(
-            API, "serviceaccount", frozenset({"get", "watch"}), START, at(hours=3), 3, "secret", is_new=True
-        )
+        Reader(API, "serviceaccount", frozenset({"get", "watch"}), START, at(hours=3), 3, "secret")
     ]
 
 
@@ -54,10 +54,26 @@ def test_only_who_was_there_since_then_is_named() -> None:
     assert [one.subject for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ALICE]
 
 
-def test_who_was_seen_before_is_not_new() -> None:
-    noted = journal((AUTH, READ), (AUTH, replace(READ, time=at(days=2))))
-    (reader,) = noted.readers_of("shop", ["auth"], at(days=1))
-    assert not reader.is_new
+@pytest.mark.parametrize("standing", Standing)
+def test_who_was_seen_before_is_known_and_of_others_it_is_said_what_was_known_of_them(
+    standing: Standing,
+) -> None:
+    noted = Journal()
+    noted.note(AUTH, READ, standing)
+    noted.note(AUTH, replace(READ, time=at(days=2)), Standing.KNOWN)
+
+    assert [one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))] == [Standing.KNOWN]
+    assert [one.standing for one in noted.readers_of("shop", ["auth"], START)] == [standing]
+
+
+def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
+    noted = journal((AUTH, replace(READ, subject="system:node:first")))
+    for number in range(60):
+        access = replace(READ, subject=f"system:node:n{number}", time=at(days=2, seconds=number))
+        noted.note(AUTH, access, Standing.NEW if number == 20 else Standing.KNOWN)
+
+    found = {one.subject: one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))}
+    assert (found["system:node:*"], found["system:node:n1"]) == (Standing.NEW, Standing.KNOWN)
 
 
 def test_a_flood_of_one_secret_pushes_nobody_off_the_page_of_another() -> None:
@@ -83,3 +99,81 @@ def test_what_is_gone_or_old_is_forgotten() -> None:
     noted.note(AUTH, replace(READ, subject=ALICE, time=at(days=100)))
     noted.sweep(lambda scope: scope.name != "gone", at(days=10))
     assert [(scope, subject) for scope, subject, _ in noted.entries()] == [(AUTH, ALICE)]
+
+
+# Where there is no room for all
+
+
+def subjects(noted: Journal) -> list[str]:
+    return [one.subject for one in noted.readers_of("shop", ["auth"], START)]
+
+
+def flood(noted: Journal, name: Callable[[int], str], count: int = 200) -> None:
+    for number in range(count):
+        noted.note(AUTH, replace(READ, subject=name(number), time=at(hours=1, seconds=number)))
+
+
+def test_accounts_that_a_thief_makes_do_not_hide_the_thief() -> None:
+    noted = journal((AUTH, replace(READ, subject="thief", kind=SubjectKind.USER)))
+    flood(noted, lambda number: f"system:serviceaccount:shop:a{number}")
+
+    assert "thief" in subjects(noted)
+    assert "system:serviceaccount:shop:*" in subjects(noted)
+    assert noted.forgotten("shop", ["auth"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "crowd"),
+    [
+        (lambda number: f"system:serviceaccount:bank:a{number}", "system:serviceaccount:bank:*"),
+        (lambda number: f"system:node:n{number}", "system:node:*"),
+        (lambda number: f"{ALICE} as user{number}", f"{ALICE} as *"),
+    ],
+    ids=["accounts of a namespace", "nodes", "names that one takes"],
+)
+def test_a_crowd_is_counted_together_but_for_its_first(name: Callable[[int], str], crowd: str) -> None:
+    noted = journal((AUTH, READ))
+    flood(noted, name)
+
+    found = {one.subject: one for one in noted.readers_of("shop", ["auth"], START)}
+
+    assert sum(one.count for one in found.values()) == 201
+    assert {API, *(name(number) for number in range(5)), crowd} <= found.keys()
+    assert (found[crowd].first, found[crowd].last <= at(hours=1, seconds=199)) == (
+        at(hours=1, seconds=5),
+        True,
+    )
+    assert len(found) <= 50
+
+
+def test_of_many_users_the_first_and_the_last_stay_and_it_is_counted_how_many_do_not() -> None:
+    noted = journal((AUTH, replace(READ, subject="thief")))
+    flood(noted, lambda number: f"user-{number}")
+
+    left = subjects(noted)
+    assert (len(left), left[-1], left[0]) == (50, "thief", "user-199")
+    assert noted.forgotten("shop", ["auth"]) == 151
+
+
+def test_what_the_record_has_of_a_crowd_is_not_counted_twice() -> None:
+    noted = Journal()
+    flood(noted, lambda number: f"system:serviceaccount:shop:a{number}")
+    flood(noted, lambda number: f"user-{number}", 60)
+    before = sum(one.count for one in noted.readers_of("shop", ["auth"], START))
+    kept = Entry("serviceaccount", frozenset({"list"}), START, at(days=3), kept=7)
+
+    noted.merge(AUTH, "system:serviceaccount:shop:a100", kept)
+
+    (crowd,) = [one for one in noted.readers_of("shop", ["auth"], START) if one.subject.endswith("*")]
+    assert crowd == replace(crowd, last=at(days=3), verbs=frozenset({"get", "list"}))
+    assert sum(one.count for one in noted.readers_of("shop", ["auth"], START)) <= before
+
+
+def test_a_namespace_with_many_secrets_takes_no_room_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALL", 100)
+    noted = Journal()
+    for number in range(200):
+        noted.note(Scope("tenant", f"s{number}"), READ)
+    flood(noted, lambda number: f"user-{number}")
+
+    assert len(subjects(noted)) == 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import zlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from keyturn.access import record
 from keyturn.access.event import Access, SubjectKind
 from keyturn.access.habits import MOST_PAIRS, Habits, Unusual
 from keyturn.access.journal import Journal, Scope
+from keyturn.core.reader import Standing
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Replica:
     key: bytes = b"k" * 32
     habits: Habits = field(init=False)
     journal: Journal = field(default_factory=Journal)
+    refused: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
         self.habits = Habits(self.key, timedelta(days=14), 10)
@@ -43,13 +46,14 @@ class Replica:
         return self.habits.judge(scope, access)
 
     def writes(self) -> Body:
-        rows = record.rows_of(self.journal)
-        body = record.body_of("keyturn-system", None, self.habits, rows)
-        record.settle(rows)
+        sheets = [record.sheet_of(self.journal), record.sheet_of(self.refused)]
+        body = record.body_of("keyturn-system", None, self.habits, *sheets)
+        for sheet in sheets:
+            record.settle(sheet)
         return body
 
     def reads(self, body: Body) -> Replica:
-        record.merge(body, self.habits, self.journal)
+        record.merge(body, self.habits, self.journal, self.refused)
         return self
 
     def readers(self) -> list[tuple[str, int]]:
@@ -72,6 +76,35 @@ def test_the_next_process_knows_who_is_known_and_who_has_read() -> None:
     assert after.take(replace(READ, time=at(days=20), subject="stranger")) == [Unusual.FIRST]
 
 
+def test_the_next_process_knows_who_was_refused() -> None:
+    before = Replica()
+    before.refused.note(AUTH, replace(READ, subject=ALICE))
+
+    after = Replica().reads(before.writes())
+
+    assert after.readers() == []
+    assert [one.subject for one in after.refused.readers_of("shop", ["auth"], START)] == [ALICE]
+
+
+def test_what_was_known_of_a_reader_is_known_to_the_next_process() -> None:
+    before = Replica()
+    before.journal.note(AUTH, READ, Standing.NEW)
+
+    (reader,) = Replica().reads(before.writes()).journal.readers_of("shop", ["auth"], START)
+
+    assert reader.standing is Standing.NEW
+
+
+def test_of_two_replicas_the_one_that_saw_it_first_says_whether_it_was_new() -> None:
+    first, second = Replica(), Replica()
+    first.journal.note(AUTH, READ, Standing.NEW)
+    second.journal.note(AUTH, replace(READ, time=at(hours=1)), Standing.KNOWN)
+
+    (reader,) = second.reads(first.writes()).journal.readers_of("shop", ["auth"], START)
+
+    assert reader.standing is Standing.NEW
+
+
 def test_two_replicas_count_each_read_once() -> None:
     one, other = Replica(), Replica(b"q" * 32)
     one.take(READ)
@@ -90,9 +123,9 @@ def test_two_replicas_count_each_read_once() -> None:
 def test_what_happened_while_it_was_written_is_not_lost() -> None:
     replica = Replica()
     replica.take(READ)
-    rows = record.rows_of(replica.journal)
+    sheet = record.sheet_of(replica.journal)
     replica.take(READ)
-    record.settle(rows)
+    record.settle(sheet)
 
     assert replica.readers() == [(API, 2)]
     assert Replica().reads(replica.writes()).readers() == [(API, 2)]
@@ -118,6 +151,55 @@ def test_it_fits_into_a_secret_however_much_there_is() -> None:
     assert len(list(Replica().reads(body).journal.entries())) > 1_000
 
 
+def flooded(replica: Replica, namespace: str, pages: int, each: int = 50) -> None:
+    """Have many users, whose names no compression makes short, read many secrets of a namespace."""
+    for number in range(pages * each):
+        subject = hashlib.sha256(f"{namespace}-{number}".encode()).hexdigest()
+        access = replace(READ, subject=subject, kind=SubjectKind.USER, time=at(days=1, seconds=number))
+        replica.journal.note(Scope(namespace, f"s{number % pages}"), access)
+
+
+def test_a_tenant_with_many_readers_leaves_those_of_others_in_the_record() -> None:
+    replica = Replica()
+    replica.take(READ)
+    flooded(replica, "tenant", 400)
+
+    after = Replica().reads(replica.writes())
+
+    assert after.readers() == [(API, 1)]
+    assert after.journal.forgotten("shop", ["auth"]) == 0
+    left = len(after.journal.readers_of("tenant", ["s0"], START))
+    assert 0 < left < 50
+    assert after.journal.forgotten("tenant", ["s0"]) == 50 - left
+
+
+def test_the_first_reader_of_a_page_is_left_in_the_record_as_the_last_one_is() -> None:
+    replica = Replica()
+    flooded(replica, "shop", 400)
+    before = replica.journal.readers_of("shop", ["s0"], START)
+
+    after = Replica().reads(replica.writes()).journal.readers_of("shop", ["s0"], START)
+
+    assert len(after) < len(before)
+    assert {before[0].subject, before[-1].subject} <= {one.subject for one in after}
+
+
+def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchange() -> None:
+    one = Replica()
+    flooded(one, "shop", 1, 60)
+    flooded(one, "tenant", 400)
+    written = one.writes()
+    other = Replica().reads(written)
+
+    for _ in range(3):
+        other.reads(one.writes())
+        one.reads(other.writes())
+
+    assert one.journal.forgotten("shop", ["s0"]) == 10
+    assert other.journal.forgotten("shop", ["s0"]) >= 10
+    assert Replica().reads(other.writes()).journal.forgotten("tenant", ["s0"]) < 50
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -131,8 +213,23 @@ def test_it_fits_into_a_secret_however_much_there_is() -> None:
         lambda body: body["data"].update(journal=_packed([[1, 2, 3, 4, [], 0, 0, 0]])),
         lambda body: body["data"].update(journal=_packed([["a"]])),
         lambda body: body["data"].update(journal=_packed("x" * 20_000_000)),
+        lambda body: body["data"].pop("journal-forgotten"),
+        lambda body: body["data"].update({"journal-forgotten": _packed([["shop", 1, 2, 3]])}),
     ],
-    ids=["type", "data", "no base64", "key", "pairs", "since", "journal", "no texts", "short row", "bomb"],
+    ids=[
+        "type",
+        "data",
+        "no base64",
+        "key",
+        "pairs",
+        "since",
+        "journal",
+        "no texts",
+        "short row",
+        "bomb",
+        "no counts",
+        "no count",
+    ],
 )
 def test_what_others_made_of_it_is_unreadable_and_changes_nothing(change: Callable[[Body], object]) -> None:
     before, after = Replica(), Replica(b"q" * 32)

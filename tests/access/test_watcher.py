@@ -18,6 +18,7 @@ from tests.access.events import ALICE, API, START, at, event, login_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
@@ -111,6 +112,22 @@ async def test_a_refused_read_is_counted_and_is_no_read(counted: Callable[[str],
     take(it, event(name="login", code=403))
     assert sum(counted("secret_access_refused_total").values()) == 1
     assert readers(it) == []
+    refused = it.refused.readers_of("shop", ["auth"], START)
+    assert [(one.subject, one.count) for one in refused] == [(API, 1)]
+
+
+async def test_who_is_refused_is_named_in_the_log_once_in_an_hour() -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        for minutes in (0, 10, 61):
+            take(it, event(name="login", code=403, time=at(minutes=minutes)))
+        take(it, event("list", user=ALICE, name="", code=403))
+
+    assert [(one["event"], one["subject"], one["verb"], one["secret"]) for one in logs] == [
+        ("refused access", API, "get", "auth"),
+        ("refused access", API, "get", "auth"),
+        ("refused access", ALICE, "list", "all"),
+    ]
 
 
 async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
@@ -165,6 +182,86 @@ async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: C
     take(it, event(user=user, name="login"))
     assert counted("secret_access_unusual_total") == {}
     assert [one for one, _, _ in readers(it)] == [user]
+
+
+@pytest.mark.parametrize(
+    ("since", "user", "standing"),
+    [
+        (at(days=-30), API, "new"),
+        (at(days=-3), API, "unknown"),
+        (at(days=-3), "system:node:worker-1", "known"),
+    ],
+)
+async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str, standing: str) -> None:
+    it = watcher()
+    it.habits.since = since
+    take(it, event(user=user, name="login"), event(user=user, name="login", time=at(days=1)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
+
+
+async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
+    it = watcher()
+    it.habits.since = at(days=-3)
+    take(it, event(name="login"))
+    it.journal.sweep(lambda _: True, at(days=90))
+    take(it, event(name="login", time=at(days=100)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
+
+
+async def test_an_administrator_of_the_cluster_is_a_person_in_production(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(mirror(environment="production"))
+    take(it, event(user="system:admin", name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+
+
+ROBOT = "system:serviceaccount:argocd:argocd-server"
+
+
+def with_class(*allowed: str, second: bool = False) -> Mirror:
+    """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
+    mirrored = mirror(environment="production")
+    for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
+        metadata = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "2"}
+        mirrored.put_managed({"metadata": metadata, "spec": {"className": class_name}})
+    spec = {"access": {"allowed": list(allowed)}} if allowed else {}
+    mirrored.put_class({"metadata": {"name": "strict", "resourceVersion": "1"}, "spec": spec})
+    return mirrored
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "body", "unusual"),
+    [
+        (with_class("*:argocd:*"), event(user=ROBOT, name="login"), {}),
+        (with_class(ROBOT, "ada"), event("list", user=ROBOT, name=""), {}),
+        (with_class("*:argocd:*"), event(user=API, name="login"), {"FirstRead": 1}),
+        (with_class(), event(user=ROBOT, name="login"), {"FirstRead": 1}),
+        (with_class(ROBOT, second=True), event("list", user=ROBOT, name=""), {"FirstRead": 1}),
+        (with_class(ROBOT), event("list", user=ROBOT, name="", namespace=""), {"FirstRead": 1}),
+        (
+            with_class(ROBOT),
+            event(user=ALICE, name="login", impersonatedUser={"username": ROBOT}),
+            {"FirstRead": 1, "PersonInProduction": 1},
+        ),
+    ],
+    ids=[
+        "one that the class allows",
+        "a list of a namespace whose every class allows it",
+        "another one",
+        "a class that allows nobody",
+        "a list that reaches what another class has",
+        "a list of the whole cluster",
+        "who pretends to be it",
+    ],
+)
+async def test_whom_the_class_allows_is_not_unusual(
+    mirrored: Mirror, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
+) -> None:
+    take(watcher(mirrored), body)
+    assert counted("secret_access_unusual_total") == unusual
 
 
 async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:

@@ -296,6 +296,7 @@ GOOD = {
         minEntropyBits=128,
         generate={"password": {"length": 40}},
         distinctAcrossEnvironments=True,
+        access={"allowed": ["system:serviceaccount:argocd:*", "ada@shop.test"]},
         enforcement="Warn",
     ),
 }

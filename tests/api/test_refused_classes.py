@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _STRICT = 'SecretClass in version "v1alpha1" cannot be handled as a SecretClass: strict decoding error: '
 
+_SUBJECT = (
+    "write the name of a user as the API server knows it, such as system:serviceaccount:argocd:*,"
+    " and not only *"
+)
+
 CLASSES = {
     "a minimum of 31 characters": (
         secret_class(minLength=31),
@@ -32,6 +37,18 @@ CLASSES = {
     "a priority that does not exist": (
         secret_class(priority="Urgent"),
         'spec.priority: Unsupported value: "Urgent": supported values: "Critical", "High", "Medium", "Low"',
+    ),
+    "everybody as a usual reader": (
+        secret_class(access={"allowed": ["*"]}),
+        f'spec.access.allowed[0]: Invalid value: "*": {_SUBJECT}',
+    ),
+    "a usual reader with a space": (
+        secret_class(access={"allowed": ["ada lovelace"]}),
+        f'spec.access.allowed[0]: Invalid value: "ada lovelace": {_SUBJECT}',
+    ),
+    "a list of nobody": (
+        secret_class(access={"allowed": []}),
+        "spec.access.allowed: Invalid value: 0: spec.access.allowed in body should have at least 1 items",
     ),
     "a description of 1025 characters": (
         secret_class(description="x" * 1025),

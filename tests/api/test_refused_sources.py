@@ -188,6 +188,10 @@ KEYS = {
         bringing(brought(prefix="..app")),
         f'spec.dataFrom[0].prefix: Invalid value: "..app": {_PREFIX}',
     ),
+    "a deletion policy of dataFrom that does not exist": (
+        bringing({**brought(), "deletionPolicy": "Merge"}),
+        'spec.dataFrom[0].deletionPolicy: Unsupported value: "Merge": supported values: "Retain", "Delete"',
+    ),
     "a property of all properties": (
         bringing(brought(property="token")),
         f'{_STRICT}unknown field "spec.dataFrom[0].remoteRef.property"',

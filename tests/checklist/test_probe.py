@@ -70,9 +70,9 @@ class Server:
             entry = Entry(SubjectKind.USER, frozenset({"get"}), NOW - ago, NOW - ago, kept=1)
             journal.merge(Scope("shop", "auth"), who, entry)
         habits = Habits(b"k" * 32, timedelta(0), 0)
-        self.record = record.body_of("keyturn-system", None, habits, record.rows_of(journal)) | {
-            "type": type_
-        }
+        self.record = record.body_of(
+            "keyturn-system", None, habits, *map(record.sheet_of, (journal, Journal()))
+        ) | {"type": type_}
 
     async def get(self, path: str, **_: Any) -> Any:
         self.reads.append(path.rpartition("/")[2])

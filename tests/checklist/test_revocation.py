@@ -49,6 +49,47 @@ def test_an_overlap_ends(status: dict[str, Any], verdict: str) -> None:
     assert found.verdict == verdict
 
 
+def condition(type_: str, status: str, reason: str) -> dict[str, str]:
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": "",
+        "lastTransitionTime": NOW.isoformat(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        (condition("Pushed", "True", "Pushed"), "Pass"),
+        (condition("Pushed", "True", "Kept"), "Unknown"),
+        (condition("Pushed", "False", "Progressing"), "Unknown"),
+        (condition("Pushed", "False", "ProviderError"), "Fail"),
+        (condition("WorkloadsCurrent", "True", "Current"), "Pass"),
+        (condition("WorkloadsCurrent", "False", "RestartRefused"), "Unknown"),
+    ],
+    ids=["pushed", "kept by a store", "being pushed", "a push that fails", "current", "a restart refused"],
+)
+def test_an_old_value_elsewhere_is_not_revoked(said: dict[str, str], verdict: str) -> None:
+    (found,) = revocation.judged([declared(revision=2, conditions=[said])], [], NOW)
+
+    assert found.verdict == verdict
+
+
+def test_what_has_one_revision_has_no_old_value_anywhere() -> None:
+    refused = condition("Pushed", "False", "ProviderError")
+    (found,) = revocation.judged([declared(revision=1, conditions=[refused])], [], NOW)
+
+    assert found.verdict == "Pass"
+
+
+def test_where_nothing_is_managed_nothing_is_proven() -> None:
+    verdicts = [one.verdict for one in revocation.judged([], [], NOW)]
+
+    assert verdicts == ["NotApplicable"]
+
+
 def test_an_old_key_that_is_still_there_after_its_overlap_is_found() -> None:
     (found,) = revocation.judged([declared()], [held("token.previous"), held("token")], NOW)
 

@@ -68,8 +68,7 @@ def test_the_same_again_is_no_second_incident(space: Space, console: Console) ->
 
     assert "was declared before" in console(*_DECLARE, "--all")
     assert refused(console, *_DECLARE, "--secret", "auth") == (
-        f"Error: inc-7 was declared in {space.namespace} before, with another content; declare this one under"
-        " another number"
+        f"  in {space.namespace}: it was declared before, with another content; declare this one under another number"
     )
 
 
@@ -113,6 +112,41 @@ def test_one_number_spans_namespaces(space: Space, other: Space, console: Consol
     assert f"declared in {other.namespace}" in said
     assert {one["namespace"] for one in found} == {space.namespace, other.namespace}
     assert (space.revision(), other.revision()) == ("2", "2")
+
+
+def test_each_namespace_is_asked_for_the_names_that_it_has(
+    space: Space, other: Space, console: Console
+) -> None:
+    space.managed()
+    other.managed(name="mail")
+    other.second_after("mail")
+
+    declared(
+        space,
+        console,
+        *("--secret", "auth", "--secret", "mail"),
+        *("--in", space.namespace, "--in", other.namespace, "--wait"),
+    )
+
+    assert space.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["auth"]
+    assert other.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["mail"]
+
+
+def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
+    space: Space, other: Space, console: Console
+) -> None:
+    space.managed()
+    other.managed()
+    first, last = sorted((space, other), key=lambda one: one.namespace)
+    declared(first, console, "--secret", "auth", "--in", first.namespace)
+
+    done = console.run(*_DECLARE, "--all", "--in", space.namespace, "--in", other.namespace)
+
+    assert done.returncode == 1
+    assert done.stdout == f"emergencyrotation/inc-7 declared in {last.namespace}, for 1: auth\n"
+    first_line, second = done.stderr.splitlines()[-2:]
+    assert first_line == "Error: inc-7 is not declared"
+    assert second.startswith(f"  in {first.namespace}: it was declared before, with another content")
 
 
 def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
@@ -186,7 +220,7 @@ def test_who_may_edit_declares_and_who_may_view_looks(space: Space, editor: Cons
     space.second_after()
 
     assert refused(viewer, *_DECLARE, "--all") == (
-        f"Error: the API server refuses to declare it in {space.namespace} (Forbidden)"
+        f"  in {space.namespace}: the API server refuses it (Forbidden)"
     )
     editor(*_DECLARE, "--all", "--wait")
     editor("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")

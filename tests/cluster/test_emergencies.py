@@ -5,17 +5,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from keyturn.core.value import Value
 from tests.cluster.space import Space, literal, password
 from tests.cluster.test_process import of_object
 from tests.cluster.test_windows import closed
 from tests.cluster.workloads import deployment, env_from
+from tests.providers.vault import BUILD_SECONDS
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.cluster.stores import Stores
+    from tests.cluster.stores import Stores, Vault
     from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
     from tests.support.operator import Operator
@@ -126,7 +129,25 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
     assert now["timeline"][0]["what"] == "declared: a laptop was stolen"
     space.until_event("ServicesUpdated", "inc-1")
     assert space.events("EmergencyDeclared", "inc-1") == ["declared: a laptop was stolen"]
-    assert space.events("Rotated", "inc-1") == ["every secret is rotated"]
+    concerns = "the EmergencyRotation inc-1 concerns it: what is generated is made anew at once"
+    assert space.events("EmergencyDeclared") == [concerns]
+    assert space.events("Rotated", "inc-1") == ["every secret that is generated here is rotated"]
+
+
+def test_each_secret_is_told_once_whatever_becomes_of_the_operator(space: Space, operator: Operator) -> None:
+    space.managed()
+    space.managed(name="mail")
+    space.second_after("mail")
+    declare(space, names=["auth"])
+    services_updated(space)
+    space.until_event("EmergencyDeclared", "auth")
+
+    with operator.away():
+        pass
+    space.looked_at()
+
+    assert len(space.events("EmergencyDeclared", "auth")) == 1
+    assert space.events("EmergencyDeclared", "mail") == []
 
 
 def test_the_clock_runs_from_the_declaration(space: Space) -> None:
@@ -497,3 +518,25 @@ def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) 
     eventually(lambda: space.values()["api-key"] == Value(b"turned-at-its-store"), "it is read anew")
 
     assert "- [ ] Turn what `auth` keeps in a store" in reported(space)
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
+    space: Space, vault: Vault
+) -> None:
+    space.managed(pushTo=[vault.push(updatePolicy="IfNotExists")])
+    space.until_condition("Pushed", "True", "Pushed")
+    exposed = vault.kept()
+    space.second_after()
+
+    declare(space)
+    now = until(space, lambda now: states(now) == {"auth": "Stalled"}, "a person must act")
+
+    assert vault.kept() == exposed
+    assert "servicesUpdatedAt" not in now
+    assert "keeps what it had, by updatePolicy: IfNotExists" in now["secrets"][0]["message"]
+    eventually(lambda: "- [ ] Make sure that key" in report(space), "the report names it")
+
+    space.respec(lambda spec: spec["pushTo"][0].update(updatePolicy="Replace"))
+    assert states(services_updated(space)) == {"auth": "RolledOut"}
+    assert vault.kept() == space.values()

@@ -82,7 +82,8 @@ def test_a_property_that_goes_and_that_a_template_reads_leaves_what_is_there(
     space: Space, files: Stores
 ) -> None:
     files.keep_json("app", USER="shop", HOST="db")
-    spread(space, files.all_of("app"), target={"template": {"data": {"URL": "{{ USER }}@{{ HOST }}"}}})
+    every = {**files.all_of("app"), "deletionPolicy": "Delete"}
+    spread(space, every, target={"template": {"data": {"URL": "{{ USER }}@{{ HOST }}"}}})
     space.settled()
     before = space.values()
 
@@ -95,7 +96,7 @@ def test_a_property_that_goes_and_that_a_template_reads_leaves_what_is_there(
 
 def test_a_property_that_comes_or_goes_restarts_who_reads_it(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop", OLD="x")
-    spread(space, files.all_of("app"))
+    spread(space, {**files.all_of("app"), "deletionPolicy": "Delete"})
     space.settled()
     space.run(deployment("api", env("auth", "USER")))
     space.run(deployment("old", env("auth", "OLD")))
@@ -108,6 +109,35 @@ def test_a_property_that_comes_or_goes_restarts_who_reads_it(space: Space, files
     files.keep_json("app", USER="shop", NEW="y")
     space.refreshed(revision=3)
     assert texts(space) == {"USER": "shop", "NEW": "y"}
+
+
+def test_a_property_that_goes_stays_here_and_restarts_nobody(space: Space, files: Stores) -> None:
+    files.keep_json("app", USER="shop", OLD="x")
+    spread(space, files.all_of("app"))
+    space.settled()
+    space.run(deployment("old", env("auth", "OLD")))
+
+    files.keep_json("app", USER="shop")
+    space.refreshed(revision=1)
+    space.until_condition("Refreshed", "True", "Retained")
+    files.keep_json("app", USER="orders")
+    space.refreshed(revision=2)
+
+    assert texts(space) == {"USER": "orders", "OLD": "x"}
+    assert space.marker("old") is None
+
+
+def test_a_property_that_is_gone_leaves_when_the_spec_lets_it(space: Space, files: Stores) -> None:
+    files.keep_json("app", USER="shop", OLD="x")
+    spread(space, files.all_of("app"))
+    space.settled()
+    files.keep_json("app", USER="shop")
+    space.refreshed(revision=1)
+
+    space.respec(lambda spec: spec["dataFrom"][0].update(deletionPolicy="Delete"))
+    space.refreshed(revision=2)
+
+    assert texts(space) == {"USER": "shop"}
 
 
 def test_the_same_document_spelled_otherwise_changes_nothing(space: Space, files: Stores) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from keyturn.api.emergency import (
 )
 from keyturn.core.affected import Affected
 from keyturn.core.clockwork import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
-from keyturn.core.declaration import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT, Found, who_acknowledges
+from keyturn.core.declaration import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT, NEAR, Found, who_acknowledges
 from keyturn.core.errors import Stalled
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -171,7 +173,26 @@ def test_nothing_generated_counts_as_rotated_when_it_was_seen(incident: Incident
     status = incident.look(after(seconds=7), {"names": NOTHING})
 
     assert (status.rotated_at, status.services_updated_at) == (after(seconds=7), after(seconds=7))
-    assert status.progress == "1/1"
+    assert status.progress == "0/0"
+
+
+def test_what_is_to_be_turned_elsewhere_is_not_counted_as_rotated(incident: Incident) -> None:
+    status = incident.look(after(seconds=7), {"db": ROLLED_OUT, "keys": NOTHING, "mail": ROLLED_OUT})
+
+    assert status.progress == "2/2"
+    assert verdicts(status)["Rotated"] == ("True", "TurnElsewhere")
+    assert message(status, "Rotated") == (
+        "2 of 2 secrets are rotated, 1 to be turned elsewhere, since nothing of it is generated here"
+    )
+    assert message(status, "ServicesUpdated") == "every workload of 2 of 2 secrets runs on new values"
+
+
+def test_what_is_to_be_turned_elsewhere_hides_nothing_that_waits(incident: Incident) -> None:
+    status = incident.look(after(seconds=7), {"db": PENDING, "keys": NOTHING})
+
+    assert status.progress == "0/1"
+    assert verdicts(status)["Rotated"] == ("False", "Rotating")
+    assert message(status, "Rotated").startswith("0 of 1 secrets are rotated, 1 to be turned elsewhere")
 
 
 # The deadlines
@@ -227,14 +248,37 @@ def test_a_deadline_that_was_missed_is_told_once(incident: Incident) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "count"), [(after(minutes=49, seconds=59), 0), (after(minutes=50), 1), (after(minutes=59), 1)]
+    ("now", "near"),
+    [
+        pytest.param(after(minutes=44, seconds=59), [], id="more than a quarter of an hour before"),
+        pytest.param(after(minutes=45), ["ServicesUpdated"], id="a quarter of an hour before"),
+        pytest.param(after(hours=19, minutes=59), [], id="more than 4 hours before"),
+        pytest.param(after(hours=20), ["AccessAudited"], id="4 hours before"),
+        pytest.param(after(hours=39, minutes=59), [], id="more than 8 hours before"),
+        pytest.param(after(hours=40), ["Documented"], id="8 hours before"),
+    ],
 )
-def test_ten_minutes_before_the_hour_is_over_that_is_told(
-    incident: Incident, now: datetime, count: int
-) -> None:
+def test_a_deadline_that_is_near_is_told_before(incident: Incident, now: datetime, near: list[str]) -> None:
     status = incident.look(now, {"db": ROTATED})
 
-    assert told(status).count("DeadlineNear") == count
+    assert [what.split()[0] for _, what in entries(status, "DeadlineNear")] == near
+
+
+def test_each_deadline_is_told_of_before_and_after(incident: Incident) -> None:
+    for now in (after(minutes=50), after(hours=2), after(hours=21), after(hours=41), after(hours=49)):
+        status = incident.look(now, {"db": ROTATED})
+
+    stages = ["ServicesUpdated", "AccessAudited", "Documented"]
+    assert [what.split()[0] for _, what in entries(status, "DeadlineNear")] == stages
+    assert [what.split()[0] for _, what in entries(status, "DeadlineMissed")] == stages
+
+
+def test_a_deadline_is_told_as_near_when_its_alert_fires() -> None:
+    rules = (Path(__file__).parents[2] / "manifests/monitoring/rules.yaml").read_text()
+
+    alert = dict(re.findall(r'deadline_seconds\{stage="(\w+)"\}\) < (\d+)', rules))
+
+    assert alert == {stage: str(int(lead.total_seconds())) for stage, lead in NEAR.items()}
 
 
 def test_who_is_in_time_is_told_of_no_deadline(incident: Incident) -> None:
@@ -246,10 +290,12 @@ def test_who_is_in_time_is_told_of_no_deadline(incident: Incident) -> None:
 @pytest.mark.parametrize(
     ("now", "again"),
     [
-        (after(seconds=10), after(minutes=50)),
-        (after(minutes=50), after(hours=1, seconds=1)),
-        (after(hours=1, seconds=1), after(hours=24, seconds=1)),
-        (after(hours=24, seconds=1), after(hours=48, seconds=1)),
+        (after(seconds=10), after(minutes=45)),
+        (after(minutes=45), after(hours=1, seconds=1)),
+        (after(hours=1, seconds=1), after(hours=20)),
+        (after(hours=20), after(hours=24, seconds=1)),
+        (after(hours=24, seconds=1), after(hours=40)),
+        (after(hours=40), after(hours=48, seconds=1)),
         (after(hours=48, seconds=1), None),
     ],
 )

@@ -10,13 +10,16 @@ import pytest
 
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.api.rollout import OnFailure
+from keyturn.api.source import StoreKind
 from keyturn.core.affected import Affected, affected
 from keyturn.core.decision import next_step
 from keyturn.core.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.pulled import Pulled
+from keyturn.core.pushes import Unpushed
 from keyturn.core.renewal import Reason, reason_to_renew, start_time
 from keyturn.core.seen import ROLLBACK
+from keyturn.core.source import Destination
 from keyturn.core.state import Held, Publication
 from keyturn.core.steps import (
     Begin,
@@ -37,10 +40,13 @@ from tests.core.builders import (
     NOW,
     PASSWORD,
     PUBLISHED,
+    PUSH,
     UID,
     USERNAME,
     consumer,
     minutes,
+    push_problems,
+    pushed,
     revision,
     seconds,
     seen,
@@ -542,3 +548,96 @@ def test_what_is_not_made_here_is_named() -> None:
 
 def test_a_secret_that_is_not_there_yet_is_pending() -> None:
     assert far(look(state=None, target=None, status={})) == Affected(AffectedState.PENDING)
+
+
+# What it is pushed to
+
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
+NAME_ALONE = replace(PLACE, secret_key="username")  # noqa: S106  # a name
+AT = "key 'shop/db' of SecretStore 'vault'"
+
+
+def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME), **given: Any) -> Seen:
+    served = {**SERVED, "state": rotated(pushed=records, names=("password", "username"))}
+    return look({"data": list(data), "pushTo": list(push)}, **served, **given)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pushing(pushed(PLACE, 2)), id="what has the new values"),
+        pytest.param(
+            pushing(pushed(OTHER, 1), pushed(PLACE, 2)), id="what is not pushed to any more and stays"
+        ),
+        pytest.param(
+            pushing(
+                pushed(NAME_ALONE, 2, kept=True),
+                push=({**PUSH, "secretKey": "username"},),
+            ),
+            id="what is no other after a rotation",
+        ),
+    ],
+)
+def test_a_secret_is_through_with_what_it_is_pushed_to(found: Seen) -> None:
+    assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW, literals=("username",))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pushing(), id="not recorded"),
+        pytest.param(pushing(pushed(PLACE, 1)), id="of the revision before"),
+        pytest.param(pushing(pushed(PLACE, 2, done=False)), id="under way"),
+    ],
+)
+def test_a_store_that_has_the_values_before_is_told(found: Seen) -> None:
+    told = far(found)
+
+    assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
+    assert told.message == f"pushTo: {AT} has the values before"
+    assert told.unpushed == (Unpushed(AT, f"{AT} has the values before"),)
+
+
+@pytest.mark.parametrize(
+    ("error", "state_of_it"),
+    [
+        (Wait("Unreachable", "no answer", minutes(1)), AffectedState.ROTATED),
+        (Stalled("AuthenticationFailed", "no answer"), AffectedState.STALLED),
+    ],
+)
+def test_a_push_that_fails_is_told(error: Wait | Stalled, state_of_it: AffectedState) -> None:
+    found = pushing(pushed(PLACE, 1), push_problems=push_problems(PLACE, error=error, again=NOW))
+
+    assert far(found).state is state_of_it
+    assert far(found).message == f"pushTo: {AT} has the values before: no answer"
+
+
+def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> None:
+    pushes = ({**PUSH, "remoteRef": {"key": "shop/other"}}, {**PUSH, "updatePolicy": "IfNotExists"})
+    kept = pushed(replace(PLACE, replaces=False), 2, kept=True)
+
+    told = far(pushing(pushed(OTHER, 1), kept, push=pushes))
+
+    assert told.state is AffectedState.STALLED
+    assert told.message == (
+        f"pushTo: {AT} keeps what it had, by updatePolicy: IfNotExists; write Replace, or take it out of pushTo"
+        " once it holds nothing exposed; and 1 more of pushTo"
+    )
+
+
+def test_what_is_still_to_be_deleted_in_a_store_is_told() -> None:
+    gone = replace(OTHER, deletes=True)
+
+    told = far(pushing(pushed(PLACE, 2), pushed(gone, 1, deletes=True)))
+
+    assert told.message == "pushTo: key 'shop/other' of SecretStore 'vault' is to be deleted there"
+
+
+def test_workloads_and_readable_values_are_told_before_stores() -> None:
+    spec = {"pushTo": [PUSH]}
+
+    told = far(look(spec, consumer("web"), **SERVED))
+
+    assert told.message == "Deployment/web is pending: waits for its turn"
+    assert len(told.unpushed) == 1

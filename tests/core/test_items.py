@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,6 +36,11 @@ def items(spec: dict[str, Any], given: SecretClass | None = None) -> tuple[Item,
         pytest.param({"data": [USERNAME]}, (GIVEN,), id="given"),
         pytest.param({"data": [API_KEY]}, (READ,), id="read"),
         pytest.param({"data": [], "dataFrom": [EVERYTHING]}, (ALL,), id="all of a key"),
+        pytest.param(
+            {"data": [], "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]},
+            (replace(ALL, deletes=True),),
+            id="all of a key, and no more",
+        ),
         pytest.param(
             {"data": [API_KEY, PASSWORD], "dataFrom": [EVERYTHING]},
             (READ, MADE, ALL),

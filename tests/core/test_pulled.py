@@ -294,6 +294,7 @@ def said_before(status: str, reason: str, message: str) -> dict[str, Any]:
     return {"revision": 1, "secretName": "db", "conditions": [{**one, "lastTransitionTime": MADE}]}
 
 
+TWO_ENTRIES = "dataFrom[0], dataFrom[1]"
 EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
 
 
@@ -318,6 +319,15 @@ EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
             look_at(pulled=Pulled(was_read=True), status=said_before("False", "EmptyValue", "long ago")),
             EVERY_VALUE,
             id="failed before, and read since",
+        ),
+        pytest.param(
+            look_at(pulled=Pulled(was_read=True, retained=frozenset({"dataFrom[1]", "dataFrom[0]"}))),
+            (
+                "True",
+                "Retained",
+                f"every value was read; what is gone at the store of {TWO_ENTRIES} stays, by deletionPolicy: Retain",
+            ),
+            id="something is gone there and stays",
         ),
         pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
     ],

@@ -248,6 +248,13 @@ _ACCESS = (
         "1 requests for managed Secrets within an hour are unusual (FirstRead). The log names who it was.",
     ),
     Case(
+        "KeyturnAccessRefused",
+        of_process("secret_access_refused_total", "0x10 5x200", verb="get", subject_kind="user"),
+        *(12, 13, 75),
+        _WARNING | _REPLICAS | {"subject_kind": "user"},
+        "5 requests of a user for managed Secrets were refused within an hour. The log names who it was.",
+    ),
+    Case(
         "KeyturnLoginsRefused",
         of_process("authentication_failures_total", "0x10 10+10x60 610x200", source="apiserver"),
         *(15, 40, 90),

@@ -21,6 +21,16 @@ QUIET = (
         of_object("emergency_deadline_seconds", "18000x200", stage="AccessAudited"),
     ),
     Quiet(
+        "KeyturnAccessRefused",
+        "a node that asks too early",
+        of_process("secret_access_refused_total", "0x10 5x200", verb="get", subject_kind="node"),
+    ),
+    Quiet(
+        "KeyturnAccessRefused",
+        "a name that was mistyped once",
+        of_process("secret_access_refused_total", "0x10 1x200", verb="get", subject_kind="user"),
+    ),
+    Quiet(
         "KeyturnSecretNotReady",
         "one that was suspended before it was written",
         of_object("condition", "0x200", type="Ready") | of_object("suspended", "1x200"),

@@ -12,6 +12,7 @@ import structlog
 
 from keyturn import threads
 from keyturn.core.keys import ObjectKey
+from keyturn.core.reader import Readership
 from keyturn.kube import errors, paths
 
 from . import record
@@ -23,10 +24,9 @@ from .login import CannotServe, Login
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from keyturn.core.reader import Reader
     from keyturn.kube.client import Api, Body
     from keyturn.mirror import Mirror
 
@@ -59,7 +59,8 @@ class Audit:
         self.login = Login(settings)
         self.journal = Journal()
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
-        self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed)
+        self.refused = Journal()
+        self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
         self.endpoint.announce()
@@ -100,9 +101,14 @@ class Audit:
         except TimeoutError:
             _log.warning("who read secrets lately is not recorded", why="no time was left")
 
-    def readers_of(self, namespace: str, secret: str, since: datetime) -> list[Reader]:
-        """Return who has read a ManagedSecret's Secret since then, as far as this replica knows."""
-        return self.journal.readers_of(namespace, (secret,), since)
+    def readership(self, namespace: str, names: Collection[str], since: datetime) -> Readership:
+        """Return who has read the Secrets of ManagedSecrets since then, as far as this replica knows."""
+        found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
+        found.sort(key=lambda pair: pair[1].last, reverse=True)
+        refused = self.refused.readers_of(namespace, names, since)
+        return Readership(
+            tuple(found), self.journal.forgotten(namespace, names), tuple(refused), self._habits.since
+        )
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -141,14 +147,15 @@ class Audit:
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
             whole = await self._api.get(paths.secret(self._namespace, record.NAME))
             try:
-                record.merge(whole, self._habits, self.journal)
+                record.merge(whole, self._habits, self.journal, self.refused)
             except record.Unreadable:
                 if whole.get("type") != record.TYPE:
                     _log.warning("who read secrets is not recorded, its Secret is not ours", name=record.NAME)
                     return
                 _log.warning("the record of who read secrets was unreadable and begins anew")
             self._version = whole["metadata"]["resourceVersion"]
-        self.journal.sweep(self._is_kept, self._now() - _REMEMBERED)
+        for journal in (self.journal, self.refused):
+            journal.sweep(self._is_kept, self._now() - _REMEMBERED)
         if is_due:
             await self._write(None if found is None else self._version)
 
@@ -159,11 +166,11 @@ class Audit:
             return None
 
     async def _write(self, version: str | None) -> None:
-        rows = record.rows_of(self.journal)
-        self.journal.has_news = self._habits.is_changed = False
+        sheets = record.sheet_of(self.journal), record.sheet_of(self.refused)
+        self.journal.has_news = self.refused.has_news = self._habits.is_changed = False
         try:
             habits = self._habits.copy()
-            body = await threads.for_us(record.body_of, self._namespace, version, habits, rows)
+            body = await threads.for_us(record.body_of, self._namespace, version, habits, *sheets)
             if version is None:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:
@@ -171,13 +178,14 @@ class Audit:
         except errors.ApiError:
             self.journal.has_news = True
             raise
-        record.settle(rows)
+        for sheet in sheets:
+            record.settle(sheet)
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
 
     def _is_due(self, *, at_the_end: bool) -> bool:
-        if self._habits.is_changed or self.journal.has_news:
+        if self._habits.is_changed or self.journal.has_news or self.refused.has_news:
             return True
-        if not any(entry.fresh for _, _, entry in self.journal.entries()):
+        if not (self.journal.is_fresh or self.refused.is_fresh):
             return False
         return at_the_end or self._written is None or self._now() - self._written >= _SELDOM
 

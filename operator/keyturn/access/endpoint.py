@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from keyturn import metrics
 
+from .deferred import Deferred
 from .event import NotAnEvent, items_of, told
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Endpoint:
         self._login = login
         self._intake = intake
         self._reading = 0
+        self._deferred = Deferred()
 
     @staticmethod
     def announce() -> None:
@@ -83,10 +85,14 @@ class Endpoint:
             self._reading -= 1
 
     async def _taken(self, body: bytes) -> web.Response:
+        now = asyncio.get_running_loop().time()
+        if lost := self._deferred.lost(now):
+            _drop("busy", lost)
         if self._intake.is_full:
-            # Counted without a look inside; the API server sends it again some times, and then gives it up.
-            _drop("busy", body.count(b'"auditID"'))
+            # Counted without a look inside.
+            self._deferred.send_back(body, body.count(b'"auditID"'), now)
             return _later()
+        self._deferred.arrived(body)
         try:
             items = items_of(body)
         except NotAnEvent as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = [
     "MOST_EVENTS",
@@ -32,6 +32,15 @@ _MOST_CONTAINERS: Final = 100_000
 _KIND, _VERSION = "EventList", "audit.k8s.io/v1"
 _STARTED, _COMPLETE = "ResponseStarted", "ResponseComplete"
 _ANONYMOUS = "system:anonymous"
+_MASTERS = "system:masters"
+"""Who may do everything: a certificate of it is what an administrator holds, or a thief."""
+_CONTROL_PLANE: Final = frozenset(
+    f"system:{name}"
+    for name in (
+        *("apiserver", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+        "cloud-controller-manager",
+    )
+)
 _LONGEST_NAME = 256
 _LONGEST_ADDRESS = 64
 _YEARS = range(2020, 2200)
@@ -52,20 +61,20 @@ class SubjectKind(StrEnum):
     ANONYMOUS = "anonymous"
 
     @classmethod
-    def of(cls, name: str) -> SubjectKind:
-        """Say it by the name, whose prefixes the API server reserves."""
+    def of(cls, name: str, groups: Collection[str] = ()) -> SubjectKind:
+        """Say it by the name; a name that only looks like one of Kubernetes' own may be that of a person."""
+        if name in _CONTROL_PLANE:
+            return cls.SYSTEM
         if name == _ANONYMOUS:
             return cls.ANONYMOUS
-        for prefix, kind in _PREFIXES.items():
-            if name.startswith(prefix):
-                return kind
-        return cls.USER
+        if _MASTERS in groups:
+            return cls.USER
+        return next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), cls.USER)
 
 
 _PREFIXES: Final = {
     "system:serviceaccount:": SubjectKind.SERVICE_ACCOUNT,
     "system:node:": SubjectKind.NODE,
-    "system:": SubjectKind.SYSTEM,
 }
 
 
@@ -162,7 +171,7 @@ def _access(item: Mapping[str, Any], ref: Mapping[str, Any], verb: str) -> Acces
         time=_time(item),
         verb=verb if verb in _VERBS else "other",
         subject=f"{user} as {_text(acting['username'])}" if acting else user,
-        kind=SubjectKind.of(user),
+        kind=SubjectKind.of(user, item["user"].get("groups") or ()),
         namespace=_text(ref.get("namespace") or ""),
         name=_text(ref.get("name") or ""),
     )

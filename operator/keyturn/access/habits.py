@@ -64,7 +64,7 @@ class Habits:
         """Take in an access, and say what is unusual about it."""
         if self.since is None or access.time < self.since:
             self.since, self.is_changed = access.time, True
-        is_learning = access.time - self.since < self.learning
+        is_learning = self.is_learning(access.time)
         found = []
         if self._is_new(access.subject, *scope) and not is_learning:
             found.append(Unusual.FIRST)
@@ -76,6 +76,10 @@ class Habits:
             elif tag not in self.pairs:
                 found.append(Unusual.MANY)
         return found
+
+    def is_learning(self, time: datetime) -> bool:
+        """Say whether so little was seen by then that nobody is new."""
+        return self.since is None or time - self.since < self.learning
 
     def merge(self, key: bytes, since: datetime | None, pairs: Iterable[bytes]) -> None:
         """Take over what the record has, the eldest first; its key counts, and with it only what was made by it."""

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
 from keyturn import metrics
 from keyturn.core.keys import ObjectKey
+from keyturn.core.reader import Standing
 from keyturn.core.state import state_name
 
 from .event import Access, LoginFailed, Refusal, SubjectKind
 from .habits import Unusual
-from .journal import Scope
+from .journal import Journal, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from keyturn.mirror import Mirror
 
     from .event import Told
     from .habits import Habits
-    from .journal import Journal
 
 __all__ = ["Watcher"]
 
@@ -46,13 +47,13 @@ _log = structlog.get_logger()
 
 
 class _Places(NamedTuple):
-    """The namespaces that have managed secrets."""
+    """The namespaces that have managed secrets, with those."""
 
-    all: frozenset[str]
+    all: Mapping[str, Sequence[ObjectKey]]
     has_production: bool
 
 
-_NOWHERE: Final = _Places(frozenset(), has_production=False)
+_NOWHERE: Final = _Places({}, has_production=False)
 
 
 @dataclass(slots=True)
@@ -64,6 +65,8 @@ class Watcher:
     journal: Journal
     allowed: Sequence[str] = ()
     """Subjects that may read what they like, as patterns with * and ?."""
+    refused: Journal = field(default_factory=Journal)
+    """Who tried to read and was not allowed to."""
     is_ourselves: Callable[[str], bool] = lambda _: False
     _places: _Places = _NOWHERE
     _places_until: float = 0.0
@@ -75,6 +78,8 @@ class Watcher:
         """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
         for unusual in Unusual:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual)
+        for verb, kind in product(("get", "list", "watch"), SubjectKind):
+            metrics.SECRET_ACCESS_REFUSED.labels(verb, kind)
         metrics.AUTHENTICATION_FAILURES.labels("apiserver")
 
     def take(self, told: Told) -> None:
@@ -83,24 +88,33 @@ class Watcher:
                 metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
                 self._note_failure(told)
             case Refusal(access):
-                if not self.is_ourselves(access.subject) and self._scope(access):
+                if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
                     metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
+                    self.refused.note(scope, access)
+                    self._say("refused access", ("refused", access.subject), scope, access)
             case Access():
                 if not self.is_ourselves(told.subject) and (scope := self._scope(told)):
                     self._note(scope, told)
 
     def _note(self, scope: Scope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
-        self.journal.note(scope, access)
-        if access.kind in _EXPECTED or self._is_allowed(access.subject):
+        if access.kind in _EXPECTED or self._is_allowed(scope, access.subject):
+            self.journal.note(scope, access, Standing.KNOWN)
             return
         found = self.habits.judge(scope, access)
+        self.journal.note(scope, access, self._standing(found, access))
         is_person = access.kind in {SubjectKind.USER, SubjectKind.ANONYMOUS}
         if is_person and self._is_production(scope):
             found.append(Unusual.PERSON)
         for unusual in found:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
-            self._say(unusual, scope, access)
+            what = (unusual, access.subject, *scope)
+            self._say("unusual access", what, scope, access, reason=str(unusual))
+
+    def _standing(self, found: Collection[Unusual], access: Access) -> Standing:
+        if Unusual.FIRST in found:
+            return Standing.NEW
+        return Standing.UNKNOWN if self.habits.is_learning(access.time) else Standing.KNOWN
 
     def _scope(self, access: Access) -> Scope | None:
         """Say what of ours it reaches; None where that is nothing."""
@@ -128,7 +142,9 @@ class Watcher:
         now = asyncio.get_running_loop().time()
         if now >= self._places_until:
             self._places_until = now + _PLACES_FRESH
-            found = frozenset(key.namespace for key in self.mirror.managed_keys())
+            found: defaultdict[str, list[ObjectKey]] = defaultdict(list)
+            for key in self.mirror.managed_keys():
+                found[key.namespace].append(key)
             has_production = any(self.mirror.environment(one) == _PRODUCTION for one in found)
             self._places = _Places(found, has_production)
         return self._places
@@ -138,12 +154,22 @@ class Watcher:
             return self.mirror.environment(scope.namespace) == _PRODUCTION
         return self._known_places().has_production
 
-    def _is_allowed(self, subject: str) -> bool:
-        return subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed)
+    def _is_allowed(self, scope: Scope, subject: str) -> bool:
+        """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
+        if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
+            return True
+        if scope.name:
+            return self._allows(ObjectKey(*scope), subject)
+        reached = self._known_places().all.get(scope.namespace, ())
+        return bool(reached) and all(self._allows(key, subject) for key in reached)
 
-    def _say(self, unusual: Unusual, scope: Scope, access: Access) -> None:
+    def _allows(self, key: ObjectKey, subject: str) -> bool:
+        found = self.mirror.class_of(key)
+        allowed = found.spec.access.allowed if found and found.spec.access else ()
+        return any(fnmatchcase(subject, one) for one in allowed)
+
+    def _say(self, event: str, what: tuple[str, ...], scope: Scope, access: Access, **more: str) -> None:
         """Tell the log once in an hour: a metric names nobody."""
-        what = (unusual, access.subject, *scope)
         before = self._said.get(what)
         if before and access.time - before < _SAID_FOR:
             return
@@ -152,8 +178,8 @@ class Watcher:
         while len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
         _log.warning(
-            "unusual access",
-            reason=str(unusual),
+            event,
+            **more,
             subject=access.subject,
             verb=access.verb,
             namespace=scope.namespace,

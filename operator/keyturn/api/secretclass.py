@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import pydantic
 
@@ -11,8 +12,19 @@ from .duration import Duration
 from .meta import Condition, Metadata, ObservedGeneration
 from .recipe import Recipe
 from .rotation import Cadence
+from .spelled import Spelled
 
-__all__ = ["Enforcement", "Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
+__all__ = ["Access", "Enforcement", "Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
+
+
+SubjectPattern = Annotated[
+    str,
+    Spelled(
+        r"^[!-~]*[a-zA-Z0-9][!-~]*$",
+        "write the name of a user as the API server knows it, such as system:serviceaccount:argocd:*, and not only *",
+        256,
+    ),
+]
 
 
 class Priority(StrEnum):
@@ -29,6 +41,13 @@ class Enforcement(StrEnum):
 
     DENY = "Deny"
     WARN = "Warn"
+
+
+class Access(Schema):
+    """Who reads secrets of this class without being told of."""
+
+    allowed: list[SubjectPattern] = pydantic.Field(min_length=1, max_length=64)
+    """The users whose reads are nothing unusual, such as system:serviceaccount:argocd:*; * and ? are taken."""
 
 
 class SecretClassSpec(Schema):
@@ -65,6 +84,8 @@ class SecretClassSpec(Schema):
     """The generator of every data item that names none of generate, from and literal."""
     distinct_across_environments: bool | None = None
     """True forbids equal values in namespaces whose labels keyturn.dev/environment differ."""
+    access: Access | None = None
+    """Whose reads of such secrets are expected; it counts where the operator takes audit events."""
     enforcement: Enforcement | None = None
     """Deny (the default) writes nothing that breaks a rule, Warn writes it and says so."""
 

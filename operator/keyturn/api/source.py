@@ -155,6 +155,8 @@ class DataFrom(Schema):
     """Under which key, and in which version."""
     prefix: NamePrefix | None = None
     """What is put before the name of each property to make the key of the Secret, such as APP_."""
+    deletion_policy: DeletionPolicy | None = None
+    """Retain (the default) keeps a property in the Secret that is gone at the store, Delete takes it out."""
 
 
 class PushTo(Schema):

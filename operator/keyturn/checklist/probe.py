@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.access import record
+from keyturn.access.crowd import crowd_of
 from keyturn.access.habits import Habits
 from keyturn.access.journal import Journal
 from keyturn.kube import errors, paths
@@ -78,13 +79,13 @@ class Probe:
         journal = await self._journal()
         names = [target.managed.metadata.name]
         readers = journal.readers_of(target.secret.namespace, names, since) if journal else []
-        return max((one.last for one in readers if one.subject == who), default=None)
+        return max((one.last for one in readers if one.subject in {who, crowd_of(who)}), default=None)
 
     async def _journal(self) -> Journal | None:
         journal = Journal()
         try:
             body = await self.facts.api.get(paths.secret(self.operator_namespace, record.NAME))
-            record.merge(body, Habits(b"", timedelta(0), 0), journal)
+            record.merge(body, Habits(b"", timedelta(0), 0), journal, Journal())
         except (errors.NotFound, errors.Forbidden, record.Unreadable):
             return None
         return journal

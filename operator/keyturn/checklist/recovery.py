@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drill", "not_tried"]
 
+_LOOK = "see what of admission or quota changes or deletes Secrets in the namespace of the drill"
 _ANEW = "take backups more often: after each rotation, or as often as the schedule's shortest interval"
 
 
@@ -54,11 +55,27 @@ class Drill:
             restored = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.namespace)}
         finally:
             await take_away(facts.api, self.namespace, made)
-        found = [*_differences(present, restored, facts.mark)]
-        if found:
+        losses = [*_losses(self.backup, restored, facts.mark)]
+        if found := losses or [*_differences(present, restored, facts.mark)]:
             return found
+        if not present:
+            evidence = (
+                f"the {len(restored)} states of the backup came back as they were, and namespace"
+                f" {self.backup.namespace} has none today to compare them with"
+            )
+            return [_finding(Verdict.UNKNOWN, evidence, "drill with a backup of a namespace that is in use")]
         evidence = f"the values of {len(present)} ManagedSecrets came back as they are, into {self.namespace}"
         return [_finding(Verdict.PASS, evidence)]
+
+
+def _losses(backup: Backup, restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
+    """Compare what came back with what the backup holds."""
+    for name in sorted(backup.states):
+        where = f"{backup.namespace}/{name}"
+        if name not in restored:
+            yield _finding(Verdict.FAIL, "the backup has it, and it did not come back", _LOOK, where)
+        elif _marks(state_of(restored[name]), mark) != _marks(backup.state(name), mark):
+            yield _finding(Verdict.FAIL, "it came back with other values than the backup has", _LOOK, where)
 
 
 def _differences(present: dict[str, Body], restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:

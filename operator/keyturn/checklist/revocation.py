@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from keyturn.api.meta import Condition
+
     from .facts import Declared
     from .held import Held
 
@@ -19,6 +21,7 @@ __all__ = ["judged"]
 
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
+_UNDER_WAY = frozenset({"Progressing", "Pushing"})
 
 
 def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> list[Finding]:
@@ -28,7 +31,11 @@ def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> 
         if one.key.endswith(_PREVIOUS) and one.owner:
             kept[one.namespace, one.secret].append(one.key)
     found = [finding for one in declared for finding in _of(one, kept, now)]
-    if not any(one.verdict is Verdict.FAIL or one.verdict is Verdict.UNKNOWN for one in found):
+    if not declared:
+        found.append(
+            _finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret that could have an old value")
+        )
+    elif not any(one.verdict is Verdict.FAIL or one.verdict is Verdict.UNKNOWN for one in found):
         evidence = f"of {len(declared)} ManagedSecrets none hands an old value out after its overlap"
         found.append(_finding(Verdict.PASS, evidence))
     if held is None or any(not one.owner for one in held):
@@ -38,6 +45,41 @@ def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> 
 
 
 def _of(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) -> Iterator[Finding]:
+    yield from _in_the_secret(one, kept, now)
+    if (one.managed.status.revision or 0) > 1:
+        yield from _in_stores(one)
+        yield from _in_workloads(one)
+
+
+def _in_stores(one: Declared) -> Iterator[Finding]:
+    """Judge the places that the values are pushed to, by what the operator says of them."""
+    pushed = _condition(one, "Pushed")
+    if pushed is None:
+        return
+    if pushed.status != "True":
+        evidence = f"a store it is pushed to may still have the value before ({pushed.reason})"
+        verdict = Verdict.UNKNOWN if pushed.reason in _UNDER_WAY else Verdict.FAIL
+        yield _finding(verdict, evidence, "see what its condition Pushed says", one.where)
+    elif pushed.reason == "Kept":
+        evidence = "a store it is pushed to keeps what it had, by updatePolicy: IfNotExists"
+        yield _finding(
+            Verdict.UNKNOWN, evidence, "look what it is, or write updatePolicy: Replace", one.where
+        )
+
+
+def _in_workloads(one: Declared) -> Iterator[Finding]:
+    """Judge who runs with the values before: what they have read nobody takes from them."""
+    current = _condition(one, "WorkloadsCurrent")
+    if current is not None and (current.status, current.reason) == ("False", "RestartRefused"):
+        evidence = "a workload that refuses restarts runs with the value before"
+        yield _finding(Verdict.UNKNOWN, evidence, "restart it yourself; keyturn status names it", one.where)
+
+
+def _condition(one: Declared, type_: str) -> Condition | None:
+    return next((found for found in one.managed.status.conditions if found.type == type_), None)
+
+
+def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) -> Iterator[Finding]:
     previous = one.managed.status.previous
     if previous is None:
         if keys := kept.get((one.secret.namespace, one.secret.name)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,26 +93,32 @@ async def declare(
     cluster: Cluster, wish: Wish, scope: Scope, *, wait: timedelta | None, is_real: bool
 ) -> None:
     """Declare an emergency in each namespace that is meant and has something to rotate."""
-    body = wish.body()
-    selected = await _selected(cluster, body, scope)
+    selected = await _selected(cluster, wish.body(), scope)
     if not selected:
         raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
-    refused = []
+    name = name_of(wish.incident)
+    failed = []
     for namespace, names in sorted(selected.items()):
         try:
+            body = _only(wish, names).body()
             said = await _declared(cluster, body, namespace) if is_real else "would be declared"
-        except (errors.Forbidden, errors.Invalid) as error:
-            refused.append(f"{namespace} ({error.reason})")
-            continue
-        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-        click.echo(
-            f"emergencyrotation/{body['metadata']['name']} {said} in {namespace},"
-            f" for {len(names)}: {', '.join(names[:_FEW])}{more}"
-        )
-    if refused:
-        raise click.ClickException(f"the API server refuses to declare it in {listed(refused)}")
+        except errors.ApiError as error:
+            failed.append(f"in {namespace}: the API server refuses it ({error.reason})")
+        except click.ClickException as error:
+            failed.append(f"in {namespace}: {error.message}")
+        else:
+            more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+            listed_names = f"{', '.join(names[:_FEW])}{more}"
+            click.echo(f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {listed_names}")
+    if failed:
+        raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
     if wait and is_real:
-        await incidents.follow(cluster, body["metadata"]["name"], sorted(selected), wait)
+        await incidents.follow(cluster, name, sorted(selected), wait)
+
+
+def _only(wish: Wish, names: list[str]) -> Wish:
+    """Ask for what a namespace has: a name that is another's would be waited for without end."""
+    return replace(wish, names=tuple(names)) if wish.names else wish
 
 
 async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
@@ -141,6 +147,6 @@ async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> s
         if there["spec"] == body["spec"]:
             return "was declared before"
         raise click.ClickException(
-            f"{name} was declared in {namespace} before, with another content; declare this one under another number"
+            "it was declared before, with another content; declare this one under another number"
         ) from None
     return "declared"

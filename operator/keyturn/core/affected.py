@@ -10,6 +10,7 @@ from keyturn.api.status import WorkloadState
 
 from .emergency import asked_at, is_fixed, published_at, renewed_by, was_published
 from .errors import Stalled
+from .pushes import unpushed
 from .rollout import standings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from .emergency import Emergency
     from .errors import Wait
+    from .pushes import Unpushed
     from .revision import RevisionFacts
     from .rollout import Standing
     from .seen import Seen
@@ -41,6 +43,8 @@ class Affected:
     """What is to be turned at its store, with the store."""
     literals: tuple[str, ...] = ()
     """What stands in the spec for everybody to read."""
+    unpushed: tuple[Unpushed, ...] = ()
+    """The places of stores that it is pushed to and that may hold values from before."""
 
 
 def affected(emergency: Emergency, seen: Seen, error: Wait | Stalled | None) -> Affected:
@@ -87,7 +91,12 @@ def _rotated(told: Affected, renewed: RevisionFacts, seen: Seen, wanted: Wanted)
         number = current.number if current else None
         back = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
         return replace(told, state=AffectedState.FAILED, message=back)
-    told = replace(told, revision=current.number, rotated=published_at(renewed, seen) or renewed.made)
+    told = replace(
+        told,
+        revision=current.number,
+        rotated=published_at(renewed, seen) or renewed.made,
+        unpushed=unpushed(seen, wanted),
+    )
     behind = [one for one in standings(seen, wanted) if one.state is not WorkloadState.CURRENT]
     if failed := [one for one in behind if one.state is WorkloadState.FAILED]:
         return replace(told, state=AffectedState.FAILED, message=_told(failed))
@@ -95,7 +104,16 @@ def _rotated(told: Affected, renewed: RevisionFacts, seen: Seen, wanted: Wanted)
         return replace(told, state=AffectedState.ROTATED, message=_told(behind))
     if current.overlaps:
         return replace(told, state=AffectedState.ROTATED, message="the values before are still readable")
+    if told.unpushed:
+        return _unpushed(told)
     return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told))
+
+
+def _unpushed(told: Affected) -> Affected:
+    first, *others = sorted(told.unpushed, key=lambda one: (not one.needs_a_person, one.place))
+    more = f"; and {len(others)} more of pushTo" if others else ""
+    state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
+    return replace(told, state=state, message=f"pushTo: {first.message}{more}")
 
 
 def _told(behind: list[Standing]) -> str:

@@ -93,7 +93,7 @@ def status_of(found: Found) -> EmergencyRotationStatus:
     before, emergency = found.emergency.status, found.emergency
     stamps = _stamps(found)
     deadlines = deadlines_of(found.started)
-    rotated = sum(_is_rotated(one) for one in found.rows)
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
     is_open = [stage for stage, stamp in stamps.items() if stamp is None]
     return EmergencyRotationStatus(
         observed_generation=emergency.metadata.generation,
@@ -109,7 +109,7 @@ def status_of(found: Found) -> EmergencyRotationStatus:
         services_updated_at=stamps["ServicesUpdated"],
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
-        progress=f"{rotated}/{len(found.rows)}",
+        progress=f"{sum(_is_rotated(one) for one in made_here)}/{len(made_here)}",
         report_name=None if found.trouble or found.refused else report_name(emergency),
         secrets=_kept(found.rows),
         timeline=added(found, stamps, deadlines),
@@ -139,7 +139,7 @@ def wake_up(found: Found, status: EmergencyRotationStatus) -> datetime | None:
     after = found.emergency.model_copy(update={"status": status})
     waiting = open_stages(after)
     times = [time + timedelta(seconds=1) for time in waiting.values()]
-    times += [waiting["ServicesUpdated"] - NEAR] if "ServicesUpdated" in waiting else []
+    times += [waiting[stage] - lead for stage, lead in NEAR.items() if stage in waiting]
     return min((time for time in times if time > found.now), default=None)
 
 
@@ -170,7 +170,12 @@ def _stamps(found: Found) -> dict[str, datetime | None]:
 
 
 def _is_rotated(one: AffectedSecret) -> bool:
-    return one.revision is not None or one.state is AffectedState.NOTHING_TO_ROTATE
+    """Say whether all is done of it that can be done here."""
+    return one.revision is not None or _is_elsewhere(one)
+
+
+def _is_elsewhere(one: AffectedSecret) -> bool:
+    return one.state is AffectedState.NOTHING_TO_ROTATE
 
 
 # Conditions
@@ -207,17 +212,21 @@ def _verdicts(found: Found, stamps: Mapping[str, datetime | None]) -> Iterator[t
 
 def _rotated(found: Found) -> Verdict:
     waits = [one for one in found.rows if not _is_rotated(one)]
-    count = f"{len(found.rows) - len(waits)} of {len(found.rows)} secrets are rotated"
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    elsewhere = len(found.rows) - len(made_here)
+    count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
+    if elsewhere:
+        count += f", {elsewhere} to be turned elsewhere, since nothing of it is generated here"
     if found.rows and not waits:
-        return Verdict("True", "AllRotated", count)
+        return Verdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
     return Verdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
 
 
 def _updated(found: Found) -> Verdict:
     waits = [one for one in found.rows if one.state not in _DONE]
-    count = (
-        f"every workload of {len(found.rows) - len(waits)} of {len(found.rows)} secrets runs on new values"
-    )
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    done = len(made_here) - len(waits)
+    count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
         return Verdict("True", "AllUpdated", count)
     return Verdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))

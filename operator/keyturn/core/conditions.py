@@ -175,6 +175,11 @@ def _refreshed(seen: Seen) -> Verdict | None:
     """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
     if problem := seen.pulled.problem:
         return Verdict("False", problem.reason, problem.message)
+    if retained := ", ".join(sorted(seen.pulled.retained)):
+        stays = (
+            f"every value was read; what is gone at the store of {retained} stays, by deletionPolicy: Retain"
+        )
+        return Verdict("True", "Retained", stays)
     if seen.pulled.read or seen.pulled.was_read:
         return Verdict("True", "Read", "every value was read where it is kept")
     before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)

@@ -28,9 +28,6 @@ __all__ = [
 ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
 ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
 _LONGEST_NAME = 256
-NEAR = timedelta(minutes=10)
-"""How long before the first deadline it is told of."""
-
 STAGES: Mapping[str, timedelta] = {
     "Rotated": timedelta(minutes=1),  # "at once"
     "ServicesUpdated": timedelta(hours=1),
@@ -38,6 +35,12 @@ STAGES: Mapping[str, timedelta] = {
     "Documented": timedelta(hours=48),
 }
 """What has to be done, and how long after the declaration."""
+NEAR: Mapping[str, timedelta] = {
+    "ServicesUpdated": timedelta(minutes=15),
+    "AccessAudited": timedelta(hours=4),
+    "Documented": timedelta(hours=8),
+}
+"""How long before its deadline a stage is told of, as the alert KeyturnEmergencyDeadlineNear does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn.api.target import DeletionPolicy
+
 from .errors import Stalled
 from .source import source_of, spread_of
 from .value import Value
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import DataItem, ManagedSecret
     from keyturn.api.recipe import Recipe
     from keyturn.api.secretclass import SecretClass
+    from keyturn.api.source import DataFrom
 
     from .source import Source
 
@@ -39,6 +42,8 @@ class Item:
     of_class: bool = False
     """The recipe is the class's: values that an older one made stay until the next rotation."""
     source: Source | None = None
+    deletes: bool = False
+    """What is gone at the store of what it brings goes from the Secret as well."""
 
     @property
     def spreads(self) -> bool:
@@ -65,10 +70,14 @@ def items_of(
     written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
     _hold_keys_apart(written)
     spread = tuple(
-        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every))
+        Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=_deletes(every))
         for place, every in enumerate(managed.spec.data_from or ())
     )
     return written + spread
+
+
+def _deletes(every: DataFrom) -> bool:
+    return every.deletion_policy is DeletionPolicy.DELETE
 
 
 def _item(

@@ -27,6 +27,8 @@ class Pulled:
     """What kept the last look from reading all of them."""
     again: datetime | None = None
     """When they are read again by themselves."""
+    retained: frozenset[str] = frozenset()
+    """The entries of dataFrom of which something is gone at the store and stays in the Secret."""
 
 
 NOT_PULLED = Pulled()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .errors import Stalled
 from .source import Destination
 from .state import Pushed
 from .steps import Finalize, Intend, Push, Withdraw
@@ -13,15 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from .errors import Stalled, Wait
+    from .errors import Wait
     from .pulled import PushProblem
     from .seen import Seen
     from .state import StateFacts
     from .wanted import Wanted
 
-__all__ = ["last_pushes", "next_push", "push_problem", "pushed_again"]
+__all__ = ["Unpushed", "last_pushes", "next_push", "push_problem", "pushed_again", "unpushed"]
 
 PushStep = Finalize | Intend | Push | Withdraw
+
+
+@dataclass(frozen=True, slots=True)
+class Unpushed:
+    """A place of a store that may hold values of an earlier revision still."""
+
+    place: str
+    """Which key of which store, in words."""
+    message: str
+    """What of it is open, and what helps."""
+    needs_a_person: bool = False
 
 
 def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
@@ -56,6 +68,42 @@ def push_problem(seen: Seen) -> Wait | Stalled | None:
 def pushed_again(seen: Seen) -> datetime | None:
     """Return when the next of those pushes is tried that were not done."""
     return min((problem.again for problem in _problems(seen) if problem.again > seen.now), default=None)
+
+
+def unpushed(seen: Seen, wanted: Wanted) -> tuple[Unpushed, ...]:
+    """Return the places of stores that do not hold the values that are generated now."""
+    records = {one.place: one for one in (seen.state.pushed if seen.state else ())}
+    places = {one.id for one in wanted.pushes}
+    pushes = (_unpushed(one, records.get(one.id), seen) for one in wanted.pushes if _turns(one, wanted))
+    gone = (one for one in records.values() if one.place not in places and one.deletes and not one.kept)
+    left = (_unfinished(Destination.at(one.place), "is to be deleted there", seen) for one in gone)
+    return (*(one for one in pushes if one), *left)
+
+
+def _turns(destination: Destination, wanted: Wanted) -> bool:
+    """Say whether something goes there that is another value after a rotation."""
+    fixed = {key for item in wanted.items if not item.recipe for key in item.keys.values()}
+    return destination.secret_key is None or destination.secret_key not in fixed
+
+
+def _unpushed(destination: Destination, record: Pushed | None, seen: Seen) -> Unpushed | None:
+    number = seen.current.number if seen.current else None
+    if record is None or not record.done or record.number != number:
+        return _unfinished(destination, "has the values before", seen)
+    if not record.kept:
+        return None
+    keeps = (
+        f"{destination} keeps what it had, by updatePolicy: IfNotExists;"
+        " write Replace, or take it out of pushTo once it holds nothing exposed"
+    )
+    return Unpushed(str(destination), keeps, needs_a_person=True)
+
+
+def _unfinished(destination: Destination, what: str, seen: Seen) -> Unpushed:
+    problem = seen.push_problems.get(destination.id)
+    detail = f": {problem.error.message}" if problem else ""
+    stuck = problem is not None and isinstance(problem.error, Stalled)
+    return Unpushed(str(destination), f"{destination} {what}{detail}", needs_a_person=stuck)
 
 
 def _problems(seen: Seen) -> list[PushProblem]:

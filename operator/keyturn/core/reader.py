@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Readership", "Standing"]
+
+
+class Standing(StrEnum):
+    """Whether a reader had been there before the time that is asked for."""
+
+    NEW = "new"
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    """It was seen first while it was still being learned who reads what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +33,18 @@ class Reader:
     count: int
     reach: str
     """What it asked for: this Secret, all of the namespace, or all of the cluster."""
-    is_new: bool
-    """It had not been seen there before the time that is asked for."""
+    standing: Standing = Standing.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Readership:
+    """Who read the secrets of a namespace that somebody asks about."""
+
+    readers: tuple[tuple[str, Reader], ...] = ()
+    """Each with the ManagedSecret, the last one first."""
+    forgotten: int = 0
+    """How often a reader of them was forgotten, since there was no room."""
+    refused: tuple[Reader, ...] = ()
+    """Who tried to read any of them and was refused, the last one first."""
+    since: datetime | None = None
+    """The first audit event that there is."""

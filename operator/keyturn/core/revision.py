@@ -59,6 +59,19 @@ class Kept:
         keys = {output: key for output, key in self.keys.items() if key not in others}
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
+    def with_gone(self, before: Kept, taken: Collection[str]) -> Kept | None:
+        """Return it with what it had before and has no more, but for keys that are taken; None where that is nothing.
+
+        What was read elsewhere is no part of it.
+        """
+        if before.recipe != self.recipe:
+            return None
+        gone = {output: key for output, key in before.keys.items() if key not in taken}
+        outputs = {output: before.outputs[output] for output in gone}
+        return (
+            replace(self, outputs={**outputs, **self.outputs}, keys={**gone, **self.keys}) if gone else None
+        )
+
     def data(self) -> dict[str, Value]:
         return {self.keys[output]: value for output, value in self.outputs.items()}
 

@@ -37,7 +37,7 @@ _WORDS: Mapping[AffectedState, str] = {
     AffectedState.NOT_FOUND: "there is no ManagedSecret",
 }
 _STAGES: Mapping[str, str] = {
-    "Rotated": "every secret is rotated",
+    "Rotated": "every secret that is generated here is rotated",
     "ServicesUpdated": "every workload runs on the new values",
     "AccessAudited": "the access audit is acknowledged",
     "Documented": "the incident document is acknowledged",
@@ -74,8 +74,9 @@ def _of_stages(
             told.append(_entry(stamp, stage, _STAGES[stage], _who(found, stage)))
         if end > due:
             told.append(_entry(due, DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC"))
-        elif stage == "ServicesUpdated" and stamp is None and end >= due - NEAR:
-            told.append(_entry(due - NEAR, DEADLINE_NEAR, f"{stage} is due at {due:%Y-%m-%d %H:%M:%S} UTC"))
+        elif stamp is None and stage in NEAR and end >= due - NEAR[stage]:
+            what = f"{stage} is due at {due:%Y-%m-%d %H:%M:%S} UTC"
+            told.append(_entry(due - NEAR[stage], DEADLINE_NEAR, what))
     return told
 
 

@@ -1,0 +1,61 @@
+"""How the incident document is written as Markdown, and the words of others mean nothing in it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+__all__ = ["LARGEST", "bounded", "code", "section", "table", "text", "when"]
+
+LARGEST: Final = 800 * 1024
+"""Bytes; a ConfigMap holds 1 MiB."""
+_SHORTENED: Final = (
+    "\n(The document is cut here, since a ConfigMap holds no more. The status has the rest.)\n"
+)
+# Whatever Markdown, HTML and what makes links of addresses take for more than a letter.
+_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()#+!|]|[<>&~]|://|www\.", re.IGNORECASE)
+_ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "~": "&#126;", "://": "&#58;//"}
+
+
+def text(written: str) -> str:
+    """Make words of others mean nothing but themselves, wherever Markdown is shown."""
+    visible = (letter for letter in written if unicodedata.category(letter) not in {"Cc", "Cf", "Zl", "Zp"})
+    return _SPECIAL.sub(lambda found: _ENTITIES.get(found[0]) or _escaped(found[0]), "".join(visible))
+
+
+def _escaped(special: str) -> str:
+    return f"{special[:-1]}\\{special[-1]}"
+
+
+def section(title: str) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def code(name: str) -> str:
+    """Write a name of Kubernetes as code, so that none becomes a link; such names have no backtick."""
+    return f"`{name.replace('`', '').replace('|', '')}`"
+
+
+def when(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "-"
+
+
+def bounded(whole: str) -> str:
+    encoded = f"{whole}\n".encode()
+    if len(encoded) <= LARGEST:
+        return encoded.decode()
+    return encoded[:LARGEST].rpartition(b"\n")[0].decode() + _SHORTENED
