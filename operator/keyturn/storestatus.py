@@ -15,11 +15,13 @@ from .kube.events import EventType, ObjectRef
 from .statuses import status_patch
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .shelf import AnyStore, StoreKey
     from .stores.health import Health
     from .world import World
 
-__all__ = ["reconcile_store"]
+__all__ = ["reconcile_store", "status_of"]
 
 _log = structlog.get_logger()
 
@@ -40,7 +42,7 @@ async def reconcile_store(key: StoreKey, world: World) -> None:
     health = world.stores.health(key)
     if health is None:
         return  # it is being found out, and this comes up again then
-    changes = status_patch(store.status, _status(store, health, world))
+    changes = status_patch(store.status, status_of(store, health, world.now()))
     if not changes:
         return
     metadata = {"resourceVersion": store.metadata.resource_version, "uid": store.metadata.uid}
@@ -54,7 +56,8 @@ async def reconcile_store(key: StoreKey, world: World) -> None:
         _tell(key, store, health, world)
 
 
-def _status(store: AnyStore, health: Health, world: World) -> SecretStoreStatus:
+def status_of(store: AnyStore, health: Health, now: datetime) -> SecretStoreStatus:
+    """Say how a store is, and whether a person must act."""
     verdicts = [("Ready", Verdict("True" if health.is_ready else "False", health.reason, health.message))]
     if not health.is_ready and not health.passes:
         verdicts.append(("Stalled", Verdict("True", health.reason, health.message)))
@@ -62,7 +65,7 @@ def _status(store: AnyStore, health: Health, world: World) -> SecretStoreStatus:
     return SecretStoreStatus(
         observed_generation=generation,
         provider=store.spec.provider.kind,
-        conditions=[stamped(type_, verdict, before, world.now(), generation) for type_, verdict in verdicts],
+        conditions=[stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts],
     )
 
 

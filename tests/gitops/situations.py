@@ -290,7 +290,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(seen(given=_CLASS, violations=(_POOR,))), "Failed", "Degraded", "class strict asks for 64"
     ),
     "not as its class would like": Expected(
-        told(seen(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; not as its class asks: "
+        told(seen(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; against policy: "
     ),
     "a spec that cannot be followed": Expected(
         told(seen(trouble=Stalled("InvalidSpec", "the spec cannot be read"))),

@@ -9,11 +9,14 @@ import pytest
 
 from tests.gitops import argocd
 from tests.gitops.argocd import actions, health, run_action
+from tests.gitops.judge import CHECKS
+from tests.gitops.others import EMERGENCIES, STORES
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, verdicts, waiting
 
 if TYPE_CHECKING:
     from tests.support.objects import Body
 
+OTHERS = {**STORES, **EMERGENCIES}
 AT_REST = SITUATIONS["at rest"].body
 ROTATE, ROLLBACK = "keyturn.dev/rotate", "keyturn.dev/rollback"
 _TIME = r"argocd-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -82,6 +85,30 @@ BROKEN = {
 )
 def test_the_health_of_a_class(body: Body, shown: tuple[str, str]) -> None:
     assert health(body) == shown
+
+
+@pytest.mark.parametrize("expected", OTHERS.values(), ids=OTHERS)
+def test_the_health_of_a_store_or_an_emergency(expected: Expected) -> None:
+    status, message = health(expected.body)
+
+    assert (status, expected.message in message) == (expected.argo, True), message
+
+
+@pytest.mark.parametrize(
+    "name", [f"{kind}: it takes the login" for kind in ("SecretStore", "ClusterSecretStore")]
+)
+@pytest.mark.parametrize("status", [None, {}, {"observedGeneration": 1, "conditions": []}], ids=str)
+def test_of_a_store_without_conditions_nothing_is_known(name: str, status: Body | None) -> None:
+    body = {key: part for key, part in STORES[name].body.items() if key != "status"}
+    body |= {} if status is None else {"status": status}
+
+    assert health(body)[0] == "Progressing"
+
+
+def test_every_kind_has_a_health() -> None:
+    kinds = {name.partition("keyturn.dev_")[2] for name in argocd.SETTINGS if ".health." in name}
+
+    assert kinds == {check["kind"] for check in CHECKS}
 
 
 # Actions

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.gitops.judge import CHECKS, Verdict, judge
-from tests.gitops.situations import SITUATIONS, of_class, reasons, stalled, waiting
+from tests.gitops.others import EMERGENCIES, STORES
+from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
 
 if TYPE_CHECKING:
     from tests.support.objects import Body
+
+
+OTHERS = {**STORES, **EMERGENCIES}
+_CRDS = Path(__file__).parents[2] / "crds"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +33,13 @@ def test_kstatus_of_a_managed_secret(name: str, verdicts: dict[str, Verdict]) ->
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_flux_of_a_managed_secret(name: str, verdicts: dict[str, Verdict]) -> None:
     assert verdicts[name].flux == SITUATIONS[name].tools
+
+
+@pytest.mark.parametrize("expected", OTHERS.values(), ids=OTHERS)
+def test_both_of_a_store_or_an_emergency(expected: Expected) -> None:
+    (said,) = judge([expected.body])
+
+    assert (said.kstatus, said.flux) == (expected.tools, expected.tools)
 
 
 def test_what_a_person_must_fix_has_failed_whatever_it_is() -> None:
@@ -72,10 +86,15 @@ def test_of_a_class(status: Body, said: str) -> None:
 def test_flux_waits_for_an_object_without_any_status() -> None:
     bare = {name: part for name, part in SITUATIONS["at rest"].body.items() if name != "status"}
 
-    said = judge([bare, of_class(None)])
+    others = [{**one.body, "status": {}} for one in OTHERS.values()]
+    said = judge([bare, of_class(None), *others])
 
-    assert [one.flux for one in said] == ["", ""]
+    assert {one.flux for one in said} <= {"", "InProgress"}
 
 
 def test_every_kind_has_a_check() -> None:
-    assert [check["kind"] for check in CHECKS] == ["ManagedSecret", "SecretClass"]
+    kinds = {
+        yaml.safe_load(path.read_text())["spec"]["names"]["kind"] for path in _CRDS.glob("keyturn.dev_*")
+    }
+
+    assert {check["kind"] for check in CHECKS} == kinds

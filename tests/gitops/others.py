@@ -1,0 +1,152 @@
+"""The situations that stores, emergencies and classes can be in, as the operator itself tells of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.secretstore import ClusterSecretStore, SecretStore
+from keyturn.core.declaration import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.errors import Stalled
+from keyturn.providers import errors
+from keyturn.stores.health import IN_USE, VALID, health_of
+from keyturn.storestatus import status_of
+from tests.core.builders import NOW
+from tests.core.test_clockwork import FAILED, PENDING, ROLLED_OUT, ROTATED, STARTED, Incident, after
+from tests.gitops.situations import Expected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.shelf import AnyStore
+    from keyturn.stores.health import Health
+    from tests.support.objects import Body
+
+__all__ = ["EMERGENCIES", "STORES"]
+
+_NEW = {"observedGeneration": -1}
+_NOT_LOOKED = "Keyturn has not looked at this spec yet"
+_MODELS: Mapping[str, type[AnyStore]] = {"SecretStore": SecretStore, "ClusterSecretStore": ClusterSecretStore}
+
+
+def _body(kind: str, status: Body, generation: int = 1) -> Body:
+    metadata = {"name": "vault", "namespace": "shop", "generation": generation, "uid": "uid-1"}
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {"provider": {"kubernetes": {}}}
+        if kind in _MODELS
+        else {"reason": "stolen", "names": ["db"]},
+        "status": status,
+    }
+
+
+def _dumped(status: Any) -> Body:
+    body: Body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return body
+
+
+def _store(kind: str, health: Health, generation: int = 1) -> Body:
+    store: AnyStore = _MODELS[kind].model_validate(_body(kind, {}))
+    return _body(kind, _dumped(status_of(store, health, NOW)), generation)
+
+
+def _stores(kind: str) -> Mapping[str, Expected]:
+    told = {
+        "it takes the login": (VALID, "Current", "Healthy", "the store takes the login"),
+        "each namespace has its own login": (IN_USE, "Current", "Healthy", "each namespace has a login"),
+        "it refuses the login": (
+            health_of(errors.Unauthorized("Status401")),
+            *("Failed", "Degraded", "does not take the login"),
+        ),
+        "it cannot be used so": (
+            health_of(errors.Refused("InsideAddress", "allow it")),
+            *("Failed", "Degraded", "allow it"),
+        ),
+        "it does not answer": (
+            health_of(errors.Unreachable("Timeout")),
+            *("InProgress", "Progressing", "does not answer"),
+        ),
+        "it has had enough": (
+            health_of(errors.Throttled("Status429")),
+            *("InProgress", "Progressing", "fewer requests"),
+        ),
+        "it did something else": (
+            health_of(errors.StoreError("Odd")),
+            *("InProgress", "Progressing", "did not do"),
+        ),
+    }
+    found = {name: Expected(_store(kind, health), *said) for name, (health, *said) in told.items()}
+    return {
+        f"{kind}: {name}": expected
+        for name, expected in {
+            "never looked at": Expected(_body(kind, _NEW), "InProgress", "Progressing", _NOT_LOOKED),
+            "changed since it was well": Expected(
+                _store(kind, VALID, generation=2), "InProgress", "Progressing", _NOT_LOOKED
+            ),
+            **found,
+        }.items()
+    }
+
+
+STORES: Mapping[str, Expected] = {**_stores("SecretStore"), **_stores("ClusterSecretStore")}
+
+
+def _emergency(*looks: Any, acknowledged: tuple[str, ...] = (), trouble: Stalled | None = None) -> Body:
+    """Return an emergency after some looks, each at a time and with what was known of its secrets then."""
+    incident = Incident(names=["db"])
+    status = None
+    for now, known in looks:
+        for annotation in acknowledged:
+            incident.acknowledge(annotation, "ada")
+        status = incident.look(now, known, trouble)
+    return _body("EmergencyRotation", _dumped(status))
+
+
+_UPDATED = (after(minutes=2), {"db": ROLLED_OUT})
+_NOT_OURS = Stalled("ReportNotOwned", "the ConfigMap is somebody else's")
+
+EMERGENCIES: Mapping[str, Expected] = {
+    "never looked at": Expected(
+        _body("EmergencyRotation", _NEW), "InProgress", "Progressing", "has not looked at this spec yet"
+    ),
+    "declared": Expected(
+        _emergency((STARTED, {"db": PENDING})), "InProgress", "Progressing", "of 1 secrets runs on new values"
+    ),
+    "rotated, and its workloads roll": Expected(
+        _emergency((after(seconds=30), {"db": ROTATED})),
+        "InProgress",
+        "Progressing",
+        "Deployment/api is rolling",
+    ),
+    "late with its workloads": Expected(
+        _emergency((after(minutes=61), {"db": ROTATED})),
+        "InProgress",
+        "Degraded",
+        "ServicesUpdated was due at",
+    ),
+    "a workload failed": Expected(
+        _emergency((after(seconds=30), {"db": FAILED})), "Failed", "Degraded", "Deployment/api is failed"
+    ),
+    "nothing of that name": Expected(
+        _emergency((STARTED, {})), "Failed", "Degraded", "there is no such ManagedSecret"
+    ),
+    "its report is in the way": Expected(
+        _emergency(_UPDATED, trouble=_NOT_OURS), "Failed", "Degraded", "somebody else's"
+    ),
+    "done, and people are asked": Expected(
+        _emergency(_UPDATED), "Current", "Healthy", "find out who read the secrets"
+    ),
+    "audited": Expected(
+        _emergency(_UPDATED, acknowledged=(ACKNOWLEDGE_AUDIT,)), "Current", "Healthy", "read the ConfigMap"
+    ),
+    "people are late": Expected(
+        _emergency((after(hours=25), {"db": ROLLED_OUT})), "Current", "Degraded", "AccessAudited was due at"
+    ),
+    "closed": Expected(
+        _emergency(_UPDATED, acknowledged=(ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT)),
+        "Current",
+        "Healthy",
+        "acknowledged by ada",
+    ),
+}
