@@ -43,6 +43,15 @@ def kustomized(folder: Path) -> dict[str, Body]:
     return named(body for body in yaml.safe_load_all(text) if body["kind"] != "Namespace")
 
 
+def with_component(folder: Path, component: Path) -> dict[str, Body]:
+    """Return what the base becomes with a component."""
+    folder.mkdir(exist_ok=True)
+    parts = {"resources": [BASE], "components": [component]}
+    body = {name: [os.path.relpath(one, folder) for one in paths] for name, paths in parts.items()}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    return kustomized(folder)
+
+
 def named(bodies: Iterator[Body] | list[Body]) -> dict[str, Body]:
     """Name each object, without what Helm adds to it."""
     found: dict[str, Body] = {}
@@ -173,6 +182,18 @@ def test_the_page_takes_no_volume_of_a_person(tmp_path: Path) -> None:
     assert spec["volumes"][-1]["secret"] == {"secretName": "web"}
 
 
+def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
+    made = named(render("--set=audit.enabled=true"))
+
+    assert made == with_component(tmp_path, MANIFESTS / "monitoring" / "audit")
+
+
+def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
+    made = named(render("--set=encryptionProof.enabled=true"))
+
+    assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
+
+
 def test_the_classes_are_the_shipped_ones() -> None:
     assert added("--set=classes.enabled=true") == kustomized(MANIFESTS / "classes")
 
@@ -266,10 +287,15 @@ _FULL: Body = {
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> list[Body]:
+def full_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(yaml.safe_dump(_FULL))
-    return render(f"--values={file}")
+    return file
+
+
+@pytest.fixture(scope="module")
+def full(full_file: Path) -> list[Body]:
+    return render(f"--values={full_file}")
 
 
 def test_every_value_about_pods_arrives(full: list[Body]) -> None:
@@ -311,6 +337,52 @@ def parsed(arguments: list[str]) -> Body:
     word, *options = arguments
     assert word == "run"
     return dict(run_command.make_context("run", options).params)
+
+
+def test_the_endpoint_takes_certificates_in_place_of_a_token() -> None:
+    taken = container("--set=audit.enabled=true,audit.clientName=apiserver")["args"]
+
+    assert taken[-2:] == ["--audit-client-ca=/etc/keyturn/audit/ca.crt", "--audit-client-name=apiserver"]
+    assert [one for one in taken if "token" in one] == []
+
+
+def test_every_value_about_audit_events_arrives() -> None:
+    values = (
+        "--set=audit.enabled=true,audit.port=443,audit.clusterIP=10.96.0.50,audit.secretName=hook",
+        "--set=audit.allow={system:serviceaccount:argocd:*},audit.learning=7d,audit.many=20",
+    )
+    service = named(render(*values))["Service keyturn-system/keyturn-audit"]["spec"]
+
+    assert (service["clusterIP"], service["ports"][0]["port"]) == ("10.96.0.50", 443)
+    assert pod(*values)["spec"]["volumes"] == [{"name": "audit", "secret": {"secretName": "hook"}}]
+    assert container(*values)["args"][-3:] == [
+        "--audit-allow=system:serviceaccount:argocd:*",
+        "--audit-learning=7d",
+        "--audit-many=20",
+    ]
+
+
+def test_the_operator_knows_the_options_of_the_endpoint() -> None:
+    values = "audit.enabled=true,audit.clientName=a,audit.allow={b},audit.learning=7d,audit.many=20"
+    given = {
+        one.partition("=")[0] for one in container(f"--set={values},encryptionProof.enabled=true")["args"]
+    }
+    known = {name for one in run_command.params for name in one.opts}
+
+    assert given - known == {"run"}
+
+
+def test_volumes_of_a_person_stand_beside_the_one_of_the_endpoint(full_file: Path) -> None:
+    values = (f"--values={full_file}", "--set=audit.enabled=true")
+
+    assert [one["name"] for one in pod(*values)["spec"]["volumes"]] == ["files", "audit"]
+    assert [one["name"] for one in container(*values)["volumeMounts"]] == ["files", "audit"]
+
+
+def test_without_network_policies_the_endpoint_has_none_either() -> None:
+    made = render("--set=audit.enabled=true,networkPolicy.enabled=false")
+
+    assert [body for body in made if body["kind"] == "NetworkPolicy"] == []
 
 
 def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
@@ -389,6 +461,10 @@ def test_every_value_has_a_default() -> None:
         pytest.param("image.digest=sha256:12", "does not match pattern", id="half a digest"),
         pytest.param("image.pullPolicy=Sometimes", "value must be one of", id="no policy of Kubernetes"),
         pytest.param("stores.allowHosts={https://a}", "does not match pattern", id="a URL for a host"),
+        pytest.param("audit.clusterIP=keyturn", "does not match pattern", id="a name for an address"),
+        pytest.param("audit.learning=two weeks", "does not match pattern", id="a time in words"),
+        pytest.param("audit.many=1", "minimum: got 1, want 2", id="one is not many"),
+        pytest.param("audit.secretName=", "audit/secretName", id="no Secret for the endpoint"),
         pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
         pytest.param("ui.tlsSecret=Web_TLS", "does not match pattern", id="no name of a Secret"),
         pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),

@@ -23,16 +23,23 @@ Right = tuple[str, str, str, str]
 
 
 def shipped() -> Iterator[Right]:
-    folders = (_MANIFESTS / "base", _MANIFESTS / "components")
+    folders = (_MANIFESTS / "base", _MANIFESTS / "components", _MANIFESTS / "monitoring" / "audit")
     for path in (path for folder in folders for path in folder.rglob("*.yaml")):
         for body in yaml.safe_load_all(path.read_text()):
-            for rule in body.get("rules") or ():
+            for rule in body.get("rules") or () if is_role(body) else ():
                 yield from rights(body["metadata"]["name"], rule)
+
+
+def is_role(body: Any) -> bool:
+    """Leave out patches, which are lists, and the API server's audit policy, which has rules as well."""
+    return isinstance(body, dict) and str(body["kind"]).endswith("Role")
 
 
 def rights(role: str, rule: dict[str, Any]) -> Iterator[Right]:
     names = " ".join(rule.get("resourceNames", ()))
-    for group in rule["apiGroups"]:
+    for url in rule.get("nonResourceURLs", ()):
+        yield from ((role, url, "", verb) for verb in rule["verbs"])
+    for group in rule.get("apiGroups", ()):
         for resource in rule["resources"]:
             full = f"{resource}.{group}" if group else resource
             yield from ((role, full, names, verb) for verb in rule["verbs"])
