@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from keyturn.core.finding import Point, Verdict
+from keyturn.exposition import expose
 from keyturn.facts import facts
-from keyturn.metrics import expose
 from keyturn.mirror import Mirror
+from keyturn.proofs import Look, Proofs
+from keyturn.published import Published
 from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 NOON = "2026-11-24T12:00:00Z"
@@ -26,7 +30,7 @@ def condition(type_: str, status: str, reason: str = "Because", message: str = "
 
 def series(mirror: Mirror, name: str) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric as Prometheus reads them."""
-    text = expose(partial(facts, mirror), "")[0].decode()
+    text = expose(partial(facts, mirror, Proofs()), "")[0].decode()
     found = next(family for family in parse(text) if family.name == f"keyturn_{name}")
     return [(dict(sample.labels), sample.value) for sample in found.samples]
 
@@ -138,3 +142,159 @@ def test_a_store_that_cannot_be_read_is_not_told() -> None:
     body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
     mirror.put_store(StoreKey.of_body(SECRET_STORE, body), body)
     assert series(mirror, "store_ready") == []
+
+
+# The checklist
+
+
+def put(mirror: Mirror, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any) -> None:
+    body = {
+        "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
+        "spec": {"data": [ITEM]},
+        "status": {"conditions": list(conditions), **status},
+    }
+    mirror.put_managed(body)
+
+
+def verdicts(mirror: Mirror, proofs: Proofs | None = None) -> dict[tuple[str, str], str]:
+    """Return by report and point the one verdict that is 1."""
+    text = expose(partial(facts, mirror, proofs or Proofs()), "")[0].decode()
+    family = next(one for one in parse(text) if one.name == "keyturn_checklist")
+    found = {}
+    for sample in family.samples:
+        labels = sample.labels
+        if sample.value:
+            assert (labels["report"], labels["point"]) not in found
+            found[labels["report"], labels["point"]] = labels["verdict"]
+    assert len(family.samples) == 4 * len(found)
+    return found
+
+
+def of_operator(mirror: Mirror, proofs: Proofs | None = None) -> dict[str, str]:
+    return {
+        point: verdict
+        for (report, point), verdict in verdicts(mirror, proofs).items()
+        if report == "operator"
+    }
+
+
+WELL = {"strength": "Pass", "environments": "Unknown", "schedule": "Unknown", "revocation": "Pass"}
+
+
+def test_where_there_is_nothing_no_point_applies() -> None:
+    assert of_operator(Mirror()) == dict.fromkeys(WELL, "NotApplicable")
+
+
+def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
+    mirror = Mirror()
+    put(mirror, "shop", "db", condition("PolicyCompliant", "True"))
+
+    assert of_operator(mirror) == WELL
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "change"),
+    [
+        pytest.param(
+            [condition("PolicyCompliant", "False", "weakValue", "weakValue: pin does not")],
+            {},
+            {"strength": "Fail"},
+            id="a rule of the condition",
+        ),
+        pytest.param([], {"overdue": True}, {"schedule": "Fail"}, id="overdue, by a status of before"),
+        pytest.param(
+            [],
+            {
+                "previous": {
+                    "revision": 1,
+                    "validUntil": (datetime.now(UTC) - timedelta(minutes=2)).isoformat(),
+                }
+            },
+            {"revocation": "Fail"},
+            id="an overlap that is over, by the clock alone",
+        ),
+        pytest.param(
+            [],
+            {"previous": {"revision": 1, "validUntil": (datetime.now(UTC) + timedelta(hours=2)).isoformat()}},
+            {},
+            id="an overlap that lasts",
+        ),
+        pytest.param(
+            [], {"previous": {"revision": 1}}, {"revocation": "Unknown"}, id="an end that nobody knows"
+        ),
+    ],
+)
+def test_one_of_many_is_enough_for_a_verdict(
+    conditions: list[dict[str, Any]], status: dict[str, Any], change: dict[str, str]
+) -> None:
+    mirror = Mirror()
+    put(mirror, "shop", "first")
+    put(mirror, "shop", "second", *conditions, **status)
+    put(mirror, "shop", "third")
+
+    assert of_operator(mirror) == WELL | change
+
+
+@pytest.mark.parametrize(
+    ("environments", "verdict"),
+    [
+        (["production"], "Unknown"),
+        (["production", "staging"], "Pass"),
+        (["staging", "development"], "Unknown"),
+        (["production", ""], "Unknown"),
+    ],
+    ids=str,
+)
+def test_environments_are_compared_where_there_are_two(environments: list[str], verdict: str) -> None:
+    mirror = Mirror()
+    for name in environments:
+        put(mirror, f"of-{name}")
+        labels = {"keyturn.dev/environment": name}
+        mirror.put_namespace({"metadata": {"name": f"of-{name}", "resourceVersion": "1", "labels": labels}})
+
+    assert of_operator(mirror)["environments"] == verdict
+
+
+def test_violations_are_counted_by_rule_and_point() -> None:
+    mirror = Mirror()
+    text = "minLength: a would be short; minLength: b would be; noSchedule: nothing says when a rotates"
+    put(mirror, "shop", "db", condition("PolicyCompliant", "False", "minLength", text))
+
+    told = {(labels["rule"], labels["point"]): count for labels, count in series(mirror, "policy_violations")}
+    assert told == {("minLength", "strength"): 1, ("noSchedule", "schedule"): 1}
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "verdict"),
+    [
+        (Proofs(), None),
+        (Proofs(awaited=NOW), "Unknown"),
+        (Proofs(awaited=NOW, logged=NOW - timedelta(minutes=9)), "Pass"),
+        (Proofs(awaited=NOW, logged=NOW - timedelta(minutes=11)), "Unknown"),
+    ],
+    ids=["no events are taken", "none has come", "9 minutes ago", "11 minutes ago"],
+)
+def test_access_is_logged_as_long_as_our_own_reads_come_back(proofs: Proofs, verdict: str | None) -> None:
+    assert of_operator(Mirror(), proofs).get("access-log") == verdict
+
+
+def test_what_is_proven_of_encryption_is_told_with_its_time() -> None:
+    proofs = Proofs(at_rest=Look(Verdict.FAIL, NOW))
+
+    assert of_operator(Mirror(), proofs)["at-rest"] == "Fail"
+    text = expose(partial(facts, Mirror(), proofs), "")[0].decode()
+    assert (
+        f'keyturn_checklist_timestamp_seconds{{report="operator",point="at-rest"}} {NOW.timestamp()}' in text
+    )
+
+
+def test_published_reports_stand_beside_the_operators_own() -> None:
+    drill = Published(Point.RECOVERY, Verdict.PASS, "they came back", NOW, NOW)
+
+    found = verdicts(Mirror(), Proofs(published={"drills": (drill,), "empty": ()}))
+
+    assert found["drills", "recovery"] == "Pass"
+    assert {report for report, _ in found} == {"operator", "drills"}

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from keyturn import metrics
-from keyturn.metrics import ObjectFacts
+from keyturn.exposition import ObjectFacts
 from keyturn.web import CannotListen, Ports, Site, serve
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ AUTH = ObjectFacts(
     next_rotation=datetime(2027, 2, 22, tzinfo=UTC),
     is_overdue=True,
     conditions={"Ready": True, "Stalled": False},
-    violations=("MaxInterval", "MinLength"),
+    violations=("maxInterval", "minLength"),
 )
-NEW = ObjectFacts(namespace="shop", name="new", violations=("MinLength",))
+NEW = ObjectFacts(namespace="shop", name="new", violations=("minLength",))
 
 
 def site(
@@ -138,8 +138,8 @@ async def test_what_is_not_known_of_an_object_is_no_series() -> None:
 
 async def test_violations_are_counted_by_rule() -> None:
     assert {line for line in await series(AUTH, NEW) if "violations" in line} == {
-        'keyturn_policy_violations{rule="MaxInterval"} 1',
-        'keyturn_policy_violations{rule="MinLength"} 2',
+        'keyturn_policy_violations{rule="maxInterval",point="schedule"} 1',
+        'keyturn_policy_violations{rule="minLength",point="strength"} 2',
     }
 
 

@@ -1,4 +1,4 @@
-"""Which rules of its class a managed secret breaks, as far as one look at it can tell."""
+"""Which rules of its class and of the checklist a managed secret breaks, as far as one look at it can tell."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from . import threads
 from .api.recipe import Recipe
+from .core.checklist import GRACE, NO_SIGNS, Signs
 from .core.errors import Stalled
+from .core.items import VALUE
 from .core.policy import Evidence, twins_in, violations_of
+from .core.renewal import is_overdue
 from .core.revision import LITERAL
+from .estimate import is_weak
 from .world import generator_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from .core.items import Item
     from .core.keys import ObjectKey
     from .core.policy import Violation
     from .core.revision import Kept
@@ -25,14 +31,21 @@ if TYPE_CHECKING:
     from .core.wanted import Wanted
     from .world import World
 
-__all__ = ["note_values", "unchecked", "violations"]
+__all__ = ["note_values", "signs", "unchecked", "unscheduled", "violations"]
+
+_PRODUCTION = "production"
+_FEW = 20
+"""So many values are judged at once; more take a thread, and the others their turn meanwhile."""
 
 _log = structlog.get_logger()
 
 
-def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
+async def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
     memo = world.memo(key)
+    given = _given(wanted, state) if state else {}
+    weak = await threads.for_tenant(str(key), _weak, given) if len(given) > _FEW else _weak(given)
+    memo.weak = weak or None
     memo.older = dict(_older(wanted, state)) or None if state else None
     memo.lengths = dict(_lengths(wanted, state)) or None if state else None
     if state and memo.first is None:
@@ -62,6 +75,35 @@ def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...
     return violations_of(seen.secret_class, evidence)
 
 
+def signs(key: ObjectKey, seen: Seen, world: World) -> Signs:
+    """Hold it against the checklist, as far as a broken rule of its class does not say the same."""
+    wanted, current = seen.wanted, seen.current
+    if wanted is None:
+        return NO_SIGNS
+    told = {one.rule for one in seen.violations}
+    named = frozenset[str]().union(*(one.cured_by for one in seen.violations))
+    weak = world.memo(key).weak or {}
+    ended = current.valid_until if current and current.overlaps else None
+    return Signs(
+        weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
+        shared=_shared_by_production(key, seen, world),
+        unscheduled=frozenset() if "maxInterval" in told else unscheduled(wanted),
+        is_overdue=is_overdue(seen),
+        kept_since=ended if ended and seen.now >= ended + GRACE else None,
+    )
+
+
+def unscheduled(wanted: Wanted) -> frozenset[str]:
+    """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
+    if wanted.shape.immutable:
+        return frozenset()
+    turned = wanted.rotates if wanted.cadence else frozenset[str]()
+    made = ((item.name, generator_for(item.recipe)) for item in wanted.items if item.recipe)
+    return frozenset(
+        name for name, generator in made if name not in turned and generator.strength() and not generator.ends
+    )
+
+
 def unchecked(seen: Seen, world: World) -> str | None:
     """Say which rule could not be checked, and why."""
     asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
@@ -82,6 +124,38 @@ def _older(wanted: Wanted, state: State) -> Iterator[tuple[str, Strength | None]
         generator = generator_for(item.recipe)
         if generator.strength() and not generator.accepts(kept.outputs):
             yield item.name, _strength_of(kept)
+
+
+def _given(wanted: Wanted, state: State) -> dict[str, tuple[str, Value]]:
+    """Return by key of the Secret the values that no recipe has made, each with the name of its item."""
+    kept = ((item, state.current.values.get(item.name)) for item in wanted.items)
+    return {
+        one.keys[output]: (item.name, value)
+        for item, one in kept
+        if one and _is_given(item, one)
+        for output, value in one.outputs.items()
+        if output in one.keys
+    }
+
+
+def _is_given(item: Item, kept: Kept) -> bool:
+    """Say whether somebody else made a value: one that is adopted counts as made by its recipe until it rotates."""
+    if item.recipe is None or kept.recipe in {"", LITERAL}:
+        return True
+    generator = generator_for(item.recipe)
+    return generator.outputs == (VALUE,) and not generator.accepts(kept.outputs)
+
+
+def _weak(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
+    """Return the keys whose values are certainly weak, each with the name of its item."""
+    return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
+
+
+def _shared_by_production(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
+    """Return the values of production that another environment has, where no class looks for them."""
+    asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
+    is_production = world.mirror.environment(key.namespace) == _PRODUCTION
+    return _twins(key, seen, world) if is_production and not asks else frozenset()
 
 
 def _lengths(wanted: Wanted, state: State) -> Iterator[tuple[str, int]]:

@@ -1,15 +1,20 @@
-"""What metrics tell of each managed secret, store and emergency, read from the mirror when they are asked for."""
+"""What metrics tell of each managed secret, store and emergency, and of the checklist, when they are asked for."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .api.status import WorkloadState
+from .core.checklist import GRACE, broken_of
 from .core.clockwork import open_stages
 from .core.errors import Stalled
-from .core.policy import rules_in
-from .metrics import EmergencyFacts, ObjectFacts, StoreFacts
+from .core.finding import Point, Verdict
+from .core.verdicts import All, judged
+from .exposition import ChecklistFacts, EmergencyFacts, ObjectFacts, StoreFacts
+from .published import OPERATOR
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE
 
 if TYPE_CHECKING:
@@ -18,30 +23,84 @@ if TYPE_CHECKING:
     from .alarms import AlarmKey
     from .api.managedsecret import ManagedSecret
     from .api.meta import Condition
-    from .api.status import ManagedSecretStatus
-    from .metrics import Facts
+    from .api.status import ManagedSecretStatus, PreviousStatus
+    from .exposition import Facts
     from .mirror import Mirror
+    from .proofs import Proofs
     from .shelf import StoreKey
 
 __all__ = ["facts"]
 
+_PRODUCTION = "production"
+_FRESH = timedelta(minutes=10)
+"""A read of ours comes back within some seconds, and there is one in each minute and a half."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def facts(mirror: Mirror) -> Iterator[Facts]:
-    """Tell of every ManagedSecret, store and emergency.
+def facts(mirror: Mirror, proofs: Proofs) -> Iterator[Facts]:
+    """Tell of every ManagedSecret, store and emergency, and how the points of the checklist stand.
 
     Another thread may call it, so it begins with copies of the keys.
     """
+    tally = _Tally(mirror)
     for key in list(mirror.managed_keys()):
         found = mirror.managed(key)
         if found:
-            yield _of_object(found[0], mirror)
+            told = _of_object(found[0], mirror)
+            tally.add(told, found[0].status.previous)
+            yield told
     for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
         for store_key in mirror.stores.keys(kind):
             yield from _of_store(store_key, mirror)
     for alarm in mirror.emergencies.known():
         yield from _of_emergency(alarm, mirror)
+    yield from _of_checklist(tally.all, proofs)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is kept of every object while one after the other is told of."""
+
+    mirror: Mirror
+    all: All = field(default_factory=All)
+    _environments: set[str] = field(default_factory=set)
+    _now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def add(self, told: ObjectFacts, previous: PreviousStatus | None) -> None:
+        self._environments.add(self.mirror.environment(told.namespace) or "")
+        others = self._environments - {"", _PRODUCTION}
+        until = previous.valid_until if previous else None
+        rules = {
+            *told.violations,
+            *(["overdue"] if told.is_overdue else []),
+            *(["notRevoked"] if until and self._now >= until + GRACE else []),
+        }
+        self.all = All(
+            count=self.all.count + 1,
+            broken=self.all.broken | rules,
+            has_environments=bool(others) and _PRODUCTION in self._environments,
+            keeps_old=self.all.keeps_old or (previous is not None and until is None),
+        )
+
+
+def _of_checklist(every: All, proofs: Proofs) -> Iterator[ChecklistFacts]:
+    """Tell what the operator knows by itself, and what people have published."""
+    for point, verdict in judged(every).items():
+        yield ChecklistFacts(OPERATOR, point, verdict)
+    if look := proofs.at_rest:
+        yield ChecklistFacts(OPERATOR, Point.AT_REST, look.verdict, look.at)
+    if proofs.awaited:
+        yield _of_access_log(proofs.awaited, proofs.logged)
+    for name, report in proofs.published.items():
+        for one in report:
+            yield ChecklistFacts(name, one.point, one.verdict, one.looked)
+
+
+def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts:
+    """Tell whether our own reads come back; where they do not, it may be that another replica gets them."""
+    is_proven = logged is not None and datetime.now(UTC) - logged < _FRESH
+    verdict = Verdict.PASS if is_proven else Verdict.UNKNOWN
+    return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
 
 
 def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
@@ -57,7 +116,7 @@ def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
         conditions=_conditions(status.conditions),
-        violations=tuple(rule for one in broken for rule in set(rules_in(one.message))),
+        violations=tuple(rule for one in broken for rule in set(broken_of(one.message))),
         is_suspended=bool(managed.spec.suspend),
         stalled=_stalled(status.conditions),
         step=_word(status.rotation.step) if status.rotation else "",

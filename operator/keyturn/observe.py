@@ -78,6 +78,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=compliance.violations(key, seen, world),
         unchecked=compliance.unchecked(seen, world),
     )
+    seen = replace(seen, signs=compliance.signs(key, seen, world))
     return await with_consumers(key, seen, world)
 
 
@@ -154,7 +155,7 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
         return replace(seen, trouble=seen.trouble or stalled)
     target = await load_target(key, secret, world) if target_meta else None
     if seen.wanted:
-        compliance.note_values(key, seen.wanted, state, world)
+        await compliance.note_values(key, seen.wanted, state, world)
     seen = replace(
         seen,
         state=state.facts() if state else None,

@@ -181,7 +181,9 @@ def _tell_trouble(
 def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
     """Tell of the rules that are broken where the class only warns; where it denies, that is a trouble."""
     text = named(seen.violations)
-    if not text or denies(seen.secret_class) or any(one.message == text for one in before.conditions):
+    # The condition goes on with what the checklist finds.
+    is_known = any(one.message.startswith(text) for one in before.conditions)
+    if not text or denies(seen.secret_class) or is_known:
         return
     _post(seen, world, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)

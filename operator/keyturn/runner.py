@@ -24,6 +24,7 @@ from .classes import reconcile_class
 from .core.keys import ObjectKey
 from .emergencies import reconcile_emergency
 from .facts import facts
+from .inspection import Inspection
 from .kopfshell import kopf
 from .kube import config, errors
 from .kube.client import Api
@@ -75,6 +76,8 @@ class Options:
     """How audit events are taken; None for not at all."""
     ui: UiSettings | None = None
     """How the page for people is served; None for not at all."""
+    proves_encryption: bool = False
+    """Whether the metrics of the API server are read, to see that it encrypts Secrets."""
 
 
 class Process:
@@ -101,6 +104,13 @@ class Process:
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
+        self.inspection = Inspection(
+            for_lease,
+            _lease_namespace(connection),
+            self.world.proofs,
+            api.clock.now,
+            proves_encryption=options.proves_encryption,
+        )
         self.witness = Witness(options.audit, for_lease, _lease_namespace(connection), self.world)
         self.window = Window(options.ui, self.world, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
@@ -110,7 +120,7 @@ class Process:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; each part's end is the end of all."""
-        site = web.Site(partial(facts, self.world.mirror), self._unhealthy, self._unready)
+        site = web.Site(partial(facts, self.world.mirror, self.world.proofs), self._unhealthy, self._unready)
         async with (
             web.serve(site, self._options.ports) as ports,
             self.witness.listening() as audit_port,
@@ -133,6 +143,7 @@ class Process:
                     self.witness.watch(self._is_primed),
                     self.witness.keep(),
                     self.window.keep(),
+                    self.inspection.run(),
                 )
             ]
             # kopf takes every task that is younger than it for one of its own and ends it with itself.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
-from . import metrics, threads
+from . import exposition, threads
 
 if TYPE_CHECKING:
     import ssl
@@ -51,7 +51,7 @@ class Ports:
 class Site:
     """Where the answers come from."""
 
-    objects: Callable[[], Iterable[metrics.Facts]]
+    objects: Callable[[], Iterable[exposition.Facts]]
     """What is told of each object and store; called in another thread, so begins with a copy of what may change."""
     unhealthy: Callable[[], list[str]]
     """What a restart would cure, one line each; empty while all is well."""
@@ -63,7 +63,7 @@ class Site:
         accept = request.headers.get(hdrs.ACCEPT, "")
         # One at a time: each holds megabytes, and a second scraper can wait.
         async with self._scrape:
-            body, content_type = await threads.for_us(metrics.expose, self.objects, accept)
+            body, content_type = await threads.for_us(exposition.expose, self.objects, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def livez(self, _request: web.Request) -> web.Response:

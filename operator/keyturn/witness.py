@@ -28,7 +28,7 @@ class Witness:
             from .access import Audit  # noqa: PLC0415  # on first use: it is off by default
 
             self._port = settings.port
-            self._audit = Audit(settings, api, namespace, world.mirror, world.now)
+            self._audit = Audit(settings, api, namespace, world.mirror, world.now, world.proofs)
             world.readership = self._audit.readership
 
     @asynccontextmanager

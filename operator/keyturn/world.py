@@ -13,6 +13,7 @@ from .api.recipe import Recipe
 from .core.keys import ObjectKey
 from .mirror import Mirror
 from .outside import Outside
+from .proofs import Proofs
 from .stores import Reach, Stores
 from .tags import Tags
 
@@ -75,6 +76,8 @@ class Memo:
     """How strong the values are that a recipe of today could not have made."""
     lengths: Mapping[str, int] | None = None
     """How long the values are that were read from stores."""
+    weak: Mapping[str, str] | None = None
+    """The keys whose values nobody's recipe has made and that are certainly weak, each with the name of its item."""
     twins: Mapping[str, frozenset[ObjectKey]] | None = None
     """The values that another environment has as well, with who has them there, as far as the log was told."""
     first: int | None = None
@@ -131,6 +134,7 @@ class World:
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
     stores: Stores = field(init=False)
+    proofs: Proofs = field(default_factory=Proofs)
     since: datetime | None = None
     """When this process began to act."""
     memos: dict[ObjectKey, Memo] = field(default_factory=dict)

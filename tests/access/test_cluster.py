@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,8 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
         kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
         kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
         kubectl("apply", "-f", str(AUDIT / "rbac.yaml"))
+        kubectl("apply", "-f", str(ROOT / "manifests" / "components" / "encryption-proof" / "metrics.yaml"))
+        kubectl("create", "secret", "generic", "any", "--from-literal=one=1")
         account = plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "operator")
         options = (
             "--all-namespaces",
@@ -87,6 +90,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
             f"--audit-key={folder / 'server.key'}",
             f"--audit-token-file={folder / 'token'}",
             "--audit-learning=0s",
+            "--prove-encryption",
         )
         environment = {"POD_NAMESPACE": "keyturn-system"}
         with (
@@ -148,6 +152,22 @@ def told(audited: Audited, space: Space) -> list[dict[str, Any]]:
         for line in audited.operator.lines()
         if line["event"] == "unusual access" and line["subject"].startswith(subject)
     ]
+
+
+def test_own_reads_that_come_back_prove_that_access_is_logged(audited: Audited, space: Space) -> None:
+    del space
+    point = {"report": "operator", "point": "access-log"}
+
+    eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
+
+    assert audited.count("checklist", **point, verdict="Unknown") == 0
+    assert time.time() - audited.count("checklist_timestamp_seconds", **point) < 300
+
+
+def test_encryption_at_rest_is_proven_by_the_operator_itself(audited: Audited) -> None:
+    point = {"report": "operator", "point": "at-rest"}
+
+    eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
 
 
 def test_a_list_and_a_refused_read_are_counted(audited: Audited, space: Space) -> None:

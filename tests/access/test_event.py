@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.access.event import Access, LoginFailed, NotAnEvent, Refusal, SubjectKind, items_of, told
+from keyturn.access.event import Access, LoginFailed, Missed, NotAnEvent, Refusal, SubjectKind, items_of, told
 from tests.access.events import ALICE, API, START, event, event_list, login_failed
 
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
@@ -64,7 +64,6 @@ def test_a_list_reaches_all_of_a_namespace() -> None:
     [
         pytest.param(event("watch", stage="ResponseComplete"), id="the end of a watch"),
         pytest.param(event(stage="RequestReceived"), id="a request that has no answer yet"),
-        pytest.param(event(code=404), id="what was not there"),
         pytest.param(event(objectRef={"resource": "configmaps", "namespace": "shop"}), id="a ConfigMap"),
         pytest.param(
             event(objectRef={"resource": "secrets", "apiGroup": "x.test"}), id="another API's secrets"
@@ -82,6 +81,10 @@ def test_a_watch_is_told_when_it_begins() -> None:
 
 def test_a_refusal_is_no_read() -> None:
     assert told(event(code=403)) == Refusal(READ)
+
+
+def test_a_read_of_what_is_not_there_is_told_as_such() -> None:
+    assert told(event(code=404)) == Missed(READ)
 
 
 def test_a_refused_login_has_the_address_that_the_api_server_saw_and_not_what_the_client_says() -> None:

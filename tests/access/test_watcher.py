@@ -66,6 +66,33 @@ async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
 
 
 @pytest.mark.parametrize(
+    ("body", "is_noted"),
+    [
+        pytest.param(event(user=OURSELVES, name="login"), True, id="a read of ours"),
+        pytest.param(event(user=OURSELVES, name="keyturn-access", code=404), True, id="of what is not there"),
+        pytest.param(event("update", user=OURSELVES, name="login"), False, id="a write of ours"),
+        pytest.param(event(user=OURSELVES, name="login", code=403), False, id="a refused one"),
+        pytest.param(event(name="login"), False, id="a read of another"),
+        pytest.param(event(name="keyturn-access", code=404), False, id="another's, of what is not there"),
+    ],
+)
+async def test_a_read_of_ours_that_comes_back_is_noted(
+    body: dict[str, Any],
+    is_noted: bool,  # noqa: FBT001
+    counted: Callable[[str], Any],
+) -> None:
+    noted: list[datetime] = []
+    it = watcher()
+    it.note_own = noted.append
+
+    take(it, body)
+
+    assert bool(noted) is is_noted
+    if "update" not in body["verb"] and OURSELVES in str(body):
+        assert counted("secret_access_total") == {}
+
+
+@pytest.mark.parametrize(
     "body",
     [
         event(name="other"),

@@ -13,7 +13,7 @@ import yaml
 from sandbox import ControlPlane
 from tests.checklist.cluster import audited
 from tests.cli.console import Console
-from tests.cluster.space import Space, bytes_, literal
+from tests.cluster.space import Space, bytes_, literal, password
 from tests.leaks.scan import leaks
 
 if TYPE_CHECKING:
@@ -92,11 +92,31 @@ def test_a_broken_rule_of_a_class_is_told(space: Space, console: Console, class_
     class_.write(maxInterval="30d", enforcement="Warn")
     space.managed(className=class_.name, rotation={"every": "90d"})
 
-    done = audited(console, "--only", "strength")
+    done = audited(console, "--only", "schedule")
 
     ((where, evidence),) = done.found("Fail")
     assert where == f"{space.namespace}/auth"
     assert "maxInterval" in evidence
+    assert audited(console, "--only", "strength").code == 0
+
+
+def test_a_weak_value_that_was_adopted_is_told_as_the_operator_knows_it(
+    space: Space, console: Console
+) -> None:
+    put(space, "auth", password=WEAK)
+    space.managed(password(), target={"adopt": "IfUnowned"}, rotation={"every": "90d"})
+
+    ((where, evidence),) = audited(console, "--only", "strength").found("Fail")
+
+    assert where == f"{space.namespace}/auth"
+    assert evidence.startswith("it breaks the rule weakValue: password does not reach 32 characters")
+
+
+def test_what_the_operator_finds_weak_as_well_is_named_once(space: Space, console: Console) -> None:
+    space.managed(literal("given", WEAK))
+    space.until_condition("PolicyCompliant", "False", "weakValue")
+
+    assert len(audited(console, "--only", "strength").found("Fail")) == 1
 
 
 def test_more_secrets_than_a_page_has_are_all_looked_at(space: Space, console: Console) -> None:
@@ -134,6 +154,21 @@ def test_production_must_not_share_a_value(space: Space, staging: Space, console
             f"key password has the value of key pw of {staging.namespace}/database (staging)",
         )
     ]
+
+
+def test_for_one_namespace_alone_the_operator_has_compared(
+    space: Space, staging: Space, console: Console
+) -> None:
+    space.managed(bytes_("token"))
+    data = space.get("Secret", "auth")["data"]
+    staging.create({"kind": "Secret", "metadata": {"name": "auth"}, "data": data})
+    staging.managed(bytes_("token"), target={"adopt": "IfUnowned"})
+    space.until_condition("PolicyCompliant", "False", "sharedValue")
+
+    ((where, evidence),) = audited(console, "--only", "environments").found("Fail")
+
+    assert where == f"{space.namespace}/auth"
+    assert staging.namespace not in evidence
 
 
 def test_two_contexts_must_not_share_a_value(
@@ -301,6 +336,22 @@ def test_what_a_schedule_does_not_say_is_found(space: Space, console: Console, t
         f"{space.namespace}/gone": "the schedule has it, and the cluster has not",
         f"{space.namespace}/new": "the schedule does not have it",
     }
+
+
+def test_what_ends_by_itself_needs_no_schedule(space: Space, console: Console) -> None:
+    tls = {"certificate": {"commonName": "shop", "dnsNames": ["shop.test"]}}
+    space.managed({"name": "tls", "generate": tls})
+
+    assert audited(console, "--only", "schedule").found("Fail") == []
+    assert "| before it ends |" in console("audit", "schedule")
+
+
+def test_what_only_leaves_out_never_rotates(space: Space, console: Console) -> None:
+    space.managed(bytes_("one"), bytes_("two"), rotation={"every": "90d", "only": ["one"]})
+
+    found = audited(console, "--only", "schedule").found("Fail")
+
+    assert found == [(f"{space.namespace}/auth", "rotation.only leaves out two")]
 
 
 def test_values_that_never_rotate_are_named(space: Space, console: Console) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.checklist import access_log, at_rest
+from keyturn.checklist import access_log
+from keyturn.core import at_rest
 
 _OPERATIONS = "apiserver_storage_transformation_operations_total"
 

@@ -48,7 +48,7 @@ def test_an_interval_of_its_own_goes_over_that_of_the_class(space: Space, class_
 
 
 def test_a_class_whose_rules_hold_is_said_to_be_complied_with(space: Space, class_: Class) -> None:
-    class_.write(minLength=32, minEntropyBits=128)
+    class_.write(minLength=32, minEntropyBits=128, rotation={"every": "30d"})
 
     space.managed(className=class_.name)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.cadence import Cron, Every
-from keyturn.core.policy import Evidence, Violation, denies, named, rules_in, twins_in, violations_of
+from keyturn.core.checklist import broken_of
+from keyturn.core.policy import Evidence, Violation, denies, named, twins_in, violations_of
 from keyturn.core.strength import Strength
 from tests.core.builders import secret_class
 
@@ -218,13 +219,13 @@ def test_all_rules_are_named_and_can_be_read_back() -> None:
     violations = violations_of(everything, found)
     rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
     assert tuple(one.rule for one in violations) == rules
-    assert rules_in(named(violations)) == rules
+    assert broken_of(named(violations)) == rules
     assert twins_in(named(violations)) == PASSWORD
 
 
 @pytest.mark.parametrize("text", ["", "every rule of the class holds", "perl: minLength", "x; noRule: y"])
 def test_other_texts_name_no_rule(text: str) -> None:
-    assert rules_in(text) == ()
+    assert broken_of(text) == ()
     assert twins_in(text) == frozenset()
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.core.checklist import Signs, broken_in
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
@@ -78,6 +79,7 @@ IDLE = condition("Rotating", "False", "Idle", "no rotation is under way")
 NO_CONSUMERS = condition(
     "WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"
 )
+COMPLIANT = condition("PolicyCompliant", "True", "Compliant", "every rule of the checklist holds")
 
 
 # The whole status
@@ -93,7 +95,7 @@ def test_of_a_secret_that_was_just_created() -> None:
         "overdue": False,
         "workloads": [],
         "history": [ENTRY_1 | {"finishedAt": "2026-11-24T12:00:00Z"}],
-        "conditions": [READY, IDLE, NO_CONSUMERS],
+        "conditions": [READY, IDLE, NO_CONSUMERS, COMPLIANT],
     }
 
 
@@ -145,6 +147,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
                 "RollingOut",
                 "0 of 2 workloads run the current revision; Deployment/api is rolling",
             ),
+            COMPLIANT,
         ],
     }
 
@@ -493,7 +496,9 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("violations", "verdict"),
     [
-        pytest.param((), ("True", "Compliant", "every rule of the class holds"), id="none"),
+        pytest.param(
+            (), ("True", "Compliant", "every rule of the class and of the checklist holds"), id="none"
+        ),
         pytest.param(
             (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
             ("False", "minLength", "minLength: too short; minEntropyBits: too weak"),
@@ -501,11 +506,29 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
         ),
     ],
 )
-def test_compliance_is_told_where_there_is_a_class(
+def test_compliance_with_a_class_is_told(
     violations: tuple[Violation, ...], verdict: tuple[str, str, str]
 ) -> None:
     assert conditions(seen(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
-    assert "PolicyCompliant" not in conditions(seen())
+
+
+def test_without_a_class_the_checklist_is_told() -> None:
+    breaks = replace(seen(), signs=Signs(is_overdue=True))
+
+    assert conditions(seen())["PolicyCompliant"] == ("True", "Compliant", "every rule of the checklist holds")
+    assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "overdue")
+
+
+def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
+    look = seen(given=secret_class(), violations=(Violation("minLength", "too short"),))
+    status, reason, message = conditions(replace(look, signs=Signs(is_overdue=True)))["PolicyCompliant"]
+
+    assert (status, reason) == ("False", "minLength")
+    assert [one.rule for one in broken_in(message)] == ["minLength", "overdue"]
+
+
+def test_of_a_spec_that_cannot_be_followed_no_rule_is_told() -> None:
+    assert "PolicyCompliant" not in conditions(seen(trouble=Stalled("InvalidSpec", "it cannot be read")))
 
 
 def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:

@@ -105,11 +105,11 @@ _SECRETS = (
     ),
     Case(
         "KeyturnPolicyViolated",
-        of_process("policy_violations", "_x6 2x80 stale", rule="minLength")
-        | of_process("policy_violations", "_x6 2x80 stale", "2", rule="minLength"),
+        of_process("policy_violations", "_x6 2x80 stale", rule="minLength", point="strength")
+        | of_process("policy_violations", "_x6 2x80 stale", "2", rule="minLength", point="strength"),
         *(65, 66, 87),
         _WARNING | {"rule": "minLength"},
-        "2 ManagedSecrets break the rule minLength of their class for an hour.",
+        "2 ManagedSecrets break the rule minLength for an hour.",
     ),
     Case(
         "KeyturnDriftRepairedOften",
@@ -239,6 +239,28 @@ _OPERATOR = (
     ),
 )
 
+_AT_REST = {"report": "cluster", "point": "at-rest"}
+
+_CHECKLIST = (
+    Case(
+        "KeyturnChecklistFailed",
+        of_process("checklist", "0x5 1x80 0x60", **_AT_REST, verdict="Fail")
+        | of_process("checklist", "1x5 0x80 1x60", **_AT_REST, verdict="Pass"),
+        *(65, 66, 87),
+        _WARNING | _AT_REST,
+        "The point at-rest of the checklist fails, says the report cluster.",
+    ),
+    # In steps of two hours; somebody looks again on the 40th day.
+    Case(
+        "KeyturnChecklistOutdated",
+        of_process("checklist_timestamp_seconds", f"0x479 {40 * 86400}x100", **_AT_REST),
+        *(35 * 1440, 36 * 1440, 40 * 1440),
+        _WARNING | _AT_REST,
+        "The report cluster looked at the point at-rest of the checklist 36d 0h 0m 0s ago.",
+        step=120,
+    ),
+)
+
 _ACCESS = (
     Case(
         "KeyturnAccessUnusual",
@@ -270,6 +292,19 @@ _ACCESS = (
     ),
 )
 
+_SILENT = (
+    Case(
+        "KeyturnAccessLogSilent",
+        of_process(
+            "checklist_timestamp_seconds", "0+60x10 600x40 3060+60x60", report="operator", point="access-log"
+        )
+        | of_process("checklist_timestamp_seconds", "0x120", "2", report="operator", point="access-log"),
+        *(35, 36, 52),
+        _WARNING | _REPLICAS,
+        "Keyturn's own reads of a Secret do not come back as audit events for 26m 0s. Nobody sees who reads Secrets.",
+    ),
+)
+
 _EMERGENCIES = (
     Case(
         "KeyturnEmergencyDeadlineNear",
@@ -287,4 +322,4 @@ _EMERGENCIES = (
     ),
 )
 
-CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR, *_ACCESS)
+CASES = (*_SECRETS, *_EMERGENCIES, *_STORES, *_OPERATOR, *_CHECKLIST, *_ACCESS, *_SILENT)

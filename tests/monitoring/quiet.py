@@ -136,6 +136,27 @@ QUIET = (
         of_process("queue_depth", "500x200") | of_process("leader", "0x200"),
     ),
     Quiet(
+        "KeyturnChecklistFailed",
+        "what another alert tells of: single secrets break a rule",
+        of_process("checklist", "1x200", report="operator", point="strength", verdict="Fail"),
+    ),
+    Quiet(
+        "KeyturnChecklistFailed",
+        "a point that nobody can prove",
+        of_process("checklist", "1x200", report="cluster", point="recovery", verdict="Unknown"),
+    ),
+    Quiet(
+        "KeyturnChecklistOutdated",
+        "a drill of last month",
+        of_process("checklist_timestamp_seconds", "-2592000x200", report="cluster", point="recovery"),
+    ),
+    Quiet(
+        "KeyturnAccessLogSilent",
+        "a replica that gets no events, beside one that does",
+        of_process("checklist_timestamp_seconds", "0x200", report="operator", point="access-log")
+        | of_process("checklist_timestamp_seconds", "0+60x200", "2", report="operator", point="access-log"),
+    ),
+    Quiet(
         "KeyturnApiErrors",
         "conflicts, which are part of the work",
         of_process("api_requests_total", "0+30x200", verb="patch", resource="secrets", code="409"),

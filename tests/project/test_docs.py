@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn import metrics
+from keyturn.exposition import expose
 
 if TYPE_CHECKING:
     from tests.support.kubectl import Kubectl
@@ -61,7 +61,7 @@ def test_every_reason_to_stand_still_is_explained() -> None:
 
 
 def test_every_metric_is_listed() -> None:
-    text = metrics.expose(list, "text/plain")[0].decode()
+    text = expose(list, "text/plain")[0].decode()
     there = set(re.findall(r"^# TYPE (keyturn_\w+) ", text, re.MULTILINE))
 
     assert there == set(re.findall(r"^\| `(keyturn_\w+)` \|", _OPERATIONS, re.MULTILINE))

@@ -14,6 +14,7 @@ from keyturn import threads
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reader import Readership
 from keyturn.kube import errors, paths
+from keyturn.proofs import Proofs
 
 from . import record
 from .endpoint import Endpoint
@@ -49,9 +50,17 @@ class Audit:
     """Runs in every replica: the webhook reaches any of them, and keeps its connection to that one."""
 
     def __init__(
-        self, settings: Settings, api: Api, namespace: str, mirror: Mirror, now: Callable[[], datetime]
+        self,
+        settings: Settings,
+        api: Api,
+        namespace: str,
+        mirror: Mirror,
+        now: Callable[[], datetime],
+        proofs: Proofs | None = None,
     ) -> None:
         """Take a client that writes also while another replica leads; the namespace is the operator's own.
+
+        Each look for the record is a probe: that it comes back as an event is noted in `proofs`.
 
         Raises:
             CannotServe: A file of the settings is not what it should be.
@@ -69,12 +78,15 @@ class Audit:
         self._namespace = namespace
         self._mirror = mirror
         self._now = now
+        self._proofs = proofs or Proofs()
+        self._watcher.note_own = self._note_own
         self._version: str | None = None
         self._written: datetime | None = None
         self._is_ready = asyncio.Event()
 
     async def run(self) -> None:
         """Take events from the line for as long as the process lives, once we know who we are and what we knew."""
+        self._proofs.awaited = self._now()
         myself = await self._myself()
         self._watcher.is_ourselves = lambda subject: subject == myself
         while not await self._sync():  # noqa: ASYNC110 - nothing tells that the API server is back
@@ -109,6 +121,9 @@ class Audit:
         return Readership(
             tuple(found), self.journal.forgotten(namespace, names), tuple(refused), self._habits.since
         )
+
+    def _note_own(self, when: datetime) -> None:
+        self._proofs.logged = max(when, self._proofs.logged or when)
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}

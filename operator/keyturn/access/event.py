@@ -18,6 +18,7 @@ __all__ = [
     "MOST_EVENTS",
     "Access",
     "LoginFailed",
+    "Missed",
     "NotAnEvent",
     "Refusal",
     "SubjectKind",
@@ -101,6 +102,13 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A request for a Secret that is not there (404): nothing was read, and it is logged all the same."""
+
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
 class LoginFailed:
     """A login that the API server has refused (401)."""
 
@@ -109,7 +117,7 @@ class LoginFailed:
     """The address that the API server saw itself: those before it are what the client says."""
 
 
-Told = Access | Refusal | LoginFailed
+Told = Access | Refusal | Missed | LoginFailed
 
 
 def items_of(body: bytes) -> Sequence[Any]:
@@ -161,6 +169,8 @@ def _told(item: Mapping[str, Any]) -> Told | None:
     access = _access(item, ref, verb)
     if code == HTTPStatus.FORBIDDEN:
         return Refusal(access)
+    if code == HTTPStatus.NOT_FOUND:
+        return Missed(access)
     return access if code < HTTPStatus.BAD_REQUEST else None
 
 

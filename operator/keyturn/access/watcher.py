@@ -17,7 +17,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.reader import Standing
 from keyturn.core.state import state_name
 
-from .event import Access, LoginFailed, Refusal, SubjectKind
+from .event import Access, LoginFailed, Missed, Refusal, SubjectKind
 from .habits import Unusual
 from .journal import Journal, Scope
 
@@ -41,6 +41,7 @@ _CONTROLLERS: Final = tuple(
     f"system:serviceaccount:kube-system:{name}"
     for name in ("namespace-controller", "generic-garbage-collector", "resourcequota-controller")
 )
+_READS: Final = frozenset({"get", "list"})
 _EXPECTED: Final = frozenset({SubjectKind.NODE, SubjectKind.SYSTEM})
 
 _log = structlog.get_logger()
@@ -68,6 +69,8 @@ class Watcher:
     refused: Journal = field(default_factory=Journal)
     """Who tried to read and was not allowed to."""
     is_ourselves: Callable[[str], bool] = lambda _: False
+    note_own: Callable[[datetime], None] = lambda _: None
+    """Told when a read of our own comes back: so reads of Secrets are logged."""
     _places: _Places = _NOWHERE
     _places_until: float = 0.0
     _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
@@ -92,9 +95,17 @@ class Watcher:
                     metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
                     self.refused.note(scope, access)
                     self._say("refused access", ("refused", access.subject), scope, access)
+            case Missed(access):
+                self._note_own(access)
             case Access():
-                if not self.is_ourselves(told.subject) and (scope := self._scope(told)):
+                if self.is_ourselves(told.subject):
+                    self._note_own(told)
+                elif scope := self._scope(told):
                     self._note(scope, told)
+
+    def _note_own(self, access: Access) -> None:
+        if access.verb in _READS and self.is_ourselves(access.subject):
+            self.note_own(access.time)
 
     def _note(self, scope: Scope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()

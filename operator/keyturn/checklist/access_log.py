@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .finding import Finding, Point, Verdict
-from .metrics import samples
+from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.samples import samples
 
 __all__ = ["judged"]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from keyturn.core import at_rest
+from keyturn.core.finding import Finding, Point, Verdict
 from keyturn.kube import errors, paths
 
-from . import access_log, at_rest, environments, recovery, revocation, schedule, strength
-from .finding import Finding, Point, Verdict
+from . import access_log, environments, recovery, revocation, schedule, strength
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Look", "Other"]
 
 _METRICS: Final = "/metrics"
-_OPERATOR: Final = "keyturn-system"
-"""Where the operator is, and with it the record of who reads what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,8 @@ class Look:
     schedule: str | None = None
     drill: Drill | None = None
     tell: Callable[[str], None] = lambda _: None
+    operator_namespace: str = "keyturn-system"
+    """Where the operator is, and with it the record of who reads what."""
 
     async def findings(self, points: Collection[str]) -> list[Finding]:
         """Go through the points in their order."""
@@ -72,10 +73,10 @@ class Look:
         return []
 
     async def _environments(self) -> list[Finding]:
-        found = []
-        if self.other:
-            found = await environments.look_at_two(self.facts, self.other.facts, self.other.name)
-        return found if self.other and self.facts.namespace else found + await environments.look(self.facts)
+        if self.other is None:
+            return await environments.look(self.facts)
+        found = await environments.look_at_two(self.facts, self.other.facts, self.other.name)
+        return found if self.facts.namespace else found + await environments.look(self.facts)
 
     async def _at_rest(self) -> list[Finding]:
         return at_rest.judged(await self.facts.metrics())
@@ -83,7 +84,7 @@ class Look:
     async def _access_log(self) -> list[Finding]:
         with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # then only metrics can tell
             declared = await self.facts.declared()
-            found = await Probe(self.facts, _OPERATOR, self.tell).findings(declared)
+            found = await Probe(self.facts, self.operator_namespace, self.tell).findings(declared)
             if found:
                 return found
         return access_log.judged(await self.facts.metrics())

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
+from keyturn.estimate import is_public, is_weak
 from keyturn.kube.secretwatch import OWNER_LABEL
 from keyturn.kube.statesecret import STATE_TYPE
-
-from .estimate import is_strong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,17 +23,6 @@ _LEFT_OUT: Final = frozenset(
     {STATE_TYPE, "kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token"}
 )
 """Types whose content Kubernetes or Helm makes, and our state, which is judged where it is published."""
-_PUBLIC_NAME: Final = re.compile(
-    r"(?:.*[-_.])?(?:user|username|login|email|account|host|hostname|port|database|db|dbname|name|namespace|region"
-    r"|endpoint|address|server|issuer|realm|type|engine|provider|scheme|sslmode|tls|ssl|id|mode|ca|crt|cer|pub"
-    r"|public|publickey|known_hosts|version)",
-    re.IGNORECASE,
-)
-_PLAIN: Final = re.compile(rb"\s*(?:true|false|yes|no|on|off|null|-?[0-9.]{1,6})?\s*", re.IGNORECASE)
-_CERTIFICATE: Final = re.compile(
-    rb"\s*-----BEGIN (?:CERTIFICATE|PUBLIC KEY|X509 CRL|SSH2 PUBLIC KEY)|\s*ssh-[a-z0-9]+ "
-)
-_DOCUMENT: Final = re.compile(rb"\s*[\[{<].*|.*(?:\n\s*\S|://|-----BEGIN ).*", re.DOTALL)
 _WITHOUT_LOGIN: Final = re.compile(rb"\s*[a-z][a-z0-9+.-]*://[^@]*", re.IGNORECASE)
 _SHORTEST_COMPARED: Final = 8
 
@@ -70,7 +58,7 @@ def held_in(body: Body, mark: bytes) -> Iterator[Held]:
             secret=metadata["name"],
             key=key,
             owner=owner,
-            is_weak=_is_one_secret(key, value) and not is_strong(value),
+            is_weak=is_weak(key, value),
             mark=marked(value, mark) if _is_compared(key, value) else b"",
         )
 
@@ -80,17 +68,7 @@ def marked(value: Value, mark: bytes) -> bytes:
     return hmac.digest(mark, value.reveal(), "sha256")
 
 
-def _is_one_secret(key: str, value: Value) -> bool:
-    """Say whether a value is one secret text, not a name, a switch, a key file or a document."""
-    content = value.reveal()
-    return not (_is_public(key, content) or _DOCUMENT.fullmatch(content))
-
-
 def _is_compared(key: str, value: Value) -> bool:
     content = value.reveal()
     is_short = len(content) < _SHORTEST_COMPARED
-    return not (is_short or _is_public(key, content) or _WITHOUT_LOGIN.fullmatch(content))
-
-
-def _is_public(key: str, content: bytes) -> bool:
-    return bool(_PUBLIC_NAME.fullmatch(key) or _PLAIN.fullmatch(content) or _CERTIFICATE.match(content))
+    return not (is_short or is_public(key, value) or _WITHOUT_LOGIN.fullmatch(content))

@@ -6,13 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from keyturn import __version__
-
-from .finding import Point, Verdict
+from keyturn.core.finding import Point, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .finding import Finding, Report
+    from keyturn.core.finding import Finding, Report
 
 __all__ = ["page"]
 

@@ -11,9 +11,8 @@ from keyturn.access import record
 from keyturn.access.crowd import crowd_of
 from keyturn.access.habits import Habits
 from keyturn.access.journal import Journal
+from keyturn.core.finding import Finding, Point, Verdict
 from keyturn.kube import errors, paths
-
-from .finding import Finding, Point, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
+from keyturn.core.finding import Finding, Point, Verdict
 from keyturn.kube.statesecret import state_of
 
 from .backup import NoBackup
-from .finding import Finding, Point, Verdict
 from .held import marked
 from .restoring import put_back, states_of, take_away
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .finding import Finding, Point, Verdict
+from keyturn.core.finding import Finding, Point, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

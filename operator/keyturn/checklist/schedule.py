@@ -6,9 +6,12 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.duration import format_duration
+from keyturn.compliance import unscheduled
 from keyturn.core.cadence import Cron, Every
+from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.world import generator_for
 
-from .finding import Finding, Point, Verdict
+from .told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["document", "judged"]
 
 _NEVER: Final = "never"
+_LOOKED_AT: Final = ("noSchedule", "overdue")
 _HEADER: Final = (
     "Namespace",
     "ManagedSecret",
@@ -97,8 +101,11 @@ def _late(declared: list[Declared]) -> Iterator[Finding]:
             )
             evidence = f"its rotation is overdue{due}"
             yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
-        if _rotates(one.wanted) == _NEVER:
-            evidence = "nothing says when its values rotate"
+        too_rare = [*told(one, Point.SCHEDULE, _LOOKED_AT)]
+        yield from too_rare
+        if not too_rare and one.wanted and (names := unscheduled(one.wanted)):
+            left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
+            evidence = left_out if one.wanted.cadence else "nothing says when its values rotate"
             yield _finding(Verdict.FAIL, evidence, "write rotation.every, or a class that does", one.where)
 
 
@@ -149,7 +156,10 @@ def _rotates(wanted: Wanted | None) -> str:
             return f"every {format_duration(interval)}"
         case Cron(expression, zone):
             return f"at {expression} ({zone})"
-    return "once" if wanted.shape.immutable else _NEVER
+    if wanted.shape.immutable:
+        return "once"
+    ends = any(generator_for(item.recipe).ends for item in wanted.items if item.recipe)
+    return "before it ends" if ends and not unscheduled(wanted) else _NEVER
 
 
 def _windows(wanted: Wanted | None) -> str:

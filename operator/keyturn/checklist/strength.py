@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .finding import Finding, Point, Verdict
+from keyturn.core.finding import Finding, Point, Verdict
+
+from .told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["look"]
 
-_COMPLIANT = "PolicyCompliant"
-
 
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
     """Judge managed values by their recipes and classes, and all others by what they are."""
@@ -23,24 +23,18 @@ async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
     by_recipe = {(one.secret.namespace, one.secret.name, key) for one in declared for key in one.generated}
     made = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) in by_recipe]
     others = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) not in by_recipe]
-    found = [*_of_classes(declared), *_weak(others)]
+    weak = [*_weak(others)]
+    # What the operator found weak as well is named once, and what only it knows to be found, not made, is named too.
+    known = frozenset({one.where for one in weak})
+    found = [finding for one in declared for finding in told(one, Point.STRENGTH, _double(one, known))] + weak
     if not found:
         evidence = f"{len(made)} values are made by recipes; of {len(others)} others none is found to be weak"
         found = [Finding(Point.STRENGTH, Verdict.PASS, evidence)]
     return found
 
 
-def _of_classes(declared: list[Declared]) -> Iterator[Finding]:
-    for one in declared:
-        for condition in one.managed.status.conditions:
-            if condition.type == _COMPLIANT and condition.status == "False":
-                yield Finding(
-                    Point.STRENGTH,
-                    Verdict.FAIL,
-                    f"it breaks a rule of its class: {condition.message}",
-                    "change the spec or rotate, as the rule says",
-                    one.where,
-                )
+def _double(one: Declared, known: frozenset[str]) -> frozenset[str]:
+    return frozenset({"weakValue"}) if str(one.secret) in known else frozenset()
 
 
 def _weak(held: list[Held]) -> Iterator[Finding]:

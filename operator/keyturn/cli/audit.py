@@ -46,6 +46,17 @@ def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
         raise click.BadParameter(str(problem)) from None
 
 
+def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
+    from keyturn.published import OPERATOR, is_name
+
+    if written is None or is_name(written):
+        return written
+    raise click.BadParameter(
+        f"{written!r} cannot be a report: write up to 63 lower-case letters, digits and dashes, with no dash at"
+        f" either end, and not {OPERATOR}, which is what the operator finds by itself"
+    )
+
+
 def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     """End with 2 where nothing could be looked at."""
 
@@ -108,6 +119,19 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 @identity_option
 @click.option("--drill", metavar="NAMESPACE", help="An empty namespace, which is empty again afterwards.")
 @click.option(
+    "--publish",
+    "report_name",
+    callback=_report_name,
+    metavar="NAME",
+    help="Have the operator serve the verdicts as metrics, as the report of this name.",
+)
+@click.option(
+    "--operator-namespace",
+    default="keyturn-system",
+    show_default=True,
+    help="Where the operator is: it knows who reads Secrets, and finds published verdicts there.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(_FORMS),
@@ -130,6 +154,8 @@ def audit_command(
     backup: Path | None,
     identity: Path | None,
     drill: str | None,
+    report_name: str | None,
+    operator_namespace: str,
     output: str,
     where: Where,
 ) -> None:
@@ -138,7 +164,7 @@ def audit_command(
     Secrets are read with your own rights, and nothing of a value is printed. What you may not read is said.
 
     Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
-    looked at.
+    looked at. With --publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
     """
     if context.invoked_subcommand:
         return
@@ -157,6 +183,8 @@ def audit_command(
         compare_context=compare_context,
         schedule=committed,
         drill=auditing.Drilled(backup, identity, drill) if backup and identity and drill else None,
+        report_name=report_name,
+        operator_namespace=operator_namespace,
     )
     sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
 

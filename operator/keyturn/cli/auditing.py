@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.checklist.finding import Finding, Point, Verdict, in_order
+from keyturn.core.finding import Finding, Point, Verdict, in_order
 
 from . import auditprint
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.checklist.recovery import Drill
+    from keyturn.core.finding import Report
 
     from .cluster import Cluster
     from .options import Where
@@ -47,6 +48,18 @@ class Asked:
     compare_context: str | None = None
     schedule: Path | None = None
     drill: Drilled | None = None
+    report_name: str | None = None
+    """As which the verdicts are published; None for not at all."""
+    operator_namespace: str = "keyturn-system"
+
+    @property
+    def looked_at(self) -> set[Point]:
+        """The points of which a look tells more than that there was none."""
+        left_out = {
+            *(() if self.drill else (Point.RECOVERY,)),
+            *(() if self.repository else (Point.SOURCE_CONTROL,)),
+        }
+        return {Point(one) for one in self.points} - left_out
 
     @property
     def wants_cluster(self) -> bool:
@@ -61,6 +74,8 @@ def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
     """Look, print what was found, and return the exit code."""
     found = in_order(_found(asked))
     auditprint.FORMS[output](found)
+    if asked.report_name:
+        _publish(found, asked, asked.report_name)
     if found.has(Verdict.FAIL):
         return _FOUND
     return _CANNOT_LOOK if found.has(Verdict.UNKNOWN) and not allow_unknown else 0
@@ -78,6 +93,19 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
         return document(await facts.declared())
 
     click.echo(run(where, work), nl=False)
+
+
+def _publish(report: Report, asked: Asked, name: str) -> None:
+    from keyturn.checklist.publishing import publish  # noqa: PLC0415  # only where asked for
+
+    from .cluster import run  # noqa: PLC0415  # the same
+
+    async def work(cluster: Cluster) -> None:
+        where = cluster.api, asked.operator_namespace, name
+        await publish(*where, report, asked.looked_at, cluster.now())
+
+    run(asked.where, work)
+    _tell(f"published as {name} in ConfigMap {asked.operator_namespace}/keyturn-checklist")
 
 
 def _found(asked: Asked) -> Iterator[Finding]:
@@ -98,12 +126,16 @@ def _cluster(asked: Asked) -> list[Finding]:
     async def work(here: Cluster) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         if asked.compare_context is None:
-            return await Look(facts, schedule=committed, drill=drill, tell=_tell).findings(asked.points)
+            return await Look(facts, None, committed, drill, _tell, asked.operator_namespace).findings(
+                asked.points
+            )
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await Look(facts, other, committed, drill, _tell).findings(asked.points)
+            return await Look(facts, other, committed, drill, _tell, asked.operator_namespace).findings(
+                asked.points
+            )
 
     return run(asked.where, work)
 

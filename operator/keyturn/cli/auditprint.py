@@ -10,7 +10,7 @@ from .text import room, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.checklist.finding import Report
+    from keyturn.core.finding import Report
 
 __all__ = ["FORMS"]
 

@@ -53,6 +53,11 @@ _LOG_FORMATS = ("console", "json")
 )
 @audit_endpoint
 @page_for_people
+@click.option(
+    "--prove-encryption",
+    is_flag=True,
+    help="Read the API server's metrics, which prove that Secrets are encrypted at rest.",
+)
 @click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -69,6 +74,7 @@ def run_command(
     files_root: Path | None,
     allowed_hosts: tuple[str, ...],
     cluster_cidrs: tuple[str, ...],
+    prove_encryption: bool,  # noqa: FBT001
     metrics_port: int,
     health_port: int,
     log_format: str | None,
@@ -91,6 +97,7 @@ def run_command(
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
         ui=ui,
+        proves_encryption=prove_encryption,
     )
     try:
         asyncio.run(runner.run(options))

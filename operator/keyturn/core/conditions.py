@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from keyturn.api.meta import Condition
 from keyturn.api.status import WorkloadState
 
+from .checklist import findings_of
 from .errors import Stalled, Wait
 from .policy import named
 from .pushes import push_problem
@@ -59,8 +60,8 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
-    if look.seen.secret_class is not None:
-        yield "PolicyCompliant", _policy_compliant(look)
+    if look.seen.secret_class is not None or look.seen.wanted is not None:
+        yield "PolicyCompliant", _policy_compliant(look.seen)
     if look.seen.wanted and look.seen.wanted.pulled and (refreshed := _refreshed(look.seen)):
         yield "Refreshed", refreshed
     if look.seen.wanted and look.seen.wanted.pushes:
@@ -162,13 +163,15 @@ def _why_behind(behind: list[Standing]) -> str:
     return "RollingOut"
 
 
-def _policy_compliant(look: Look) -> Verdict:
-    violations = look.seen.violations
-    if violations:
-        return Verdict("False", violations[0].rule, named(violations))
-    if look.seen.unchecked:
-        return Verdict("Unknown", "NotChecked", look.seen.unchecked)
-    return Verdict("True", "Compliant", "every rule of the class holds")
+def _policy_compliant(seen: Seen) -> Verdict:
+    """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
+    broken = (*seen.violations, *findings_of(seen.signs))
+    if broken:
+        return Verdict("False", broken[0].rule, named(broken))
+    if seen.unchecked:
+        return Verdict("Unknown", "NotChecked", seen.unchecked)
+    whose = "the class and of the checklist" if seen.secret_class else "the checklist"
+    return Verdict("True", "Compliant", f"every rule of {whose} holds")
 
 
 def _refreshed(seen: Seen) -> Verdict | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .checklist import GRACE
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
@@ -69,7 +70,7 @@ def next_step(seen: Seen) -> Step:
         # Also of a suspended one: whoever deletes it wants it gone.
         return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
     if seen.managed.spec.suspend:
-        return Rest(None)
+        return Rest(_overlap_missed(seen))
     wanted = _allowed(seen)
     if first := _claim(seen, wanted) or requested_return(seen, wanted):
         return first
@@ -90,6 +91,15 @@ def next_step(seen: Seen) -> Step:
         or _let_go(seen)
         or _roll_out(seen, wanted, problem)
     )
+
+
+def _overlap_missed(seen: Seen) -> datetime | None:
+    """Return when an overlap that nobody may end counts as missed, which is then told."""
+    current = seen.current
+    if current is None or not current.overlaps or current.valid_until is None:
+        return None
+    missed = current.valid_until + GRACE
+    return missed if missed > seen.now else None
 
 
 def _end_overlap(seen: Seen) -> Expire | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .strength import Strength
 
-__all__ = ["RULES", "Evidence", "Violation", "denies", "named", "rules_in", "twins_in", "violations_of"]
+__all__ = ["RULES", "Evidence", "Violation", "denies", "named", "twins_in", "violations_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,9 @@ def named(violations: Iterable[Violation]) -> str:
     return "; ".join(f"{one.rule}: {one.message}" for one in violations)
 
 
-def rules_in(text: str) -> tuple[str, ...]:
-    """Read the rules back from such a text."""
-    return tuple(re.findall(rf"(?:^|; )({'|'.join(RULES)}): ", text))
-
-
 def twins_in(text: str) -> frozenset[str]:
-    """Read back from it which values another environment has as well."""
-    return frozenset(re.findall(r"(?:^|; )distinctAcrossEnvironments: (\S+) has ", text))
+    """Read back from such a text which values another environment has as well, whoever asks for others."""
+    return frozenset(re.findall(r"(?:^|; )(?:distinctAcrossEnvironments|sharedValue): (\S+) has ", text))
 
 
 # The rules

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .checklist import NO_SIGNS, Signs
 from .pulled import NOT_PULLED, Pulled
 from .state import Triggers
 
@@ -111,6 +112,8 @@ class Seen:
     """Secrets of ours under names that the spec no longer has."""
     unchecked: str | None = None
     """Which rule of the class could not be checked, and why."""
+    signs: Signs = NO_SIGNS
+    """What the checklist finds, whatever the class asks for."""
     since: datetime | None = None
     """When this process began to act; what another one had left open is as new as that."""
     pulled: Pulled = NOT_PULLED

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.policy import RULES
 
 from .times import length
 
@@ -171,7 +172,9 @@ def _not_synced(known: Known, _: datetime) -> str | None:
 
 
 def _not_compliant(known: Known, _: datetime) -> str | None:
-    return _message(known.managed, "PolicyCompliant", "False")
+    """Tell of its class; what only the checklist finds is for `keyturn audit` to tell."""
+    said = condition(known.managed, "PolicyCompliant")
+    return said.message if said and said.status == "False" and said.reason in RULES else None
 
 
 def _rotating(known: Known, _: datetime) -> str | None:

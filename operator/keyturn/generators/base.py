@@ -105,6 +105,11 @@ class Generator(ABC, Generic[C]):
         return False
 
     @property
+    def ends(self) -> bool:
+        """Whether what it makes ends by itself, so that it is renewed without any schedule."""
+        return False
+
+    @property
     def merges(self) -> frozenset[str]:
         """The outputs that can read otherwise while an overlap lasts, as far as the settings tell."""
         return frozenset()

@@ -272,6 +272,10 @@ class Certificate(Generator[CertificateConfig]):
         return isinstance(self._key, Rsa) or not is_loaded("_x509")
 
     @property
+    def ends(self) -> bool:
+        return True
+
+    @property
     def merges(self) -> frozenset[str]:
         return frozenset() if self.issuer_secret else frozenset({_ROOTS})
 

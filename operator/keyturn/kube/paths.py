@@ -117,8 +117,10 @@ def access_reviews() -> str:
 
 
 def resource(path: str) -> str:
-    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`."""
+    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`, `/metrics`."""
     parts = path.split("/")
+    if parts[1] not in {"api", "apis"}:
+        return path
     at = 3 if parts[1] == "api" else 4
     if parts[at] == "namespaces" and len(parts) > at + 2:
         at += 2

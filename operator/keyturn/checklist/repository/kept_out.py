@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from keyturn.checklist.estimate import bits_of
-from keyturn.checklist.finding import Finding, Point, Verdict
+from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.estimate import bits_of
 from keyturn.local.names import inferred
 from keyturn.local.sources import Copied
 

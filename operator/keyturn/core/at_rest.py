@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .finding import Finding, Point, Verdict
-from .metrics import samples
+from .samples import samples
 
 __all__ = ["judged"]
 

@@ -18,12 +18,24 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_strong"]
+__all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_public", "is_strong", "is_weak"]
 
 LEAST_LENGTH: Final = 32
 ENOUGH_BITS: Final = 112
 """What counts as 128: by chance a random text has a run or a word in it, which the estimate takes off."""
 
+_PUBLIC_NAME: Final = re.compile(
+    r"(?:.*[-_.])?(?:user|username|login|email|account|host|hostname|port|database|db|dbname|name|namespace|region"
+    r"|endpoint|address|server|issuer|realm|type|engine|provider|scheme|sslmode|tls|ssl|id|mode|ca|crt|cer|pub"
+    r"|public|publickey|known_hosts|version)",
+    re.IGNORECASE,
+)
+_PLAIN: Final = re.compile(rb"(?:true|false|yes|no|on|off|null|-?[0-9.]{1,6})?", re.IGNORECASE)
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN (?:CERTIFICATE|PUBLIC KEY|X509 CRL|SSH2 PUBLIC KEY)|ssh-[a-z0-9]+ "
+)
+_BEGIN_DOCUMENTS: Final = (b"[", b"{", b"<")
+_ARE_IN_DOCUMENTS: Final = (b"\n", b"://", b"-----BEGIN ")
 _SHORTEST_WORD: Final = 4
 _SHORTEST_RUN: Final = 4
 _SHORTEST_REPEAT: Final = 6
@@ -58,20 +70,39 @@ _SEPARATOR_BITS: Final = 2.0
 """A mark that was there before, as it stands between the words of a phrase."""
 
 
+def is_weak(key: str, value: Value) -> bool:
+    """Say whether what stands under a key is one secret text that is certainly too weak.
+
+    Names, switches, key files and documents are not judged.
+    """
+    return not (is_public(key, value) or _is_document(value)) and not is_strong(value)
+
+
+def is_public(key: str, value: Value) -> bool:
+    """Say whether it is nothing that is kept secret, as far as its name and its form tell."""
+    content = value.reveal().strip()
+    return bool(_PUBLIC_NAME.fullmatch(key) or _PLAIN.fullmatch(content) or _CERTIFICATE.match(content))
+
+
+def _is_document(value: Value) -> bool:
+    content = value.reveal().rstrip()
+    return content.lstrip().startswith(_BEGIN_DOCUMENTS) or any(one in content for one in _ARE_IN_DOCUMENTS)
+
+
 def is_strong(value: Value) -> bool:
     """Say whether a value reaches the floor of 32 characters and 128 bits, as far as can be told."""
     text = _written(value.reveal())
-    return len(text) >= LEAST_LENGTH and bits_of(text) >= ENOUGH_BITS
+    return len(text) >= LEAST_LENGTH and bits_of(text, ENOUGH_BITS) >= ENOUGH_BITS
 
 
-def bits_of(text: str) -> float:
-    """Estimate how many bits it takes to guess a text."""
+def bits_of(text: str, enough: float = math.inf) -> float:
+    """Estimate how many bits it takes to guess a text; not further than `enough`."""
     text = text.strip()
     if text.lower() in _DEFAULTS:
         return 0.0
     text = text[:_LONGEST]
     each, place, bits = math.log2(max(2, _alphabet(text))), 0, 0.0
-    while place < len(text):
+    while place < len(text) and bits < enough:
         length, cost = _cheapest(text, place, each)
         place, bits = place + length, bits + cost
     return bits

@@ -1,0 +1,140 @@
+"""What the operator looks at now and then, at an API server that answers as it likes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import structlog
+
+from keyturn.core.finding import Finding, Point, Verdict, in_order
+from keyturn.inspection import Inspection
+from keyturn.kube import errors
+from keyturn.proofs import Look, Proofs
+from keyturn.published import merged, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+REPORT = merged(
+    (), in_order([Finding(Point.RECOVERY, Verdict.PASS, "they came back")]), frozenset(Point), NOW
+)
+ENCRYPTED = (
+    'apiserver_storage_transformation_operations_total{resource="secrets",transformation_type="to_storage",'
+    'transformer_prefix="k8s:enc:aescbc:v1:"} 1\n'
+)
+
+
+class Server:
+    """An API server with a ConfigMap of reports, and metrics of its own; an exception is raised."""
+
+    def __init__(self, reports: Mapping[str, str] | Exception, metrics: str | Exception = "") -> None:
+        self.reports = reports
+        self.metrics = metrics
+
+    async def get(self, path: str, **_: Any) -> Any:
+        assert path == "/api/v1/namespaces/keyturn-system/configmaps/keyturn-checklist"
+        if isinstance(self.reports, Exception):
+            raise self.reports
+        return {"data": dict(self.reports)}
+
+    async def text(self, path: str) -> str:
+        if isinstance(self.metrics, Exception):
+            raise self.metrics
+        assert path == "/metrics"
+        return self.metrics
+
+
+def inspection(server: Server, proofs: Proofs, *, proves_encryption: bool = True) -> Inspection:
+    return Inspection(
+        cast("Any", server), "keyturn-system", proofs, lambda: NOW, proves_encryption=proves_encryption
+    )
+
+
+def refused(path: str) -> errors.Forbidden:
+    return errors.Forbidden("get", path, 403, "Forbidden")
+
+
+async def test_published_reports_are_read() -> None:
+    proofs = Proofs()
+
+    await inspection(Server({"cluster": written(REPORT), "odd": "{"}), proofs).look()
+
+    assert proofs.published == {"cluster": REPORT}
+
+
+async def test_a_report_that_is_taken_away_is_forgotten() -> None:
+    proofs = Proofs(published={"cluster": REPORT})
+
+    await inspection(Server(errors.NotFound("get", "/x", 404, "NotFound")), proofs).look()
+
+    assert proofs.published == {}
+
+
+@pytest.mark.parametrize(
+    "trouble", [refused("/x"), errors.Unavailable("get", "/x", 0, "Timeout")], ids=["refused", "away"]
+)
+async def test_while_reports_cannot_be_read_the_last_ones_count(trouble: errors.ApiError) -> None:
+    proofs = Proofs(published={"cluster": REPORT})
+
+    await inspection(Server(trouble), proofs).look()
+
+    assert proofs.published == {"cluster": REPORT}
+
+
+async def test_a_trouble_is_told_once_and_again_when_it_comes_back() -> None:
+    server = Server({"odd": "{"})
+    looks = inspection(server, Proofs())
+
+    with structlog.testing.capture_logs() as log:
+        for reports in ({"odd": "{"}, {"odd": "{"}, {}, {"odd": "{"}):
+            server.reports = reports
+            await looks.look()
+
+    assert [(one["event"], one["why"]) for one in log if "reports" in one["event"]] == [
+        ("published reports are unreadable", "odd")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("metrics", "verdict"),
+    [
+        (ENCRYPTED, Verdict.PASS),
+        (ENCRYPTED.replace("k8s:enc:aescbc:v1:", "identity"), Verdict.FAIL),
+        ("", Verdict.UNKNOWN),
+        (refused("/metrics"), Verdict.UNKNOWN),
+    ],
+    ids=["encrypted", "not encrypted", "nothing written", "no right"],
+)
+async def test_encryption_is_proven_by_the_metrics_of_the_api_server(
+    metrics: str | Exception, verdict: Verdict
+) -> None:
+    proofs = Proofs()
+
+    await inspection(Server({}, metrics), proofs).look()
+
+    assert proofs.at_rest == Look(verdict, NOW)
+
+
+async def test_the_metrics_of_the_api_server_are_not_read_unasked() -> None:
+    proofs = Proofs()
+
+    await inspection(Server({}, AssertionError("read")), proofs, proves_encryption=False).look()
+
+    assert proofs.at_rest is None
+
+
+async def test_the_metrics_of_the_api_server_are_read_seldom() -> None:
+    server, proofs = Server({}, ENCRYPTED), Proofs()
+    looks = inspection(server, proofs)
+    await looks.look()
+    server.metrics = ""
+
+    for _ in range(9):
+        await looks.look()
+        assert proofs.at_rest == Look(Verdict.PASS, NOW)
+    await looks.look()
+
+    assert proofs.at_rest == Look(Verdict.UNKNOWN, NOW)
