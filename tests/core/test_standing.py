@@ -109,8 +109,12 @@ CASES = {
         Standing(State.READY),
     ),
     "a rule of the class is broken": (
-        found(condition("PolicyCompliant", "False", message="minLength: too short")),
+        found(condition("PolicyCompliant", "False", "minLength", "minLength: too short")),
         Standing(State.NOT_COMPLIANT, "minLength: too short"),
+    ),
+    "a rule of the checklist alone is broken": (
+        found(condition("PolicyCompliant", "False", "noSchedule", "noSchedule: nothing says when")),
+        Standing(State.READY),
     ),
     "a store is not read": (found(NOT_READ), Standing(State.NOT_SYNCED, "the store does not answer")),
     "a store does not take it": (found(NOT_PUSHED), Standing(State.NOT_SYNCED, "the store does not take it")),

@@ -88,7 +88,8 @@ def test_a_rule_about_other_namespaces_is_said_not_to_be_checked(
     kubectl = namespaced.kubectl
     del operator
     body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretClass", "metadata": {"name": "distinct"}}
-    kubectl("apply", "-f", "-", given=body | {"spec": {"distinctAcrossEnvironments": True}})
+    spec = {"distinctAcrossEnvironments": True, "rotation": {"every": "90d"}}
+    kubectl("apply", "-f", "-", given=body | {"spec": spec})
     kubectl("apply", "-n", "shop", "-f", "-", given=managed("compared", className="distinct"))
 
     kubectl("wait", "ms/compared", "-n", "shop", "--for=condition=PolicyCompliant=Unknown", "--timeout=20s")

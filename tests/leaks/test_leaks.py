@@ -141,8 +141,10 @@ def test_secrets_are_listed_and_watched_by_our_label_only(life: Life) -> None:
 def test_an_operator_of_one_namespace_touches_no_other(life: Life) -> None:
     namespaces = {call.namespace for call in _calls(life) if call.resource not in _FOR_ALL}
     assert namespaces == {life.scene.namespace, "keyturn-faults"}
-    leases = {call.resource for call in _calls(life) if call.namespace == "keyturn-faults"}
-    assert leases == {"leases"}
+    own = [call for call in _calls(life) if call.namespace == "keyturn-faults"]
+    assert {call.resource for call in own} == {"leases", "configmaps"}
+    reads = {(call.verb, call.uri.rpartition("/")[2]) for call in own if call.resource == "configmaps"}
+    assert reads == {("get", "keyturn-checklist")}
 
 
 _CLASSES = {

@@ -47,7 +47,8 @@ def conditions(cluster: Cluster) -> dict[str, str]:
 
 
 def is_well(cluster: Cluster) -> bool:
-    return conditions(cluster) == {"Ready": "True", "Rotating": "False", "WorkloadsCurrent": "True"}
+    well = {"Ready": "True", "Rotating": "False", "WorkloadsCurrent": "True", "PolicyCompliant": "True"}
+    return conditions(cluster) == well
 
 
 @pytest.mark.parametrize("days", [31, 90, 4000])
