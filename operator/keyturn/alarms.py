@@ -124,6 +124,10 @@ class Alarms:
         found = (self.declared(one) for one in self.followed(key.namespace))
         return tuple(_seen_by(key.name, one) for one in found if one and one.scope.concerns(key.name, labels))
 
+    def of_namespace(self, namespace: str) -> list[AlarmKey]:
+        """Name all of a namespace, sorted, be they followed or not."""
+        return [AlarmKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]
+
     def followed(self, namespace: str) -> list[AlarmKey]:
         """Name those of a namespace that are followed, sorted."""
         turns = [*self._open.get(namespace, ())[:MOST_OPEN], *self._done.get(namespace, ())[-_MOST_DONE:]]

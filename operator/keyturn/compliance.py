@@ -44,7 +44,7 @@ async def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
     memo = world.memo(key)
     given = _given(wanted, state) if state else {}
-    weak = await threads.for_tenant(str(key), _weak, given) if len(given) > _FEW else _weak(given)
+    weak = await threads.for_tenant(key.namespace, _weak, given) if len(given) > _FEW else _weak(given)
     memo.weak = weak or None
     memo.older = dict(_older(wanted, state)) or None if state else None
     memo.lengths = dict(_lengths(wanted, state)) or None if state else None

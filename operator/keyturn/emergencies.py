@@ -114,8 +114,8 @@ async def _write(
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _tell(key, emergency, entry, world)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
-        for one in world.mirror.emergencies.followed(key.namespace):  # another one has its turn now
-            world.alert(one)
+        for other in world.mirror.emergencies.followed(key.namespace):  # another one has its turn now
+            world.alert(other)
     known = {one.name for one in emergency.status.secrets}
     for one in status.secrets:
         if one.name not in known:
