@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from . import metrics
-from .api.status import WorkloadState
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
-from .core.status import SUCCEEDED, Outcome, status_of
+from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
     Begin,
@@ -33,11 +32,13 @@ from .core.steps import (
     Stage,
     Withdraw,
 )
+from .ends import tell_ends
 from .kube.events import EventType, ObjectRef
+from .posting import post as _post
 from .statuses import write_status
 
 if TYPE_CHECKING:
-    from .api.status import HistoryEntry, ManagedSecretStatus
+    from .api.status import ManagedSecretStatus
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import OutsideStep, Step
@@ -113,6 +114,8 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
             _post(seen, world, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):
             _post(seen, world, "Withdrawn", f"{destination} is deleted")
+        case Refresh():
+            _post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
     _log.info("step done", step=name, secret=str(key))
 
 
@@ -152,13 +155,7 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     await write_status(key, seen, after, world)
     _tell_trouble(key, seen, outcome, before, world)
     _tell_warning(key, seen, before, world)
-    _tell_failed_rollout(key, seen, before, after, world)
-    if before.revision is None:
-        return  # a ManagedSecret that was made again: what its Secret went through is no news
-    known = {entry.revision for entry in before.history}
-    for entry in after.history:
-        if entry.revision not in known:
-            _tell_end(key, seen, entry, world)
+    tell_ends(key, seen, before, after, world)
 
 
 def _tell_trouble(
@@ -185,36 +182,3 @@ def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world
         return
     _post(seen, world, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
-
-
-def _tell_failed_rollout(
-    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
-) -> None:
-    failed = _failed(after) - _failed(before)
-    if not failed or seen.current is None:
-        return
-    metrics.ROTATIONS.labels(seen.current.reason, "Failed").inc()
-    names = ", ".join(sorted(failed))
-    _post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
-    _log.warning("rollout failed", secret=str(key), revision=seen.current.number, workloads=names)
-
-
-def _failed(status: ManagedSecretStatus) -> set[str]:
-    return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
-
-
-def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
-    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
-    if entry.result == SUCCEEDED:
-        _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
-    _log.info(
-        "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
-    )
-
-
-def _post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-    metadata = seen.managed.metadata
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
-    )
-    world.events.post(regarding, reason, note, type_)

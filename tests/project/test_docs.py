@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn import metrics
+from keyturn import emergencies, metrics
+from keyturn.core import timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.kubectl import Kubectl
 
 _ROOT = Path(__file__).parents[2]
@@ -56,8 +60,49 @@ def test_a_manifest_in_the_documentation_is_taken(
 def test_every_reason_to_stand_still_is_explained() -> None:
     code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
     reasons = set(re.findall(r'(?:Stalled|Wait)\(\s*"(\w+)"', code))
+    listed = re.findall(
+        r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("When something stands still"), re.MULTILINE
+    )
 
-    assert reasons == set(re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", _OPERATIONS, re.MULTILINE))
+    assert reasons == set(listed)
+
+
+def section(title: str) -> str:
+    return _OPERATIONS.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_every_event_is_listed() -> None:
+    """Those of trouble are named after its reason, and listed with it."""
+    firsts = re.findall(r"^\| (`[^|]*`) \|", section("Events"), re.MULTILINE)
+    posted = {
+        reason
+        for path in (_ROOT / "operator").rglob("*.py")
+        for reason in posted_in(ast.parse(path.read_text()))
+    }
+
+    assert {
+        reason for first in firsts for reason in re.findall(r"`(\w+)`", first)
+    } == posted | of_emergencies()
+
+
+def posted_in(tree: ast.AST) -> Iterator[str]:
+    """Name what is posted by a word that is written there."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name.removeprefix("_") == "post":
+            words = (
+                node.value for each in call.args for node in ast.walk(each) if isinstance(node, ast.Constant)
+            )
+            yield from (
+                word for word in words if isinstance(word, str) and re.fullmatch("([A-Z][a-z]+)+", word)
+            )
+
+
+def of_emergencies() -> set[str]:
+    """Name what the entries of a timeline are posted as."""
+    stages = {*timeline._STAGES, timeline.DEADLINE_NEAR, timeline.DEADLINE_MISSED}
+    secrets = {f"Secret{state}" for state in timeline._WORDS}
+    return {"EmergencyDeclared"} | stages | secrets - emergencies._QUIET
 
 
 def test_every_metric_is_listed() -> None:
