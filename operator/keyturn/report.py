@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from . import metrics
+from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
@@ -32,7 +34,7 @@ from .core.steps import (
     Stage,
     Withdraw,
 )
-from .ends import tell_ends
+from .ends import count_what_failed, tell_ends
 from .kube.events import EventType, ObjectRef
 from .posting import post as _post
 from .statuses import write_status
@@ -58,7 +60,7 @@ def tell_step(  # noqa: C901  # a line for each step there is
 ) -> None:
     """Tell what was just done."""
     name = type(step).__name__
-    metrics.ROTATION_STEP_SECONDS.labels(name).observe(seconds)
+    _time_step(step, seen, seconds, world)
     match step:
         case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
             _log.info("step done", step=name, secret=str(key), revision=number, reason=reason.name)
@@ -99,6 +101,13 @@ def tell_step(  # noqa: C901  # a line for each step there is
             pass
 
 
+def _time_step(step: Step, seen: Seen, wrote: float, world: World) -> None:
+    took = duration_of(step, seen, timedelta(seconds=wrote), world.now())
+    if took is not None:
+        name = "Overlap" if isinstance(step, Expire) else type(step).__name__
+        metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
+
+
 def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
     """Tell of a write into a store; one that goes on is told of at its end."""
     name = type(step).__name__
@@ -126,6 +135,8 @@ def _what_was_repaired(number: int, keys: frozenset[str]) -> str:
 
 def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
     metrics.ROLLBACKS.inc()
+    if step.failed:
+        count_what_failed(seen)
     why = "workloads did not get ready" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
     _post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
@@ -135,7 +146,7 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
 
 
 def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
-    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "started").inc()
+    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     number = seen.current.number if seen.current else 0
     world.events.post(
         ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),

@@ -1,10 +1,14 @@
-"""What a rotation leaves behind for people: the events of each thing that happens, once."""
+"""What a rotation leaves behind for people and machines: an event or a count for each thing that happens, once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from keyturn import metrics
 from keyturn.core.seen import REFRESH, ROTATE
 from tests.model.cluster import MANAGED, Cluster
 from tests.model.stores import API, PLACE, Town
@@ -140,3 +144,89 @@ async def test_what_is_pushed_and_taken_back_is_told() -> None:
     await town.settle()
 
     assert posted.reasons == ["Withdrawn"]
+
+
+# What is counted
+
+
+def counted(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(f"keyturn_{name}", labels) or 0
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counts() -> None:
+    """Begin each test with counts of its own."""
+    metrics.WORKLOAD_RESTARTS.clear()
+    metrics.ROTATION_STEP_SECONDS.clear()
+
+
+def restarts() -> dict[str, float]:
+    results = ("Started", "Succeeded", "Failed")
+    return {one: counted("workload_restarts_total", kind="Deployment", result=one) for one in results}
+
+
+def took(step: str) -> tuple[float, float]:
+    """Return how often a step was through, and how many seconds that took in all."""
+    parts = ("count", "sum")
+    count, seconds = (counted(f"rotation_step_seconds_{part}", step=step) for part in parts)
+    return count, round(seconds)
+
+
+async def test_a_restart_is_counted_when_it_starts_and_when_it_is_through() -> None:
+    cluster = rotating()
+    await settled(cluster, "api", "web")
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.restart()
+    await cluster.settle()
+
+    assert restarts() == {"Started": 2, "Succeeded": 2, "Failed": 0}
+
+
+@pytest.mark.parametrize("on_failure", ["Hold", "Rollback"])
+async def test_a_restart_that_fails_is_counted_as_that_once(on_failure: str) -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m", "onFailure": on_failure}
+    await settled(cluster, "api")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+    await cluster.settle()
+
+    back = on_failure == "Rollback"
+    assert restarts() == {"Started": 1 + back, "Succeeded": back, "Failed": 1}
+
+
+async def test_a_rollout_takes_until_the_last_workload_runs_and_an_overlap_until_its_end() -> None:
+    cluster = rotating(overlap="2h")
+    await settled(cluster, "api")
+    cluster.pause("api", paused=True)
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.now += timedelta(minutes=30)
+    cluster.restart()
+    cluster.pause("api", paused=False)
+    await cluster.settle()
+    cluster.now += timedelta(hours=2)
+    cluster.restart()
+    await cluster.settle()
+
+    (rollouts, rolled), (overlaps, overlapped) = took("RollOut"), took("Overlap")
+    assert (rollouts, overlaps) == (1, 1)
+    assert timedelta(minutes=30).total_seconds() <= rolled < timedelta(minutes=32).total_seconds()
+    assert overlapped == pytest.approx(timedelta(hours=2).total_seconds(), abs=2)
+
+
+async def test_a_return_is_timed_as_that_and_not_as_a_rollout() -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m"}
+    await settled(cluster, "api")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+
+    assert (took("RollOut")[0], took("Rollback")[0]) == (0, 1)
