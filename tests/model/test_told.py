@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 PULLED = {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}}
-PASSWORD = {"name": "password", "generate": {"password": {}}, "keepPrevious": True}
+PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}, "keepPrevious": True}
 
 
 @dataclass
@@ -47,7 +47,7 @@ async def settled(cluster: Cluster, *workloads: str) -> Posted:
 
 
 def rotating(**rotation: Any) -> Cluster:
-    return Cluster({"data": [PASSWORD], "rotation": {"overlap": "2m"} | rotation})
+    return Cluster({"data": [dict(PASSWORD)], "rotation": {"overlap": "2m"} | rotation})
 
 
 def ask(cluster: Cluster, annotation: str = ROTATE) -> None:
@@ -81,7 +81,8 @@ async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_
 
 
 async def test_where_nobody_was_restarted_no_rollout_is_told() -> None:
-    cluster = rotating(overlap="0s")
+    cluster = rotating()
+    del cluster.objects[MANAGED]["spec"]["data"][0]["keepPrevious"]
     posted = await settled(cluster)
 
     ask(cluster)
