@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.cli.console import Console
-from tests.cluster.conftest import class_, objects, space  # noqa: F401  # the same cluster, namespaces and operator
+from tests.cluster.conftest import class_, files, objects, space  # noqa: F401  # the same cluster, namespaces and operator
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
