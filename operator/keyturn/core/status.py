@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import (
+    MOST_WORKLOADS,
     HistoryEntry,
     ManagedSecretStatus,
     PreviousStatus,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
-_KEPT_WORKLOADS = 200
 ROLLED_BACK = "RolledBack"
 SUCCEEDED = "Succeeded"
 
@@ -67,7 +67,7 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(seen),
         rotation=rotation,
         previous=_previous(seen),
-        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:_KEPT_WORKLOADS]]
+        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:MOST_WORKLOADS]]
         if seen.wanted
         else before.workloads,
         history=_history(seen, everyone),
