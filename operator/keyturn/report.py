@@ -16,7 +16,6 @@ from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
     Begin,
-    Bind,
     Claim,
     Expire,
     Finalize,
@@ -36,7 +35,7 @@ from .core.steps import (
 )
 from .ends import count_what_failed, tell_ends
 from .kube.events import EventType, ObjectRef
-from .posting import post as _post
+from .posting import post
 from .statuses import write_status
 
 if TYPE_CHECKING:
@@ -55,50 +54,59 @@ _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(  # noqa: C901  # a line for each step there is
-    step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World
-) -> None:
+def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
     """Tell what was just done."""
-    name = type(step).__name__
     _time_step(step, seen, seconds, world)
     match step:
-        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
-            _log.info("step done", step=name, secret=str(key), revision=number, reason=reason.name)
-        case Claim(number=number) | Adopt(number=number):
-            _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Publish(number=number):
-            was_there = seen.managed.status.revision is not None
-            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
-            _post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Repair(number=number, keys=keys):
-            metrics.DRIFT_REPAIRED.inc()
-            _post(seen, world, "DriftRepaired", _what_was_repaired(number, keys))
-            _log.warning("drift repaired", secret=str(key), revision=number, keys=sorted(keys))
+        case Repair():
+            _tell_repair(step, key, seen, world)
         case GoBack():
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
             _tell_restart(consumer.workload, key, seen, world)
-        case Revoke(number=number):
-            _post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Overlap(number=number) | Expire(number=number):
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Release(secret=secret):
-            _post(
-                seen,
-                world,
-                "Released",
-                f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it",
-            )
-            _log.info("step done", step=name, secret=str(key), released=secret)
-        case Bind():
-            _log.info("step done", step=name, secret=str(key))
         case Refresh() | Finalize() | Intend() | Push() | Withdraw():
             _tell_of_outside(step, key, seen, world)
         case Rest():
             pass
+        case _:
+            _tell_news(step, seen, world)
+            _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
+
+
+def _tell_news(step: Step, seen: Seen, world: World) -> None:
+    """Post what somebody can notice of a record or of a Secret."""
+    match step:
+        case Claim(number=number) | Adopt(number=number):
+            post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
+        case Publish(number=number):
+            was_there = seen.managed.status.revision is not None
+            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
+            post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
+        case Revoke(number=number):
+            post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
+        case Release(secret=secret):
+            note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
+            post(seen, world, "Released", note)
+
+
+def _facts(step: Step) -> dict[str, object]:
+    match step:
+        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
+            return {"revision": number, "reason": reason.name}
+        case Release(secret=secret):
+            return {"released": secret}
+        case Claim() | Adopt() | Publish() | Revoke() | Overlap() | Expire():
+            return {"revision": step.number}
+        case _:
+            return {}
+
+
+def _tell_repair(step: Repair, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.DRIFT_REPAIRED.inc()
+    what = ", ".join(sorted(step.keys)) or "its labels and annotations"
+    note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
+    post(seen, world, "DriftRepaired", note)
+    _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
 def _time_step(step: Step, seen: Seen, wrote: float, world: World) -> None:
@@ -120,17 +128,12 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
         return
     match step:
         case Push(destination=destination, number=number):
-            _post(seen, world, "Pushed", f"{destination} has revision {number}")
+            post(seen, world, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):
-            _post(seen, world, "Withdrawn", f"{destination} is deleted")
+            post(seen, world, "Withdrawn", f"{destination} is deleted")
         case Refresh():
-            _post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
+            post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
     _log.info("step done", step=name, secret=str(key))
-
-
-def _what_was_repaired(number: int, keys: frozenset[str]) -> str:
-    what = ", ".join(sorted(keys)) or "its labels and annotations"
-    return f"the Secret was edited or deleted; put back as revision {number}: {what}"
 
 
 def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
@@ -139,7 +142,7 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
         count_what_failed(seen)
     why = "workloads did not get ready" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
-    _post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
     _log.warning(
         "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
     )
@@ -179,7 +182,7 @@ def _tell_trouble(
     if is_known:
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
-        _post(seen, world, error.reason, error.message, EventType.WARNING)
+        post(seen, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
@@ -191,5 +194,5 @@ def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world
     text = named(seen.violations)
     if not text or denies(seen.secret_class) or any(one.message == text for one in before.conditions):
         return
-    _post(seen, world, "PolicyViolation", text, EventType.WARNING)
+    post(seen, world, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
