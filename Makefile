@@ -34,11 +34,12 @@ test: check sandbox ## run every gate and every test; a skipped test fails it
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
 
-check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, CRDs
+check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, CRDs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>&1
+	$(BIN)/python .ci/sizes operator
 	$(BIN)/keyturn crds --check crds
 	.ci/chart-copies --check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
@@ -29,7 +31,17 @@ class Cluster:
 
     kubeconfig: Path
     plane: ControlPlane | None
-    """The sandbox that it is, for tests that need to break something."""
+    """The sandbox that it is, for tests that ask it what no other cluster tells."""
+
+    def account(self, namespace: str, name: str, path: Path) -> Path:
+        """Write a kubeconfig with a token of a ServiceAccount, good for as long as the tests take."""
+        kubectl = Kubectl(self.kubeconfig)
+        content = kubectl.json("config", "view", "--minify", "--flatten", "--raw")
+        token = kubectl("create", "token", name, "-n", namespace, "--duration=12h").strip()
+        content["users"] = [{"name": name, "user": {"token": token}}]
+        content["contexts"][0]["context"] |= {"user": name, "namespace": namespace}
+        write_private(path, json.dumps(content).encode())
+        return path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +51,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sandbox",
         help="where cluster tests run: the embedded control plane, kind (needs Docker), or the current context",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the sandbox can be asked, where it is not the cluster."""
+    if config.getoption("--cluster") == "sandbox":
+        return
+    left_out = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -85,6 +106,13 @@ def _current(kubeconfig: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plane(cluster: Cluster) -> ControlPlane:
+    """The sandbox behind the shared cluster; a test that needs it is left out with another cluster."""
+    assert cluster.plane
+    return cluster.plane
+
+
+@pytest.fixture(scope="session")
 def troubled() -> Iterator[ControlPlane]:
     """A sandbox without an operator, for tests that stop it, make it forget, or want nobody to react.
 
@@ -110,9 +138,7 @@ def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: py
     kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
     kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
     path = tmp_path_factory.mktemp("operator") / "kubeconfig"
-    assert cluster.plane, "only the sandbox makes kubeconfigs of ServiceAccounts"
-    cluster.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
-    return path
+    return cluster.account("keyturn-system", "keyturn", path)
 
 
 @pytest.fixture(scope="session")

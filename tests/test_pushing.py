@@ -64,6 +64,7 @@ class Desk:
     shelves: Shelves = field(default_factory=Shelves)
     now: datetime = NOW
     woken: int = 0
+    is_woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.world = World(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
@@ -85,6 +86,13 @@ class Desk:
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
         return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.world)
 
+    async def until_written(self, event: asyncio.Event) -> None:
+        """Let the store go on, and wait for the end of the write, and until that was told."""
+        self.is_woken.clear()
+        event.set()
+        async with asyncio.timeout(5):
+            await self.is_woken.wait()
+
     def there(self, key: str = "shop/db") -> dict[str, str] | str | None:
         match self.shelves.holds.get(key):
             case None:
@@ -97,6 +105,7 @@ class Desk:
     def _wake(self, key: ObjectKey) -> None:
         assert key == KEY
         self.woken += 1
+        self.is_woken.set()
 
 
 @pytest.fixture
@@ -262,8 +271,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_is_done(desk: 
         assert await desk.push(recorded(FIRST)) is None
     assert desk.problem
     assert (desk.problem.error.reason, desk.problem.again, desk.woken) == ("Pushing", NOW + minutes(2), 0)
-    event.set()
-    await asyncio.sleep(0.01)
+    await desk.until_written(event)
     assert (desk.problem.again, desk.woken) == (NOW, 1)
     assert await desk.push(recorded(FIRST))
     assert desk.shelves.asked == ["write shop/db"]
@@ -276,8 +284,7 @@ async def test_no_second_write_begins_before_the_first_has_ended(desk: Desk) -> 
     later = recorded(SECOND, FIRST)
     assert await desk.push(later) is None
     assert desk.shelves.asked == ["write shop/db"]
-    event.set()
-    await asyncio.sleep(0.01)
+    await desk.until_written(event)
     after = await desk.push(later)
     assert desk.there() == {"password": "second"}
     assert after
@@ -288,8 +295,7 @@ async def test_a_write_that_ends_in_failure_is_told_at_its_end(desk: Desk) -> No
     event = desk.shelves.hang("shop/db")
     await desk.push(recorded(FIRST))
     desk.shelves.fails["shop/db"] = Unreachable("Timeout")
-    event.set()
-    await asyncio.sleep(0.01)
+    await desk.until_written(event)
     assert await desk.push(recorded(FIRST)) is None
     assert desk.problem
     assert desk.problem.error.reason == "ProviderError"
@@ -300,7 +306,8 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Des
     await desk.push(recorded(FIRST))
     writing = desk.outside.writing[PLACE.id]
     desk.world.forget(KEY)
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await asyncio.wait([writing.task])
     assert writing.task.cancelled()
 
 
@@ -357,8 +364,7 @@ async def test_a_deletion_waits_for_the_write_before_it(desk: Desk) -> None:
     event = desk.shelves.hang("shop/db")
     await desk.push(recorded(FIRST))
     assert await desk.withdraw(recorded(FIRST)) is None
-    event.set()
-    await asyncio.sleep(0.01)
+    await desk.until_written(event)
     assert await desk.withdraw(recorded(FIRST))
     assert desk.there() is None
     assert desk.shelves.asked == ["write shop/db", "read shop/db fresh", "delete shop/db"]

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _PREFIX = "keyturn"
-_STEP_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+_STEP_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 # The time at which a counter began is worth no second series for each of them.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # forgotten upstream
@@ -49,7 +49,10 @@ _histogram = partial(Histogram, namespace=_PREFIX, registry=REGISTRY)
 
 ROTATIONS = _counter("rotations", "Rotations that ended, by reason and result.", ("reason", "result"))
 ROTATION_STEP_SECONDS = _histogram(
-    "rotation_step_seconds", "How long each step of a rotation took.", ("step",), buckets=_STEP_BUCKETS
+    "rotation_step_seconds",
+    "How long each step of a rotation took, from its begin until it was through.",
+    ("step",),
+    buckets=_STEP_BUCKETS,
 )
 WORKLOAD_RESTARTS = _counter(
     "workload_restarts", "Restarts of workloads that use a secret.", ("kind", "result")

@@ -13,8 +13,8 @@ from .api.managedsecret import ManagedSecret
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
-from .core.state import state_name
 from .refusals import sentence, without_spec
+from .secrettable import SecretTable
 from .shelf import Shelf, StoreKey
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Mirror:
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
         self.stores = Shelf()
         self.emergencies = Alarms()
-        self._secrets: dict[ObjectKey, SecretMeta] = {}
-        self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        self._secrets = SecretTable()
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
         self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
@@ -245,37 +244,15 @@ class Mirror:
 
     def put_secret(self, meta: SecretMeta) -> bool:
         """Take in what is known of a Secret; say whether that is news."""
-        key = ObjectKey(meta.namespace, meta.name)
-        known = self._secrets.get(key)
-        # A watch can lag behind the answer to our own write. Resource versions are ordered numbers (KEP-5504).
-        if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
-            return False
-        self._forget_name(known)
-        self._secrets[key] = meta
-        if meta.owner and meta.name not in {meta.owner, state_name(meta.owner)}:
-            self._renamed[ObjectKey(meta.namespace, meta.owner)].add(meta.name)
-        return True
+        return self._secrets.put(meta)
 
     def drop_secret(self, key: ObjectKey) -> str | None:
         """Forget a Secret and return whose it was."""
-        known = self._secrets.pop(key, None)
-        self._forget_name(known)
-        return known.owner if known else None
+        return self._secrets.drop(key)
 
     def written_by(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
-        names = {key.name, *self._renamed.get(key, ())}
-        metas = {name: self._secrets.get(ObjectKey(key.namespace, name)) for name in names}
-        return {name for name, meta in metas.items() if meta and meta.owner == key.name and meta.written}
-
-    def _forget_name(self, known: SecretMeta | None) -> None:
-        if known is None:
-            return
-        key = ObjectKey(known.namespace, known.owner)
-        if left := self._renamed.get(key, set()) - {known.name}:
-            self._renamed[key] = left
-        else:
-            self._renamed.pop(key, None)
+        return self._secrets.written_by(key)
 
     def secret(self, namespace: str, name: str) -> SecretMeta | None:
         return self._secrets.get(ObjectKey(namespace, name))

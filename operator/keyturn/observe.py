@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import compliance, templates, threads
 from .core import schedule
+from .core.agreement import hold_together
 from .core.emergency import lifted
 from .core.errors import Stalled
 from .core.revision import LITERAL
@@ -93,6 +94,7 @@ def _resolved(
             return secret_class, known.wanted, None
         wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
         schedule.check(wanted.cadence, wanted.windows)
+        hold_together(managed, wanted)
         making_order(wanted)
     except Stalled as stalled:
         return secret_class, None, stalled

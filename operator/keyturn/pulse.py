@@ -1,4 +1,4 @@
-"""Whether kopf's watches live, as seen on its own session."""
+"""Whether watches live: kopf's, as seen on its own session, and those of others by their last sign of life."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Pulse"]
+__all__ = ["Pulse", "is_stuck"]
 
 _STUCK_AFTER = 180.0
+"""Three times as long as a watch lasts before it is renewed."""
+
+
+def is_stuck(last_alive: float) -> bool:
+    """Say whether a watch hangs whose last sign of life is of that time of the loop."""
+    return asyncio.get_running_loop().time() - last_alive > _STUCK_AFTER
 
 
 class Pulse:
@@ -36,6 +42,5 @@ class Pulse:
         return response
 
     def problems(self) -> list[str]:
-        """Name the watches that have not been renewed for three times the time they last."""
-        now = asyncio.get_running_loop().time()
-        return [f"watch stuck: {path}" for path, beat in self.beats.items() if now - beat > _STUCK_AFTER]
+        """Name the watches that hang."""
+        return [f"watch stuck: {path}" for path, beat in self.beats.items() if is_stuck(beat)]

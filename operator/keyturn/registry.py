@@ -33,19 +33,7 @@ _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemons
 def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kopf.OperatorRegistry:
     """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
     registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        # kopf closes the session that it was given when it asks again, so each time it gets its own.
-        return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, pulse),
-            server=connection.server,
-            default_namespace=connection.namespace,
-        )
-
-    @kopf.on.startup(registry=registry)
-    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        _configure(settings)
+    _start_with(registry, connection, pulse)
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
         handler = _on_event(watches, put, gone, key_of)
@@ -71,6 +59,21 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
             workload_key(kind),
         )
     return registry
+
+
+def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: Pulse) -> None:
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        # kopf closes the session that it was given when it asks again, so each time it gets its own.
+        return kopf.AiohttpSession(
+            aiohttp_session=config.session(connection, pulse),
+            server=connection.server,
+            default_namespace=connection.namespace,
+        )
+
+    @kopf.on.startup(registry=registry)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        _configure(settings)
 
 
 def _on_event(watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Any:

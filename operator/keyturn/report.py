@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from . import metrics
-from .api.status import WorkloadState
+from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
-from .core.status import SUCCEEDED, Outcome, status_of
+from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
     Begin,
-    Bind,
     Claim,
     Expire,
     Finalize,
@@ -33,11 +33,13 @@ from .core.steps import (
     Stage,
     Withdraw,
 )
+from .ends import count_what_failed, tell_ends
 from .kube.events import EventType, ObjectRef
+from .posting import post
 from .statuses import write_status
 
 if TYPE_CHECKING:
-    from .api.status import HistoryEntry, ManagedSecretStatus
+    from .api.status import ManagedSecretStatus
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import OutsideStep, Step
@@ -52,50 +54,66 @@ _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(  # noqa: C901  # a line for each step there is
-    step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World
-) -> None:
+def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
     """Tell what was just done."""
-    name = type(step).__name__
-    metrics.ROTATION_STEP_SECONDS.labels(name).observe(seconds)
+    _time_step(step, seen, seconds, world)
     match step:
-        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
-            _log.info("step done", step=name, secret=str(key), revision=number, reason=reason.name)
-        case Claim(number=number) | Adopt(number=number):
-            _post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Publish(number=number):
-            was_there = seen.managed.status.revision is not None
-            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
-            _post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Repair(number=number, keys=keys):
-            metrics.DRIFT_REPAIRED.inc()
-            _post(seen, world, "DriftRepaired", _what_was_repaired(number, keys))
-            _log.warning("drift repaired", secret=str(key), revision=number, keys=sorted(keys))
+        case Repair():
+            _tell_repair(step, key, seen, world)
         case GoBack():
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
             _tell_restart(consumer.workload, key, seen, world)
-        case Revoke(number=number):
-            _post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Overlap(number=number) | Expire(number=number):
-            _log.info("step done", step=name, secret=str(key), revision=number)
-        case Release(secret=secret):
-            _post(
-                seen,
-                world,
-                "Released",
-                f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it",
-            )
-            _log.info("step done", step=name, secret=str(key), released=secret)
-        case Bind():
-            _log.info("step done", step=name, secret=str(key))
         case Refresh() | Finalize() | Intend() | Push() | Withdraw():
             _tell_of_outside(step, key, seen, world)
         case Rest():
             pass
+        case _:
+            _tell_news(step, seen, world)
+            _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
+
+
+def _tell_news(step: Step, seen: Seen, world: World) -> None:
+    """Post what somebody can notice of a record or of a Secret."""
+    match step:
+        case Claim(number=number) | Adopt(number=number):
+            post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
+        case Publish(number=number):
+            was_there = seen.managed.status.revision is not None
+            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
+            post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
+        case Revoke(number=number):
+            post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
+        case Release(secret=secret):
+            note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
+            post(seen, world, "Released", note)
+
+
+def _facts(step: Step) -> dict[str, object]:
+    match step:
+        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
+            return {"revision": number, "reason": reason.name}
+        case Release(secret=secret):
+            return {"released": secret}
+        case Claim() | Adopt() | Publish() | Revoke() | Overlap() | Expire():
+            return {"revision": step.number}
+        case _:
+            return {}
+
+
+def _tell_repair(step: Repair, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.DRIFT_REPAIRED.inc()
+    what = ", ".join(sorted(step.keys)) or "its labels and annotations"
+    note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
+    post(seen, world, "DriftRepaired", note)
+    _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
+
+
+def _time_step(step: Step, seen: Seen, wrote: float, world: World) -> None:
+    took = duration_of(step, seen, timedelta(seconds=wrote), world.now())
+    if took is not None:
+        name = "Overlap" if isinstance(step, Expire) else type(step).__name__
+        metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
 def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
@@ -110,29 +128,28 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
         return
     match step:
         case Push(destination=destination, number=number):
-            _post(seen, world, "Pushed", f"{destination} has revision {number}")
+            post(seen, world, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):
-            _post(seen, world, "Withdrawn", f"{destination} is deleted")
+            post(seen, world, "Withdrawn", f"{destination} is deleted")
+        case Refresh():
+            post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
     _log.info("step done", step=name, secret=str(key))
-
-
-def _what_was_repaired(number: int, keys: frozenset[str]) -> str:
-    what = ", ".join(sorted(keys)) or "its labels and annotations"
-    return f"the Secret was edited or deleted; put back as revision {number}: {what}"
 
 
 def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
     metrics.ROLLBACKS.inc()
+    if step.failed:
+        count_what_failed(seen)
     why = "workloads did not get ready" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
-    _post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
     _log.warning(
         "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
     )
 
 
 def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
-    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "started").inc()
+    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     number = seen.current.number if seen.current else 0
     world.events.post(
         ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),
@@ -152,13 +169,7 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     await write_status(key, seen, after, world)
     _tell_trouble(key, seen, outcome, before, world)
     _tell_warning(key, seen, before, world)
-    _tell_failed_rollout(key, seen, before, after, world)
-    if before.revision is None:
-        return  # a ManagedSecret that was made again: what its Secret went through is no news
-    known = {entry.revision for entry in before.history}
-    for entry in after.history:
-        if entry.revision not in known:
-            _tell_end(key, seen, entry, world)
+    tell_ends(key, seen, before, after, world)
 
 
 def _tell_trouble(
@@ -171,7 +182,7 @@ def _tell_trouble(
     if is_known:
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
-        _post(seen, world, error.reason, error.message, EventType.WARNING)
+        post(seen, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
@@ -185,38 +196,5 @@ def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world
     is_known = any(one.message.startswith(text) for one in before.conditions)
     if not text or denies(seen.secret_class) or is_known:
         return
-    _post(seen, world, "PolicyViolation", text, EventType.WARNING)
+    post(seen, world, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
-
-
-def _tell_failed_rollout(
-    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
-) -> None:
-    failed = _failed(after) - _failed(before)
-    if not failed or seen.current is None:
-        return
-    metrics.ROTATIONS.labels(seen.current.reason, "Failed").inc()
-    names = ", ".join(sorted(failed))
-    _post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
-    _log.warning("rollout failed", secret=str(key), revision=seen.current.number, workloads=names)
-
-
-def _failed(status: ManagedSecretStatus) -> set[str]:
-    return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
-
-
-def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
-    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
-    if entry.result == SUCCEEDED:
-        _post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
-    _log.info(
-        "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
-    )
-
-
-def _post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-    metadata = seen.managed.metadata
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
-    )
-    world.events.post(regarding, reason, note, type_)

@@ -31,7 +31,7 @@ from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
 from .kube.secretwatch import SecretMeta, SecretWatch
-from .pulse import Pulse
+from .pulse import Pulse, is_stuck
 from .queue import Priority, WorkQueue
 from .reconcile import reconcile
 from .registry import kopf_registry
@@ -57,7 +57,6 @@ _LEASE = "keyturn"
 _SWEEP_EVERY = 600.0
 _RELIST_PAUSE = 2.0
 _GRACE = timedelta(seconds=5)
-_SECRET_WATCH_STUCK_AFTER = 180.0
 
 _log = structlog.get_logger()
 
@@ -254,8 +253,7 @@ class Process:
             self.queue.add(ObjectKey(namespace, owner))
 
     def _unhealthy(self) -> list[str]:
-        silent = asyncio.get_running_loop().time() - self.secrets.last_alive
-        stuck = ["watch stuck: secrets"] if silent > _SECRET_WATCH_STUCK_AFTER else []
+        stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []
         return stuck + self.pulse.problems()
 
     def _unready(self) -> list[str]:

@@ -30,10 +30,10 @@ from .core.steps import (
     Stage,
     Withdraw,
 )
+from .fitting import fitted, too_large
 from .kube import errors, paths
 from .kube.secrets import LARGEST, Stamp, dressed_target, owner_of, released_target, size_of
 from .kube.secretwatch import meta_of
-from .kube.statesecret import state_body
 from .kube.workloads import restart, workload_of
 from .observe import agree_now, load_state, load_target
 from .pushing import finalized, pushed, withdrawn
@@ -163,7 +163,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
 async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:
     memo = world.memo(key)
     known = world.mirror.secret(key.namespace, state_name(key.name))
-    state, body = _fitting(key, state, known.resource_version if known else None, _binder(seen))
+    state, body = fitted(key, state, known.resource_version if known else None, _binder(seen))
     written = await _write_secret(key, body, world)
     meta = meta_of(written)
     memo.state, memo.state_version = state, meta.resource_version
@@ -175,31 +175,6 @@ def _binder(seen: Seen) -> str:
     if seen.wanted is None:  # it is being deleted, and the spec cannot be read
         return ""
     return seen.uid if seen.wanted.shape.deletes else ""
-
-
-def _fitting(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
-    """Drop what is old until the state fits into a Secret: to be able to go on is worth more than to go back."""
-    body = state_body(key, state, version, binder)
-    while size_of(body) > LARGEST:
-        state = _shortened(state)
-        body = state_body(key, state, version, binder)
-    return state, body
-
-
-def _shortened(state: State) -> State:
-    if state.older:
-        return replace(state, older=state.older[: len(state.older) // 2])
-    if shorter := state.without_oldest():
-        return shorter
-    raise _too_large()
-
-
-def _too_large() -> Stalled:
-    return Stalled(
-        "TooLarge",
-        f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
-        " spread them over several ManagedSecrets",
-    )
 
 
 # The target Secret
@@ -218,7 +193,7 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
     stamp = Stamp(facts.number, published, facts.overlaps, _binder(seen))
     body = dressed_target(key, wanted, state, stamp, found)
     if size_of(body) > LARGEST:
-        raise _too_large()
+        raise too_large()
     written = await _write_secret(key, body, world)
     meta = meta_of(written)
     world.memo(key).target = written

@@ -38,6 +38,7 @@ class OneSecret:
     refusal: type[errors.ApiError] | None = None
     before_write: Callable[[], object] = lambda: None
     version: int = 0
+    refused: int = 0
 
     async def request(self, _path: str, _body: Body) -> Body:
         self._refuse()
@@ -75,6 +76,7 @@ class OneSecret:
 
     def _refuse(self) -> None:
         if self.refusal:
+            self.refused += 1
             raise self.refusal("get", "secrets", 500, "Refused")
 
 
@@ -240,15 +242,22 @@ async def test_what_was_accepted_is_counted_and_written_at_the_end(
 
 
 async def test_nothing_is_judged_before_we_know_our_own_name(
-    replica: Callable[[OneSecret], Audit], counted: Callable[[str], Any]
+    replica: Callable[[OneSecret], Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audit = replica(OneSecret(refusal=errors.Unavailable))
+    monkeypatch.setattr("keyturn.access.audit._TRY_AGAIN", 0)
+    api = OneSecret(refusal=errors.Unavailable)
+    audit = replica(api)
     one = told(event(name="login"))
     assert one
     audit._intake.add([one])
     running = asyncio.create_task(audit.run())
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        while api.refused < 3:  # noqa: ASYNC110 - it asks again by itself
+            await asyncio.sleep(0)
+        assert counted("secret_access_total") == {}
+        api.refusal = None
+        while not counted("secret_access_total"):  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait([running])
     await audit.aclose()
-    assert counted("secret_access_total") == {}

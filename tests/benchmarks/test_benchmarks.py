@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import results
+from benchmarks.access import access
 from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.creation import life
 from benchmarks.emergency import emergency
+from benchmarks.kinds import kinds
 from benchmarks.latency import latency
 from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
 
 OBJECTS = 20
+EVENTS = 4000
 
 
 async def test_every_benchmark_still_measures() -> None:
@@ -37,6 +40,8 @@ async def test_every_benchmark_still_measures() -> None:
             "emergency": await emergency(OBJECTS, the_same),
             "latency": await latency(the_same),
             "pulled": await pulled(OBJECTS, the_same),
+            "kinds": await kinds(1, the_same),
+            "access": await access(EVENTS),
         }
 
     assert figures["creation"]["calls_per_object"] >= 3  # two Secrets and a status
@@ -47,6 +52,10 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
     assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
     assert figures["pulled"]["per_second"] > 0
+    assert figures["kinds"]["cpu_ms_per_rotation"] > 0
+    assert figures["kinds"]["longest_answer_ms"] > 0
+    assert figures["access"]["events_per_second"] > 0
+    assert figures["access"]["bytes_per_event"] > 500
     assert all(0 < seconds < 30 for seconds in figures["latency"].values())
 
 

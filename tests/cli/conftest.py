@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.cli.console import Console
-from tests.cluster.conftest import class_, objects, space  # noqa: F401  # the same cluster, namespaces and operator
+from tests.cluster.conftest import class_, files, objects, space  # noqa: F401  # the same cluster, namespaces and operator
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -50,7 +50,4 @@ def _somebody(role: str, cluster: Cluster, namespace: str, kubectl: Kubectl, fol
     kubectl("create", "serviceaccount", name, "-n", namespace)
     who = f"--serviceaccount={namespace}:{name}"
     kubectl("create", "rolebinding", name, f"--clusterrole={role}", who, "-n", namespace)
-    assert cluster.plane, "only the sandbox makes kubeconfigs of ServiceAccounts"
-    path = folder / f"{role}.kubeconfig"
-    cluster.plane.service_account_kubeconfig(namespace, name, path)
-    return Console(path, namespace)
+    return Console(cluster.account(namespace, name, folder / f"{role}.kubeconfig"), namespace)

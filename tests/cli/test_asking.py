@@ -1,17 +1,21 @@
-"""`keyturn rotate`, `rollback`, `suspend` and `resume`, with and without waiting."""
+"""`keyturn rotate`, `refresh`, `rollback`, `suspend`, `resume`, with and without waiting, for people and programs."""
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.core.value import Value
 from tests.cluster.workloads import deployment, env_from
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cli.console import Console
     from tests.cluster.space import Space
+    from tests.cluster.stores import Stores
 
 
 def steps(output: str) -> list[str]:
@@ -226,6 +230,76 @@ def test_a_rollback_to_a_revision_that_is_not_kept_says_which_are(space: Space, 
 
     assert done.returncode == 1
     assert "Error: stalled by NoSuchRevision: " in done.stderr
+
+
+# Refresh
+
+
+def test_stores_are_read_when_somebody_asks(space: Space, console: Console, files: Stores) -> None:
+    files.keep("token", "first")
+    space.managed(files.from_file("token"), refreshInterval="30d")
+    files.keep("token", "second")
+
+    told = steps(console("refresh", "auth", "--wait"))
+
+    assert (told[0], told[-1]) == (
+        "managedsecret/auth refresh requested",
+        "done: revision 2 is in the Secret auth",
+    )
+    assert space.values() == {"token": Value(b"second")}
+    assert space.get("ManagedSecret", "auth")["metadata"]["annotations"].keys() == {"keyturn.dev/refresh"}
+
+
+def test_a_refresh_of_what_no_store_has_is_refused(space: Space, console: Console) -> None:
+    space.managed()
+
+    assert console.refusal("refresh", "auth") == (
+        "nothing of auth is read from a store; write `from` or `dataFrom`"
+    )
+
+
+# For programs
+
+
+def test_each_answer_is_one_document(space: Space, console: Console) -> None:
+    space.managed()
+    base = {"namespace": space.namespace, "name": "auth", "changed": True, "done": None, "suspended": False}
+
+    asked = console.json("rotate", "auth")
+    space.settled(revision=2)
+    back = console.json("rollback", "auth")
+
+    assert re.fullmatch("cli-[0-9a-f]{12}", asked.pop("request"))
+    assert re.fullmatch("1/cli-[0-9a-f]{12}", back.pop("request"))
+    assert asked == {**base, "action": "rotate", "revision": 1}
+    assert back == {**base, "action": "rollback", "revision": 2}
+    space.until_revision("1")
+    again = {**base, "changed": False, "request": None}
+    assert console.json("rollback", "auth", "--to=1") == {**again, "action": "rollback", "revision": 1}
+    assert console.json("resume", "auth") == {**again, "action": "resume", "revision": 1}
+    held = console.json("suspend", "auth")
+    assert held == {**base, "action": "suspend", "request": None, "revision": 1, "suspended": True}
+
+
+def test_who_waits_for_a_document_sees_on_standard_error_how_far_it_is(
+    space: Space, console: Console
+) -> None:
+    space.managed()
+
+    done = console.run("rotate", "auth", "--wait", "-o", "json")
+
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert (document["done"], document["revision"]) == (True, 2)
+    assert steps(done.stderr)[-1] == "done: revision 2 is in the Secret auth"
+
+
+def test_what_fails_gives_no_document(space: Space, console: Console) -> None:
+    space.managed()
+
+    done = console.run("rollback", "auth", "--to=7", "--wait", "-o", "json")
+
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 # Suspend and resume

@@ -46,7 +46,7 @@ def rotated(space: Space) -> Space:
     space.managed(rotation={"every": "90d", "trigger": "first"})
     space.run(deployment("api", env_from("auth")))
     space.rotated()
-    for reason in ("Created", "Published", "Rotated"):
+    for reason in ("Created", "Published", "RolledOut", "Rotated"):
         space.until_event(reason)  # what is told is not told at once
     return space
 

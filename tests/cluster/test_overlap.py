@@ -109,12 +109,10 @@ def test_somebody_who_removes_it_finds_it_put_back(space: Space) -> None:
     eventually(lambda: space.values() == before, "the value before is back")
 
 
-def test_without_an_overlap_nothing_is_kept(space: Space) -> None:
-    _managed(space, "0s")
+def test_without_an_overlap_nothing_can_be_kept(space: Space) -> None:
+    space.manage({**password(), "keepPrevious": True}, rotation={"overlap": "0s"})
 
-    space.rotated()
-
-    assert space.values().keys() == {"password", "token"}
+    assert space.stalled("InvalidSchedule").endswith("; write an overlap, or remove keepPrevious")
 
 
 def test_the_first_values_have_none_before_them(space: Space) -> None:

@@ -74,9 +74,13 @@ def test_metrics_count_what_was_done(space: Space, operator: Operator) -> None:
     space.run(deployment("api", env_from("auth")))
     counters = (
         'keyturn_rotations_total{reason="Triggered",result="Succeeded"}',
-        'keyturn_workload_restarts_total{kind="Deployment",result="started"}',
+        'keyturn_workload_restarts_total{kind="Deployment",result="Started"}',
+        'keyturn_workload_restarts_total{kind="Deployment",result="Succeeded"}',
         "keyturn_drift_repaired_total",
-        'keyturn_rotation_step_seconds_count{step="Publish"}',
+        *(
+            f'keyturn_rotation_step_seconds_count{{step="{step}"}}'
+            for step in ("Stage", "Publish", "RollOut")
+        ),
     )
     before = series(operator)
 
@@ -85,7 +89,7 @@ def test_metrics_count_what_was_done(space: Space, operator: Operator) -> None:
     space.until_event("DriftRepaired")
 
     after = series(operator)
-    assert [after[name] - before.get(name, 0) for name in counters] == [1, 1, 1, 1]
+    assert [after[name] - before.get(name, 0) for name in counters] == [1] * len(counters)
 
 
 def test_metrics_tell_of_the_process(operator: Operator) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sandbox import ControlPlane
     from tests.cluster.space import Space
     from tests.cluster.stores import Vault
-    from tests.conftest import Cluster
     from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -50,39 +49,37 @@ def reads(vault: Vault) -> int:
 
 
 def test_the_same_values_are_read_and_nothing_is_written(
-    space: Space, vault: Vault, cluster: Cluster
+    space: Space, vault: Vault, plane: ControlPlane
 ) -> None:
-    assert cluster.plane
     vault.keep(token="first", other="x")  # noqa: S106
     every = {"storeRef": {"name": "store"}, "remoteRef": {"key": vault.key()}, "prefix": "ALL_"}
     space.managed(vault.pull("token", "token"), dataFrom=[every], refreshInterval="10s")
     space.run(deployment("api", env_from("auth")))
     space.looked_at()
-    before, first = writes(cluster.plane, space.namespace), reads(vault)
+    before, first = writes(plane, space.namespace), reads(vault)
 
     eventually(lambda: reads(vault) >= first + 2, "two more reads", 45)
     space.version("ManagedSecret", "auth")
     time.sleep(0.5)  # whatever a read would lead to is done by now
 
-    assert writes(cluster.plane, space.namespace) == before
+    assert writes(plane, space.namespace) == before
     assert reads(vault) <= first + 3
 
 
 def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
-    space: Space, vault: Vault, cluster: Cluster, operator: Operator
+    space: Space, vault: Vault, plane: ControlPlane, operator: Operator
 ) -> None:
-    assert cluster.plane
     vault.keep(token="first")  # noqa: S106
     space.managed(vault.pull("token", "token"), refreshInterval="30d")
     space.managed(name="pushed", pushTo=[vault.push("pushed")])
     space.until_condition("Pushed", "True", "Pushed", "pushed")
-    before, asked = writes(cluster.plane, space.namespace), vault.front.count("GET", "POST", of="/secret/")
+    before, asked = writes(plane, space.namespace), vault.front.count("GET", "POST", of="/secret/")
 
     with operator.away():
         pass
     eventually(lambda: has_looked_at_all(space, operator), "a look at every object")
 
-    assert writes(cluster.plane, space.namespace) == before
+    assert writes(plane, space.namespace) == before
     assert vault.front.count("GET", "POST", of="/secret/") == asked
 
 

@@ -42,6 +42,8 @@ def test_what_is_pushed_no_longer_goes_as_its_policy_says(
 
     eventually(lambda: (vault.kept() is not None) is (fate == "stays"), "what is left in the store")
     eventually(lambda: finalizers(space) == [], "the finalizer is gone")
+    told = [space.until_event("Withdrawn")] if fate == "goes" else space.events("Withdrawn")
+    assert len(told) == (fate == "goes")
 
 
 @pytest.mark.parametrize(("policy", "fate"), [("Retain", "stays"), ("Delete", "goes")])

@@ -124,6 +124,7 @@ def test_a_failed_rollout_is_shown_and_nobody_is_sent_after_it(space: Space) -> 
 
     states = {one["name"]: one["state"] for one in status["workloads"]}
     assert states == {"api": "Failed", "shop": "Pending"}
+    assert space.until_event("RotationFailed") == "not available with the new revision: Deployment/api"
     assert space.marker("shop") is None
     assert _is_ready(status)
 

@@ -46,6 +46,28 @@ def test_a_schedule_that_makes_no_sense_stalls(rotation: Body, sentence: str, sp
     assert space.find("Secret", "auth") is None
 
 
+def test_an_overlap_that_the_next_rotation_ends_stalls(space: Space) -> None:
+    space.manage({**password(), "keepPrevious": True}, rotation={"every": "1h", "overlap": "24h"})
+
+    assert space.stalled("InvalidSchedule").startswith("rotation.overlap (1d) lasts until the next rotation,")
+    assert space.find("Secret", "auth") is None
+
+
+def test_a_key_that_leaves_room_for_the_value_before_is_taken(space: Space) -> None:
+    space.managed({**password(), "keys": {"value": "k" * 244}, "keepPrevious": True})
+
+    space.rotate()
+    space.until_revision("2")
+
+    assert {len(key) for key in space.values()} == {244, 253}
+
+
+def test_a_key_that_leaves_no_room_for_the_value_before_stalls(space: Space) -> None:
+    space.manage({**password(), "keys": {"value": "k" * 245}, "keepPrevious": True})
+
+    assert space.stalled("InvalidKeys").endswith("write a key of at most 244 by keys")
+
+
 def test_a_generator_that_is_too_weak_stalls(space: Space) -> None:
     weak = password(symbols=False, lower=False, upper=False, exclude="12345678")
 

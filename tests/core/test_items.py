@@ -100,3 +100,23 @@ def test_what_cannot_be_followed_says_what_to_write(spec: dict[str, Any], reason
     with pytest.raises(Stalled) as stalled:
         items(spec, secret_class())
     assert (stalled.value.reason, stalled.value.message) == (reason, message)
+
+
+@pytest.mark.parametrize("length", [1, 244])
+def test_a_value_can_stay_beside_the_next_where_its_key_leaves_room(length: int) -> None:
+    (item,) = items({"data": [{**PASSWORD, "keys": {"value": "k" * length}, "keepPrevious": True}]})
+    assert item.keep_previous
+
+
+@pytest.mark.parametrize("length", [245, 253])
+def test_a_key_that_leaves_no_room_for_the_value_before_is_refused(length: int) -> None:
+    key = "k" * length
+    with pytest.raises(Stalled) as stalled:
+        items({"data": [{**PASSWORD, "keys": {"value": key}, "keepPrevious": True}]})
+    assert (stalled.value.reason, stalled.value.message) == (
+        "InvalidKeys",
+        (
+            f"keepPrevious of data item 'password' would write {key}.previous, which is longer than the 253"
+            " characters of a key; write a key of at most 244 by keys"
+        ),
+    )

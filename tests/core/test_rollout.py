@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.rollout import (
     Standing,
     Turn,
@@ -20,6 +20,8 @@ from keyturn.core.rollout import (
 )
 from keyturn.core.seen import Sibling
 from keyturn.core.state import Held, Publication
+from keyturn.core.status import Outcome, status_of
+from keyturn.core.steps import Rest
 from tests.core.builders import (
     BEFORE,
     MADE,
@@ -521,6 +523,25 @@ def test_who_takes_the_marker_off_is_told_and_not_fought(told: dict[str, Any], t
     entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
     one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
     assert one.turn is turn
+
+
+@pytest.mark.parametrize("count", [200, 201, MOST_WORKLOADS])
+def test_the_last_of_many_is_remembered_as_well(count: int) -> None:
+    """Who has no row in the status would be restarted again whenever somebody takes the marker off."""
+    names = [f"app-{number:04}" for number in range(count)]
+    rolled = look(*(consumer(name, marker="db=4") for name in names))
+    told = status_of(rolled, Outcome(Rest(None))).model_dump(mode="json", by_alias=True)
+
+    reverted = look(*(consumer(name, marker="db=4") for name in names[:-1]), consumer(names[-1]), status=told)
+
+    assert len(told["workloads"]) == count
+    assert everyone(reverted)[-1].turn is Turn.REFUSED
+
+
+def test_no_more_workloads_are_told_of_than_the_schema_takes() -> None:
+    many = look(*(consumer(f"app-{number:04}", marker="db=4") for number in range(MOST_WORKLOADS + 1)))
+
+    assert len(status_of(many, Outcome(Rest(None))).workloads) == MOST_WORKLOADS
 
 
 # Debounce

@@ -20,8 +20,8 @@ from tests.support.kubectl import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox import ControlPlane
     from tests.cluster.space import Space
-    from tests.conftest import Cluster
     from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
 
@@ -72,7 +72,7 @@ def bodies(namespace: str, kubectl: Kubectl) -> Iterator[list[Body]]:
 
 @pytest.mark.timeout(240)
 def test_a_minute_of_applying_the_same_manifests_makes_nobody_write_anything(
-    space: Space, bodies: list[Body], kubectl: Kubectl, cluster: Cluster
+    space: Space, bodies: list[Body], kubectl: Kubectl, plane: ControlPlane
 ) -> None:
     names = {body["metadata"]["name"] for body in bodies}
     kubectl("apply", "-f", "-", given=as_list(bodies))
@@ -83,13 +83,13 @@ def test_a_minute_of_applying_the_same_manifests_makes_nobody_write_anything(
     for way in _WAYS:
         kubectl("apply", *way, "-f", "-", given=as_list(bodies))  # who applied it changes once
         eventually(lambda: is_at_rest(space, bodies), "all of it at rest")
-        before, began = versions(space), audit_size(cluster)
+        before, began = versions(space), audit_size(plane)
         for _ in range(_ROUNDS):
             started = time.monotonic()
             kubectl("apply", *way, "-f", "-", given=as_list(bodies))
             time.sleep(max(0.0, _PAUSE - (time.monotonic() - started)))
 
-        assert operator_writes(cluster, began, space.namespace, names) == []
+        assert operator_writes(plane, began, space.namespace, names) == []
         assert versions(space) == before
         assert kubectl.run("diff", *way, "-f", "-", given=as_list(bodies)).stdout == ""
 
@@ -115,15 +115,13 @@ def versions(space: Space) -> dict[str, str]:
     return {f"{kind}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for kind, one in found}
 
 
-def audit_size(cluster: Cluster) -> int:
-    assert cluster.plane
-    return cluster.plane.audit_log.stat().st_size
+def audit_size(plane: ControlPlane) -> int:
+    return plane.audit_log.stat().st_size
 
 
-def operator_writes(cluster: Cluster, since: int, namespace: str, names: set[str]) -> list[str]:
+def operator_writes(plane: ControlPlane, since: int, namespace: str, names: set[str]) -> list[str]:
     """Return what the operator wrote in a namespace, or at the named objects that are in none."""
-    assert cluster.plane
-    with cluster.plane.audit_log.open("rb") as log:
+    with plane.audit_log.open("rb") as log:
         log.seek(since)
         calls = [json.loads(line) for line in log]
     return [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OTHERS = {**STORES, **EMERGENCIES}
 AT_REST = SITUATIONS["at rest"].body
-ROTATE, ROLLBACK = "keyturn.dev/rotate", "keyturn.dev/rollback"
+ROTATE, REFRESH, ROLLBACK = "keyturn.dev/rotate", "keyturn.dev/refresh", "keyturn.dev/rollback"
 _TIME = r"argocd-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
@@ -152,8 +152,33 @@ def with_status(body: Body = AT_REST, **status: Any) -> Body:
 def test_what_is_offered(body: Body, offered: set[str]) -> None:
     found = actions(body)
 
-    assert found.keys() == {"rotate", "rollback", "suspend", "resume"}
+    assert found.keys() == {"rotate", "refresh", "rollback", "suspend", "resume"}
     assert {name for name, is_offered in found.items() if is_offered} == offered
+
+
+STORE_REF = {"storeRef": {"name": "vault"}, "remoteRef": {"key": "prod/app"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "is_offered"),
+    [
+        pytest.param({"data": [{"name": "token", "from": STORE_REF}]}, True, id="a value of a store"),
+        pytest.param({"data": None, "dataFrom": [STORE_REF]}, True, id="all of a key"),
+        pytest.param({"data": [{"name": "token", "generate": {"bytes": {}}}]}, False, id="made here"),
+        pytest.param({"dataFrom": [STORE_REF], "suspend": True}, False, id="suspended"),
+    ],
+)
+def test_a_refresh_is_offered_where_there_is_something_to_read(values: Body, is_offered: object) -> None:
+    spec = {name: part for name, part in {**AT_REST["spec"], **values}.items() if part is not None}
+
+    assert actions({**AT_REST, "spec": spec})["refresh"] is is_offered
+
+
+def test_a_refresh_writes_a_request_of_its_time_and_nothing_else() -> None:
+    patch = run_action("refresh", AT_REST)
+
+    assert re.fullmatch(_TIME, patch["metadata"]["annotations"].pop(REFRESH))
+    assert patch == {"metadata": {"annotations": {}}}
 
 
 def test_every_action_that_is_offered_is_there() -> None:

@@ -56,6 +56,46 @@ def test_the_table_lists_every_example() -> None:
     assert sorted(listed) == [(path.name, path.name) for path in _FILES]
 
 
+@pytest.mark.parametrize("kind", ["ManagedSecret", "SecretClass"])
+def test_every_field_stands_in_some_example(kind: str) -> None:
+    """But for the generators of a class, which are those of an item."""
+    (spec,) = (schema["properties"]["spec"] for name, schema in schemas() if name == kind)
+    shown = {
+        path
+        for body in documents(*_FILES, *_CLASSES)
+        if body["kind"] == kind
+        for path in written(body["spec"], spec)
+    }
+
+    of_class = "generate." if kind == "SecretClass" else "-"
+    assert {path for path in fields(spec) if not path.startswith(of_class)} - shown == set()
+
+
+def schemas() -> Iterator[tuple[str, Any]]:
+    for crd in documents(*sorted((MANIFESTS.parent / "crds").glob("keyturn.dev_*.yaml"))):
+        yield crd["spec"]["names"]["kind"], crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def fields(schema: Any, path: str = "") -> Iterator[str]:
+    """Name every field that can be written; whatever a map has under names of the user's is one of its fields."""
+    if "items" in schema:
+        yield from fields(schema["items"], path)
+    for name, inner in schema.get("properties", {}).items():
+        yield path + name
+        yield from fields(inner, f"{path}{name}.")
+
+
+def written(part: Any, schema: Any, path: str = "") -> Iterator[str]:
+    """Name the fields that a manifest has."""
+    if isinstance(part, list):
+        for one in part:
+            yield from written(one, schema["items"], path)
+    elif isinstance(part, dict):
+        for name in part.keys() & schema.get("properties", {}).keys():
+            yield path + name
+            yield from written(part[name], schema["properties"][name], f"{path}{name}.")
+
+
 def test_every_generator_of_the_examples_reaches_the_floor() -> None:
     recipes = [
         item.generate

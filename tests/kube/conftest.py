@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
 
 
-@pytest.fixture(scope="session")
-def plane(cluster: Cluster) -> ControlPlane:
-    """The sandbox behind the shared cluster, for tests that need its keys and tokens."""
-    if cluster.plane is None:
-        pytest.skip("only the sandbox shows its keys")
-    return cluster.plane
-
-
 @pytest.fixture
 async def connection(cluster: Cluster) -> Connection:
     return await config.load(str(cluster.kubeconfig))

@@ -18,7 +18,7 @@ MONTHLY: dict[str, Any] = {"every": "30d", "jitter": "0%", "overlap": "0s"}
 
 async def rotating(**rotation: Any) -> Cluster:
     """Start a cluster with a Secret that one workload reads."""
-    data = [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}]
+    data = [{"name": "password", "generate": {"password": {}}}]
     cluster = Cluster({"data": data, "rotation": MONTHLY | rotation})
     await cluster.settle()
     cluster.add_workload("api", None)

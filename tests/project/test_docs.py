@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from keyturn import emergencies
+from keyturn.core import renewal, timeline
+from keyturn.core.emergency import EMERGENCY
+from keyturn.core.status import ROLLED_BACK
 from keyturn.exposition import expose
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.kubectl import Kubectl
 
 _ROOT = Path(__file__).parents[2]
@@ -56,15 +63,65 @@ def test_a_manifest_in_the_documentation_is_taken(
 def test_every_reason_to_stand_still_is_explained() -> None:
     code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
     reasons = set(re.findall(r'(?:Stalled|Wait)\(\s*"(\w+)"', code))
+    listed = re.findall(
+        r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("When something stands still"), re.MULTILINE
+    )
 
-    assert reasons == set(re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", _OPERATIONS, re.MULTILINE))
+    assert sorted(reasons) == sorted(listed)
 
 
-def test_every_metric_is_listed() -> None:
+def section(title: str) -> str:
+    return _OPERATIONS.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_every_event_is_listed() -> None:
+    """Those of trouble are named after its reason, and listed with it."""
+    firsts = re.findall(r"^\| (`[^|]*`) \|", section("Events"), re.MULTILINE)
+    posted = {
+        reason
+        for path in (_ROOT / "operator").rglob("*.py")
+        for reason in posted_in(ast.parse(path.read_text()))
+    }
+
+    # A reason of both is listed for each.
+    listed = [reason for first in firsts for reason in re.findall(r"`(\w+)`", first)]
+    assert sorted(listed) == sorted([*posted, *of_emergencies()])
+
+
+def posted_in(tree: ast.AST) -> Iterator[str]:
+    """Name what is posted by a word that is written there."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name.removeprefix("_") == "post":
+            words = (
+                node.value for each in call.args for node in ast.walk(each) if isinstance(node, ast.Constant)
+            )
+            yield from (
+                word for word in words if isinstance(word, str) and re.fullmatch("([A-Z][a-z]+)+", word)
+            )
+
+
+def of_emergencies() -> set[str]:
+    """Name what the entries of a timeline are posted as."""
+    stages = {*timeline._STAGES, timeline.DEADLINE_NEAR, timeline.DEADLINE_MISSED}
+    secrets = {f"Secret{state}" for state in timeline._WORDS}
+    return {"EmergencyDeclared"} | stages | secrets - emergencies._QUIET
+
+
+def test_every_metric_is_listed_once() -> None:
     text = expose(list, "text/plain")[0].decode()
-    there = set(re.findall(r"^# TYPE (keyturn_\w+) ", text, re.MULTILINE))
+    there = re.findall(r"^# TYPE (keyturn_\w+) ", text, re.MULTILINE)
 
-    assert there == set(re.findall(r"^\| `(keyturn_\w+)` \|", _OPERATIONS, re.MULTILINE))
+    assert sorted(there) == sorted(re.findall(r"^\| `(keyturn_\w+)` \|", _OPERATIONS, re.MULTILINE))
+
+
+def test_every_reason_of_the_history_is_explained_once() -> None:
+    page = (_ROOT / "docs" / "rotation.md").read_text()
+    made = set(re.findall(r'^_?[A-Z_]+ = "([A-Z]\w+)"$', Path(renewal.__file__).read_text(), re.MULTILINE))
+
+    assert sorted(made | {EMERGENCY, ROLLED_BACK}) == sorted(
+        re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", page, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)

@@ -661,15 +661,16 @@ async def test_to_close_a_store_does_not_disturb_who_still_reads(
     google: Google, guard: GuardType, prefix: str, instead: Callable[[Any], None]
 ) -> None:
     google.service.seed(named(prefix), b"x")
-    goes_on = threading.Event()
+    has_come, goes_on = threading.Event(), threading.Event()
 
     def waits(_: str, __: Any) -> None:
+        has_come.set()
         goes_on.wait(10)
 
     instead(waits)
     opened = store(guard, google.address)
     reading = asyncio.ensure_future(opened.read(prefix))
-    await asyncio.sleep(0.3)
+    assert await asyncio.to_thread(has_come.wait, 10)
     await opened.close()
     goes_on.set()
     assert (await reading).content == Value(b"x")
@@ -816,14 +817,27 @@ async def test_a_read_that_is_given_up_leaves_nothing_in_the_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
+    has_come, is_given_up, is_refused = threading.Event(), threading.Event(), threading.Event()
+
     def refuse_late(_: str, __: Any) -> Any:
-        time.sleep(0.3)
+        has_come.set()
+        is_given_up.wait(10)
+        is_refused.set()
         raise Refusal(Status.INTERNAL, (), CANARY)
+
+    def refuse_at_once(_: str, __: Any) -> Any:
+        raise Refusal(Status.PERMISSION_DENIED, (), CANARY)
 
     instead(refuse_late)
     opened = store(guard, google.address, patience=0.1)
-    assert (await failing(opened.read("a"))).code == "Timeout"
-    await asyncio.sleep(0.5)
+    while not has_come.is_set():  # a busy machine may not even have connected in that time
+        assert (await failing(opened.read("a"))).code == "Timeout"
+    is_given_up.set()
+    assert await asyncio.to_thread(is_refused.wait, 10)
+    instead(refuse_at_once)
+    # What comes later on the same connection has come after that.
+    while (await failing(opened.read("b"))).code == "Timeout":
+        pass
     await opened.close()
     assert CANARY not in caplog.text
 

@@ -352,9 +352,8 @@ async def test_a_lone_object_is_written_as_its_properties(there: Provider[Any]) 
 async def test_an_account_without_rights_is_known_and_denied(
     cluster: Cluster, namespace: str, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    assert cluster.plane
     kubectl("create", "serviceaccount", "nobody", "-n", namespace)
-    file = cluster.plane.service_account_kubeconfig(namespace, "nobody", tmp_path / "kubeconfig")
+    file = cluster.account(namespace, "nobody", tmp_path / "kubeconfig")
     async with guarded(LOOPBACK) as guard:
         store = store_of(file.read_bytes(), guard, namespace)
         assert type(await failing(store.read("a"))) is Denied

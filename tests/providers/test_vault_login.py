@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.providers import Provider
     from keyturn.providers.guard import Guard
+    from sandbox import ControlPlane
     from tests.conftest import Cluster
     from tests.providers.vault import VaultServer
     from tests.support.kubectl import Kubectl
@@ -224,9 +225,8 @@ async def test_a_short_token_is_renewed_and_then_replaced(
 
 
 @pytest.fixture(scope="module")
-def reviewed(cluster: Cluster, vault: VaultServer) -> str:
+def reviewed(cluster: Cluster, plane: ControlPlane, vault: VaultServer) -> str:
     """The mount of an auth method that asks the cluster, by a login of its own."""
-    assert cluster.plane, "only the sandbox is on this machine"
     kubectl = _kubectl(cluster)
     mount = f"k8s-{secrets.token_hex(4)}"
     kubectl("create", "serviceaccount", "vault-reviewer", "-n", "default")
@@ -239,7 +239,7 @@ def reviewed(cluster: Cluster, vault: VaultServer) -> str:
         f"auth/{mount}/config",
         {
             "kubernetes_host": kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"),
-            "kubernetes_ca_cert": cluster.plane.ca_file.read_text(),
+            "kubernetes_ca_cert": plane.ca_file.read_text(),
             "token_reviewer_jwt": reviewer,
             "disable_local_ca_jwt": True,
         },

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Operator"]
 
+_PROGRAM = ("-m", "keyturn")
 _START = 30.0
 _END = 15.0
 
@@ -27,9 +28,15 @@ class Operator:
     """One operator process; used as a context it ends with the block, whatever happens in it."""
 
     def __init__(
-        self, kubeconfig: Path, log: Path, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        kubeconfig: Path,
+        log: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = _PROGRAM,
     ) -> None:
         """Take the arguments of `keyturn run`; without any it serves all namespaces."""
+        self._program = program
         self._arguments = arguments or ("--all-namespaces",)
         self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
         self.log = log
@@ -40,7 +47,7 @@ class Operator:
         """Start it and wait until it serves its ports; more than once after its ends."""
         self._file = self.log.open("ab")
         self._offset = self.log.stat().st_size
-        command = [sys.executable, "-m", "keyturn", "run", "--verbose", "--log-format=json"]
+        command = [sys.executable, *self._program, "run", "--verbose", "--log-format=json"]
         command += ["--metrics-port=0", "--health-port=0", *self._arguments]
         self._process = subprocess.Popen(command, env=self._env, stdout=self._file, stderr=self._file)
         self._ports = self.wait_for_log("started")

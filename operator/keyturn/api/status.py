@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pydantic
 
 from .base import Schema
 from .meta import Condition, ObservedGeneration
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
+    "MOST_WORKLOADS",
     "HistoryEntry",
     "ManagedSecretStatus",
     "PreviousStatus",
@@ -20,6 +26,8 @@ __all__ = [
     "WorkloadState",
     "WorkloadStatus",
 ]
+
+MOST_WORKLOADS = 1000
 
 
 class WorkloadKind(StrEnum):
@@ -134,7 +142,7 @@ class ManagedSecretStatus(Schema):
     """The rotation that is under way."""
     previous: PreviousStatus | None = None
     """The revision before, while its values are still valid."""
-    workloads: list[WorkloadStatus] = pydantic.Field([], max_length=1000)
+    workloads: list[WorkloadStatus] = pydantic.Field([], max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and how far each is."""
     history: list[HistoryEntry] = pydantic.Field([], max_length=10)
     """The last ten revisions, the newest first."""
@@ -143,3 +151,8 @@ class ManagedSecretStatus(Schema):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""
+
+    @cached_property
+    def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:
+        """The workloads by kind and name; each of a thousand is looked up in each look."""
+        return {(one.kind, one.name): one for one in self.workloads}

@@ -78,10 +78,8 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
         audit_many: int,
         **others: Any,
     ) -> None:
-        files = audit_cert, audit_key, audit_token_file, audit_client_ca
         if audit_port is None:
-            if any(files):
-                raise click.UsageError("say where audit events are taken: --audit-port 8443")
+            _leave_out(audit_cert, audit_key, audit_token_file, audit_client_ca)
             command(audit=None, **others)
             return
         from keyturn.access import Settings  # noqa: PLC0415  # as with all commands
@@ -102,6 +100,11 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
         command(audit=_checked(audit), **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_endpoint)
+
+
+def _leave_out(*files: Path | None) -> None:
+    if any(files):
+        raise click.UsageError("say where audit events are taken: --audit-port 8443")
 
 
 def _checked(audit: Settings) -> Settings:

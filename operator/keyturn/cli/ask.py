@@ -3,72 +3,129 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.core.seen import ROLLBACK, ROTATE
+from keyturn.core.seen import REFRESH, ROLLBACK, ROTATE
 
 from . import managed
 from .follow import follow
+from .printing import print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
+
+    from keyturn.api.managedsecret import ManagedSecret
 
     from .cluster import Cluster
     from .managed import Found
 
-__all__ = ["resume", "rollback", "rotate", "suspend"]
+__all__ = ["Manner", "refresh", "resume", "rollback", "rotate", "suspend"]
 
 _ROLLED_BACK = "RolledBack"
 
 
-async def rotate(cluster: Cluster, name: str, wait: timedelta | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it is asked and answered."""
+
+    wait: timedelta | None = None
+    """How long the answer is waited for; None for not at all."""
+    as_json: bool = False
+    """Standard output is one document; who waits for it is told on standard error how far it is."""
+
+    def tell(self, line: str) -> None:
+        if self.wait or not self.as_json:
+            click.echo(line, err=self.as_json)
+
+    def answer(self, action: str, now: ManagedSecret, **others: object) -> None:
+        """End with what a program wants to know."""
+        if not self.as_json:
+            return
+        known = {"namespace": now.metadata.namespace, "name": now.metadata.name, "action": action}
+        told = {
+            "changed": True,
+            "request": None,
+            "done": True if self.wait else None,
+            "revision": now.status.revision,
+            "suspended": bool(now.spec.suspend),
+        }
+        print_json({**known, **told, **others})
+
+
+async def rotate(cluster: Cluster, name: str, manner: Manner) -> None:
     """Ask for a rotation by a trigger that was never there before."""
     trigger = f"cli-{secrets.token_hex(6)}"
     found = await managed.annotate(cluster, name, ROTATE, trigger)
-    click.echo(f"managedsecret/{name} rotation requested")
-    _hint(found, wait)
-    if wait:
-        await follow(cluster, found, lambda now: now.status.last_trigger == trigger, wait)
+    manner.tell(f"managedsecret/{name} rotation requested")
+    now = await _followed(cluster, found, lambda now: now.status.last_trigger == trigger, manner)
+    manner.answer("rotate", now, request=trigger)
 
 
-async def rollback(cluster: Cluster, name: str, to: int | None, wait: timedelta | None) -> None:
+async def rollback(cluster: Cluster, name: str, to: int | None, manner: Manner) -> None:
     """Ask for an earlier revision; the text after the number makes the same request new."""
     before = await managed.one(cluster, name)
     number = to or _revision_before(before)
     if number == before.managed.status.revision:
-        click.echo(f"managedsecret/{name} holds revision {number} already")
+        manner.tell(f"managedsecret/{name} holds revision {number} already")
+        manner.answer("rollback", before.managed, changed=False)
         return
-    found = await managed.annotate(cluster, name, ROLLBACK, f"{number}/cli-{secrets.token_hex(6)}")
-    click.echo(f"managedsecret/{name} rollback to revision {number} requested")
-    _hint(found, wait)
-    if wait:
-        await follow(cluster, found, lambda now: now.status.revision == number, wait)
+    request = f"{number}/cli-{secrets.token_hex(6)}"
+    found = await managed.annotate(cluster, name, ROLLBACK, request)
+    manner.tell(f"managedsecret/{name} rollback to revision {number} requested")
+    now = await _followed(cluster, found, lambda now: now.status.revision == number, manner)
+    manner.answer("rollback", now, request=request)
 
 
-async def suspend(cluster: Cluster, name: str) -> None:
-    """Stop every write for a ManagedSecret."""
-    await _set_suspend(cluster, name, said="suspended", to=True)
-
-
-async def resume(cluster: Cluster, name: str) -> None:
-    """Let writes go on."""
-    await _set_suspend(cluster, name, said="resumed", to=False)
-
-
-async def _set_suspend(cluster: Cluster, name: str, *, said: str, to: bool) -> None:
+async def refresh(cluster: Cluster, name: str, manner: Manner) -> None:
+    """Ask for the stores to be read now."""
     before = await managed.one(cluster, name)
+    if not _pulls(before.managed):
+        raise click.ClickException(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
+    request = f"cli-{secrets.token_hex(6)}"
+    found = await managed.annotate(cluster, name, REFRESH, request)
+    manner.tell(f"managedsecret/{name} refresh requested")
+    now = await _followed(cluster, found, lambda now: now.status.last_refresh == request, manner)
+    manner.answer("refresh", now, request=request)
+
+
+async def suspend(cluster: Cluster, name: str, manner: Manner) -> None:
+    """Stop every write for a ManagedSecret."""
+    await _set_suspend(cluster, name, manner, said="suspended", to=True)
+
+
+async def resume(cluster: Cluster, name: str, manner: Manner) -> None:
+    """Let writes go on."""
+    await _set_suspend(cluster, name, manner, said="resumed", to=False)
+
+
+async def _set_suspend(cluster: Cluster, name: str, manner: Manner, *, said: str, to: bool) -> None:
+    action, before = "suspend" if to else "resume", await managed.one(cluster, name)
     if bool(before.managed.spec.suspend) is to:
-        click.echo(f"managedsecret/{name} unchanged: it is {'suspended' if to else 'not suspended'}")
+        manner.tell(f"managedsecret/{name} unchanged: it is {'suspended' if to else 'not suspended'}")
+        manner.answer(action, before.managed, changed=False)
         return
-    await managed.change(cluster, name, {"spec": {"suspend": to or None}})
-    click.echo(f"managedsecret/{name} {said}")
+    found = await managed.change(cluster, name, {"spec": {"suspend": to or None}})
+    manner.tell(f"managedsecret/{name} {said}")
+    manner.answer(action, found.managed)
 
 
-def _hint(found: Found, wait: timedelta | None) -> None:
-    if found.managed.spec.suspend and not wait:  # who waits is told so by an error
+async def _followed(
+    cluster: Cluster, found: Found, is_taken_up: Callable[[ManagedSecret], bool], manner: Manner
+) -> ManagedSecret:
+    """Wait where that is wanted; return the object as it was seen last."""
+    if manner.wait:
+        return await follow(cluster, found, is_taken_up, manner.wait, manner.tell)
+    if found.managed.spec.suspend:  # who waits is told so by an error
         click.echo(f"note: it is suspended; this starts after `keyturn resume {found.key.name}`", err=True)
+    return found.managed
+
+
+def _pulls(found: ManagedSecret) -> bool:
+    return bool(found.spec.data_from) or any(item.from_ for item in found.spec.data)
 
 
 def _revision_before(found: Found) -> int:

@@ -5,8 +5,9 @@ Only click is imported before a command runs, so that help and completion answer
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
+    from .ask import Manner
     from .cluster import Cluster
     from .options import Output
 
@@ -52,6 +54,25 @@ _wait = click.option("--wait", is_flag=True, help="Stay, and tell every change u
 _timeout = click.option(
     "--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits, such as 90s."
 )
+
+
+def _answered(command: Callable[..., None]) -> Callable[..., None]:
+    """Add -o json; the command gets with --wait and --timeout, where it has them, how it is asked as `manner`."""
+
+    @functools.wraps(command)
+    def asked(
+        *, as_json: str | None, wait: bool = False, timeout: timedelta | None = None, **others: Any
+    ) -> None:
+        from .ask import Manner
+
+        command(manner=Manner(timeout if wait else None, as_json is not None), **others)
+
+    json = click.Choice(["json"])
+    return click.option("-o", "--output", "as_json", type=json, help="One document with stable names.")(asked)
+
+
+def _waited(command: Callable[..., None]) -> Callable[..., None]:
+    return _wait(_timeout(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -148,22 +169,32 @@ def history_command(name: str, output: Output, where: Where) -> None:
 
 @main.command("rotate", short_help="Replace the values now.")
 @_name
-@_wait
-@_timeout
+@_waited
+@_answered
 @place
-def rotate_command(
-    name: str,
-    wait: bool,  # noqa: FBT001
-    timeout: timedelta,
-    where: Where,
-) -> None:
+def rotate_command(name: str, manner: Manner, where: Where) -> None:
     """Ask for new values of NAME now, or when the next window opens where it has windows.
 
     It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` says what follows.
     """
     from . import ask
 
-    _run(where, lambda here: ask.rotate(here, name, timeout if wait else None))
+    _run(where, lambda here: ask.rotate(here, name, manner))
+
+
+@main.command("refresh", short_help="Read the values of stores now.")
+@_name
+@_waited
+@_answered
+@place
+def refresh_command(name: str, manner: Manner, where: Where) -> None:
+    """Have what NAME pulls read from its stores now; another value there is a revision that rolls workloads.
+
+    It sets the annotation keyturn.dev/refresh to a new text and nothing else.
+    """
+    from . import ask
+
+    _run(where, lambda here: ask.refresh(here, name, manner))
 
 
 @main.command("rollback", short_help="Go back to an earlier revision.")
@@ -171,43 +202,39 @@ def rotate_command(
 @click.option(
     "--to", type=click.IntRange(min=1), metavar="REVISION", help="Which one; else the one before the current."
 )
-@_wait
-@_timeout
+@_waited
+@_answered
 @place
-def rollback_command(
-    name: str,
-    to: int | None,
-    wait: bool,  # noqa: FBT001
-    timeout: timedelta,
-    where: Where,
-) -> None:
+def rollback_command(name: str, to: int | None, manner: Manner, where: Where) -> None:
     """Put an earlier revision of NAME back into its Secret and restart its workloads on it.
 
     Afterwards nothing is rotated by schedule until somebody asks for it, as with `keyturn rotate`.
     """
     from . import ask
 
-    _run(where, lambda here: ask.rollback(here, name, to, timeout if wait else None))
+    _run(where, lambda here: ask.rollback(here, name, to, manner))
 
 
 @main.command("suspend", short_help="Stop every write, until resume.")
 @_name
+@_answered
 @place
-def suspend_command(name: str, where: Where) -> None:
+def suspend_command(name: str, manner: Manner, where: Where) -> None:
     """Have the operator write nothing for NAME: no value, no restart, no repair. The status goes on telling."""
     from . import ask
 
-    _run(where, lambda here: ask.suspend(here, name))
+    _run(where, lambda here: ask.suspend(here, name, manner))
 
 
 @main.command("resume", short_help="Let writes go on after suspend.")
 @_name
+@_answered
 @place
-def resume_command(name: str, where: Where) -> None:
+def resume_command(name: str, manner: Manner, where: Where) -> None:
     """Take spec.suspend of NAME away; what came due meanwhile is done at once, or in the next window."""
     from . import ask
 
-    _run(where, lambda here: ask.resume(here, name))
+    _run(where, lambda here: ask.resume(here, name, manner))
 
 
 @main.command("completion", short_help="Print the completion script of a shell.")

@@ -34,9 +34,13 @@ _PAUSE = 0.5
 
 
 async def follow(
-    cluster: Cluster, asked: Found, is_taken_up: Callable[[ManagedSecret], bool], patience: timedelta
-) -> None:
-    """Print every change since somebody `asked`, until what `is_taken_up` knows is done.
+    cluster: Cluster,
+    asked: Found,
+    is_taken_up: Callable[[ManagedSecret], bool],
+    patience: timedelta,
+    tell: Callable[[str], None],
+) -> ManagedSecret:
+    """Tell every change since somebody `asked`, until what `is_taken_up` knows is done; return it as it is then.
 
     What keeps it from that is an error.
     """
@@ -47,18 +51,19 @@ async def follow(
             async for now in versions:
                 seconds = loop.time() - began
                 for line in changes_between(before, now.status):
-                    click.echo(f"{seconds:6.1f} s  {line}")
+                    tell(f"{seconds:6.1f} s  {line}")
                 before = now.status
                 taken_up = is_taken_up(now)
                 if (taken_up or seconds > _GRACE) and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
                 if taken_up and _is_through(now.status):
-                    click.echo(f"{seconds:6.1f} s  done: {_outcome(now)}")
-                    return
+                    tell(f"{seconds:6.1f} s  done: {_outcome(now)}")
+                    return now
     except TimeoutError:
-        raise click.ClickException(
-            f"not done after {length(patience)}; it goes on, and `keyturn status {name}` tells how far it is"
-        ) from None
+        pass
+    raise click.ClickException(
+        f"not done after {length(patience)}; it goes on, and `keyturn status {name}` tells how far it is"
+    )
 
 
 def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:

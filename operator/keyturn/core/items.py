@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.target import DeletionPolicy
 
 from .errors import Stalled
+from .revision import previous_key
 from .source import source_of, spread_of
 from .value import Value
 
@@ -25,6 +26,8 @@ __all__ = ["VALUE", "Item", "is_spread", "items_of"]
 
 VALUE = "value"
 """The output of whatever makes one value."""
+_LONGEST_KEY = 253
+"""How many characters the key of a Secret may have."""
 _SPREAD = "dataFrom["
 """How the names of those items begin that bring all of a key; no item of data can have such a name."""
 
@@ -97,12 +100,13 @@ def _item(
             f"data item {item.name!r} has none of generate, from and literal and the class"
             f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
         )
+    keys = _keys(item, outputs_of(recipe))
     return Item(
         item.name,
         recipe,
         None,
-        _keys(item, outputs_of(recipe)),
-        keep_previous=bool(item.keep_previous),
+        keys,
+        keep_previous=_keeps_previous(item, keys),
         of_class=item.generate is None,
     )
 
@@ -117,6 +121,19 @@ def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
             f" write one of {', '.join(outputs)}",
         )
     return {output: chosen.get(output, item.name if output == VALUE else output) for output in outputs}
+
+
+def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
+    """Say whether the value before stays readable, under a key that a Secret can have."""
+    longest = max(keys.values(), key=len)
+    if item.keep_previous and len(previous_key(longest)) > _LONGEST_KEY:
+        most = _LONGEST_KEY - len(previous_key(""))
+        raise Stalled(
+            "InvalidKeys",
+            f"keepPrevious of data item {item.name!r} would write {previous_key(longest)}, which is longer than"
+            f" the {_LONGEST_KEY} characters of a key; write a key of at most {most} by keys",
+        )
+    return bool(item.keep_previous)
 
 
 def _hold_keys_apart(items: tuple[Item, ...]) -> None:

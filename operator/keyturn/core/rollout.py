@@ -187,11 +187,8 @@ def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
     status = seen.managed.status
     if not seen.held and any(entry.revision == number for entry in status.history):
         return True
-    return any(
-        one.state is WorkloadState.CURRENT and one.revision == number
-        for one in status.workloads
-        if (one.kind, one.name) == (workload.kind, workload.key.name)
-    )
+    told = status.by_workload.get((workload.kind, workload.key.name))
+    return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
 
 
 def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
@@ -218,11 +215,8 @@ def was_reverted(workload: Workload, seen: Seen, wanted: Wanted) -> bool:
     current, marked = seen.current, read_marker(workload.marker).get(wanted.secret)
     if current is None or marked == current.number:
         return False
-    return any(
-        (one.restarted or one.revision) == current.number
-        for one in seen.managed.status.workloads
-        if (one.kind, one.name) == (workload.kind, workload.key.name)
-    )
+    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    return told is not None and (told.restarted or told.revision) == current.number
 
 
 def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> str | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .cadence import Window
 
-__all__ = ["check", "is_open", "longest_pause", "next_due", "opening", "starts_at"]
+__all__ = ["check", "is_open", "longest_pause", "next_due", "opening", "shortest_pause", "starts_at"]
 
 _SHORTEST = timedelta(seconds=10)
 _SHORTEST_WINDOW = timedelta(minutes=1)
@@ -184,6 +184,12 @@ def _repeats_after(cron: Cron) -> timedelta:
 def longest_pause(cron: Cron) -> timedelta:
     """Return the longest time between two of the moments of a schedule, as far as a few hundred of them tell."""
     return max(later - earlier for earlier, later in pairwise(_sample(cron)))
+
+
+@functools.lru_cache(maxsize=1024)
+def shortest_pause(cron: Cron) -> timedelta:
+    """Return the shortest time between two of those moments."""
+    return min(later - earlier for earlier, later in pairwise(_sample(cron)))
 
 
 def _sample(cron: Cron) -> list[datetime]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import (
+    MOST_WORKLOADS,
     HistoryEntry,
     ManagedSecretStatus,
     PreviousStatus,
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
     from .steps import Step
     from .wanted import Wanted
 
-__all__ = ["SUCCEEDED", "Outcome", "status_of"]
+__all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
-_KEPT_WORKLOADS = 200
-_ROLLED_BACK = "RolledBack"
+ROLLED_BACK = "RolledBack"
 SUCCEEDED = "Succeeded"
 
 
@@ -67,7 +67,7 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(seen),
         rotation=rotation,
         previous=_previous(seen),
-        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:_KEPT_WORKLOADS]]
+        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:MOST_WORKLOADS]]
         if seen.wanted
         else before.workloads,
         history=_history(seen, everyone),
@@ -195,7 +195,7 @@ def _result(one: RevisionFacts, state: StateFacts) -> str:
     if one.number == state.current_number or one.valid_until:
         return SUCCEEDED
     is_given_up = state.held is not None and one.number == state.held.number
-    return "RolledBack" if is_given_up else "Superseded"
+    return ROLLED_BACK if is_given_up else "Superseded"
 
 
 def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
@@ -203,8 +203,8 @@ def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
     held, current = seen.state.held if seen.state else None, seen.current
     if held is None or current is None:
         return []
-    entry = _entry(replace(current, reason=_ROLLED_BACK, made=held.at), SUCCEEDED, seen)
-    is_told = any((one.reason, one.started_at) == (_ROLLED_BACK, entry.started_at) for one in before)
+    entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, seen)
+    is_told = any((one.reason, one.started_at) == (ROLLED_BACK, entry.started_at) for one in before)
     return [] if is_told else [entry]
 
 

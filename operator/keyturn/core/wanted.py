@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.recipe import Recipe
+    from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
     from .source import Destination
@@ -134,14 +135,17 @@ def wanted_by(
     Raises:
         Stalled: An item has no source, or two of them would be written under one key.
     """
-    spec, rollout = managed.spec, managed.spec.rollout
-    items = items_of(managed, secret_class, outputs_of)
-    shape = _shape(managed)
-    # An immutable Secret is written once, whatever its class says.
-    of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
-    cadences = (spec.rotation, of_class)
+    wanted = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
+    _hold_to_type(wanted)
+    _hold_pushes(wanted)
+    return wanted
+
+
+def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Wanted:
+    spec, rollout, shape = managed.spec, managed.spec.rollout, _shape(managed)
+    cadences = _cadences(managed, secret_class, shape)
     template = spec.target.template.metadata
-    wanted = Wanted(
+    return Wanted(
         secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
         labels=template.labels,
@@ -153,15 +157,9 @@ def wanted_by(
         history_limit=_history_limit(managed),
         rotates=frozenset() if shape.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
-        targets=tuple(
-            WorkloadKey(managed.metadata.namespace, ref.kind, ref.name) for ref in rollout.targets or ()
-        ),
+        targets=tuple(_waves(managed)),
         debounce=_DEFAULT_DEBOUNCE if rollout.debounce is None else rollout.debounce,
-        waves={
-            WorkloadKey(managed.metadata.namespace, ref.kind, ref.name): ref.wave
-            for ref in rollout.targets or ()
-            if ref.wave
-        },
+        waves={target: wave for target, wave in _waves(managed).items() if wave},
         max_concurrent=rollout.max_concurrent or _DEFAULT_CONCURRENT,
         progress_deadline=rollout.progress_deadline or _DEFAULT_DEADLINE,
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
@@ -170,9 +168,23 @@ def wanted_by(
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
     )
-    _hold_to_type(wanted)
-    _hold_pushes(wanted)
-    return wanted
+
+
+def _cadences(
+    managed: ManagedSecret, secret_class: SecretClass | None, shape: Shape
+) -> tuple[Cadence | None, Cadence | None]:
+    """Return what the spec and then the class say; an immutable Secret is written once, whatever a class says."""
+    of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
+    return managed.spec.rotation, of_class
+
+
+def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:
+    """Return the workloads that the spec lists, in its order, each with its wave."""
+    namespace = managed.metadata.namespace
+    return {
+        WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0
+        for ref in managed.spec.rollout.targets or ()
+    }
 
 
 def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Shape) -> timedelta | None:

@@ -232,26 +232,26 @@ class Certificate(Generator[CertificateConfig]):
     public = frozenset({_CHAIN, _ROOTS})
 
     def generate(self, given: Given) -> Outputs:
-        from . import _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _authority, _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self._key)
         if self.issuer_secret is None:
             issuer = None
         else:
-            issuer = _x509.authority_in(given.issuer or {}, self.issuer_secret, self.config, given.now)
+            issuer = _authority.authority_in(given.issuer or {}, self.issuer_secret, self.config, given.now)
         chain, roots = _x509.signed(self.config, key, issuer, given.now)
         return {_CHAIN: chain, _KEY: _pem.private_pem(key), _ROOTS: roots}
 
     def accepts(self, outputs: Outputs) -> bool:
-        from . import _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _chains, _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         if outputs.keys() != set(self.outputs):
             return False
         key = _pem.private_key_in(outputs[_KEY], "PKCS8", "PKCS1", "SEC1")
         if key is None or not _pem.is_of(self._key, key):
             return False
-        chain, roots = _x509.certificates_in(outputs[_CHAIN]), _x509.certificates_in(outputs[_ROOTS])
-        return _x509.fulfils(self.config, key, chain, roots)
+        chain, roots = _chains.certificates_in(outputs[_CHAIN]), _chains.certificates_in(outputs[_ROOTS])
+        return _chains.fulfils(self.config, key, chain, roots)
 
     def strength(self) -> Strength:
         return self._key.strength
@@ -269,7 +269,7 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return isinstance(self._key, Rsa) or not is_loaded("_x509")
+        return isinstance(self._key, Rsa) or not is_loaded("_authority")
 
     @property
     def ends(self) -> bool:
@@ -281,9 +281,9 @@ class Certificate(Generator[CertificateConfig]):
 
     def life(self, outputs: Outputs) -> Life | None:
         """Renew before the end by the time asked for, or by a third where the issuer leaves no more than that."""
-        from . import _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
-        start, end = _x509.validity(outputs[_CHAIN])
+        start, end = _chains.validity(outputs[_CHAIN])
         before = self.config.renew_before
         if before is None or before >= end - start:
             before = (end - start) / 3
@@ -291,6 +291,6 @@ class Certificate(Generator[CertificateConfig]):
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
         """Trust the root before as well: not everybody has the new certificate yet."""
-        from . import _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
-        return {**fresh, _ROOTS: _x509.joined(fresh[_ROOTS], previous[_ROOTS])}
+        return {**fresh, _ROOTS: _chains.joined(fresh[_ROOTS], previous[_ROOTS])}

@@ -29,6 +29,8 @@ OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
 _MANAGER: Final = "keyturn"
 """What the API server calls us, after the User-Agent."""
 _OURS: Final = {"labelSelector": OWNER_LABEL}
+_LASTS = 60
+"""How many seconds a watch lasts before the server ends it and it is renewed."""
 _LONGEST_PAUSE: Final = 30.0
 _DIGITS: Final = re.compile("[0-9]{1,10}")
 
@@ -142,7 +144,8 @@ class _Stream:
     async def _watch(self) -> None:
         """Follow until the server ends the stream, and remember how far we came."""
         version = self._version or ""
-        async with aclosing(self._api.watch(self._path, version, _OURS, metadata_only=True)) as changes:
+        watch = self._api.watch(self._path, version, _OURS, metadata_only=True, timeout_seconds=_LASTS)
+        async with aclosing(watch) as changes:
             async for kind, body in changes:
                 if kind in {"ADDED", "MODIFIED"}:
                     self._put(body)

@@ -11,8 +11,8 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.state import State, Triggers
 from keyturn.core.value import Value
+from keyturn.fitting import fitted
 from keyturn.kube.secrets import LARGEST, size_of
-from keyturn.take import _fitting
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -36,19 +36,19 @@ def state(*revisions: int, size: int, older: int = 0) -> State:
 
 
 def test_what_was_long_ago_is_forgotten_before_any_value() -> None:
-    fitting, body = _fitting(KEY, state(103, 102, 101, size=100, older=100), None)
+    fitting, body = fitted(KEY, state(103, 102, 101, size=100, older=100), None)
     assert size_of(body) <= LARGEST
     assert [one.facts.number for one in fitting.revisions] == [103, 102, 101]
     assert fitting.older
 
 
 def test_old_values_are_forgotten_when_they_do_not_fit() -> None:
-    fitting, body = _fitting(KEY, state(3, 2, 1, size=300_000, older=1), None)
+    fitting, body = fitted(KEY, state(3, 2, 1, size=300_000, older=1), None)
     assert size_of(body) <= LARGEST
     assert [one.facts.number for one in fitting.revisions] == [3, 2]
 
 
 def test_values_that_do_not_fit_at_all_are_refused() -> None:
     with pytest.raises(Stalled) as caught:
-        _fitting(KEY, state(1, size=900_000), None)
+        fitted(KEY, state(1, size=900_000), None)
     assert caught.value.reason == "TooLarge"

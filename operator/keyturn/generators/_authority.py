@@ -1,0 +1,98 @@
+"""Which CA a Secret holds, and whether it may sign; imported on first use, as cryptography is large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled
+
+from ._chains import certificates_in, is_signed_by, may_sign, path_length
+from ._pem import private_key_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from ._pem import PrivateKey
+    from .base import Outputs
+    from .certificate import CertificateConfig
+
+__all__ = ["Authority", "authority_in"]
+
+_LEAST_TIME = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA that may sign."""
+
+    chain: tuple[x509.Certificate, ...]
+    """Its certificate, then those that lead to the root, without the root unless it is the root itself."""
+    root: x509.Certificate
+    key: PrivateKey
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.chain[0]
+
+    @property
+    def intermediates(self) -> tuple[x509.Certificate, ...]:
+        return tuple(one for one in self.chain if one != self.root)
+
+
+def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: datetime) -> Authority:
+    """Read the CA that a Secret holds.
+
+    Raises:
+        Stalled: It holds none that may sign such a certificate now.
+    """
+    chain = certificates_in(held["tls.crt"]) if "tls.crt" in held else ()
+    key = private_key_in(held["tls.key"], "PKCS8", "PKCS1", "SEC1") if "tls.key" in held else None
+    if not chain or key is None:
+        raise _refusal(
+            secret, "has no certificate in tls.crt with its key in tls.key; name the Secret of a CA"
+        )
+    certificate = chain[0]
+    if certificate.public_key() != key.public_key():
+        raise _refusal(secret, "has a tls.key that is not the one of its tls.crt; give it the right one")
+    if not may_sign(certificate):
+        raise _refusal(secret, "holds no CA; name one whose certificate was made with isCA: true")
+    if config.is_ca and path_length(certificate) == 0:
+        raise _refusal(secret, "holds a CA that may sign no further CA; name another, or remove isCA")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - _LEAST_TIME:
+        raise _refusal(secret, f"holds a CA that {_when(certificate, now)}; renew it")
+    return _rooted(chain, held, secret, key)
+
+
+def _rooted(chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key: PrivateKey) -> Authority:
+    known = (*chain, *(certificates_in(held["ca.crt"]) if "ca.crt" in held else ()))
+    path = _path_to_root(chain[0], known)
+    if path is None:
+        raise _refusal(secret, "does not hold the root of its tls.crt; add it as ca.crt")
+    return Authority(tuple(path[:-1]) or (path[0],), path[-1], key)
+
+
+def _path_to_root(
+    certificate: x509.Certificate, known: Sequence[x509.Certificate]
+) -> list[x509.Certificate] | None:
+    path = [certificate]
+    while not is_signed_by(path[-1], path[-1]):
+        above = next((one for one in known if one not in path and is_signed_by(path[-1], one)), None)
+        if above is None:
+            return None
+        path.append(above)
+    return path
+
+
+def _refusal(secret: str, flaw: str) -> Stalled:
+    return Stalled("InvalidIssuer", f"the Secret {secret!r} that signs the certificate {flaw}")
+
+
+def _when(certificate: x509.Certificate, now: datetime) -> str:
+    if now < certificate.not_valid_before_utc:
+        return f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only"
+    return f"ends at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,71 @@
+"""A watch that hangs, of kopf or of our own, is what a liveness probe is answered with, until it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.proxy import FaultProxy
+from tests.faults.scene import scenes
+from tests.support.kubectl import eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+
+_HASTY = """
+from keyturn import pulse, registry
+from keyturn.cli.commands import main
+from keyturn.kube import secretwatch
+
+registry._SERVER_TIMEOUT = secretwatch._LASTS = 1  # instead of 60
+pulse._STUCK_AFTER = 6.0  # instead of 180
+main()
+"""
+
+
+@pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
+    with FaultProxy(cluster, tmp_path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def operator(
+    cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
+) -> Iterator[Operator]:
+    (scene,) = scenes(cluster, 1)
+    kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
+    options, env = f"--namespace={scene.namespace}", {"POD_NAMESPACE": scene.namespace}
+    with Operator(kubeconfig, log, options, env=env, program=("-c", _HASTY)) as operator:
+        operator.wait_for_log("leading")
+        yield operator
+
+
+@pytest.mark.parametrize("plural", ["managedsecrets", "secretclasses", "deployments", "secrets"])
+def test_a_hung_watch_fails_the_liveness_probe_until_it_goes_on(
+    plural: str, proxy: FaultProxy, operator: Operator
+) -> None:
+    eventually(lambda: is_well(operator), "a process that is well", 60)
+
+    proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith(f"/{plural}")
+    eventually(lambda: stuck(operator) == {plural}, "the hung watch is named", 60)
+    proxy.is_hung = lambda _: False
+
+    eventually(lambda: is_well(operator), "it is well again", 60)
+    assert operator.returncode is None
+
+
+def is_well(operator: Operator) -> bool:
+    return operator.get("/livez", health=True)[0] == 200
+
+
+def stuck(operator: Operator) -> set[str]:
+    """Name the kinds whose watches hang, where the process is not well for it."""
+    status, text = operator.get("/livez", health=True)
+    lines = text.splitlines() if status == 503 else []
+    return {line.removeprefix("watch stuck: ").rpartition("/")[2] for line in lines}
