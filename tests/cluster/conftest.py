@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cluster.classes import Class
+from tests.cluster.policies import Policy
 from tests.cluster.space import Space
 from tests.cluster.stores import Stores, Vault
 from tests.providers.vault import running
@@ -83,6 +84,14 @@ def class_(space: Space) -> Iterator[Class]:
     yield class_
     if class_.exists():
         class_.delete()
+
+
+@pytest.fixture
+def policy(space: Space) -> Iterator[Policy]:
+    """A policy of the API server that refuses nothing yet."""
+    policy = Policy(space.objects, space.namespace)
+    yield policy
+    policy.lift()
 
 
 def _is_stumble(line: dict[str, Any], namespace: str) -> bool:

@@ -66,6 +66,11 @@ QUIET = (
     ),
     Quiet(
         "KeyturnRotationStuck",
+        "one that another alert tells of: old values that cannot be taken out",
+        of_object("rotation_started_timestamp_seconds", "0x200", step="Revoke"),
+    ),
+    Quiet(
+        "KeyturnRotationStuck",
         "a rollout of many workloads, one of them each half hour",
         of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut")
         | of_object("workloads_current", "0x29 1x29 2x29 3x29 4x29 5x29"),
