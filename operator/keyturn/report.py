@@ -8,6 +8,7 @@ import structlog
 
 from . import metrics
 from .api.status import WorkloadState
+from .core.blind import status_unseen
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
@@ -37,14 +38,16 @@ from .kube.events import EventType, ObjectRef
 from .statuses import write_status
 
 if TYPE_CHECKING:
+    from .api.managedsecret import ManagedSecret
     from .api.status import HistoryEntry, ManagedSecretStatus
+    from .core.errors import Wait
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
 
-__all__ = ["report", "tell_step"]
+__all__ = ["report", "report_unseen", "tell_step"]
 
 _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 """What keeps a pass from its end as long as a store takes for it."""
@@ -149,8 +152,8 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
         ApiError: The status could not be written; nothing was told.
     """
     before, after = seen.managed.status, status_of(seen, outcome)
-    await write_status(key, seen, after, world)
-    _tell_trouble(key, seen, outcome, before, world)
+    await write_status(key, seen.managed, after, world)
+    _tell_trouble(key, seen.managed, outcome.error, world)
     _tell_warning(key, seen, before, world)
     _tell_failed_rollout(key, seen, before, after, world)
     if before.revision is None:
@@ -161,21 +164,38 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
             _tell_end(key, seen, entry, world)
 
 
-def _tell_trouble(
-    key: ObjectKey, seen: Seen, outcome: Outcome, before: ManagedSecretStatus, world: World
-) -> None:
-    error = outcome.error
-    if error is None or error.reason in _NO_TROUBLE:
+async def report_unseen(key: ObjectKey, error: Wait, world: World) -> None:
+    """Tell that nobody could look, as far as that can be told.
+
+    Raises:
+        ApiError: The status could not be written; the event was posted.
+    """
+    found = world.mirror.managed(key)
+    if found is None:
         return
-    is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
-    if is_known:
+    managed, _ = found
+    _tell_trouble(key, managed, error, world)
+    await write_status(key, managed, status_unseen(managed, error, world.now()), world)
+
+
+def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: World) -> None:
+    """Tell what keeps a pass from its end, once as long as it stays the same."""
+    memo = world.memo(key)
+    told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
+    was_told, memo.told = memo.told, told
+    if error is None or told is None or told == was_told or _stands_in(managed.status, error):
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
-        _post(seen, world, error.reason, error.message, EventType.WARNING)
+        _post_about(managed, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
         _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+
+
+def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
+    """Say whether an earlier process told it: conditions have it alone, or after words of their own."""
+    return any(one.message.endswith(error.message) for one in status.conditions)
 
 
 def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
@@ -213,7 +233,11 @@ def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> 
 
 
 def _post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-    metadata = seen.managed.metadata
+    _post_about(seen.managed, world, reason, note, type_)
+
+
+def _post_about(managed: ManagedSecret, world: World, reason: str, note: str, type_: EventType) -> None:
+    metadata = managed.metadata
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
     )

@@ -68,7 +68,7 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
     """
     match step:
         case Begin():
-            await write_status(key, seen, status_of(seen, Outcome(step)), world)
+            await write_status(key, seen.managed, status_of(seen, Outcome(step)), world)
         case Claim():
             await _write_state(key, await claimed(step, key, seen, _wanted(seen), world), seen, world)
         case Adopt():

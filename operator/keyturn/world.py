@@ -81,6 +81,8 @@ class Memo:
     """The revision that was current when this process read the state for the first time."""
     published: Published | None = None
     attempts: int = 0
+    told: str | None = None
+    """What keeps it from going on, as people were told last."""
     state: State | None = None
     state_version: str | None = None
     """The version of the state Secret that `state` was read from, or written as."""

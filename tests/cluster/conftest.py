@@ -12,6 +12,7 @@ from tests.providers.vault import running
 from tests.support.front import front
 from tests.support.objects import Objects
 from tests.support.onlooker import Onlooker, meant, shown
+from tests.support.webhook import webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.providers.vault import VaultServer
     from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
+    from tests.support.webhook import Webhook
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +94,13 @@ def policy(space: Space) -> Iterator[Policy]:
     policy = Policy(space.objects, space.namespace)
     yield policy
     policy.lift()
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Iterator[Webhook]:
+    """A server that the API server can ask about writes."""
+    with webhook(tmp_path) as hook:
+        yield hook
 
 
 def _is_stumble(line: dict[str, Any], namespace: str) -> bool:

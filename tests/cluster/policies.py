@@ -1,16 +1,21 @@
-"""A real ValidatingAdmissionPolicy of a test, which refuses some of the operator's writes in one namespace."""
+"""What a test has the API server itself refuse in one namespace: by an admission policy, or by a webhook."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
-    from tests.support.objects import Body, Objects
+    from collections.abc import Iterator
 
-__all__ = ["Policy", "probe"]
+    from tests.support.objects import Body, Objects
+    from tests.support.webhook import Webhook
+
+__all__ = ["Policy", "asked"]
 
 _OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
 
@@ -49,7 +54,7 @@ class Policy:
             {"policyName": self.name, "validationActions": ["Deny"], "matchResources": here},
         )
         eventually(
-            lambda: self.objects.would_create(self.namespace, probe()) is None, "the policy is in force"
+            lambda: self.objects.would_create(self.namespace, _probe()) is None, "the policy is in force"
         )
 
     def lift(self) -> None:
@@ -58,14 +63,40 @@ class Policy:
             if self.objects.find(kind, "", self.name):
                 self.objects.delete(kind, "", self.name)
         eventually(
-            lambda: self.objects.would_create(self.namespace, probe()) is not None, "the policy is gone"
+            lambda: self.objects.would_create(self.namespace, _probe()) is not None, "the policy is gone"
         )
 
     def _create(self, kind: str, spec: Body) -> None:
         self.objects.create("", {"kind": kind, "metadata": {"name": self.name}, "spec": spec})
 
 
-def probe() -> Body:
+@contextmanager
+def asked(hook: Webhook, objects: Objects, namespace: str, kind: str, *resources: str) -> Iterator[None]:
+    """Have the API server ask a webhook about writes in a namespace, as a configuration of this kind does."""
+    name = f"refusals.{namespace}"
+    one = {
+        "name": "refusals.keyturn.test",
+        "clientConfig": {"url": hook.url, "caBundle": b64encode(hook.authority).decode()},
+        "rules": [_rule("", "configmaps"), *map(_of, resources)],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+    }
+    objects.create("", {"kind": kind, "metadata": {"name": name}, "webhooks": [one]})
+
+    def is_asked() -> bool:
+        objects.would_create(namespace, _probe())
+        return bool(hook.asked)
+
+    try:
+        eventually(is_asked, "the webhook is asked")
+        yield
+    finally:
+        objects.delete(kind, "", name)
+
+
+def _probe() -> Body:
     """Make what every policy refuses, and every webhook is asked about, so that its coming is seen."""
     return {"kind": "ConfigMap", "metadata": {"name": "probe"}}
 

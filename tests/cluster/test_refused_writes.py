@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.cluster.policies import asked
 from tests.cluster.space import bytes_, password
 from tests.support.kubectl import eventually
+from tests.support.webhook import allow, deny
 
 if TYPE_CHECKING:
     from tests.cluster.policies import Policy
     from tests.cluster.space import Space
     from tests.support.operator import Operator
+    from tests.support.webhook import Webhook
 
 KEPT = {**password(), "keepPrevious": True}
 KEEPS_THE_OVERLAP = (
@@ -40,3 +45,57 @@ def test_a_refused_revocation_is_told_until_it_is_done(
     space.looked_at()
     eventually(lambda: "password.previous" not in space.values(), "the value before is gone")
     assert "previous" not in space.settled()
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        pytest.param(0, 400, "Refused", id="without a status"),
+        pytest.param(418, 418, "Refused", id="with a status that nobody expects"),
+        pytest.param(401, 401, "Refused", id="as if nobody were known"),
+    ],
+)
+def test_a_webhook_that_denies_is_told_and_waited_for(
+    code: int, said: int, reason: str, space: Space, hook: Webhook
+) -> None:
+    hook.review = deny(code)
+    with asked(hook, space.objects, space.namespace, "ValidatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        space.until_condition("Ready", "False", reason)
+        sentence = (
+            f"the API server answers {said} when asked to create the Secret 'auth-keyturn';"
+            " look for an admission webhook that denies it"
+        )
+        condition = space.condition("Reconciling")
+        assert condition
+        assert condition["message"] == sentence
+        assert space.until_event(reason) == sentence
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+
+
+def test_a_webhook_that_answers_with_conflict_is_told(space: Space, hook: Webhook) -> None:
+    hook.review = deny(409, "Conflict")
+    with asked(hook, space.objects, space.namespace, "ValidatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        space.until_condition("Ready", "Unknown", "Contended")
+        assert "admission webhook" in space.until_event("Contended")
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+
+
+def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it(
+    space: Space, policy: Policy
+) -> None:
+    policy.refuse("secrets", unless="false")
+
+    space.manage()
+
+    assert space.stalled("Refused") == (
+        "the API server refused to create the Secret 'auth-keyturn' as invalid; look at the admission policies;"
+        " 'auth-keyturn' keeps the values, so leave it there"
+    )

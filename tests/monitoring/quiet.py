@@ -131,6 +131,11 @@ QUIET = (
         of_process("queue_depth", "500x200") | of_process("leader", "0x200"),
     ),
     Quiet(
+        "KeyturnApiForbidden",
+        "conflicts, which are part of the work",
+        of_process("api_requests_total", "0+30x200", verb="update", resource="secrets", code="409"),
+    ),
+    Quiet(
         "KeyturnApiErrors",
         "conflicts, which are part of the work",
         of_process("api_requests_total", "0+30x200", verb="patch", resource="secrets", code="409"),
