@@ -69,6 +69,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=(),
         consumers=(),
         since=world.since,
+        denials=dict(world.memo(key).denials),
         emergencies=emergencies,
     )
     seen = await _with_secrets(key, seen, world)

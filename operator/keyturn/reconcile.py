@@ -10,14 +10,15 @@ import structlog
 
 from . import failpoints, metrics
 from .core.decision import next_step
+from .core.denied import denied_again
 from .core.errors import Stalled, Wait
 from .core.status import Outcome
 from .core.steps import Publish, Rest, RollOut
-from .denials import PASSING, contended, denied, unexpected, unread
+from .denials import PASSING, concerns_one, contended, denied, unexpected, unread
 from .emergencies import note_standing
 from .kube import errors
 from .observe import observe
-from .report import report, report_unseen, tell_step
+from .report import report, report_unseen, tell_denied, tell_step
 from .take import take
 
 if TYPE_CHECKING:
@@ -142,11 +143,27 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
         began = asyncio.get_running_loop().time()
         await _taken(step, key, seen, world)
     except (Wait, Stalled) as error:
+        if isinstance(step, RollOut) and concerns_one(error):
+            _pass_over(step, error, key, seen, world)
+            return step
         memo = world.memo(key)
         memo.attempts += 1
         return Outcome(step, error, memo.attempts)
     tell_step(step, key, seen, asyncio.get_running_loop().time() - began, world)
     return step
+
+
+def _pass_over(step: RollOut, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Remember that a workload may not be restarted now, and go on with the others."""
+    memo, workload = world.memo(key), step.consumer.workload
+    if seen.wanted is None:
+        return
+    before = memo.denials.get(workload.key)
+    now = denied_again(before, error, workload, seen, seen.wanted)
+    of_others = {other: one for other, one in memo.denials.items() if one.number == now.number}
+    memo.denials = of_others | {workload.key: now}
+    if before is None or (before.number, before.message) != (now.number, now.message):
+        tell_denied(workload, error, key, seen, world)
 
 
 def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .core.workload import Workload
     from .world import World
 
-__all__ = ["report", "report_unseen", "tell_step"]
+__all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
 _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 """What keeps a pass from its end as long as a store takes for it."""
@@ -143,6 +143,14 @@ def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) 
         f"its pods are made anew for revision {number} of the Secret of ManagedSecret {key.name}",
     )
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
+
+
+def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Tell that the API server refuses a restart, unless an earlier process has told it."""
+    if any(one.message == error.message for one in seen.managed.status.workloads):
+        return
+    _post(seen, world, error.reason, error.message, EventType.WARNING)
+    _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
 
 
 async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .alarms import AlarmKey
     from .api.secretclass import SecretClass
     from .core.affected import Affected
+    from .core.denied import Denial
     from .core.errors import Stalled
     from .core.keys import WorkloadKey
     from .core.reader import Reader
@@ -81,6 +82,8 @@ class Memo:
     """The revision that was current when this process read the state for the first time."""
     published: Published | None = None
     attempts: int = 0
+    denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
+    """Whose restart the API server refuses."""
     told: str | None = None
     """What keeps it from going on, as people were told last."""
     state: State | None = None

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.policies import asked
 from tests.cluster.space import bytes_, password
+from tests.cluster.workloads import deployment, env_from
 from tests.support.kubectl import eventually
 from tests.support.webhook import allow, deny
 
@@ -99,3 +100,40 @@ def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it
         "the API server refused to create the Secret 'auth-keyturn' as invalid; look at the admission policies;"
         " 'auth-keyturn' keeps the values, so leave it there"
     )
+
+
+def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: Space, policy: Policy) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    space.run(deployment("web", env_from("auth")))
+    policy.refuse("deployments", unless="object.metadata.name != 'api'")
+
+    space.rotate()
+
+    space.until_workload("web", state="Current", revision=2)
+    sentence = (
+        "the API server refused to patch Deployment/api as invalid;"
+        " look at the admission policies for workloads, or restart it yourself"
+    )
+    space.until_workload("api", state="Pending", message=sentence)
+    assert space.until_event("Refused") == sentence
+    assert (space.marker("web"), space.marker("api")) == ("auth=2", None)
+    assert space.condition("Stalled") is None
+
+
+def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
+    space: Space, policy: Policy
+) -> None:
+    space.managed(rollout={"progressDeadline": "10s", "onFailure": "Hold"})
+    space.run(deployment("api", env_from("auth")))
+    policy.refuse("deployments", unless="false", reason="Forbidden")
+
+    space.rotate()
+
+    space.stalled("RolloutFailed")
+    found = space.until_workload("api", state="Failed")
+    assert found["message"].startswith("the API server forbids to patch Deployment/api")
+    policy.lift()
+    space.looked_at()
+    eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 60)
+    space.settled(revision=2)

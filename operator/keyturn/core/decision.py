@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .denied import denied_until
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
@@ -223,10 +224,10 @@ def _roll_out(
     seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
 ) -> GoBack | RollOut | Overlap | Expire | Rest:
     all_standings, number = standings(seen, wanted), _current(seen).number
-    if any_failed(all_standings):
-        return return_after_failure(seen, wanted, _current(seen))
     if restarts := next_restarts(seen, wanted, all_standings):
         return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+    if any_failed(all_standings):
+        return return_after_failure(seen, wanted, _current(seen))
     is_through = not any(one.under_way for one in all_standings)
     if is_through and (step := _overlap(seen, wanted)):
         return step
@@ -249,6 +250,8 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
     times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
     times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
     times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
+    denied = (denied_until(one.consumer.workload, seen, wanted) for one in all_standings)
+    times += (when for when in denied if when)
     current = _current(seen)
     if current.overlaps and current.valid_until:
         times.append(current.valid_until)

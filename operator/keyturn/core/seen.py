@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
     from .consumers import Use
+    from .denied import Denial
     from .emergency import Emergency
     from .errors import Stalled
+    from .keys import WorkloadKey
     from .policy import Violation
     from .pulled import PushProblem
     from .revision import RevisionFacts
@@ -116,6 +118,8 @@ class Seen:
     pulled: Pulled = NOT_PULLED
     push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
     """What kept the last try to push to a place from being done."""
+    denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
+    """Whose restart the API server has refused to this process."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
 
