@@ -137,3 +137,21 @@ def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
     space.looked_at()
     eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 60)
     space.settled(revision=2)
+
+
+def test_a_write_that_is_refused_beside_a_whole_secret_is_told(space: Space, policy: Policy) -> None:
+    space.managed()
+    policy.refuse("secrets", unless="object.metadata.name != 'auth-keyturn'", reason="Forbidden")
+
+    space.respec(lambda spec: spec.update(target={"deletionPolicy": "Delete"}))
+
+    space.until_condition("Ready", "True", "Forbidden")
+    condition = space.condition("Ready")
+    assert condition
+    assert condition["message"].startswith(
+        "the Secret stays as it is: the API server forbids to update the Secret 'auth-keyturn'"
+    )
+    assert space.condition("Reconciling") is None
+    policy.lift()
+    space.looked_at()
+    space.until_condition("Ready", "True", "Published")

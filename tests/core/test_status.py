@@ -15,7 +15,7 @@ from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
 from keyturn.core.state import Held, Triggers
 from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Begin, Publish, Rest, Revoke, Stage
+from keyturn.core.steps import Begin, Bind, Publish, Rest, Revoke, Stage
 from tests.core.builders import (
     MADE,
     NOW,
@@ -484,6 +484,39 @@ def test_ready_means_that_every_key_is_there(
     look: Seen, outcome: Outcome, ready: tuple[str, str, str]
 ) -> None:
     assert conditions(look, outcome)["Ready"] == ready
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ready"),
+    [
+        pytest.param(
+            Outcome(Bind(), FORBIDDEN, attempts=1),
+            ("Forbidden", "the Secret stays as it is: the API server forbids it"),
+            id="a refusal",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=3),
+            ("ApiServerUnavailable", "the Secret stays as it is: the API server does not answer"),
+            id="an API server that is away for a while",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=2),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="not one that is away for a moment",
+        ),
+        pytest.param(
+            Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="nor what concerns a store only",
+        ),
+    ],
+)
+def test_a_write_that_waits_is_told_though_the_secret_is_whole(
+    outcome: Outcome, ready: tuple[str, str]
+) -> None:
+    found = conditions(seen(), outcome)
+    assert found["Ready"] == ("True", *ready)
+    assert "Reconciling" not in found
 
 
 BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"

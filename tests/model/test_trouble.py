@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from keyturn.kube import errors
-from tests.model.cluster import MANAGED, Cluster
+from tests.model.cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
     from keyturn.kube.client import Body
@@ -174,6 +174,32 @@ async def test_a_webhook_that_denies_is_told_once() -> None:
     assert await pauses(cluster, 3) == [15, 30, 60]
 
     assert posted.reasons == ["Refused"]
+
+
+class Sealed(Cluster):
+    """Lets nobody change the record of the values."""
+
+    is_sealed = False
+
+    async def replace(self, path: str, body: Body) -> Body:
+        if self.is_sealed and path == STATE:
+            raise errors.Forbidden("update", path, 403, "Forbidden")
+        return await super().replace(path, body)
+
+
+async def test_what_waits_beside_a_whole_secret_is_told_once_and_in_a_condition() -> None:
+    cluster, posted = Sealed(SPEC), Posted()
+    await cluster.settle()
+    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.is_sealed = True
+    cluster.change_managed()["target"] = {"deletionPolicy": "Delete"}
+
+    await pauses(cluster, 4)
+
+    (ready,) = (one for one in cluster.objects[MANAGED]["status"]["conditions"] if one["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "Forbidden")
+    assert "to update the Secret 'db-keyturn'" in ready["message"]
+    assert posted.reasons.count("Forbidden") == 1
 
 
 class Failing(Cluster):

@@ -37,6 +37,8 @@ __all__ = ["SUCCEEDED", "Outcome", "status_of"]
 _KEPT_HISTORY = 10
 _KEPT_WORKLOADS = 200
 _ROLLED_BACK = "RolledBack"
+_A_WHILE = 3
+"""Tries in a row."""
 SUCCEEDED = "Succeeded"
 
 
@@ -71,8 +73,17 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         if seen.wanted
         else before.workloads,
         history=_history(seen, everyone),
-        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error)),
+        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error, _hindrance(outcome))),
     )
+
+
+def _hindrance(outcome: Outcome) -> Wait | None:
+    """Return what a person should know of; who rests has done all, and an API server may be away for a moment."""
+    error = outcome.error
+    if not isinstance(error, Wait) or isinstance(outcome.step, Rest):
+        return None
+    is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _A_WHILE
+    return None if is_short else error
 
 
 def _revision(seen: Seen) -> int | None:
