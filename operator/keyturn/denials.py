@@ -19,7 +19,6 @@ __all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unre
 
 PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
 """What says nothing about the object: it is over by itself, or another process's."""
-_AWAY = "ApiServerUnavailable"
 _SOON = timedelta(seconds=2)
 _LATER = timedelta(seconds=15)
 _GONE = timedelta(seconds=5)
@@ -42,7 +41,7 @@ def denied(error: errors.ApiError, step: Step, seen: Seen) -> Wait | Stalled:
         case errors.NotFound():
             return Wait("NotFound", f"{what} is gone", _GONE)
         case errors.Throttled() | errors.Unavailable():
-            return Wait(_AWAY, _unanswered(error, what), _SOON)
+            return Wait("ApiServerUnavailable", _unanswered(error, what), _SOON)
         case _:
             return Wait(
                 "Refused", f"{_answered(error, what)}; look for an admission webhook that denies it", _LATER
@@ -51,7 +50,7 @@ def denied(error: errors.ApiError, step: Step, seen: Seen) -> Wait | Stalled:
 
 def concerns_one(error: Wait | Stalled) -> bool:
     """Say whether it is about one object, so that others may fare better."""
-    return error.reason != _AWAY
+    return error.reason != "ApiServerUnavailable"
 
 
 def unread(error: errors.ApiError) -> Wait:

@@ -70,6 +70,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         consumers=(),
         since=world.since,
         denials=dict(world.memo(key).denials),
+        fight=world.memo(key).fight,
         emergencies=emergencies,
     )
     seen = await _with_secrets(key, seen, world)
@@ -294,6 +295,3 @@ def _is_given(item: Item, kept: Kept) -> bool:
     if item.source is not None:
         return kept.recipe == item.source.text
     return item.literal is not None and kept.outputs == {VALUE: item.literal}
-
-
-# The workloads

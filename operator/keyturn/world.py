@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .core.affected import Affected
     from .core.denied import Denial
     from .core.errors import Stalled
+    from .core.fight import Fight
     from .core.keys import WorkloadKey
     from .core.reader import Reader
     from .core.state import State, StateFacts
@@ -84,6 +85,8 @@ class Memo:
     attempts: int = 0
     denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
     """Whose restart the API server refuses."""
+    fight: Fight | None = None
+    """How often the Secret was put back lately."""
     told: str | None = None
     """What keeps it from going on, as people were told last."""
     state: State | None = None

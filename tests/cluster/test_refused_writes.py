@@ -10,13 +10,14 @@ from tests.cluster.policies import asked
 from tests.cluster.space import bytes_, password
 from tests.cluster.workloads import deployment, env_from
 from tests.support.kubectl import eventually
-from tests.support.webhook import allow, deny
+from tests.support.webhook import allow, deny, patch
 
 if TYPE_CHECKING:
     from tests.cluster.policies import Policy
     from tests.cluster.space import Space
+    from tests.support.objects import Body
     from tests.support.operator import Operator
-    from tests.support.webhook import Webhook
+    from tests.support.webhook import Review, Webhook
 
 KEPT = {**password(), "keepPrevious": True}
 KEEPS_THE_OVERLAP = (
@@ -155,3 +156,68 @@ def test_a_write_that_is_refused_beside_a_whole_secret_is_told(space: Space, pol
     policy.lift()
     space.looked_at()
     space.until_condition("Ready", "True", "Published")
+
+
+def drop(path: str, name: str) -> Review:
+    """Take a part out of the writes of one Secret."""
+
+    def review(request: Body) -> Body:
+        is_it = request["kind"]["kind"] == "Secret" and request["name"] == name
+        return patch({"op": "remove", "path": path})(request) if is_it else allow(request)
+
+    return review
+
+
+@pytest.mark.parametrize(
+    ("path", "what", "ready"),
+    [
+        pytest.param("/data/token", "token", "False", id="a key"),
+        pytest.param("/metadata/labels/team", "its labels and annotations", "True", id="a label"),
+    ],
+)
+def test_a_webhook_that_changes_the_secret_is_named(
+    path: str, what: str, ready: str, space: Space, hook: Webhook
+) -> None:
+    hook.review = drop(path, "auth")
+    with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
+        space.manage(target={"template": {"metadata": {"labels": {"team": "auth"}}}})
+
+        sentence = space.stalled("ChangedOnWrite")
+        assert sentence == (
+            f"the API server stores the Secret 'auth' other than it was sent ({what}): look for a mutating"
+            " admission webhook or policy, and except the Secret from it"
+        )
+        space.until_condition("Ready", ready, "ChangedOnWrite")
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+    assert space.lengths() == {"password": 32, "token": 44}
+
+
+def test_a_record_that_a_webhook_changes_is_published_nowhere(space: Space, hook: Webhook) -> None:
+    hook.review = drop("/data/state", "auth-keyturn")
+    with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        assert "'auth-keyturn' other than it was sent" in space.until_event("ChangedOnWrite")
+        assert space.find("Secret", "auth") is None
+
+
+def test_who_edits_the_secret_again_and_again_is_named_and_put_back_later(space: Space) -> None:
+    space.managed()
+    before, other = space.values(), {"token": "b3RoZXI="}
+
+    for _ in range(4):
+        space.edit("Secret", "auth", lambda secret: secret["data"].update(other))
+        eventually(lambda: space.values() == before, "the value is put back")
+    space.edit("Secret", "auth", lambda secret: secret["data"].update(other))
+
+    told = space.stalled("Contested")
+    assert not told.startswith("somebody")
+    assert told.endswith(
+        " (field manager) changes the Secret 'auth' again and again, and it is put back more and more slowly;"
+        " have that leave the Secret alone, or write another target.name"
+    )
+    eventually(lambda: space.values() == before, "the value is put back all the same", 40)
+    space.looked_at()
+    space.settled(revision=1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .denied import denied_until
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
+from .fight import contest, is_contested, until, was_sent
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
@@ -202,7 +203,16 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
     return Stage(number, reason)
 
 
-def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
+def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | Rest | None:
+    """Write what the Secret lacks, unless it was put back too often already."""
+    step = _lacking(seen, wanted)
+    if step is None or not is_contested(seen):
+        return step
+    is_new = isinstance(step, Publish | Revoke) and not was_sent(seen)
+    return step if is_new else Rest(until(seen), contest(seen))
+
+
+def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
     current = _current(seen)
     target = seen.target
     if target is None:
@@ -234,7 +244,7 @@ def _roll_out(
     refuse_unknown_return(seen)
     if is_through:
         ask_for_help(seen, _current(seen))
-    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen))
+    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen) or contest(seen))
 
 
 def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
@@ -257,7 +267,7 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
-    times += (when for when in (seen.pulled.again, pushed_again(seen)) if when)
+    times += (when for when in (seen.pulled.again, pushed_again(seen), until(seen)) if when)
     return min(times, default=None)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .denied import Denial
     from .emergency import Emergency
     from .errors import Stalled
+    from .fight import Fight
     from .keys import WorkloadKey
     from .policy import Violation
     from .pulled import PushProblem
@@ -60,6 +61,8 @@ class TargetFacts:
     """Its type, where that is another than the spec asks for."""
     taken: frozenset[str] = frozenset()
     """Keys to be merged into it that hold values of somebody else."""
+    changed_by: str | None = None
+    """Who else has written it last, by the name that this program gives itself."""
     recorded: bool = False
     """What it holds and we would adopt is recorded in some revision."""
 
@@ -120,6 +123,8 @@ class Seen:
     """What kept the last try to push to a place from being done."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Whose restart the API server has refused to this process."""
+    fight: Fight | None = None
+    """How often this process has put the Secret back lately."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
 

@@ -12,7 +12,7 @@ from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.secrets import LARGEST, size_of
-from keyturn.take import _fitting
+from keyturn.writing import _fitting
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, tzinfo=UTC)
