@@ -69,6 +69,8 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=(),
         consumers=(),
         since=world.since,
+        denials=dict(world.memo(key).denials),
+        fight=world.memo(key).fight,
         emergencies=emergencies,
     )
     seen = await _with_secrets(key, seen, world)
@@ -298,6 +300,3 @@ def _is_given(item: Item, kept: Kept) -> bool:
     if item.source is not None:
         return kept.recipe == item.source.text
     return item.literal is not None and kept.outputs == {VALUE: item.literal}
-
-
-# The workloads

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 from .kube.events import EventType, ObjectRef
 
 if TYPE_CHECKING:
+    from .api.managedsecret import ManagedSecret
     from .core.seen import Seen
     from .world import World
 
-__all__ = ["post"]
+__all__ = ["post", "post_about"]
 
 
 def post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-    metadata = seen.managed.metadata
+    post_about(seen.managed, world, reason, note, type_)
+
+
+def post_about(managed: ManagedSecret, world: World, reason: str, note: str, type_: EventType) -> None:
+    """Post what concerns an object of which nothing more was seen."""
+    metadata = managed.metadata
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
     )

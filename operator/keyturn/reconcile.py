@@ -10,24 +10,15 @@ import structlog
 
 from . import failpoints, metrics
 from .core.decision import next_step
+from .core.denied import denied_again
 from .core.errors import Stalled, Wait
-from .core.state import state_name
 from .core.status import Outcome
-from .core.steps import (
-    Begin,
-    Finalize,
-    Publish,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-)
-from .core.wanted import secret_of
+from .core.steps import Publish, Rest, RollOut
+from .denials import PASSING, concerns_one, contended, denied, unexpected, unread
 from .emergencies import note_standing
 from .kube import errors
 from .observe import observe
-from .report import report, tell_step
+from .report import report, report_unseen, tell_denied, tell_step
 from .take import take
 
 if TYPE_CHECKING:
@@ -55,9 +46,21 @@ async def reconcile(key: ObjectKey, world: World) -> datetime | None:
     Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
     """
     memo = world.memo(key)
+    attempt = memo.attempts + 1
     try:
         with metrics.RECONCILE_SECONDS.time():
             return await _steps(key, world)
+    except errors.NotLeading:
+        raise  # nothing of ours is tried again
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
+        return _after_failure(_SOON, world, key, attempt)
+    except Wait as wait:
+        await _tell_unseen(key, wait, world)
+        return _after_failure(wait.after, world, key, attempt)
+    except Exception:
+        await _tell_unseen(key, unexpected(), world)
+        raise  # the queue logs it, and has it repeated
     finally:
         memo.forget_values()
         if not world.mirror.has_managed(key):
@@ -65,34 +68,69 @@ async def reconcile(key: ObjectKey, world: World) -> datetime | None:
 
 
 async def _steps(key: ObjectKey, world: World) -> datetime | None:
+    """Take steps until there is none.
+
+    Raises:
+        ApiError: Something could not be read, or told, now.
+        Wait: Nobody could look.
+    """
+    conflicts, attempt = 0, world.memo(key).attempts + 1
     for _ in range(_MAX_STEPS):
         try:
-            seen = await observe(key, world)
+            seen = await _look(key, world)
             if seen is None:
                 return None
             outcome = await _one_step(key, seen, world)
-            if not isinstance(outcome, Outcome):
-                if _lets_others_go_first(outcome, seen):
-                    return world.now()
-                continue
-            failpoints.reached("before", "Report")
-            await report(key, seen, outcome, world)
-            note_standing(key, seen, outcome.error, world)
-            failpoints.reached("after", "Report")
+            if isinstance(outcome, Outcome):
+                return await _ended(key, seen, outcome, world)
+            if _lets_others_go_first(outcome, seen):
+                return world.now()
         except errors.Conflict:
             # Somebody was faster: what was read is stale. Read again and decide again.
             world.memo(key).forget_values()
-            continue
-        except errors.NotLeading:
-            raise  # nothing of ours is tried again
-        except errors.ApiError as error:
-            _log.warning("look failed", secret=str(key), error=error)
-            return _after_failure(_SOON, world, key)
-        if outcome.error is None:
-            world.memo(key).attempts = 0
-        return _look_again(key, outcome, world)
+            conflicts += 1
     _log.warning("no rest found", secret=str(key), steps=_MAX_STEPS)
-    return _after_failure(_BREATHER, world, key)
+    if conflicts == _MAX_STEPS:
+        await _tell_unseen(key, contended(), world)
+    return _after_failure(_BREATHER, world, key, attempt)
+
+
+async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
+    """Tell how a pass ended, and return when to look again."""
+    failpoints.reached("before", "Report")
+    await report(key, seen, outcome, world)
+    note_standing(key, seen, outcome.error, world)
+    failpoints.reached("after", "Report")
+    if outcome.error is None:
+        world.memo(key).attempts = 0
+    return _look_again(key, outcome, world)
+
+
+async def _look(key: ObjectKey, world: World) -> Seen | None:
+    """Look at everything.
+
+    Raises:
+        ApiError: Something could not be read now.
+        Wait: Something may not be read.
+    """
+    try:
+        return await observe(key, world)
+    except PASSING:
+        raise
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
+        raise unread(error) from error
+
+
+async def _tell_unseen(key: ObjectKey, wait: Wait, world: World) -> None:
+    try:
+        await report_unseen(key, wait, world)
+    except errors.NotLeading:
+        raise
+    except errors.Conflict:
+        pass  # the next look finds what has changed
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
 
 
 async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
@@ -105,11 +143,27 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
         began = asyncio.get_running_loop().time()
         await _taken(step, key, seen, world)
     except (Wait, Stalled) as error:
+        if isinstance(step, RollOut) and concerns_one(error):
+            _pass_over(step, error, key, seen, world)
+            return step
         memo = world.memo(key)
         memo.attempts += 1
         return Outcome(step, error, memo.attempts)
     tell_step(step, key, seen, asyncio.get_running_loop().time() - began, world)
     return step
+
+
+def _pass_over(step: RollOut, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Remember that a workload may not be restarted now, and go on with the others."""
+    memo, workload = world.memo(key), step.consumer.workload
+    if seen.wanted is None:
+        return
+    before = memo.denials.get(workload.key)
+    now = denied_again(before, error, workload, seen, seen.wanted)
+    of_others = {other: one for other, one in memo.denials.items() if one.number == now.number}
+    memo.denials = of_others | {workload.key: now}
+    if before is None or (before.number, before.message) != (now.number, now.message):
+        tell_denied(workload, error, key, seen, world)
 
 
 def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:
@@ -131,45 +185,15 @@ def _lets_others_go_first(done: Step, seen: Seen) -> bool:
 
 async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
     """Take a step, and say in our words what the API server's refusal means."""
-    name, what = type(step).__name__, _what(step, seen)
+    name = type(step).__name__
     failpoints.reached("before", name)
     try:
         await take(step, key, seen, world)
-    except errors.Invalid as error:
-        raise Stalled(
-            "Refused",
-            f"the API server refused to {error.verb} {what} as invalid; write the values that its type asks for,"
-            " or, if it is immutable or of another type, delete it: it is made again with the same values",
-        ) from error
-    except errors.Forbidden as error:
-        raise Wait(
-            "Forbidden",
-            f"the API server forbids to {error.verb} {what}; look at the namespace's quota and admission"
-            " policies and at the operator's rights",
-            timedelta(seconds=15),
-        ) from error
-    except errors.NotFound as error:
-        raise Wait("NotFound", f"{what} is gone", timedelta(seconds=5)) from error
-    except (errors.Throttled, errors.Unavailable) as error:
-        raise Wait("ApiServerUnavailable", "the API server does not answer", _SOON) from error
+    except (errors.Conflict, errors.NotLeading):
+        raise
+    except errors.ApiError as error:
+        raise denied(error, step, seen) from error
     failpoints.reached("after", name)
-
-
-def _what(step: Step, seen: Seen) -> str:
-    """Name what a step writes."""
-    match step:
-        case Finalize():
-            return "the finalizers of the ManagedSecret"
-        case Publish() | Repair() | Revoke():
-            return f"the Secret {secret_of(seen.managed)!r}"
-        case Release(secret=secret):
-            return f"the Secret {secret!r}"
-        case RollOut(consumer=consumer):
-            return str(consumer.workload.key)
-        case Begin() | Rest():
-            return "the status"
-        case _:
-            return f"the Secret {state_name(seen.name)!r}"
 
 
 def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
@@ -184,8 +208,8 @@ def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | No
     return min(until, again) if until else again
 
 
-def _after_failure(first: timedelta, world: World, key: ObjectKey) -> datetime:
-    world.memo(key).attempts += 1
+def _after_failure(first: timedelta, world: World, key: ObjectKey, attempt: int) -> datetime:
+    world.memo(key).attempts = attempt
     return world.now() + _backoff(first, world, key)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from . import metrics
+from .core.blind import status_unseen
 from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.policy import denies, named
@@ -35,18 +36,20 @@ from .core.steps import (
 )
 from .ends import count_what_failed, tell_ends
 from .kube.events import EventType, ObjectRef
-from .posting import post
+from .posting import post, post_about
 from .statuses import write_status
 
 if TYPE_CHECKING:
+    from .api.managedsecret import ManagedSecret
     from .api.status import ManagedSecretStatus
+    from .core.errors import Wait
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
 
-__all__ = ["report", "tell_step"]
+__all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
 _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 """What keeps a pass from its end as long as a store takes for it."""
@@ -159,6 +162,14 @@ def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) 
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
+def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Tell that the API server refuses a restart, unless an earlier process has told it."""
+    if any(one.message == error.message for one in seen.managed.status.workloads):
+        return
+    post(seen, world, error.reason, error.message, EventType.WARNING)
+    _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
+
+
 async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> None:
     """Write the status if it changed, and tell what a change means.
 
@@ -166,27 +177,44 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
         ApiError: The status could not be written; nothing was told.
     """
     before, after = seen.managed.status, status_of(seen, outcome)
-    await write_status(key, seen, after, world)
-    _tell_trouble(key, seen, outcome, before, world)
+    await write_status(key, seen.managed, after, world)
+    _tell_trouble(key, seen.managed, outcome.error, world)
     _tell_warning(key, seen, before, world)
     tell_ends(key, seen, before, after, world)
 
 
-def _tell_trouble(
-    key: ObjectKey, seen: Seen, outcome: Outcome, before: ManagedSecretStatus, world: World
-) -> None:
-    error = outcome.error
-    if error is None or error.reason in _NO_TROUBLE:
+async def report_unseen(key: ObjectKey, error: Wait, world: World) -> None:
+    """Tell that nobody could look, as far as that can be told.
+
+    Raises:
+        ApiError: The status could not be written; the event was posted.
+    """
+    found = world.mirror.managed(key)
+    if found is None:
         return
-    is_known = any(one.reason == error.reason and one.message == error.message for one in before.conditions)
-    if is_known:
+    managed, _ = found
+    _tell_trouble(key, managed, error, world)
+    await write_status(key, managed, status_unseen(managed, error, world.now()), world)
+
+
+def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: World) -> None:
+    """Tell what keeps a pass from its end, once as long as it stays the same."""
+    memo = world.memo(key)
+    told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
+    was_told, memo.told = memo.told, told
+    if error is None or told is None or told == was_told or _stands_in(managed.status, error):
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
-        post(seen, world, error.reason, error.message, EventType.WARNING)
+        post_about(managed, world, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
         _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+
+
+def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
+    """Say whether an earlier process told it: conditions have it alone, or after words of their own."""
+    return any(one.message.endswith(error.message) for one in status.conditions)
 
 
 def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:

@@ -9,16 +9,18 @@ from .kube.client import Patch
 
 if TYPE_CHECKING:
     from .api.base import Schema
+    from .api.managedsecret import ManagedSecret
     from .api.status import ManagedSecretStatus
     from .core.keys import ObjectKey
-    from .core.seen import Seen
     from .kube.client import Body
     from .world import World
 
 __all__ = ["status_patch", "write_status"]
 
 
-async def write_status(key: ObjectKey, seen: Seen, status: ManagedSecretStatus, world: World) -> None:
+async def write_status(
+    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, world: World
+) -> None:
     """Write what changed in the status.
 
     The resourceVersion makes this the fence: nobody acts on a spec that has changed since it was read.
@@ -26,8 +28,8 @@ async def write_status(key: ObjectKey, seen: Seen, status: ManagedSecretStatus, 
     Raises:
         Conflict: The object is not the one that was looked at; the mirror has the newer one now.
     """
-    metadata = seen.managed.metadata
-    changes = status_patch(seen.managed.status, status)
+    metadata = managed.metadata
+    changes = status_patch(managed.status, status)
     if not changes:
         return
     body = {

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .alarms import AlarmKey
     from .api.secretclass import SecretClass
     from .core.affected import Affected
+    from .core.denied import Denial
     from .core.errors import Stalled
+    from .core.fight import Fight
     from .core.keys import WorkloadKey
     from .core.reader import Readership
     from .core.state import State, StateFacts
@@ -84,6 +86,12 @@ class Memo:
     """The revision that was current when this process read the state for the first time."""
     published: Published | None = None
     attempts: int = 0
+    denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
+    """Whose restart the API server refuses."""
+    fight: Fight | None = None
+    """How often the Secret was put back lately."""
+    told: str | None = None
+    """What keeps it from going on, as people were told last."""
     state: State | None = None
     state_version: str | None = None
     """The version of the state Secret that `state` was read from, or written as."""

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cluster.classes import Class
+from tests.cluster.policies import Policy
 from tests.cluster.space import Space
 from tests.cluster.stores import Stores, Vault
 from tests.providers.vault import running
 from tests.support.front import front
 from tests.support.objects import Objects
 from tests.support.onlooker import Onlooker, meant, shown
+from tests.support.webhook import webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.providers.vault import VaultServer
     from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
+    from tests.support.webhook import Webhook
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +86,21 @@ def class_(space: Space) -> Iterator[Class]:
     yield class_
     if class_.exists():
         class_.delete()
+
+
+@pytest.fixture
+def policy(space: Space) -> Iterator[Policy]:
+    """A policy of the API server that refuses nothing yet."""
+    policy = Policy(space.objects, space.namespace)
+    yield policy
+    policy.lift()
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Iterator[Webhook]:
+    """A server that the API server can ask about writes."""
+    with webhook(tmp_path) as hook:
+        yield hook
 
 
 def _is_stumble(line: dict[str, Any], namespace: str) -> bool:

@@ -107,7 +107,8 @@ def test_what_the_api_server_refuses_stalls(space: Space) -> None:
     message = space.stalled("Refused")
     assert message == (
         "the API server refused to create the Secret 'pull' as invalid; write the values that its type asks for,"
-        " or, if it is immutable or of another type, delete it: it is made again with the same values"
+        " look at the admission policies, or, if it is immutable or of another type, delete it: it is made again"
+        " with the same values"
     )
     assert space.find("Secret", "pull") is None
 

@@ -20,6 +20,7 @@ from keyturn.core.workload import Workload
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from keyturn.core.denied import Denial
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.policy import Violation
     from keyturn.core.source import Destination
@@ -218,6 +219,7 @@ def seen(
     missing_targets: tuple[str, ...] = (),
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
+    denials: Mapping[WorkloadKey, Denial] | None = None,
     finalized: bool = False,
     deleted: bool = False,
 ) -> Seen:
@@ -242,4 +244,5 @@ def seen(
         missing_targets=missing_targets,
         pulled=pulled,
         push_problems=push_problems or {},
+        denials=denials or {},
     )

@@ -16,7 +16,7 @@ from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
 from keyturn.core.state import Held, Triggers
 from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Begin, Publish, Rest, Stage
+from keyturn.core.steps import Begin, Bind, Publish, Rest, Revoke, Stage
 from tests.core.builders import (
     MADE,
     NOW,
@@ -383,6 +383,52 @@ def test_before_every_workload_has_turned_nobody_knows_its_end() -> None:
     assert conditions(overlap(None))["Rotating"] == ("True", "Overlap", "the next step is Overlap")
 
 
+FORBIDDEN = Wait("Forbidden", "the API server forbids it", seconds(15))
+
+
+def revoked(valid_until: datetime | None, *consumers: Any) -> Seen:
+    """Look at a Secret that still holds the values before, though their overlap is over."""
+    previous = frozenset({"password.previous"})
+    ended = revision(2, "Triggered", previous=previous, valid_until=valid_until, ended=True)
+    return seen(
+        None,
+        *consumers,
+        status={"revision": 2, "history": [ENTRY_1]},
+        state=state(ended, revision()),
+        target=target(2, overlapping=True),
+    )
+
+
+def test_a_revocation_that_is_refused_is_no_end() -> None:
+    look, refused = revoked(NOW - minutes(5)), Outcome(Revoke(2), FORBIDDEN, attempts=2)
+    told = written(look, refused)
+    assert told["previous"] == {"revision": 1, "validUntil": "2026-11-24T11:55:00Z"}
+    assert (told["rotation"]["step"], told["rotation"]["attempts"]) == ("Revoke", 2)
+    assert conditions(look, refused)["Rotating"] == ("True", "Revoke", "the API server forbids it")
+    assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
+
+
+@pytest.mark.parametrize(
+    "valid_until",
+    [pytest.param(None, id="before it began"), pytest.param(NOW + minutes(5), id="before its end")],
+)
+def test_an_overlap_that_an_emergency_ends_should_have_ended_with_the_publication(
+    valid_until: datetime | None,
+) -> None:
+    assert written(revoked(valid_until))["previous"]["validUntil"] == "2026-11-24T11:00:01Z"
+
+
+def test_what_is_revoked_before_every_workload_has_turned_is_no_history() -> None:
+    look = revoked(None, consumer())
+    assert conditions(look)["Rotating"][1] == "Revoke"
+    assert history(look) == [(1, "Created", "Succeeded")]
+
+
+def test_a_secret_without_a_record_of_its_publication_was_published_when_it_was_made() -> None:
+    look = replace(revoked(None), target=target(2, overlapping=True, published=None))
+    assert written(look)["previous"]["validUntil"] == "2026-11-24T11:00:00Z"
+
+
 def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_its_overlap() -> None:
     passed = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=NOW)
     look = seen(
@@ -441,6 +487,39 @@ def test_ready_means_that_every_key_is_there(
     look: Seen, outcome: Outcome, ready: tuple[str, str, str]
 ) -> None:
     assert conditions(look, outcome)["Ready"] == ready
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ready"),
+    [
+        pytest.param(
+            Outcome(Bind(), FORBIDDEN, attempts=1),
+            ("Forbidden", "the Secret stays as it is: the API server forbids it"),
+            id="a refusal",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=3),
+            ("ApiServerUnavailable", "the Secret stays as it is: the API server does not answer"),
+            id="an API server that is away for a while",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=2),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="not one that is away for a moment",
+        ),
+        pytest.param(
+            Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="nor what concerns a store only",
+        ),
+    ],
+)
+def test_a_write_that_waits_is_told_though_the_secret_is_whole(
+    outcome: Outcome, ready: tuple[str, str]
+) -> None:
+    found = conditions(seen(), outcome)
+    assert found["Ready"] == ("True", *ready)
+    assert "Reconciling" not in found
 
 
 BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"

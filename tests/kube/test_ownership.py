@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.kube.ownership import filled_by, foreign_owner
+from keyturn.kube.ownership import filled_by, foreign_owner, other_writer
 
 UID = "8d1f0c5e-uid"
 
@@ -79,3 +79,29 @@ def test_nobody_owns_a_secret_with(metadata: dict[str, Any]) -> None:
 )
 def test_a_type_tells_which_program_fills_it(type_: str, who: str | None) -> None:
     assert filled_by(type_) == who
+
+
+def written(manager: str, second: int = 0) -> dict[str, str]:
+    return {"manager": manager, "operation": "Update", "time": f"2026-11-24T12:00:{second:02}Z"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        pytest.param([written("keyturn", 9), written("kubectl-edit")], "kubectl-edit", id="one beside us"),
+        pytest.param(
+            [written("helm", 1), written("argocd-controller", 2)], "argocd-controller", id="the last"
+        ),
+        pytest.param([written("keyturn")], None, id="only we"),
+        pytest.param([], None, id="nobody"),
+        pytest.param([written("no name\nof a program")], None, id="what is no name"),
+        pytest.param([written("x" * 65)], None, id="what is too long for one"),
+        pytest.param([{}], None, id="an entry without anything"),
+    ],
+)
+def test_who_else_has_written_is_named(entries: list[dict[str, str]], named: str | None) -> None:
+    assert other_writer({"managedFields": entries}) == named
+
+
+def test_without_a_record_of_writers_nobody_is_named() -> None:
+    assert other_writer({}) is None

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from keyturn.kube import errors
-from tests.model.cluster import Cluster
+from tests.model.cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
     from keyturn.kube.client import Body
@@ -77,6 +77,129 @@ async def test_a_wait_is_an_event_once(refusal: type[ApiError], told: list[str])
     await pauses(cluster, 3)
 
     assert posted.reasons == told
+
+
+class Unreadable(Cluster):
+    """Hands out no Secret."""
+
+    refusal: type[ApiError] | None = None
+    defect = False
+
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
+        if self.defect:
+            raise RuntimeError
+        if self.refusal:
+            raise self.refusal("get", path, 403, self.refusal.__name__)
+        return await super().get(path, metadata_only=metadata_only)
+
+    def condition(self, type_: str) -> tuple[str, str] | None:
+        found = (one for one in self.objects[MANAGED]["status"]["conditions"] if one["type"] == type_)
+        return next(((one["status"], one["reason"]) for one in found), None)
+
+
+async def drifted() -> tuple[Unreadable, Posted]:
+    """Edit a Secret, of which the operator learns."""
+    cluster, posted = Unreadable(SPEC), Posted()
+    await cluster.settle()
+    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.edit_target("password", "b3RoZXI=")
+    return cluster, posted
+
+
+async def test_a_secret_that_may_not_be_read_is_not_called_ready() -> None:
+    cluster, posted = await drifted()
+    cluster.refusal = errors.Forbidden
+
+    assert await pauses(cluster, 3) == [2, 4, 8]
+
+    assert cluster.condition("Ready") == ("Unknown", "Forbidden")
+    assert cluster.condition("Reconciling") == ("True", "Forbidden")
+    assert posted.reasons == ["Forbidden"]
+
+
+async def test_it_is_repaired_when_it_may_be_read_again() -> None:
+    cluster, posted = await drifted()
+    cluster.refusal = errors.Forbidden
+    await pauses(cluster, 3)
+    cluster.refusal = None
+    await cluster.settle()
+
+    assert cluster.condition("Ready") == ("True", "Published")
+    assert cluster.condition("Reconciling") is None
+    assert posted.reasons == ["Forbidden", "DriftRepaired"]
+
+
+async def test_another_process_tells_a_look_that_is_refused_no_second_time() -> None:
+    cluster, posted = await drifted()
+    cluster.refusal = errors.Forbidden
+    await pauses(cluster, 1)
+    cluster.restart()
+    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    writes = cluster.writes
+
+    await pauses(cluster, 2)
+
+    assert posted.reasons == ["Forbidden"]
+    assert cluster.writes == writes
+
+
+@pytest.mark.parametrize("passing", [errors.Throttled, errors.Unavailable])
+async def test_an_api_server_in_trouble_is_no_news_of_the_secret(passing: type[ApiError]) -> None:
+    cluster, posted = await drifted()
+    cluster.refusal = passing
+
+    await pauses(cluster, 3)
+
+    assert cluster.condition("Ready") == ("True", "Published")
+    assert posted.reasons == []
+
+
+async def test_a_defect_is_told_and_left_to_the_queue() -> None:
+    cluster, posted = await drifted()
+    cluster.defect = True
+    cluster.tell()
+
+    with pytest.raises(RuntimeError):
+        await cluster.look()
+
+    assert cluster.condition("Ready") == ("Unknown", "UnexpectedError")
+    assert posted.reasons == ["UnexpectedError"]
+
+
+async def test_a_webhook_that_denies_is_told_once() -> None:
+    cluster, posted = Refusing(SPEC), Posted()
+    cluster.refusal = errors.BadRequest
+    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+
+    assert await pauses(cluster, 3) == [15, 30, 60]
+
+    assert posted.reasons == ["Refused"]
+
+
+class Sealed(Cluster):
+    """Lets nobody change the record of the values."""
+
+    is_sealed = False
+
+    async def replace(self, path: str, body: Body) -> Body:
+        if self.is_sealed and path == STATE:
+            raise errors.Forbidden("update", path, 403, "Forbidden")
+        return await super().replace(path, body)
+
+
+async def test_what_waits_beside_a_whole_secret_is_told_once_and_in_a_condition() -> None:
+    cluster, posted = Sealed(SPEC), Posted()
+    await cluster.settle()
+    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.is_sealed = True
+    cluster.change_managed()["target"] = {"deletionPolicy": "Delete"}
+
+    await pauses(cluster, 4)
+
+    (ready,) = (one for one in cluster.objects[MANAGED]["status"]["conditions"] if one["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "Forbidden")
+    assert "to update the Secret 'db-keyturn'" in ready["message"]
+    assert posted.reasons.count("Forbidden") == 1
 
 
 class Failing(Cluster):

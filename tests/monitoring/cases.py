@@ -16,6 +16,10 @@ _AUTH = {
 _WARNING = {"severity": "warning"}
 _REPLICAS = {"namespace": "keyturn-system", "job": "keyturn"}
 _SHOP = "ManagedSecret shop/auth"
+_NOT_READY = (
+    f"The Secret of {_SHOP} is not there, lacks keys, or could not be looked at for ten minutes. Pods that need it"
+    " may not start."
+)
 # Minutes 0 to 5 without, 6 to 66 with, and from 67 on without again.
 _WHILE = "_x6 1x60 stale"
 
@@ -25,7 +29,15 @@ _SECRETS = (
         of_object("condition", "1x5 0x60 1x60", type="Ready"),
         *(15, 16, 67),
         _AUTH,
-        f"The Secret of {_SHOP} is not there or lacks keys for ten minutes. Pods that need it do not start.",
+        _NOT_READY,
+    ),
+    Case(
+        "KeyturnSecretNotReady",
+        of_object("condition", "1x5 _x60 1x60", type="Ready"),
+        # The last sample counts for five minutes.
+        *(19, 21, 67),
+        _AUTH,
+        _NOT_READY,
     ),
     Case(
         "KeyturnSecretStalled",
@@ -229,6 +241,15 @@ _OPERATOR = (
         *(30, 60, 110),
         _WARNING | {"verb": "create", "resource": "secrets", "code": "403"},
         "The API server answered 15 requests (create secrets) with 403 within 15 minutes.",
+    ),
+    Case(
+        "KeyturnApiForbidden",
+        of_process(
+            "api_requests_total", "0x20 1+1x60 61x100", verb="patch", resource="deployments", code="422"
+        ),
+        *(30, 60, 110),
+        _WARNING | {"verb": "patch", "resource": "deployments", "code": "422"},
+        "The API server answered 15 requests (patch deployments) with 422 within 15 minutes.",
     ),
     Case(
         "KeyturnEventsDropped",

@@ -76,6 +76,11 @@ QUIET = (
     ),
     Quiet(
         "KeyturnRotationStuck",
+        "one that another alert tells of: old values that cannot be taken out",
+        of_object("rotation_started_timestamp_seconds", "0x200", step="Revoke"),
+    ),
+    Quiet(
+        "KeyturnRotationStuck",
         "a rollout of many workloads, one of them each half hour",
         of_object("rotation_started_timestamp_seconds", "0x200", step="RollOut")
         | of_object("workloads_current", "0x29 1x29 2x29 3x29 4x29 5x29"),
@@ -155,6 +160,11 @@ QUIET = (
         "a replica that gets no events, beside one that does",
         of_process("checklist_timestamp_seconds", "0x200", report="operator", point="access-log")
         | of_process("checklist_timestamp_seconds", "0+60x200", "2", report="operator", point="access-log"),
+    ),
+    Quiet(
+        "KeyturnApiForbidden",
+        "conflicts, which are part of the work",
+        of_process("api_requests_total", "0+30x200", verb="update", resource="secrets", code="409"),
     ),
     Quiet(
         "KeyturnApiErrors",

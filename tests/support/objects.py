@@ -20,6 +20,7 @@ __all__ = ["Body", "Objects", "Refused"]
 Body = dict[str, Any]
 
 _OURS, _APPS = "apis/keyturn.dev/v1alpha1", "apis/apps/v1"
+_ADMISSION = "apis/admissionregistration.k8s.io/v1"
 _NAMESPACED = {
     "ManagedSecret": (_OURS, "managedsecrets"),
     "SecretStore": (_OURS, "secretstores"),
@@ -38,6 +39,10 @@ _CLUSTER_WIDE = {
     "SecretClass": (_OURS, "secretclasses"),
     "ClusterSecretStore": (_OURS, "clustersecretstores"),
     "Namespace": ("api/v1", "namespaces"),
+    "ValidatingAdmissionPolicy": (_ADMISSION, "validatingadmissionpolicies"),
+    "ValidatingAdmissionPolicyBinding": (_ADMISSION, "validatingadmissionpolicybindings"),
+    "ValidatingWebhookConfiguration": (_ADMISSION, "validatingwebhookconfigurations"),
+    "MutatingWebhookConfiguration": (_ADMISSION, "mutatingwebhookconfigurations"),
 }
 _TRIES = 20
 
@@ -70,6 +75,13 @@ class Objects:
 
     def create(self, namespace: str, body: Body) -> Body:
         return self._call("POST", _path(body["kind"], namespace), _whole(body))
+
+    def would_create(self, namespace: str, body: Body) -> Body | None:
+        """Return what an object would be; None where it would be refused."""
+        try:
+            return self._call("POST", _path(body["kind"], namespace), _whole(body), {"dryRun": "All"})
+        except Refused:
+            return None
 
     def get(self, kind: str, namespace: str, name: str) -> Body:
         return self._call("GET", _path(kind, namespace, name))

@@ -37,6 +37,8 @@ class Look:
     everyone: tuple[Standing, ...]
     rotation: RotationStatus | None
     error: Wait | Stalled | None
+    hindrance: Wait | None = None
+    """What keeps a write from being done, other than for a moment."""
 
 
 class Verdict(NamedTuple):
@@ -91,8 +93,9 @@ def _ready(look: Look) -> Verdict:
         if seen.managed.spec.suspend:
             return Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
         return Verdict("False", "Progressing", "the Secret is being written")
-    if isinstance(error, Stalled):
-        return Verdict("True", error.reason, f"the Secret stays as it is: {error.message}")
+    kept_back = error if isinstance(error, Stalled) else look.hindrance
+    if kept_back:
+        return Verdict("True", kept_back.reason, f"the Secret stays as it is: {kept_back.message}")
     if seen.managed.spec.suspend:
         return Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
     number = seen.target.revision if seen.target else None

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .checklist import GRACE
+from .denied import denied_until
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
+from .fight import contest, is_contested, until, was_sent
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
@@ -211,7 +213,16 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
     return Stage(number, reason)
 
 
-def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
+def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | Rest | None:
+    """Write what the Secret lacks, unless it was put back too often already."""
+    step = _lacking(seen, wanted)
+    if step is None or not is_contested(seen):
+        return step
+    is_new = isinstance(step, Publish | Revoke) and not was_sent(seen)
+    return step if is_new else Rest(until(seen), contest(seen))
+
+
+def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
     current = _current(seen)
     target = seen.target
     if target is None:
@@ -233,17 +244,17 @@ def _roll_out(
     seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
 ) -> GoBack | RollOut | Overlap | Expire | Rest:
     all_standings, number = standings(seen, wanted), _current(seen).number
-    if any_failed(all_standings):
-        return return_after_failure(seen, wanted, _current(seen))
     if restarts := next_restarts(seen, wanted, all_standings):
         return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+    if any_failed(all_standings):
+        return return_after_failure(seen, wanted, _current(seen))
     is_through = not any(one.under_way for one in all_standings)
     if is_through and (step := _overlap(seen, wanted)):
         return step
     refuse_unknown_return(seen)
     if is_through:
         ask_for_help(seen, _current(seen))
-    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen))
+    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen) or contest(seen))
 
 
 def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
@@ -259,12 +270,14 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
     times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
     times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
     times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
+    denied = (denied_until(one.consumer.workload, seen, wanted) for one in all_standings)
+    times += (when for when in denied if when)
     current = _current(seen)
     if current.overlaps and current.valid_until:
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
-    times += (when for when in (seen.pulled.again, pushed_again(seen)) if when)
+    times += (when for when in (seen.pulled.again, pushed_again(seen), until(seen)) if when)
     return min(times, default=None)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyturn.api.rollout import OnFailure
-
+from .denied import fallback_of
 from .errors import Stalled
 from .ownership import refuse_change
 from .seen import ROLLBACK, ROTATE
@@ -54,8 +53,8 @@ def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> 
     Raises:
         Stalled: There is none, or it failed as well, or the spec wants to hold.
     """
-    good, kept = current.fallback, seen.state.restorable if seen.state else frozenset[int]()
-    if wanted.on_failure is OnFailure.ROLLBACK and not seen.held and good in kept:
+    good = fallback_of(seen, wanted)
+    if good is not None:
         return GoBack(good, current.number, failed=True)
     raise Stalled(
         "RolloutFailed",

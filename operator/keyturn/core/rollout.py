@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 
+from .denied import denial_of, told_before
 from .lineage import missed_keys
 from .workload import read_marker, write_marker
 
@@ -59,6 +60,8 @@ class Standing:
     state: WorkloadState
     turn: Turn
     message: str | None = None
+    denied: bool = False
+    """The API server refuses its restart, or was said to."""
 
     @property
     def under_way(self) -> bool:
@@ -83,7 +86,8 @@ def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
 def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
     everyone = tuple(all_standings)
-    if any_failed(everyone):
+    has_failed = any_failed(everyone)
+    if has_failed and not all(one.denied for one in everyone if one.state is WorkloadState.FAILED):
         return ()  # the revision may be what broke it: nobody else is sent after it
     wave = _wave_now(wanted, everyone)
     rolling = sum(one.takes_a_slot for one in everyone)
@@ -91,6 +95,7 @@ def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing])
         one.consumer
         for one in everyone
         if one.turn is Turn.NEXT
+        and (one.state is WorkloadState.FAILED or not has_failed)
         and _wave_of(one.consumer, wanted) <= wave
         and seen.now >= restart_due(seen, wanted, one)
     )
@@ -162,7 +167,20 @@ def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
         return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refusal)
     if hindrance := _hindrance(consumer, seen, wanted, marked):
         return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance)
-    return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn")
+    return _in_turn(consumer, seen, wanted)
+
+
+def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say how far one is that only its turn, or the API server, keeps from being restarted."""
+    denial = denial_of(consumer.workload, seen)
+    if denial is None:
+        told = told_before(consumer.workload, seen, wanted)
+        state, message = told or (WorkloadState.PENDING, "waits for its turn")
+        return Standing(consumer, state, Turn.NEXT, message, denied=told is not None)
+    turn = Turn.NEXT if seen.now >= denial.again else Turn.HINDERED
+    is_late = seen.now >= denial.since + wanted.progress_deadline
+    state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
+    return Standing(consumer, state, turn, denial.message, denied=True)
 
 
 def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
     from .consumers import Use
+    from .denied import Denial
     from .emergency import Emergency
     from .errors import Stalled
+    from .fight import Fight
+    from .keys import WorkloadKey
     from .policy import Violation
     from .pulled import PushProblem
     from .revision import RevisionFacts
@@ -59,6 +62,8 @@ class TargetFacts:
     """Its type, where that is another than the spec asks for."""
     taken: frozenset[str] = frozenset()
     """Keys to be merged into it that hold values of somebody else."""
+    changed_by: str | None = None
+    """Who else has written it last, by the name that this program gives itself."""
     recorded: bool = False
     """What it holds and we would adopt is recorded in some revision."""
 
@@ -119,6 +124,10 @@ class Seen:
     pulled: Pulled = NOT_PULLED
     push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
     """What kept the last try to push to a place from being done."""
+    denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
+    """Whose restart the API server has refused to this process."""
+    fight: Fight | None = None
+    """How often this process has put the Secret back lately."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
 

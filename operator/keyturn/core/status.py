@@ -37,6 +37,8 @@ __all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
 ROLLED_BACK = "RolledBack"
+_A_WHILE = 3
+"""Tries in a row."""
 SUCCEEDED = "Succeeded"
 
 
@@ -71,8 +73,17 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         if seen.wanted
         else before.workloads,
         history=_history(seen, everyone),
-        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error)),
+        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error, _hindrance(outcome))),
     )
+
+
+def _hindrance(outcome: Outcome) -> Wait | None:
+    """Return what a person should know of; who rests has done all, and an API server may be away for a moment."""
+    error = outcome.error
+    if not isinstance(error, Wait) or isinstance(outcome.step, Rest):
+        return None
+    is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _A_WHILE
+    return None if is_short else error
 
 
 def _revision(seen: Seen) -> int | None:
@@ -144,17 +155,35 @@ def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
     is_back = seen.state is not None and seen.state.current_number != seen.state.newest.number
     if not seen.is_published:
         return "Rollback" if is_back else "Publish"
+    if _is_to_be_revoked(seen):
+        return "Revoke"
     if any(one.under_way for one in everyone):
         return "Rollback" if is_back else "RollOut"
     return "Overlap" if seen.current and seen.current.overlaps else None
 
 
+def _is_to_be_revoked(seen: Seen) -> bool:
+    """Say whether the overlap is over, and the values before are in the Secret all the same."""
+    current, target = seen.current, seen.target
+    return bool(seen.is_published and target and target.overlapping and current and not current.overlaps)
+
+
 def _previous(seen: Seen) -> PreviousStatus | None:
     current = seen.current
-    if current is None or not current.overlaps or current.base is None:
+    if current is None or current.base is None:
+        return None
+    if _is_to_be_revoked(seen):
+        return PreviousStatus(revision=current.base, valid_until=_second(_ended(current, seen)))
+    if not current.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=current.base, valid_until=_second(until) if until else None)
+
+
+def _ended(current: RevisionFacts, seen: Seen) -> datetime:
+    """Say since when the values before should be gone; in an emergency, since those that replace them came out."""
+    until, published = current.valid_until, seen.target.published if seen.target else None
+    return until if until and until <= seen.now else published or current.made
 
 
 def _waiting_for(everyone: Iterable[Standing]) -> str | None:
@@ -182,7 +211,8 @@ def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
 
 def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
     before, state = seen.managed.status.history, seen.state
-    if state is None or seen.wanted is None or _step_under_way(seen, everyone) not in {"Overlap", None}:
+    is_through = seen.is_published and not any(one.under_way for one in everyone)
+    if state is None or seen.wanted is None or not is_through:
         return before
     done = max((entry.revision for entry in before), default=0)
     # What came before the first entry is another life of this Secret, of which nobody asks.

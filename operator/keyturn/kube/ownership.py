@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["filled_by", "foreign_owner", "is_ours", "owner_reference"]
+__all__ = ["filled_by", "foreign_owner", "is_ours", "other_writer", "owner_reference"]
 
 _KIND = "ManagedSecret"
 
@@ -24,6 +25,7 @@ _FILLED_BY = {
 }
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURSELVES = "keyturn"
+_NAME = re.compile(r"[\w./:-]{1,64}")
 # What each of these writes on the Secrets that it goes on writing.
 # Sources: the projects' documentation of their labels and annotations.
 _LABELS = {
@@ -83,3 +85,11 @@ def _owners(metadata: Mapping[str, Any], uid: str) -> Iterator[str]:
             yield f"{who} (annotation {annotation})"
     if labels.get(_MANAGED_BY, _OURSELVES) != _OURSELVES:
         yield f"{labels[_MANAGED_BY]} (label {_MANAGED_BY})"
+
+
+def other_writer(metadata: Mapping[str, Any]) -> str | None:
+    """Name the last field manager but us that has written what is still there; anybody may call himself anything."""
+    others = (one for one in metadata.get("managedFields") or () if one.get("manager") != _OURSELVES)
+    last = max(others, key=lambda one: one.get("time") or "", default=None)
+    name = (last or {}).get("manager") or ""
+    return name if _NAME.fullmatch(name) else None

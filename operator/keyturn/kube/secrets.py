@@ -14,7 +14,7 @@ from keyturn.core.seen import TargetFacts
 from keyturn.core.value import Value
 from keyturn.core.wanted import VALUE
 
-from .ownership import filled_by, foreign_owner, is_ours, owner_reference
+from .ownership import filled_by, foreign_owner, is_ours, other_writer, owner_reference
 from .secretwatch import (
     OVERLAP_ANNOTATION,
     OWNER_LABEL,
@@ -144,6 +144,7 @@ def target_facts(
         differs=_differing(body, wanted, state, stamp),
         dressed=wanted is None or (stamp is not None and _is_dressed(body, key, wanted, stamp)),
         immutable=bool(body.get("immutable")),
+        changed_by=other_writer(metadata),
     )
     return facts if wanted is None else _with_others(facts, body, key, uid, wanted, state)
 

@@ -1,0 +1,100 @@
+"""Whose restart the API server refuses: when it is tried again, and when it counts as failed.
+
+A process remembers it and writes it nowhere. What an earlier one has told in the status is believed for as long as
+nothing follows from it but that it goes on being told; anybody could have written it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.rollout import OnFailure
+from keyturn.api.status import WorkloadState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .errors import Stalled, Wait
+    from .seen import Seen
+    from .wanted import Wanted
+    from .workload import Workload
+
+__all__ = ["Denial", "denial_of", "denied_again", "denied_until", "fallback_of", "told_before"]
+
+_FIRST = timedelta(seconds=15)
+_LONGEST = timedelta(minutes=5)
+_WORDS = "the API server "
+"""How the message of every refusal begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What the API server has said to the restart of one workload."""
+
+    number: int
+    """The revision that it was to be restarted for."""
+    since: datetime
+    again: datetime
+    """When it is tried again."""
+    times: int
+    message: str
+
+
+def denied_again(
+    before: Denial | None, error: Wait | Stalled, workload: Workload, seen: Seen, wanted: Wanted
+) -> Denial:
+    """Remember that a restart was refused just now; each time in a row the next try is later."""
+    number = seen.current.number if seen.current else 0
+    known = before if before and before.number == number else None
+    since = known.since if known else _began(workload, seen, wanted)
+    times = known.times + 1 if known else 1
+    pause = min(_FIRST * 2 ** min(times - 1, 10), _LONGEST)
+    return Denial(number, since, seen.now + pause, times, error.message)
+
+
+def denial_of(workload: Workload, seen: Seen) -> Denial | None:
+    """Return what the API server has said to its restart for the current revision."""
+    found = seen.denials.get(workload.key)
+    return found if found and seen.current and found.number == seen.current.number else None
+
+
+def denied_until(workload: Workload, seen: Seen, wanted: Wanted) -> datetime | None:
+    """Return when its standing changes by itself."""
+    denial = denial_of(workload, seen)
+    if denial is None:
+        return None
+    times = (denial.again, denial.since + wanted.progress_deadline)
+    return min((when for when in times if when > seen.now), default=None)
+
+
+def told_before(workload: Workload, seen: Seen, wanted: Wanted) -> tuple[WorkloadState, str] | None:
+    """Return what an earlier process said of its restart, so that nothing else is said before the next try.
+
+    A failure is taken over only where no return to an earlier revision follows from it.
+    """
+    status, key = seen.managed.status, workload.key
+    if seen.current is None or status.revision != seen.current.number:
+        return None
+    for one in status.workloads:
+        if (one.kind, one.name) == (workload.kind, key.name) and (one.message or "").startswith(_WORDS):
+            has_failed = one.state is WorkloadState.FAILED and fallback_of(seen, wanted) is None
+            return WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(one.message)
+    return None
+
+
+def fallback_of(seen: Seen, wanted: Wanted) -> int | None:
+    """Return the revision that comes back by itself when a workload fails."""
+    good, kept = seen.current.fallback if seen.current else None, seen.state.restorable if seen.state else ()
+    returns = wanted.on_failure is OnFailure.ROLLBACK and not seen.held
+    return good if returns and good in kept else None
+
+
+def _began(workload: Workload, seen: Seen, wanted: Wanted) -> datetime:
+    """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
+    told = told_before(workload, seen, wanted)
+    published = seen.target.published if seen.target else None
+    if published is None or told is None or told[0] is not WorkloadState.FAILED:
+        return seen.now
+    return published if published + wanted.progress_deadline <= seen.now else seen.now
