@@ -35,7 +35,8 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
-_IN_FLIGHT: Final = 100
+_IN_FLIGHT: Final = 500
+"""More than all stores together may ask at a time (`stores.opening`), so that nobody waits here for a connection."""
 
 _HOST_PLATFORMS: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Public in form, but answered by the machine that we run on: Azure's wire server."""

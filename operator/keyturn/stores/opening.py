@@ -17,6 +17,7 @@ from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 
 from .flights import closed
 from .logins import look_at
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,7 +38,11 @@ __all__ = ["NO_ACCOUNT", "NO_RIGHT", "Door", "Doors", "Outside"]
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"
 
-_CHECKS: Final = 32
+_CHECKS: Final = 64
+_CHECKS_OF_ONE: Final = 8
+_REQUESTS: Final = 400
+_REQUESTS_OF_ONE: Final = 40
+"""Of the stores of one namespace, whose slowest answer takes half a minute."""
 _REFUSAL_LASTS: Final = 10.0
 """Seconds in which a login that was refused is not tried again: accounts get locked by less."""
 
@@ -52,8 +57,10 @@ class Outside:
     files_root: Path | None
     namespace: str
     """The operator's own, where the logins of ClusterSecretStores lie."""
-    checks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CHECKS))
+    checks: Turns = field(default_factory=lambda: Turns(_CHECKS_OF_ONE, _CHECKS))
     """The turns of those who find out how a store is."""
+    requests: Turns = field(default_factory=lambda: Turns(_REQUESTS_OF_ONE, _REQUESTS))
+    """The turns of those who read and write."""
 
 
 class Door:

@@ -43,6 +43,10 @@ class Plan:
     def logs_in_as(self) -> str | None:
         return self.provider.logs_in_as(self.config)
 
+    def whose(self, user: str) -> str:
+        """Name whose turns a request takes: the namespace's, or those of a store that serves many."""
+        return user or str(self.key)
+
     @property
     def is_personal(self) -> bool:
         """Whether each namespace has a way in of its own, which nothing of another's is shared with."""

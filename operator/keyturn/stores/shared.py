@@ -82,6 +82,7 @@ class Shared:
         self._flights = Flights(tasks)
         self._bucket = Bucket(plan.rate)
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._turns = outside.requests
         self._one_by_one = asyncio.Lock()
 
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> Found:
@@ -189,7 +190,8 @@ class Shared:
     ) -> T:
         """Make a request when its turn has come, and once more after a short pause that the store asks for."""
         await self._turn(cost)
-        async with self._slots, self._alone_after_a_refusal():
+        mine = self._turns.taken(self.plan.whose(door.namespace))
+        async with self._slots, mine, self._alone_after_a_refusal():
             await self._let_in(door)
             try:
                 return await self._made(door, operation, doing)
