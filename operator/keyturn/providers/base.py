@@ -139,6 +139,9 @@ class Provider(ABC, Generic[C]):
     rate: ClassVar[float] = 50.0
     """Requests per second that one store is asked at most where `refresh.ratePerSecond` says nothing."""
 
+    rooted: ClassVar[bool] = False
+    """A slash may stand before a key, and makes it another one."""
+
     def __init__(self, config: C, given: Given) -> None:
         self.config = config
         self.given = given

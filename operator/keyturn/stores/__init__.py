@@ -180,7 +180,7 @@ class Stores:
     def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[Shared, str]:
         store_key, store = store_for(ref, namespace, self._mirror)
         shared = self._of(store_key, store)
-        return shared, located(key, shared.plan.prefix, namespace)
+        return shared, located(key, shared.plan.prefix, namespace, rooted=shared.plan.provider.rooted)
 
     def _of(self, key: StoreKey, store: AnyStore) -> Shared:
         identity = f"{store.metadata.uid}-{store.metadata.generation}"
