@@ -133,9 +133,9 @@ def test_two_documents_that_bring_the_same_key_are_told_apart(space: Space, file
         ('{"a b": "x"}', "InvalidKeys", "has a property 'a b' that makes no key of a Secret"),
         ('{"a.previous": "x"}', "InvalidKeys", "has a property 'a.previous' that makes no key of a Secret"),
         ("{}", "EmptyValue", "is empty"),
-        ("plain", "ProviderError", "NotJson"),
+        ("plain", "ProviderError", "NotJson: the value is no JSON object; read it by data"),
         ('["x"]', "ProviderError", "NoProperties"),
-        ('{"a": null}', "ProviderError", "NoValue"),
+        ('{"b": "x", "a": null}', "ProviderError", "NoValue: the property 'a' is null"),
     ],
     ids=["a blank", "an old name", "no property", "no JSON", "a list", "null"],
 )
