@@ -16,6 +16,7 @@ from .core.keys import ObjectKey, WorkloadKey
 from .core.state import state_name
 from .refusals import sentence, without_spec
 from .shelf import Shelf, StoreKey
+from .spreads import Spreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,6 +51,7 @@ class Mirror:
         self.sees_namespaces = False
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
         self.stores = Shelf()
+        self.spreads = Spreads()
         self.emergencies = Alarms()
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
@@ -88,6 +90,7 @@ class Mirror:
             )
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)
+        self.spreads.note(key, spec)
         return True
 
     def drop_managed(self, key: ObjectKey) -> None:
@@ -95,6 +98,7 @@ class Mirror:
         for table in (self._managed, self._listed, self._class_of):
             table.pop(key, None)
         self.stores.forget_user(key)
+        self.spreads.forget(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
         """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it."""

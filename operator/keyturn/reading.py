@@ -138,6 +138,12 @@ async def _item(
             "InvalidSource",
             f"{item.name}: {source} is the Secret that this ManagedSecret writes; write another key",
         )
+    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
+        raise Stalled(
+            "InvalidSource",
+            f"{item.name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
+            " so each would grow with the other; read the keys that you need one by one with from",
+        )
     try:
         found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:

@@ -10,12 +10,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.kube.tokens import Tokens
 from keyturn.providers.errors import Refused, Unreachable
 from keyturn.shelf import StoreKey
 
 from .cache import Cache
+from .circles import circle
 from .flights import closed
 from .health import health_of
 from .keys import located
@@ -81,10 +84,34 @@ class Stores:
         """Name a store in the form that it has now; None where there is none."""
         return self._mirror.stores.identity(StoreKey.of(ref, namespace))
 
+    def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
+        """Return over which Secrets a key leads back to `secret`, where each takes in the next one whole."""
+        start = self._secret_at(StoreKey.of(ref, namespace), namespace, key)
+        if start is None:
+            return ()
+        end = ObjectKey(namespace, secret)
+        return circle(
+            start, end, self._mirror.spreads, lambda store, key: self._secret_at(store, namespace, key)
+        )
+
     def is_here(self, ref: StoreRef, namespace: str) -> bool:
         """Say whether a store is the Secrets of the consumer's own namespace."""
+        return self._is_here(StoreKey.of(ref, namespace))
+
+    def _secret_at(self, store: StoreKey, namespace: str, key: str) -> str | None:
+        """Name the Secret of the consumer's namespace that a key is; None where it is none."""
+        if not self._is_here(store):
+            return None
+        found = self._mirror.stores.store(store)
+        prefix = found.spec.key_prefix if isinstance(found, ClusterSecretStore) else None
         try:
-            store = self._mirror.stores.store(StoreKey.of(ref, namespace))
+            return located(key, prefix, namespace)
+        except Refused:
+            return None
+
+    def _is_here(self, key: StoreKey) -> bool:
+        try:
+            store = self._mirror.stores.store(key)
         except Stalled:
             return False
         provider = store.spec.provider if store else None
