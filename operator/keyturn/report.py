@@ -8,6 +8,7 @@ import structlog
 
 from . import metrics
 from .api.status import WorkloadState
+from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.errors import Stalled
 from .core.policy import denies, named
 from .core.renewal import CREATED
@@ -17,6 +18,7 @@ from .core.steps import (
     Begin,
     Bind,
     Claim,
+    Decline,
     Expire,
     Finalize,
     GoBack,
@@ -52,7 +54,7 @@ _NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(  # noqa: C901  # a line for each step there is
+def tell_step(  # noqa: C901, PLR0912  # a line for each step there is
     step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World
 ) -> None:
     """Tell what was just done."""
@@ -80,6 +82,10 @@ def tell_step(  # noqa: C901  # a line for each step there is
         case Revoke(number=number):
             _post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
             _log.info("step done", step=name, secret=str(key), revision=number)
+        case Decline():
+            if seen.wanted:
+                _post(seen, world, NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted), EventType.WARNING)
+            _log.info("step done", step=name, secret=str(key))
         case Overlap(number=number) | Expire(number=number):
             _log.info("step done", step=name, secret=str(key), revision=number)
         case Release(secret=secret):

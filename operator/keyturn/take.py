@@ -14,6 +14,7 @@ from .core.steps import (
     Begin,
     Bind,
     Claim,
+    Decline,
     Expire,
     Finalize,
     GoBack,
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from .kube.secretwatch import SecretMeta
     from .world import World
 
-from .claims import adopted, claimed, gone_back
+from .claims import adopted, claimed
+from .recorded import refreshed, with_decision
 
 __all__ = ["take"]
 
@@ -81,9 +83,9 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
         case Stage():
             state = await _state_as_seen(key, seen, world)
             await _write_state(key, await staged(step, key, seen, _wanted(seen), state, world), seen, world)
-        case GoBack() | Overlap() | Expire():
+        case GoBack() | Overlap() | Expire() | Decline():
             state = _known(await _state_as_seen(key, seen, world), key)
-            await _write_state(key, _with_decision(step, seen, state, world), seen, world)
+            await _write_state(key, with_decision(step, seen, state, world), seen, world)
         case Publish():
             await _publish(step, key, seen, world)
         case Repair() | Revoke():
@@ -119,25 +121,6 @@ def _known(state: State | None, key: ObjectKey) -> State:
     return state
 
 
-def _with_decision(step: GoBack | Overlap | Expire, seen: Seen, state: State, world: World) -> State:
-    """Record what was decided, before anything is done about it."""
-    facts = state.current.facts
-    match step:
-        case Overlap(until=until):
-            return state.with_current_facts(replace(facts, valid_until=until))
-        case Expire():
-            return state.with_current_facts(replace(facts, ended=True))
-        case GoBack():
-            return gone_back(step, seen, state, world)
-        case _:
-            assert_never(step)
-
-
-def _refreshed(state: State, seen: Seen, world: World) -> State:
-    triggers = state.triggers.with_refreshed(seen.requested)
-    return replace(state, triggers=triggers, refreshed=world.now())
-
-
 async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
     """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
     if isinstance(step, Finalize):
@@ -146,7 +129,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
     state = _known(await _state_as_seen(key, seen, world), key)
     match step:
         case Refresh():
-            after: State | None = _refreshed(state, seen, world)
+            after: State | None = refreshed(state, seen, world)
         case Intend(record=record):
             world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)

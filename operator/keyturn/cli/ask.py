@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.core.seen import ROLLBACK, ROTATE
+from keyturn.core.seen import REFRESH, ROLLBACK, ROTATE
 
 from . import managed
 from .follow import follow
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from keyturn.api.managedsecret import DataItem
 
     from .cluster import Cluster
     from .managed import Found
@@ -25,6 +27,7 @@ _ROLLED_BACK = "RolledBack"
 
 async def rotate(cluster: Cluster, name: str, wait: timedelta | None) -> None:
     """Ask for a rotation by a trigger that was never there before."""
+    _hold_to_what_turns(await managed.one(cluster, name))
     trigger = f"cli-{secrets.token_hex(6)}"
     found = await managed.annotate(cluster, name, ROTATE, trigger)
     click.echo(f"managedsecret/{name} rotation requested")
@@ -64,6 +67,24 @@ async def _set_suspend(cluster: Cluster, name: str, *, said: str, to: bool) -> N
         return
     await managed.change(cluster, name, {"spec": {"suspend": to or None}})
     click.echo(f"managedsecret/{name} {said}")
+
+
+def _hold_to_what_turns(found: Found) -> None:
+    """Refuse to ask for a rotation of what is only read from stores, or given."""
+    spec, name = found.managed.spec, found.key.name
+    pulls = bool(spec.data_from) or any(item.from_ for item in spec.data)
+    if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
+        return
+    instead = (
+        f'have the stores read with `kubectl annotate managedsecret {name} {REFRESH}="$(date)" --overwrite`'
+        if pulls
+        else "change the literals of its spec"
+    )
+    raise click.ClickException(f"{name} has nothing to rotate, since no value of it is made here; {instead}")
+
+
+def _is_given(item: DataItem) -> bool:
+    return item.from_ is not None or item.literal is not None
 
 
 def _hint(found: Found, wait: timedelta | None) -> None:

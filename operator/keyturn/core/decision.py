@@ -10,7 +10,15 @@ from .errors import Stalled, Wait
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
-from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
+from .renewal import (
+    CREATED,
+    SPEC_CHANGED,
+    Reason,
+    is_requested,
+    reason_to_renew,
+    start_time,
+    turns_nothing,
+)
 from .returns import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
     Standing,
@@ -28,6 +36,7 @@ from .steps import (
     Begin,
     Bind,
     Claim,
+    Decline,
     Expire,
     GoBack,
     Overlap,
@@ -71,7 +80,7 @@ def next_step(seen: Seen) -> Step:
     if seen.managed.spec.suspend:
         return Rest(None)
     wanted = _allowed(seen)
-    if first := _claim(seen, wanted) or requested_return(seen, wanted):
+    if first := _claim(seen, wanted) or _asked(seen, wanted):
         return first
     reason = reason_to_renew(seen, wanted)
     _hold_to_curable_rules(seen, reason)
@@ -121,6 +130,13 @@ def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
     if seen.state is None and seen.target and seen.is_ours:
         return Claim(_hinted(seen.target) or next_number(seen))
     return None
+
+
+def _asked(seen: Seen, wanted: Wanted) -> GoBack | Decline | None:
+    """Go back as somebody asks, or tell somebody who asks for a rotation that nothing turns."""
+    if back := requested_return(seen, wanted):
+        return back
+    return Decline() if is_requested(seen) and turns_nothing(wanted) else None
 
 
 def _let_go(seen: Seen) -> Bind | Release | None:

@@ -10,6 +10,7 @@
     published ──Bind──▶ (the state Secret is deleted with its ManagedSecret, or is not)
               ──Release──▶ (a Secret under a name that the spec no longer has is nobody's)
               ──Refresh──▶ (that stores were read on request is recorded)
+              ──Decline──▶ (that a rotation was asked for is recorded, where nothing turns)
               ──Intend──▶ ──Push──▶ (a store holds the values), ──Withdraw──▶ (it no longer does)
 
 Each is chosen from facts alone (see `decision`), so the operator may die between any two: the next look finds the
@@ -35,6 +36,7 @@ __all__ = [
     "Begin",
     "Bind",
     "Claim",
+    "Decline",
     "Expire",
     "Finalize",
     "GoBack",
@@ -159,6 +161,11 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Decline:
+    """Record that a rotation was asked for where nothing turns, and make no revision of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finalize:
     """Keep a deleted ManagedSecret until what it has pushed is deleted as well, or no longer."""
 
@@ -212,6 +219,7 @@ Step = (
     | Expire
     | Revoke
     | Refresh
+    | Decline
     | Finalize
     | Intend
     | Push
