@@ -76,6 +76,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         seen,
         pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
         push_problems=world.memo(key).outside.push_problems,
+        returns=world.memo(key).outside.returns,
         violations=compliance.violations(key, seen, world),
         unchecked=compliance.unchecked(seen, world),
     )
@@ -202,7 +203,7 @@ async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
 
 
 def _is_unbound(seen: Seen, state: SecretMeta | None) -> bool:
-    if state is None or seen.wanted is None:
+    if state is None or seen.state is None or seen.wanted is None:
         return False
     return state.binder != (seen.uid if seen.wanted.shape.deletes else "")
 

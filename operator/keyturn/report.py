@@ -17,10 +17,12 @@ from .core.steps import (
     Adopt,
     Begin,
     Bind,
+    Borrow,
     Claim,
     Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -98,7 +100,7 @@ def tell_step(  # noqa: C901, PLR0912  # a line for each step there is
             _log.info("step done", step=name, secret=str(key), released=secret)
         case Bind():
             _log.info("step done", step=name, secret=str(key))
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             _tell_of_outside(step, key, seen, world)
         case Rest():
             pass
@@ -114,7 +116,11 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
         if problem.error.reason != "Pushing":
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
+    if isinstance(step, GiveBack) and step.loan.id in world.memo(key).outside.returns:
+        return
     match step:
+        case GiveBack(loan=loan):
+            _post(seen, world, "GivenBack", f"what {loan.where} had lent before is given back")
         case Push(destination=destination, number=number):
             _post(seen, world, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):

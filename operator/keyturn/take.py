@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from .borrowing import given_back
 from .core.errors import Stalled
 from .core.rollout import marker_for
 from .core.state import State, state_name
@@ -13,10 +14,12 @@ from .core.steps import (
     Adopt,
     Begin,
     Bind,
+    Borrow,
     Claim,
     Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -92,7 +95,7 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
             await _write_target(key, seen, world, _first_published(seen))
         case RollOut():
             await _roll(step, seen, world)
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             await _take_outside(step, key, seen, world)
         case Rest():
             pass
@@ -137,6 +140,10 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
             after = await pushed(step, key, _wanted(seen), state, world)
         case Withdraw():
             after = await withdrawn(step, key, state, world)
+        case Borrow(loans=loans):
+            after = state.with_loans(loans)
+        case GiveBack():
+            after = await given_back(step, key, state, world)
         case _:
             assert_never(step)
     if after is not None:

@@ -20,6 +20,7 @@ from keyturn.core.workload import Workload
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from keyturn.core.emergency import Emergency
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.policy import Violation
     from keyturn.core.source import Destination
@@ -218,6 +219,8 @@ def seen(
     missing_targets: tuple[str, ...] = (),
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
+    returns: Mapping[str, datetime] | None = None,
+    emergencies: tuple[Emergency, ...] = (),
     finalized: bool = False,
     deleted: bool = False,
 ) -> Seen:
@@ -242,4 +245,6 @@ def seen(
         missing_targets=missing_targets,
         pulled=pulled,
         push_problems=push_problems or {},
+        returns=returns or {},
+        emergencies=emergencies,
     )

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["Held", "held_in", "marked"]
 
 _LEFT_OUT: Final = frozenset(
-    {STATE_TYPE, "kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token"}
+    {
+        STATE_TYPE,
+        "keyturn.dev/session",
+        "kubernetes.io/service-account-token",
+        "helm.sh/release.v1",
+        "bootstrap.kubernetes.io/token",
+    }
 )
-"""Types whose content Kubernetes or Helm makes, and our state, which is judged where it is published."""
+"""Types whose content Kubernetes, Helm or Vault makes, and our state, which is judged where it is published."""
 _PUBLIC_NAME: Final = re.compile(
     r"(?:.*[-_.])?(?:user|username|login|email|account|host|hostname|port|database|db|dbname|name|namespace|region"
     r"|endpoint|address|server|issuer|realm|type|engine|provider|scheme|sslmode|tls|ssl|id|mode|ca|crt|cer|pub"

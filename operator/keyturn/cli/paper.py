@@ -16,10 +16,12 @@ from keyturn.core.steps import (
     Adopt,
     Begin,
     Bind,
+    Borrow,
     Claim,
     Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -164,7 +166,7 @@ def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR091
             return replace(seen, unbound=False)
         case Release():
             return replace(seen, left=seen.left[1:])
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             return pushed(step, seen)
         case Decline():
             return _declined(seen, seen.state) if seen.state else seen

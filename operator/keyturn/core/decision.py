@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
+from .loans import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
@@ -76,11 +77,12 @@ def next_step(seen: Seen) -> Step:
     """
     if seen.managed.metadata.deletion_timestamp:
         # Also of a suspended one: whoever deletes it wants it gone.
-        return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
+        again = min((when for when in (pushed_again(seen), returned_last(seen)) if when), default=None)
+        return last_pushes(seen) or Rest(again, push_problem(seen))
     if seen.managed.spec.suspend:
         return Rest(None)
     wanted = _allowed(seen)
-    if first := _claim(seen, wanted) or _asked(seen, wanted):
+    if first := _claim(seen, wanted) or next_loans(seen) or _asked(seen, wanted):
         return first
     reason = reason_to_renew(seen, wanted)
     _hold_to_curable_rules(seen, reason)
@@ -97,6 +99,7 @@ def next_step(seen: Seen) -> Step:
         or _write(seen, wanted)
         or _outside(seen, wanted)
         or _let_go(seen)
+        or next_return(seen, wanted)
         or _roll_out(seen, wanted, problem)
     )
 
@@ -270,7 +273,8 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
-    times += (when for when in (seen.pulled.again, pushed_again(seen)) if when)
+    others = (seen.pulled.again, pushed_again(seen), returned_again(seen, wanted))
+    times += (when for when in others if when)
     return min(times, default=None)
 
 

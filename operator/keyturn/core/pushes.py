@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .loans import are_kept_for, last_return
 from .source import Destination
 from .state import Pushed
-from .steps import Finalize, Intend, Push, Withdraw
+from .steps import Finalize, GiveBack, Intend, Push, Withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["last_pushes", "next_push", "push_problem", "pushed_again"]
 
-PushStep = Finalize | Intend | Push | Withdraw
+PushStep = Finalize | Intend | Push | Withdraw | GiveBack
 
 
 def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
     """Choose what is done next about stores; what has failed lets the others go first until its time comes."""
     if seen.state is None:
         return None
-    if _is_kept_for(wanted, seen.state) and not seen.is_finalized:
+    if _is_kept_for(seen, wanted, seen.state) and not seen.is_finalized:
         return Finalize(present=True)
-    return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, seen.state)
+    return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, wanted, seen.state)
 
 
 def last_pushes(seen: Seen) -> PushStep | None:
@@ -45,6 +46,8 @@ def last_pushes(seen: Seen) -> PushStep | None:
     ready = [one for one in left if not _waits(one.place, seen)]
     if ready:
         return Withdraw(Destination.at(ready[0].place), deletes=True)
+    if are_kept_for(seen, seen.wanted):
+        return last_return(seen)
     return None if left else Finalize(present=False)
 
 
@@ -100,14 +103,15 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
     return replace(record, done=found.done and found.number == number, kept=found.kept)
 
 
-def _is_kept_for(wanted: Wanted, state: StateFacts) -> bool:
-    """Say whether something is pushed, or about to be, that goes with the ManagedSecret."""
+def _is_kept_for(seen: Seen, wanted: Wanted, state: StateFacts) -> bool:
+    """Say whether something is pushed, or about to be, or lent, that goes with the ManagedSecret."""
     recorded = {one.place for one in state.pushed if one.deletes}
-    return any(one.deletes or one.id in recorded for one in wanted.pushes)
+    return any(one.deletes or one.id in recorded for one in wanted.pushes) or are_kept_for(seen, wanted)
 
 
-def _unfinalized(seen: Seen, state: StateFacts) -> Finalize | None:
-    if seen.is_finalized and not any(one.deletes for one in state.pushed):
+def _unfinalized(seen: Seen, wanted: Wanted, state: StateFacts) -> Finalize | None:
+    is_needed = any(one.deletes for one in state.pushed) or are_kept_for(seen, wanted)
+    if seen.is_finalized and not is_needed:
         return Finalize(present=False)
     return None
 

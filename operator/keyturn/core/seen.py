@@ -116,6 +116,8 @@ class Seen:
     pulled: Pulled = NOT_PULLED
     push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
     """What kept the last try to push to a place from being done."""
+    returns: Mapping[str, datetime] = field(default_factory=dict)
+    """The loans that could not be given back, with when that is tried again."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
 

@@ -17,6 +17,7 @@ from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 
 from .flights import closed
 from .logins import look_at
+from .sessions import SessionSecret
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
     from keyturn.providers import Provider
+    from keyturn.providers.base import Keep
     from keyturn.providers.errors import StoreError
     from keyturn.providers.guard import Guard
 
@@ -111,11 +113,10 @@ class Door:
     @property
     def is_spent(self) -> bool:
         """Whether the next try deserves a provider that remembers nothing of the refused one."""
-        was_refused = self._refusal is not None and self.refusal is None
-        return was_refused and not self._provider.keeps_something
+        return self._refusal is not None and self.refusal is None
 
     def is_idle(self, since: float) -> bool:
-        return not self._guests and self.used_at < since and not self._provider.keeps_something
+        return not self._guests and self.used_at < since
 
 
 class Doors:
@@ -197,7 +198,13 @@ class Doors:
             api=outside.api,
             files_root=outside.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
+            keep=self._keep(namespace) if self._plan.lends else None,
         )
+
+    def _keep(self, namespace: str) -> Keep | None:
+        """Keep a login where its settings lie, or those of the namespace that logs in as itself."""
+        home = namespace or self._home
+        return SessionSecret(self._plan, home, self._outside.api) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
         """Make a token of the one ServiceAccount that the settings name, and of no other."""
