@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from .borrowing import given_back
 from .core.errors import Stalled
+from .core.pushes import binder_of
 from .core.rollout import marker_for
 from .core.state import State, state_name
 from .core.status import Outcome, status_of
@@ -153,18 +154,13 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
 async def _write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:
     memo = world.memo(key)
     known = world.mirror.secret(key.namespace, state_name(key.name))
-    state, body = _fitting(key, state, known.resource_version if known else None, _binder(seen))
+    binder = binder_of(seen, seen.wanted, state) if seen.wanted else ""
+    state, body = _fitting(key, state, known.resource_version if known else None, binder)
     written = await _write_secret(key, body, world)
     meta = meta_of(written)
     memo.state, memo.state_version = state, meta.resource_version
     memo.state_facts, memo.checked = state.facts(), None
     world.mirror.put_secret(meta)
-
-
-def _binder(seen: Seen) -> str:
-    if seen.wanted is None:  # it is being deleted, and the spec cannot be read
-        return ""
-    return seen.uid if seen.wanted.shape.deletes else ""
 
 
 def _fitting(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
@@ -205,7 +201,7 @@ async def _write_target(key: ObjectKey, seen: Seen, world: World, published: dat
     state = _known(await load_state(key, world), key)
     found = await load_target(key, wanted.secret, world) if seen.target else None
     facts = state.current.facts
-    stamp = Stamp(facts.number, published, facts.overlaps, _binder(seen))
+    stamp = Stamp(facts.number, published, facts.overlaps, seen.uid if wanted.shape.deletes else "")
     body = dressed_target(key, wanted, state, stamp, found)
     if size_of(body) > LARGEST:
         raise _too_large()

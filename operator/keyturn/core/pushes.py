@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .errors import Stalled, Wait
     from .pulled import PushProblem
     from .seen import Seen
-    from .state import StateFacts
+    from .state import State, StateFacts
     from .wanted import Wanted
 
-__all__ = ["last_pushes", "next_push", "push_problem", "pushed_again"]
+__all__ = ["binder_of", "last_pushes", "next_push", "push_problem", "pushed_again"]
 
 PushStep = Finalize | Intend | Push | Withdraw | GiveBack
 
@@ -49,6 +49,16 @@ def last_pushes(seen: Seen) -> PushStep | None:
     if are_kept_for(seen, seen.wanted):
         return last_return(seen)
     return None if left else Finalize(present=False)
+
+
+def binder_of(seen: Seen, wanted: Wanted, record: State | StateFacts) -> str:
+    """Name whom the state Secret is deleted with, by its UID; empty for nobody.
+
+    As long as it says what is to be undone outside it outlives its ManagedSecret: who deletes that in the foreground
+    has Kubernetes delete all that belongs to it first.
+    """
+    is_needed = seen.is_finalized and bool(record.loans or any(one.deletes for one in record.pushed))
+    return seen.uid if wanted.shape.deletes and not is_needed else ""
 
 
 def push_problem(seen: Seen) -> Wait | Stalled | None:
