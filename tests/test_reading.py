@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.borrowing import Borrower
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.outside import Outside
 from keyturn.providers.errors import (
     Conflict,
     Denied,
@@ -22,7 +24,18 @@ from keyturn.providers.errors import (
     Unreachable,
 )
 from keyturn.reading import read_all
-from tests.core.builders import API_KEY, EVERYTHING, PASSWORD, PUSH, VAULT, secret_class, seen
+from tests.core.builders import (
+    API_KEY,
+    AT_REST,
+    EVERYTHING,
+    NOW,
+    PASSWORD,
+    PUBLISHED_TARGET,
+    PUSH,
+    VAULT,
+    secret_class,
+    seen,
+)
 from tests.support.shelves import Shelves, texts
 
 if TYPE_CHECKING:
@@ -33,6 +46,7 @@ TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef
 CANARY = "canary-3fGh"
 STRONG = "Aa1-" * 8
 ALL: dict[str, Any] = {"data": [], "dataFrom": [EVERYTHING]}
+AS_IT_IS: dict[str, Any] = {"state": AT_REST, "target": PUBLISHED_TARGET, "status": None}
 NEW: dict[str, Any] = {"state": None, "target": None, "status": {}}
 
 
@@ -44,7 +58,9 @@ def shelves() -> Shelves:
 async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, **others: Any) -> Reading:
     look = seen(spec, **{**NEW, **others})
     assert look.wanted
-    return await read_all(KEY, look, look.wanted, shelves, fresh=fresh)  # type: ignore[arg-type]  # a fake
+    stores: Any = shelves
+    borrower = Borrower(KEY, look.wanted, None, Outside(), stores, lambda: NOW, anew=False)
+    return await read_all(KEY, look, look.wanted, stores, borrower, fresh=fresh)
 
 
 async def problem(shelves: Shelves, spec: dict[str, Any], **others: Any) -> Wait | Stalled:
@@ -434,9 +450,7 @@ async def test_nothing_is_made_anew_while_a_place_does_not_answer_that_may_hold_
 async def test_a_place_is_not_read_where_the_value_is_not_lost(shelves: Shelves) -> None:
     shelves.keep("prod/api", "a")
     spec = {"data": [PASSWORD, API_KEY], "pushTo": [PUSH]}
-    look = seen(spec)
-    assert look.wanted
-    await read_all(KEY, look, look.wanted, shelves, fresh=False)  # type: ignore[arg-type]  # a fake
+    await read(shelves, spec, **AS_IT_IS)
     assert shelves.asked == ["read prod/api"]
 
 

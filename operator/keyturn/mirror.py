@@ -16,6 +16,7 @@ from .core.keys import ObjectKey, WorkloadKey
 from .refusals import sentence, without_spec
 from .secrettable import SecretTable
 from .shelf import Shelf, StoreKey
+from .spreads import Spreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +53,7 @@ class Mirror:
         self.sees_namespaces = False
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
         self.stores = Shelf()
+        self.spreads = Spreads()
         self.emergencies = Alarms()
         self._secrets = SecretTable()
         self._workloads: dict[WorkloadKey, Workload] = {}
@@ -90,6 +92,7 @@ class Mirror:
             )
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)
+        self.spreads.note(key, spec)
         return True
 
     def drop_managed(self, key: ObjectKey) -> None:
@@ -100,6 +103,7 @@ class Mirror:
         if not self._in_namespace[key.namespace]:
             del self._in_namespace[key.namespace]
         self.stores.forget_user(key)
+        self.spreads.forget(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
         """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it."""

@@ -10,6 +10,7 @@ from .core import schedule
 from .core.agreement import hold_together
 from .core.emergency import lifted
 from .core.errors import Stalled
+from .core.pushes import binder_of
 from .core.revision import LITERAL
 from .core.seen import Seen, TargetFacts
 from .core.state import state_name
@@ -78,6 +79,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         seen,
         pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
         push_problems=world.memo(key).outside.push_problems,
+        returns=world.memo(key).outside.returns,
         violations=compliance.violations(key, seen, world),
         unchecked=compliance.unchecked(seen, world),
     )
@@ -147,10 +149,11 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     target_meta = await _meta(key, secret, world)
     if state_meta and state_meta.owner != key.name:
         return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
-    seen = replace(seen, unbound=_is_unbound(seen, state_meta), left=_left(key, seen, world))
+    seen = replace(seen, left=_left(key, seen, world))
     versions = _versions(seen, state_meta, target_meta)
     if memo.state_facts and target_meta and memo.checked == versions:
-        return replace(seen, state=memo.state_facts, target=_unread(target_meta, seen.wanted))
+        seen = replace(seen, state=memo.state_facts, target=_unread(target_meta, seen.wanted))
+        return replace(seen, unbound=_is_unbound(seen, state_meta))
     try:
         state = await load_state(key, world) if state_meta else None
         if state and past(state.rotated, seen.now) is None:
@@ -166,6 +169,7 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
         target=_target_facts(target, key, seen, state) if target else None,
         unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
     )
+    seen = replace(seen, unbound=_is_unbound(seen, state_meta))
     agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
     memo.state_facts, memo.checked = seen.state, versions if agree else None
     return seen
@@ -209,9 +213,9 @@ async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
 
 
 def _is_unbound(seen: Seen, state: SecretMeta | None) -> bool:
-    if state is None or seen.wanted is None:
+    if state is None or seen.state is None or seen.wanted is None:
         return False
-    return state.binder != (seen.uid if seen.wanted.shape.deletes else "")
+    return state.binder != binder_of(seen, seen.wanted, seen.state)
 
 
 def _left(key: ObjectKey, seen: Seen, world: World) -> tuple[str, ...]:

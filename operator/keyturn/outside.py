@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from datetime import datetime
 
     from .core.errors import Stalled, Wait
+    from .core.loans import Loan
     from .core.pulled import PushProblem
     from .core.revision import Kept
+    from .providers import Found
+    from .stores import Failure
 
-__all__ = ["Errand", "Outside", "Reading", "begin"]
+__all__ = ["Errand", "InHand", "Outside", "Reading", "Taking", "begin"]
 
 T = TypeVar("T")
 
@@ -29,9 +32,25 @@ class Reading:
     values: Mapping[str, Kept] = field(default_factory=dict)
     found: Mapping[str, Kept] = field(default_factory=dict)
     """Values that an earlier life of this object has pushed."""
+    loans: tuple[Loan, ...] = ()
+    """What is lent of what was read."""
     problem: Wait | Stalled | None = None
     retained: frozenset[str] = frozenset()
     """The entries of dataFrom of which something is gone that stays, and that is among the values again."""
+
+
+class Taking(NamedTuple):
+    """Something that a store is asked to lend."""
+
+    since: datetime
+    task: asyncio.Task[Found | Failure]
+
+
+class InHand(NamedTuple):
+    """Something that was lent."""
+
+    loan: Loan
+    found: Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +85,19 @@ class Outside:
     writing: dict[str, Errand[Any]] = field(default_factory=dict)
     push_problems: dict[str, PushProblem] = field(default_factory=dict)
     push_attempts: dict[str, int] = field(default_factory=dict)
+    taking: dict[str, Taking] = field(default_factory=dict)
+    """What is being taken of what stores lend, by its place, whoever waits for it."""
+    in_hand: dict[str, InHand] = field(default_factory=dict, repr=False)
+    """What was taken and no revision holds yet: kept beyond a pass, since nobody can read it a second time."""
+    returning: dict[str, Errand[Any]] = field(default_factory=dict)
+    returns: dict[str, datetime] = field(default_factory=dict)
+    """The loans that could not be given back, with when that is tried again."""
 
     def try_again(self, now: datetime) -> None:
         """Have what a store kept from being done tried at the next look: the store can be used again."""
         if self.problem:
             self.due = now
+        self.returns.clear()
         for place, problem in self.push_problems.items():
             self.push_problems[place] = problem._replace(again=now)
 
@@ -79,12 +106,18 @@ class Outside:
         self.push_problems.pop(place, None)
         self.push_attempts.pop(place, None)
 
+    def keep_in_hand(self, places: Collection[str], held: Collection[str]) -> None:
+        """Let go of what is asked for no more, and of loans that a revision holds by now."""
+        for place, there in list(self.in_hand.items()):
+            if place not in places or there.loan.id in held:
+                del self.in_hand[place]
+
     def forget_values(self) -> None:
         self.last = None
 
     def end(self) -> None:
         """Stop what goes on for an object that is gone."""
-        for errand in (self.reading, *self.writing.values()):
+        for errand in (self.reading, *self.writing.values(), *self.returning.values()):
             if errand:
                 errand.task.cancel()
 

@@ -21,10 +21,11 @@ from .world import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
 
+    from .borrowing import Borrower
     from .core.items import Item
     from .core.keys import ObjectKey
+    from .core.loans import Loan
     from .core.seen import Seen
     from .core.source import Destination, Source
     from .core.value import Value
@@ -36,8 +37,6 @@ T = TypeVar("T")
 
 __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
 
-_ASKED_AGAIN: Final = 0.6
-"""The part of a loan's time after which it is asked for again: its store renews it from half of it on."""
 _MOST_BYTES: Final = 4 * 1024 * 1024
 """Four times what a Secret holds: documents hold more than what is taken out of them."""
 _SOON: Final = timedelta(seconds=5)
@@ -49,12 +48,14 @@ def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
     return bool(wanted.pushes) and seen.state is None and not seen.is_ours
 
 
-async def read_all(key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *, fresh: bool) -> Reading:
+async def read_all(
+    key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, borrower: Borrower, *, fresh: bool
+) -> Reading:
     """Read everything, and drop everything where one part fails; what failed is part of the answer."""
     lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
     documents = _Documents(key.namespace)
     pulled = [
-        asyncio.ensure_future(_item(item, key, seen, wanted, stores, documents, fresh=fresh))
+        asyncio.ensure_future(_item(item, key, seen, wanted, stores, borrower, documents, fresh=fresh))
         for item in wanted.pulled
     ]
     pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
@@ -63,13 +64,14 @@ async def read_all(key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, *
     finally:
         for task in (*pulled, *pushed):
             task.cancel()
+        borrower.close()
     problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
     if problems:
-        return Reading(problem=_joined(problems))
+        return Reading(problem=_joined(problems), loans=borrower.loans)
     values = {item.name: task.result() for item, task in zip(wanted.pulled, pulled, strict=True)}
     if clash := _clash(values):
-        return Reading(problem=clash)
-    return Reading(values, _found([task.result() for task in pushed], wanted))
+        return Reading(problem=clash, loans=borrower.loans)
+    return Reading(values, _found([task.result() for task in pushed], wanted), borrower.loans)
 
 
 def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
@@ -130,6 +132,7 @@ async def _item(
     seen: Seen,
     wanted: Wanted,
     stores: Stores,
+    borrower: Borrower,
     documents: _Documents,
     *,
     fresh: bool,
@@ -140,26 +143,36 @@ async def _item(
             "InvalidSource",
             f"{item.name}: {source} is the Secret that this ManagedSecret writes; write another key",
         )
+    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
+        raise Stalled(
+            "InvalidSource",
+            f"{item.name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
+            " so each would grow with the other; read the keys that you need one by one with from",
+        )
     try:
-        found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
+        if stores.lends(source.ref, key.namespace):
+            loan, taken = await borrower.borrowed(source)
+            if taken is None:
+                return borrower.recorded(item.name)
+            found = taken
+        else:
+            loan = None
+            found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
             every = _spread(source, await documents.take(found, Document.parts), item.name, wanted)
-            return replace(every, life=_loan(found, seen.now))
+            return _lent(every, loan)
         value = await documents.take(found, lambda document: document.take(source.part))
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
         _hold_to_floor(value, item, source, seen)
-        return Kept(source.text, {VALUE: value}, item.keys, _loan(found, seen.now))
+        return _lent(Kept(source.text, {VALUE: value}, item.keys), loan)
     # Out here, so that the store's error is no context of ours.
     raise trouble
 
 
-def _loan(found: Found, now: datetime) -> Life | None:
-    """Say how long a value can be used that the store only lends, and when to ask for it again."""
-    if found.valid_for is None:
-        return None
-    return Life(now + found.valid_for * _ASKED_AGAIN, now + found.valid_for)
+def _lent(kept: Kept, loan: Loan | None) -> Kept:
+    return replace(kept, life=Life(loan.due, loan.ends), loan=loan.id) if loan else kept
 
 
 def _source_of(item: Item) -> Source:

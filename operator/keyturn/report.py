@@ -9,6 +9,7 @@ import structlog
 
 from . import metrics
 from .core.blind import status_unseen
+from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.policy import denies, named
@@ -17,9 +18,12 @@ from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
     Begin,
+    Borrow,
     Claim,
+    Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -67,7 +71,7 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
             _tell_restart(consumer.workload, key, seen, world)
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             _tell_of_outside(step, key, seen, world)
         case Rest():
             pass
@@ -87,6 +91,8 @@ def _tell_news(step: Step, seen: Seen, world: World) -> None:
             post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
         case Revoke(number=number):
             post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
+        case Decline() if seen.wanted:
+            post(seen, world, NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted), EventType.WARNING)
         case Release(secret=secret):
             note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
             post(seen, world, "Released", note)
@@ -129,7 +135,11 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
         if problem.error.reason != "Pushing":
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
+    if isinstance(step, GiveBack) and step.loan.id in world.memo(key).outside.returns:
+        return
     match step:
+        case GiveBack(loan=loan):
+            post(seen, world, "GivenBack", f"what {loan.where} had lent before is given back")
         case Push(destination=destination, number=number):
             post(seen, world, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):

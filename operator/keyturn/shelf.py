@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .api.source import StoreRef
     from .core.keys import ObjectKey
 
-__all__ = ["CLUSTER_SECRET_STORE", "SECRET_STORE", "AnyStore", "Shelf", "StoreKey"]
+__all__ = ["CLUSTER_SECRET_STORE", "SECRET_STORE", "AnyStore", "Shelf", "StoreKey", "meant"]
 
 SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
 CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
@@ -46,7 +46,7 @@ class StoreKey:
     @classmethod
     def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
         """Say which store is meant by one who writes `ref` in `namespace`."""
-        return _meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
+        return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
 
     @classmethod
     def of_body(cls, kind: str, body: Mapping[str, Any]) -> StoreKey:
@@ -54,7 +54,8 @@ class StoreKey:
         return cls(kind, metadata.get("namespace", ""), metadata["name"])
 
 
-def _meant(kind: str, name: str, namespace: str) -> StoreKey:
+def meant(kind: str, name: str, namespace: str) -> StoreKey:
+    """Say which store is meant by a name in a namespace."""
     return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)
 
 
@@ -137,7 +138,7 @@ def _named(spec: Mapping[str, Any], namespace: str) -> Iterator[StoreKey]:
     """Name the stores of a spec as it came from the API server; its schema was checked there."""
     for ref in _refs(spec):
         if name := ref.get("name"):
-            yield _meant(ref.get("kind") or SECRET_STORE, name, namespace)
+            yield meant(ref.get("kind") or SECRET_STORE, name, namespace)
 
 
 def _refs(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from .borrowing import Borrower
 from .core.errors import Wait
 from .core.items import is_spread
 from .core.pulled import Pulled
@@ -15,12 +16,13 @@ from .outside import begin
 from .reading import empty, looks_for_lost, read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
     from .api.source import StoreRef
     from .core.errors import Stalled
     from .core.keys import ObjectKey
+    from .core.loans import Loan
     from .core.revision import Kept
     from .core.seen import Seen
     from .core.state import State, StateFacts
@@ -36,6 +38,7 @@ Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 _SOON: Final = timedelta(seconds=5)
 _LATER: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
+_RENEWED_LATER: Final = timedelta(seconds=15)
 _HELD_UP: Final = timedelta(seconds=30)
 """After which a value is looked at again that was found and could not be taken in."""
 
@@ -51,10 +54,23 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     _note_stores(outside, seen, wanted, world.stores)
     if _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
         return Pulled()
+    pulled = await _pulled_now(key, seen, wanted, world, load)
+    outside.keep_in_hand({item.source.place for item in wanted.pulled if item.source}, _held(seen))
+    taken = tuple(there.loan for there in outside.in_hand.values())
+    renewed = outside.last.loans if outside.last else ()
+    return replace(
+        pulled,
+        loans=(*renewed, *(loan for loan in taken if loan not in renewed)),
+        in_hand=frozenset(loan.id for loan in taken),
+    )
+
+
+async def _pulled_now(key: ObjectKey, seen: Seen, wanted: Wanted, world: World, load: Load) -> Pulled:
+    outside = world.memo(key).outside
     if outside.due is None:
         outside.due = _first_due(seen, wanted)
     if outside.last is None and _is_time(outside, seen, wanted):
-        outside.last = await _read(key, seen, wanted, outside, world)
+        outside.last = await _read(key, seen, wanted, outside, world, load)
     if outside.last is None or outside.last.problem:
         return _not_read(outside, seen, wanted)
     state = await load() if seen.state else None
@@ -66,7 +82,7 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     outside.was_read = True
     # What is written once stays, whatever its store holds by now.
     changed = _changed(outside.last.values, seen, state) if wanted.refresh_interval else frozenset[str]()
-    outside.due = seen.now + _HELD_UP if changed else _next_look(outside.last.values, seen, wanted)
+    outside.due = seen.now + _HELD_UP if changed else _next_look(outside.last.loans, seen, wanted)
     return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
 
 
@@ -76,6 +92,11 @@ def _not_read(outside: Outside, seen: Seen, wanted: Wanted) -> Pulled:
     again = None if outside.reading else outside.due
     retained = outside.retained if outside.was_read else frozenset[str]()
     return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
+
+
+def _held(seen: Seen) -> frozenset[str]:
+    """Name the loans that the current revision holds."""
+    return frozenset(seen.state.borrowed.values()) if seen.state else frozenset()
 
 
 def _is_at_rest(seen: Seen) -> bool:
@@ -88,18 +109,19 @@ def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
     before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
     rotation = seen.managed.status.rotation
     is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
-    # Of what was only lent nobody knows how long it lasts without being renewed.
-    is_lent = seen.state is not None and any(item.name in seen.state.lives for item in wanted.pulled)
-    if "True" in before and not is_begun and not is_lent:
+    if "True" in before and not is_begun and not _held(seen):  # what is lent may be due
         return _next_refresh(seen, wanted)
     return seen.now
 
 
-def _next_look(values: Mapping[str, Kept], seen: Seen, wanted: Wanted) -> datetime | None:
+def _next_look(loans: Iterable[Loan], seen: Seen, wanted: Wanted) -> datetime | None:
     """Return when the stores are read again: at the next refresh, or before the end of what they lend."""
-    loans = [kept.life.renew for kept in values.values() if kept.life]
     refresh = _next_refresh(seen, wanted)
-    return min([*loans, *([refresh] if refresh else [])], default=None) if wanted.refresh_interval else None
+    if refresh is None:
+        return None
+    # One that is past half of its time could not be renewed: its store does not answer.
+    halves = (loan.due if loan.due > seen.now else seen.now + _RENEWED_LATER for loan in loans)
+    return min([refresh, *halves])
 
 
 def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
@@ -158,7 +180,9 @@ def _asked(outside: Outside, seen: Seen) -> str:
     return repr((*asked, sorted(outside.stores.items())))
 
 
-async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, world: World) -> Reading | None:
+async def _read(
+    key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, world: World, load: Load
+) -> Reading | None:
     """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
     asked = _asked(outside, seen)
     if outside.reading and outside.reading.name != asked:
@@ -167,7 +191,10 @@ async def _read(key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, wo
     if outside.reading is None:
         # Where nothing is recorded yet, any request may be a new one.
         fresh = seen.asks_to_refresh or (seen.state is None and seen.requested.refresh is not None)
-        doing = read_all(key, seen, wanted, world.stores, fresh=fresh)
+        state = await load() if seen.state and seen.state.loans else None
+        anew = bool(seen.rereads_for)
+        borrower = Borrower(key, wanted, state, outside, world.stores, world.now, anew=anew)
+        doing = read_all(key, seen, wanted, world.stores, borrower, fresh=fresh)
         outside.reading = await begin(asked, doing, lambda: world.wake(key))
     if not outside.reading.task.done():
         return None
@@ -213,10 +240,13 @@ def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> fro
     return frozenset(
         name
         for name, kept in values.items()
-        if all(
-            name not in one.values or one.values[name].data() != kept.data() for one in (state.current, held)
-        )
+        if all(_is_other(kept, one.values.get(name)) for one in (state.current, held))
     )
+
+
+def _is_other(kept: Kept, before: Kept | None) -> bool:
+    """Say whether it is another value, or of another loan, with which it ends."""
+    return before is None or before.loan != kept.loan or before.data() != kept.data()
 
 
 def _emptied(values: Mapping[str, Kept], state: State | None) -> Stalled | None:

@@ -57,7 +57,8 @@ async def staged(
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
     revision = Revision(facts, values, await _rendered(key.namespace, wanted, values, state, now))
     revision = replace(revision, facts=_facts(revision, seen, wanted, state))
-    return _on_top(revision, step, seen, wanted, state)
+    last = world.memo(key).outside.last
+    return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())
 
 
 def making_order(wanted: Wanted) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from .borrowing import given_back
 from .core.rollout import marker_for
 from .core.state import state_name
 from .core.status import Outcome, status_of
@@ -12,9 +13,12 @@ from .core.steps import (
     Adopt,
     Begin,
     Bind,
+    Borrow,
     Claim,
+    Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -45,7 +49,8 @@ if TYPE_CHECKING:
     from .core.steps import OutsideStep, Step
     from .world import World
 
-from .claims import adopted, claimed, gone_back
+from .claims import adopted, claimed
+from .recorded import refreshed, with_decision
 
 __all__ = ["take"]
 
@@ -73,14 +78,14 @@ async def take(  # noqa: C901  # a line for each step there is
         case Stage():
             state = await _state_as_seen(key, seen, world)
             await write_state(key, await staged(step, key, seen, wanted_of(seen), state, world), seen, world)
-        case GoBack() | Overlap() | Expire():
+        case GoBack() | Overlap() | Expire() | Decline():
             state = known(await _state_as_seen(key, seen, world), key)
-            await write_state(key, _with_decision(step, seen, state, world), seen, world)
+            await write_state(key, with_decision(step, seen, state, world), seen, world)
         case Publish() | Repair() | Revoke():
             await write_target(step, key, seen, world)
         case RollOut():
             await _roll(step, seen, world)
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             await _take_outside(step, key, seen, world)
         case Rest():
             pass
@@ -103,25 +108,6 @@ async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | No
     return state
 
 
-def _with_decision(step: GoBack | Overlap | Expire, seen: Seen, state: State, world: World) -> State:
-    """Record what was decided, before anything is done about it."""
-    facts = state.current.facts
-    match step:
-        case Overlap(until=until):
-            return state.with_current_facts(replace(facts, valid_until=until))
-        case Expire():
-            return state.with_current_facts(replace(facts, ended=True))
-        case GoBack():
-            return gone_back(step, seen, state, world)
-        case _:
-            assert_never(step)
-
-
-def _refreshed(state: State, seen: Seen, world: World) -> State:
-    triggers = state.triggers.with_refreshed(seen.requested)
-    return replace(state, triggers=triggers, refreshed=world.now())
-
-
 async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
     """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
     if isinstance(step, Finalize):
@@ -130,7 +116,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
     state = known(await _state_as_seen(key, seen, world), key)
     match step:
         case Refresh():
-            after: State | None = _refreshed(state, seen, world)
+            after: State | None = refreshed(state, seen, world)
         case Intend(record=record):
             world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)
@@ -138,6 +124,10 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
             after = await pushed(step, key, wanted_of(seen), state, world)
         case Withdraw():
             after = await withdrawn(step, key, state, world)
+        case Borrow(loans=loans):
+            after = state.with_loans(loans)
+        case GiveBack():
+            after = await given_back(step, key, state, world)
         case _:
             assert_never(step)
     if after is not None:

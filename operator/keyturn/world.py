@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from . import generators
 from .api.recipe import Recipe
+from .borrowing import abandon
 from .core.keys import ObjectKey
 from .mirror import Mirror
 from .outside import Outside
@@ -178,6 +179,7 @@ class World:
         """Drop all that is known of an object that is gone, and end what goes on for it."""
         if memo := self.memos.pop(key, None):
             memo.outside.end()
+            abandon(key, memo.outside, self.stores)
 
     def memo(self, key: ObjectKey) -> Memo:
         return self.memos.setdefault(key, Memo())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .core.errors import Stalled
 from .core.fight import changed_on_write, over, repaired, was_changed
+from .core.pushes import binder_of
 from .core.state import state_name
 from .core.steps import Publish, Repair, Revoke
 from .fitting import fitted, too_large
@@ -60,7 +61,8 @@ async def write_state(key: ObjectKey, state: State, seen: Seen, world: World) ->
     """
     memo, name = world.memo(key), state_name(key.name)
     there = world.mirror.secret(key.namespace, name)
-    state, body = fitted(key, state, there.resource_version if there else None, _binder(seen))
+    binder = binder_of(seen, seen.wanted, state) if seen.wanted else ""
+    state, body = fitted(key, state, there.resource_version if there else None, binder)
     written = await _write_secret(key, body, world)
     meta = meta_of(written)
     if written.get("data") != body["data"]:
@@ -69,12 +71,6 @@ async def write_state(key: ObjectKey, state: State, seen: Seen, world: World) ->
     memo.state, memo.state_version = state, meta.resource_version
     memo.state_facts, memo.checked = state.facts(), None
     world.mirror.put_secret(meta)
-
-
-def _binder(seen: Seen) -> str:
-    if seen.wanted is None:  # it is being deleted, and the spec cannot be read
-        return ""
-    return seen.uid if seen.wanted.shape.deletes else ""
 
 
 # The target Secret
@@ -107,7 +103,7 @@ async def write_target(step: Publish | Repair | Revoke, key: ObjectKey, seen: Se
 async def _body(key: ObjectKey, seen: Seen, state: State, published: datetime, world: World) -> Body:
     wanted, facts = wanted_of(seen), state.current.facts
     found = await load_target(key, wanted.secret, world) if seen.target else None
-    stamp = Stamp(facts.number, published, facts.overlaps, _binder(seen))
+    stamp = Stamp(facts.number, published, facts.overlaps, seen.uid if wanted.shape.deletes else "")
     body = dressed_target(key, wanted, state, stamp, found)
     if size_of(body) > LARGEST:
         raise too_large()

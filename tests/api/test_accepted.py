@@ -46,6 +46,8 @@ def labelled(key: str, value: str = "") -> Body:
 KEYS = (
     "app",
     "prod/app/token",
+    "/prod/app",
+    "/app",
     ".env",
     "a..b",
     "..a",
@@ -60,6 +62,7 @@ PREFIXES = (
     "{namespace}/",
     "shop/",
     "shop-",
+    "/{namespace}/",
     "{namespace}_",
     "{namespace}.",
     "a/{namespace}/b@c+d=e.f/",

@@ -16,7 +16,10 @@ _SOURCE = "an item has one of generate, from and literal; keep one"
 _NO_PREVIOUS = "the old value of a pulled one is the store's to keep; remove keepPrevious"
 _ROTATION = "rotation replaces generated values and data has none; remove rotation or generate a value"
 _ONLY = "rotation.only names a value that data does not generate; use names of generated items"
-_KEY = "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
+_KEY = (
+    "write a key such as prod/payments: no slash at its end, no empty part, no part . or .., no backslash;"
+    " only a name in AWS Secrets Manager may begin with a slash"
+)
 _PREFIX = "a prefix has letters, digits, '-', '_' or '.' only, and one '.' at most at its start"
 _PROPERTY = "write the name of a property such as token, or names with dots between them"
 _VERSION = "write a version as the store names it, such as AWSCURRENT or 3"
@@ -143,7 +146,9 @@ KEYS = {
         "spec.data[0].from.remoteRef.key: Required value",
     ),
     "an empty key": bad_key(""),
-    "a key from the root": bad_key("/prod/app"),
+    "a key of a slash alone": bad_key("/"),
+    "a key with two slashes before it": bad_key("//prod/app"),
+    "a key that goes up from the root": bad_key("/../app"),
     "a key with a slash at its end": bad_key("prod/app/"),
     "a key with an empty part": bad_key("prod//app"),
     "a key that goes up": bad_key("../other/app"),

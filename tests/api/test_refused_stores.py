@@ -17,8 +17,8 @@ _DURATION = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
 _QUALIFIED = "name labels and annotations like example.com/team, with at most 63 characters after the domain"
 _LABEL = "a label's value has letters, digits, '-', '_' and '.', the last three not at its ends"
 _PREFIX = (
-    "write a prefix such as {namespace}/ or shop/: letters, digits and - _ + = @ . /,"
-    " no slash or dot at the start, no other placeholder"
+    "write a prefix such as {namespace}/ or shop/: letters, digits and - _ + = @ . /, no dot at the start,"
+    " a slash there for awsSecretsManager alone, no other placeholder"
 )
 _DOTS = "a prefix has no two dots in a row, which could lead out of it; remove one"
 _AFTER = (
@@ -196,7 +196,8 @@ def refused(prefix: str, sentence: str) -> tuple[Body, str]:
 
 PREFIXES = {
     "an empty prefix": refused("", _PREFIX),
-    "a prefix from the root": refused("/shop/", _PREFIX),
+    "a prefix with two slashes before it": refused("//shop/", _PREFIX),
+    "a prefix that goes up from the root": refused("/../", _PREFIX),
     "a prefix that is the root": refused("/", _PREFIX),
     "a prefix with an empty part": refused("shop//", _PREFIX),
     "a prefix that goes up": refused("../", _PREFIX),

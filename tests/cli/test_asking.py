@@ -43,6 +43,33 @@ def test_a_rotation_is_asked_for(space: Space, console: Console) -> None:
     assert all(space.values()[name] != before[name] for name in before)
 
 
+def test_of_what_is_given_nothing_is_asked(space: Space, console: Console) -> None:
+    space.managed({"name": "user", "literal": "shop"})
+
+    done = console.run("rotate", "auth")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: auth has nothing to rotate, since no value of it is made here; change the literals of its spec\n"
+    )
+    assert "keyturn.dev/rotate" not in (
+        space.get("ManagedSecret", "auth")["metadata"].get("annotations") or {}
+    )
+
+
+def test_of_what_stores_hold_a_refresh_is_asked_instead(space: Space, console: Console) -> None:
+    source = {"storeRef": {"name": "vault"}, "remoteRef": {"key": "a"}}
+    space.manage({"name": "token", "from": source})
+
+    done = console.run("rotate", "auth")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: auth has nothing to rotate, since no value of it is made here; have the stores read with"
+        ' `kubectl annotate managedsecret auth keyturn.dev/refresh="$(date)" --overwrite`\n'
+    )
+
+
 def test_each_request_is_a_new_one(space: Space, console: Console) -> None:
     space.managed()
     console("rotate", "auth", "--wait")

@@ -163,9 +163,9 @@ def test_two_documents_that_bring_the_same_key_are_told_apart(space: Space, file
         ('{"a b": "x"}', "InvalidKeys", "whose name makes no key of a Secret, number 1 of 1 there"),
         ('{"a": "x", "a.previous": "x"}', "InvalidKeys", "makes no key of a Secret, number 2 of 2 there"),
         ("{}", "EmptyValue", "is empty"),
-        ("plain", "ProviderError", "NotJson"),
+        ("plain", "ProviderError", "NotJson: the value is no JSON object; read it by data"),
         ('["x"]', "ProviderError", "NoProperties"),
-        ('{"a": null}', "ProviderError", "NoValue"),
+        ('{"b": "x", "a": null}', "ProviderError", "NoValue: the property 'a' is null"),
     ],
     ids=["a blank", "an old name", "no property", "no JSON", "a list", "null"],
 )

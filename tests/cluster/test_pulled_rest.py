@@ -106,3 +106,27 @@ def test_a_version_is_pinned(space: Space, vault: Vault) -> None:
     space.settled(revision=2)
 
     assert space.values() == {"token": Value(b"second")}
+
+
+def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_nobody(
+    space: Space, vault: Vault
+) -> None:
+    vault.keep(password="kept")  # noqa: S106
+    space.run(deployment("api", env_from("auth")))
+    space.managed(vault.pull("password", "password"))
+    before = space.get("Deployment", "api")["metadata"]["generation"]
+
+    space.annotate("ManagedSecret", "auth", rotate="now")
+    space.until(lambda body: body["status"].get("lastTrigger") == "now", "it is handled")
+    space.looked_at()
+
+    assert space.settled()["revision"] == 1
+    assert space.get("Deployment", "api")["metadata"]["generation"] == before
+    condition = space.condition("Rotating")
+    assert condition
+    assert (condition["status"], condition["reason"]) == ("False", "NothingToRotate")
+    note = (
+        "no value is made here, so a trigger turns none; write a new text into keyturn.dev/refresh to read the"
+        " stores"
+    )
+    eventually(lambda: space.events("NothingToRotate") == [note], "it is told")

@@ -15,6 +15,7 @@ from tests.support.kubectl import eventually
 if TYPE_CHECKING:
     from tests.cluster.space import Space
     from tests.cluster.stores import Vault
+    from tests.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
@@ -215,3 +216,28 @@ def test_two_that_read_what_the_other_writes_come_to_rest(space: Space, vault: V
     assert after == before
     assert space.values("east")["west"] == space.values("west")["password"]
     assert space.values("west")["east"] == space.values("east")["password"]
+
+
+def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
+    space: Space, vault: Vault, kubectl: Kubectl
+) -> None:
+    gone = {"deletionPolicy": "Delete"}
+    space.managed(password(), pushTo=[vault.push(**gone)], target=gone)
+    pushed(space)
+    vault.front.fault = lambda _: refuse(503)  # so that Kubernetes is faster
+
+    kubectl(
+        "delete",
+        "managedsecret",
+        "auth",
+        f"--namespace={space.namespace}",
+        "--cascade=foreground",
+        "--wait=false",
+    )
+    eventually(lambda: space.find("Secret", "auth") is None, "the Secret goes with its ManagedSecret")
+    assert space.find("Secret", "auth-keyturn"), "what is to be undone is known"
+    vault.front.fault = lambda _: None
+
+    eventually(lambda: space.find("ManagedSecret", "auth") is None, "the ManagedSecret is gone", 60)
+    assert vault.kept() is None
+    eventually(lambda: space.find("Secret", "auth-keyturn") is None, "its record is gone")

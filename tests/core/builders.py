@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from keyturn.core.denied import Denial
+    from keyturn.core.emergency import Emergency
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.policy import Violation
     from keyturn.core.source import Destination
@@ -220,6 +221,8 @@ def seen(
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
     denials: Mapping[WorkloadKey, Denial] | None = None,
+    returns: Mapping[str, datetime] | None = None,
+    emergencies: tuple[Emergency, ...] = (),
     finalized: bool = False,
     deleted: bool = False,
 ) -> Seen:
@@ -245,4 +248,6 @@ def seen(
         pulled=pulled,
         push_problems=push_problems or {},
         denials=denials or {},
+        returns=returns or {},
+        emergencies=emergencies,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.loans import Loan
 from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
 from keyturn.core.source import Destination
 from keyturn.core.state import Held, Publication, Pushed, State, Triggers
@@ -31,7 +32,13 @@ CANARY = "canary-7Qd0"
 
 def revision(number: int, text: str) -> Revision:
     facts = RevisionFacts(number, "Triggered", WHEN, frozenset({"password"}))
-    kept = Kept("", {"value": Value.of_text(text)}, {"value": "password"}, Life(WHEN, WHEN))
+    kept = Kept(
+        "",
+        {"value": Value.of_text(text)},
+        {"value": "password"},
+        Life(WHEN, WHEN),
+        loan="database/creds/db/1",
+    )
     return Revision(facts, {"password": kept}, {"url": Rendered("{{ password }}", Value.of_text(text))})
 
 
@@ -45,6 +52,15 @@ STATE = State(
     held=Held(2, 1, WHEN, failed=True),
     pushed=(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
+    ),
+    loans=(
+        Loan(
+            Destination(StoreKind.SECRET_STORE, "vault", "creds/db").id,
+            "database/creds/db/1",
+            "accessor",
+            timedelta(hours=1),
+            WHEN,
+        ),
     ),
 )
 

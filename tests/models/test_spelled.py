@@ -25,7 +25,7 @@ def test_what_it_matches_is_taken(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "/a", "a/", "a//b", ".", "a/../b", "a\\b", "a\0", "a\n", "a" * 1025], ids=repr
+    "key", ["", "//a", "a/", "a//b", ".", "a/../b", "a\\b", "a\0", "a\n", "a" * 1025], ids=repr
 )
 def test_what_it_does_not_match_is_refused_with_the_sentence(key: str) -> None:
     with pytest.raises(pydantic.ValidationError, match="write a key such as prod/payments"):

@@ -159,7 +159,8 @@ def test_a_key_is_a_path(key: str) -> None:
     [
         "",
         "/",
-        "/a",
+        "//a",
+        "/../a",
         "a/",
         "a//b",
         ".",
@@ -191,7 +192,21 @@ def test_a_prefix_comes_before_the_keys(prefix: str) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", "/", "/shop/", "../", "shop/../", "./", ".x", "{name}/", "{namespace", "a b", "shop//", "a\\"],
+    [
+        "",
+        "/",
+        "//shop/",
+        "/../",
+        "../",
+        "shop/../",
+        "./",
+        ".x",
+        "{name}/",
+        "{namespace",
+        "a b",
+        "shop//",
+        "a\\",
+    ],
 )
 def test_a_prefix_leads_nowhere_else(prefix: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=r"write a prefix such as \{namespace\}/"):

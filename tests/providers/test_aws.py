@@ -157,6 +157,19 @@ async def test_more_than_a_page_of_parameters_is_listed(
     assert await parameters.keys(start) == tuple(names)
 
 
+async def test_a_name_with_a_slash_before_it_is_another_secret(
+    manager: Provider[Any], moto: Moto, prefix: str
+) -> None:
+    await manager.write(f"/{prefix}/db", Value(b"with"))
+    await manager.write(f"{prefix}/db", Value(b"without"))
+
+    there = moto.call("secretsmanager", "secretsmanager.GetSecretValue", SecretId=f"/{prefix}/db")
+    assert there["Name"] == f"/{prefix}/db"
+    assert (await manager.read(f"/{prefix}/db")).content == Value(b"with")
+    assert (await manager.read(f"{prefix}/db")).content == Value(b"without")
+    assert await manager.keys(f"/{prefix}/") == (f"/{prefix}/db",)
+
+
 async def test_a_path_is_found_without_the_slash_at_its_start(
     parameters: Provider[Any], moto: Moto, prefix: str
 ) -> None:

@@ -94,6 +94,34 @@ def test_what_no_secret_could_hold_is_refused(document: str | bytes, code: str) 
     assert (type(refused), refused.code) == (Refused, code)
 
 
+@pytest.mark.parametrize(
+    ("document", "path", "said"),
+    [
+        pytest.param("text", "user.name", "no JSON, which the property 'user.name' needs", id="no JSON"),
+        pytest.param('{"a": {"b": null}}', "a.b", "the property 'a.b' is null", id="null"),
+        pytest.param('{"a": "b\\u0000c"}', "a", "the property 'a' has a character", id="NUL"),
+    ],
+)
+def test_a_refusal_names_the_property(document: str, path: str, said: str) -> None:
+    assert said in refusal(document, path).hint
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        pytest.param("text", "no JSON object; read it by data instead of dataFrom", id="no JSON"),
+        pytest.param('{"good": "x", "bad": null}', "the property 'bad' is null", id="null"),
+        pytest.param('{"good": "x", "bad": "b\\u0000c"}', "the property 'bad' has a character", id="NUL"),
+        pytest.param('{"a\\u0000b": "x"}', r"the property 'a\x00b' has a character", id="NUL in its name"),
+        pytest.param('{"' + "n" * 200 + '": null}', f"the property '{'n' * 64}' is null", id="a long name"),
+    ],
+)
+def test_of_all_properties_that_is_named_which_cannot_be_taken(document: str, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        properties.parts(Value.of_text(document))
+    assert said in refused.value.hint
+
+
 def test_32_levels_are_taken() -> None:
     document = '{"a":' * 32 + '"b"' + "}" * 32
     assert take(document, ".".join(["a"] * 32)) == "b"

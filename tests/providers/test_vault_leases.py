@@ -1,4 +1,4 @@
-"""What Vault lends: the same login while its lease lives, renewed, replaced in time, and given back."""
+"""What Vault lends: a login for each read, renewed by whoever knows its lease, and given back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Reference, _vault_auth, _vault_leases, properties
-from keyturn.providers.errors import NotFound, Refused, StoreError, Unreachable
+from keyturn.providers import Found, Reference, properties
+from keyturn.providers.base import Lent
+from keyturn.providers.errors import NotFound, StoreError, Unreachable
 from tests.kube.helpers import answer, serving
 from tests.providers import vault as vaults
 from tests.providers.recording import Heard, Recording
@@ -41,6 +42,11 @@ async def failing(doing: Awaitable[object]) -> StoreError:
 
 def user(found: Found) -> str:
     return properties.take(found.content, "username").reveal().decode()
+
+
+def lent(found: Found) -> Lent:
+    assert found.lent
+    return found.lent
 
 
 def store_of(address: str, guard: Guard, token: str, mount: str = "database") -> Provider[Any]:
@@ -85,50 +91,45 @@ def lender(vault: VaultServer) -> Lender:
     return Lender(vault)
 
 
-async def test_a_login_is_read_again_and_not_made_again(
-    vault: VaultServer, guard: Guard, lender: Lender
-) -> None:
+async def test_each_read_makes_a_login_of_its_own(vault: VaultServer, guard: Guard, lender: Lender) -> None:
     store = store_of(vault.address, guard, vault.token, lender.open())
-    found = await asyncio.gather(*(store.read("creds/orders") for _ in range(5)))
+    found = await asyncio.gather(*(store.read("creds/orders") for _ in range(3)))
+    assert len({user(one) for one in found}) == len({lent(one).id for one in found}) == 3
     assert {user(one) for one in found} == set(lender.alive())
-    assert len(lender.alive()) == 1
-    assert len({one.version for one in found}) == 1
 
 
 async def test_it_says_for_how_long_a_login_is_good(vault: VaultServer, guard: Guard, lender: Lender) -> None:
     store = store_of(vault.address, guard, vault.token, lender.open("1h"))
+    assert lent(await store.read("creds/orders")).lasts == timedelta(hours=1)
+
+
+async def test_a_login_lives_on_by_renewal_up_to_its_longest_time(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open("3s", "6s"))
     found = await store.read("creds/orders")
-    assert found.valid_for is not None
-    assert timedelta(minutes=59) < found.valid_for <= timedelta(hours=1)
+    await asyncio.sleep(2)
+    assert await store.extend("creds/orders", lent(found)) == timedelta(seconds=3)
+    await asyncio.sleep(2)
+    assert lender.alive() == [user(found)], "it lived longer than its first lease"
+    left = await store.extend("creds/orders", lent(found))
+    assert left is not None
+    assert left < timedelta(seconds=3), "it says that it will not last"
+    await asyncio.sleep(3)
+    assert lender.alive() == [], "Vault has revoked it at the end of its lease"
+    assert await store.extend("creds/orders", lent(found)) is None
 
 
-async def test_a_login_lives_on_by_renewal_and_its_follower_comes_before_its_end(
+async def test_another_provider_renews_and_gives_back_what_one_has_taken(
     vault: VaultServer, guard: Guard, lender: Lender
 ) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open("2s", "5s"))
-    began = asyncio.get_running_loop().time()
-    first = user(await store.read("creds/orders"))
-    users, overlapped = [], False
-    while asyncio.get_running_loop().time() - began < 8:
-        found = await store.read("creds/orders")
-        users.append(user(found))
-        assert users[-1] in lender.alive(), "a login that we hand out works"
-        overlapped |= users[-1] != first and first in lender.alive()
-        await asyncio.sleep(0.25)
-    assert users.count(first) > 2 / 0.3, "it lived longer than its first lease"
-    assert overlapped, "the old one works while workloads move to the new one"
-    assert first not in lender.alive(), "Vault has revoked it at the end of its lease"
-
-
-async def test_what_is_given_back_ends_at_once_and_another_is_made(
-    vault: VaultServer, guard: Guard, lender: Lender
-) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open())
-    first = user(await store.read("creds/orders"))
+    mount = lender.open()
+    found = await store_of(vault.address, guard, vault.token, mount).read("creds/orders")
+    other = store_of(vault.address, guard, vault.token, mount)
+    assert await other.extend("creds/orders", lent(found)) is not None
     for _ in range(2):
-        await store.give_back("creds/orders")
+        await other.give_back("creds/orders", lent(found))
         assert lender.alive() == []
-    assert user(await store.read("creds/orders")) != first
 
 
 async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, lender: Lender) -> None:
@@ -138,32 +139,99 @@ async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, l
     assert len(lender.alive()) == 1
 
 
-async def test_what_was_lent_to_a_token_that_is_gone_is_replaced(
+# A login that what was lent ends with
+
+
+class Drawer:
+    """Keeps a login, as a Secret does."""
+
+    def __init__(self) -> None:
+        self.login: Value | None = None
+
+    async def load(self) -> Value | None:
+        return self.login
+
+    async def save(self, login: Value) -> None:
+        self.login = login
+
+
+class Role:
+    """An AppRole that may read what a lender lends."""
+
+    def __init__(self, vault: VaultServer, guard: Guard, mount: str, longest: str = "1h") -> None:
+        self._vault, self._guard, self._mount = vault, guard, mount
+        policy = f'path "{mount}/*" {{ capabilities = ["read"] }}'
+        vault.call("PUT", f"sys/policies/acl/{mount}", {"policy": policy})
+        times = {"token_ttl": "1h", "token_max_ttl": longest}
+        vault.call("POST", f"auth/approle/role/{mount}", {"token_policies": mount, **times})
+        self._id = vault.call("GET", f"auth/approle/role/{mount}/role-id")["data"]["role_id"]
+        self._secret = vault.call("POST", f"auth/approle/role/{mount}/secret-id", {})["data"]["secret_id"]
+
+    def store(self, drawer: Drawer) -> Provider[Any]:
+        auth = {"appRole": {"roleId": self._id, "secretRef": {"name": "role", "key": "id"}}}
+        return opened(
+            "vault",
+            {"server": self._vault.address, "engine": "dynamic", "mount": self._mount, "auth": auth},
+            guard=self._guard,
+            referred={Reference("Secret", "role", "id"): Found(Value.of_text(self._secret))},
+            keep=drawer,
+            patience=15.0,
+        )
+
+
+async def test_another_process_goes_on_with_the_login_that_was_kept(
     vault: VaultServer, guard: Guard, lender: Lender
 ) -> None:
-    mount = lender.open("4s")
-    vault.call(
-        "PUT", f"sys/policies/acl/{mount}", {"policy": f'path "{mount}/*" {{ capabilities = ["read"] }}'}
-    )
-    vault.call("POST", f"auth/approle/role/{mount}", {"token_policies": mount, "token_ttl": "1h"})
-    role = vault.call("GET", f"auth/approle/role/{mount}/role-id")["data"]["role_id"]
-    login = vault.call("POST", f"auth/approle/role/{mount}/secret-id", {})["data"]["secret_id"]
-    auth = {"appRole": {"roleId": role, "secretRef": {"name": "role", "key": "id"}}}
-    store = opened(
-        "vault",
-        {"server": vault.address, "engine": "dynamic", "mount": mount, "auth": auth},
-        guard=guard,
-        referred={Reference("Secret", "role", "id"): Found(Value.of_text(login))},
-        patience=15.0,
-    )
+    role, drawer = Role(vault, guard, lender.open()), Drawer()
+    found = await role.store(drawer).read("creds/orders")
     before = set(vault.names("auth/token/accessors"))
-    first = user(await store.read("creds/orders"))
-    (ours,) = set(vault.names("auth/token/accessors")) - before
-    vault.call("POST", "auth/token/revoke-accessor", {"accessor": ours})
-    await asyncio.sleep(2.2)  # half of the lease
-    second = user(await store.read("creds/orders"))
-    assert second != first
-    assert lender.alive() == [second]
+    assert lent(found).login in before
+    assert await role.store(drawer).extend("creds/orders", lent(found)) is not None
+    assert set(vault.names("auth/token/accessors")) == before
+
+
+async def test_the_close_of_a_store_leaves_the_login_to_what_was_lent(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    store = Role(vault, guard, lender.open()).store(Drawer())
+    found = await store.read("creds/orders")
+    await store.close()
+    assert lender.alive() == [user(found)]
+
+
+@pytest.mark.parametrize("kept", [None, "", "no token\n", "hvs.of-somebody-else"])
+async def test_where_the_kept_login_is_none_it_logs_in_anew_and_keeps_that(
+    vault: VaultServer, guard: Guard, lender: Lender, kept: str | None
+) -> None:
+    drawer = Drawer()
+    drawer.login = None if kept is None else Value.of_text(kept)
+    found = await Role(vault, guard, lender.open()).store(drawer).read("creds/orders")
+    assert lender.alive() == [user(found)]
+    assert drawer.login
+    assert drawer.login != Value.of_text(kept or "")
+
+
+async def test_what_was_lent_to_a_login_that_is_gone_is_not_renewed(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    role, drawer = Role(vault, guard, lender.open()), Drawer()
+    store = role.store(drawer)
+    found = await store.read("creds/orders")
+    vault.call("POST", "auth/token/revoke-accessor", {"accessor": lent(found).login})
+    assert await store.extend("creds/orders", lent(found)) is None
+    second = await store.read("creds/orders")
+    assert lender.alive() == [user(second)]
+    assert lent(second).login != lent(found).login
+
+
+async def test_what_was_lent_to_an_earlier_login_is_not_said_to_last(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    role = Role(vault, guard, lender.open())
+    found = await role.store(Drawer()).read("creds/orders")
+    other = role.store(Drawer())
+    assert await other.extend("creds/orders", lent(found)) is None
+    assert lender.alive() == [user(found)], "it lives on until its end"
 
 
 async def test_an_engine_that_lends_nothing_is_read_as_it_is(
@@ -179,7 +247,7 @@ async def test_an_engine_that_lends_nothing_is_read_as_it_is(
     assert type(await failing(store.read(f"{prefix}b"))) is NotFound
 
 
-# A Vault that remembers
+# A Vault that answers as it is told
 
 
 class Booth:
@@ -193,31 +261,15 @@ class Booth:
     def _answer(self, heard: Heard) -> web.Response:
         if heard.path == "/v1/sys/leases/renew":
             return self.renewals.pop(0) if self.renewals else answer(200, {"lease_duration": 100})
-        return self.made.pop(0) if self.made else lent(len(self.reads))
-
-    @property
-    def reads(self) -> list[Heard]:
-        return [one for one in self.recording.heard if one.path == "/v1/database/creds/a"]
+        return self.made.pop(0) if self.made else response()
 
 
-def lent(number: int, **more: object) -> web.Response:
-    lease = {"lease_id": f"database/creds/a/{number}", "lease_duration": 100, "renewable": True}
-    return answer(200, {**lease, "data": {"username": f"user-{number}"}, **more})
+def response(**more: object) -> web.Response:
+    lease = {"lease_id": "database/creds/a/1", "lease_duration": 100, "renewable": True}
+    return answer(200, {**lease, "data": {"username": "user-1"}, **more})
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in (_vault_auth, _vault_leases):
-        monkeypatch.setattr(module, "_now", clock)
-    return clock
+LEASE = Lent("database/creds/a/1", "", timedelta(seconds=100))
 
 
 @pytest.fixture
@@ -231,80 +283,49 @@ async def store(booth: Booth, guard: Guard) -> AsyncIterator[Provider[Any]]:
         yield store_of(address, guard, "hvs.of-the-store")
 
 
-async def test_a_lease_is_renewed_when_half_of_it_is_over(
-    booth: Booth, store: Provider[Any], clock: Clock
-) -> None:
-    for passed, renewed in ((0, 0), (49, 0), (2, 1), (49, 1), (2, 2)):
-        clock.now += passed
-        assert user(await store.read("creds/a")) == "user-1"
-        assert len(booth.recording.heard) == 1 + renewed
-    assert booth.recording.heard[-1].json == {"lease_id": "database/creds/a/1"}
+async def test_a_lease_is_named_and_measured(store: Provider[Any]) -> None:
+    assert (await store.read("creds/a")).lent == LEASE
+
+
+async def test_a_lease_is_renewed_by_its_name_alone(booth: Booth, store: Provider[Any]) -> None:
+    assert await store.extend("creds/a", LEASE) == timedelta(seconds=100)
+    assert [one.json for one in booth.recording.heard] == [{"lease_id": LEASE.id}]
 
 
 @pytest.mark.parametrize(
-    "renewal",
-    [answer(200, {"lease_duration": 40}), answer(200, {}), answer(400, {"errors": [CANARY]}), answer(403)],
-    ids=["nearly at its maximum", "no answer", "gone", "not allowed"],
+    ("renewal", "left"),
+    [
+        pytest.param(answer(200, {"lease_duration": 40}), timedelta(seconds=40), id="nearly at its maximum"),
+        pytest.param(answer(200, {}), timedelta(0), id="no answer"),
+        pytest.param(answer(400, {"errors": [CANARY]}), None, id="gone"),
+        pytest.param(answer(403), None, id="not allowed"),
+    ],
 )
-async def test_where_vault_renews_no_longer_another_login_is_taken(
-    booth: Booth, store: Provider[Any], clock: Clock, renewal: web.Response
+async def test_where_vault_renews_no_longer_it_says_so(
+    booth: Booth, store: Provider[Any], renewal: web.Response, left: timedelta | None
 ) -> None:
-    await store.read("creds/a")
-    clock.now += 51
     booth.renewals = [renewal]
-    found = await store.read("creds/a")
-    assert (user(found), found.version) == ("user-2", "database/creds/a/2")
+    assert await store.extend("creds/a", LEASE) == left
 
 
-async def test_a_login_that_cannot_be_renewed_is_replaced_at_half_time(
-    booth: Booth, store: Provider[Any], clock: Clock
-) -> None:
-    booth.made = [lent(1, renewable=False)]
-    for passed, name in ((0, "user-1"), (49, "user-1"), (2, "user-2")):
-        clock.now += passed
-        assert user(await store.read("creds/a")) == name
-    assert len(booth.recording.heard) == 2
+async def test_while_vault_is_away_nobody_knows(booth: Booth, store: Provider[Any]) -> None:
+    booth.renewals = [answer(503)]
+    assert type(await failing(store.extend("creds/a", LEASE))) is Unreachable
 
 
-async def test_while_vault_is_away_a_login_is_handed_out_to_its_end_and_not_after(
-    booth: Booth, store: Provider[Any], clock: Clock
-) -> None:
-    await store.read("creds/a")
-    clock.now += 60
-    booth.renewals, booth.made = [answer(503)], [answer(503)]
-    found = await store.read("creds/a")
-    assert (user(found), found.valid_for) == ("user-1", timedelta(seconds=40))
-    clock.now += 41
-    booth.made = [answer(503)]
-    assert type(await failing(store.read("creds/a"))) is Unreachable
+async def test_a_lease_without_an_end_lasts(booth: Booth, store: Provider[Any]) -> None:
+    booth.made = [response(lease_duration=0)]
+    assert lent(await store.read("creds/a")).lasts > timedelta(days=365)
 
 
-async def test_a_login_that_may_no_longer_be_made_is_an_error(
-    booth: Booth, store: Provider[Any], clock: Clock
-) -> None:
-    await store.read("creds/a")
-    clock.now += 60
-    booth.renewals, booth.made = [answer(400)], [answer(400, {"errors": [CANARY]})]
-    assert type(await failing(store.read("creds/a"))) is Refused
+async def test_a_lease_of_a_name_without_end_is_none(booth: Booth, store: Provider[Any]) -> None:
+    booth.made = [response(lease_id="x" * 2000)]
+    assert (await store.read("creds/a")).lent is None
 
 
 @pytest.mark.parametrize("odd", [{"data": None}, {"data": CANARY}, {"data": [1]}])
 async def test_an_answer_without_data_is_none(
     booth: Booth, store: Provider[Any], odd: dict[str, Any]
 ) -> None:
-    booth.made = [lent(1, **odd)]
+    booth.made = [response(**odd)]
     assert type(await failing(store.read("creds/a"))) is Unreachable
-
-
-async def test_a_key_that_waits_holds_up_no_other(guard: Guard) -> None:
-    async def slowly(heard: Heard) -> web.StreamResponse:
-        if heard.path.endswith("/slow"):
-            await asyncio.sleep(30)
-        return lent(1)
-
-    async with serving(Recording(slowly).handle) as address:
-        store = store_of(address, guard, "hvs.of-the-store")
-        waiting = asyncio.ensure_future(store.read("creds/slow"))
-        async with asyncio.timeout(5):
-            await store.read("creds/a")
-        waiting.cancel()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Outcome, Reference, _vault_auth, discover
+from keyturn.providers import Found, Outcome, Reference, _vault_auth, _vault_session, discover
 from keyturn.providers.errors import Denied, NotFound, StoreError, Throttled, Unauthorized, Unreachable
 from tests.kube.helpers import answer, serving
 from tests.providers import vault as vaults
@@ -366,7 +366,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_vault_auth, "_now", clock)
+    for module in (_vault_auth, _vault_session):
+        monkeypatch.setattr(module, "_now", clock)
     return clock
 
 

@@ -27,6 +27,34 @@ def test_a_key_lies_below_its_prefix(key: str, prefix: str | None, path: str) ->
     assert located(key, prefix, "shop") == path
 
 
+@pytest.mark.parametrize(
+    ("key", "prefix", "path"),
+    [
+        pytest.param("/prod/db", None, "/prod/db", id="a slash before it"),
+        pytest.param("prod/db", None, "prod/db", id="none, which is another name"),
+        pytest.param("db", "/{namespace}/", "/shop/db", id="below a prefix with a slash before it"),
+        pytest.param("db", OWN, "shop/db", id="below one without"),
+    ],
+)
+def test_where_a_slash_is_part_of_a_name_it_stays(key: str, prefix: str | None, path: str) -> None:
+    assert located(key, prefix, "shop", rooted=True) == path
+
+
+@pytest.mark.parametrize(
+    ("key", "prefix"),
+    [
+        *((key, None) for key in ("", "/", "//", "//db", "/../db", "/a//b", "/a/", "/./a", "/a/..", "/a\\b")),
+        *(("/db", prefix) for prefix in (OWN, "/{namespace}/")),
+        *(("db", prefix) for prefix in ("/", "//", "//{namespace}/", "/../{namespace}/", "/{namespace}/../")),
+        ("../office/db", "/{namespace}/"),
+        ("db", "/{namespace}"),
+    ],
+)
+def test_no_slash_before_a_name_leads_elsewhere(key: str, prefix: str | None) -> None:
+    with pytest.raises(Refused, match=r"write a key such as prod/payments|keyPrefix"):
+        located(key, prefix, "shop", rooted=True)
+
+
 @pytest.mark.parametrize("prefix", [None, OWN], ids=["without a prefix", "with a prefix"])
 @pytest.mark.parametrize(
     "key",
@@ -83,7 +111,9 @@ def test_a_prefix_that_another_namespace_could_spell_is_refused(prefix: str) -> 
         located("db", prefix, "team")
 
 
-@pytest.mark.parametrize("prefix", ["../{namespace}/", "{namespace}/../", "//", "./", "/", "x//{namespace}/"])
+@pytest.mark.parametrize(
+    "prefix", ["../{namespace}/", "{namespace}/../", "//", "./", "/", "x//{namespace}/", "/{namespace}/"]
+)
 def test_a_prefix_that_leads_out_of_itself_is_refused(prefix: str) -> None:
     with pytest.raises(Refused, match="keyPrefix"):
         located("db", prefix, "shop")

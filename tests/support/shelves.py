@@ -6,18 +6,19 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.providers import Found, Outcome, Policy, Written
-from keyturn.providers.errors import NotFound
+from keyturn.providers.base import Lent
+from keyturn.providers.errors import NotFound, StoreError
 from keyturn.providers.properties import are_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from keyturn.api.source import StoreRef
-    from keyturn.core.errors import Stalled
     from keyturn.providers import Content
-    from keyturn.providers.errors import StoreError
 
 __all__ = ["Shelves", "texts"]
 
@@ -36,6 +37,13 @@ class Shelves:
     here: bool = False
     """Whether every store is the Secrets of the consumer's own namespace."""
     asked: list[str] = field(default_factory=list)
+    lasts: timedelta | None = None
+    """For how long every key is lent that is read; None where they are kept."""
+    longer: timedelta | None = None
+    """How long a loan is good after it was renewed; None where none is renewed."""
+    out: list[str] = field(default_factory=list)
+    """What is lent and not given back, by its names."""
+    lent: int = 0
 
     def keep(self, key: str, content: str | Mapping[str, str]) -> None:
         if isinstance(content, str):
@@ -52,6 +60,10 @@ class Shelves:
         del ref, namespace
         return self.here
 
+    def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
+        del ref, namespace, key, secret
+        return ()
+
     def identity(self, ref: StoreRef, namespace: str) -> str | None:  # noqa: ARG002  # as Stores has it
         return self.version
 
@@ -63,6 +75,39 @@ class Shelves:
         if key not in self.holds:
             raise NotFound("NoSuchKey")
         return Found(self.holds[key])
+
+    def lends(self, ref: StoreRef, namespace: str) -> bool:
+        del ref, namespace
+        return self.lasts is not None
+
+    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[Found | StoreError | Stalled]:
+        del ref, namespace
+        return asyncio.ensure_future(self._lent(key))
+
+    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
+        del ref, namespace
+        await self._asked(f"renew {lent.id}", key)
+        return self.longer if lent.id in self.out else None
+
+    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+        del ref, namespace
+        await self._asked(f"give back {lent.id}", key)
+        self.out = [id_ for id_ in self.out if id_ != lent.id]
+
+    def drop(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+        del ref, namespace, key
+        self.out.remove(lent.id)
+
+    async def _lent(self, key: str) -> Found | StoreError | Stalled:
+        try:
+            await self._asked(f"borrow {key}", key)
+        except (StoreError, Stalled) as error:
+            return error
+        assert self.lasts
+        self.lent += 1
+        self.out.append(f"{key}/{self.lent}")
+        content = {"username": Value.of_text(f"user-{self.lent}"), "password": Value.of_text("x")}
+        return Found(content, self.out[-1], Lent(self.out[-1], "login", self.lasts))
 
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy

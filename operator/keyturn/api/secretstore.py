@@ -103,9 +103,9 @@ class SecretStoreSpec(_StoreSpec):
 _LETTER = "[-_+=@A-Za-z0-9]"
 _PART = f"({_LETTER}|[{{]namespace[}}])({_LETTER}|[.]|[{{]namespace[}}])*"
 _PREFIX = Spelled(
-    f"^{_PART}(/{_PART})*/?$",
-    "write a prefix such as {namespace}/ or shop/: letters, digits and - _ + = @ . /, no slash or dot at the"
-    " start, no other placeholder",
+    f"^/?{_PART}(/{_PART})*/?$",
+    "write a prefix such as {namespace}/ or shop/: letters, digits and - _ + = @ . /, no dot at the start, a"
+    " slash there for awsSecretsManager alone, no other placeholder",
     256,
 )
 _HAS_NO_DOTS = (

@@ -35,8 +35,9 @@ _PART = rf"({_FIRST}{_LETTER}*|[.]{_FIRST}{_LETTER}*|[.][.]{_LETTER}+)"
 RemoteKey = Annotated[
     str,
     Spelled(
-        rf"^{_PART}(/{_PART})*$",
-        "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash",
+        rf"^/?{_PART}(/{_PART})*$",
+        "write a key such as prod/payments: no slash at its end, no empty part, no part . or .., no backslash;"
+        " only a name in AWS Secrets Manager may begin with a slash",
         1024,
     ),
 ]

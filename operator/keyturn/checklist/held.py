@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Held", "held_in", "marked"]
 
 _LEFT_OUT: Final = frozenset(
-    {STATE_TYPE, "kubernetes.io/service-account-token", "helm.sh/release.v1", "bootstrap.kubernetes.io/token"}
+    {
+        STATE_TYPE,
+        "keyturn.dev/session",
+        "kubernetes.io/service-account-token",
+        "helm.sh/release.v1",
+        "bootstrap.kubernetes.io/token",
+    }
 )
-"""Types whose content Kubernetes or Helm makes, and our state, which is judged where it is published."""
+"""Types whose content Kubernetes, Helm or Vault makes, and our state, which is judged where it is published."""
 _WITHOUT_LOGIN: Final = re.compile(rb"\s*[a-z][a-z0-9+.-]*://[^@]*", re.IGNORECASE)
 _SHORTEST_COMPARED: Final = 8
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.managedsecret import DataItem, ManagedSecret
 
     from .cluster import Cluster
     from .managed import Found
@@ -58,6 +58,7 @@ class Manner:
 
 async def rotate(cluster: Cluster, name: str, manner: Manner) -> None:
     """Ask for a rotation by a trigger that was never there before."""
+    _hold_to_what_turns(await managed.one(cluster, name))
     trigger = f"cli-{secrets.token_hex(6)}"
     found = await managed.annotate(cluster, name, ROTATE, trigger)
     manner.tell(f"managedsecret/{name} rotation requested")
@@ -111,6 +112,21 @@ async def _set_suspend(cluster: Cluster, name: str, manner: Manner, *, said: str
     found = await managed.change(cluster, name, {"spec": {"suspend": to or None}})
     manner.tell(f"managedsecret/{name} {said}")
     manner.answer(action, found.managed)
+
+
+def _hold_to_what_turns(found: Found) -> None:
+    """Refuse to ask for a rotation of what is only read from stores, or given."""
+    spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
+    if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
+        return
+    instead = (
+        f"have the stores read with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
+    )
+    raise click.ClickException(f"{name} has nothing to rotate, since no value of it is made here; {instead}")
+
+
+def _is_given(item: DataItem) -> bool:
+    return item.from_ is not None or item.literal is not None
 
 
 async def _followed(

@@ -16,9 +16,12 @@ from keyturn.core.steps import (
     Adopt,
     Begin,
     Bind,
+    Borrow,
     Claim,
+    Decline,
     Expire,
     Finalize,
+    GiveBack,
     GoBack,
     Intend,
     Overlap,
@@ -163,12 +166,19 @@ def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR091
             return replace(seen, unbound=False)
         case Release():
             return replace(seen, left=seen.left[1:])
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw():
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             return pushed(step, seen)
+        case Decline():
+            return _declined(seen, seen.state) if seen.state else seen
         case GoBack() | Rest():
             return seen  # on paper no rollout fails
         case _:
             assert_never(step)
+
+
+def _declined(seen: Seen, state: StateFacts) -> Seen:
+    handled = state.triggers.with_handled(seen.requested)
+    return replace(seen, state=replace(state, triggers=handled, held=None))
 
 
 def _begun(step: Begin, seen: Seen) -> Seen:

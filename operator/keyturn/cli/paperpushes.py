@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from keyturn.core.seen import FINALIZER
-from keyturn.core.steps import Finalize, Intend, Push, Refresh, Withdraw
+from keyturn.core.steps import Borrow, Finalize, GiveBack, Intend, Push, Refresh, Withdraw
 
 if TYPE_CHECKING:
     from keyturn.core.seen import Seen
@@ -25,7 +25,9 @@ def pushed(step: OutsideStep, seen: Seen) -> Seen:
     return replace(seen, state=_recorded(step, seen, seen.state)) if seen.state else seen
 
 
-def _recorded(step: Refresh | Intend | Push | Withdraw, seen: Seen, state: StateFacts) -> StateFacts:
+def _recorded(  # a line for each step there is
+    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, seen: Seen, state: StateFacts
+) -> StateFacts:
     match step:
         case Refresh():
             return replace(state, triggers=state.triggers.with_refreshed(seen.requested))
@@ -37,5 +39,9 @@ def _recorded(step: Refresh | Intend | Push | Withdraw, seen: Seen, state: State
             return replace(state, pushed=tuple(done))
         case Withdraw(destination=destination):
             return replace(state, pushed=tuple(one for one in state.pushed if one.place != destination.id))
+        case Borrow(loans=loans):
+            return replace(state, loans=(*state.loans, *loans))
+        case GiveBack(loan=loan):
+            return replace(state, loans=tuple(one for one in state.loans if one != loan))
         case _:
             assert_never(step)

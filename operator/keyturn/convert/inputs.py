@@ -144,6 +144,8 @@ def _of_aws(aws: Mapping[str, Any], key: str, ref: Part) -> str:
     key = f"{aws.get('prefix') or ''}{key}"
     if aws.get("service") == "ParameterStore" and "/" in key[1:]:
         key = key.removeprefix("/")  # Keyturn itself puts it before every path of parameters
+    if aws.get("service") != "ParameterStore" and key.startswith("/"):
+        return "/" + _bare(key[1:], ref)  # part of the name in Secrets Manager
     return _bare(key, ref)
 
 

@@ -12,8 +12,9 @@ from .checklist import findings_of
 from .errors import Stalled, Wait
 from .policy import named
 from .pushes import push_problem
-from .renewal import SPEC_CHANGED, waits_until
+from .renewal import SPEC_CHANGED, turns_nothing, waits_until
 from .rollout import Turn
+from .seen import REFRESH
 from .source import Destination
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from .seen import Seen
     from .wanted import Wanted
 
-__all__ = ["Look", "Verdict", "conditions_of", "stamped"]
+__all__ = ["NOTHING_TO_ROTATE", "Look", "Verdict", "conditions_of", "nothing_to_rotate", "stamped"]
+
+NOTHING_TO_ROTATE = "NothingToRotate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ def _idle(seen: Seen) -> Verdict:
             "WaitsForWindow",
             f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
         )
+    if seen.held is None and seen.wanted and turns_nothing(seen.wanted) and _is_asked_to_turn(seen):
+        return Verdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted))
     if seen.held is None:
         return Verdict("False", "Idle", "no rotation is under way")
     return Verdict(
@@ -124,6 +129,18 @@ def _idle(seen: Seen) -> Verdict:
         "Held",
         f"revision {seen.held.number} was given up, and nothing is rotated before a new trigger or spec change",
     )
+
+
+def _is_asked_to_turn(seen: Seen) -> bool:
+    asked = seen.requested
+    return asked.spec is not None or asked.annotation is not None
+
+
+def nothing_to_rotate(wanted: Wanted) -> str:
+    """Say why a rotation that was asked for is none, and what to do instead."""
+    if wanted.pulled:
+        return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
+    return "no value is made here, so a trigger turns none; change the literals, or write generate"
 
 
 def _what_is_under_way(look: Look) -> str:

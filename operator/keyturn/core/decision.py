@@ -10,10 +10,19 @@ from .denied import denied_until
 from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .fight import contest, is_contested, until, was_sent
+from .loans import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
-from .renewal import CREATED, SPEC_CHANGED, Reason, reason_to_renew, start_time
+from .renewal import (
+    CREATED,
+    SPEC_CHANGED,
+    Reason,
+    is_requested,
+    reason_to_renew,
+    start_time,
+    turns_nothing,
+)
 from .returns import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
     Standing,
@@ -31,6 +40,7 @@ from .steps import (
     Begin,
     Bind,
     Claim,
+    Decline,
     Expire,
     GoBack,
     Overlap,
@@ -70,11 +80,12 @@ def next_step(seen: Seen) -> Step:
     """
     if seen.managed.metadata.deletion_timestamp:
         # Also of a suspended one: whoever deletes it wants it gone.
-        return last_pushes(seen) or Rest(pushed_again(seen), push_problem(seen))
+        again = min((when for when in (pushed_again(seen), returned_last(seen)) if when), default=None)
+        return last_pushes(seen) or Rest(again, push_problem(seen))
     if seen.managed.spec.suspend:
         return Rest(_overlap_missed(seen))
     wanted = _allowed(seen)
-    if first := _claim(seen, wanted) or requested_return(seen, wanted):
+    if first := _claim(seen, wanted) or next_loans(seen) or _asked(seen, wanted):
         return first
     reason = reason_to_renew(seen, wanted)
     _hold_to_curable_rules(seen, reason)
@@ -91,6 +102,7 @@ def next_step(seen: Seen) -> Step:
         or _write(seen, wanted)
         or _outside(seen, wanted)
         or _let_go(seen)
+        or next_return(seen, wanted)
         or _roll_out(seen, wanted, problem)
     )
 
@@ -133,6 +145,13 @@ def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
     if seen.state is None and seen.target and seen.is_ours:
         return Claim(_hinted(seen.target) or next_number(seen))
     return None
+
+
+def _asked(seen: Seen, wanted: Wanted) -> GoBack | Decline | None:
+    """Go back as somebody asks, or tell somebody who asks for a rotation that nothing turns."""
+    if back := requested_return(seen, wanted):
+        return back
+    return Decline() if is_requested(seen) and turns_nothing(wanted) else None
 
 
 def _let_go(seen: Seen) -> Bind | Release | None:
@@ -277,7 +296,8 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
-    times += (when for when in (seen.pulled.again, pushed_again(seen), until(seen)) if when)
+    others = (seen.pulled.again, pushed_again(seen), returned_again(seen, wanted), until(seen))
+    times += (when for when in others if when)
     return min(times, default=None)
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .errors import Stalled, Wait
+    from .loans import Loan
 
 __all__ = ["NOT_PULLED", "Pulled", "PushProblem"]
 
@@ -25,6 +26,10 @@ class Pulled:
     """The items whose values are others there than in the revisions that count."""
     problem: Wait | Stalled | None = None
     """What kept the last look from reading all of them."""
+    loans: tuple[Loan, ...] = ()
+    """What is lent of what was read."""
+    in_hand: frozenset[str] = frozenset()
+    """The names of loans that were taken and that no revision holds yet."""
     again: datetime | None = None
     """When they are read again by themselves."""
     retained: frozenset[str] = frozenset()

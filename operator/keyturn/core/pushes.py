@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .errors import Stalled
+from .loans import are_kept_for, last_return
 from .source import Destination
 from .state import Pushed
-from .steps import Finalize, Intend, Push, Withdraw
+from .steps import Finalize, GiveBack, Intend, Push, Withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
     from .errors import Wait
     from .pulled import PushProblem
     from .seen import Seen
-    from .state import StateFacts
+    from .state import State, StateFacts
     from .wanted import Wanted
 
-__all__ = ["Unpushed", "last_pushes", "next_push", "push_problem", "pushed_again", "unpushed"]
+__all__ = [
+    "Unpushed",
+    "binder_of",
+    "last_pushes",
+    "next_push",
+    "push_problem",
+    "pushed_again",
+    "unpushed",
+]
 
-PushStep = Finalize | Intend | Push | Withdraw
+PushStep = Finalize | Intend | Push | Withdraw | GiveBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,9 @@ def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
     """Choose what is done next about stores; what has failed lets the others go first until its time comes."""
     if seen.state is None:
         return None
-    if _is_kept_for(wanted, seen.state) and not seen.is_finalized:
+    if _is_kept_for(seen, wanted, seen.state) and not seen.is_finalized:
         return Finalize(present=True)
-    return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, seen.state)
+    return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, wanted, seen.state)
 
 
 def last_pushes(seen: Seen) -> PushStep | None:
@@ -57,7 +66,19 @@ def last_pushes(seen: Seen) -> PushStep | None:
     ready = [one for one in left if not _waits(one.place, seen)]
     if ready:
         return Withdraw(Destination.at(ready[0].place), deletes=True)
+    if are_kept_for(seen, seen.wanted):
+        return last_return(seen)
     return None if left else Finalize(present=False)
+
+
+def binder_of(seen: Seen, wanted: Wanted, record: State | StateFacts) -> str:
+    """Name whom the state Secret is deleted with, by its UID; empty for nobody.
+
+    As long as it says what is to be undone outside it outlives its ManagedSecret: who deletes that in the foreground
+    has Kubernetes delete all that belongs to it first.
+    """
+    is_needed = seen.is_finalized and bool(record.loans or any(one.deletes for one in record.pushed))
+    return seen.uid if wanted.shape.deletes and not is_needed else ""
 
 
 def push_problem(seen: Seen) -> Wait | Stalled | None:
@@ -148,14 +169,15 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
     return replace(record, done=found.done and found.number == number, kept=found.kept)
 
 
-def _is_kept_for(wanted: Wanted, state: StateFacts) -> bool:
-    """Say whether something is pushed, or about to be, that goes with the ManagedSecret."""
+def _is_kept_for(seen: Seen, wanted: Wanted, state: StateFacts) -> bool:
+    """Say whether something is pushed, or about to be, or lent, that goes with the ManagedSecret."""
     recorded = {one.place for one in state.pushed if one.deletes}
-    return any(one.deletes or one.id in recorded for one in wanted.pushes)
+    return any(one.deletes or one.id in recorded for one in wanted.pushes) or are_kept_for(seen, wanted)
 
 
-def _unfinalized(seen: Seen, state: StateFacts) -> Finalize | None:
-    if seen.is_finalized and not any(one.deletes for one in state.pushed):
+def _unfinalized(seen: Seen, wanted: Wanted, state: StateFacts) -> Finalize | None:
+    is_needed = any(one.deletes for one in state.pushed) or are_kept_for(seen, wanted)
+    if seen.is_finalized and not is_needed:
         return Finalize(present=False)
     return None
 

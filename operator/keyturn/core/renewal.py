@@ -31,6 +31,7 @@ __all__ = [
     "is_requested",
     "reason_to_renew",
     "start_time",
+    "turns_nothing",
     "waits_until",
 ]
 
@@ -241,6 +242,11 @@ def is_overdue(seen: Seen) -> bool:
 def is_requested(seen: Seen) -> bool:
     """Say whether a trigger asks for a rotation that was not begun."""
     return seen.state is not None and bool(seen.state.triggers.unhandled(seen.requested))
+
+
+def turns_nothing(wanted: Wanted) -> bool:
+    """Say whether no rotation could change a value: each is given, or a store's to turn."""
+    return not wanted.shape.immutable and not any(item.recipe for item in wanted.items)
 
 
 def _renewal_of(life: Life, wanted: Wanted, now: datetime) -> datetime:

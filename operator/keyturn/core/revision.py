@@ -44,6 +44,8 @@ class Kept:
     """What outputs read while the overlap lasts, where that is something else."""
     previous: Mapping[str, Value] = field(default_factory=dict)
     """The outputs of the value before, to be read while the overlap lasts."""
+    loan: str = ""
+    """The store's name for the loan that it ends with, where it is lent."""
 
     @property
     def overlapping(self) -> Mapping[str, Value]:
@@ -122,6 +124,11 @@ class Revision:
     facts: RevisionFacts
     values: Mapping[str, Kept]
     rendered: Mapping[str, Rendered] = field(default_factory=dict)
+
+    @property
+    def borrowed(self) -> dict[str, str]:
+        """The items that are lent, each with the name of its loan."""
+        return {name: kept.loan for name, kept in self.values.items() if kept.loan}
 
     def data(self) -> dict[str, Value]:
         """Return what the Secret holds when no overlap lasts; a template goes before an item of the same key."""

@@ -128,6 +128,8 @@ class Seen:
     """Whose restart the API server has refused to this process."""
     fight: Fight | None = None
     """How often this process has put the Secret back lately."""
+    returns: Mapping[str, datetime] = field(default_factory=dict)
+    """The loans that could not be given back, with when that is tried again."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
 

@@ -41,6 +41,11 @@ class Source:
         return StoreRef(kind=self.kind, name=self.store)
 
     @property
+    def place(self) -> str:
+        """The key, whatever is taken of it: the `id` of a destination."""
+        return Destination(self.kind, self.store, self.key).id
+
+    @property
     def spreads(self) -> bool:
         """It brings every property of the key, which only the store can name."""
         return self.prefix is not None

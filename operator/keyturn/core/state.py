@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from .loans import Loan
     from .revision import Life, Revision, RevisionFacts
 
 
@@ -29,6 +31,7 @@ HIGHEST_HINT = 10**9
 """The greatest number that is believed to anybody but the state itself."""
 HIGHEST_REVISION = 2 * HIGHEST_HINT
 """The greatest number that is read at all; there is room to count on from every hint."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what it missed
 
 
@@ -133,6 +136,11 @@ class StateFacts:
     used: int = 0
     refreshed: datetime | None = None
     pushed: tuple[Pushed, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    borrowed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """The items of the current revision that are lent, each with the name of its loan."""
+    lent_before: frozenset[str] = frozenset()
+    """The loans that other revisions hold."""
 
     @property
     def newest(self) -> RevisionFacts:
@@ -179,6 +187,8 @@ class State:
     refreshed: datetime | None = None
     """When pulled values were last taken in, or read because somebody asked for it."""
     pushed: tuple[Pushed, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    """What stores have lent and do not have back."""
 
     @property
     def newest(self) -> Revision:
@@ -211,6 +221,9 @@ class State:
             used=self.used,
             refreshed=self.refreshed,
             pushed=self.pushed,
+            loans=self.loans,
+            borrowed=current.borrowed or _NOTHING,
+            lent_before=_ids_in(one for one in self.revisions if one is not current),
         )
 
     def with_pushed(self, record: Pushed) -> State:
@@ -219,6 +232,13 @@ class State:
 
     def without_pushed(self, place: str) -> State:
         return replace(self, pushed=tuple(one for one in self.pushed if one.place != place))
+
+    def with_loans(self, loans: Iterable[Loan]) -> State:
+        new = {loan.id: loan for loan in loans}
+        return replace(self, loans=tuple(({loan.id: loan for loan in self.loans} | new).values()))
+
+    def without_loan(self, id_: str) -> State:
+        return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
 
     def with_published(self, time: datetime | None) -> State:
         """Record when the current revision was published, before another one takes its place."""
@@ -269,6 +289,10 @@ def _shared_keys(
     keys: tuple[tuple[str, tuple[tuple[str, str], ...]], ...],
 ) -> Mapping[str, Mapping[str, str]]:
     return {name: dict(of_outputs) for name, of_outputs in keys}
+
+
+def _ids_in(revisions: Iterable[Revision]) -> frozenset[str]:
+    return frozenset(id_ for one in revisions for id_ in one.borrowed.values())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,7 +10,9 @@
     published ──Bind──▶ (the state Secret is deleted with its ManagedSecret, or is not)
               ──Release──▶ (a Secret under a name that the spec no longer has is nobody's)
               ──Refresh──▶ (that stores were read on request is recorded)
+              ──Decline──▶ (that a rotation was asked for is recorded, where nothing turns)
               ──Intend──▶ ──Push──▶ (a store holds the values), ──Withdraw──▶ (it no longer does)
+              ──Borrow──▶ (what stores have lent is recorded) ──GiveBack──▶ (they have it back)
 
 Each is chosen from facts alone (see `decision`), so the operator may die between any two: the next look finds the
 same facts and goes on.
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .errors import Stalled, Wait
+    from .loans import Loan
     from .renewal import Reason
     from .seen import Consumer
     from .source import Destination
@@ -34,9 +37,12 @@ __all__ = [
     "Adopt",
     "Begin",
     "Bind",
+    "Borrow",
     "Claim",
+    "Decline",
     "Expire",
     "Finalize",
+    "GiveBack",
     "GoBack",
     "Intend",
     "OutsideStep",
@@ -159,6 +165,11 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Decline:
+    """Record that a rotation was asked for where nothing turns, and make no revision of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finalize:
     """Keep a deleted ManagedSecret until what it has pushed is deleted as well, or no longer."""
 
@@ -189,6 +200,20 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class Borrow:
+    """Record what stores have lent, or for how long now."""
+
+    loans: tuple[Loan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """End what a store has lent, and forget that it was."""
+
+    loan: Loan
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Nothing is to be done before `until`, or before something changes."""
 
@@ -212,13 +237,16 @@ Step = (
     | Expire
     | Revoke
     | Refresh
+    | Decline
     | Finalize
     | Intend
     | Push
     | Withdraw
+    | Borrow
+    | GiveBack
     | Rest
 )
-OutsideStep = Refresh | Finalize | Intend | Push | Withdraw
+OutsideStep = Refresh | Finalize | Intend | Push | Withdraw | Borrow | GiveBack
 """What is done for the sake of stores."""
 
 

@@ -21,6 +21,7 @@ _FILLED_BY = {
     "kubernetes.io/service-account-token": "Kubernetes",
     "bootstrap.kubernetes.io/token": "Kubernetes",
     "helm.sh/release.v1": "Helm",
+    "keyturn.dev/session": "Keyturn",
     "keyturn.dev/state": "Keyturn",
 }
 _MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -9,11 +9,13 @@ import base64
 import binascii
 import re
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from keyturn.core.errors import Stalled
+from keyturn.core.loans import Loan
 from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
 from keyturn.core.source import Destination
 from keyturn.core.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
@@ -98,6 +100,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "used": state.used,
         "refreshed": state.refreshed,
         "pushed": [asdict(one) for one in state.pushed],
+        "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in state.loans],
     }
 
 
@@ -119,6 +122,7 @@ def _kept_document(kept: Kept) -> dict[str, Any]:
         "outputs": _written(kept.outputs),
         "overlap": _written(kept.overlap),
         "previous": _written(kept.previous),
+        "loan": kept.loan,
     }
 
 
@@ -145,6 +149,7 @@ def _state_from(document: dict[str, Any]) -> State:
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
         pushed=tuple(_pushed_from(one) for one in document.get("pushed", ())),
+        loans=tuple(_loan_from(one) for one in document.get("loans", ())),
     )
     if state.revision(state.current_number) is None:
         raise ValueError("no current revision")
@@ -174,6 +179,7 @@ def _kept_from(document: dict[str, Any]) -> Kept:
         life=Life(_time(life["renew"]), _time(life["end"])) if life else None,
         overlap=overlap,
         previous=previous,
+        loan=_text(document.get("loan", "")),
     )
 
 
@@ -204,6 +210,16 @@ def _pushed_from(document: dict[str, Any]) -> Pushed:
         done=bool(document["done"]),
         deletes=bool(document["deletes"]),
         kept=bool(document["kept"]),
+    )
+
+
+def _loan_from(document: dict[str, Any]) -> Loan:
+    return Loan(
+        place=Destination.at(_text(document["place"])).id,
+        id=_text(document["id"]),
+        login=_text(document["login"]),
+        lasts=timedelta(seconds=_number(document["lasts"])),
+        ends=_time(document["ends"]),
     )
 
 

@@ -19,6 +19,8 @@ _MARKS: Final = (b",", b"[", b"{")
 """What stands before each member of a document, or after the one before."""
 _MOST_MARKS: Final = 20_000
 _LONGEST_NUMBER: Final = 1024
+_SHOWN: Final = 64
+"""Characters of a property's name."""
 
 
 class _Number(str):
@@ -39,7 +41,7 @@ def loaded(raw: bytes) -> Any:
         _hold_to_depth(parsed)
         return parsed
     # Outside the handler, because its errors quote the whole text.
-    raise Refused("NotJson", "the value is no JSON, which a property needs; remove remoteRef.property")
+    raise Refused("NotJson", "the value is no JSON")
 
 
 def _number(written: str) -> _Number:
@@ -69,17 +71,17 @@ def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
     return list(node.values()) if isinstance(node, dict) else node
 
 
-def value_at(member: Any) -> Value:
-    """Write what stands at a property: text as it is, the rest as JSON."""
+def value_at(member: Any, name: str = "") -> Value:
+    """Write what stands at a property, of this name as far as it has one: text as it is, the rest as JSON."""
     match member:
         case None:
-            raise Refused("NoValue", "the property is null; give it a value at the store")
+            raise Refused("NoValue", f"{_called(name)} is null; give it a value at the store")
         case str():  # numbers as well
-            return Value(text_of(member))
+            return Value(text_of(member, name))
         case bool():
             return Value(b"true" if member else b"false")
         case _:
-            return Value(text_of(json_text(member)))
+            return Value(text_of(json_text(member), name))
 
 
 def json_text(member: Any) -> str:
@@ -97,13 +99,18 @@ def json_text(member: Any) -> str:
             return json.dumps(member, ensure_ascii=False)
 
 
-def text_of(text: str) -> bytes:
+def text_of(text: str, name: str = "") -> bytes:
     try:
         written = text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
         written = b"\0"
     if b"\0" in written:
         raise Refused(
-            "NotText", "the property has a character that no environment variable can hold; store it alone"
+            "NotText",
+            f"{_called(name)} has a character that no environment variable can hold; store it alone",
         )
     return written
+
+
+def _called(name: str) -> str:
+    return f"the property {name[:_SHOWN]!r}" if name else "the property"

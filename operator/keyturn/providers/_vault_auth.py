@@ -1,16 +1,14 @@
 """How we log in to Vault: a token, an AppRole, or a ServiceAccount; and how a login is kept alive.
 
 A token of Vault that a login gave is kept in memory, renewed while Vault allows it, and got anew before its end.
+Where something that is lent ends with it, it is kept beyond this process as well, before anything is lent to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from dataclasses import dataclass, field
-from math import inf, isinf
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
 
@@ -20,15 +18,16 @@ from keyturn.core.value import Value
 
 from ._refs import KeyRef, ServiceAccountRef
 from ._vault_http import seconds
+from ._vault_session import Session, is_token, session_about, session_of
 from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._vault_http import Http
-    from .base import Given, Reference
+    from .base import Given, Keep, Reference
 
-__all__ = ["Login", "Session", "VaultAuth", "VaultPath"]
+__all__ = ["Login", "VaultAuth", "VaultPath"]
 
 _TOKEN_SECONDS: Final = 600
 _GOODBYE: Final = 2.0
@@ -104,32 +103,12 @@ class VaultAuth(Schema):
         return tuple(one.secret_ref.in_secret() for one in (self.token, self.app_role) if one)
 
 
-@dataclass(slots=True, eq=False)
-class Session:
-    """A token that Vault takes, as far as we know."""
-
-    token: str = field(repr=False)
-    lasts: float = inf
-    """Seconds that it had at first."""
-    ends: float = inf
-    """The loop's time."""
-    is_renewable: bool = False
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether half of its time is over."""
-        return not isinf(self.ends) and self.ends - _now() <= self.lasts / 2
-
-    @property
-    def is_over(self) -> bool:
-        return self.ends <= _now()
-
-
 class Login:
     """One login of one store."""
 
-    def __init__(self, auth: VaultAuth, http: Http, given: Given) -> None:
+    def __init__(self, auth: VaultAuth, http: Http, given: Given, keep: Keep | None = None) -> None:
         self._auth = auth
+        self._keep = keep if auth.token is None else None
         self._http = http
         self._given = given
         self._session: Session | None = None
@@ -177,13 +156,38 @@ class Login:
 
     async def _newer(self, before: Session | None) -> Session:
         try:
+            if before is None and (kept := await self._kept()):
+                before = kept
+                if not kept.is_stale:
+                    return kept
             if before is not None and await self._is_renewed(before):
                 return before
-            return await self._logged_in()
+            return await self._kept_from_now(await self._logged_in())
         except (Throttled, Unreachable):
             if before is None or before.is_over:
                 raise
             return before
+
+    async def _kept(self) -> Session | None:
+        """Go on with the login of an earlier process, if Vault knows it still."""
+        found = await self._keep.load() if self._keep else None
+        text = found.reveal().decode("ascii", "replace") if found else ""
+        if not is_token(text):
+            return None
+        asked = _now()
+        try:
+            answer = await self._http.ask("GET", "auth/token/lookup-self", token=text)
+        except (Denied, NotFound, Refused) as error:
+            if error.hint:  # the guard's
+                raise
+            return None
+        return session_about(text, answer, asked)
+
+    async def _kept_from_now(self, session: Session) -> Session:
+        """Keep a new login before anything is lent to it."""
+        if self._keep is not None:
+            await self._keep.save(Value.of_text(session.token))
+        return session
 
     async def _is_renewed(self, session: Session) -> bool:
         """Let a session live longer, and say whether that is worth it: near its maximum Vault gives seconds."""
@@ -210,7 +214,7 @@ class Login:
                 raise
             code = error.code
         else:
-            return _session_of(answer, asked)
+            return session_of(answer, asked)
         raise Unauthorized(
             code, "Vault refused the login; look at mountPath, the role, and what it is bound to"
         )
@@ -239,22 +243,9 @@ class Login:
             text = found.content.reveal().decode("ascii").strip()
         except UnicodeDecodeError:
             text = ""
-        if not _is_token(text):
+        if not is_token(text):
             raise Unauthorized("NoLogin", "the Secret holds no login under this key")
         return text
-
-
-def _session_of(answer: Mapping[str, Any], asked: float) -> Session:
-    auth = answer.get("auth")
-    token = auth.get("client_token") if isinstance(auth, dict) else None
-    if not isinstance(auth, dict) or not isinstance(token, str) or not _is_token(token):
-        raise Unauthorized("NoToken", "Vault gave no token; a login with a second factor cannot be used")
-    lasts = seconds(auth, "lease_duration") or inf
-    return Session(token, lasts, asked + lasts, auth.get("renewable") is True)
-
-
-def _is_token(text: str) -> bool:
-    return re.fullmatch(r"[!-~]+", text) is not None
 
 
 def _now() -> float:

@@ -39,6 +39,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     can = frozenset(Can)
     rate = 500.0  # AWS lets an account read 10,000 per second
     service = "secretsmanager"
+    rooted = True
 
     async def _read(self, key: str, version: str | None) -> Found:
         try:

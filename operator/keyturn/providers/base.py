@@ -13,6 +13,7 @@ from keyturn.api.base import Schema
 from keyturn.core.value import Value
 
 from . import properties
+from ._lent import Keep, Lent
 from .errors import Conflict, Denied, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ __all__ = [
     "Content",
     "Found",
     "Given",
+    "Keep",
+    "Lent",
     "Outcome",
     "Policy",
     "Provider",
@@ -100,8 +103,8 @@ class Found:
 
     content: Content
     version: str | None = None
-    valid_for: timedelta | None = None
-    """How long it is good, counted from the read, where the store only lends it: read it again before."""
+    lent: Lent | None = None
+    """What it hangs on, where the store only lends it."""
 
 
 class Written(NamedTuple):
@@ -128,6 +131,8 @@ class Given:
     """The one way to a login by workload identity; nobody hands out the operator's own token."""
     patience: float = 30.0
     """Seconds that one operation may take."""
+    keep: Keep | None = None
+    """For a login that something lent ends with."""
 
 
 class Provider(ABC, Generic[C]):
@@ -143,6 +148,8 @@ class Provider(ABC, Generic[C]):
 
     needs_takes_long: ClassVar[bool] = False
     """Whether `needs` reads what somebody has programmed, and is to be asked in a thread."""
+    rooted: ClassVar[bool] = False
+    """A slash may stand before a key, and makes it another one."""
 
     def __init__(self, config: C, given: Given) -> None:
         self.config = config
@@ -163,9 +170,9 @@ class Provider(ABC, Generic[C]):
         """Say whether it is another one for each namespace that uses it, so that namespaces share nothing."""
         return cls.logs_in_as(config) is not None
 
-    @property
-    def keeps_something(self) -> bool:
-        """Whether it holds what would be lost if it were closed while nobody uses it, such as leases."""
+    @classmethod
+    def lends(cls, config: C) -> bool:  # noqa: ARG003  # most keep values
+        """Say whether it makes another value at each read, which ends by itself: then nobody shares one."""
         return False
 
     async def check(self) -> None:
@@ -222,8 +229,16 @@ class Provider(ABC, Generic[C]):
             raise Refused("ReadOnly", f"{self.kind} is only read; nothing is deleted there")
         await self._within(self._delete(key))
 
-    async def give_back(self, key: str) -> None:
-        """End at once what the store has lent under `key`; the next read takes another. Nothing lent is success."""
+    async def extend(self, key: str, lent: Lent) -> timedelta | None:  # noqa: ARG002  # few lend
+        """Renew what was lent under `key`, and say how long it is good from now; None where it ends as it would.
+
+        Raises:
+            StoreError: Only Throttled and Unreachable, which pass by themselves.
+        """
+        return None
+
+    async def give_back(self, key: str, lent: Lent) -> None:
+        """End at once what was lent under `key`. What has ended is success."""
 
     async def close(self) -> None:
         """Let go of what was opened."""

@@ -39,9 +39,10 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
-_IN_FLIGHT: Final = 100
-_OF_ONE: Final = 20
-"""Requests of one owner at a time: a server that never answers takes no more from the others."""
+_IN_FLIGHT: Final = 500
+"""More than all stores together may ask at a time (`stores.opening`), so that nobody waits here for a connection."""
+_OF_ONE: Final = 50
+"""Requests of one owner at a time, more than its stores may ask: a server that never answers takes no more."""
 
 _HOST_PLATFORMS: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Public in form, but answered by the machine that we run on: Azure's wire server."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Kubernetes", "KubernetesConfig"]
 
-_NOT_FOR_READING: Final = frozenset({"keyturn.dev/state", "kubernetes.io/service-account-token"})
+_NOT_FOR_READING: Final = frozenset(
+    {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
+)
 """What holds more than values: our records, and logins of ServiceAccounts."""
 _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 _OWNER: Final = "keyturn.dev/managed-secret"

@@ -56,7 +56,7 @@ class Document:
         """Take one value out of it; see `take`."""
         if isinstance(self._content, Mapping) or path is None:
             return take(self._content, path)
-        return _taken(self._read(self._content), path)
+        return _taken(self._read(self._content, path), path)
 
     def parts(self) -> dict[str, Value]:
         """Take every property of it; see `parts`."""
@@ -64,9 +64,9 @@ class Document:
             dict(self._content) if isinstance(self._content, Mapping) else _members(self._read(self._content))
         )
 
-    def _read(self, content: Value) -> Any:
+    def _read(self, content: Value, path: str | None = None) -> Any:
         if self._parsed is _UNREAD:
-            self._parsed = _parse(content)
+            self._parsed = _parse(content, path)
         return self._parsed
 
 
@@ -84,7 +84,7 @@ def take(content: Content, path: str | None) -> Value:
         return _part(content, path)
     if path is None:
         return content
-    return _taken(_parse(content), path)
+    return _taken(_parse(content, path), path)
 
 
 def parts(content: Content) -> dict[str, Value]:
@@ -215,7 +215,7 @@ def _readable(part: Value) -> str:
 def _taken(parsed: Any, path: str) -> Value:
     if not 0 < len(path) <= _LONGEST_PATH:
         raise Refused("InvalidProperty", f"a property has 1 to {_LONGEST_PATH} characters")
-    return value_at(_descend(parsed, path))
+    return value_at(_descend(parsed, path), path)
 
 
 def _members(parsed: Any) -> dict[str, Value]:
@@ -223,17 +223,28 @@ def _members(parsed: Any) -> dict[str, Value]:
         raise Refused("NoProperties", "the value is no JSON object; read it by data instead of dataFrom")
     if len(parsed) > MOST:
         raise Refused("TooManyProperties", f"a document may have {MOST} properties")
-    return {text_of(name).decode(): value_at(member) for name, member in parsed.items()}
+    return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
 
 
 # JSON from strangers
 
 
-def _parse(content: Value) -> Any:
+def _parse(content: Value, path: str | None = None) -> Any:
+    """Read a document of which a property is asked for, or all."""
     raw = content.reveal()
     if len(raw) > LARGEST:
         raise Refused("TooLarge", f"a JSON document may have {LARGEST} bytes")
-    return loaded(raw)
+    try:
+        return loaded(raw)
+    except Refused as error:
+        refusal = error
+    if refusal.code != "NotJson":
+        raise refusal.with_traceback(None)
+    if path is None:
+        raise Refused("NotJson", "the value is no JSON object; read it by data instead of dataFrom")
+    raise Refused(
+        "NotJson", f"the value is no JSON, which the property {path[:64]!r} needs; remove remoteRef.property"
+    )
 
 
 def _descend(node: Any, path: str) -> Any:

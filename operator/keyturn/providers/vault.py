@@ -11,16 +11,19 @@ from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
+from . import _vault_leases as leases
 from . import properties
 from ._refs import KeyRef
-from ._vault_auth import Login, Session, VaultAuth, VaultPath
+from ._vault_auth import Login, VaultAuth, VaultPath
 from ._vault_http import Http
-from ._vault_leases import Leases
-from .base import MOST_KEYS, Can, Content, Found, Given, Provider, Reference
+from .base import MOST_KEYS, Can, Content, Found, Given, Lent, Provider, Reference
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
+
+    from ._vault_session import Session
 
 __all__ = ["Vault", "VaultConfig"]
 
@@ -99,16 +102,11 @@ class Vault(Provider[VaultConfig]):
         super().__init__(config, given)
         authorities = config.ca_ref.in_config_map() if config.ca_ref else None
         self._http = Http(config.server, config.namespace, authorities, given)
-        self._login = Login(config.auth, self._http, given)
-        self._leases = Leases(self._asked)
+        self._login = Login(config.auth, self._http, given, given.keep if config.is_dynamic else None)
         if config.is_dynamic:
             self.can = frozenset({Can.LIST})  # type: ignore[misc]  # of this store, not of all
         elif not config.has_versions:
             self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]
-
-    @property
-    def keeps_something(self) -> bool:
-        return self._leases.are_held
 
     @classmethod
     def needs(cls, config: VaultConfig) -> tuple[Reference, ...]:
@@ -120,12 +118,20 @@ class Vault(Provider[VaultConfig]):
         account = config.auth.kubernetes
         return account.service_account_ref.name if account else None
 
+    @classmethod
+    def lends(cls, config: VaultConfig) -> bool:
+        return config.is_dynamic
+
     async def check(self) -> None:
         await self._within(self._checked())
 
-    async def give_back(self, key: str) -> None:
+    async def extend(self, key: str, lent: Lent) -> timedelta | None:
         self._check(key)
-        await self._within(self._leases.revoke(key))
+        return await self._within(leases.renewed(self._asked, lent))
+
+    async def give_back(self, key: str, lent: Lent) -> None:
+        self._check(key)
+        await self._within(leases.revoked(self._asked, lent))
 
     async def close(self) -> None:
         if not self.config.is_dynamic:  # what was lent to a token ends with it
@@ -133,7 +139,7 @@ class Vault(Provider[VaultConfig]):
 
     async def _read(self, key: str, version: str | None) -> Found:
         if self.config.is_dynamic:
-            return await self._leases.read(key, self._path(key))
+            return await leases.taken(self._asked, self._path(key))
         if not self.config.has_versions:
             return Found(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.kube.tokens import Tokens
-from keyturn.providers.errors import Refused, Unreachable
+from keyturn.providers.errors import Refused, StoreError, Unreachable
 from keyturn.shelf import StoreKey
 
 from .cache import Cache
+from .circles import circle
 from .flights import closed
 from .health import health_of
 from .keys import located
@@ -27,19 +30,26 @@ from .standing import News
 from .tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Coroutine
+    from datetime import timedelta
     from pathlib import Path
 
     from keyturn.api.source import StoreRef
     from keyturn.kube.client import Api
     from keyturn.mirror import Mirror
     from keyturn.providers import Content, Found, Policy, Written
+    from keyturn.providers.base import Lent
     from keyturn.providers.guard import AllowedHost, Guard, Network
     from keyturn.shelf import AnyStore
 
     from .health import Health
 
-__all__ = ["News", "Reach", "Stores"]
+__all__ = ["Failure", "News", "Reach", "Stores"]
+
+T = TypeVar("T")
+
+Failure: TypeAlias = StoreError | Stalled
+"""What kept a store from being asked, or from answering."""
 
 _IDLE: Final = 600.0
 """Seconds after which a provider that nobody uses is closed."""
@@ -83,10 +93,34 @@ class Stores:
         """Name a store in the form that it has now; None where there is none."""
         return self._mirror.stores.identity(StoreKey.of(ref, namespace))
 
+    def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
+        """Return over which Secrets a key leads back to `secret`, where each takes in the next one whole."""
+        start = self._secret_at(StoreKey.of(ref, namespace), namespace, key)
+        if start is None:
+            return ()
+        end = ObjectKey(namespace, secret)
+        return circle(
+            start, end, self._mirror.spreads, lambda store, key: self._secret_at(store, namespace, key)
+        )
+
     def is_here(self, ref: StoreRef, namespace: str) -> bool:
         """Say whether a store is the Secrets of the consumer's own namespace."""
+        return self._is_here(StoreKey.of(ref, namespace))
+
+    def _secret_at(self, store: StoreKey, namespace: str, key: str) -> str | None:
+        """Name the Secret of the consumer's namespace that a key is; None where it is none."""
+        if not self._is_here(store):
+            return None
+        found = self._mirror.stores.store(store)
+        prefix = found.spec.key_prefix if isinstance(found, ClusterSecretStore) else None
         try:
-            store = self._mirror.stores.store(StoreKey.of(ref, namespace))
+            return located(key, prefix, namespace)
+        except Refused:
+            return None
+
+    def _is_here(self, key: StoreKey) -> bool:
+        try:
+            store = self._mirror.stores.store(key)
         except Stalled:
             return False
         provider = store.spec.provider if store else None
@@ -129,6 +163,50 @@ class Stores:
         """
         shared, path = self._place(ref, namespace, key)
         await shared.delete(namespace, path)
+
+    # What stores lend, to one ManagedSecret each
+
+    def lends(self, ref: StoreRef, namespace: str) -> bool:
+        """Say whether a store makes another value at each read, which ends by itself.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: Its settings are none that this version can follow.
+        """
+        store_key, store = store_for(ref, namespace, self._mirror)
+        return self._of(store_key, store).plan.lends
+
+    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[Found | Failure]:
+        """Take something, and hand it over even if who asked does not wait for it; a failure is a result."""
+        return self._tasks.start(_outcome(self._borrowed(ref, namespace, key)))
+
+    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
+        """Renew what was lent, and say how long it is good from now; None where it ends as it would.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: The store did not say.
+        """
+        shared, path = self._place(ref, namespace, key)
+        return await shared.extend(namespace, path, lent)
+
+    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+        """End what was lent. What has ended is success.
+
+        Raises:
+            Stalled: There is no such store, or not for this namespace.
+            StoreError: The store did not do it, or was not asked.
+        """
+        shared, path = self._place(ref, namespace, key)
+        await shared.give_back(namespace, path, lent)
+
+    def drop(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+        """Give back what was lent for somebody who is gone; where that fails it ends by itself."""
+        self._tasks.start(_outcome(self.give_back(ref, namespace, key, lent)))
+
+    async def _borrowed(self, ref: StoreRef, namespace: str, key: str) -> Found:
+        shared, path = self._place(ref, namespace, key)
+        return await shared.borrow(namespace, path)
 
     # Stores themselves
 
@@ -182,7 +260,7 @@ class Stores:
     def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[Shared, str]:
         store_key, store = store_for(ref, namespace, self._mirror)
         shared = self._of(store_key, store)
-        return shared, located(key, shared.plan.prefix, namespace)
+        return shared, located(key, shared.plan.prefix, namespace, rooted=shared.plan.provider.rooted)
 
     def _of(self, key: StoreKey, store: AnyStore) -> Shared:
         identity = f"{store.metadata.uid}-{store.metadata.generation}"
@@ -203,3 +281,10 @@ class Stores:
 
             self._guard = Guard(self._reach.allowed, self._reach.inside)
         return self._guard
+
+
+async def _outcome(asking: Coroutine[Any, Any, T]) -> T | Failure:
+    try:
+        return await asking
+    except (StoreError, Stalled) as error:
+        return error.with_traceback(None)

@@ -17,18 +17,21 @@ _FORBIDDEN: Final = ("\\", "\0")
 _LEADS_AWAY: Final = frozenset({"", ".", ".."})
 
 
-def located(key: str, prefix: str | None, namespace: str) -> str:
+def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = False) -> str:
     """Return `key` with the prefix of its store before it.
 
     Nothing is cleaned: what a store could read in two ways is refused, so that no spelling leads out of the prefix.
+    Where the store is `rooted`, one slash before everything is part of a name, and makes it another name.
 
     Raises:
         Refused: The sentence says how a key is written.
     """
-    if not key or any(mark in key for mark in _FORBIDDEN) or _leads_away(key):
+    is_rooted = rooted and not prefix
+    if any(mark in key for mark in _FORBIDDEN) or _leads_away(key, rooted=is_rooted):
         raise Refused(
             "InvalidKey",
-            "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash",
+            "write a key such as prod/payments: no slash at its ends, no empty part, no part . or .., no backslash"
+            + ("; one slash before it is part of its name" if is_rooted else ""),
         )
     if not prefix:
         return key
@@ -37,13 +40,13 @@ def located(key: str, prefix: str | None, namespace: str) -> str:
             "InvalidKey",
             "the store has a keyPrefix, and below it a key has letters, digits and - _ + = @ . / only",
         )
-    return _filled(prefix, namespace) + key
+    return _filled(prefix, namespace, rooted=rooted) + key
 
 
-def _filled(prefix: str, namespace: str) -> str:
+def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
     filled = prefix.replace(_PLACEHOLDER, namespace)
     # The API server holds a prefix to this as well; who weakened its rules must not open another's keys by that.
-    if not namespace or _OPEN_ENDED.search(prefix) or _leads_away(filled.removesuffix("/")):
+    if not namespace or _OPEN_ENDED.search(prefix) or _leads_away(filled.removesuffix("/"), rooted=rooted):
         raise Refused(
             "InvalidPrefix",
             "the store's keyPrefix leads out of itself; write one such as {namespace}/, with / or _ after it",
@@ -51,5 +54,6 @@ def _filled(prefix: str, namespace: str) -> str:
     return filled
 
 
-def _leads_away(path: str) -> bool:
-    return not _LEADS_AWAY.isdisjoint(path.split("/"))
+def _leads_away(path: str, *, rooted: bool) -> bool:
+    below = path.removeprefix("/") if rooted else path
+    return not _LEADS_AWAY.isdisjoint(below.split("/"))

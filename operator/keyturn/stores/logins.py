@@ -21,7 +21,9 @@ __all__ = ["LOGIN_NOT_FOUND", "Login", "look_at"]
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 
 _SECRET: Final = "Secret"  # noqa: S105  # a kind
-_NO_LOGINS: Final = frozenset({"keyturn.dev/state", "kubernetes.io/service-account-token"})
+_NO_LOGINS: Final = frozenset(
+    {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
+)
 """Types of Secrets that nobody may send anywhere: our records, and logins of ServiceAccounts at the API server."""
 
 

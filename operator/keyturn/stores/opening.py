@@ -18,6 +18,8 @@ from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 
 from .flights import closed
 from .logins import look_at
+from .sessions import SessionSecret
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.kube.client import Api
     from keyturn.providers import Provider, Reference
+    from keyturn.providers.base import Keep
     from keyturn.providers.errors import StoreError
     from keyturn.providers.guard import Guard
 
@@ -38,7 +41,11 @@ __all__ = ["NO_ACCOUNT", "NO_RIGHT", "Door", "Doors", "Outside"]
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"
 
-_CHECKS: Final = 32
+_CHECKS: Final = 64
+_CHECKS_OF_ONE: Final = 8
+_REQUESTS: Final = 400
+_REQUESTS_OF_ONE: Final = 40
+"""Of the stores of one namespace, whose slowest answer takes half a minute."""
 _REFUSAL_LASTS: Final = 10.0
 """Seconds in which a login that was refused is not tried again: accounts get locked by less."""
 
@@ -53,8 +60,10 @@ class Outside:
     files_root: Path | None
     namespace: str
     """The operator's own, where the logins of ClusterSecretStores lie."""
-    checks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CHECKS))
+    checks: Turns = field(default_factory=lambda: Turns(_CHECKS_OF_ONE, _CHECKS))
     """The turns of those who find out how a store is."""
+    requests: Turns = field(default_factory=lambda: Turns(_REQUESTS_OF_ONE, _REQUESTS))
+    """The turns of those who read and write."""
 
 
 class Door:
@@ -105,11 +114,10 @@ class Door:
     @property
     def is_spent(self) -> bool:
         """Whether the next try deserves a provider that remembers nothing of the refused one."""
-        was_refused = self._refusal is not None and self.refusal is None
-        return was_refused and not self._provider.keeps_something
+        return self._refusal is not None and self.refusal is None
 
     def is_idle(self, since: float) -> bool:
-        return not self._guests and self.used_at < since and not self._provider.keeps_something
+        return not self._guests and self.used_at < since
 
 
 class Doors:
@@ -210,7 +218,13 @@ class Doors:
             api=outside.api,
             files_root=outside.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
+            keep=self._keep(namespace) if self._plan.lends else None,
         )
+
+    def _keep(self, namespace: str) -> Keep | None:
+        """Keep a login where its settings lie, or those of the namespace that logs in as itself."""
+        home = namespace or self._home
+        return SessionSecret(self._plan, home, self._outside.api) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
         """Make a token of the one ServiceAccount that the settings name, and of no other."""

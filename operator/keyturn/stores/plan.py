@@ -34,10 +34,21 @@ class Plan:
     rate: float
     """Requests per second."""
     prefix: str | None
+    uid: str = ""
+    """The store's own."""
 
     @property
     def logs_in_as(self) -> str | None:
         return self.provider.logs_in_as(self.config)
+
+    def whose(self, user: str) -> str:
+        """Name whose turns a request takes: the namespace's, or those of a store that serves many."""
+        return user or str(self.key)
+
+    @property
+    def lends(self) -> bool:
+        """Whether what it gives ends by itself, so that each reader has one of its own."""
+        return self.provider.lends(self.config)
 
     @property
     def is_personal(self) -> bool:
@@ -74,4 +85,5 @@ def plan_of(key: StoreKey, store: AnyStore) -> Plan:
         else _MIN_INTERVAL,
         rate=float(refresh.rate_per_second) if refresh and refresh.rate_per_second else float(provider.rate),
         prefix=store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None,
+        uid=store.metadata.uid,
     )

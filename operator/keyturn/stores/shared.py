@@ -6,7 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from keyturn.providers import Found
 from keyturn.providers.errors import (
     Conflict,
     Denied,
@@ -24,8 +23,10 @@ from .telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import timedelta
 
-    from keyturn.providers import Content, Policy, Provider, Written
+    from keyturn.providers import Content, Found, Policy, Provider, Written
+    from keyturn.providers.base import Lent
 
     from .cache import Cache, Outcome
     from .opening import Door, Outside
@@ -48,8 +49,6 @@ _OLDEST_LOGIN: Final = 180.0
 _FRESH_LOGIN: Final = 1.0
 _COST_OF_A_WRITE: Final = 2
 """It reads before it writes."""
-_SHARED_OF_A_LOAN: Final = 0.1
-"""How much of the time that a store lends something for may have passed until somebody gets it."""
 _NOT_KEPT: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 
 
@@ -82,6 +81,7 @@ class Shared:
         self._flights = Flights(tasks)
         self._bucket = Bucket(plan.rate)
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._turns = outside.requests
         self._one_by_one = asyncio.Lock()
 
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> Found:
@@ -104,6 +104,17 @@ class Shared:
     async def delete(self, namespace: str, path: str) -> None:
         await self._changed(namespace, path, "delete", lambda provider: provider.delete(path))
 
+    # What a store lends, each for one
+
+    async def borrow(self, namespace: str, path: str) -> Found:
+        return await self._asked(self._user(namespace), "read", lambda provider: provider.read(path))
+
+    async def extend(self, namespace: str, path: str, lent: Lent) -> timedelta | None:
+        return await self._asked(self._user(namespace), "renew", lambda provider: provider.extend(path, lent))
+
+    async def give_back(self, namespace: str, path: str, lent: Lent) -> None:
+        await self._asked(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
+
     def close(self) -> None:
         """Let those who are inside finish, and nobody else in."""
         self.standing.close()
@@ -124,14 +135,8 @@ class Shared:
             outcome = error.with_traceback(None)
         keeps = isinstance(outcome, Denied) or not isinstance(outcome, _NOT_KEPT)
         if keeps and self._flights.is_current(key):
-            self._cache.put(key, outcome, self._good_for(outcome))
+            self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
-
-    def _good_for(self, outcome: Outcome) -> float:
-        """Say for how long what was read serves others; what is lent keeps most of its time for them."""
-        lent = outcome.valid_for if isinstance(outcome, Found) else None
-        interval = self.plan.min_interval
-        return interval if lent is None else min(interval, lent.total_seconds() * _SHARED_OF_A_LOAN)
 
     async def _changed(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
@@ -189,7 +194,8 @@ class Shared:
     ) -> T:
         """Make a request when its turn has come, and once more after a short pause that the store asks for."""
         await self._turn(cost)
-        async with self._slots, self._alone_after_a_refusal():
+        mine = self._turns.taken(self.plan.whose(door.namespace))
+        async with self._slots, mine, self._alone_after_a_refusal():
             await self._let_in(door)
             try:
                 return await self._made(door, operation, doing)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .opening import Door, Doors
     from .plan import Plan
     from .tasks import Tasks
+    from .turns import Turns
 
 __all__ = ["News", "Standing"]
 
@@ -68,7 +69,7 @@ class Standing:
         breaker: Breaker,
         tasks: Tasks,
         news: Callable[[], News],
-        checks: asyncio.Semaphore,
+        checks: Turns,
     ) -> None:
         """Take `checks` as the turns of the checks of all stores."""
         self.health: Health | None = None
@@ -188,7 +189,7 @@ class Standing:
             return
         if self._was_tried(door):
             return
-        async with self._checks:
+        async with self._checks.taken(self._plan.whose(user)):
             began = _now()
             error = await _checked(door)
         self._tried = (door.login.versions, _now())

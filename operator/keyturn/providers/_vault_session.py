@@ -1,0 +1,79 @@
+"""A session with Vault: the token that a login gave, with what is known of its time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from math import inf, isinf
+from typing import TYPE_CHECKING, Any, Final
+
+from ._vault_http import seconds
+from .errors import Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Session", "is_token", "session_about", "session_of"]
+
+_LONGEST_NAME: Final = 256
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A token that Vault takes, as far as we know."""
+
+    token: str = field(repr=False)
+    lasts: float = inf
+    """Seconds that it had at first."""
+    ends: float = inf
+    """The loop's time."""
+    is_renewable: bool = False
+    name: str = ""
+    """Vault's name for the token, by which nobody can use it; empty where somebody else keeps it."""
+
+    @property
+    def left(self) -> float:
+        """Seconds until it ends."""
+        return max(self.ends - _now(), 0.0)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether half of its time is over."""
+        return not isinf(self.ends) and self.ends - _now() <= self.lasts / 2
+
+    @property
+    def is_over(self) -> bool:
+        return self.ends <= _now()
+
+
+def session_of(answer: Mapping[str, Any], asked: float) -> Session:
+    auth = answer.get("auth")
+    token = auth.get("client_token") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict) or not isinstance(token, str) or not is_token(token):
+        raise Unauthorized("NoToken", "Vault gave no token; a login with a second factor cannot be used")
+    lasts = seconds(auth, "lease_duration") or inf
+    return Session(token, lasts, asked + lasts, auth.get("renewable") is True, _name(auth))
+
+
+def _name(about: Mapping[str, Any]) -> str:
+    name = about.get("accessor")
+    return name if isinstance(name, str) and len(name) <= _LONGEST_NAME else ""
+
+
+def is_token(text: str) -> bool:
+    return re.fullmatch(r"[!-~]+", text) is not None
+
+
+def session_about(token: str, answer: Mapping[str, Any], asked: float) -> Session | None:
+    """Read what Vault tells of a token that somebody has."""
+    about = answer.get("data")
+    if not isinstance(about, dict):
+        return None
+    lasts = seconds(about, "creation_ttl") or inf
+    ends = inf if isinf(lasts) else asked + seconds(about, "ttl")
+    return Session(token, lasts, ends, about.get("renewable") is True, _name(about))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
