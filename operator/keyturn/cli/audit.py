@@ -127,9 +127,9 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--operator-namespace",
-    default="keyturn-system",
-    show_default=True,
-    help="Where the operator is: it knows who reads Secrets, and finds published verdicts there.",
+    metavar="NAMESPACE",
+    help="Where the operator is, if its Deployment does not tell: it knows who reads Secrets, and finds published"
+    " verdicts there.",
 )
 @click.option(
     "-o",
@@ -155,7 +155,7 @@ def audit_command(
     identity: Path | None,
     drill: str | None,
     report_name: str | None,
-    operator_namespace: str,
+    operator_namespace: str | None,
     output: str,
     where: Where,
 ) -> None:

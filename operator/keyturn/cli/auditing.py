@@ -50,7 +50,8 @@ class Asked:
     drill: Drilled | None = None
     report_name: str | None = None
     """As which the verdicts are published; None for not at all."""
-    operator_namespace: str = "keyturn-system"
+    operator_namespace: str | None = None
+    """Where the operator is; None where it is to be found."""
 
     @property
     def looked_at(self) -> set[Point]:
@@ -100,12 +101,18 @@ def _publish(report: Report, asked: Asked, name: str) -> None:
 
     from .cluster import run  # noqa: PLC0415  # the same
 
-    async def work(cluster: Cluster) -> None:
-        where = cluster.api, asked.operator_namespace, name
-        await publish(*where, report, asked.looked_at, cluster.now())
+    async def work(cluster: Cluster) -> str:
+        namespace = await _operator_namespace(asked, cluster)
+        await publish(cluster.api, namespace, name, report, asked.looked_at, cluster.now())
+        return namespace
 
-    run(asked.where, work)
-    _tell(f"published as {name} in ConfigMap {asked.operator_namespace}/keyturn-checklist")
+    _tell(f"published as {name} in ConfigMap {run(asked.where, work)}/keyturn-checklist")
+
+
+async def _operator_namespace(asked: Asked, cluster: Cluster) -> str:
+    from keyturn.checklist.operator import found_in  # noqa: PLC0415  # only where a cluster is looked at
+
+    return asked.operator_namespace or await found_in(cluster.api)
 
 
 def _found(asked: Asked) -> Iterator[Finding]:
@@ -125,17 +132,14 @@ def _cluster(asked: Asked) -> list[Finding]:
 
     async def work(here: Cluster) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
+        operator = await _operator_namespace(asked, here)
         if asked.compare_context is None:
-            return await Look(facts, None, committed, drill, _tell, asked.operator_namespace).findings(
-                asked.points
-            )
+            return await Look(facts, None, committed, drill, _tell, operator).findings(asked.points)
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await Look(facts, other, committed, drill, _tell, asked.operator_namespace).findings(
-                asked.points
-            )
+            return await Look(facts, other, committed, drill, _tell, operator).findings(asked.points)
 
     return run(asked.where, work)
 
