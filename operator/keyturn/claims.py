@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .core.decision import next_number
+from .core.numbering import next_number
 from .core.renewal import CLAIMED
 from .core.revision import Revision, RevisionFacts
 from .core.state import Held, State, Triggers

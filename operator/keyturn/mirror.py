@@ -17,6 +17,7 @@ from .refusals import sentence, without_spec
 from .secrettable import SecretTable
 from .shelf import Shelf, StoreKey
 from .spreads import Spreads
+from .workloadtable import WorkloadTable, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,8 +57,7 @@ class Mirror:
         self.spreads = Spreads()
         self.emergencies = Alarms()
         self._secrets = SecretTable()
-        self._workloads: dict[WorkloadKey, Workload] = {}
-        self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
+        self._workloads = WorkloadTable()
         self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
 
     def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
@@ -265,50 +265,30 @@ class Mirror:
 
     def put_workload(self, workload: Workload) -> set[ObjectKey]:
         """Take in a workload; return the ManagedSecrets that learn something new by it."""
-        known = self._workloads.get(workload.key)
-        if known == workload:
+        if self._workloads.get(workload.key) == workload:
             return set()
-        self._unlink(known)
-        self._workloads[workload.key] = workload
-        for secret in _secrets_of(workload):
-            self._users[secret].add(workload.key)
-        return self._concerned(known) | self._concerned(workload)
+        return self._concerned(self._workloads.put(workload)) | self._concerned(workload)
 
     def drop_workload(self, key: WorkloadKey) -> set[ObjectKey]:
         self._versions.pop(key, None)
-        known = self._workloads.pop(key, None)
-        self._unlink(known)
-        return self._concerned(known)
+        return self._concerned(self._workloads.drop(key))
 
     def workload(self, key: WorkloadKey) -> Workload | None:
         return self._workloads.get(key)
 
     def workload_keys(self, kind: str) -> list[WorkloadKey]:
-        return [key for key in self._workloads if key.kind == kind]
+        return self._workloads.keys(kind)
 
     def users_of(self, namespace: str, secret: str) -> list[Workload]:
-        keys = self._users.get(ObjectKey(namespace, secret), ())
-        return [self._workloads[key] for key in sorted(keys)]
+        return self._workloads.users_of(ObjectKey(namespace, secret))
 
     def _concerned(self, workload: Workload | None) -> set[ObjectKey]:
         """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""
         if workload is None:
             return set()
-        metas = (self._secrets.get(secret) for secret in _secrets_of(workload))
+        metas = (self._secrets.get(secret) for secret in secrets_of(workload))
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
         return writers | {key for key, listed in self._listed.items() if workload.key in listed}
-
-    def _unlink(self, workload: Workload | None) -> None:
-        for secret in _secrets_of(workload):
-            self._users[secret] -= {workload.key} if workload else set()
-            if not self._users[secret]:
-                del self._users[secret]
-
-
-def _secrets_of(workload: Workload | None) -> set[ObjectKey]:
-    if workload is None:
-        return set()
-    return {ObjectKey(workload.key.namespace, use.secret) for use in workload.uses}
 
 
 def namespace_key(name: str) -> ObjectKey:

@@ -5,36 +5,34 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import compliance, templates, threads
-from .core import schedule
-from .core.agreement import hold_together
+from . import compliance
 from .core.emergency import lifted
 from .core.errors import Stalled
+from .core.keys import ObjectKey
 from .core.pushes import binder_of
 from .core.revision import LITERAL
 from .core.seen import Seen, TargetFacts
 from .core.state import state_name
-from .core.wanted import VALUE, secret_of, wanted_by
+from .core.wanted import VALUE, secret_of
 from .found import adopted_values
 from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
+from .resolving import resolved, template_flaw
 from .sources import pulled_now
-from .stage import making_order
-from .world import Resolved, generator_for
+from .world import generator_for
 
 if TYPE_CHECKING:
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
-    from .core.keys import ObjectKey
+    from .core.emergency import Emergency
     from .core.revision import Kept
     from .core.state import State
     from .core.wanted import Item, Wanted
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
-    from .mirror import Mirror
-    from .world import Memo, World
+    from .world import World
 
 from .users import with_consumers
 
@@ -51,17 +49,42 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     if found is None:
         return None
     managed, trouble = found
-    secret_class, wanted, problem = _resolved(managed, world.memo(key), world.mirror)
+    memo = world.memo(key)
+    secret_class, wanted, problem = resolved(managed, memo, world.mirror)
     emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
     wanted = lifted(wanted, emergencies) if wanted else None
-    if wanted and (flaw := await _template_flaw(key.namespace, wanted)):
+    if wanted and (flaw := await template_flaw(key.namespace, wanted)):
         wanted, problem = None, flaw
-    seen = Seen(
+    seen = _glimpse(managed, secret_class, wanted, trouble or problem, emergencies, world)
+    seen = await _with_secrets(key, seen, world)
+    seen = replace(
+        seen,
+        pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
+        push_problems=memo.outside.push_problems,
+        returns=memo.outside.returns,
+        violations=compliance.violations(key, seen, world),
+        unchecked=compliance.unchecked(seen, world),
+    )
+    seen = replace(seen, signs=compliance.signs(key, seen, world))
+    return await with_consumers(key, seen, world)
+
+
+def _glimpse(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    wanted: Wanted | None,
+    trouble: Stalled | None,
+    emergencies: tuple[Emergency, ...],
+    world: World,
+) -> Seen:
+    """Return what is known without reading anything."""
+    memo = world.memo(ObjectKey(managed.metadata.namespace, managed.metadata.name))
+    return Seen(
         now=world.now(),
         managed=managed,
         secret_class=secret_class,
         wanted=wanted,
-        trouble=trouble or problem,
+        trouble=trouble,
         state=None,
         state_owner=None,
         state_is_foreign=False,
@@ -70,71 +93,10 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         violations=(),
         consumers=(),
         since=world.since,
-        denials=dict(world.memo(key).denials),
-        fight=world.memo(key).fight,
+        denials=dict(memo.denials),
+        fight=memo.fight,
         emergencies=emergencies,
     )
-    seen = await _with_secrets(key, seen, world)
-    seen = replace(
-        seen,
-        pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
-        push_problems=world.memo(key).outside.push_problems,
-        returns=world.memo(key).outside.returns,
-        violations=compliance.violations(key, seen, world),
-        unchecked=compliance.unchecked(seen, world),
-    )
-    seen = replace(seen, signs=compliance.signs(key, seen, world))
-    return await with_consumers(key, seen, world)
-
-
-def _resolved(
-    managed: ManagedSecret, memo: Memo, mirror: Mirror
-) -> tuple[SecretClass | None, Wanted | None, Stalled | None]:
-    secret_class, known = None, memo.resolved
-    of = (managed.metadata.uid, managed.metadata.generation)
-    try:
-        secret_class = _class_of(managed, mirror)
-        if known and known.of == of and known.secret_class is secret_class:
-            return secret_class, known.wanted, None
-        wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
-        schedule.check(wanted.cadence, wanted.windows)
-        hold_together(managed, wanted)
-        making_order(wanted)
-    except Stalled as stalled:
-        return secret_class, None, stalled
-    memo.resolved = Resolved(of, secret_class, wanted)
-    return secret_class, wanted, None
-
-
-async def _template_flaw(namespace: str, wanted: Wanted) -> Stalled | None:
-    """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
-    if not wanted.templates:
-        return None
-    names = {item.name: tuple(item.keys) for item in wanted.items if not item.spreads}
-    # What dataFrom brings is known only once it is read.
-    is_open = any(item.spreads for item in wanted.items)
-    try:
-        if templates.is_known(wanted.templates, names, is_open=is_open):
-            templates.check(wanted.templates, names, is_open=is_open)
-        else:
-            await threads.for_tenant(namespace, templates.check, wanted.templates, names, is_open=is_open)
-    except Stalled as stalled:
-        return stalled
-    return None
-
-
-def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
-    name = mirror.class_name(managed.spec.class_name)
-    if name is None:
-        return None
-    found = mirror.secret_class(name)
-    if found is None:
-        there = ", ".join(sorted(mirror.class_names())) or "none"
-        raise Stalled(
-            "SecretClassNotFound",
-            f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",
-        )
-    return found
 
 
 # The two Secrets

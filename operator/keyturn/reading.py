@@ -138,17 +138,7 @@ async def _item(
     fresh: bool,
 ) -> Kept:
     source = _source_of(item)
-    if source.key == wanted.secret and stores.is_here(source.ref, key.namespace):
-        raise Stalled(
-            "InvalidSource",
-            f"{item.name}: {source} is the Secret that this ManagedSecret writes; write another key",
-        )
-    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
-        raise Stalled(
-            "InvalidSource",
-            f"{item.name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
-            " so each would grow with the other; read the keys that you need one by one with from",
-        )
+    _hold_to_others(item.name, source, key, wanted, stores)
     try:
         if stores.lends(source.ref, key.namespace):
             loan, taken = await borrower.borrowed(source)
@@ -169,6 +159,25 @@ async def _item(
         return _lent(Kept(source.text, {VALUE: value}, item.keys), loan)
     # Out here, so that the store's error is no context of ours.
     raise trouble
+
+
+def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Wanted, stores: Stores) -> None:
+    """Let no Secret be read into itself, be it by way of others.
+
+    Raises:
+        Stalled: It would be.
+    """
+    if source.key == wanted.secret and stores.is_here(source.ref, key.namespace):
+        raise Stalled(
+            "InvalidSource",
+            f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",
+        )
+    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
+        raise Stalled(
+            "InvalidSource",
+            f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
+            " so each would grow with the other; read the keys that you need one by one with from",
+        )
 
 
 def _lent(kept: Kept, loan: Loan | None) -> Kept:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core import decision
-from keyturn.core.decision import next_number, next_step
+from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled
+from keyturn.core.numbering import next_number
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
 from keyturn.core.seen import ROLLBACK, ROTATE

@@ -15,8 +15,17 @@ from .options import Where, place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .auditing import Drilled
+
 __all__ = ["audit_command"]
 
+_HELP = """Hold a cluster, a namespace or a Git repository against the checklist of eight points.
+
+Secrets are read with your own rights, and nothing of a value is printed. What you may not read is said.
+
+Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
+looked at. With --publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
+"""
 POINTS = (
     "strength",
     "source-control",
@@ -79,6 +88,7 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     "audit",
     short_help="Go through the checklist: what is proven, and what to mend.",
     invoke_without_command=True,
+    help=_HELP,
 )
 @click.option(
     "--repository",
@@ -159,21 +169,12 @@ def audit_command(
     output: str,
     where: Where,
 ) -> None:
-    """Hold a cluster, a namespace or a Git repository against the checklist of eight points.
-
-    Secrets are read with your own rights, and nothing of a value is printed. What you may not read is said.
-
-    Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
-    looked at. With --publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
-    """
     if context.invoked_subcommand:
         return
     from . import auditing
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
-    if len({backup is None, identity is None, drill is None}) > 1:
-        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
     asked = auditing.Asked(
         repository=repository,
         where=where,
@@ -182,11 +183,21 @@ def audit_command(
         time_limit=time_limit,
         compare_context=compare_context,
         schedule=committed,
-        drill=auditing.Drilled(backup, identity, drill) if backup and identity and drill else None,
+        drill=_drilled(backup, identity, drill),
         report_name=report_name,
         operator_namespace=operator_namespace,
     )
     sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
+
+
+def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) -> Drilled | None:
+    from . import auditing
+
+    if backup and identity and namespace:
+        return auditing.Drilled(backup, identity, namespace)
+    if backup or identity or namespace:
+        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
+    return None
 
 
 @audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, to be committed.")

@@ -18,7 +18,8 @@ from keyturn.core.steps import (
     Stage,
 )
 
-from .paper import Makers, everyone, is_hindered, taken, waited, with_dependents
+from .paper import Makers, taken, with_dependents
+from .passing import everyone, is_hindered, waited
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,15 +1,13 @@
-"""A world that exists on paper only: what each step does to it, and what comes true while the operator waits."""
+"""A world that exists on paper only, and what each step does to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.api.status import RotationStatus, WorkloadState
-from keyturn.core import schedule
+from keyturn.api.status import RotationStatus
 from keyturn.core.renewal import CLAIMED
 from keyturn.core.revision import RevisionFacts, previous_key
-from keyturn.core.rollout import Turn, restart_due, standings
 from keyturn.core.seen import TargetFacts
 from keyturn.core.state import Publication, StateFacts, Triggers
 from keyturn.core.steps import (
@@ -38,18 +36,18 @@ from keyturn.core.steps import (
 )
 
 from .paperpushes import pushed
+from .passing import everyone, with_workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from keyturn.core.rollout import Standing
     from keyturn.core.seen import Seen
     from keyturn.core.steps import Step
     from keyturn.core.wanted import Wanted
     from keyturn.core.workload import Workload
 
-__all__ = ["Makers", "everyone", "is_hindered", "taken", "waited", "with_dependents"]
+__all__ = ["Makers", "taken", "with_dependents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,86 +60,6 @@ class Makers:
     """Which outputs of each read otherwise while an overlap lasts."""
     mortal: frozenset[str] = frozenset()
     """The items whose values end by themselves, nobody knows when before they are made."""
-
-
-def everyone(seen: Seen) -> tuple[Standing, ...]:
-    return standings(seen, seen.wanted) if seen.wanted and seen.state else ()
-
-
-# What comes true while the operator waits
-
-
-def waited(seen: Seen) -> Seen | None:
-    """Let the next thing come true that the operator waits for; None if that is only the next rotation."""
-    if seen.wanted is None or seen.state is None:
-        return None
-    them = everyone(seen)
-    hoped = (hope(seen, seen.wanted, seen.state, them) for hope in _HOPES)
-    return next((after for after in hoped if after is not None), None)
-
-
-def _window_opens(seen: Seen, wanted: Wanted, state: StateFacts, _: tuple[Standing, ...]) -> Seen | None:
-    if not wanted.windows or not state.triggers.unhandled(seen.requested):
-        return None
-    opening = schedule.opening(wanted.windows, seen.now)
-    return replace(seen, now=opening) if opening > seen.now else None
-
-
-def _pods_get_ready(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
-    return _with_settled(seen, [one for one in them if one.takes_a_slot])
-
-
-def _debounce_ends(seen: Seen, wanted: Wanted, _: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
-    times = [restart_due(seen, wanted, one) for one in them if one.turn is Turn.NEXT]
-    later = [time for time in times if time > seen.now]
-    return replace(seen, now=min(later)) if later else None
-
-
-def _hindrances_pass(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
-    return _with_settled(seen, [one for one in them if is_hindered(one)])
-
-
-def _people_help(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
-    return _with_settled(seen, [one for one in them if one.state is WorkloadState.ROLLING])
-
-
-def _overlap_ends(seen: Seen, _: Wanted, state: StateFacts, __: tuple[Standing, ...]) -> Seen | None:
-    until = state.current.valid_until if state.current.overlaps else None
-    return replace(seen, now=until) if until and until > seen.now else None
-
-
-_HOPES: tuple[Callable[[Seen, Wanted, StateFacts, tuple[Standing, ...]], Seen | None], ...] = (
-    _window_opens,
-    _pods_get_ready,
-    _debounce_ends,
-    _hindrances_pass,
-    _people_help,
-    _overlap_ends,
-)
-
-
-def is_hindered(standing: Standing) -> bool:
-    return standing.state is WorkloadState.PENDING and standing.turn is Turn.HINDERED
-
-
-def _with_settled(seen: Seen, chosen: list[Standing]) -> Seen | None:
-    return _with_workloads(seen, chosen, _settled) if chosen else None
-
-
-def _settled(workload: Workload) -> Workload:
-    return replace(workload, settled=True, failed=False, paused=False, complaint=None)
-
-
-def _with_workloads(seen: Seen, chosen: Iterable[Standing], change: Callable[[Workload], Workload]) -> Seen:
-    keys = {one.consumer.workload.key for one in chosen}
-    consumers = (
-        replace(one, workload=change(one.workload)) if one.workload.key in keys else one
-        for one in seen.consumers
-    )
-    return replace(seen, consumers=tuple(consumers))
-
-
-# What each step does
 
 
 def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
@@ -295,7 +213,7 @@ def _rolled(step: RollOut, seen: Seen) -> Seen:
         return replace(workload, marker=step.marker, settled=False, restarted=seen.now)
 
     chosen = (one for one in everyone(seen) if one.consumer.workload.key == step.consumer.workload.key)
-    return _with_workloads(seen, chosen, restarted)
+    return with_workloads(seen, chosen, restarted)
 
 
 def _with_current(seen: Seen, *, valid_until: datetime | None = None, ended: bool = False) -> Seen:

@@ -11,6 +11,7 @@ from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .fight import contest, is_contested, until, was_sent
 from .loans import next_loans, next_return, returned_again, returned_last
+from .numbering import hinted, next_number
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
 from .pushes import last_pushes, next_push, push_problem, pushed_again
@@ -34,7 +35,7 @@ from .rollout import (
     standings,
     watched_until,
 )
-from .state import HIGHEST_HINT, state_name
+from .state import state_name
 from .steps import (
     Adopt,
     Begin,
@@ -55,17 +56,16 @@ from .steps import (
     Step,
     rotation_id,
 )
-from .workload import read_marker
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from .pushes import PushStep
     from .revision import RevisionFacts
-    from .seen import Seen, TargetFacts
+    from .seen import Seen
     from .wanted import Wanted
 
-__all__ = ["next_number", "next_step"]
+__all__ = ["next_step"]
 
 _LOOK_AGAIN = timedelta(minutes=1)
 _READ_SOON = timedelta(seconds=5)
@@ -143,7 +143,7 @@ def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
     if adopts_first(seen, wanted):
         return Adopt(next_number(seen))
     if seen.state is None and seen.target and seen.is_ours:
-        return Claim(_hinted(seen.target) or next_number(seen))
+        return Claim(hinted(seen.target) or next_number(seen))
     return None
 
 
@@ -158,26 +158,6 @@ def _let_go(seen: Seen) -> Bind | Release | None:
     if seen.unbound:
         return Bind()
     return Release(seen.left[0]) if seen.left else None
-
-
-def next_number(seen: Seen) -> int:
-    """Return the number of the next revision.
-
-    The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
-    so no number out of them may be one that cannot be counted on from.
-    """
-    if seen.state:
-        return max(seen.state.newest.number, seen.state.used) + 1
-    hints = [seen.managed.status.revision or 0, *(one.revision for one in seen.managed.status.history)]
-    if seen.wanted:
-        secret = seen.wanted.secret
-        hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
-    return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
-
-
-def _hinted(target: TargetFacts) -> int | None:
-    number = target.revision
-    return number if number and number <= HIGHEST_HINT else None
 
 
 def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
