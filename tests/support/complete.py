@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Generator
 
 _LEFT_OUT = ("skipped", "xfailed", "deselected")
+_INCOMPLETE = 10
+"""Beyond pytest's own exit codes: no failed test tells of it."""
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    left_out = _left_out(session.config)
-    if left_out and session.exitstatus == 0:
-        session.exitstatus = 1
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Judge when all others have, and leave the verdict for `.ci/again`."""
+    yield
+    if _left_out(session.config):
+        session.exitstatus = _INCOMPLETE
+    if session.config.cache and not hasattr(session.config, "workerinput"):
+        session.config.cache.set("keyturn/exit", int(session.exitstatus))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
