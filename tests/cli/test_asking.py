@@ -66,7 +66,7 @@ def test_of_what_stores_hold_a_refresh_is_asked_instead(space: Space, console: C
     assert done.returncode == 1
     assert done.stderr == (
         "Error: auth has nothing to rotate, since no value of it is made here; have the stores read with"
-        ' `kubectl annotate managedsecret auth keyturn.dev/refresh="$(date)" --overwrite`\n'
+        " `keyturn refresh auth`\n"
     )
 
 

@@ -42,7 +42,7 @@ def in_bash(console: Console, *words: str) -> list[str]:
 
 def test_bash_completes_commands(console: Console) -> None:
     assert in_bash(console, "r") == [
-        *("render", "restore", "resume", "rollback", "rotate"),
+        *("refresh", "render", "restore", "resume", "rollback", "rotate"),
         *("run", "run-with"),
     ]
 

@@ -62,6 +62,7 @@ def test_the_status_of_a_new_secret_is_whole(space: Space) -> None:
         ("Ready", "True", "Published"),
         ("Rotating", "False", "Idle"),
         ("WorkloadsCurrent", "True", "NoConsumers"),
+        ("PolicyCompliant", "True", "Compliant"),
     ]
     (entry,) = status.pop("history")
     last, due = status.pop("lastRotationTime"), status.pop("nextRotationTime")

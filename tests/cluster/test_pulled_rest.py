@@ -38,7 +38,7 @@ def _entries(plane: ControlPlane, namespace: str) -> Iterator[dict[str, str]]:
     for file in plane.audit_log.parent.glob(f"{plane.audit_log.stem}*"):
         for line in file.read_bytes().splitlines():
             entry = json.loads(line)
-            about, who = entry.get("objectRef") or {}, entry["user"]["username"]
+            about, who = entry.get("objectRef") or {}, entry["user"].get("username", "")
             is_told = about.get("resource") == "events"  # which is done a little later
             if (about.get("namespace"), who) == (namespace, OPERATOR) and not is_told:
                 yield entry

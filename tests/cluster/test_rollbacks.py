@@ -75,6 +75,7 @@ def test_the_status_tells_of_it_and_everybody_is_current(space: Space) -> None:
         "Ready": ("True", "RolledBack"),
         "Rotating": ("False", "Held"),
         "WorkloadsCurrent": ("True", "AllCurrent"),
+        "PolicyCompliant": ("False", "noSchedule"),
         "Stalled": ("True", "RolledBack"),
     }
 

@@ -79,7 +79,7 @@ class Cluster:
             for line in file.read_bytes().splitlines():
                 entry = json.loads(line)
                 yield Call(
-                    entry["user"]["username"],
+                    entry["user"].get("username", ""),
                     entry["verb"],
                     entry["requestURI"],
                     (entry.get("responseStatus") or {}).get("code", 0),

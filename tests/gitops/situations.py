@@ -14,7 +14,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
 from keyturn.core.pulled import Pulled
 from keyturn.core.source import Destination
-from keyturn.core.state import Held
+from keyturn.core.state import Held, Triggers
 from keyturn.core.status import Outcome, status_of
 from tests.core.builders import (
     API_KEY,
@@ -70,7 +70,7 @@ def reasons(kind: str) -> list[str]:
 
 def verdicts() -> set[str]:
     """Return every reason of a condition that stands in the code, beside those of errors and steps."""
-    words = set(re.findall(r'"([A-Z]\w+)"', (_CODE / "core" / "conditions.py").read_text()))
+    words = set(re.findall(r'"([A-Z][a-z]\w*)"', (_CODE / "core" / "conditions.py").read_text()))
     return words - {"Look", "Verdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
 
 
@@ -300,6 +300,31 @@ SITUATIONS: Mapping[str, Expected] = {
     ),
     "read from its store": Expected(
         told(seen(_PULLS, state=_READ, pulled=Pulled(read=True, was_read=True))),
+        "Current",
+        "Healthy",
+        "revision 1",
+    ),
+    "gone at its store, and kept": Expected(
+        told(
+            seen(
+                _PULLS,
+                state=_READ,
+                pulled=Pulled(read=True, was_read=True, retained=frozenset({"api-key"})),
+            )
+        ),
+        "Current",
+        "Healthy",
+        "revision 1",
+    ),
+    "asked to rotate what its store holds": Expected(
+        told(
+            seen(
+                _PULLS,
+                state=replace(_READ, triggers=Triggers(annotation="now")),
+                annotations={"keyturn.dev/rotate": "now"},
+                pulled=Pulled(read=True, was_read=True),
+            )
+        ),
         "Current",
         "Healthy",
         "revision 1",

@@ -127,7 +127,9 @@ def operator_writes(plane: ControlPlane, since: int, namespace: str, names: set[
     return [
         f"{call['verb']} {call['requestURI']}"
         for call in calls
-        if call["user"]["username"] == _OPERATOR and call["verb"] in _WRITES and is_of(call, namespace, names)
+        if call["user"].get("username") == _OPERATOR
+        and call["verb"] in _WRITES
+        and is_of(call, namespace, names)
     ]
 
 

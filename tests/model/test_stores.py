@@ -45,7 +45,7 @@ def new_spec() -> dict[str, Any]:
             {"name": "password", "generate": {"password": {"length": 32}}, "keepPrevious": True},
             {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}},
         ],
-        "dataFrom": [{"storeRef": VAULT, "remoteRef": {"key": APP}}],
+        "dataFrom": [{"storeRef": VAULT, "remoteRef": {"key": APP}, "deletionPolicy": "Delete"}],
         "pushTo": [{"storeRef": VAULT, "remoteRef": {"key": PLACE}}],
         "rotation": {"overlap": "2m"},
         "rollout": {"progressDeadline": "1m"},

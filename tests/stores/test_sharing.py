@@ -199,6 +199,21 @@ async def test_a_read_from_before_a_write_is_not_kept(town: Town) -> None:
 
 
 @in_no_time
+async def test_a_read_before_the_answer_to_a_write_is_of_what_the_store_has_by_then(town: Town) -> None:
+    town.store()
+    town.keeper.values["db"] = "old"
+    await town.read()
+    town.keeper.delay = 2
+    writing = asyncio.create_task(town.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE))
+    await town.until(lambda: town.keeper.count("write db") == 1)
+    town.keeper.delay = 0
+    town.keeper.values["db"] = "new"  # its answer is on the way
+
+    assert await town.read() == "new"
+    await writing
+
+
+@in_no_time
 async def test_a_write_below_a_prefix_goes_there(town: Town) -> None:
     town.cluster_store(prefix="{namespace}/")
 

@@ -141,10 +141,13 @@ class Shared:
     async def _changed(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
+        # Whatever is done: what was read before may be so no longer, from the moment at which the store has it,
+        # which is before the answer is here.
+        self._forget(path)
         try:
             return await self._asked(self._user(namespace), operation, doing, cost=_COST_OF_A_WRITE)
         finally:
-            self._forget(path)  # whatever was done: what was read before it may be so no longer
+            self._forget(path)
 
     def _forget(self, path: str) -> None:
         for kept in (self._flights, self._cache):
