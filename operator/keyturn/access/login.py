@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.renewedfiles import RenewedFiles, server_context
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -43,9 +45,9 @@ class Login:
     """Checks who sends, and follows its files when they are renewed."""
 
     settings: Settings
-    context: ssl.SSLContext = field(init=False)
+    context: ssl.SSLContext = field(init=False, default_factory=server_context)
     _token: bytes | None = field(init=False, default=None)
-    _stamps: tuple[Any, ...] = field(init=False, default=())
+    _files: RenewedFiles = field(init=False)
 
     def __post_init__(self) -> None:
         """Read all files.
@@ -55,9 +57,9 @@ class Login:
         """
         if self.settings.token_file is None and self.settings.client_ca is None:
             raise CannotServe("say who may send audit events: --audit-token-file or --audit-client-ca")
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._stamps = self._now()
+        mine = self.settings
+        files = (mine.certificate, mine.key, mine.token_file, mine.client_ca)
+        self._files = RenewedFiles([path for path in files if path])
         self._load()
 
     def refresh(self) -> bool:
@@ -66,12 +68,10 @@ class Login:
         Raises:
             CannotServe: The new ones cannot be used; the old ones stay.
         """
-        stamps = self._now()
-        if stamps == self._stamps:
-            return False
-        self._stamps = stamps
-        self._load()
-        return True
+        has_changed = self._files.have_changed()
+        if has_changed:
+            self._load()
+        return has_changed
 
     def lets_in(self, authorization: str, certificate: Mapping[str, Any] | None) -> bool:
         """Decide by the header, or by the certificate that was verified with the connection."""
@@ -105,19 +105,6 @@ class Login:
             ) from None
         if mine.token_file:
             self._token = _token_of(mine.token_file)
-
-    def _now(self) -> tuple[Any, ...]:
-        mine = self.settings
-        paths = (mine.certificate, mine.key, mine.token_file, mine.client_ca)
-        return tuple(_stamp(path) for path in paths if path)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
 
 
 def _token_of(path: Path) -> bytes:

@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from keyturn.renewedfiles import RenewedFiles, server_context
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,8 +34,8 @@ class Tls:
 
     certificate: Path
     key: Path
-    context: ssl.SSLContext = field(init=False)
-    _stamps: tuple[tuple[int, int] | None, ...] = field(init=False)
+    context: ssl.SSLContext = field(init=False, default_factory=server_context)
+    _files: RenewedFiles = field(init=False)
 
     def __post_init__(self) -> None:
         """Read both files.
@@ -41,9 +43,7 @@ class Tls:
         Raises:
             CannotServe: They are not what they should be.
         """
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._stamps = self._now()
+        self._files = RenewedFiles((self.certificate, self.key))
         self._load()
 
     def refresh(self) -> bool:
@@ -52,12 +52,10 @@ class Tls:
         Raises:
             CannotServe: The new ones cannot be used; the old ones stay.
         """
-        stamps = self._now()
-        if stamps == self._stamps:
-            return False
-        self._stamps = stamps
-        self._load()
-        return True
+        has_changed = self._files.have_changed()
+        if has_changed:
+            self._load()
+        return has_changed
 
     def _load(self) -> None:
         try:
@@ -66,14 +64,3 @@ class Tls:
             raise CannotServe(
                 "--ui-cert and --ui-key must be readable PEM files, and the key must fit"
             ) from None
-
-    def _now(self) -> tuple[tuple[int, int] | None, ...]:
-        return _stamp(self.certificate), _stamp(self.key)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino

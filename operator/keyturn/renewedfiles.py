@@ -1,0 +1,48 @@
+"""Files that others renew, such as a mounted Secret's, and the TLS that is served with them."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["RenewedFiles", "server_context"]
+
+_Stamp: TypeAlias = tuple[int, int] | None
+
+
+@dataclass(slots=True)
+class RenewedFiles:
+    """Tells when one of them is another than at the last look, or is gone."""
+
+    paths: Sequence[Path]
+    _stamps: tuple[_Stamp, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stamps = self._now()
+
+    def have_changed(self) -> bool:
+        before, self._stamps = self._stamps, self._now()
+        return self._stamps != before
+
+    def _now(self) -> tuple[_Stamp, ...]:
+        return tuple(_stamp(path) for path in self.paths)
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def server_context() -> ssl.SSLContext:
+    """Return the settings of a TLS server, to which its certificate is still to be given."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
