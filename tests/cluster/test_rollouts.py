@@ -398,20 +398,21 @@ def test_a_wave_starts_when_the_one_before_is_through(space: Space) -> None:
 
 def test_who_reverts_a_restart_is_told_and_not_fought(space: Space) -> None:
     space.managed()
-    space.run(deployment("api", env_from("auth")))
-    space.rotated()
-    ours = space.generation("Deployment", "api")
+    # Pods that nobody makes anew: newer ones would run what is new, whatever the template says.
+    space.run(stateful_set("api", env_from("auth"), updateStrategy={"type": "OnDelete"}))
+    space.rotate()
+    space.until_workload("api", state="Rolling")
+    ours = space.generation("StatefulSet", "api")
 
-    space.edit("Deployment", "api", _paused_without_marker)
+    space.edit("StatefulSet", "api", _without_marker)
 
     space.until_workload("api", state="Pending")
     space.looked_at()
-    assert (space.marker("api"), space.generation("Deployment", "api")) == (None, ours + 1)
+    assert (space.marker("api", "StatefulSet"), space.generation("StatefulSet", "api")) == (None, ours + 1)
     (told,) = space.status()["workloads"]
     assert told["message"].startswith("somebody else took keyturn.dev/secret-versions off its pod template")
 
 
-def _paused_without_marker(body: Body) -> None:
-    """Put the template back to what it was, and keep the pods from being made anew by that."""
+def _without_marker(body: Body) -> None:
+    """Put the template back to what it was."""
     body["spec"]["template"]["metadata"]["annotations"].pop("keyturn.dev/secret-versions")
-    body["spec"]["paused"] = True
