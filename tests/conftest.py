@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
@@ -21,6 +22,8 @@ from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from keyturn.runner import Options
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,3 +173,17 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     )
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """Return the options with which the operator was run; it ends at once, and logs nothing."""
+    served: list[Options] = []
+
+    async def run(options: Options) -> None:
+        served.append(options)
+        raise NotConfigured("no cluster")
+
+    monkeypatch.setattr("keyturn.runner.run", run)
+    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
+    return served

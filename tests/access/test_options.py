@@ -11,27 +11,12 @@ from click.testing import CliRunner
 
 from keyturn.access import Settings
 from keyturn.cli.commands import main
-from keyturn.kube.config import NotConfigured
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.runner import Options
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """Return the options with which the operator was run; it ends at once, and logs nothing."""
-    served: list[Options] = []
-
-    async def run(options: Options) -> None:
-        served.append(options)
-        raise NotConfigured("no cluster")
-
-    monkeypatch.setattr("keyturn.runner.run", run)
-    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
-    return served
 
 
 @pytest.fixture

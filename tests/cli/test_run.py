@@ -8,27 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from keyturn.kube.config import NotConfigured
 from keyturn.providers.guard import AllowedHost
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.runner import Options
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """Return the options with which the operator was run; it ends at once, and logs nothing."""
-    served: list[Options] = []
-
-    async def run(options: Options) -> None:
-        served.append(options)
-        raise NotConfigured("no cluster")
-
-    monkeypatch.setattr("keyturn.runner.run", run)
-    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
-    return served
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "a/b", "-shop", "shop-", "shop.eu", "shop\n", "*", "a" * 64])
