@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .alarms import AlarmKey
 from .api import GROUP, VERSION
+from .forgetful import NoDiffs, NoProgress
 from .kopfshell import kopf
 from .kube import config
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
@@ -94,6 +95,8 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     """
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffs()
+    settings.persistence.progress_storage = NoProgress()
     settings.queueing.idle_timeout = 0.1
     settings.queueing.worker_limit = None
     settings.watching.chunk_size = 500
