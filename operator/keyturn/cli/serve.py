@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import re
@@ -83,6 +82,8 @@ def run_command(
     ui: UiSettings | None,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
+    import uvloop
+
     from keyturn import logs, runner, web
     from keyturn.kube.config import NotConfigured
     from keyturn.kube.lease import LeadershipLost
@@ -100,7 +101,7 @@ def run_command(
         proves_encryption=prove_encryption,
     )
     try:
-        asyncio.run(runner.run(options))
+        uvloop.run(runner.run(options))
     except* (NotConfigured, web.CannotListen) as group:
         raise click.ClickException(str(_first(group))) from None
     except* LeadershipLost:
