@@ -11,7 +11,7 @@ READY := $(VENV)/.made-from-$(shell cksum < requirements-dev.txt | tr ' ' '-')
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-# The tests wait more than they work; each process has control planes of its own, of half a GiB each.
+# The tests wait more than they work; each process has control planes of its own, of up to a GiB each.
 PROCESSES ?= 2
 
 SHELL := /bin/bash
