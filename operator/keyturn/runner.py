@@ -92,7 +92,7 @@ class Process:
         self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = _count_response
-        self.events = Events(api, identity)
+        self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(
             options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
         )

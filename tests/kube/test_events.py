@@ -197,3 +197,27 @@ async def test_the_path_is_that_of_the_objects_namespace() -> None:
         events.post(SOMETHING, "Created", "first")
         await events.flush()
     assert script.asked[0].path == paths.events("shop")
+
+
+async def test_what_is_to_be_done_goes_before_what_is_to_be_told() -> None:
+    script = Scripted(answer())
+    is_busy = True
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: is_busy)
+        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
+        async with running(events):
+            await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
+            assert await notes(script) == []
+            is_busy = False
+            await until(lambda: len(script.asked) == 1)
+
+
+async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.2)
+    script = Scripted(answer(), answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: True)
+        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
+        events.post(SOMETHING, "Rotated", "Revision 3 is published.")
+        async with running(events):
+            await until(lambda: len(script.asked) == 2)

@@ -26,6 +26,9 @@ CONTROLLER: Final = "keyturn.dev/keyturn"
 _REPEAT_AFTER: Final = 600.0
 """Seconds in which the same event about the same object is not told again."""
 _REMEMBERED: Final = 4096
+_LONGEST_HOLD: Final = 10.0
+"""Seconds for which events wait at most while there is work to do."""
+_LOOK_AGAIN: Final = 0.1
 _LONGEST_NOTE: Final = 1024
 """Bytes, as the API server counts them."""
 _LONGEST_NAME: Final = 220
@@ -73,8 +76,12 @@ class Events:
         rate: float = 20.0,
         burst: int = 50,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take `instance` as the name of this process; after a `burst`, `rate` events are sent per second."""
+        """Take `instance` as the name of this process; after a `burst`, `rate` events are sent per second.
+
+        As long as `is_busy`, and for a while at most, they are not sent at all: the API server is needed elsewhere.
+        """
         self.dropped = 0
         self._api = api
         self._instance = instance
@@ -82,6 +89,8 @@ class Events:
         self._rate = rate
         self._burst = burst
         self._clock = clock
+        self._is_busy = is_busy
+        self._held_since: float | None = None
         self._queue: deque[_Event] = deque()
         self._waiting = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -110,6 +119,9 @@ class Events:
         budget, counted_at = float(self._burst), monotonic()
         while True:
             await self._waiting.wait()
+            if self._is_held():
+                await asyncio.sleep(_LOOK_AGAIN)
+                continue
             now = monotonic()
             budget, counted_at = min(self._burst, budget + (now - counted_at) * self._rate), now
             if budget < 1:
@@ -125,6 +137,15 @@ class Events:
             async with asyncio.timeout(seconds):
                 while await self._send_next():
                     pass
+
+    def _is_held(self) -> bool:
+        """Say whether what is to be told gives way to what is to be done."""
+        now = monotonic()
+        if not self._is_busy():
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = now
+        return self._held_since is not None and now < self._held_since + _LONGEST_HOLD
 
     async def _send_next(self) -> bool:
         """Send the oldest event, after the one that is being sent; say whether there was one."""
