@@ -21,18 +21,18 @@ from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
 from .resolving import resolved, template_flaw
 from .sources import pulled_now
-from .world import generator_for
+from .world import Parsed, generator_for
 
 if TYPE_CHECKING:
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
     from .core.emergency import Emergency
     from .core.revision import Kept
-    from .core.state import State
+    from .core.state import State, StateFacts
     from .core.wanted import Item, Wanted
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
-    from .world import World
+    from .world import Memo, World
 
 from .users import with_consumers
 
@@ -45,17 +45,17 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     Raises:
         ApiError: Something could not be read.
     """
-    found = world.mirror.managed(key)
-    if found is None:
-        return None
-    managed, trouble = found
     memo = world.memo(key)
+    parsed = _parsed(key, memo, world)
+    if parsed is None:
+        return None
+    managed = parsed.managed
     secret_class, wanted, problem = resolved(managed, memo, world.mirror)
     emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
     wanted = lifted(wanted, emergencies) if wanted else None
     if wanted and (flaw := await template_flaw(key.namespace, wanted)):
         wanted, problem = None, flaw
-    seen = _glimpse(managed, secret_class, wanted, trouble or problem, emergencies, world)
+    seen = _glimpse(managed, secret_class, wanted, parsed.trouble or problem, emergencies, world)
     seen = await _with_secrets(key, seen, world)
     seen = replace(
         seen,
@@ -67,6 +67,15 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     )
     seen = replace(seen, signs=compliance.signs(key, seen, world))
     return await with_consumers(key, seen, world)
+
+
+def _parsed(key: ObjectKey, memo: Memo, world: World) -> Parsed | None:
+    """Return a ManagedSecret; one that the watch has told nothing new of is parsed once in a pass."""
+    version = world.mirror.version_of(key)
+    if memo.parsed is None or memo.parsed.version != version:
+        found = world.mirror.managed(key)
+        memo.parsed = Parsed(version, *found) if found else None
+    return memo.parsed
 
 
 def _glimpse(
@@ -111,27 +120,33 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     target_meta = await _meta(key, secret, world)
     if state_meta and state_meta.owner != key.name:
         return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
-    seen = replace(seen, left=_left(key, seen, world))
-    versions = _versions(seen, state_meta, target_meta)
+    versions, left = _versions(seen, state_meta, target_meta), _left(key, seen, world)
     if memo.state_facts and target_meta and memo.checked == versions:
-        seen = replace(seen, state=memo.state_facts, target=_unread(target_meta, seen.wanted))
-        return replace(seen, unbound=_is_unbound(seen, state_meta))
+        return replace(
+            seen,
+            state=memo.state_facts,
+            target=_unread(target_meta, seen.wanted),
+            left=left,
+            unbound=_is_unbound(seen, memo.state_facts, state_meta),
+        )
     try:
         state = await load_state(key, world) if state_meta else None
         if state and past(state.rotated, seen.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
-        return replace(seen, trouble=seen.trouble or stalled)
+        return replace(seen, left=left, trouble=seen.trouble or stalled)
     target = await load_target(key, secret, world) if target_meta else None
     if seen.wanted:
         await compliance.note_values(key, seen.wanted, state, world)
+    facts = state.facts() if state else None
     seen = replace(
         seen,
-        state=state.facts() if state else None,
+        state=facts,
         target=_target_facts(target, key, seen, state) if target else None,
         unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
+        left=left,
+        unbound=_is_unbound(seen, facts, state_meta),
     )
-    seen = replace(seen, unbound=_is_unbound(seen, state_meta))
     agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
     memo.state_facts, memo.checked = seen.state, versions if agree else None
     return seen
@@ -174,10 +189,10 @@ async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
     return meta
 
 
-def _is_unbound(seen: Seen, state: SecretMeta | None) -> bool:
-    if state is None or seen.state is None or seen.wanted is None:
+def _is_unbound(seen: Seen, state: StateFacts | None, meta: SecretMeta | None) -> bool:
+    if meta is None or state is None or seen.wanted is None:
         return False
-    return state.binder != binder_of(seen, seen.wanted, seen.state)
+    return meta.binder != binder_of(seen, seen.wanted, state)
 
 
 def _left(key: ObjectKey, seen: Seen, world: World) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .alarms import AlarmKey
+    from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
     from .core.affected import Affected
     from .core.denied import Denial
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .kube.events import Events
     from .kube.secretwatch import SecretMeta
 
-__all__ = ["Alarm", "Memo", "Published", "Resolved", "World", "Writing", "generator_for"]
+__all__ = ["Alarm", "Memo", "Parsed", "Published", "Resolved", "World", "Writing", "generator_for"]
 
 
 class Published(NamedTuple):
@@ -55,6 +56,14 @@ class Writing:
     name: str
     seen: set[str] = field(default_factory=set)
     """The versions that the watch tells of meanwhile: it mostly overtakes the answer."""
+
+
+class Parsed(NamedTuple):
+    """A ManagedSecret as it was last read out of the mirror, and what is wrong with its spec."""
+
+    version: int
+    managed: ManagedSecret
+    trouble: Stalled | None
 
 
 class Resolved(NamedTuple):
@@ -97,6 +106,7 @@ class Memo:
     state_version: str | None = None
     """The version of the state Secret that `state` was read from, or written as."""
     target: Body | None = None
+    parsed: Parsed | None = None
     resolved: Resolved | None = None
     writing: Writing | None = None
     outside: Outside = field(default_factory=Outside)
@@ -104,7 +114,7 @@ class Memo:
     """How far it is with each emergency that concerns it, by the UID of that."""
 
     def forget_values(self) -> None:
-        self.state = self.target = self.resolved = None
+        self.state = self.target = self.parsed = self.resolved = None
         self.outside.forget_values()
 
 
@@ -182,7 +192,10 @@ class World:
             abandon(key, memo.outside, self.stores)
 
     def memo(self, key: ObjectKey) -> Memo:
-        return self.memos.setdefault(key, Memo())
+        memo = self.memos.get(key)
+        if memo is None:
+            memo = self.memos[key] = Memo()
+        return memo
 
     def alarm(self, key: AlarmKey) -> Alarm:
         return self.alarms.setdefault(key, Alarm())

@@ -102,6 +102,7 @@ class Password(SingleValue[PasswordConfig]):
         self._alphabet = bytes(sorted(itertools.chain.from_iterable(self._classes.values())))
         for flaw in self._flaws():
             raise Stalled("InvalidGenerator", flaw)
+        self._strength = Strength(config.length, self._bits(config.length))
 
     def draw(self) -> Value:
         # Rejection sampling: the accepted draws stay equally likely, unlike with one character of each class
@@ -121,7 +122,7 @@ class Password(SingleValue[PasswordConfig]):
         )
 
     def strength(self) -> Strength:
-        return Strength(self.config.length, self._bits(self.config.length))
+        return self._strength
 
     def remedy(self) -> str:
         lengths = range(max(self.config.length, LEAST_LENGTH), _LONGEST + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,9 @@ def _written(values: Mapping[str, Value]) -> dict[str, str]:
 
 
 def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
-    return asdict(facts) | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
+    # Not asdict: it copies each name, of all revisions that there were.
+    written = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
 
 
 def _state_from(document: dict[str, Any]) -> State:
