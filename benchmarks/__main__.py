@@ -14,6 +14,7 @@ import orjson
 from . import results
 from .access import access
 from .cluster import fresh
+from .compare import compare
 from .creation import creation, life
 from .emergency import emergency
 from .kinds import kinds
@@ -64,6 +65,10 @@ async def _access(events: int) -> Figures:
     return {"access": await access(events)}
 
 
+async def _compare(created: int, commit: str) -> Figures:
+    return {"compare": await compare(commit, created, created // 5)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
@@ -75,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pulled": (_pulled, 1000, 5),
         "latency": (_latency, 1, 7),
         "access": (_access, 100_000, 3),
+        "compare": (partial(_compare, commit=options.against), 1000, 5),
     }
     for name, (benchmark, objects, runs) in benchmarks.items():
         if options.what in ("all", name):
@@ -113,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
             "pulled",
             "latency",
             "access",
+            "compare",
             "table",
         ),
     )
@@ -121,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, help="how often, instead of each benchmark's own number")
     parser.add_argument("--idle", type=float, default=60.0, help="seconds of rest to measure (%(default)s)")
+    parser.add_argument("--against", default="ebb4ca8", help="the commit to compare with (%(default)s)")
     parser.add_argument(
         "--results", type=Path, default=results.HERE / "results", help="where figures are kept"
     )

@@ -91,6 +91,15 @@ _ROWS = (
     _Row("A first Secret, idle operator: seconds until Ready", "latency", "first", 3, "≤ 1"),
     _Row("An edited Secret: seconds until repaired", "latency", "edited", 3, "≤ 2"),
     _Row("A deleted Secret: seconds until it is back", "latency", "deleted", 3, "≤ 2"),
+    *(
+        _Row(f"Against the code of the first figures, in turn: {title}", "compare", key, 2, target)
+        for title, key, target in (
+            ("new objects per second", "creation_per_second", "≥ 0.90"),
+            ("processor per new object", "creation_cpu_ms_per_object", "≤ 1.33"),
+            ("seconds until 200 rotations are patched", "rotation_seconds_until_patched", "≤ 0.87"),
+            ("processor per rotation", "rotation_cpu_ms_per_object", ""),
+        )
+    ),
     _Row("Audit events: taken per second of processor", "access", "events_per_cpu_second", 0, "≥ 4,000"),
 )
 

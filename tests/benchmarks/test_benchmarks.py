@@ -8,6 +8,7 @@ import pytest
 from benchmarks import results
 from benchmarks.access import access
 from benchmarks.cluster import NAMESPACE, fresh
+from benchmarks.compare import compare
 from benchmarks.creation import life
 from benchmarks.emergency import emergency
 from benchmarks.kinds import kinds
@@ -83,3 +84,8 @@ def test_a_readme_without_the_marks_is_left_alone(tmp_path: Path) -> None:
         results.write_table(tmp_path, readme)
 
     assert readme.read_text() == "by hand\n"
+
+
+async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
+    with pytest.raises(RuntimeError, match="git archive failed"):
+        await compare("no-such-commit", 1, 1)

@@ -1,0 +1,77 @@
+"""How this code compares with that of an earlier commit: in turn, on one machine, in one hour.
+
+A machine that is half as fast as another halves both, so what is left is the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+__all__ = ["compare"]
+
+_ROOT = Path(__file__).parents[1]
+_PATIENCE = 900.0
+_PROGRAM = """
+import asyncio, json, sys
+from benchmarks.cluster import fresh
+from benchmarks.creation import creation
+from benchmarks.rotation import rotation
+
+async def both(created, rotated):
+    return {"creation": await creation(created, fresh), "rotation": await rotation(rotated, "0s", fresh)}
+
+print(json.dumps(asyncio.run(both(*map(int, sys.argv[1:])))))
+"""
+_FIGURES = (
+    ("creation", "per_second"),
+    ("creation", "cpu_ms_per_object"),
+    ("rotation", "seconds_until_patched"),
+    ("rotation", "cpu_ms_per_object"),
+)
+
+
+async def compare(commit: str, created: int, rotated: int) -> dict[str, float]:
+    """Create and rotate objects with the code of `commit` and with ours; return our figures in parts of its.
+
+    Raises:
+        RuntimeError: There is no such commit, or one of the two could not be measured.
+    """
+    with tempfile.TemporaryDirectory(prefix="keyturn-compare-") as folder:
+        with tarfile.open(fileobj=io.BytesIO(await _run("git", "archive", commit, at=_ROOT))) as tar:
+            tar.extractall(folder, filter="data")
+        theirs = await _measured(Path(folder), created, rotated)
+    ours = await _measured(_ROOT, created, rotated)
+    return {f"{part}_{key}": ours[part][key] / theirs[part][key] for part, key in _FIGURES}
+
+
+async def _measured(tree: Path, created: int, rotated: int) -> dict[str, dict[str, float]]:
+    out = await _run(sys.executable, "-c", _PROGRAM, str(created), str(rotated), at=tree)
+    measured: dict[str, dict[str, float]] = orjson.loads(out)
+    return measured
+
+
+async def _run(*command: str, at: Path) -> bytes:
+    # The control plane is the same for both, so it collects garbage as often for both.
+    env: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{at / 'operator'}:{at}", "GOGC": "200"}
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=at, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            out, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:2])} failed: {said.decode(errors='replace')[-1000:]}")
+    return out
