@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import signal
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import orjson
+
+from sandbox.supervisor import COLLECT_LATER
 
 __all__ = ["compare"]
 
 _ROOT = Path(__file__).parents[1]
 _PATIENCE = 900.0
+_TO_END = 30.0
 _PROGRAM = """
 import asyncio, json, sys
 from benchmarks.cluster import fresh
@@ -61,7 +64,7 @@ async def _measured(tree: Path, created: int, rotated: int) -> dict[str, dict[st
 
 async def _run(*command: str, at: Path) -> bytes:
     # The control plane is the same for both, so it collects garbage as often for both.
-    env: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{at / 'operator'}:{at}", "GOGC": "200"}
+    env = {**os.environ, **COLLECT_LATER, "PYTHONPATH": f"{at / 'operator'}:{at}"}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=at, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -70,8 +73,9 @@ async def _run(*command: str, at: Path) -> bytes:
             out, said = await process.communicate()
     finally:
         if process.returncode is None:
-            process.terminate()
-            await process.wait()
+            process.send_signal(signal.SIGINT)  # which ends the operator and the control plane, too
+            async with asyncio.timeout(_TO_END):
+                await process.wait()
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command[:2])} failed: {said.decode(errors='replace')[-1000:]}")
     return out

@@ -25,7 +25,7 @@ _PATIENCE = 2.0
 
 _PR_SET_PDEATHSIG = 1
 
-_COLLECT_LATER = {"GOGC": "200"}
+COLLECT_LATER = {"GOGC": "200"}
 """Go's collector waits for three times the live heap, not twice: it takes half as much of the API server's time."""
 
 
@@ -88,7 +88,7 @@ class Supervisor:
                     stdout=out,
                     stderr=out,
                     cwd=self._folder,
-                    env=_COLLECT_LATER | os.environ,
+                    env=COLLECT_LATER | os.environ,
                     preexec_fn=self._die_with_parent,  # noqa: PLW1509  # there is one thread here
                 )
             except OSError as error:
