@@ -30,6 +30,20 @@ def leaks(values: Iterable[bytes], places: Mapping[str, bytes]) -> set[str]:
     }
 
 
+def traces(values: Iterable[bytes], text: bytes) -> Iterator[tuple[bytes, str, str]]:
+    """Find each value in a text, with its form, and with what stands before it in its line, without any value."""
+    shown = {
+        value: found for value in values if (found := [form for form in forms_of(value) if form in text])
+    }
+    every = sorted((form for forms in shown.values() for form in forms), key=len, reverse=True)
+    for value, (form, *_) in shown.items():
+        at = text.find(form)
+        line = text[text.rfind(b"\n", 0, at) + 1 : at + len(form)]
+        for each in every:
+            line = line.replace(each, b"<value>")
+        yield value, forms_of(value)[form], line.decode("utf-8", "replace")
+
+
 def _forms(value: bytes) -> Iterator[tuple[str, bytes]]:
     text = value.decode("latin-1")
     yield "the value", value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.leaks.scan import leaks
+from tests.leaks.scan import leaks, traces
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ class Witness:
     """Remembers, in memory only, each value that a test had in its namespace, and each log of an operator."""
 
     def __init__(self) -> None:
-        self.values: set[bytes] = set()
-        self.logs: set[Path] = set()
+        self.values: dict[bytes, str] = {}
+        """Where each was first seen, in words without a value."""
+        self.logs: dict[Path, str] = {}
+        """Which test wrote each first."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Look before the fixtures clean up."""
         arguments = getattr(item, "funcargs", {})
-        self.logs |= {one.log for one in arguments.values() if isinstance(one, Operator)}
+        for log in {one.log for one in arguments.values() if isinstance(one, Operator)}:
+            self.logs.setdefault(log, item.nodeid)
         if isinstance(arguments.get("namespace"), str) and "kubectl" in arguments:
             self.look(arguments["kubectl"], arguments["namespace"])
 
@@ -45,11 +48,19 @@ class Witness:
         except subprocess.TimeoutExpired:
             return  # a test may have taken the API server away
         if found.returncode == 0:
-            self.values |= set(generated(json.loads(found.stdout)["items"]))
+            for secret in json.loads(found.stdout)["items"]:
+                where = f"Secret {namespace}/{secret['metadata']['name']}"
+                self.values |= dict.fromkeys(generated([secret]) - self.values.keys(), where)
 
     def leaks(self) -> set[str]:
-        """Say which values stand in which logs, by their kinds and names."""
-        return leaks(self.values, {log.name: log.read_bytes() for log in self.logs if log.exists()})
+        """Say which values stand in which logs: whose they are, in which form, and in the midst of what."""
+        return {leak for log in self.logs if log.exists() for leak in self._leaks_in(log)}
+
+    def _leaks_in(self, log: Path) -> Iterator[str]:
+        text = log.read_bytes()
+        if leaks(self.values, {log.name: text}):
+            for value, form, line in traces(self.values, text):
+                yield f"{form} in {log.name} of {self.logs[log]}, from {self.values[value]}: {line}"
 
 
 def generated(secrets: Iterable[Any]) -> set[bytes]:
