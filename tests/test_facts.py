@@ -268,17 +268,22 @@ NOW = datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
-    ("proofs", "verdict"),
+    ("logged", "verdict"),
     [
-        (Proofs(), None),
-        (Proofs(awaited=NOW), "Unknown"),
-        (Proofs(awaited=NOW, logged=NOW - timedelta(minutes=9)), "Pass"),
-        (Proofs(awaited=NOW, logged=NOW - timedelta(minutes=11)), "Unknown"),
+        pytest.param(None, "Unknown", id="none has come"),
+        pytest.param(timedelta(minutes=9), "Pass", id="9 minutes ago"),
+        pytest.param(timedelta(minutes=11), "Unknown", id="11 minutes ago"),
     ],
-    ids=["no events are taken", "none has come", "9 minutes ago", "11 minutes ago"],
 )
-def test_access_is_logged_as_long_as_our_own_reads_come_back(proofs: Proofs, verdict: str | None) -> None:
-    assert of_operator(Mirror(), proofs).get("access-log") == verdict
+def test_access_is_logged_as_long_as_our_own_reads_come_back(logged: timedelta | None, verdict: str) -> None:
+    now = datetime.now(UTC)
+    proofs = Proofs(awaited=now, logged=now - logged if logged else None)
+
+    assert of_operator(Mirror(), proofs)["access-log"] == verdict
+
+
+def test_nothing_is_said_of_access_where_no_audit_events_are_taken() -> None:
+    assert "access-log" not in of_operator(Mirror(), Proofs())
 
 
 def test_what_is_proven_of_encryption_is_told_with_its_time() -> None:

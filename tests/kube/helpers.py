@@ -25,7 +25,7 @@ Answer = web.Response | float
 """What a scripted server answers, or for how many seconds it says nothing."""
 
 
-async def until(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds, or fail."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  # the world outside sets no events

@@ -307,7 +307,9 @@ class Cluster:
 
     def _is_known(self, revision: int | None) -> bool:
         """Say whether the state can tell what has changed since a revision."""
-        return revision is None or state_of(self.objects[STATE]).revision(revision) is not None
+        if revision is None:
+            return True
+        return STATE in self.objects and state_of(self.objects[STATE]).revision(revision) is not None
 
     def _revise(self, path: str) -> None:
         """Note whose pods have read something else than the revision that was just recorded."""

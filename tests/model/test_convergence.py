@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
@@ -115,13 +115,17 @@ def keep_a_trace(*paths: str) -> Callable[[Action], Action]:
 
 def edit_a_key(story: Story) -> None:
     if STATE in story.cluster.objects:  # otherwise it is the value from now on, and nobody can know better
-        story.cluster.edit_target("password", base64.b64encode(story.new_text().encode()).decode())
-        # Pods that start before the watch tells of it read what was edited, and nothing tells that they did.
-        story.cluster.tell()
+        edit(story, "password", story.new_text())
 
 
 def add_a_key(story: Story) -> None:
-    story.cluster.edit_target("stranger", base64.b64encode(b"x").decode())
+    edit(story, "stranger", "x")
+
+
+def edit(story: Story, key: str, value: str) -> None:
+    story.cluster.edit_target(key, base64.b64encode(value.encode()).decode())
+    # Pods that start before the watch tells of it read what was edited, and nothing tells that they did.
+    story.cluster.tell()
 
 
 def strip_annotations(story: Story) -> None:
@@ -327,8 +331,14 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
         assert conditions["Rotating"] == "False"
 
 
+RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (edit_a_key, None, "look")]
+
+
 @settings(max_examples=300, deadline=None)
 @given(tales)
+@example([*RETURN, (add_a_key, None, "look")])
+@example([*RETURN, (delete_the_state, None, "look")])
+@example([*RETURN, (add_a_key, None, "look"), (delete_the_state, None, "look")])
 def test_everything_comes_to_rest_as_it_must_be(
     tale: Tale,
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BESIDE_PYTHON = Path(sys.executable).with_name("kubectl")
 _KUBECTL = str(_BESIDE_PYTHON if _BESIDE_PYTHON.exists() else shutil.which("kubectl"))
-_DEADLINE = 30.0
+_DEADLINE = 60.0
 
 
 class Kubectl:
