@@ -16,32 +16,44 @@ _HASHES = ("md5", "sha1", "sha256", "sha512")
 
 def forms_of(value: bytes) -> dict[bytes, str]:
     """Return every form that gives a value away, and what it is called."""
-    found = {form: name for name, form in _forms(value)}
-    return {form: name for form, name in found.items() if len(form) >= _SHORTEST}
+    if len(value) < _SHORTEST:
+        return {}
+    return {form: name for name, form in _forms(value) if len(form) >= _SHORTEST}
 
 
 def leaks(values: Iterable[bytes], places: Mapping[str, bytes]) -> set[str]:
     """Say where values are found and in which form; never which values."""
-    forms = {
-        form: name for value in values if len(value) >= _SHORTEST for form, name in forms_of(value).items()
-    }
-    return {
-        f"{name} in {place}" for place, text in places.items() for form, name in forms.items() if form in text
-    }
+    forms = {form: name for value in values for form, name in forms_of(value).items()}
+    return {f"{forms[form]} in {place}" for place, text in places.items() for form in found(forms, text)}
+
+
+def found(forms: Iterable[bytes], text: bytes) -> dict[bytes, int]:
+    """Return which of the forms stand in a text, and where first: in one pass, however many are looked for."""
+    by_start: dict[bytes, list[bytes]] = {}
+    for form in forms:
+        by_start.setdefault(form[:_SHORTEST], []).append(form)
+    places: dict[bytes, int] = {}
+    for at in range(len(text) - _SHORTEST + 1):
+        for form in by_start.get(text[at : at + _SHORTEST], ()):
+            if form not in places and text.startswith(form, at):
+                places[form] = at
+    return places
 
 
 def traces(values: Iterable[bytes], text: bytes) -> Iterator[tuple[bytes, str, str]]:
     """Find each value in a text, with its form, and with what stands before it in its line, without any value."""
-    shown = {
-        value: found for value in values if (found := [form for form in forms_of(value) if form in text])
-    }
-    every = sorted((form for forms in shown.values() for form in forms), key=len, reverse=True)
-    for value, (form, *_) in shown.items():
-        at = text.find(form)
+    told: set[bytes] = set()
+    owners = {form: (value, name) for value in values for form, name in forms_of(value).items()}
+    places = found(owners, text)
+    for form, at in places.items():
+        value, name = owners[form]
+        if value in told:
+            continue
+        told.add(value)
         line = text[text.rfind(b"\n", 0, at) + 1 : at + len(form)]
-        for each in every:
+        for each in sorted(places, key=len, reverse=True):
             line = line.replace(each, b"<value>")
-        yield value, forms_of(value)[form], line.decode("utf-8", "replace")
+        yield value, name, line.decode("utf-8", "replace")
 
 
 def _forms(value: bytes) -> Iterator[tuple[str, bytes]]:

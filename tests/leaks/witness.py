@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.leaks.scan import leaks, traces
-from tests.support.operator import Operator
+from sandbox import ControlPlane
+from tests.leaks.scan import traces
+from tests.support.kubectl import Kubectl
+from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-    from tests.support.kubectl import Kubectl
 
 LEAKED = 11
 """How a run ends that would have passed; beyond pytest's own exit codes."""
@@ -25,7 +25,7 @@ _SHORTEST_LINE = 32
 
 
 class Witness:
-    """Remembers, in memory only, each value that a test had in its namespace, and each log of an operator."""
+    """Remembers, in memory only, each value that a test had in reach of an operator, and each operator's log."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, str] = {}
@@ -37,30 +37,37 @@ class Witness:
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Look before the fixtures clean up."""
         arguments = getattr(item, "funcargs", {})
-        for log in {one.log for one in arguments.values() if isinstance(one, Operator)}:
-            self.logs.setdefault(log, item.nodeid)
         if isinstance(arguments.get("namespace"), str) and "kubectl" in arguments:
-            self.look(arguments["kubectl"], arguments["namespace"])
+            self.look(arguments["kubectl"], f"--namespace={arguments['namespace']}")
+        if begun := BEGUN - self.logs.keys():
+            self.logs |= dict.fromkeys(begun, item.nodeid)
+            for plane in set(_planes_among(arguments.values())):
+                self.look(Kubectl(plane.kubeconfig), "--all-namespaces")
 
-    def look(self, kubectl: Kubectl, namespace: str) -> None:
+    def look(self, kubectl: Kubectl, where: str) -> None:
         try:
-            found = kubectl.run("get", "secrets", "-n", namespace, "-o", "json")
+            found = kubectl.run("get", "secrets", where, "-o", "json")
         except subprocess.TimeoutExpired:
             return  # a test may have taken the API server away
         if found.returncode == 0:
             for secret in json.loads(found.stdout)["items"]:
-                where = f"Secret {namespace}/{secret['metadata']['name']}"
-                self.values |= dict.fromkeys(generated([secret]) - self.values.keys(), where)
+                name = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
+                self.values |= dict.fromkeys(generated([secret]) - self.values.keys(), name)
 
     def leaks(self) -> set[str]:
         """Say which values stand in which logs: whose they are, in which form, and in the midst of what."""
         return {leak for log in self.logs if log.exists() for leak in self._leaks_in(log)}
 
     def _leaks_in(self, log: Path) -> Iterator[str]:
-        text = log.read_bytes()
-        if leaks(self.values, {log.name: text}):
-            for value, form, line in traces(self.values, text):
-                yield f"{form} in {log.name} of {self.logs[log]}, from {self.values[value]}: {line}"
+        for value, form, line in traces(self.values, log.read_bytes()):
+            yield f"{form} in {log.name} of {self.logs[log]}, from {self.values[value]}: {line}"
+
+
+def _planes_among(arguments: Iterable[object]) -> Iterator[ControlPlane]:
+    for one in arguments:
+        plane = getattr(one, "plane", one)
+        if isinstance(plane, ControlPlane):
+            yield plane
 
 
 def generated(secrets: Iterable[Any]) -> set[bytes]:

@@ -203,6 +203,7 @@ def doom_the_next_revision(story: Story) -> None:
     if body := story.cluster.objects.get(STATE):
         story.cluster.doomed.add(state_of(body).newest.facts.number + 1)
         story.dooms = story.may_return = True
+        story.may_change |= set(story.baseline)  # what was asked for before may be what fails
 
 
 def ask_for_the_oldest(story: Story) -> None:
@@ -339,6 +340,14 @@ RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (ed
 @example([*RETURN, (add_a_key, None, "look")])
 @example([*RETURN, (delete_the_state, None, "look")])
 @example([*RETURN, (add_a_key, None, "look"), (delete_the_state, None, "look")])
+@example(
+    [
+        (change_the_literal, None, "look"),
+        (toggle_a_pause, None, "rest"),
+        (trigger, None, "look"),
+        (doom_the_next_revision, None, "rest"),
+    ]
+)
 def test_everything_comes_to_rest_as_it_must_be(
     tale: Tale,
 ) -> None:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Operator"]
+__all__ = ["BEGUN", "Operator"]
 
 _PROGRAM = ("-m", "keyturn")
 _START = 30.0
 _END = 15.0
+BEGUN: set[Path] = set()
+"""The log of every operator that this process has started."""
 
 
 class Operator:
@@ -45,6 +47,7 @@ class Operator:
 
     def start(self) -> Self:
         """Start it and wait until it serves its ports; more than once after its ends."""
+        BEGUN.add(self.log)
         self._file = self.log.open("ab")
         self._offset = self.log.stat().st_size
         command = [sys.executable, *self._program, "run", "--verbose", "--log-format=json"]
