@@ -194,6 +194,7 @@ class Cluster:
         }
         body["metadata"]["creationTimestamp"] = self.now.replace(microsecond=0).isoformat()
         self.objects[_path_of(name)] = self._stamp(body)
+        self._compare(self.pods[name])
 
     def pause(self, name: str, *, paused: bool) -> None:
         body = self.objects[_path_of(name)]
@@ -313,14 +314,19 @@ class Cluster:
 
     def _revise(self, path: str) -> None:
         """Note whose pods have read something else than the revision that was just recorded."""
-        if path != STATE:
+        if path == STATE:
+            for pods in self.pods.values():
+                self._compare(pods)
+
+    def _compare(self, pods: Pods) -> None:
+        """Note whether pods have read something else than what is recorded: it may not be published yet."""
+        if STATE not in self.objects:
             return
-        data = state_of(self.objects[path]).current.data()
-        for pods in self.pods.values():
-            should = {
-                key: value.to_base64() for key, value in data.items() if pods.keys is None or key in pods.keys
-            }
-            pods.missed = pods.missed or pods.read != should
+        data = state_of(self.objects[STATE]).current.data()
+        should = {
+            key: value.to_base64() for key, value in data.items() if pods.keys is None or key in pods.keys
+        }
+        pods.missed = pods.missed or pods.read != should
 
     def _unchanged(self, verb: str, path: str, version: str) -> Body:
         if path not in self.objects:

@@ -350,6 +350,7 @@ RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (ed
         (doom_the_next_revision, None, "rest"),
     ]
 )
+@example([(toggle_the_token, None, "look"), (make_it_again, 5.0, "look"), (add_a_workload, None, "rest")])
 @example(
     [
         (toggle_the_token, None, "rest"),
