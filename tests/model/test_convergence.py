@@ -114,8 +114,7 @@ def keep_a_trace(*paths: str) -> Callable[[Action], Action]:
 
 
 def edit_a_key(story: Story) -> None:
-    if STATE in story.cluster.objects:  # otherwise it is the value from now on, and nobody can know better
-        edit(story, "password", story.new_text())
+    edit(story, "password", story.new_text())
 
 
 def add_a_key(story: Story) -> None:
@@ -123,6 +122,8 @@ def add_a_key(story: Story) -> None:
 
 
 def edit(story: Story, key: str, value: str) -> None:
+    if STATE not in story.cluster.objects:
+        return  # it is the value from now on, and nobody can know better
     story.cluster.edit_target(key, base64.b64encode(value.encode()).decode())
     # Pods that start before the watch tells of it read what was edited, and nothing tells that they did.
     story.cluster.tell()
