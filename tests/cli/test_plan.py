@@ -197,6 +197,8 @@ def test_a_plan_reads_so(space: Space, console: Console) -> None:
 
 def test_a_plan_changes_nothing(space: Space, console: Console) -> None:
     a_shop(space, at_a_time=1)
+    space.looked_at()
+    space.settled()
     before = versions(space)
 
     console("plan", "auth")

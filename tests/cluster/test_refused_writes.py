@@ -136,7 +136,7 @@ def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
     assert found["message"].startswith("the API server forbids to patch Deployment/api")
     policy.lift()
     space.looked_at()
-    eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 60)
+    eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 150)
     space.settled(revision=2)
 
 
