@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,16 +100,17 @@ def test_an_empty_one_empties_nothing(space: Space, files: Stores) -> None:
 
 
 def test_one_shorter_than_the_class_allows_is_not_taken(space: Space, files: Stores, class_: Class) -> None:
+    long_enough = secrets.token_hex(16)
     class_.write(minLength=32, enforcement="Deny")
-    files.keep("token", "k" * 32)
+    files.keep("token", long_enough)
     space.managed(files.from_file("token"), className=class_.name)
 
-    files.keep("token", "k" * 31)
+    files.keep("token", long_enough[1:])
     space.refresh()
 
     said = space.stalled("PolicyViolation")
     assert f"is shorter than the 32 characters that class {class_.name} asks for" in said
-    assert space.values() == {"token": Value(b"k" * 32)}
+    assert space.values() == {"token": Value(long_enough.encode())}
 
 
 def test_one_shorter_than_the_class_likes_is_taken_and_told(
