@@ -17,6 +17,7 @@ from .viewing import page_for_people
 
 if TYPE_CHECKING:
     from keyturn.access import Settings
+    from keyturn.runner import Options
     from keyturn.stores import Reach
     from keyturn.ui import Settings as UiSettings
 
@@ -85,11 +86,7 @@ def run_command(
     ui: UiSettings | None,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
-    import uvloop
-
     from keyturn import logs, runner, web
-    from keyturn.kube.config import NotConfigured
-    from keyturn.kube.lease import LeadershipLost
 
     _check(namespaces, all_namespaces=all_namespaces)
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
@@ -103,6 +100,16 @@ def run_command(
         ui=ui,
         proves_encryption=prove_encryption,
     )
+    _serve(options)
+
+
+def _serve(options: Options) -> None:
+    import uvloop
+
+    from keyturn import runner, web
+    from keyturn.kube.config import NotConfigured
+    from keyturn.kube.lease import LeadershipLost
+
     _search_less_garbage()
     try:
         uvloop.run(runner.run(options))
