@@ -62,20 +62,30 @@ async def _measured(tree: Path, created: int, rotated: int) -> dict[str, dict[st
     return measured
 
 
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it by SIGINT, after which it ends the operator and the control plane; or all of them, if it does not."""
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_TO_END):
+            await process.wait()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)  # the control plane ends with its owner
+        await process.wait()
+
+
 async def _run(*command: str, at: Path) -> bytes:
     # The control plane is the same for both, so it collects garbage as often for both.
     env = {**os.environ, **COLLECT_LATER, "PYTHONPATH": f"{at / 'operator'}:{at}"}
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=at, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, cwd=at, env=env, stdout=pipe, stderr=pipe, start_new_session=True
     )
     try:
         async with asyncio.timeout(_PATIENCE):
             out, said = await process.communicate()
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)  # which ends the operator and the control plane, too
-            async with asyncio.timeout(_TO_END):
-                await process.wait()
+            await _end(process)
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command[:2])} failed: {said.decode(errors='replace')[-1000:]}")
     return out

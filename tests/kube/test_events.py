@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -221,3 +222,27 @@ async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: py
         events.post(SOMETHING, "Rotated", "Revision 3 is published.")
         async with running(events):
             await until(lambda: len(script.asked) == 2)
+
+
+async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.2)
+    script = Scripted(*[answer()] * 40)
+    looks = itertools.cycle([False, True])
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: next(looks))
+        for number in range(40):
+            events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+        async with running(events):
+            await until(lambda: len(script.asked) == 40, 2)
+
+
+async def test_where_many_events_wait_none_is_held() -> None:
+    script = Scripted(*[answer()] * 3)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=4, is_busy=lambda: True)
+        for number in (2, 3, 4):
+            events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+        async with running(events):
+            await until(lambda: len(script.asked) == 1, 2)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _SHORTEST = 16
 """Bytes: a shorter one is no secret, and would be found anywhere."""
+_LONGEST = 2**16
+"""Bytes: no value that a test has is longer in any form."""
 _HASHES = ("md5", "sha1", "sha256", "sha512")
 
 
@@ -28,32 +30,46 @@ def leaks(values: Iterable[bytes], places: Mapping[str, bytes]) -> set[str]:
 
 
 def found(forms: Iterable[bytes], text: bytes) -> dict[bytes, int]:
-    """Return which of the forms stand in a text, and where first: in one pass, however many are looked for."""
-    by_start: dict[bytes, list[bytes]] = {}
-    for form in forms:
-        by_start.setdefault(form[:_SHORTEST], []).append(form)
+    """Return which of the forms stand in a text, and where first."""
     places: dict[bytes, int] = {}
-    for at in range(len(text) - _SHORTEST + 1):
-        for form in by_start.get(text[at : at + _SHORTEST], ()):
-            if form not in places and text.startswith(form, at):
-                places[form] = at
+    for at, form in _occurrences(forms, text):
+        places.setdefault(form, at)
     return places
 
 
-def traces(values: Iterable[bytes], text: bytes) -> Iterator[tuple[bytes, str, str]]:
-    """Find each value in a text, with its form, and with what stands before it in its line, without any value."""
+def traces(owners: Mapping[bytes, bytes], text: bytes) -> Iterator[tuple[bytes, bytes, str]]:
+    """Find each value by its forms, of which `owners` says whose they are.
+
+    Returns the value, the form, and what stands before it in its line, in which nothing of any value is left.
+    """
     told: set[bytes] = set()
-    owners = {form: (value, name) for value in values for form, name in forms_of(value).items()}
-    places = found(owners, text)
-    for form, at in places.items():
-        value, name = owners[form]
-        if value in told:
-            continue
-        told.add(value)
-        line = text[text.rfind(b"\n", 0, at) + 1 : at + len(form)]
-        for each in sorted(places, key=len, reverse=True):
-            line = line.replace(each, b"<value>")
-        yield value, name, line.decode("utf-8", "replace")
+    for form, at in found(owners, text).items():
+        if owners[form] not in told:
+            told.add(owners[form])
+            start = text.rfind(b"\n", 0, at) + 1
+            around = text[start : at + _LONGEST]  # a longer value that holds this one is masked as a whole
+            yield owners[form], form, _masked(around, at - start, owners).decode("utf-8", "replace")
+
+
+def _masked(text: bytes, end: int, forms: Iterable[bytes]) -> bytes:
+    """Return a text up to `end`, with a word in the place of every form that begins before or there."""
+    masked, here = b"", 0
+    for first, last in sorted((at, at + len(form)) for at, form in _occurrences(forms, text)):
+        if first <= end and last > here:
+            masked += text[here : max(here, first)] + b"<value>"
+            here = last
+    return masked
+
+
+def _occurrences(forms: Iterable[bytes], text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tell where which form stands, in one pass, however many are looked for."""
+    by_start: dict[bytes, list[bytes]] = {}
+    for form in forms:
+        by_start.setdefault(form[:_SHORTEST], []).append(form)
+    for at in range(len(text) - _SHORTEST + 1):
+        for form in by_start.get(text[at : at + _SHORTEST], ()):
+            if text.startswith(form, at):
+                yield at, form
 
 
 def _forms(value: bytes) -> Iterator[tuple[str, bytes]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.leaks.scan import forms_of, traces
 from tests.leaks.witness import LEAKED
 
 _ROOT = Path(__file__).parents[2]
@@ -43,6 +45,22 @@ def test_a_logged_value_fails_a_run_whose_tests_all_pass(processes: str, tmp_pat
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_run_without_a_leak_passes(processes: str, tmp_path: Path) -> None:
     assert run(b"nothing but words", processes, tmp_path)[0] == 0
+
+
+def test_what_is_told_of_a_leak_holds_nothing_of_any_value() -> None:
+    first, second = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
+    document = b'{"a":"' + first + b'","b":"' + second + b'"}'
+    values = (first, second, document)
+    owners = {form: value for value in values for form in forms_of(value)}
+    log = b"1 " + first + b"\n2 " + first + b" then " + document + b" end\n"
+
+    told = {value: line for value, _, line in traces(owners, log)}
+
+    assert told == {
+        first: "1 <value>",
+        second: "2 <value> then <value>",
+        document: "2 <value> then <value>",
+    }
 
 
 def run(log: bytes, processes: str, folder: Path) -> tuple[int, str]:

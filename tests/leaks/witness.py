@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane
-from tests.leaks.scan import traces
+from tests.leaks.scan import forms_of, traces
 from tests.support.kubectl import Kubectl
 from tests.support.operator import BEGUN
 
@@ -56,11 +56,14 @@ class Witness:
 
     def leaks(self) -> set[str]:
         """Say which values stand in which logs: whose they are, in which form, and in the midst of what."""
-        return {leak for log in self.logs if log.exists() for leak in self._leaks_in(log)}
-
-    def _leaks_in(self, log: Path) -> Iterator[str]:
-        for value, form, line in traces(self.values, log.read_bytes()):
-            yield f"{form} in {log.name} of {self.logs[log]}, from {self.values[value]}: {line}"
+        names = {form: name for value in self.values for form, name in forms_of(value).items()}
+        owners = {form: value for value in self.values for form in forms_of(value)}
+        return {
+            f"{names[form]} in {log.name} of {test}, from {self.values[value]}: {line}"
+            for log, test in self.logs.items()
+            if log.exists()
+            for value, form, line in traces(owners, log.read_bytes())
+        }
 
 
 def _planes_among(arguments: Iterable[object]) -> Iterator[ControlPlane]:

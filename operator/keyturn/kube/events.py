@@ -27,7 +27,7 @@ _REPEAT_AFTER: Final = 600.0
 """Seconds in which the same event about the same object is not told again."""
 _REMEMBERED: Final = 4096
 _LONGEST_HOLD: Final = 10.0
-"""Seconds for which events wait at most while there is work to do."""
+"""Seconds for which an event waits at most while there is work to do."""
 _LOOK_AGAIN: Final = 0.1
 _LONGEST_NOTE: Final = 1024
 """Bytes, as the API server counts them."""
@@ -62,6 +62,8 @@ class _Event:
     reason: str
     note: str
     time: datetime
+    posted: float
+    """By the monotonic clock, in seconds."""
 
 
 class Events:
@@ -80,7 +82,7 @@ class Events:
     ) -> None:
         """Take `instance` as the name of this process; after a `burst`, `rate` events are sent per second.
 
-        As long as `is_busy`, and for a while at most, they are not sent at all: the API server is needed elsewhere.
+        As long as `is_busy` each waits for a while, unless many wait: the API server is needed elsewhere.
         """
         self.dropped = 0
         self._api = api
@@ -90,7 +92,6 @@ class Events:
         self._burst = burst
         self._clock = clock
         self._is_busy = is_busy
-        self._held_since: float | None = None
         self._queue: deque[_Event] = deque()
         self._waiting = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -111,7 +112,7 @@ class Events:
             return
         if len(self._queue) >= self._size and not self._makes_room(type):
             return
-        self._queue.append(_Event(regarding, type, reason, note, self._clock()))
+        self._queue.append(_Event(regarding, type, reason, note, self._clock(), monotonic()))
         self._waiting.set()
 
     async def run(self) -> None:
@@ -140,12 +141,9 @@ class Events:
 
     def _is_held(self) -> bool:
         """Say whether what is to be told gives way to what is to be done."""
-        now = monotonic()
-        if not self._is_busy():
-            self._held_since = None
-        elif self._held_since is None:
-            self._held_since = now
-        return self._held_since is not None and now < self._held_since + _LONGEST_HOLD
+        if not self._queue or len(self._queue) > self._size // 2:
+            return False
+        return self._is_busy() and monotonic() < self._queue[0].posted + _LONGEST_HOLD
 
     async def _send_next(self) -> bool:
         """Send the oldest event, after the one that is being sent; say whether there was one."""
