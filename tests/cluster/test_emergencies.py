@@ -535,6 +535,7 @@ def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
     assert vault.kept() == exposed
     assert "servicesUpdatedAt" not in now
     assert "keeps what it had, by updatePolicy: IfNotExists" in now["secrets"][0]["message"]
+    eventually(lambda: space.find("ConfigMap", "inc-1-report") is not None, "the report is there")
     eventually(lambda: "- [ ] Make sure that key" in report(space), "the report names it")
 
     space.respec(lambda spec: spec["pushTo"][0].update(updatePolicy="Replace"))

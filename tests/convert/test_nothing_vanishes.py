@@ -122,6 +122,21 @@ def test_every_field_that_means_something_makes_a_difference(case: Case) -> None
     assert silent == []
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_field_that_nobody_knows_at_the_top_of_a_document_is_named_or_handed_on(case: Case) -> None:
+    silent = []
+    for place, one in enumerate(case.documents()):
+        for path in ((place,), (place, "metadata")):
+            documents = case.documents()
+            at(documents, path)[_MARK] = "text"
+            if one["kind"] not in _READ_BY_OTHERS and not (
+                _MARK in everything(documents) or is_named(documents, (*path, _MARK))
+            ):
+                silent.append((one["kind"], path))
+
+    assert silent == []
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) -> None:

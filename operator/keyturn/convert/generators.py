@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .metadata import kept, pass_over
 from .part import Part
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def generated(ref: Part, namespace: str, inputs: Inputs) -> dict[str, dict[str, 
             "give its file as well, or write generate in data",
         )
         return {}
+    _tell_around_spec(Part(found, f"{ref.path} -> {kind} {name}", ref.report))
     kind, spec = _kind_and_spec(kind, found)
     if kind not in KINDS:
         ref.report.lost(
@@ -41,6 +43,13 @@ def generated(ref: Part, namespace: str, inputs: Inputs) -> dict[str, dict[str, 
     made = KINDS[kind](read)
     read.tell_unread()
     return made
+
+
+def _tell_around_spec(document: Part) -> None:
+    pass_over(document)
+    document.ignore("spec")
+    kept(document.part("metadata"))
+    document.tell_unread()
 
 
 def _kind_and_spec(kind: str, body: Mapping[str, Any]) -> tuple[str, Any]:
