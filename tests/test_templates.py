@@ -448,7 +448,7 @@ def test_a_bomb_goes_out(text: str, sentence: str | None) -> None:
     except Stalled as stalled:
         refused = stalled.message
 
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 2
     assert sentence is None or refused.endswith(sentence)
 
 
@@ -490,6 +490,22 @@ def test_a_loop_of_a_few_thousand_turns_is_fine() -> None:
 
 def test_a_text_of_1_mib_is_fine() -> None:
     assert len(rendered(HALF + "{{ x }}{{ x }}")) == 2**20
+
+
+def test_twelve_templates_take_less_than_5_ms() -> None:
+    text = (
+        "postgresql://{{ username }}:{{ password | url_encode }}@db:5432/shop?key={{ jwt-secret | upcase }}"
+    )
+    twelve = {str(number): text for number in range(12)}
+    templates.render(twelve, VALUES, NOW)
+
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        templates.render(twelve, VALUES, NOW)
+        took.append(time.process_time() - began)
+
+    assert min(took) < 0.005
 
 
 # What a template depends on

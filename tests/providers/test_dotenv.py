@@ -100,18 +100,17 @@ async def test_variables_that_double_each_other_end() -> None:
 async def test_a_file_that_would_hold_others_up_is_refused_unread(text: str) -> None:
     began = time.thread_time()
     assert (await failing(of_text(text))).code == "TooLarge"
-    assert time.thread_time() - began < 1
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize(
     "text", ["A=" + "${" * 100 + "x" * 65_000 + ":}", "A=\n" * 21_000], ids=["variables", "lines"]
 )
-async def test_the_slowest_file_that_is_read_holds_nobody_up(text: str) -> None:
-    """About a second; what reads each line or variable once for every other takes minutes."""
+async def test_the_slowest_file_that_is_read_takes_less_than_a_second(text: str) -> None:
     began = time.process_time()
     with contextlib.suppress(NotFound):
         await of_text(text).read("A")
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 1
 
 
 @pytest.fixture
