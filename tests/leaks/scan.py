@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
@@ -25,8 +25,19 @@ def forms_of(value: bytes) -> dict[bytes, str]:
 
 def leaks(values: Iterable[bytes], places: Mapping[str, bytes]) -> set[str]:
     """Say where values are found and in which form; never which values."""
-    forms = {form: name for value in values for form, name in forms_of(value).items()}
-    return {f"{forms[form]} in {place}" for place, text in places.items() for form in found(forms, text)}
+    forms = forms_of_all(values)
+    return {f"{forms[form].name} in {place}" for place, text in places.items() for form in found(forms, text)}
+
+
+class Owned(NamedTuple):
+    """Whose form one is, and what it is called."""
+
+    value: bytes
+    name: str
+
+
+def forms_of_all(values: Iterable[bytes]) -> dict[bytes, Owned]:
+    return {form: Owned(value, name) for value in values for form, name in forms_of(value).items()}
 
 
 def found(forms: Iterable[bytes], text: bytes) -> dict[bytes, int]:
@@ -37,18 +48,15 @@ def found(forms: Iterable[bytes], text: bytes) -> dict[bytes, int]:
     return places
 
 
-def traces(owners: Mapping[bytes, bytes], text: bytes) -> Iterator[tuple[bytes, bytes, str]]:
-    """Find each value by its forms, of which `owners` says whose they are.
-
-    Returns the value, the form, and what stands before it in its line, in which nothing of any value is left.
-    """
+def traces(forms: Mapping[bytes, Owned], text: bytes) -> Iterator[tuple[Owned, str]]:
+    """Find each value by one of its forms, with what stands before it in its line, without anything of any value."""
     told: set[bytes] = set()
-    for form, at in found(owners, text).items():
-        if owners[form] not in told:
-            told.add(owners[form])
+    for form, at in found(forms, text).items():
+        if forms[form].value not in told:
+            told.add(forms[form].value)
             start = text.rfind(b"\n", 0, at) + 1
             around = text[start : at + _LONGEST]  # a longer value that holds this one is masked as a whole
-            yield owners[form], form, _masked(around, at - start, owners).decode("utf-8", "replace")
+            yield forms[form], _masked(around, at - start, forms).decode("utf-8", "replace")
 
 
 def _masked(text: bytes, end: int, forms: Iterable[bytes]) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks.scan import forms_of, traces
+from tests.leaks.scan import forms_of_all, traces
 from tests.leaks.witness import LEAKED
 
 _ROOT = Path(__file__).parents[2]
@@ -50,11 +50,10 @@ def test_a_run_without_a_leak_passes(processes: str, tmp_path: Path) -> None:
 def test_what_is_told_of_a_leak_holds_nothing_of_any_value() -> None:
     first, second = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
     document = b'{"a":"' + first + b'","b":"' + second + b'"}'
-    values = (first, second, document)
-    owners = {form: value for value in values for form in forms_of(value)}
     log = b"1 " + first + b"\n2 " + first + b" then " + document + b" end\n"
 
-    told = {value: line for value, _, line in traces(owners, log)}
+    forms = forms_of_all((first, second, document))
+    told = {form.value: line for form, line in traces(forms, log)}
 
     assert told == {
         first: "1 <value>",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane
-from tests.leaks.scan import forms_of, traces
+from tests.leaks.scan import forms_of_all, traces
 from tests.support.kubectl import Kubectl
 from tests.support.operator import BEGUN
 
@@ -56,13 +56,12 @@ class Witness:
 
     def leaks(self) -> set[str]:
         """Say which values stand in which logs: whose they are, in which form, and in the midst of what."""
-        names = {form: name for value in self.values for form, name in forms_of(value).items()}
-        owners = {form: value for value in self.values for form in forms_of(value)}
+        forms = forms_of_all(self.values)
         return {
-            f"{names[form]} in {log.name} of {test}, from {self.values[value]}: {line}"
+            f"{form.name} in {log.name} of {test}, from {self.values[form.value]}: {line}"
             for log, test in self.logs.items()
             if log.exists()
-            for value, form, line in traces(owners, log.read_bytes())
+            for form, line in traces(forms, log.read_bytes())
         }
 
 

@@ -63,6 +63,7 @@ class Story:
     may_change: set[str] = field(default_factory=set)
     count: int = 0
     history_is_lost: bool = False
+    state_is_lost: bool = False
     is_old: bool = False
     may_return: bool = False
     dooms: bool = False
@@ -149,7 +150,7 @@ def delete_the_state(story: Story) -> None:
     data = story.cluster.data()
     story.may_change |= {name for name, value in story.baseline.items() if data.get(name) != value}
     story.cluster.objects.pop(STATE, None)
-    story.history_is_lost = True
+    story.history_is_lost = story.state_is_lost = True
     if story.is_old and not story.cluster.objects[MANAGED].get("status"):
         story.may_change |= story.generated()  # nothing tells any more that the values are young
 
@@ -318,7 +319,7 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
     for name, pods in cluster.pods.items():
         assert pods.read is not None
         # Who reads only a key that is gone cannot be found where nothing tells any more that it was ever there.
-        there = data.keys() | (set() if story.history_is_lost else pods.read.keys())
+        there = data.keys() | (set() if story.state_is_lost else pods.read.keys())
         stale = {
             key
             for key in there - {"password.previous"}
