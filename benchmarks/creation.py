@@ -73,7 +73,7 @@ async def _floor(objects: int, cluster: Cluster) -> float:
 
 async def _bare_object(name: str, bare: Bare) -> None:
     await bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name))
-    await bare.create(paths.secrets(NAMESPACE), _secret(f"{name}-keyturn", "state", 400))
+    await bare.create(paths.secrets(NAMESPACE), _secret(f"{name}-keyturn", "state", 680))
     await bare.create(paths.secrets(NAMESPACE), _secret(name, "password", 32))
     await bare.merge(paths.managed_secret_status(NAMESPACE, name), {"status": _status(name)})
 
@@ -100,6 +100,12 @@ def _status(name: str) -> dict[str, Any]:
         ("Ready", "True", "Published", "the Secret holds revision 1 with every key"),
         ("Rotating", "False", "Idle", "no rotation is under way"),
         ("WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"),
+        (
+            "PolicyCompliant",
+            "False",
+            "noSchedule",
+            "noSchedule: nothing says when password rotates; write one",
+        ),
     )
     keys = ("type", "status", "reason", "message")
     return {
@@ -107,6 +113,7 @@ def _status(name: str) -> dict[str, Any]:
         "secretName": name,
         "revision": 1,
         "lastRotationTime": now,
+        "overdue": False,
         "history": [
             {"revision": 1, "reason": "Created", "startedAt": now, "finishedAt": now, "result": "Succeeded"}
         ],

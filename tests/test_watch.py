@@ -82,6 +82,15 @@ def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(seen: S
     assert seen.enqueued() == {OURS, AUTH}
 
 
+def test_what_is_known_is_no_news(seen: Seen) -> None:
+    before, now, later = (store(OURS) for _ in range(3))
+    assert seen.watches.is_news(OURS, now)
+    seen.watches.store(SECRET_STORE, now)
+    assert [seen.watches.is_news(OURS, body) for body in (before, now, later)] == [False, False, True]
+    seen.watches.store_gone(OURS)
+    assert seen.watches.is_news(OURS, now)
+
+
 def test_a_store_that_is_gone_is_closed_and_missed(seen: Seen) -> None:
     seen.watches.store(SECRET_STORE, store(OURS))
     seen.enqueued()

@@ -75,13 +75,13 @@ def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...
     return violations_of(seen.secret_class, evidence)
 
 
-def signs(key: ObjectKey, seen: Seen, world: World) -> Signs:
-    """Hold it against the checklist, as far as a broken rule of its class does not say the same."""
+def signs(key: ObjectKey, seen: Seen, broken: tuple[Violation, ...], world: World) -> Signs:
+    """Hold it against the checklist, as far as no rule of its class that is broken says the same."""
     wanted, current = seen.wanted, seen.current
     if wanted is None:
         return NO_SIGNS
-    told = {one.rule for one in seen.violations}
-    named = frozenset[str]().union(*(one.cured_by for one in seen.violations))
+    told = {one.rule for one in broken}
+    named = frozenset[str]().union(*(one.cured_by for one in broken))
     weak = world.memo(key).weak or {}
     ended = current.valid_until if current and current.overlaps else None
     return Signs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from functools import partial
+from functools import cache, partial
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -33,6 +33,7 @@ __all__ = [
     "SECRET_ACCESS_UNUSUAL",
     "WORKLOAD_RESTARTS",
     "WORK_FAILED",
+    "count_request",
 ]
 
 _PREFIX = "keyturn"
@@ -98,3 +99,13 @@ Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).in
     {"version": __version__, "python": platform.python_version()}
 )
 ProcessCollector(registry=REGISTRY)
+
+
+def count_request(verb: str, resource: str, code: int, _seconds: float) -> None:
+    """Count one request to the API server, answered with `code`, 0 for no answer."""
+    _requests(verb, resource, code).inc()
+
+
+@cache
+def _requests(verb: str, resource: str, code: int) -> Counter:
+    return API_REQUESTS.labels(verb, resource, str(code))

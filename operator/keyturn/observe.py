@@ -57,15 +57,17 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         wanted, problem = None, flaw
     seen = _glimpse(managed, secret_class, wanted, parsed.trouble or problem, emergencies, world)
     seen = await _with_secrets(key, seen, world)
+    pulled = await pulled_now(key, seen, world, lambda: load_state(key, world))
+    violations = compliance.violations(key, seen, world)
     seen = replace(
         seen,
-        pulled=await pulled_now(key, seen, world, lambda: load_state(key, world)),
+        pulled=pulled,
         push_problems=memo.outside.push_problems,
         returns=memo.outside.returns,
-        violations=compliance.violations(key, seen, world),
+        violations=violations,
         unchecked=compliance.unchecked(seen, world),
+        signs=compliance.signs(key, seen, violations, world),
     )
-    seen = replace(seen, signs=compliance.signs(key, seen, world))
     return await with_consumers(key, seen, world)
 
 

@@ -37,8 +37,10 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
     _start_with(registry, connection, pulse)
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        handler = _on_event(watches, put, gone, key_of)
-        kopf.on.event(*resource, registry=registry, id=resource[-1])(handler)
+        # Without `when` kopf would go all its way to the handler for what is known; each write of ours is echoed.
+        kopf.on.event(*resource, registry=registry, id=resource[-1], when=_is_news(watches, key_of))(
+            _on_event(watches, put, gone, key_of)
+        )
 
     watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, object_key)
     watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, name_of)
@@ -75,6 +77,14 @@ def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         _configure(settings)
+
+
+def _is_news(watches: Watches, key_of: KeyOf) -> Any:
+    def is_news(event: Any, **_: Any) -> bool:
+        body = event["object"]
+        return event["type"] == "DELETED" or watches.is_news(key_of(body), body)
+
+    return is_news
 
 
 def _on_event(watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Any:

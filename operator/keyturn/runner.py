@@ -91,7 +91,7 @@ class Process:
         self._connection = connection
         self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
         api.fence = self.elector.deadline
-        for_lease.on_response = api.on_response = _count_response
+        for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(
             options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
@@ -288,7 +288,3 @@ def _backoffs() -> Iterator[float]:
 
 def _lease_namespace(connection: Connection) -> str:
     return os.environ.get("POD_NAMESPACE") or connection.namespace
-
-
-def _count_response(verb: str, resource: str, status: int, _: float) -> None:
-    metrics.API_REQUESTS.labels(verb, resource, str(status)).inc()

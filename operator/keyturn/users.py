@@ -34,6 +34,8 @@ async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
     listed = {target: world.mirror.workload(target) for target in wanted.targets}
     workloads |= {target: workload for target, workload in listed.items() if workload}
     missing = tuple(str(target) for target, workload in listed.items() if workload is None)
+    if not workloads and not missing:
+        return seen
     seen = replace(
         seen,
         consumers=tuple(

@@ -215,6 +215,10 @@ class Watches:
             if mirror.version_of(key) <= version:  # not one that came while we listed
                 gone(key)
 
+    def is_news(self, key: ObjectKey | WorkloadKey | StoreKey | AlarmKey | str, body: dict[str, Any]) -> bool:
+        """Say whether an object is newer than what we know, which it is not where it is our own status, echoed."""
+        return self._world.mirror.version_of(key) < int(body["metadata"]["resourceVersion"])
+
     def is_last_word(
         self, key: ObjectKey | WorkloadKey | StoreKey | AlarmKey | str, body: dict[str, Any]
     ) -> bool:

@@ -100,6 +100,9 @@ GOOD = {
     ),
     "a label without a domain": labelled("team", "auth"),
     "a label of a domain that ends like ours": labelled("notkeyturn.dev/team"),
+    "a name that is that of a state Secret, with a target of another": managed_secret(
+        name="example-keyturn", target={"name": "example"}
+    ),
     "an empty template": managed_secret(target={"template": {"metadata": {"labels": {}, "annotations": {}}}}),
     "an interval in several units": managed_secret(rotation={"every": "1w2d3h4m5s"}),
     "an interval with a part of zero": managed_secret(rotation={"every": "1d0h"}),

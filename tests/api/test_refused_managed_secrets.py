@@ -140,7 +140,7 @@ TARGET = {
     ),
     "a name that is that of a state Secret": (
         managed_secret(name="example-keyturn"),
-        f"spec.target.name: Invalid value: {_STATE}",
+        f"metadata.name: Invalid value: {_STATE}",
     ),
     "a type that Kubernetes itself fills": (
         managed_secret(target={"type": "kubernetes.io/service-account-token"}),

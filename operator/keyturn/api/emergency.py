@@ -161,7 +161,7 @@ class EmergencyRotationStatus(Schema):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """The ManagedSecrets that are concerned, and how far each is."""
-    timeline: list[TimelineEntry] = pydantic.Field([], max_length=500)
+    timeline: list[TimelineEntry] = pydantic.Field(default_factory=list, max_length=500)
     """What happened, in order; nothing is ever taken out."""
     conditions: list[Condition] = pydantic.Field(
         [],

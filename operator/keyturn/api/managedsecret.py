@@ -14,7 +14,7 @@ from .rollout import Rollout
 from .rotation import Rotation
 from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
-from .target import Target
+from .target import NAMES_OF_STATES, Target
 
 __all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec"]
 
@@ -66,16 +66,16 @@ class ManagedSecretSpec(Schema):
     """Who answers for this secret, in free text such as a mail address."""
     suspend: bool | None = None
     """True stops every write until it is false again."""
-    target: Target = Target()
+    target: Target = pydantic.Field(default_factory=Target)
     """The native Secret that is written."""
     data: list[DataItem] = pydantic.Field(
-        [],
+        default_factory=list,
         min_length=1,
         max_length=128,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """The values of the Secret, each with its source."""
-    data_from: list[DataFrom] = pydantic.Field([], min_length=1, max_length=32)
+    data_from: list[DataFrom] = pydantic.Field(default_factory=list, min_length=1, max_length=32)
     """Keys of stores whose properties all become values of the Secret, each under its own name."""
     refresh_interval: RefreshInterval | None = pydantic.Field(None, json_schema_extra=rules(*READ_SELDOM))
     """How often what from and dataFrom pull is read again; 1h where absent, and never where immutable."""
@@ -83,7 +83,7 @@ class ManagedSecretSpec(Schema):
     """When generated values are replaced; without it and without a class, never by schedule."""
     rollout: Rollout = Rollout()
     """Which workloads are restarted when the Secret changes, and how."""
-    push_to: list[PushTo] = pydantic.Field([], min_length=1, max_length=16)
+    push_to: list[PushTo] = pydantic.Field(default_factory=list, min_length=1, max_length=16)
     """Keys of stores that get what is generated or literal here, whenever it changes."""
 
 
@@ -109,13 +109,15 @@ class ManagedSecret(Schema):
                 ".metadata.name",
             ),
             (
-                f"!{_name_of('self')}.endsWith('-keyturn')",
-                "names ending in -keyturn are for the operator's own state; choose another",
-                ".spec.target.name",
+                # The target's own name is looked at beside it, where most objects have none.
+                "!self.metadata.name.endsWith('-keyturn') || (has(self.spec.target) && has(self.spec.target.name))",
+                NAMES_OF_STATES,
+                ".metadata.name",
             ),
             (
-                # Here and not at target, where it would say nothing of a target that comes or goes.
-                f"{_name_of('self')} != {_name_of('oldSelf')} || {_type_of('self')} == {_type_of('oldSelf')}",
+                # Here and not at target, where it would say nothing of a target that comes or goes. The types come
+                # first: they nearly always agree, and then no name is looked up, at each write of a status.
+                f"{_type_of('self')} == {_type_of('oldSelf')} || {_name_of('self')} != {_name_of('oldSelf')}",
                 "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
                 ".spec.target.type",
             ),
@@ -125,5 +127,5 @@ class ManagedSecret(Schema):
     metadata: Metadata
     spec: ManagedSecretSpec
     """What the Secret holds, when its values turn and who is restarted."""
-    status: ManagedSecretStatus = ManagedSecretStatus()
+    status: ManagedSecretStatus = pydantic.Field(default_factory=ManagedSecretStatus)
     """What the operator last saw and did."""

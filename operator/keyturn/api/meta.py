@@ -90,9 +90,9 @@ class Metadata(Schema):
     generation: int = 0
     resource_version: str = ""
     creation_timestamp: datetime | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    finalizers: list[str] = []
+    labels: dict[str, str] = pydantic.Field(default_factory=dict)
+    annotations: dict[str, str] = pydantic.Field(default_factory=dict)
+    finalizers: list[str] = pydantic.Field(default_factory=list)
     deletion_timestamp: datetime | None = None
 
 

@@ -95,7 +95,7 @@ class SecretClassStatus(Schema):
 
     observed_generation: ObservedGeneration = None
     """The generation of the spec that this status speaks of."""
-    conditions: list[Condition] = []
+    conditions: list[Condition] = pydantic.Field(default_factory=list)
     """Ready, or Stalled with what to write instead."""
 
 

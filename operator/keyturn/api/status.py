@@ -81,7 +81,7 @@ class WorkloadStatus(Schema):
     """Deployment, StatefulSet or DaemonSet."""
     name: str
     """The name of the workload."""
-    via: list[Via] = []
+    via: list[Via] = pydantic.Field(default_factory=list)
     """How it uses the Secret."""
     state: WorkloadState
     """Current, Pending, Rolling or Failed."""
@@ -142,12 +142,12 @@ class ManagedSecretStatus(Schema):
     """The rotation that is under way."""
     previous: PreviousStatus | None = None
     """The revision before, while its values are still valid."""
-    workloads: list[WorkloadStatus] = pydantic.Field([], max_length=MOST_WORKLOADS)
+    workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and how far each is."""
-    history: list[HistoryEntry] = pydantic.Field([], max_length=10)
+    history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)
     """The last ten revisions, the newest first."""
     conditions: list[Condition] = pydantic.Field(
-        [],
+        default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""

@@ -11,6 +11,7 @@ from .base import Schema, rules
 from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
 
 __all__ = [
+    "NAMES_OF_STATES",
     "Adopt",
     "CreationPolicy",
     "DeletionPolicy",
@@ -63,11 +64,11 @@ class TemplateMetadata(Schema):
     """Labels and annotations of the Secret."""
 
     labels: dict[str, LabelValue] = pydantic.Field(
-        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+        default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
     )
     """Labels that the Secret gets."""
     annotations: dict[str, AnnotationValue] = pydantic.Field(
-        {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+        default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
     )
     """Annotations that the Secret gets."""
 
@@ -90,7 +91,7 @@ TemplateText = Annotated[str, pydantic.Field(max_length=16384)]
 class TargetTemplate(Schema):
     """What the Secret gets besides the values."""
 
-    metadata: TemplateMetadata = TemplateMetadata()
+    metadata: TemplateMetadata = pydantic.Field(default_factory=TemplateMetadata)
     """Labels and annotations of the Secret."""
     data: dict[str, TemplateText] | None = pydantic.Field(
         None, max_length=64, json_schema_extra=rules(_TEMPLATES_MAKE_KEYS, _TEMPLATES_MAKE_NO_PREVIOUS)
@@ -111,11 +112,15 @@ _LABELS_ARE_THEIRS = (
 )
 
 
+NAMES_OF_STATES = "names ending in -keyturn are for the operator's own state; choose another"
+
+
 class Target(Schema):
     """The native Secret that is written."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
+            ("!has(self.name) || !self.name.endsWith('-keyturn')", NAMES_OF_STATES, ".name"),
             (
                 f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
                 "with Merge the Secret is somebody else's and stays; remove deletionPolicy: Delete",
@@ -142,5 +147,5 @@ class Target(Schema):
     """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
     immutable: bool | None = None
     """True writes the Secret once, after which Kubernetes takes no other values for it."""
-    template: TargetTemplate = TargetTemplate()
+    template: TargetTemplate = pydantic.Field(default_factory=TargetTemplate)
     """What the Secret gets besides its data."""

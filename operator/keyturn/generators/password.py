@@ -132,9 +132,16 @@ class Password(SingleValue[PasswordConfig]):
         return f"write length: {enough} or more"
 
     def _draw(self) -> bytes:
-        if self.config.allow_repeat:
-            return bytes(secrets.choice(self._alphabet) for _ in range(self.config.length))
-        return bytes(secrets.SystemRandom().sample(self._alphabet, self.config.length))
+        if not self.config.allow_repeat:
+            return bytes(secrets.SystemRandom().sample(self._alphabet, self.config.length))
+        # One number below the count of all passwords, read as its digits: one call of the kernel, not one for each.
+        base = len(self._alphabet)
+        number = secrets.randbelow(base**self.config.length)
+        drawn = bytearray()
+        for _ in range(self.config.length):
+            number, digit = divmod(number, base)
+            drawn.append(self._alphabet[digit])
+        return bytes(drawn)
 
     def _has_every_class(self, content: bytes) -> bool:
         return all(not members.isdisjoint(content) for members in self._classes.values())
