@@ -314,6 +314,29 @@ async def test_a_store_that_hangs_leaves_others_alone(manager: Provider[Any], pr
         assert {type(refused) for refused in await asyncio.gather(*waiting)} == {Unreachable}
 
 
+@pytest.mark.parametrize("kind", BOTH)
+async def test_as_many_are_asked_for_at_once_as_a_store_may_be(kind: str) -> None:
+    everybody = asyncio.Barrier(20)  # who comes before the others is answered with them, or not at all
+
+    async def handle(_: web.Request) -> web.Response:
+        await everybody.wait()
+        return refusing(400, "AccessDeniedException")
+
+    async with serving(handle) as server, guarded(LOOPBACK) as guard, asyncio.timeout(10):
+        store = aws(kind, server, guard)
+        refused = await asyncio.gather(*(failing(store.read("a")) for _ in range(20)))
+    assert {type(one) for one in refused} == {Denied}
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("size", [100, 100_000])
+async def test_a_malformed_answer_is_told_in_our_words_however_long_it_is(kind: str, size: int) -> None:
+    script = Scripted(answer(200, CANARY * size))
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
+        refused = await failing(aws(kind, server, guard).read("a"))
+    assert isinstance(refused, Unreachable)
+
+
 def test_settings_ask_for_both_halves_of_the_key() -> None:
     provider = discover()["awsSecretsManager"]
     config = provider.Config.model_validate(aws_settings("https://example.com"))

@@ -1,4 +1,4 @@
-"""How AWS is asked: botocore builds, signs and parses in threads, the guard sends.
+"""How AWS is asked: botocore builds, signs and parses, the guard sends, and no thread waits for an answer.
 
 So botocore opens no connection of its own, and whatever a tenant writes as endpoint is held to the same rules as
 every other URL. It is given a tenant's keys or none: it never looks for the operator's own.
@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import io
 import logging
 import os
 import threading
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from . import errors
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .guard import Answer, Guard
 
 __all__ = ["Client", "Keys"]
 
-_THREADS: Final = 32
-_IN_FLIGHT: Final = 8
-"""Calls of one store at a time: one that hangs leaves threads for the others."""
-_GRACE: Final = 5.0
+T = TypeVar("T")
+
+_THREADS: Final = 4
+"""For what takes long without waiting for anybody: botocore's clients, and large answers."""
+_SMALL: Final = 16 * 1024
+"""Bytes of an answer that is read at once."""
 _LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What else a parser raises that reads nonsense."""
 
@@ -89,8 +92,7 @@ class Client:
         self._region = region
         self._endpoint = endpoint
         self._guard = guard
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._opening = threading.Lock()
+        self._opening = asyncio.Lock()
         self._opened: tuple[Keys | None, Any] | None = None
 
     async def call(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,53 +100,18 @@ class Client:
         guard = self._guard
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
-        loop = asyncio.get_running_loop()
-        async with self._slots:
-            return await loop.run_in_executor(
-                _threads(), lambda: self._called(loop, guard, keys, operation, parameters)
-            )
+        client = await self._client(keys)
+        request = _signed(client, operation, parameters)
+        headers = {name: _header(text) for name, text in request.headers.items()}
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        answer = await guard.ask(request.method, request.url, headers=headers, body=body)
+        return await _told(client.meta.service_model, operation, answer)
 
-    def _called(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        guard: Guard,
-        keys: Keys | None,
-        operation: str,
-        parameters: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """Run in a thread: no exception of botocore leaves it, since each quotes what was sent or answered."""
-        from botocore import xform_name  # noqa: PLC0415  # on first use, as all of botocore: it is large
-        from botocore.exceptions import (  # noqa: PLC0415
-            BotoCoreError,
-            ClientError,
-            ParamValidationError,
-        )
-        from botocore.parsers import ResponseParserError  # noqa: PLC0415
-
-        try:
-            client = self._client(loop, guard, keys)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
-        except StoreError as error:
-            refusal = error
-        except ClientError as error:
-            refusal = _meaning(error.response)
-        except ParamValidationError:
-            refusal = Refused("InvalidParameter", "AWS takes no such key or value")
-        except (TimeoutError, CancelledError):
-            refusal = Unreachable("Timeout")
-        except (BotoCoreError, ResponseParserError, *_LED_ASTRAY):
-            refusal = Unreachable("MalformedAnswer")
-        else:
-            return answer
-        raise refusal.with_traceback(None)
-
-    def _client(self, loop: asyncio.AbstractEventLoop, guard: Guard, keys: Keys | None) -> Any:
+    async def _client(self, keys: Keys | None) -> Any:
         """Give the client of these keys; only the newest keys are used, so only theirs is kept."""
-        with self._opening:
+        async with self._opening:
             if self._opened is None or self._opened[0] is not keys:
-                client = self._made(keys)
-                client.meta.events.register_last("before-send", functools.partial(_send, loop, guard))
-                self._opened = (keys, client)
+                self._opened = (keys, await _in_thread(partial(_in_our_words, partial(self._made, keys))))
             return self._opened[1]
 
     def _made(self, keys: Keys | None) -> Any:
@@ -159,7 +126,7 @@ class Client:
             inject_host_prefix=False,
         )
         with _SESSION_LOCK:  # a session makes one client at a time
-            return _session().create_client(
+            client = _session().create_client(
                 self._service,
                 region_name=self._region,
                 endpoint_url=self._endpoint,
@@ -168,9 +135,15 @@ class Client:
                 aws_session_token=keys.token if keys else None,
                 config=settings if keys else settings.merge(Config(signature_version=UNSIGNED)),
             )
+        client.meta.events.register_last("before-send", _take)
+        return client
 
 
 _SESSION_LOCK: Final = threading.Lock()
+
+
+async def _in_thread(doing: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads(), doing)
 
 
 @functools.cache
@@ -194,27 +167,68 @@ def _session() -> Any:
     return session
 
 
-def _send(loop: asyncio.AbstractEventLoop, guard: Guard, request: Any, **_: Any) -> Any:
-    """Send what botocore has signed, in place of its own client."""
-    from botocore.awsrequest import AWSResponse  # noqa: PLC0415
+class _Signed(Exception):  # noqa: N818  # it is no error
+    """Carries a request out of botocore, which has built and signed it and is about to send it."""
 
-    headers = {name: _header(text) for name, text in request.headers.items()}
-    body = request.body.encode() if isinstance(request.body, str) else request.body
-    asking = guard.ask(request.method, request.url, headers=headers, body=body)
-    # Without a timeout of its own the thread would outlive a loop that ends before it answers.
-    answer: Answer = asyncio.run_coroutine_threadsafe(asking, loop).result(guard.limits.seconds + _GRACE)
-    return AWSResponse(request.url, answer.status, dict(answer.headers), _Raw(answer.body))
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self.request = request
+
+
+def _take(request: Any, **_: Any) -> NoReturn:
+    raise _Signed(request)
+
+
+def _signed(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
+    from botocore import xform_name  # noqa: PLC0415  # on first use, as all of botocore: it is large
+
+    def made() -> Any:
+        try:
+            getattr(client, xform_name(operation))(**parameters)
+        except _Signed as signed:
+            return signed.request
+        raise LookupError
+
+    return _in_our_words(made)
+
+
+async def _told(service: Any, operation: str, answer: Answer) -> dict[str, Any]:
+    """Read an answer as botocore does; what could take long is read in a thread."""
+
+    def parsed() -> dict[str, Any]:
+        from botocore.parsers import create_parser  # noqa: PLC0415  # as above
+
+        facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
+        shape = service.operation_model(operation).output_shape
+        told: dict[str, Any] = create_parser(service.resolved_protocol).parse(facts, shape)
+        if not isinstance(told.get("Error", {}).get("Code", ""), str):
+            raise TypeError
+        return told
+
+    is_quick = len(answer.body) <= _SMALL and service.resolved_protocol == "json"
+    read = partial(_in_our_words, parsed)
+    told = read() if is_quick else await _in_thread(read)
+    if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise _meaning(told)
+    return told
+
+
+def _in_our_words(doing: Callable[[], T]) -> T:
+    """Let no exception of botocore out: each quotes what was sent or answered."""
+    from botocore.exceptions import BotoCoreError, ParamValidationError  # noqa: PLC0415  # as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415  # as above
+
+    try:
+        return doing()
+    except ParamValidationError:
+        refusal: StoreError = Refused("InvalidParameter", "AWS takes no such key or value")
+    except (BotoCoreError, ResponseParserError, *_LED_ASTRAY):
+        refusal = Unreachable("MalformedAnswer")
+    raise refusal
 
 
 def _header(text: str | bytes) -> str:
     return text.decode("latin-1") if isinstance(text, bytes) else str(text)
-
-
-class _Raw(io.BytesIO):
-    """A body as botocore reads one."""
-
-    def stream(self) -> Any:
-        yield self.read()
 
 
 def _meaning(response: Any) -> StoreError:
