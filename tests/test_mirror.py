@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +57,19 @@ def test_only_a_newer_object_is_news(version: int, is_news: bool) -> None:  # no
     assert found
     assert found[0].spec.owner == ("second" if is_news else "first")
     assert mirror.version_of(DB) == max(version, 5)
+
+
+def test_a_thousand_objects_take_less_than_three_kibibytes_each() -> None:
+    bodies = [managed(name=f"secret-{number}") for number in range(1000)]
+    mirror = Mirror()
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            mirror.put_managed(body)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / 1000 < 3 * 1024
 
 
 def test_versions_are_numbers_and_not_text() -> None:

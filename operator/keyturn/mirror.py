@@ -81,10 +81,8 @@ class Mirror:
         if not self.is_news(key, body):
             return False
         slim = {name: metadata[name] for name in _METADATA if name in metadata}
-        self._managed[key] = orjson.dumps(
-            {"metadata": slim, "spec": spec, "status": body.get("status") or {}}
-        )
-        self._in_namespace[key.namespace][key] = orjson.dumps(metadata.get("labels") or {})
+        self._managed[key] = _packed({"metadata": slim, "spec": spec, "status": body.get("status") or {}})
+        self._in_namespace[key.namespace][key] = _packed(metadata.get("labels") or {})
         self._listed.pop(key, None)
         if targets := (spec.get("rollout") or {}).get("targets"):
             self._listed[key] = frozenset(
@@ -289,6 +287,11 @@ class Mirror:
         metas = (self._secrets.get(secret) for secret in secrets_of(workload))
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
         return writers | {key for key, listed in self._listed.items() if workload.key in listed}
+
+
+def _packed(document: dict[str, Any]) -> bytes:
+    """Write JSON to be kept: what orjson returns keeps all of the 4 KiB that it has written into, a copy does not."""
+    return bytes(memoryview(orjson.dumps(document)))
 
 
 def namespace_key(name: str) -> ObjectKey:
