@@ -166,6 +166,17 @@ def test_a_field_of_another_form_is_no_traceback(data: st.DataObject) -> None:
     everything(documents)
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("part", ["data", "dataFrom"])
+@pytest.mark.parametrize("content", [True, 7, {"a": 1}], ids=repr)
+def test_what_should_be_a_list_and_is_none_is_no_traceback(case: Case, part: str, content: object) -> None:
+    documents = case.documents()
+    for document in documents:
+        if document["kind"] == "ExternalSecret":
+            document["spec"][part] = content
+    everything(documents)
+
+
 # These stand beside what is converted, and are read only where it names them.
 _READ_BY_OTHERS = {
     "Deployment",

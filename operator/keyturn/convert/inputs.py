@@ -176,9 +176,8 @@ def _keys(body: Body, kind: str, name: str) -> Iterator[str]:
     inner = spec.get("externalSecretSpec", spec) if isinstance(spec, Mapping) else None
     if not isinstance(inner, Mapping):
         return
-    for entry in (*(inner.get("data") or ()), *(inner.get("dataFrom") or ())):
-        if not isinstance(entry, Mapping):
-            continue
+    lists = [part for part in (inner.get("data"), inner.get("dataFrom")) if isinstance(part, list)]
+    for entry in (one for part in lists for one in part if isinstance(one, Mapping)):
         source = entry.get("sourceRef")
         ref = (source.get("storeRef") if isinstance(source, Mapping) else None) or inner.get("secretStoreRef")
         if not isinstance(ref, Mapping) or (ref.get("kind") or "SecretStore", ref.get("name")) != (
