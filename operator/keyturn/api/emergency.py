@@ -156,7 +156,7 @@ class EmergencyRotationStatus(Schema):
     report_name: str | None = None
     """The ConfigMap that holds the incident document."""
     secrets: list[AffectedSecret] = pydantic.Field(
-        [],
+        default_factory=list,
         max_length=2000,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
@@ -164,7 +164,7 @@ class EmergencyRotationStatus(Schema):
     timeline: list[TimelineEntry] = pydantic.Field(default_factory=list, max_length=500)
     """What happened, in order; nothing is ever taken out."""
     conditions: list[Condition] = pydantic.Field(
-        [],
+        default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Rotated, ServicesUpdated, AccessAudited, Documented, Overdue; Reconciling and Stalled while they hold."""

@@ -151,7 +151,7 @@ class SecretStoreStatus(Schema):
     provider: str | None = None
     """The kind of store, such as vault."""
     conditions: list[Condition] = pydantic.Field(
-        [],
+        default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Ready, with Valid or what keeps it from that as reason, and Stalled while a person must act."""

@@ -44,7 +44,7 @@ class Aws:
 
     def __init__(self, service: str, config: AwsConfig, given: Given) -> None:
         self.login = Login(config, given)
-        self._client = Client(service, config.region, config.endpoint, given.guard)
+        self._client = Client(service, config.region, config.endpoint, given)
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call an operation by its name in the API, such as GetSecretValue."""

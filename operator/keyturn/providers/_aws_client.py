@@ -11,11 +11,12 @@ import functools
 import logging
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from keyturn import threads
 
 from . import errors
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
@@ -23,14 +24,13 @@ from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .guard import Answer, Guard
+    from .base import Given
+    from .guard import Answer
 
 __all__ = ["Client", "Keys"]
 
 T = TypeVar("T")
 
-_THREADS: Final = 4
-"""For what takes long without waiting for anybody: botocore's clients, and large answers."""
 _SMALL: Final = 16 * 1024
 """Bytes of an answer that is read at once."""
 _LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
@@ -86,12 +86,12 @@ class Keys:
 class Client:
     """One service of AWS at one address, asked with whatever keys a call brings."""
 
-    def __init__(self, service: str, region: str, endpoint: str | None, guard: Guard | None) -> None:
+    def __init__(self, service: str, region: str, endpoint: str | None, given: Given) -> None:
         """Take `endpoint` as None for the region's public one."""
         self._service = service
         self._region = region
         self._endpoint = endpoint
-        self._guard = guard
+        self._guard, self._owner = given.guard, given.owner
         self._opening = asyncio.Lock()
         self._opened: tuple[Keys | None, Any] | None = None
 
@@ -105,13 +105,14 @@ class Client:
         headers = {name: _header(text) for name, text in request.headers.items()}
         body = request.body.encode() if isinstance(request.body, str) else request.body
         answer = await guard.ask(request.method, request.url, headers=headers, body=body)
-        return await _told(client.meta.service_model, operation, answer)
+        return await self._told(client.meta.service_model, operation, answer)
 
     async def _client(self, keys: Keys | None) -> Any:
         """Give the client of these keys; only the newest keys are used, so only theirs is kept."""
         async with self._opening:
             if self._opened is None or self._opened[0] is not keys:
-                self._opened = (keys, await _in_thread(partial(_in_our_words, partial(self._made, keys))))
+                made = await threads.for_tenant(self._owner, _in_our_words, partial(self._made, keys))
+                self._opened = (keys, made)
             return self._opened[1]
 
     def _made(self, keys: Keys | None) -> Any:
@@ -138,17 +139,17 @@ class Client:
         client.meta.events.register_last("before-send", _take)
         return client
 
+    async def _told(self, service: Any, operation: str, answer: Answer) -> dict[str, Any]:
+        """Read an answer as botocore does; what could take long is read in a thread."""
+        read = partial(_parsed, service, operation, answer)
+        is_quick = len(answer.body) <= _SMALL and service.resolved_protocol == "json"
+        told = _in_our_words(read) if is_quick else await threads.for_tenant(self._owner, _in_our_words, read)
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise _meaning(told)
+        return told
+
 
 _SESSION_LOCK: Final = threading.Lock()
-
-
-async def _in_thread(doing: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_threads(), doing)
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, "aws")
 
 
 @functools.cache
@@ -192,24 +193,14 @@ def _signed(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
     return _in_our_words(made)
 
 
-async def _told(service: Any, operation: str, answer: Answer) -> dict[str, Any]:
-    """Read an answer as botocore does; what could take long is read in a thread."""
+def _parsed(service: Any, operation: str, answer: Answer) -> dict[str, Any]:
+    from botocore.parsers import create_parser  # noqa: PLC0415  # as above
 
-    def parsed() -> dict[str, Any]:
-        from botocore.parsers import create_parser  # noqa: PLC0415  # as above
-
-        facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
-        shape = service.operation_model(operation).output_shape
-        told: dict[str, Any] = create_parser(service.resolved_protocol).parse(facts, shape)
-        if not isinstance(told.get("Error", {}).get("Code", ""), str):
-            raise TypeError
-        return told
-
-    is_quick = len(answer.body) <= _SMALL and service.resolved_protocol == "json"
-    read = partial(_in_our_words, parsed)
-    told = read() if is_quick else await _in_thread(read)
-    if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise _meaning(told)
+    facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
+    shape = service.operation_model(operation).output_shape
+    told: dict[str, Any] = create_parser(service.resolved_protocol).parse(facts, shape)
+    if not isinstance(told.get("Error", {}).get("Code", ""), str):
+        raise TypeError
     return told
 
 

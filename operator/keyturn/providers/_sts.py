@@ -48,7 +48,7 @@ class Login:
     def __init__(self, config: AwsConfig, given: Given) -> None:
         self._config = config
         self._given = given
-        self._sts = Client("sts", config.region, config.sts_endpoint, given.guard)
+        self._sts = Client("sts", config.region, config.sts_endpoint, given)
         self._own: Keys | None = None
         self._role: _Role | None = None
         self._taking = asyncio.Lock()
