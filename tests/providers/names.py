@@ -31,3 +31,17 @@ class Names(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class Asked(Names):
+    """A resolver that leads nowhere, and remembers where one wanted to go."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1")
+        self.hosts: list[str] = []
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.hosts.append(host)
+        return await super().resolve(host, port, family)

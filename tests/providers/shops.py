@@ -114,7 +114,10 @@ def aws(
 async def aws_secrets_manager(moto: Moto, locked: Moto, role: str | None = None) -> AsyncIterator[Shop]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         text = json.dumps(parts)
-        known = moto.call("secretsmanager", "secretsmanager.ListSecrets", MaxResults=100)
+        named = [
+            {"Key": "name", "Values": [key]}
+        ]  # of all that other tests have left there, a page is listed
+        known = moto.call("secretsmanager", "secretsmanager.ListSecrets", Filters=named, MaxResults=100)
         if any(one["Name"] == key for one in known["SecretList"]):
             moto.call("secretsmanager", "secretsmanager.PutSecretValue", SecretId=key, SecretString=text)
         else:

@@ -22,7 +22,8 @@ from keyturn.providers.errors import (
 )
 from keyturn.providers.guard import Guard
 from tests.kube.helpers import Scripted, answer, serving
-from tests.providers.names import Names
+from tests.providers.names import Asked, Names
+from tests.providers.recording import Recording
 from tests.providers.shops import LOOPBACK, SECRET_KEY, access_key, aws, aws_settings, guarded, opened
 
 if TYPE_CHECKING:
@@ -83,6 +84,19 @@ async def test_what_we_create_says_who_made_it(manager: Provider[Any], moto: Mot
     await manager.write(f"{prefix}key", Value(b"x"))
     facts = moto.call("secretsmanager", "secretsmanager.DescribeSecret", SecretId=f"{prefix}key")
     assert facts["Tags"] == [{"Key": "managed-by", "Value": "keyturn"}]
+
+
+async def test_each_write_has_a_token_by_which_aws_knows_it_again() -> None:
+    there = {"VersionId": "a", "ARN": "b", "Name": "key", "SecretString": "another"}
+    heard = Recording(lambda _: answer(200, there))
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        store = aws("awsSecretsManager", server, guard)
+        for _ in range(2):
+            await store.write("key", Value(b"x"))
+    puts = [one for one in heard.heard if one.headers["X-Amz-Target"].endswith("PutSecretValue")]
+    tokens = [one.json["ClientRequestToken"] for one in puts]
+    assert len(set(tokens)) == 2
+    assert all(32 <= len(token) <= 64 for token in tokens)  # what AWS takes
 
 
 @pytest.mark.parametrize(("setting", "days"), [(None, 30), (7, 7)])
@@ -238,6 +252,27 @@ async def test_an_endpoint_of_the_operators_environment_is_never_asked(
         assert (await failing(store.read("a"))).code == "InsideAddress"
     await guard.close()
     assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "host"),
+    [
+        ("awsSecretsManager", "eu-central-1", "secretsmanager.eu-central-1.amazonaws.com"),
+        ("awsSecretsManager", "us-gov-west-1", "secretsmanager.us-gov-west-1.amazonaws.com"),
+        ("awsParameterStore", "us-east-1", "ssm.us-east-1.amazonaws.com"),
+        ("awsParameterStore", "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+async def test_a_store_without_endpoint_is_asked_at_the_public_one_of_its_region(
+    kind: str, region: str, host: str
+) -> None:
+    names = Asked()
+    guard = Guard(resolver=names)
+    settings = {**aws_settings(""), "region": region, "endpoint": None}
+    store = opened(kind, settings, guard=guard, referred=access_key())
+    assert (await failing(store.read("a"))).code == "InsideAddress"
+    await guard.close()
+    assert names.hosts == [host]
 
 
 @pytest.mark.parametrize("written", ["", " ", "a\nb", "ü", "a\0"])

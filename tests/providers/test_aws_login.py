@@ -6,7 +6,6 @@ import asyncio
 import email.utils
 import json
 import secrets
-import socket
 import traceback
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from keyturn.providers.errors import (
 )
 from keyturn.providers.guard import Guard
 from tests.kube.helpers import answer, serving
-from tests.providers.names import Names
+from tests.providers.names import Asked
 from tests.providers.recording import Heard, Recording
 from tests.providers.shops import ACCESS_KEY, LOOPBACK, SECRET_KEY, access_key, aws_settings, guarded, opened
 
@@ -290,20 +289,6 @@ async def test_an_sts_inside_is_never_asked() -> None:
         store = opened("awsSecretsManager", settings, guard=guard, referred=access_key())
         refused = await failing(store.read("a"))
     assert (type(refused), refused.code) == (Refused, "InsideAddress")
-
-
-class Asked(Names):
-    """A resolver that leads nowhere, and remembers where one wanted to go."""
-
-    def __init__(self) -> None:
-        super().__init__("127.0.0.1")
-        self.hosts: list[str] = []
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[Any]:
-        self.hosts.append(host)
-        return list(await super().resolve(host, port, family))
 
 
 @pytest.mark.parametrize(

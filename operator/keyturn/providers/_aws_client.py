@@ -11,10 +11,11 @@ import functools
 import logging
 import os
 import threading
+import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn import threads
 
@@ -88,74 +89,98 @@ class Client:
 
     def __init__(self, service: str, region: str, endpoint: str | None, given: Given) -> None:
         """Take `endpoint` as None for the region's public one."""
-        self._service = service
+        self._name = service
         self._region = region
         self._endpoint = endpoint
         self._guard, self._owner = given.guard, given.owner
-        self._opening = asyncio.Lock()
-        self._opened: tuple[Keys | None, Any] | None = None
+        self._describing = asyncio.Lock()
+        self._described: _Service | None = None
 
     async def call(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Call an operation by its name in the API, such as GetSecretValue; without keys it is not signed."""
         guard = self._guard
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
-        client = await self._client(keys)
-        request = _signed(client, operation, parameters)
-        headers = {name: _header(text) for name, text in request.headers.items()}
+        service = await self._service()
+        request = _in_our_words(partial(service.request, keys, operation, parameters))
+        headers = dict(request.headers.items())
         body = request.body.encode() if isinstance(request.body, str) else request.body
         answer = await guard.ask(request.method, request.url, headers=headers, body=body)
-        return await self._told(client.meta.service_model, operation, answer)
+        return await self._told(service, operation, answer)
 
-    async def _client(self, keys: Keys | None) -> Any:
-        """Give the client of these keys; only the newest keys are used, so only theirs is kept."""
-        async with self._opening:
-            if self._opened is None or self._opened[0] is not keys:
-                made = await threads.for_tenant(self._owner, _in_our_words, partial(self._made, keys))
-                self._opened = (keys, made)
-            return self._opened[1]
+    async def _service(self) -> _Service:
+        async with self._describing:
+            if self._described is None:
+                describing = partial(_looked_up, self._name, self._region, self._endpoint)
+                self._described = await threads.for_tenant(self._owner, _in_our_words, describing)
+            return self._described
 
-    def _made(self, keys: Keys | None) -> Any:
-        from botocore import UNSIGNED  # noqa: PLC0415  # on first use: it is large
-        from botocore.config import Config  # noqa: PLC0415
-
-        settings = Config(
-            retries={"total_max_attempts": 1, "mode": "standard"},  # when to try again is ours to say
-            ignore_configured_endpoint_urls=True,
-            parameter_validation=True,
-            user_agent_extra="keyturn",
-            inject_host_prefix=False,
-        )
-        with _SESSION_LOCK:  # a session makes one client at a time
-            client = _session().create_client(
-                self._service,
-                region_name=self._region,
-                endpoint_url=self._endpoint,
-                aws_access_key_id=keys.key_id if keys else None,
-                aws_secret_access_key=keys.secret if keys else None,
-                aws_session_token=keys.token if keys else None,
-                config=settings if keys else settings.merge(Config(signature_version=UNSIGNED)),
-            )
-        client.meta.events.register_last("before-send", _take)
-        return client
-
-    async def _told(self, service: Any, operation: str, answer: Answer) -> dict[str, Any]:
+    async def _told(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
         """Read an answer as botocore does; what could take long is read in a thread."""
-        read = partial(_parsed, service, operation, answer)
-        is_quick = len(answer.body) <= _SMALL and service.resolved_protocol == "json"
+        read = partial(service.told, operation, answer)
+        is_quick = len(answer.body) <= _SMALL and service.model.resolved_protocol == "json"
         told = _in_our_words(read) if is_quick else await threads.for_tenant(self._owner, _in_our_words, read)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)
         return told
 
 
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """How a service is written to, and how its answers are read."""
+
+    model: Any
+    endpoint: str
+    region: str
+    serializer: Any
+    parser: Any
+
+    def request(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Build a request; with keys it is signed (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)."""
+        from botocore.auth import SigV4Auth  # noqa: PLC0415  # on first use, as all of botocore: it is large
+        from botocore.awsrequest import create_request_object, prepare_request_dict  # noqa: PLC0415
+        from botocore.credentials import Credentials  # noqa: PLC0415
+
+        model = self.model.operation_model(operation)
+        tokens = {name: str(uuid.uuid4()) for name in model.idempotent_members}
+        asked = self.serializer.serialize_to_request({**tokens, **parameters}, model)
+        prepare_request_dict(asked, endpoint_url=self.endpoint)
+        request = create_request_object(asked)
+        if keys:
+            login = Credentials(keys.key_id, keys.secret, keys.token)
+            SigV4Auth(login, self.model.signing_name, self.region).add_auth(request)
+        return request.prepare()
+
+    def told(self, operation: str, answer: Answer) -> dict[str, Any]:
+        facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
+        told: dict[str, Any] = self.parser.parse(facts, self.model.operation_model(operation).output_shape)
+        if not isinstance(told.get("Error", {}).get("Code", ""), str):
+            raise TypeError
+        return told
+
+
 _SESSION_LOCK: Final = threading.Lock()
+
+
+def _looked_up(name: str, region: str, endpoint: str | None) -> _Service:
+    """Look up how a service is asked, and where: a client of botocore knows that, and does nothing else for us."""
+    from botocore import UNSIGNED  # noqa: PLC0415  # as above
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.parsers import create_parser  # noqa: PLC0415
+    from botocore.serialize import create_serializer  # noqa: PLC0415
+
+    settings = Config(signature_version=UNSIGNED, ignore_configured_endpoint_urls=True)
+    with _SESSION_LOCK:  # a session makes one client at a time
+        meta = _session().create_client(name, region_name=region, endpoint_url=endpoint, config=settings).meta
+    model = meta.service_model
+    protocol = model.resolved_protocol
+    return _Service(model, meta.endpoint_url, region, create_serializer(protocol), create_parser(protocol))
 
 
 @functools.cache
 def _session() -> Any:
     """Make the session that all stores share: it holds the descriptions of the services, and no login."""
-    import botocore.session  # noqa: PLC0415  # on first use: it is large
+    import botocore.session  # noqa: PLC0415  # as above
     from botocore.credentials import CredentialResolver  # noqa: PLC0415
 
     # It logs every request and answer at DEBUG, whatever level the operator logs at.
@@ -166,42 +191,6 @@ def _session() -> Any:
     session.register_component("credential_provider", CredentialResolver([]))  # nor is what it runs as
     session.set_config_variable("sts_regional_endpoints", "regional")
     return session
-
-
-class _Signed(Exception):  # noqa: N818  # it is no error
-    """Carries a request out of botocore, which has built and signed it and is about to send it."""
-
-    def __init__(self, request: Any) -> None:
-        super().__init__()
-        self.request = request
-
-
-def _take(request: Any, **_: Any) -> NoReturn:
-    raise _Signed(request)
-
-
-def _signed(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
-    from botocore import xform_name  # noqa: PLC0415  # on first use, as all of botocore: it is large
-
-    def made() -> Any:
-        try:
-            getattr(client, xform_name(operation))(**parameters)
-        except _Signed as signed:
-            return signed.request
-        raise LookupError
-
-    return _in_our_words(made)
-
-
-def _parsed(service: Any, operation: str, answer: Answer) -> dict[str, Any]:
-    from botocore.parsers import create_parser  # noqa: PLC0415  # as above
-
-    facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
-    shape = service.operation_model(operation).output_shape
-    told: dict[str, Any] = create_parser(service.resolved_protocol).parse(facts, shape)
-    if not isinstance(told.get("Error", {}).get("Code", ""), str):
-        raise TypeError
-    return told
 
 
 def _in_our_words(doing: Callable[[], T]) -> T:
@@ -216,10 +205,6 @@ def _in_our_words(doing: Callable[[], T]) -> T:
     except (BotoCoreError, ResponseParserError, *_LED_ASTRAY):
         refusal = Unreachable("MalformedAnswer")
     raise refusal
-
-
-def _header(text: str | bytes) -> str:
-    return text.decode("latin-1") if isinstance(text, bytes) else str(text)
 
 
 def _meaning(response: Any) -> StoreError:
