@@ -67,6 +67,8 @@ class Outside:
     """What is known of the outside: facts for good, values only while a pass lasts."""
 
     reading: Errand[Reading] | None = None
+    reading_since: datetime | None = None
+    """When the reading that goes on, or was the last one, was begun."""
     last: Reading | None = None
     """The last reading, while the pass lasts."""
     problem: Wait | Stalled | None = None

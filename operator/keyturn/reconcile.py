@@ -36,6 +36,8 @@ _BREATHER = timedelta(milliseconds=200)
 _LOOK_AGAIN = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(minutes=5)
 _SOON = timedelta(seconds=2)
+_PATIENCE = timedelta(seconds=1)
+"""For which a reading goes on before people are told of it."""
 
 _log = structlog.get_logger()
 
@@ -97,6 +99,8 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
 
 async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
     """Tell how a pass ended, and return when to look again."""
+    if later := _told_later(key, outcome, world):
+        return later
     failpoints.reached("before", "Report")
     await report(key, seen, outcome, world)
     note_standing(key, seen, outcome.error, world)
@@ -104,6 +108,17 @@ async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     if outcome.error is None:
         world.memo(key).attempts = 0
     return _look_again(key, outcome, world)
+
+
+def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+    """Return when to tell that values are being read, if that began just now: its end, which wakes, is near."""
+    outside = world.memo(key).outside
+    if outcome.error is None or outcome.error.reason != "ReadingStores":
+        return None
+    if outside.reading is None or outside.reading_since is None:
+        return None
+    when = outside.reading_since + _PATIENCE
+    return when if world.now() < when else None
 
 
 async def _look(key: ObjectKey, world: World) -> Seen | None:

@@ -195,6 +195,7 @@ async def _read(
         anew = bool(seen.rereads_for)
         borrower = Borrower(key, wanted, state, outside, world.stores, world.now, anew=anew)
         doing = read_all(key, seen, wanted, world.stores, borrower, fresh=fresh)
+        outside.reading_since = world.now()
         outside.reading = await begin(asked, doing, lambda: world.wake(key))
     if not outside.reading.task.done():
         return None

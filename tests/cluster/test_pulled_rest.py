@@ -12,6 +12,7 @@ from keyturn.core.value import Value
 from tests.cluster.test_nothing_changes import has_looked_at_all
 from tests.cluster.workloads import deployment, env_from
 from tests.providers.vault import BUILD_SECONDS
+from tests.support.front import after
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -81,6 +82,26 @@ def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
 
     assert writes(plane, space.namespace) == before
     assert vault.front.count("GET", "POST", of="/secret/") == asked
+
+
+def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, plane: ControlPlane) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.front.fault = lambda asked: after(0.4) if "/data/" in asked.path else None
+
+    space.managed(vault.pull("token", "token"))
+
+    told = [one for one in writes(plane, space.namespace) if one.endswith("/managedsecrets/auth/status")]
+    assert len(told) == 1, told
+
+
+def test_a_reading_that_goes_on_is_told(space: Space, vault: Vault) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.front.fault = lambda asked: vault.front.hang if "/data/" in asked.path else None
+
+    space.manage(vault.pull("token", "token"))
+
+    space.until_condition("Ready", "False", "ReadingStores")
+    vault.front.ends.set()
 
 
 def test_many_that_read_the_same_make_one_read(space: Space, vault: Vault) -> None:

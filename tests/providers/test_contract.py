@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pkgutil
+import re
 import secrets
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from keyturn import providers
 from keyturn.core.value import Value
 from keyturn.crdgen.schema import structural
-from keyturn.providers import Can, Outcome, Policy, discover, properties
+from keyturn.providers import Can, Outcome, Policy, discover, properties, provider_of
 from keyturn.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
 from tests.leaks.scan import leaks
 from tests.providers import vault as vaults
@@ -93,6 +94,25 @@ def test_to_find_them_imports_no_sdk() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
     assert HEAVY.isdisjoint(module.partition(".")[0] for module in found.stdout.split())
+
+
+@every_kind
+def test_each_is_found_by_its_kind(kind: str) -> None:
+    assert provider_of(kind) is discover()[kind]
+
+
+@pytest.mark.parametrize("kind", ["", "guard", "base", "aws_secrets_manager", "vaults", "../vault", "_aws"])
+def test_what_is_no_kind_is_no_provider(kind: str) -> None:
+    assert provider_of(kind) is None
+
+
+def test_to_use_one_imports_no_other() -> None:
+    code = "import sys; from keyturn import providers; providers.provider_of('vault'); print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    ours = {name.removeprefix("keyturn.providers.") for name in found.stdout.split()}
+    assert ours & {re.sub("[A-Z]", lambda one: f"_{one[0].lower()}", kind) for kind in KINDS} == {"vault"}
 
 
 @every_kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -21,6 +22,8 @@ __all__ = ["Destination", "Source", "destination_of", "next_refresh", "source_of
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _LONGEST_PLACE = 16_384
+_RECENT = 256
+"""Facts of sources that are kept: one pass asks for the same ones again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Source:
 
     @property
     def ref(self) -> StoreRef:
-        return StoreRef(kind=self.kind, name=self.store)
+        return _ref(self.kind, self.store)
 
     @property
     def place(self) -> str:
@@ -103,7 +106,7 @@ class Destination:
 
     @property
     def ref(self) -> StoreRef:
-        return StoreRef(kind=self.kind, name=self.store)
+        return _ref(self.kind, self.store)
 
     @property
     def id(self) -> str:
@@ -140,6 +143,11 @@ def destination_of(push: PushTo) -> Destination:
     )
 
 
+@functools.lru_cache(_RECENT)
+def _ref(kind: StoreKind, store: str) -> StoreRef:
+    return StoreRef(kind=kind, name=store)
+
+
 def _store(ref: StoreRef) -> tuple[StoreKind, str]:
     return ref.kind or StoreKind.SECRET_STORE, ref.name
 
@@ -150,7 +158,13 @@ def next_refresh(interval: timedelta, sources: Iterable[Source], namespace: str,
     The moments lie on a fixed grid that hangs on what is read: a restart of the operator moves none of them,
     objects that read the same do it together, and others at other times.
     """
+    phase = interval * _phase(tuple(sources), namespace)
+    return after + interval - (after - _EPOCH - phase) % interval
+
+
+@functools.lru_cache(_RECENT)
+def _phase(sources: tuple[Source, ...], namespace: str) -> float:
+    """Return where in the interval these sources have their moment, 0 to 1."""
     name = "\n".join([namespace, *sorted(source.text for source in sources)])
     digest = hmac.digest(name.encode(), b"keyturn.dev/refresh", hashlib.sha256)
-    phase = interval * (int.from_bytes(digest[:8]) / 2**64)
-    return after + interval - (after - _EPOCH - phase) % interval
+    return int.from_bytes(digest[:8]) / 2**64

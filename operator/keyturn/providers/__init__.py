@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -26,6 +27,7 @@ __all__ = [
     "Reference",
     "Written",
     "discover",
+    "provider_of",
 ]
 
 
@@ -36,12 +38,26 @@ def discover() -> Mapping[str, type[Provider[Any]]]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
+def provider_of(kind: str) -> type[Provider[Any]] | None:
+    """Return the provider of a kind, whose file is named as it is; the others' are not imported for that."""
+    name = re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", kind)
+    found = _classes_in(name) if name in _modules() else ()
+    return next((one for one in found if one.kind == kind), None)
+
+
 def _classes() -> Iterator[type[Provider[Any]]]:
-    for info in pkgutil.iter_modules(__path__):
-        if info.name.startswith("_"):  # what several of them share
-            continue
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        yield from (member for member in vars(module).values() if _is_provider_of(module, member))
+    for name in _modules():
+        yield from _classes_in(name)
+
+
+def _modules() -> tuple[str, ...]:
+    """Name the files that may be providers; what several of them share begins with an underscore."""
+    return tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+
+
+def _classes_in(name: str) -> Iterator[type[Provider[Any]]]:
+    module = importlib.import_module(f"{__name__}.{name}")
+    yield from (member for member in vars(module).values() if _is_provider_of(module, member))
 
 
 def _is_provider_of(module: ModuleType, member: object) -> TypeGuard[type[Provider[Any]]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pydantic
 
 from keyturn.api.secretstore import ClusterSecretStore
-from keyturn.providers import discover
+from keyturn.providers import discover, provider_of
 from keyturn.providers.errors import Refused
 from keyturn.refusals import sentence
 
@@ -63,7 +63,7 @@ def plan_of(key: StoreKey, store: AnyStore) -> Plan:
         Refused: They are none that this version can follow.
     """
     choice, refresh = store.spec.provider, store.spec.refresh
-    provider = discover().get(choice.kind)
+    provider = provider_of(choice.kind)
     if provider is None:
         raise Refused(
             "UnknownProvider",
