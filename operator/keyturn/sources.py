@@ -55,9 +55,12 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     if _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
         return Pulled()
     pulled = await _pulled_now(key, seen, wanted, world, load)
-    outside.keep_in_hand({item.source.place for item in wanted.pulled if item.source}, _held(seen))
+    if outside.in_hand:
+        outside.keep_in_hand({item.source.place for item in wanted.pulled if item.source}, _held(seen))
     taken = tuple(there.loan for there in outside.in_hand.values())
     renewed = outside.last.loans if outside.last else ()
+    if not (taken or renewed):
+        return pulled
     return replace(
         pulled,
         loans=(*renewed, *(loan for loan in taken if loan not in renewed)),
@@ -227,6 +230,8 @@ def _retained(reading: Reading, state: State | None, wanted: Wanted) -> Reading:
         and item.name in recorded
         and (found := reading.values[item.name].with_gone(recorded[item.name], taken))
     }
+    if not whole:
+        return reading
     # Another step of the same pass finds it done.
     return replace(reading, values={**reading.values, **whole}, retained=reading.retained | whole.keys())
 

@@ -1,7 +1,7 @@
 """How AWS is asked: botocore builds, signs and parses, the guard sends, and no thread waits for an answer.
 
 So botocore opens no connection of its own, and whatever a tenant writes as endpoint is held to the same rules as
-every other URL. It is given a tenant's keys or none: it never looks for the operator's own.
+every other URL. Nothing of it is used that reads settings or looks for a login: no session and no client.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
-import threading
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,8 +32,12 @@ T = TypeVar("T")
 
 _SMALL: Final = 16 * 1024
 """Bytes of an answer that is read at once."""
+_REGIONS: Final = 64
 _LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What else a parser raises that reads nonsense."""
+
+# It logs what it signs and what it parses at DEBUG, whatever level the operator logs at.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
     **dict.fromkeys(("ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"), NotFound),
@@ -137,7 +139,7 @@ class _Service:
 
     def request(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> Any:
         """Build a request; with keys it is signed (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)."""
-        from botocore.auth import SigV4Auth  # noqa: PLC0415  # on first use, as all of botocore: it is large
+        from botocore.auth import SigV4Auth  # noqa: PLC0415  # as below
         from botocore.awsrequest import create_request_object, prepare_request_dict  # noqa: PLC0415
         from botocore.credentials import Credentials  # noqa: PLC0415
 
@@ -159,38 +161,38 @@ class _Service:
         return told
 
 
-_SESSION_LOCK: Final = threading.Lock()
-
-
 def _looked_up(name: str, region: str, endpoint: str | None) -> _Service:
-    """Look up how a service is asked, and where: a client of botocore knows that, and does nothing else for us."""
-    from botocore import UNSIGNED  # noqa: PLC0415  # as above
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.parsers import create_parser  # noqa: PLC0415
+    from botocore.parsers import create_parser  # noqa: PLC0415  # on first use, as all of botocore: it is large
     from botocore.serialize import create_serializer  # noqa: PLC0415
 
-    settings = Config(signature_version=UNSIGNED, ignore_configured_endpoint_urls=True)
-    with _SESSION_LOCK:  # a session makes one client at a time
-        meta = _session().create_client(name, region_name=region, endpoint_url=endpoint, config=settings).meta
-    model = meta.service_model
+    model = _model(name)
     protocol = model.resolved_protocol
-    return _Service(model, meta.endpoint_url, region, create_serializer(protocol), create_parser(protocol))
+    where = endpoint or _public(model.endpoint_prefix, region)
+    return _Service(model, where, region, create_serializer(protocol), create_parser(protocol))
 
 
 @functools.cache
-def _session() -> Any:
-    """Make the session that all stores share: it holds the descriptions of the services, and no login."""
-    import botocore.session  # noqa: PLC0415  # as above
-    from botocore.credentials import CredentialResolver  # noqa: PLC0415
+def _model(name: str) -> Any:
+    """Read botocore's description of a service, for all stores."""
+    from botocore.model import ServiceModel  # noqa: PLC0415  # as above
 
-    # It logs every request and answer at DEBUG, whatever level the operator logs at.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-    for name in ("config_file", "credentials_file"):
-        session.set_config_variable(name, os.devnull)  # the operator's own are nobody's business
-    session.register_component("credential_provider", CredentialResolver([]))  # nor is what it runs as
-    session.set_config_variable("sts_regional_endpoints", "regional")
-    return session
+    return ServiceModel(_loader().load_service_model(name, "service-2"), name)
+
+
+@functools.lru_cache(_REGIONS)
+def _public(prefix: str, region: str) -> str:
+    """Name the public address of a service; where botocore does not know the region, as it guesses itself."""
+    from botocore.regions import EndpointResolver  # noqa: PLC0415  # as above
+
+    known = EndpointResolver(_loader().load_data("endpoints")).construct_endpoint(prefix, region) or {}
+    return f"https://{known.get('hostname', f'{prefix}.{region}.amazonaws.com')}"
+
+
+def _loader() -> Any:
+    """Make what reads the descriptions that botocore brings; it keeps what it has read, so it is not kept itself."""
+    from botocore.loaders import Loader  # noqa: PLC0415  # as above
+
+    return Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)  # none of our own home
 
 
 def _in_our_words(doing: Callable[[], T]) -> T:
