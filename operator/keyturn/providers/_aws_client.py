@@ -33,6 +33,7 @@ T = TypeVar("T")
 _SMALL: Final = 16 * 1024
 """Bytes of an answer that is read at once."""
 _REGIONS: Final = 64
+"""Public addresses that are kept, each of one service in one region."""
 _LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What else a parser raises that reads nonsense."""
 
