@@ -12,6 +12,7 @@ from . import failpoints, metrics
 from .core.decision import next_step
 from .core.denied import denied_again
 from .core.errors import Stalled, Wait
+from .core.pulled import READING_STORES
 from .core.status import Outcome
 from .core.steps import Publish, Rest, RollOut
 from .denials import PASSING, concerns_one, contended, denied, unexpected, unread
@@ -37,7 +38,7 @@ _LOOK_AGAIN = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(minutes=5)
 _SOON = timedelta(seconds=2)
 _PATIENCE = timedelta(seconds=1)
-"""For which a reading goes on before people are told of it."""
+"""How long a reading goes on before people are told of it."""
 
 _log = structlog.get_logger()
 
@@ -113,12 +114,12 @@ async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
 def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
     """Return when to tell that values are being read, if that began just now: its end, which wakes, is near."""
     outside = world.memo(key).outside
-    if outcome.error is None or outcome.error.reason != "ReadingStores":
+    if outcome.error is None or outcome.error.reason != READING_STORES:
         return None
     if outside.reading is None or outside.reading_since is None:
         return None
     when = outside.reading_since + _PATIENCE
-    return when if world.now() < when else None
+    return when if outside.reading_since <= world.now() < when else None  # clocks are set back, too
 
 
 async def _look(key: ObjectKey, world: World) -> Seen | None:

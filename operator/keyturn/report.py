@@ -13,6 +13,7 @@ from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.policy import denies, named
+from .core.pulled import READING_STORES
 from .core.renewal import CREATED
 from .core.status import Outcome, status_of
 from .core.steps import (
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
-_NO_TROUBLE = frozenset({"ReadingStores", "Pushing"})
+_NO_TROUBLE = frozenset({READING_STORES, "Pushing"})
 """What keeps a pass from its end as long as a store takes for it."""
 
 _log = structlog.get_logger()

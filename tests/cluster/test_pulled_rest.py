@@ -86,7 +86,7 @@ def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
 
 def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, plane: ControlPlane) -> None:
     vault.keep(token="first")  # noqa: S106
-    vault.front.fault = lambda asked: after(0.4) if "/data/" in asked.path else None
+    vault.front.fault = lambda asked: after(0.2) if "/data/" in asked.path else None
 
     space.managed(vault.pull("token", "token"))
 

@@ -239,6 +239,14 @@ async def test_the_login_of_the_operator_is_never_used(kind: str, monkeypatch: p
     assert SECRET_KEY not in sent[0]
 
 
+async def test_a_region_with_fips_signs_for_the_region() -> None:
+    script = Scripted(answer(400, {"__type": "ResourceNotFoundException"}))
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
+        settings = {**aws_settings(server), "region": "fips-us-east-1"}
+        await failing(opened("awsSecretsManager", settings, guard=guard, referred=access_key()).read("a"))
+    assert "/us-east-1/secretsmanager/aws4_request" in script.asked[0].headers["Authorization"]
+
+
 @pytest.mark.parametrize("kind", BOTH)
 async def test_an_endpoint_of_the_operators_environment_is_never_asked(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -261,6 +269,9 @@ async def test_an_endpoint_of_the_operators_environment_is_never_asked(
         ("awsSecretsManager", "us-gov-west-1", "secretsmanager.us-gov-west-1.amazonaws.com"),
         ("awsParameterStore", "us-east-1", "ssm.us-east-1.amazonaws.com"),
         ("awsParameterStore", "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn"),
+        ("awsSecretsManager", "fips-us-east-1", "secretsmanager-fips.us-east-1.amazonaws.com"),
+        ("awsParameterStore", "zz-new-1", "ssm.zz-new-1.amazonaws.com"),
+        ("awsParameterStore", "fips-zz-new-1", "ssm-fips.zz-new-1.amazonaws.com"),
     ],
 )
 async def test_a_store_without_endpoint_is_asked_at_the_public_one_of_its_region(

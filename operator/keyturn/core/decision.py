@@ -14,6 +14,7 @@ from .loans import next_loans, next_return, returned_again, returned_last
 from .numbering import hinted, next_number
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
+from .pulled import READING_STORES
 from .pushes import last_pushes, next_push, push_problem, pushed_again
 from .renewal import (
     CREATED,
@@ -128,7 +129,7 @@ def _what_is_unread(seen: Seen, wanted: Wanted, reason: Reason) -> Wait | Stalle
     is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
     if not (is_first or reason.fresh & pulled) or seen.pulled.read:
         return None
-    return seen.pulled.problem or Wait("ReadingStores", "the stores are being read", _READ_SOON)
+    return seen.pulled.problem or Wait(READING_STORES, "the stores are being read", _READ_SOON)
 
 
 def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:

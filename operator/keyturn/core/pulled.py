@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from .errors import Stalled, Wait
     from .loans import Loan
 
-__all__ = ["NOT_PULLED", "Pulled", "PushProblem"]
+__all__ = ["NOT_PULLED", "READING_STORES", "Pulled", "PushProblem"]
+
+READING_STORES = "ReadingStores"
+"""The reason why something waits: values are being read that it asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def _classes() -> Iterator[type[Provider[Any]]]:
         yield from _classes_in(name)
 
 
+@functools.cache
 def _modules() -> tuple[str, ...]:
     """Name the files that may be providers; what several of them share begins with an underscore."""
     return tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,8 @@ _SMALL: Final = 16 * 1024
 """Bytes of an answer that is read at once."""
 _REGIONS: Final = 64
 """Public addresses that are kept, each of one service in one region."""
+_FIPS: Final = "fips-"
+"""Before the name of a region, whose services are then asked at their FIPS 140 endpoints."""
 _LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What else a parser raises that reads nonsense."""
 
@@ -128,6 +131,9 @@ class Client:
         return told
 
 
+_READING: Final = threading.Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class _Service:
     """How a service is written to, and how its answers are read."""
@@ -166,10 +172,12 @@ def _looked_up(name: str, region: str, endpoint: str | None) -> _Service:
     from botocore.parsers import create_parser  # noqa: PLC0415  # on first use, as all of botocore: it is large
     from botocore.serialize import create_serializer  # noqa: PLC0415
 
-    model = _model(name)
+    real = region.removeprefix(_FIPS)
+    with _READING:  # once, however many stores begin at the same time
+        model = _model(name)
+        where = endpoint or _public(model.endpoint_prefix, real, fips=real != region)
     protocol = model.resolved_protocol
-    where = endpoint or _public(model.endpoint_prefix, region)
-    return _Service(model, where, region, create_serializer(protocol), create_parser(protocol))
+    return _Service(model, where, real, create_serializer(protocol), create_parser(protocol))
 
 
 @functools.cache
@@ -181,12 +189,14 @@ def _model(name: str) -> Any:
 
 
 @functools.lru_cache(_REGIONS)
-def _public(prefix: str, region: str) -> str:
+def _public(prefix: str, region: str, *, fips: bool) -> str:
     """Name the public address of a service; where botocore does not know the region, as it guesses itself."""
     from botocore.regions import EndpointResolver  # noqa: PLC0415  # as above
 
-    known = EndpointResolver(_loader().load_data("endpoints")).construct_endpoint(prefix, region) or {}
-    return f"https://{known.get('hostname', f'{prefix}.{region}.amazonaws.com')}"
+    resolver = EndpointResolver(_loader().load_data("endpoints"))
+    known = resolver.construct_endpoint(prefix, region, use_fips_endpoint=fips) or {}
+    guess = f"{prefix}{'-fips' if fips else ''}.{region}.amazonaws.com"
+    return f"https://{known.get('hostname', guess)}"
 
 
 def _loader() -> Any:
