@@ -62,7 +62,9 @@ def test_a_manifest_in_the_documentation_is_taken(
 
 def test_every_reason_to_stand_still_is_explained() -> None:
     code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
-    reasons = set(re.findall(r'(?:Stalled|Wait)\(\s*"(\w+)"', code))
+    constants = dict(re.findall(r'^([A-Z_]+) = "(\w+)"', code, re.MULTILINE))
+    written = re.findall(r'(?:Stalled|Wait)\(\s*(?:"(\w+)"|([A-Z_]+)\b)', code)
+    reasons = {literal or constants[name] for literal, name in written}
     listed = re.findall(
         r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("When something stands still"), re.MULTILINE
     )
