@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from .borrowing import Borrower
 from .core.errors import Wait
 from .core.items import is_spread
-from .core.pulled import READING_STORES, Pulled
+from .core.pulled import Pulled, being_read
 from .core.renewal import REFRESHED
 from .core.source import next_refresh
 from .outside import begin
@@ -35,7 +35,6 @@ __all__ = ["pulled_now"]
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
-_SOON: Final = timedelta(seconds=5)
 _LATER: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
 _RENEWED_LATER: Final = timedelta(seconds=15)
@@ -174,7 +173,7 @@ def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
     """Say that a value is awaited which the spec asks for; where there is one, nobody needs to know."""
     is_unfit = any(item.name in seen.unfit for item in wanted.pulled)
     is_awaited = outside.reading is not None and (is_unfit or not seen.is_complete)
-    return Wait(READING_STORES, "the stores are being read", _SOON) if is_awaited else None
+    return being_read() if is_awaited else None
 
 
 def _asked(outside: Outside, seen: Seen) -> str:

@@ -14,7 +14,7 @@ from .loans import next_loans, next_return, returned_again, returned_last
 from .numbering import hinted, next_number
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
-from .pulled import READING_STORES
+from .pulled import being_read
 from .pushes import last_pushes, next_push, push_problem, pushed_again
 from .renewal import (
     CREATED,
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
 __all__ = ["next_step"]
 
 _LOOK_AGAIN = timedelta(minutes=1)
-_READ_SOON = timedelta(seconds=5)
 
 
 def next_step(seen: Seen) -> Step:
@@ -129,7 +128,7 @@ def _what_is_unread(seen: Seen, wanted: Wanted, reason: Reason) -> Wait | Stalle
     is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
     if not (is_first or reason.fresh & pulled) or seen.pulled.read:
         return None
-    return seen.pulled.problem or Wait(READING_STORES, "the stores are being read", _READ_SOON)
+    return seen.pulled.problem or being_read()
 
 
 def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import Wait
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .errors import Stalled, Wait
+    from .errors import Stalled
     from .loans import Loan
 
-__all__ = ["NOT_PULLED", "READING_STORES", "Pulled", "PushProblem"]
+__all__ = ["NOT_PULLED", "READING_STORES", "Pulled", "PushProblem", "being_read"]
 
 READING_STORES = "ReadingStores"
 """The reason why something waits: values are being read that it asks for."""
+_SOON = timedelta(seconds=5)
+
+
+def being_read() -> Wait:
+    """Say that a value is awaited; its end wakes who waits, mostly before this is over."""
+    return Wait(READING_STORES, "the stores are being read", _SOON)
 
 
 @dataclass(frozen=True, slots=True)
