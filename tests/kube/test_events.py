@@ -238,11 +238,31 @@ async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
             await until(lambda: len(script.asked) == 40, 2)
 
 
-async def test_where_many_events_wait_none_is_held() -> None:
-    script = Scripted(*[answer()] * 3)
+async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
+    script = Scripted(*[answer()] * 4)
+    is_busy = True
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=4, is_busy=lambda: is_busy)
+        async with running(events):
+            for number in range(2, 8):
+                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+            await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
+            assert await notes(script) == []
+            is_busy = False
+            await until(lambda: len(script.asked) == 4)
+    assert await notes(script) == [f"Revision {number} is published." for number in range(4, 8)]
+
+
+async def test_bad_news_are_told_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.5)
+    script = Scripted(*[answer()] * 400)
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=4, is_busy=lambda: True)
-        for number in (2, 3, 4):
-            events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
-        async with running(events):
-            await until(lambda: len(script.asked) == 1, 2)
+        events.post(SOMETHING, "RotationFailed", "Nobody answers.", EventType.WARNING)
+        async with running(events), asyncio.timeout(10):
+            for number in itertools.count():
+                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+                await asyncio.sleep(0.01)
+                if script.asked:
+                    break
+    assert (await notes(script))[0] == "Nobody answers."

@@ -74,7 +74,7 @@ class Events:
         api: Api,
         instance: str,
         *,
-        size: int = 512,
+        size: int = 1024,
         rate: float = 20.0,
         burst: int = 50,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -82,7 +82,7 @@ class Events:
     ) -> None:
         """Take `instance` as the name of this process; after a `burst`, `rate` events are sent per second.
 
-        As long as `is_busy` each waits for a while, unless many wait: the API server is needed elsewhere.
+        As long as `is_busy` each waits for a while: the API server is needed elsewhere.
         """
         self.dropped = 0
         self._api = api
@@ -141,9 +141,7 @@ class Events:
 
     def _is_held(self) -> bool:
         """Say whether what is to be told gives way to what is to be done."""
-        if not self._queue or len(self._queue) > self._size // 2:
-            return False
-        return self._is_busy() and monotonic() < self._queue[0].posted + _LONGEST_HOLD
+        return bool(self._queue) and monotonic() < self._queue[0].posted + _LONGEST_HOLD and self._is_busy()
 
     async def _send_next(self) -> bool:
         """Send the oldest event, after the one that is being sent; say whether there was one."""
