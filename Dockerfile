@@ -7,12 +7,13 @@ ENV APP=/opt/keyturn \
 WORKDIR /src
 # Dependencies before our own code, so that a change of ours leaves their layer as it is.
 COPY requirements.txt requirements-build.txt ./
-RUN python -m venv $APP && $APP/bin/python -m pip install --require-hashes -r requirements.txt
-RUN python -m venv $TOOLS && $TOOLS/bin/python -m pip install --require-hashes -r requirements-build.txt
+RUN python -m venv $APP && $APP/bin/python -m pip install --require-hashes --no-deps -r requirements.txt
+RUN python -m venv $TOOLS && $TOOLS/bin/python -m pip install --require-hashes --no-deps -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN $TOOLS/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir $TOOLS/wheels . \
     && $APP/bin/python -m pip install --no-deps $TOOLS/wheels/keyturn-*.whl \
+    && $APP/bin/python -m pip check \
     && $APP/bin/python -m pip uninstall --yes pip
 
 FROM python:3.13-slim

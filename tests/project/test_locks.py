@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -49,3 +52,21 @@ def test_what_is_tested_is_what_is_shipped() -> None:
     assert {
         name: found for name, found in pins("requirements.txt").items() if developed.get(name) != found
     } == {}
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_nothing_but_the_lock_is_installed(file: str) -> None:
+    # Left to choose, the pip of Python 3.11 takes the newest coverage where coverage[toml] is asked for.
+    steps = re.split(r"\n|&&", (_ROOT / file).read_text().replace("\\\n", " "))
+    installs = [step for step in steps if "pip install" in step]
+
+    assert installs
+    assert [step for step in installs if "--no-deps" not in step] == []
+
+
+def test_the_lock_lacks_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stdout) == (0, "No broken requirements found.\n")
