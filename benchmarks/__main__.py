@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ async def _compare(created: int, commit: str) -> Figures:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    # What was started is ended as after Ctrl-C, which asyncio knows.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),

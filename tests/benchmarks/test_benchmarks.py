@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +22,23 @@ from benchmarks.latency import latency
 from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
 from keyturn.kube import paths
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
 
+ROOT = Path(__file__).parents[2]
 OBJECTS = 20
 EVENTS = 4000
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 async def test_every_benchmark_still_measures() -> None:
@@ -89,3 +103,34 @@ def test_a_readme_without_the_marks_is_left_alone(tmp_path: Path) -> None:
 async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
     with pytest.raises(RuntimeError, match="git archive failed"):
         await compare("no-such-commit", 1, 1)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_one_that_is_stopped_leaves_nothing_behind(ending: signal.Signals, short: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "pulled", "--objects=5000", f"--results={short / 'results'}"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(short)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually(lambda: any(b"\0keyturn\0run\0" in one for one in programs_of(short)), "an operator")
+        process.send_signal(ending)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert programs_of(short) == []
+    planes = short / f"keyturn-sandbox-{os.getuid()}"
+    assert set(short.rglob("*")) == {planes, planes / ".lock"}
+
+
+def programs_of(folder: Path) -> list[bytes]:
+    """Return the command lines of all processes whose environment names the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.fsencode(folder) in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes())
+    return found
