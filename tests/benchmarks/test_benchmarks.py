@@ -110,7 +110,7 @@ def test_one_that_is_stopped_leaves_nothing_behind(ending: signal.Signals, short
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", "pulled", "--objects=5000", f"--results={short / 'results'}"],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(short)},
+        env={**os.environ, "TMPDIR": str(short), "XDG_RUNTIME_DIR": ""},
         stderr=subprocess.DEVNULL,
     )
     try:
