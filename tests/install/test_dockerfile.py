@@ -111,6 +111,7 @@ def test_every_dependency_is_checked_by_its_hash() -> None:
     installs = [step for line in those("RUN", 0) for step in line.split("&&") if "pip install" in step]
 
     assert [step for step in installs if not {"--require-hashes", "--no-deps"} & set(shlex.split(step))] == []
+    assert [step for step in installs if " -r " in step and "--require-hashes" not in step] == []
 
 
 def test_what_builds_the_wheel_is_what_builds_it_elsewhere() -> None:
