@@ -89,6 +89,7 @@ class Process:
         for_lease, api = apis
         self._options = options
         self._connection = connection
+        self._identity = identity
         self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = metrics.count_request
@@ -222,6 +223,8 @@ class Process:
                 standalone=True,
                 clusterwide=namespaces is None,
                 namespaces=list(namespaces or ()),
+                # Without it kopf asks for the user's name, and no base image has one for 65532.
+                identity=self._identity,  # type: ignore[arg-type]  # kopf's type for it, a str, is not public
                 stop_flag=self._stop_kopf,
                 ready_flag=self._kopf_is_ready,
             )

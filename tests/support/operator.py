@@ -36,9 +36,14 @@ class Operator:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         program: tuple[str, ...] = _PROGRAM,
+        under: tuple[str, ...] = (),
     ) -> None:
-        """Take the arguments of `keyturn run`; without any it serves all namespaces."""
+        """Take the arguments of `keyturn run`; without any it serves all namespaces.
+
+        `under` is a command that becomes the operator, such as `unshare` with its options.
+        """
         self._program = program
+        self._under = under
         self._arguments = arguments or ("--all-namespaces",)
         self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
         self.log = log
@@ -50,7 +55,7 @@ class Operator:
         BEGUN.add(self.log)
         self._file = self.log.open("ab")
         self._offset = self.log.stat().st_size
-        command = [sys.executable, *self._program, "run", "--verbose", "--log-format=json"]
+        command = [*self._under, sys.executable, *self._program, "run", "--verbose", "--log-format=json"]
         command += ["--metrics-port=0", "--health-port=0", *self._arguments]
         self._process = subprocess.Popen(command, env=self._env, stdout=self._file, stderr=self._file)
         self._ports = self.wait_for_log("started")
