@@ -98,9 +98,9 @@ def test_nothing_else_is_among_them() -> None:
 def test_drift_names_what_is_missing_and_what_was_edited(tmp_path: Path) -> None:
     crdgen.write(tmp_path)
     (tmp_path / "README.md").unlink()
-    (tmp_path / "kustomization.yaml").write_text("resources: []\n")
+    (tmp_path / "Kustomization").write_text("resources: []\n")
 
-    assert crdgen.drifted(tmp_path) == ["kustomization.yaml", "README.md"]
+    assert crdgen.drifted(tmp_path) == ["Kustomization", "README.md"]
 
 
 def test_writing_makes_the_folder_and_mends_the_drift(tmp_path: Path) -> None:
@@ -138,15 +138,24 @@ def test_no_schema_says_what_a_structural_one_must_not_or_we_do_not_want() -> No
 
 
 def test_the_only_default_is_that_nobody_has_looked_at_an_object_yet() -> None:
-    never = {"observedGeneration": -1}
-
     assert {path: schema["default"] for path, schema in schemas() if "default" in schema} == {
-        "ManagedSecret.status": never,
-        "SecretClass.status": never,
-        "SecretStore.status": never,
-        "ClusterSecretStore.status": never,
-        "EmergencyRotation.status": never,
+        "ManagedSecret.status": never_looked_at("Ready"),
+        "SecretClass.status": never_looked_at("Ready"),
+        "SecretStore.status": never_looked_at("Ready"),
+        "ClusterSecretStore.status": never_looked_at("Ready"),
+        "EmergencyRotation.status": never_looked_at("Rotated"),
     }
+
+
+def never_looked_at(type_: str) -> dict[str, Any]:
+    waiting = {
+        "type": type_,
+        "status": "Unknown",
+        "reason": "Pending",
+        "message": "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }
+    return {"observedGeneration": -1, "conditions": [waiting]}
 
 
 def test_every_generator_is_offered() -> None:

@@ -29,7 +29,8 @@ def render() -> dict[str, str]:
         "kind": "Kustomization",
         "resources": list(definitions),
     }
-    manifests = {**definitions, "kustomization.yaml": kustomization}
+    # kubectl apply -f crds/ takes every .yaml there and would end with an error by this one, which is no object.
+    manifests = {**definitions, "Kustomization": kustomization}
     files = {name: _yaml(body) for name, body in manifests.items()}
     return {**files, "README.md": f"<!-- {_NOTE} -->\n{reference.page(KINDS)}"}
 
