@@ -113,6 +113,48 @@ def test_managed_secrets_are_printed_in_a_row(example: str, kubectl: Kubectl, na
     assert row[:-1] == [example, "True", "auth-secrets", "3", "60d", due, "jwt-secret"]
 
 
+@pytest.fixture
+def unseen(kubectl: Kubectl, namespace: str) -> str:
+    """A ManagedSecret that no operator looks at; gives its name."""
+    name = f"unseen-{secrets.token_hex(4)}"
+    kubectl("create", "-n", namespace, "-f", "-", given=managed_secret(name=name))
+    return name
+
+
+def test_an_operator_that_is_absent_is_seen(unseen: str, kubectl: Kubectl, namespace: str) -> None:
+    _, row = table(kubectl("get", "ms", unseen, "-n", namespace))
+    _, wide = table(kubectl("get", "ms", unseen, "-n", namespace, "-o", "wide"))
+    described = kubectl("describe", "ms", unseen, "-n", namespace)
+
+    assert row[:2] == [unseen, "Unknown"]
+    assert wide[-1] == (
+        "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"
+    )
+    assert re.search(r"Reason: +Pending", described)
+
+
+def test_it_is_not_taken_for_ready(unseen: str, kubectl: Kubectl, namespace: str) -> None:
+    kubectl(
+        "wait",
+        f"ms/{unseen}",
+        "-n",
+        namespace,
+        "--for=jsonpath={.status.observedGeneration}=-1",
+        "--timeout=5s",
+    )
+    done = kubectl.run("wait", f"ms/{unseen}", "-n", namespace, "--for=condition=Ready", "--timeout=1s")
+
+    assert done.returncode != 0
+
+
+def test_what_was_filled_in_stays_away_from_a_status_that_was_written(
+    example: str, kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl("annotate", "ms", example, "-n", namespace, "example.com/touched=yes")
+
+    assert kubectl.json("get", "ms", example, "-n", namespace)["status"] == WRITTEN
+
+
 def test_wide_rows_also_say_who_and_how_far(example: str, kubectl: Kubectl, namespace: str) -> None:
     header, row = table(kubectl("get", "ms", example, "-n", namespace, "-o", "wide"))
 
@@ -129,8 +171,8 @@ def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:
     wide_header, wide_row = table(kubectl("get", "sclass", name, "-o", "wide"))
 
     assert header == ["NAME", "PRIORITY", "EVERY", "MIN LENGTH", "READY", "AGE"]
-    assert row[:4] == [name, "High", "90d", "40"]
-    assert (wide_header[6:], wide_row[5:6]) == (["DESCRIPTION", "MESSAGE"], ["Tokens"])
+    assert row[:5] == [name, "High", "90d", "40", "Unknown"]
+    assert (wide_header[6:], wide_row[6:7]) == (["DESCRIPTION", "MESSAGE"], ["Tokens"])
 
 
 @pytest.mark.parametrize(

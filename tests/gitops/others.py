@@ -13,6 +13,7 @@ from keyturn.storestatus import status_of
 from tests.core.builders import NOW
 from tests.core.test_clockwork import FAILED, PENDING, ROLLED_OUT, ROTATED, STARTED, Incident, after
 from tests.gitops.situations import Expected
+from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EMERGENCIES", "STORES"]
 
-_NEW = {"observedGeneration": -1}
 _NOT_LOOKED = "Keyturn has not looked at this spec yet"
 _MODELS: Mapping[str, type[AnyStore]] = {"SecretStore": SecretStore, "ClusterSecretStore": ClusterSecretStore}
 
@@ -80,7 +80,9 @@ def _stores(kind: str) -> Mapping[str, Expected]:
     return {
         f"{kind}: {name}": expected
         for name, expected in {
-            "never looked at": Expected(_body(kind, _NEW), "InProgress", "Progressing", _NOT_LOOKED),
+            "never looked at": Expected(
+                _body(kind, filled_in(kind)), "InProgress", "Progressing", _NOT_LOOKED
+            ),
             "changed since it was well": Expected(
                 _store(kind, VALID, generation=2), "InProgress", "Progressing", _NOT_LOOKED
             ),
@@ -108,7 +110,8 @@ _NOT_OURS = Stalled("ReportNotOwned", "the ConfigMap is somebody else's")
 
 EMERGENCIES: Mapping[str, Expected] = {
     "never looked at": Expected(
-        _body("EmergencyRotation", _NEW), "InProgress", "Progressing", "has not looked at this spec yet"
+        _body("EmergencyRotation", filled_in("EmergencyRotation")),
+        *("InProgress", "Progressing", "has not looked at this spec yet"),
     ),
     "declared": Expected(
         _emergency((STARTED, {"db": PENDING})), "InProgress", "Progressing", "of 1 secrets runs on new values"

@@ -30,6 +30,7 @@ from tests.core.builders import (
     state,
     target,
 )
+from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +135,7 @@ class Expected(NamedTuple):
 
 def _fresh() -> Body:
     """Return an object as the API server makes it."""
-    return _body(seen(**_NEW), {"observedGeneration": -1})
+    return _body(seen(**_NEW), filled_in("ManagedSecret"))
 
 
 def _edited(body: Body) -> Body:

@@ -11,6 +11,7 @@ import yaml
 from tests.gitops.judge import CHECKS, Verdict, judge
 from tests.gitops.others import EMERGENCIES, STORES
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
+from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from tests.support.objects import Body
@@ -63,7 +64,7 @@ def condition(type_: str, status: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        pytest.param({"observedGeneration": -1}, "InProgress", id="new"),
+        pytest.param(filled_in("SecretClass"), "InProgress", id="new"),
         pytest.param(
             {"observedGeneration": 1, "conditions": [condition("Ready", "True")]}, "Current", id="valid"
         ),

@@ -22,7 +22,9 @@ from keyturn.api.source import (
     StoreRef,
     UpdatePolicy,
 )
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import DeletionPolicy
+from tests.support.unseen import filled_in
 
 VAULT = {"vault": {"server": "https://vault:8200"}}
 
@@ -69,10 +71,24 @@ def test_a_store_of_all_namespaces_allows_none_where_it_says_nothing() -> None:
     assert store(ClusterSecretStore).spec.allowed_namespaces is None
 
 
-def test_a_store_that_nobody_has_looked_at_was_observed_in_no_generation() -> None:
-    body = {"metadata": {"name": "vault"}, "spec": {"provider": VAULT}, "status": {"observedGeneration": -1}}
+def test_what_the_api_server_fills_in_is_an_empty_status() -> None:
+    body = {"metadata": {"name": "vault"}, "spec": {"provider": VAULT}, "status": filled_in("SecretStore")}
 
-    assert SecretStore.model_validate(body).status.observed_generation is None
+    assert SecretStore.model_validate(body).status == SecretStoreStatus()
+
+
+def test_a_condition_of_the_operator_is_kept_beside_one_that_was_filled_in() -> None:
+    ready, pushed = filled_in("ManagedSecret")["conditions"][0], {"type": "Pushed", "status": "True"}
+    pushed |= {"reason": "Pending", "message": "m", "lastTransitionTime": "2026-11-24T12:00:00Z"}
+
+    read = ManagedSecretStatus.model_validate({"conditions": [ready, pushed]})
+
+    assert [one.type for one in read.conditions] == ["Pushed"]
+
+
+def test_conditions_that_are_no_list_are_refused() -> None:
+    with pytest.raises(pydantic.ValidationError, match="valid list"):
+        ManagedSecretStatus.model_validate({"conditions": {}})
 
 
 def test_what_is_pulled_and_pushed_is_read_by_the_names_that_users_write() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import pydantic
 
 from .base import Schema, rules
-from .meta import Condition, Metadata, Name, ObservedGeneration
+from .meta import Conditions, Metadata, Name, ObservedGeneration
 from .selector import LabelSelector
 from .spelled import Spelled
 
@@ -163,7 +163,7 @@ class EmergencyRotationStatus(Schema):
     """The ManagedSecrets that are concerned, and how far each is."""
     timeline: list[TimelineEntry] = pydantic.Field(default_factory=list, max_length=500)
     """What happened, in order; nothing is ever taken out."""
-    conditions: list[Condition] = pydantic.Field(
+    conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

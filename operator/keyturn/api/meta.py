@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from .base import Schema, rules
 
 __all__ = [
+    "NEVER_LOOKED",
     "NEVER_OBSERVED",
     "QUALIFIED_KEYS",
     "AnnotationValue",
     "Condition",
+    "Conditions",
     "LabelValue",
     "Metadata",
     "Name",
@@ -61,6 +63,8 @@ LabelValue = Annotated[
 AnnotationValue = Annotated[str, pydantic.Field(max_length=16384)]
 NEVER_OBSERVED = -1
 """What the API server fills in, so that kstatus does not take an object for done that nobody has looked at."""
+NEVER_LOOKED = "1970-01-01T00:00:00Z"
+"""When the condition changed that the API server fills in: a schema holds constants only."""
 ObservedGeneration = Annotated[
     int | None, pydantic.BeforeValidator(lambda given: None if given == NEVER_OBSERVED else given)
 ]
@@ -111,3 +115,17 @@ class Condition(Schema):
     """When status last changed."""
     observed_generation: int | None = None
     """The generation of the spec that this condition speaks of."""
+
+
+def _without_filled_in(given: Any) -> Any:
+    """Drop the condition that the API server fills in: it tells users that the operator has not looked yet."""
+    if not isinstance(given, list):
+        return given
+    return [one for one in given if not (isinstance(one, dict) and _is_filled_in(one))]
+
+
+def _is_filled_in(condition: dict[str, Any]) -> bool:
+    return condition.get("lastTransitionTime") == NEVER_LOOKED
+
+
+Conditions = Annotated[list[Condition], pydantic.BeforeValidator(_without_filled_in)]

@@ -9,7 +9,7 @@ import pydantic
 
 from .base import Schema, rules
 from .duration import Duration
-from .meta import Condition, Metadata, ObservedGeneration
+from .meta import Conditions, Metadata, ObservedGeneration
 from .recipe import Recipe
 from .rotation import Cadence
 from .spelled import Spelled
@@ -95,7 +95,7 @@ class SecretClassStatus(Schema):
 
     observed_generation: ObservedGeneration = None
     """The generation of the spec that this status speaks of."""
-    conditions: list[Condition] = pydantic.Field(default_factory=list)
+    conditions: Conditions = pydantic.Field(default_factory=list)
     """Ready, or Stalled with what to write instead."""
 
 

@@ -10,7 +10,7 @@ import pydantic
 from .base import Schema, rules
 from .choice import Choice
 from .duration import Duration
-from .meta import Condition, Metadata, ObservedGeneration
+from .meta import Conditions, Metadata, ObservedGeneration
 from .selector import LabelSelector
 from .spelled import Spelled
 
@@ -150,7 +150,7 @@ class SecretStoreStatus(Schema):
     """The generation of the spec that this status speaks of."""
     provider: str | None = None
     """The kind of store, such as vault."""
-    conditions: list[Condition] = pydantic.Field(
+    conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

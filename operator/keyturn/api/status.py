@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pydantic
 
 from .base import Schema
-from .meta import Condition, ObservedGeneration
+from .meta import Conditions, ObservedGeneration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +146,7 @@ class ManagedSecretStatus(Schema):
     """The workloads that consume the Secret, and how far each is."""
     history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)
     """The last ten revisions, the newest first."""
-    conditions: list[Condition] = pydantic.Field(
+    conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -14,7 +14,7 @@ from keyturn.api import (
     SecretClass,
     SecretStore,
 )
-from keyturn.api.meta import NEVER_OBSERVED
+from keyturn.api.meta import NEVER_LOOKED, NEVER_OBSERVED
 
 from .schema import Node, structural
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pydantic
 
 __all__ = ["KINDS", "Column", "Kind"]
+
+
+_WAITING = "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Kind:
     short: str
     scope: str
     columns: tuple[Column, ...]
+    first: str = "Ready"
+    """The condition by which users see that the operator has not looked at an object yet."""
 
     @property
     def name(self) -> str:
@@ -58,8 +63,18 @@ class Kind:
         schema = structural(self.model)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
-        schema["properties"]["status"]["default"] = {"observedGeneration": NEVER_OBSERVED}
+        schema["properties"]["status"]["default"] = self._never_looked_at()
         return schema
+
+    def _never_looked_at(self) -> Node:
+        waiting = {
+            "type": self.first,
+            "status": "Unknown",
+            "reason": "Pending",
+            "message": _WAITING,
+            "lastTransitionTime": NEVER_LOOKED,
+        }
+        return {"observedGeneration": NEVER_OBSERVED, "conditions": [waiting]}
 
     def render(self) -> Node:
         return {
@@ -172,5 +187,6 @@ KINDS = (
             Column("Reason", ".spec.reason", priority=1),
             Column("Message", _condition("Overdue", "message"), priority=1),
         ),
+        first="Rotated",
     ),
 )

@@ -1,0 +1,25 @@
+"""The status that the API server fills in where the operator has not looked yet, as the CRDs say it."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["filled_in"]
+
+_CRDS = Path(__file__).parents[2] / "crds"
+
+
+@functools.cache
+def _by_kind() -> dict[str, dict[str, Any]]:
+    bodies = (yaml.safe_load(path.read_text()) for path in _CRDS.glob("keyturn.dev_*.yaml"))
+    return {body["spec"]["names"]["kind"]: body["spec"]["versions"][0] for body in bodies}
+
+
+def filled_in(kind: str) -> dict[str, Any]:
+    schema = _by_kind()[kind]["schema"]["openAPIV3Schema"]
+    default: dict[str, Any] = schema["properties"]["status"]["default"]
+    return default
