@@ -59,7 +59,7 @@ plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an
 krew: $(READY) ## write the Krew manifest of the archives in dist/; URL=https://… is where they will be served
 	@$(BIN)/python -m release krew --url "$(URL)"
 
-bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… if it is not that of manifests/base
+bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… is the operator's
 	@$(BIN)/python -m release bundle $(if $(IMAGE),--image "$(IMAGE)")
 
 generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--url", default="", help="where the archives will be served")
     one.set_defaults(make=_krew)
     one = parts.add_parser("bundle", help="make the bundle for OperatorHub")
-    one.add_argument("--image", help="the operator's image; else that of manifests/base")
+    one.add_argument("--image", help="the operator's image, such as registry.example.com/keyturn:0.1.0")
     one.set_defaults(make=_bundle)
     return parser
 
@@ -47,6 +47,8 @@ def _krew(options: argparse.Namespace) -> None:
 
 
 def _bundle(options: argparse.Namespace) -> None:
+    if not options.image:
+        raise ReleaseError("name the operator's image: make bundle IMAGE=registry.example.com/keyturn:0.1.0")
     files = olm.bundle(options.image)
     folder = options.dist / "bundle"
     shutil.rmtree(folder, ignore_errors=True)

@@ -22,14 +22,15 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BESIDE", "BY_HAND", "Body", "bundle", "installation"]
+__all__ = ["BESIDE", "BY_HAND", "Body", "bundle", "for_users", "installation"]
 
 Body: TypeAlias = dict[str, Any]
 
 BESIDE = ("CustomResourceDefinition", "Service", "PodDisruptionBudget")
 """Kinds that stand in files of their own."""
 BY_HAND = ("Namespace", "NetworkPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-"""Kinds that not every release of the manager installs; docs/install.md says how they get there."""
+"""Kinds that not every release of the manager installs; docs/install/olm.md says how they get there."""
+_AGGREGATED = "rbac.authorization.k8s.io/aggregate-to-"
 _WITHIN = ("Deployment", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 """Kinds that the ClusterServiceVersion itself stands for."""
 _ROOT = Path(__file__).parents[1]
@@ -46,13 +47,15 @@ _ANNOTATIONS = {
 }
 
 
-def bundle(image: str | None = None) -> Mapping[str, str]:
-    """Return the files of the bundle; the image is that of manifests/base, or another."""
+def bundle(image: str) -> Mapping[str, str]:
+    """Return the files of the bundle for an image."""
     bodies = installation()
+    users = for_users(bodies)
     if left := {body["kind"] for body in bodies} - {*_WITHIN, *BESIDE, *BY_HAND}:
         raise ReleaseError(f"nobody has said where the bundle has a {', '.join(sorted(left))}")
-    files = {"manifests/keyturn.clusterserviceversion.yaml": _csv(bodies, image)}
-    for body in _of(bodies, *BESIDE):
+    own = [body for body in bodies if body not in users]
+    files = {"manifests/keyturn.clusterserviceversion.yaml": _csv(own, image)}
+    for body in [*_of(bodies, *BESIDE), *users]:
         body["metadata"].pop("namespace", None)  # it is where the operator is installed
         files[f"manifests/{body['metadata']['name']}.{body['kind'].lower()}.yaml"] = body
     files["metadata/annotations.yaml"] = {"annotations": _ANNOTATIONS}
@@ -71,10 +74,26 @@ def installation() -> list[Body]:
     return [body for body in yaml.safe_load_all(done.stdout) if body]
 
 
-def _csv(bodies: Sequence[Body], image: str | None) -> Body:
+def for_users(bodies: Sequence[Body]) -> list[Body]:
+    """Return the rights of users, which the manager installs as they are: the operator has none of them."""
+    bindings = [body for body in _of(bodies, "ClusterRoleBinding") if not _has_account(body)]
+    bound = {binding["roleRef"]["name"] for binding in bindings}
+    roles = _of(bodies, "ClusterRole")
+    return [role for role in roles if role["metadata"]["name"] in bound or _is_aggregated(role)] + bindings
+
+
+def _has_account(binding: Body) -> bool:
+    return any(subject["kind"] == "ServiceAccount" for subject in binding["subjects"])
+
+
+def _is_aggregated(role: Body) -> bool:
+    return any(label.startswith(_AGGREGATED) for label in role["metadata"]["labels"])
+
+
+def _csv(bodies: Sequence[Body], image: str) -> Body:
     deployment = copy.deepcopy(_only(bodies, "Deployment"))
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    container["image"] = image or container["image"]
+    container["image"] = image
     crds = _of(bodies, "CustomResourceDefinition")
     return {
         "apiVersion": "operators.coreos.com/v1alpha1",

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tests.cli.console import Console
 from tests.cluster.conftest import class_, files, objects, space  # noqa: F401  # the same cluster, namespaces and operator
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
     from tests.support.kubectl import Kubectl
 
-_RIGHTS = (ROOT / "docs" / "cli.md").read_text().partition("```yaml\n")[2].partition("```")[0]
-
 
 @pytest.fixture
 def console(cluster: Cluster, namespace: str) -> Console:
@@ -26,9 +23,8 @@ def console(cluster: Cluster, namespace: str) -> Console:
 
 @pytest.fixture(scope="session")
 def rights(kubectl: Kubectl) -> None:
-    """The rights that docs/cli.md gives to people."""
-    for role in yaml.safe_load_all(_RIGHTS):
-        kubectl("apply", "-f", "-", given=role)
+    """The rights that manifests/base gives to people."""
+    kubectl("apply", "-k", str(ROOT / "manifests" / "base" / "users"))
 
 
 @pytest.fixture

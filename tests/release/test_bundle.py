@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_IMAGE = "--image=registry.example.com/keyturn:0.1.0"
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 
@@ -29,12 +30,12 @@ def bodies() -> list[olm.Body]:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return (ROOT / "docs" / "install.md").read_text()
+    return (ROOT / "docs" / "install" / "olm.md").read_text()
 
 
 @pytest.fixture
 def folder(dist: Path) -> Path:
-    done = release(dist, "bundle")
+    done = release(dist, "bundle", _IMAGE)
     assert done.returncode == 0, done.stderr
     return dist / "bundle"
 
@@ -64,6 +65,7 @@ def test_the_tools_would_not_take_it_without_a_crd(folder: Path) -> None:
 
 def test_the_deployment_is_that_of_the_base(csv: Any, bodies: list[olm.Body]) -> None:
     (deployment,) = of(bodies, "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = _IMAGE.partition("=")[2]
 
     assert csv["spec"]["install"]["spec"]["deployments"] == [
         {"name": "keyturn", "label": deployment["metadata"]["labels"], "spec": deployment["spec"]}
@@ -73,7 +75,8 @@ def test_the_deployment_is_that_of_the_base(csv: Any, bodies: list[olm.Body]) ->
 @pytest.mark.parametrize(("kind", "place"), [("Role", "permissions"), ("ClusterRole", "clusterPermissions")])
 def test_the_rights_are_those_of_the_base(kind: str, place: str, csv: Any, bodies: list[olm.Body]) -> None:
     (given,) = csv["spec"]["install"]["spec"][place]
-    rules = [rule for role in of(bodies, kind) for rule in role["rules"]]
+    users = olm.for_users(bodies)
+    rules = [rule for role in of(bodies, kind) if role not in users for rule in role["rules"]]
 
     assert given["serviceAccountName"] == "keyturn"
     assert sorted(map(json.dumps, given["rules"])) == sorted(map(json.dumps, rules))
@@ -84,11 +87,12 @@ def test_every_other_object_stands_beside_or_is_named_for_people(
     folder: Path, bodies: list[olm.Body], page: str
 ) -> None:
     there = [yaml.safe_load(path.read_text()) for path in (folder / "manifests").glob("*.yaml")]
-    beside = of(bodies, *olm.BESIDE)
+    beside = [*of(bodies, *olm.BESIDE), *olm.for_users(bodies)]
 
     for body in beside:
         body["metadata"].pop("namespace", None)
-    assert sorted(map(json.dumps, of(there, *olm.BESIDE))) == sorted(map(json.dumps, beside))
+    found = [body for body in there if body["kind"] != "ClusterServiceVersion"]
+    assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, beside))
     assert [kind for kind in olm.BY_HAND if f"`{kind}`" not in page] == []
 
 
@@ -101,13 +105,27 @@ def test_each_kind_has_an_example(csv: Any, bodies: list[olm.Body]) -> None:
     assert {one["kind"] for one in csv["spec"]["customresourcedefinitions"]["owned"]} == kinds
 
 
-def test_another_image_is_in_every_place(dist: Path) -> None:
-    image = "registry.example.com/keyturn:0.1.0"
+def test_the_rights_of_users_are_no_rights_of_the_operator(bodies: list[olm.Body]) -> None:
+    assert [body["metadata"]["name"] for body in olm.for_users(bodies)] == [
+        *("keyturn-admin", "keyturn-class-reader", "keyturn-edit", "keyturn-view"),
+        "keyturn-class-reader",
+    ]
 
-    release(dist, "bundle", f"--image={image}")
 
-    text = (dist / "bundle" / "manifests" / "keyturn.clusterserviceversion.yaml").read_text()
-    assert (text.count(image), text.count("keyturn/keyturn:")) == (2, 0)
+def test_the_image_is_in_every_place(folder: Path) -> None:
+    text = (folder / "manifests" / "keyturn.clusterserviceversion.yaml").read_text()
+
+    assert (text.count(_IMAGE.partition("=")[2]), text.count("keyturn.invalid")) == (2, 0)
+
+
+def test_an_image_has_to_be_named(dist: Path) -> None:
+    done = release(dist, "bundle")
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: name the operator's image: make bundle IMAGE=registry.example.com/keyturn:0.1.0\n",
+    )
+    assert not (dist / "bundle").exists()
 
 
 def test_what_an_older_bundle_had_is_gone(dist: Path) -> None:
@@ -115,7 +133,7 @@ def test_what_an_older_bundle_had_is_gone(dist: Path) -> None:
     stray.parent.mkdir(parents=True)
     stray.write_text("kind: ConfigMap\n")
 
-    release(dist, "bundle")
+    release(dist, "bundle", _IMAGE)
 
     assert not stray.exists()
 
@@ -142,4 +160,4 @@ def test_what_it_cannot_express_is_refused(
     monkeypatch.setattr(olm, "installation", lambda: spoilt)
 
     with pytest.raises(ReleaseError, match=sentence):
-        olm.bundle()
+        olm.bundle("registry.example.com/keyturn:0.1.0")
