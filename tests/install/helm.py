@@ -13,10 +13,12 @@ import yaml
 
 from tests.support.goprogram import built
 
-__all__ = ["BUILD_SECONDS", "CHART", "ROOT", "Refused", "helm", "render", "run"]
+__all__ = ["BUILD_SECONDS", "CHART", "IMAGE", "ROOT", "Refused", "helm", "render", "run"]
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "keyturn"
+IMAGE = "--set=image.repository=keyturn.invalid/keyturn"
+"""The name that manifests/base has; the chart has none."""
 BUILD_SECONDS = 1200
 """Minutes where nothing of it is in Go's cache; seconds for one who has the program."""
 _MODULE = Path(__file__).with_name("helm-go")
@@ -29,7 +31,9 @@ class Refused(Exception):  # noqa: N818  # what Helm says is no error of ours
 @functools.cache
 def render(*arguments: str) -> list[dict[str, Any]]:
     """Return the objects that the chart becomes, CRDs included, as a release keyturn in keyturn-system."""
-    done = run("template", "keyturn", str(CHART), "--include-crds", "--namespace=keyturn-system", *arguments)
+    done = run(
+        "template", "keyturn", str(CHART), "--include-crds", "--namespace=keyturn-system", IMAGE, *arguments
+    )
     if done.returncode != 0:
         raise Refused(done.stderr)
     return [body for body in yaml.safe_load_all(done.stdout) if body]

@@ -261,16 +261,45 @@ def test_a_tag_or_a_digest_says_which_image() -> None:
     assert container("--set=image.repository=registry.example.com/k")["image"] == (
         f"registry.example.com/k:{__version__}"
     )
-    assert container("--set=image.tag=1.2.3")["image"] == "keyturn/keyturn:1.2.3"
-    assert container(f"--set=image.tag=1.2.3,image.digest={digest}")["image"] == f"keyturn/keyturn@{digest}"
+    assert container("--set=image.tag=1.2.3")["image"] == "keyturn.invalid/keyturn:1.2.3"
+    assert container(f"--set=image.tag=1.2.3,image.digest={digest}")["image"] == (
+        f"keyturn.invalid/keyturn@{digest}"
+    )
+
+
+def test_an_image_has_to_be_named() -> None:
+    with pytest.raises(Refused) as refusal:
+        render("--set=image.repository=")
+
+    assert "write --set image.repository=registry.example.com/keyturn" in str(refusal.value)
+
+
+def test_no_image_of_a_public_registry_is_named_anywhere() -> None:
+    """A name of a public registry that is not this project's belongs to whoever takes it first."""
+    named = re.compile(
+        r"""(?:image|repository): *["']?(keyturn(?:/keyturn)?(?:[:@].*)?)["']?$""", re.MULTILINE
+    )
+    folders = ("manifests", "charts", "docs", "demo", "release")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = {path: path.read_text() for path in [*files, ROOT / "README.md"] if path.suffix != ".pyc"}
+
+    assert [str(path) for path, text in texts.items() if named.search(text)] == []
 
 
 _FULL: Body = {
-    "image": {"pullPolicy": "Always"},
+    "image": {"repository": "registry.example.com/keyturn", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "registry"}],
     "replicas": 3,
     "workers": 8,
     "verbose": True,
+    "logFormat": "console",
+    "extraArgs": ["--metrics-port=9090"],
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/keyturn"}},
+    "commonLabels": {"cost-center": "7", "team": "platform", "helm.sh/chart": "another"},
+    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+    "hostAliases": [{"ip": "10.0.0.7", "hostnames": ["vault.internal"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["10.0.0.53"]},
     "stores": {
         "allowHosts": ["vault.vault:8200", "[::1]"],
         "clusterCIDRs": ["100.64.0.0/10"],
@@ -306,7 +335,9 @@ def test_every_value_about_pods_arrives(full: list[Body]) -> None:
     template = one("Deployment", full)["spec"]["template"]
     (main,) = template["spec"]["containers"]
     names = ("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes")
+    names += ("hostAliases", "dnsPolicy", "dnsConfig")
 
+    assert one("Deployment", full)["spec"]["strategy"] == _FULL["updateStrategy"]
     assert {name: template["spec"][name] for name in names} == {name: _FULL[name] for name in names}
     assert {name: main[name] for name in ("env", "resources", "volumeMounts")} == {
         name: _FULL[name] for name in ("env", "resources", "volumeMounts")
@@ -319,15 +350,55 @@ def test_every_value_about_pods_arrives(full: list[Body]) -> None:
 def test_no_label_of_a_person_takes_the_pods_from_their_selector(full: list[Body]) -> None:
     spec = one("Deployment", full)["spec"]
 
-    assert spec["template"]["metadata"]["labels"] == {"team": "ops", "app.kubernetes.io/name": "keyturn"}
+    labels = spec["template"]["metadata"]["labels"]
+    assert {key: labels[key] for key in ("team", "app.kubernetes.io/name")} == {
+        "team": "ops",
+        "app.kubernetes.io/name": "keyturn",
+    }
     assert spec["selector"]["matchLabels"] == {"app.kubernetes.io/name": "keyturn"}
+
+
+def test_labels_for_all_are_on_every_object_and_on_the_pods(full: list[Body]) -> None:
+    labelled = [body["metadata"]["labels"] for body in full if body["kind"] != "CustomResourceDefinition"]
+    labelled.append(one("Deployment", full)["spec"]["template"]["metadata"]["labels"])
+
+    assert {labels["cost-center"] for labels in labelled} == {"7"}
+    assert {labels["app.kubernetes.io/name"] for labels in labelled} == {"keyturn"}
+    assert {labels["helm.sh/chart"] for labels in labelled[:-1]} == {f"keyturn-{__version__}"}
+
+
+def test_the_service_account_gets_annotations(full: list[Body]) -> None:
+    (account,) = [body for body in full if body["kind"] == "ServiceAccount"]
+
+    assert account["metadata"]["annotations"] == _FULL["serviceAccount"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("value", "gone"),
+    [
+        (
+            "rbac.aggregateClusterRoles",
+            {f"ClusterRole /keyturn-{role}" for role in ("view", "edit", "admin")},
+        ),
+        (
+            "rbac.classReader",
+            {f"{kind} /keyturn-class-reader" for kind in ("ClusterRole", "ClusterRoleBinding")},
+        ),
+    ],
+)
+def test_rights_of_users_can_be_left_out(value: str, gone: set[str]) -> None:
+    assert {*named(render())} - {*named(render(f"--set={value}=false"))} == gone
 
 
 def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) -> None:
     (main,) = one("Deployment", full)["spec"]["template"]["spec"]["containers"]
     taken = parsed(main["args"])
 
-    assert {name: taken[name] for name in ("workers", "verbose", "all_namespaces")} == {
+    assert {
+        name: taken[name] for name in ("workers", "verbose", "all_namespaces", "log_format", "metrics_port")
+    } == {
+        "log_format": "console",
+        "metrics_port": 9090,
         "workers": 8,
         "verbose": True,
         "all_namespaces": True,
@@ -458,6 +529,15 @@ def test_every_value_has_a_default() -> None:
         ),
         pytest.param("image.name=x", "additional properties 'name' not allowed", id="one that lies deeper"),
         pytest.param("replicas=many", "got string, want integer", id="a word for a number"),
+        pytest.param("replicas=0", "minimum: got 0, want 1", id="no pod at all"),
+        pytest.param("logFormat=text", "value must be one of", id="no format of the log"),
+        pytest.param("dnsPolicy=Cluster", "value must be one of", id="no policy of names"),
+        pytest.param("extraArgs={metrics}", "does not match pattern", id="an argument that is no option"),
+        pytest.param(
+            r"commonLabels.rbac\.authorization\.k8s\.io/aggregate-to-view=true",
+            "commonLabels",
+            id="a label that would give users the operator's rights",
+        ),
         pytest.param("workers=0", "minimum: got 0, want 1", id="nobody works"),
         pytest.param("namespaces={Shop}", "'Shop' does not match pattern", id="no name of a namespace"),
         pytest.param("namespaces={a,a}", "items at 0 and 1 are equal", id="a namespace twice"),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox import ControlPlane
-from tests.install.helm import BUILD_SECONDS, CHART, ROOT, helm
+from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, helm
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
 _NAMESPACE = "keyturn-system"
-_PAGE = (ROOT / "docs" / "install.md").read_text()
+_PAGE = (ROOT / "docs" / "install" / "uninstall.md").read_text()
 _OURS = "deployments,services,serviceaccounts,poddisruptionbudgets,networkpolicies,roles,rolebindings"
 _CLUSTER_WIDE = "clusterroles,clusterrolebindings"
 _LABEL = "app.kubernetes.io/name=keyturn"
@@ -144,7 +144,9 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chart]:
 @pytest.fixture(scope="module")
 def installed(chart: Chart) -> Iterator[tuple[Seen, Operator]]:
     """A release, a ManagedSecret that is Ready, and one that has pushed what has to be deleted with it."""
-    said = chart.helm("install", "keyturn", str(CHART), "--create-namespace", "--set=classes.enabled=true")
+    said = chart.helm(
+        "install", "keyturn", str(CHART), "--create-namespace", "--set=classes.enabled=true", IMAGE
+    )
     for name in ("shop", "bank"):
         chart.kubectl("create", "namespace", name)
     chart.elsewhere()
@@ -185,7 +187,7 @@ def upgraded(chart: Chart, installed: tuple[Seen, Operator]) -> Seen:
         "-f",
         str(chart.folder / "crds.yaml"),
     )
-    said = chart.helm("upgrade", "keyturn", str(CHART), f"--values={file}")
+    said = chart.helm("upgrade", "keyturn", str(CHART), f"--values={file}", IMAGE)
     chart.kubectl("annotate", "ms/plain", "-n", "shop", "example.com/looked=again")
     return chart.seen(said)
 
@@ -217,7 +219,7 @@ def let_go(chart: Chart, uninstalled: Seen) -> str:
 def again(chart: Chart, let_go: str) -> Iterator[Seen]:
     """The release once more, where an earlier one was."""
     del let_go
-    said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true")
+    said = chart.helm("install", "keyturn", str(CHART), "--set=classes.enabled=true", IMAGE)
     with chart.operator() as operator:
         operator.wait_for_log("leading")
         eventually(lambda: operator.looks() > 0, "a look")
@@ -233,6 +235,16 @@ def test_an_installed_chart_makes_secrets(installed: tuple[Seen, Operator]) -> N
     assert seen.managed["status"]["revision"] == 1
     assert "Keyturn 0.1.0 serves every namespace." in seen.said
     assert "kubectl label namespace keyturn-system pod-security.kubernetes.io/enforce=restricted" in seen.said
+
+
+def test_the_notes_show_a_manifest_that_is_taken(chart: Chart, installed: tuple[Seen, Operator]) -> None:
+    manifest = re.search(r"^  apiVersion: .*?(?=^$|\Z)", installed[0].said, re.MULTILINE | re.DOTALL)
+    assert manifest
+
+    first = yaml.safe_load(manifest[0])
+    done = chart.kubectl.run("apply", "--dry-run=server", "-n", "shop", "-f", "-", given=first)
+
+    assert (first["kind"], done.returncode, done.stderr) == ("ManagedSecret", 0, "")
 
 
 def test_what_was_pushed_to_be_deleted_holds_its_managed_secret(installed: tuple[Seen, Operator]) -> None:

@@ -135,7 +135,7 @@ def test_the_image_and_the_deployment_have_the_version_of_the_code() -> None:
     labels = dict(pair.split("=", 1) for line in those("LABEL", 1) for pair in shlex.split(line))
 
     assert labels["org.opencontainers.image.version"] == __version__
-    assert pod["containers"][0]["image"] == f"keyturn/keyturn:{__version__}"
+    assert pod["containers"][0]["image"] == f"keyturn.invalid/keyturn:{__version__}"
 
 
 def test_the_code_runs_from_where_it_was_installed(installed: Path) -> None:

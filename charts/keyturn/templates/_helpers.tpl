@@ -1,5 +1,8 @@
-{{/* What Helm says of every object: which release and which chart made it. */}}
+{{/* What Helm says of every object: which release and which chart made it; and what the values add to all of them. */}}
 {{- define "keyturn.release" -}}
+{{- with omit .Values.commonLabels "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{- toYaml . }}
+{{ end -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -14,6 +17,9 @@ app.kubernetes.io/name: keyturn
 
 {{/* The image, by its digest where there is one. */}}
 {{- define "keyturn.image" -}}
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is empty, and no image is published: build one from the Dockerfile, push it, and write --set image.repository=registry.example.com/keyturn" -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
@@ -72,8 +78,14 @@ app.kubernetes.io/name: keyturn
 {{- if .Values.encryptionProof.enabled }}
 - --prove-encryption
 {{- end }}
+{{- with .Values.logFormat }}
+- --log-format={{ . }}
+{{- end }}
 {{- if .Values.verbose }}
 - --verbose
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -94,6 +106,11 @@ kinds that are left out; labels and annotations that are added.
 {{- if not (has $object.kind ($given.without | default list)) }}
 {{- $labels := merge (include "keyturn.release" $given.root | fromYaml) ($given.labels | default dict) }}
 {{- $_ := set $object.metadata "labels" (merge $labels ($object.metadata.labels | default dict)) }}
+{{- if eq $object.kind "ServiceAccount" }}
+{{- with $given.root.Values.serviceAccount.annotations }}
+{{- $_ := set $object.metadata "annotations" . }}
+{{- end }}
+{{- end }}
 {{- with $given.annotations }}
 {{- $_ := set $object.metadata "annotations" (merge (deepCopy .) ($object.metadata.annotations | default dict)) }}
 {{- end }}
