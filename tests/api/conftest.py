@@ -19,7 +19,7 @@ CRDS = Path(__file__).parents[2] / "crds"
 def kubectl(troubled: ControlPlane) -> Kubectl:
     """kubectl for a cluster that knows our kinds, and where no operator writes a status."""
     kubectl = Kubectl(troubled.kubeconfig)
-    kubectl("apply", "-k", str(CRDS))
+    kubectl("apply", "-f", str(CRDS))
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
     return kubectl
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import Any
+import textwrap
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
-from tests.install.helm import CHART, ROOT
+from keyturn import __version__
+from tests.install.helm import BUILD_SECONDS, CHART, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
 from tests.support.kubectl import Kubectl
 
-_PAGE = (ROOT / "docs" / "install.md").read_text()
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def objects(folder: str) -> set[str]:
-    text = Kubectl(ROOT / "no-cluster")("kustomize", str(MANIFESTS / folder))
-    bodies = list(yaml.safe_load_all(text))
-    return {
-        f"{body['kind']} {body['metadata'].get('namespace')}/{body['metadata']['name']}" for body in bodies
-    }
+_PAGE = (ROOT / "docs" / "install" / "helm.md").read_text()
 
 
 def test_each_value_that_is_named_exists() -> None:
@@ -46,17 +45,91 @@ def knows(schema: dict[str, Any], path: list[str]) -> bool:
     return True
 
 
-def test_what_is_taken_away_by_kustomize_is_all_but_the_crds() -> None:
-    folders = re.findall(r"^ *\$ kubectl delete -k manifests/(\S+)$", _PAGE, re.MULTILINE)
-    gone = set().union(*map(objects, folders))
-    left = {name for name in objects(BASE.name) - gone if not name.startswith("CustomResourceDefinition ")}
+def test_the_support_matrix_says_what_is_tested() -> None:
+    page = (ROOT / "docs" / "install" / "index.md").read_text()
+    rows = dict(re.findall(r"^\| (Kubernetes|Helm|kubectl) \| ([\d.]+) \|", page, re.MULTILINE))
 
-    assert (len(folders), left) == (3, set())
-    assert gone <= objects(BASE.name)
+    assert rows == {
+        "Kubernetes": pinned("sandbox/modules/kubernetes", "k8s.io/kubernetes"),
+        "Helm": pinned("tests/install/helm-go", "helm.sh/helm/v4"),
+        "kubectl": pinned("sandbox/modules/kubernetes", "k8s.io/kubernetes"),
+    }
+
+
+def pinned(module: str, name: str) -> str:
+    """Return the minor version of a Go module that the tests build."""
+    text = (ROOT / module / "go.mod").read_text()
+    (version,) = re.findall(rf"{re.escape(name)} v(\d+\.\d+)\.", text)
+    return str(version)
 
 
 def test_the_oldest_kubernetes_is_that_of_the_chart() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    (oldest,) = re.findall(r"needs Kubernetes (\S+) or newer", _PAGE)
+    (oldest,) = re.findall(
+        r"API servers have since (\S+),", (ROOT / "docs" / "install" / "index.md").read_text()
+    )
 
     assert chart["kubeVersion"] == f">={oldest}.0-0"
+
+
+def test_one_page_alone_says_which_kubernetes_is_supported() -> None:
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), CHART / "README.md"]
+    said = [path.name for path in pages if re.search(r"Kubernetes 1\.\d+", path.read_text())]
+
+    assert set(said) <= {"CHANGELOG.md"}
+
+
+# Argo CD and Flux
+
+
+def application() -> dict[str, Any]:
+    return dict(yaml.safe_load((MANIFESTS / "gitops" / "argocd" / "application.yaml").read_text()))
+
+
+def flux() -> dict[str, dict[str, Any]]:
+    bodies = yaml.safe_load_all((MANIFESTS / "gitops" / "flux" / "keyturn.yaml").read_text())
+    return {body["kind"]: body for body in bodies}
+
+
+def test_both_find_the_chart_in_the_repository() -> None:
+    source, release = application()["spec"]["source"], flux()["HelmRelease"]["spec"]
+
+    assert {source["path"], release["chart"]["spec"]["chart"]} == {str(CHART.relative_to(ROOT))}
+    assert {source["targetRevision"], flux()["GitRepository"]["spec"]["ref"]["tag"]} == {f"v{__version__}"}
+
+
+def test_both_namespaces_are_restricted_as_that_of_the_base() -> None:
+    base = yaml.safe_load((BASE / "operator" / "namespace.yaml").read_text())
+    enforced = {key: text for key, text in base["metadata"]["labels"].items() if key.endswith("/enforce")}
+
+    assert flux()["Namespace"]["metadata"]["labels"] == enforced
+    assert application()["spec"]["syncPolicy"]["managedNamespaceMetadata"]["labels"] == enforced
+    assert application()["spec"]["destination"]["namespace"] == base["metadata"]["name"]
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+@pytest.mark.parametrize("tool", ["argocd", "flux"])
+def test_the_chart_takes_the_values_of_both(tool: str, tmp_path: Path) -> None:
+    values = {
+        "argocd": application()["spec"]["source"]["helm"]["valuesObject"],
+        "flux": flux()["HelmRelease"]["spec"]["values"],
+    }[tool]
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+
+    done = run("template", "keyturn", str(CHART), f"--values={tmp_path / 'values.yaml'}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f'image: "registry.example.com/keyturn:{__version__}"' in done.stdout
+
+
+def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "install" / "index.md").read_text()
+    (block,) = re.findall(r"^    ```text\n(.*?)^    ```$", page, re.MULTILINE | re.DOTALL)
+    body = yaml.safe_load(textwrap.dedent(block)) | {"resources": [os.path.relpath(BASE / "users", tmp_path)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
+
+    assert [one["metadata"]["name"] for one in yaml.safe_load_all(made)] == [
+        *("keyturn-admin", "keyturn-edit", "keyturn-view")
+    ]

@@ -1,0 +1,154 @@
+"""The pages on installing, walked over as they are written: each way in, from one to another, and out again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from sandbox import ControlPlane
+from tests.install.helm import BUILD_SECONDS
+from tests.install.walking import Checkout, blocks
+from tests.support.kubectl import Kubectl, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+
+_OPERATOR = "--as=system:serviceaccount:keyturn-system:keyturn"
+_CLUSTER_WIDE = (
+    "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+)
+_COMPONENTS = (
+    *("components/workload-identity", "components/ui-https", "components/encryption-proof"),
+    "monitoring/audit",
+)
+_MANAGED = {
+    "apiVersion": "keyturn.dev/v1alpha1",
+    "kind": "ManagedSecret",
+    "metadata": {"name": "kept", "namespace": "shop"},
+    "spec": {"data": [{"name": "token", "generate": {"bytes": {}}}]},
+}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane.start() as plane:
+        Kubectl(plane.kubeconfig)("create", "namespace", "shop")
+        yield plane
+
+
+@pytest.fixture
+def kubectl(plane: ControlPlane) -> Iterator[Kubectl]:
+    """kubectl for a cluster without Keyturn, from which the test takes it away again."""
+    kubectl = Kubectl(plane.kubeconfig)
+    assert left(kubectl) == []
+    yield kubectl
+    kubectl("delete", "crds", "--all", "--timeout=50s")
+
+
+@pytest.fixture
+def checkout(plane: ControlPlane, tmp_path: Path) -> Checkout:
+    return Checkout.of(tmp_path, plane.kubeconfig)
+
+
+def left(kubectl: Kubectl) -> list[str]:
+    """Name what is there of an installation, but for the CRDs and the objects of users."""
+    wide = kubectl("get", _CLUSTER_WIDE, "-o", "name").split()
+    rights = kubectl("get", "roles,rolebindings", "-A", "-o", "name").split()
+    namespace = kubectl("get", "namespace", "keyturn-system", "--ignore-not-found", "-o", "name").split()
+    return [name for name in (*wide, *rights, *namespace) if "keyturn" in name]
+
+
+def may(kubectl: Kubectl, namespace: str) -> bool:
+    done = kubectl.run("auth", "can-i", "list", "secrets", _OPERATOR, "-n", namespace)
+    return done.stdout.strip() == "yes"
+
+
+def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("kustomize", "Install")
+    image = "{.spec.template.spec.containers[0].image}"
+    deployed = kubectl("get", "deployment", "keyturn", "-n", "keyturn-system", "-o", f"jsonpath={image}")
+    kubectl("apply", "-f", "-", given=_MANAGED)
+    before = kubectl.json("get", "ms", "kept", "-n", "shop")
+
+    checkout.walk("helm", "From Kustomize to Helm")
+
+    assert deployed == "registry.example.com/keyturn:0.1.0"
+    assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
+    kubectl("rollout", "status", "deployment/keyturn", "-n", "keyturn-system", "--timeout=90s")
+    checkout.walk("uninstall", "2. Take the operator away", block=0)
+    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
+    assert left(kubectl) == []
+
+
+def test_helm_as_its_page_says(kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("helm", "Install")
+    kubectl("apply", "-f", "-", given=_MANAGED)
+    before = kubectl.json("get", "ms", "kept", "-n", "shop")
+
+    checkout.walk("helm", "Upgrade")
+    checkout.walk("helm", "Uninstall")
+
+    assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
+    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
+    assert left(kubectl) == []
+
+
+def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl, checkout: Checkout) -> None:
+    folder = checkout.folder / "deploy"
+    folder.mkdir()
+    components = [f"../manifests/{name}" for name in _COMPONENTS]
+    body = {
+        "resources": ["../manifests/base", "../manifests/overlays/namespaced/shop"],
+        "components": components,
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
+    checkout.run("kubectl apply -k deploy")
+    named = {name.rpartition("/")[2] for name in left(kubectl)}
+    assert {"keyturn-tokens", "keyturn-ui", "keyturn-encryption-proof", "keyturn-view"} <= named
+
+    checkout.walk("uninstall", "2. Take the operator away", block=1)
+
+    assert left(kubectl) == []
+    assert "managedsecrets.keyturn.dev" in kubectl("get", "crds", "-o", "name")
+    checkout.walk("uninstall", "3. Only if nothing of it shall be left", block=0)
+    assert kubectl("get", "crds", "-o", "name") == ""
+
+
+def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("kustomize", "Install")
+    checkout.walk("namespaced", "With Kustomize")
+    assert may(kubectl, "default")  # what the overlay leaves bound
+
+    said = checkout.walk("namespaced", "From the whole cluster to chosen namespaces")
+
+    assert said.splitlines()[-1] == "no"
+    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
+    assert may(kubectl, "shop")
+    checkout.walk("uninstall", "2. Take the operator away", block=1)
+    assert left(kubectl) == []
+
+
+def test_helm_takes_the_rights_on_the_whole_cluster_away(kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("helm", "Install")
+    (command,) = blocks("namespaced", "With Helm")[0]
+
+    checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
+
+    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
+    assert may(kubectl, "shop")
+    checkout.walk("helm", "Uninstall")
+    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
+    assert left(kubectl) == []
+
+
+@pytest.mark.parametrize("folder", ["crds/", "crds"])
+def test_the_crds_are_applied_as_it_is_typed(folder: str, kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("kustomize", "CRDs only")
+    checkout.run(f"kubectl apply -f {folder}", "kubectl apply -k crds")
+
+    assert len(kubectl("get", "crds", "-o", "name").split()) == 5
