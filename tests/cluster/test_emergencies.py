@@ -282,7 +282,7 @@ def test_nothing_selected_is_said(space: Space) -> None:
 
     declare(space, selector={"matchLabels": {"team": "nobody"}})
 
-    until(space, lambda now: "conditions" in now, "it is looked at")
+    until(space, lambda now: now.get("observedGeneration") == 1, "it is looked at")
     assert conditions(space)["Stalled"] == ("True", "NothingSelected")
     assert conditions(space)["Rotated"] == ("False", "NothingSelected")
 
@@ -294,7 +294,7 @@ def test_one_too_many_waits_until_another_is_gone(space: Space) -> None:
         declare(space, f"nobody-{number:02}", selector={"matchLabels": {"team": "nobody"}})
 
     declare(space, "one-too-many")
-    until(space, lambda now: "conditions" in now, "it is looked at", "one-too-many")
+    until(space, lambda now: now.get("observedGeneration") == 1, "it is looked at", "one-too-many")
     assert conditions(space, "one-too-many")["Stalled"] == ("True", "TooManyEmergencies")
     assert space.revision() == "1"
     space.delete("EmergencyRotation", "nobody-07")

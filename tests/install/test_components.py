@@ -128,3 +128,25 @@ def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
         (["tokenreviews"], ["create"]),
         (["subjectaccessreviews"], ["create"]),
     ]
+
+
+def test_whatever_is_installed_carries_the_label_that_uninstalling_goes_by() -> None:
+    folders = (BASE, _COMPONENTS, MANIFESTS / "monitoring", NAMESPACED)
+    paths = [path for folder in folders for path in folder.rglob("*.yaml") if path.parent.name != "apiserver"]
+    bodies = [body for path in paths for body in yaml.safe_load_all(path.read_text()) if is_object(body)]
+
+    assert len(bodies) > 30
+    assert [
+        (body["kind"], body["metadata"]["name"])
+        for body in bodies
+        if body["metadata"].get("labels", {}).get("app.kubernetes.io/name") != "keyturn"
+    ] == []
+
+
+def is_object(body: Any) -> bool:
+    """Leave out kustomizations and patches, which have no labels of their own."""
+    return isinstance(body, dict) and "metadata" in body and not is_patch(body)
+
+
+def is_patch(body: dict[str, Any]) -> bool:
+    return body["kind"] == "Deployment" and "selector" not in body["spec"]
