@@ -334,8 +334,10 @@ def full(full_file: Path) -> list[Body]:
 def test_every_value_about_pods_arrives(full: list[Body]) -> None:
     template = one("Deployment", full)["spec"]["template"]
     (main,) = template["spec"]["containers"]
-    names = ("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes")
-    names += ("hostAliases", "dnsPolicy", "dnsConfig")
+    names = [
+        *("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity", "volumes"),
+        *("hostAliases", "dnsPolicy", "dnsConfig"),
+    ]
 
     assert one("Deployment", full)["spec"]["strategy"] == _FULL["updateStrategy"]
     assert {name: template["spec"][name] for name in names} == {name: _FULL[name] for name in names}

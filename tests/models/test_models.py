@@ -20,6 +20,7 @@ from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import SecretType
 from keyturn.statuses import status_patch
 from tests.core.builders import NOW
+from tests.support.unseen import filled_in
 
 CANARY = "canary-7Qd0"
 
@@ -186,3 +187,14 @@ def test_a_patch_of_the_status_has_what_changed_and_nothing_else(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     assert status_patch(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == patch
+
+
+def test_the_first_status_replaces_what_the_api_server_filled_in_by_one_patch() -> None:
+    before = ManagedSecretStatus.model_validate(filled_in("ManagedSecret"))
+    after = ManagedSecretStatus(observed_generation=1, conditions=[ready("True")])
+
+    patch = status_patch(before, after)
+
+    assert patch.keys() == {"observedGeneration", "conditions"}
+    assert [one["type"] for one in patch["conditions"]] == ["Ready"]
+    assert status_patch(ManagedSecretStatus.model_validate(patch), after) == {}
