@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import SandboxError
-from .parts import HERE, go_needed
+from .parts import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,20 +31,20 @@ def environment() -> Mapping[str, str]:
     }
 
 
-def find_go(cache: Path) -> Path:
+def find_go(cache: Path, needed: tuple[int, ...]) -> Path:
     """Return a Go command that is new enough, installing one below `cache` if PATH has none."""
     on_path = shutil.which("go")
-    if on_path and _release(on_path) >= go_needed():
+    if on_path and _release(on_path) >= needed:
         return Path(on_path)
-    return _installed(cache)
+    return _installed(cache, needed)
 
 
-def _release(go: str) -> tuple[int, int]:
+def _release(go: str) -> tuple[int, ...]:
     done = subprocess.run(
         [go, "env", "GOVERSION"], env=environment(), check=False, capture_output=True, text=True, timeout=60
     )
-    found = re.match(r"go(\d+)\.(\d+)", done.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(number or 0) for number in found.groups()) if found else (0, 0, 0)
 
 
 def pinned_release() -> str:
@@ -55,14 +55,14 @@ def pinned_release() -> str:
     return wanted[1]
 
 
-def _installed(cache: Path) -> Path:
+def _installed(cache: Path, needed: tuple[int, ...]) -> Path:
     home = cache / f"go-{pinned_release()}"
     if not home.exists():
-        _install(home)
+        _install(home, needed)
     return home / "go" / "bin" / "go"
 
 
-def _install(home: Path) -> None:
+def _install(home: Path, needed: tuple[int, ...]) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".go-") as scratch:
         target = Path(scratch) / "installed"
@@ -75,7 +75,7 @@ def _install(home: Path) -> None:
             timeout=900,
         )
         if done.returncode != 0:
-            major, minor = go_needed()
-            raise SandboxError(f"no Go {major}.{minor} on PATH, and pip cannot install one:\n{done.stderr}")
+            release = ".".join(map(str, needed))
+            raise SandboxError(f"no Go {release} on PATH, and pip cannot install one:\n{done.stderr}")
         # A rename: whoever finds the folder finds all of it.
         target.rename(home)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HERE = Path(__file__).parent
 MODULES = HERE / "modules"
@@ -33,29 +37,30 @@ def pinned_version(module: str, path: str) -> str:
     return found[1]
 
 
-def go_needed() -> tuple[int, int]:
-    """Return the oldest Go release that every module accepts."""
-    texts = [file.read_text() for file in MODULES.glob("*/go.mod")]
-    found = [re.search(r"^go (\d+)\.(\d+)", text, re.MULTILINE) for text in texts]
-    return max((int(go[1]), int(go[2])) for go in found if go)
+def go_needed(modules: Iterable[str]) -> tuple[int, ...]:
+    """Return the oldest Go release that all of these modules accept, such as (1, 26, 0)."""
+    texts = [(MODULES / module / "go.mod").read_text() for module in modules]
+    found = [re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", text, re.MULTILINE) for text in texts]
+    return max(tuple(int(number or 0) for number in go.groups()) for go in found if go)
 
 
 KUBERNETES = pinned_version("kubernetes", "k8s.io/kubernetes")
 
 
-def _kubernetes(program: str) -> Part:
+def kubernetes_part(program: str, module: str = "kubernetes") -> Part:
+    """Return a program of Kubernetes that tells its version."""
     # Without these the server reports v0.0.0-master and clients take it for another one.
     stamp = "-X k8s.io/component-base/version."
     major, minor, _patch = KUBERNETES.removeprefix("v").split(".")
     version = f"{stamp}gitVersion={KUBERNETES} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
-    return Part(program, "kubernetes", f"k8s.io/kubernetes/cmd/{program}", f"-s -w {version}")
+    return Part(program, module, f"k8s.io/kubernetes/cmd/{program}", f"-s -w {version}")
 
 
 PARTS = (
     Part("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
-    _kubernetes("kube-apiserver"),
-    _kubernetes("kube-controller-manager"),
-    _kubernetes("kube-scheduler"),
+    kubernetes_part("kube-apiserver"),
+    kubernetes_part("kube-controller-manager"),
+    kubernetes_part("kube-scheduler"),
     Part("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
 )
 

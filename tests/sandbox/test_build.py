@@ -92,7 +92,7 @@ def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tm
     for module in parts.MODULES.iterdir():
         target = tmp_path / "modules" / module.name
         target.mkdir(parents=True)
-        for file in module.iterdir():
+        for file in module.glob("go.*"):
             (target / file.name).write_bytes(file.read_bytes() + b"\n")
     monkeypatch.setattr(build, "MODULES", tmp_path / "modules")
     assert build.ensure() != first
@@ -104,15 +104,24 @@ def test_the_versions_come_from_the_modules() -> None:
 
 
 def test_a_go_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    major, minor = parts.go_needed()
-    monkeypatch.setenv("FAKE_GO_RELEASE", f"go{major}.{minor - 1}.9")
+    monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26.7")
     installed = tmp_path / "cache" / f"go-{golang.pinned_release()}" / "go" / "bin" / "go"
     installed.parent.mkdir(parents=True)
     installed.touch()
-    assert golang.find_go(tmp_path / "cache") == installed
+    assert golang.find_go(tmp_path / "cache", (1, 26, 8)) == installed
 
 
 def test_a_go_that_is_just_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    major, minor = parts.go_needed()
-    monkeypatch.setenv("FAKE_GO_RELEASE", f"go{major}.{minor}")
-    assert golang.find_go(tmp_path / "cache") == tmp_path / "bin" / "go"
+    monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26.8")
+    assert golang.find_go(tmp_path / "cache", (1, 26, 8)) == tmp_path / "bin" / "go"
+
+
+def test_the_first_go_of_a_minor_release_counts_as_its_patch_zero(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAKE_GO_RELEASE", "go1.26")
+    assert golang.find_go(tmp_path / "cache", (1, 26, 0)) == tmp_path / "bin" / "go"
+
+
+def test_modules_say_which_go_they_need() -> None:
+    assert parts.go_needed(["kubernetes"]) < parts.go_needed(["kubernetes", "cni"])
