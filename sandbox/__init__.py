@@ -11,6 +11,7 @@ Pods run nothing: kwok says they are ready at once, or never, if the pod templat
 from __future__ import annotations
 
 from .errors import SandboxError
+from .node.real import RealNode
 from .plane import ControlPlane
 
-__all__ = ["ControlPlane", "SandboxError"]
+__all__ = ["ControlPlane", "RealNode", "SandboxError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import nodes
 from .config import SERVICE_RANGE
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def etcd(programs: Programs, at: Layout) -> list[str]:
 def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] = ()) -> list[str]:
     """Return the API server's command line; a flag given twice counts as given last."""
     certificate, key = at.certificate("apiserver")
+    kubelet_certificate, kubelet_key = at.certificate("kubelet-client")
     return [
         str(programs.path(API_SERVER)),
         f"--secure-port={port}",
@@ -51,6 +53,8 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={key}",
         f"--client-ca-file={at.ca_file}",
+        f"--kubelet-client-certificate={kubelet_certificate}",
+        f"--kubelet-client-key={kubelet_key}",
         *_storage_flags(at),
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",  # PodSecurity is on by default
@@ -124,7 +128,9 @@ def _kwok(programs: Programs, at: Layout) -> list[str]:
         str(programs.path(KWOK)),
         f"--kubeconfig={at.kubeconfig_of(KWOK)}",
         *(f"--config={stage}" for stage in programs.stages),
-        "--manage-all-nodes=true",
+        # Not all nodes: kwok would say that the pods of a real one run, and delete them without ending them.
+        "--manage-all-nodes=false",
+        f"--manage-nodes-with-label-selector={nodes.LABEL}={nodes.FAKE}",
         "--node-ip=127.0.0.1",
         # No leases: a kwok that starts again would wait until those of its forerunner have run out.
         "--node-lease-duration-seconds=0",

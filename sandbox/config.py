@@ -46,11 +46,12 @@ def write_all(layout: Layout) -> None:
     (layout.pki / "service-account.pub").write_bytes(public)
     write_private(layout.pki / "service-account.key", private)
     for program, (name, group) in _CLIENTS.items():
-        user = _certificate_user(cluster.issue(name, group=group))
+        user = certificate_user(cluster.issue(name, group=group))
         write_kubeconfig(layout.kubeconfig_of(program), layout, user)
+    cluster.issue("kube-apiserver-kubelet-client").write(layout.pki, "kubelet-client")
     admin = cluster.issue("admin", group="system:masters")
     admin.write(layout.pki, "admin")
-    write_kubeconfig(layout.kubeconfig, layout, _certificate_user(admin))
+    write_kubeconfig(layout.kubeconfig, layout, certificate_user(admin))
     _write_policies(layout)
 
 
@@ -71,7 +72,8 @@ def write_kubeconfig(
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
-def _certificate_user(pair: Pair) -> dict[str, str]:
+def certificate_user(pair: Pair) -> dict[str, str]:
+    """Return a kubeconfig's user that logs in with `pair`."""
     return {"client-certificate-data": _text(pair.certificate), "client-key-data": _text(pair.key)}
 
 

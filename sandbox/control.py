@@ -35,10 +35,15 @@ class Control:
     """The requests a supervisor understands."""
 
     folder: Path
+    socket: str = _SOCKET
 
-    def start(self, name: str, argv: Sequence[str], log: Path) -> None:
-        """Start a program; an error if it runs already."""
-        self._ask({"do": "start", "name": name, "argv": list(argv), "log": str(log)})
+    def start(self, name: str, argv: Sequence[str], log: Path, patience: float | None = None) -> None:
+        """Start a program; an error if it runs already.
+
+        At the end of the plane it gets `patience` seconds between SIGTERM and SIGKILL, or the supervisor's own.
+        """
+        argv = list(argv)
+        self._ask({"do": "start", "name": name, "argv": argv, "log": str(log), "patience": patience})
 
     def stop(self, name: str, patience: float) -> None:
         """End a program and wait for it, killing it after `patience` seconds; absent is success."""
@@ -60,7 +65,7 @@ class Control:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(_TIMEOUT)
-                connection.connect(str(self.folder / _SOCKET))
+                connection.connect(str(self.folder / self.socket))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("r") as lines:
                     answer: dict[str, Any] = json.loads(lines.readline())
@@ -71,9 +76,14 @@ class Control:
         return answer
 
 
+def supervisor_script() -> Path:
+    """Return the script that keeps the programs of a plane, or of a node in it, together."""
+    return Path(__file__).with_name("supervisor.py")
+
+
 def launch(claim: Claim) -> subprocess.Popen[bytes]:
     """Start the supervisor of a claimed folder; it ends when our end of its standard input closes."""
-    script = Path(__file__).with_name("supervisor.py")
+    script = supervisor_script()
     with socket.socket(socket.AF_UNIX) as listener, (claim.folder / "supervisor.log").open("wb") as log:
         listener.bind(str(claim.folder / _SOCKET))
         listener.listen()

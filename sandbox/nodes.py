@@ -1,4 +1,4 @@
-"""The nodes of a plane: made through the API, kept alive by kwok."""
+"""The fake nodes of a plane: made through the API, kept alive by kwok."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import Api
 
-_COUNT = 3
+LABEL = "sandbox.keyturn.dev/node"
+"""What a node is; kwok plays those that are `FAKE` and leaves all others alone."""
+FAKE = "fake"
+REAL = "real"
+
+COUNT = 3
 _ROOM = {"cpu": "64", "memory": "256Gi", "pods": "2000"}
 
 
-def create(api: Api) -> None:
-    for number in range(_COUNT):
+def create(api: Api, count: int) -> None:
+    for number in range(count):
         api.post("/api/v1/nodes", _node(f"node-{number}", f"zone-{number}"))
 
 
-def are_ready(api: Api) -> bool:
-    """Tell whether pods can be scheduled on every node."""
-    nodes = api.get("/api/v1/nodes")["items"]
-    return len(nodes) == _COUNT and all(_is_ready(node) for node in nodes)
+def are_ready(api: Api, count: int, kind: str = FAKE) -> bool:
+    """Tell whether `count` nodes of a kind are there and pods can be scheduled on each."""
+    nodes = api.get(f"/api/v1/nodes?labelSelector={LABEL}%3D{kind}")["items"]
+    return len(nodes) == count and all(_is_ready(node) for node in nodes)
 
 
 def _is_ready(node: dict[str, Any]) -> bool:
@@ -29,6 +34,7 @@ def _is_ready(node: dict[str, Any]) -> bool:
 
 def _node(name: str, zone: str) -> dict[str, Any]:
     labels = {
+        LABEL: FAKE,
         "kubernetes.io/arch": "amd64",
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",

@@ -53,6 +53,15 @@ class Authority:
         )
         return cls(unsigned.sign(key, hashes.SHA256()), key)
 
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Self:
+        """Return the authority whose pair was written as `name`."""
+        certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
+        key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{name}.key is not one that this module wrote")
+        return cls(certificate, key)
+
     @property
     def pair(self) -> Pair:
         return Pair(self.certificate.public_bytes(serialization.Encoding.PEM), _private_pem(self.key))

@@ -6,43 +6,51 @@ import base64
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from . import build, commands, config, control, nodes, pki, runtime
 from .api import Api
-from .errors import SandboxError, log_tail
+from .errors import SandboxError
 from .layout import Layout
+from .node.real import RealNode
+from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-_READY_TIMEOUT = 60.0
 _END_TIMEOUT = 30.0
-_PAUSE = 0.05
 _DAY_SECONDS = 86_400
 _FACTS = "plane.json"
 
 
 class ControlPlane:
-    """A Kubernetes control plane on this machine, with nodes and pods that only pretend to run."""
+    """A Kubernetes control plane on this machine.
+
+    Its nodes and their pods only pretend to run, but for those of the real node that `start_node` adds.
+    """
 
     def __init__(
         self, layout: Layout, flags: Sequence[str], supervisor: subprocess.Popen[bytes] | None = None
     ) -> None:
         self._layout = layout
         self._flags = tuple(flags)
+        self._node: RealNode | None = None
         self._supervisor = supervisor
         self._control = control.Control(layout.folder)
 
     @classmethod
-    def start(cls, name: str | None = None, *, apiserver_flags: Sequence[str] = ()) -> Self:
+    def start(
+        cls,
+        name: str | None = None,
+        *,
+        apiserver_flags: Sequence[str] = (),
+        fake_nodes: int = nodes.COUNT,
+    ) -> Self:
         """Bring up a new plane and wait until it is ready; it ends with this process at the latest."""
         build.ensure()  # before the claim: a build takes minutes and needs no name
         claim = runtime.claim(name or f"plane-{secrets.token_hex(4)}")
@@ -54,11 +62,11 @@ class ControlPlane:
             _remember(layout, apiserver_flags)
             supervisor = control.launch(claim)
             plane = cls(layout, apiserver_flags, supervisor)
-            plane._boot()
+            plane._boot(fake_nodes)
         except BaseException:
             if supervisor is not None:
                 _reap(supervisor)
-            shutil.rmtree(claim.folder, ignore_errors=True)
+            runtime.remove(claim.folder)
             raise
         finally:
             claim.lock.close()  # the supervisor holds it from here on
@@ -71,7 +79,9 @@ class ControlPlane:
         if not runtime.is_alive(folder):
             raise SandboxError(f"no control plane {name!r} is up")
         facts = json.loads((folder / _FACTS).read_text())
-        return cls(Layout(folder, facts["port"], facts["etcd_port"]), facts["apiserver_flags"])
+        plane = cls(Layout(folder, facts["port"], facts["etcd_port"]), facts["apiserver_flags"])
+        plane._node = RealNode.attach(plane._layout, plane._api(plane._layout), plane._control)
+        return plane
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +112,20 @@ class ControlPlane:
     def audit_log(self) -> Path:
         return self._layout.audit_log
 
+    @property
+    def node(self) -> RealNode | None:
+        """The real node, if this plane has one."""
+        return self._node
+
+    def start_node(self, images: Sequence[Path] = ()) -> RealNode:
+        """Add a real node, which runs containers, and wait until it is ready; it needs root.
+
+        `images` are archives that it gets beside those of `sandbox.node.images`; nothing can be pulled. It ends with
+        the plane.
+        """
+        self._node = RealNode.start(self._layout, self._api(self._layout), self._control, images)
+        return self._node
+
     def stop(self) -> None:
         """End the plane and leave nothing behind; a plane that is gone is success."""
         try:
@@ -110,7 +134,7 @@ class ControlPlane:
         finally:
             if self._supervisor is not None:
                 _reap(self._supervisor)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            runtime.remove(self.folder)
 
     def detach(self) -> None:
         """Let the plane outlive this process."""
@@ -166,15 +190,15 @@ class ControlPlane:
         config.write_kubeconfig(path, self._layout, {"token": token}, namespace=namespace)
         return path
 
-    def _boot(self) -> None:
+    def _boot(self, fake_nodes: int) -> None:
         at = self._layout
         self._start(commands.ETCD, commands.etcd(build.ensure(), at))
         self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
         self._start_apiserver(at)
         self._start_controllers()
         api = self._api(at)
-        nodes.create(api)
-        self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api))
+        nodes.create(api, fake_nodes)
+        self._wait(commands.KWOK, "running nodes", lambda: nodes.are_ready(api, fake_nodes))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
 
@@ -199,17 +223,7 @@ class ControlPlane:
         self._control.start(program, command, self._layout.log(program))
 
     def _wait(self, program: str, what: str, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _READY_TIMEOUT
-        while not reached():
-            ended = self._control.programs()[program].ended
-            if ended is not None:
-                raise SandboxError(self._about(program, f"ended with code {ended} before it was {what}"))
-            if time.monotonic() > deadline:
-                raise SandboxError(self._about(program, f"was not {what} within {_READY_TIMEOUT:.0f} s"))
-            time.sleep(_PAUSE)
-
-    def _about(self, program: str, trouble: str) -> str:
-        return f"{program} {trouble}; the end of its log:\n{log_tail(self._layout.log(program))}"
+        wait_for(self._control, program, self._layout.log(program), what, reached)
 
     def _api(self, at: Layout) -> Api:
         return Api.at(at.server, at.ca_file, *at.certificate("admin"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .errors import SandboxError
+from .node import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +79,12 @@ def sweep() -> None:
         _sweep()
 
 
+def remove(folder: Path) -> None:
+    """Remove what a plane that has ended left in the file system; absent is success."""
+    shutil.rmtree(folder, ignore_errors=True)
+    machine.remove_cgroups_of(folder)
+
+
 def is_alive(folder: Path) -> bool:
     """Tell whether somebody holds the lock of `folder`."""
     try:
@@ -114,7 +121,7 @@ def _is_free(port: int) -> bool:
 def _sweep() -> None:
     for folder in root().iterdir():
         if folder.is_dir() and not is_alive(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 @contextmanager

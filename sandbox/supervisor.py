@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 _PATIENCE = 2.0
-"""How many seconds a program gets between SIGTERM and SIGKILL; nothing it could still save is kept."""
+"""How many seconds a program gets between SIGTERM and SIGKILL if its start says nothing else."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -36,6 +36,7 @@ class Supervisor:
         self._folder = folder
         self._listener = listener
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._patience: dict[str, float] = {}
         self._pid = os.getpid()
         self._libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,13 +61,14 @@ class Supervisor:
     def end(self) -> None:
         """End every program and remove the folder."""
         # Last started, first ended: an API server that loses its etcd waits for it and does not end.
-        for program in reversed(self._programs.values()):
-            _end(program, _PATIENCE)
+        for name, program in reversed(self._programs.items()):
+            _end(program, self._patience[name])
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:
-            case {"do": "start", "name": str(name), "argv": list(argv), "log": str(log)}:
+            case {"do": "start", "name": str(name), "argv": list(argv), "log": str(log), **more}:
+                self._patience[name] = more.get("patience") or _PATIENCE
                 return self._start(name, argv, log)
             case {"do": "stop", "name": str(name), "patience": int() | float() as patience}:
                 return self._stop(name, patience)

@@ -1,0 +1,3 @@
+module keyturn.dev/sandbox/apps
+
+go 1.26.0

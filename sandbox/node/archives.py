@@ -1,0 +1,95 @@
+"""How programs become container images: OCI archives of a few static files, the same bytes each time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import platform
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_OCI = "application/vnd.oci.image"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that starts one of its files."""
+
+    name: str
+    """The whole name that pods write, with a tag."""
+    files: Mapping[str, Path]
+    """By their paths in the image; each can be executed."""
+    entrypoint: tuple[str, ...]
+    user: str = "65532:65532"
+
+
+def write(image: Image, archive: Path) -> None:
+    """Write `image` as an OCI archive that containerd, podman and skopeo read."""
+    layer = _layer(image.files)
+    blobs = [layer_blob := gzip.compress(layer, compresslevel=1, mtime=0)]
+    blobs.append(config := _json(_config(image, layer)))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": _descriptor(f"{_OCI}.config.v1+json", config),
+        "layers": [_descriptor(f"{_OCI}.layer.v1.tar+gzip", layer_blob)],
+    }
+    blobs.append(encoded := _json(manifest))
+    named = _descriptor(f"{_OCI}.manifest.v1+json", encoded) | {
+        "annotations": {
+            "io.containerd.image.name": image.name,
+            "org.opencontainers.image.ref.name": image.name,
+        },
+        "platform": {"architecture": _architecture(), "os": "linux"},
+    }
+    index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": [named]}
+    files = {"oci-layout": _json({"imageLayoutVersion": "1.0.0"}), "index.json": _json(index)}
+    files |= {f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}": blob for blob in blobs}
+    archive.write_bytes(_tar(files, mode=0o644))
+
+
+def _layer(files: Mapping[str, Path]) -> bytes:
+    return _tar({name.lstrip("/"): file.read_bytes() for name, file in files.items()}, mode=0o755)
+
+
+def _config(image: Image, layer: bytes) -> dict[str, Any]:
+    return {
+        "architecture": _architecture(),
+        "os": "linux",
+        "config": {"User": image.user, "Entrypoint": list(image.entrypoint), "WorkingDir": "/"},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+    }
+
+
+def _architecture() -> str:
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
+def _tar(files: Mapping[str, bytes], *, mode: int) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, body in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(body), mode
+            tar.addfile(entry, io.BytesIO(body))
+    return content.getvalue()
+
+
+def _descriptor(kind: str, blob: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": _digest(blob), "size": len(blob)}
+
+
+def _digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()

@@ -1,0 +1,116 @@
+"""Whether a real node can run on this machine, and what of the machine it is given."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+
+from .keeper import remove_cgroups
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_NEEDED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
+_COPIED = ("cpuset.cpus", "cpuset.mems")
+_ROOM = 2 * 1024**3
+_CAP_SYS_ADMIN = 21
+
+
+class Cgroups(enum.Enum):
+    """How the machine's cgroups are laid out."""
+
+    HIERARCHIES = "version 1"
+    """One hierarchy for each controller, with or without an empty version 2 beside them."""
+
+    UNIFIED = "version 2"
+
+
+def check(folder: Path) -> None:
+    """Raise a SandboxError that says what is missing for a real node that keeps its data in `folder`."""
+    if platform.system() != "Linux":
+        raise SandboxError("a real node needs Linux; leave out --node real")
+    if os.geteuid() != 0:
+        raise SandboxError(
+            "a real node needs root, for namespaces and cgroups; run as root or leave out --node real"
+        )
+    if not _may_administer(Path("/proc/self/status").read_text()):
+        raise SandboxError(
+            "a real node needs the capability CAP_SYS_ADMIN, which this root lacks, as in a container that is not"
+            " privileged; leave out --node real"
+        )
+    cgroup_layout()
+    check_room(folder)
+
+
+def check_room(folder: Path, needed: int = _ROOM) -> None:
+    """Raise a SandboxError if the disk of `folder` has too little room for images and containers."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SandboxError(
+            f"a real node needs {needed >> 20} MiB for images and containers, and {folder} has {free >> 20} MiB left:"
+            " make room, or set XDG_RUNTIME_DIR or TMPDIR to a folder on another disk"
+        )
+
+
+def _may_administer(status: str) -> bool:
+    (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
+    return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def cgroup_layout(root: Path = _CGROUPS) -> Cgroups:
+    """Return how cgroups are mounted at `root`; a SandboxError if a kubelet could not use them."""
+    if (root / "cgroup.controllers").is_file():
+        return Cgroups.UNIFIED
+    missing = [name for name in _NEEDED if not (root / name).is_dir()]
+    if missing:
+        raise SandboxError(
+            f"a real node needs cgroups, and {root} has neither version 2 nor these controllers of version 1:"
+            f" {', '.join(missing)}"
+        )
+    return Cgroups.HIERARCHIES
+
+
+def cgroup_name(folder: Path) -> str:
+    """Return the name below which all cgroups of the plane in `folder` are, and no other plane's."""
+    return f"keyturn-{folder.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+
+
+def make_cgroups(name: str, root: Path = _CGROUPS) -> None:
+    """Make an empty cgroup `name` in each hierarchy."""
+    if cgroup_layout(root) is Cgroups.UNIFIED:
+        controllers = (root / "cgroup.controllers").read_text().split()
+        (root / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in controllers))
+        (root / name).mkdir(exist_ok=True)
+        return
+    for hierarchy in _hierarchies(root):
+        (hierarchy / name).mkdir(exist_ok=True)
+        for file in _COPIED:  # a new cpuset is empty, and no process can enter it
+            if (hierarchy / file).is_file():
+                (hierarchy / name / file).write_text((hierarchy / file).read_text())
+
+
+def cgroups_of(name: str, root: Path = _CGROUPS) -> tuple[Path, ...]:
+    """Return where cgroups of that name are or could be."""
+    if (root / "cgroup.controllers").is_file():
+        return (root / name,)
+    return tuple(hierarchy / name for hierarchy in _hierarchies(root))
+
+
+def remove_cgroups_of(folder: Path) -> None:
+    """Remove what a killed node of the plane in `folder` left of cgroups; absent is success."""
+    if os.geteuid() == 0 and _CGROUPS.is_dir():
+        remove_cgroups(path for path in cgroups_of(cgroup_name(folder)) if path.is_dir())
+
+
+def _hierarchies(root: Path) -> list[Path]:
+    # Some names are links to a hierarchy of several controllers, such as cpu to cpu,cpuacct.
+    return sorted({folder.resolve() for folder in root.iterdir() if folder.is_dir()})
+
+
+def snapshotter(filesystems: str) -> str:
+    """Return how containers get their root: layers of overlayfs, or copies where /proc/filesystems has none."""
+    return "overlayfs" if "overlay" in filesystems.split() else "native"

@@ -1,0 +1,127 @@
+"""What a node is made of: programs of pinned Go modules, in a cache folder of their own.
+
+containerd, the CNI plugins and runc are Go modules, as the control plane is: their versions stay the same on every
+machine and do not disappear. runc links the C library libseccomp, without which no pod with a seccomp profile starts,
+and kube-proxy calls `nft`: these two are Debian's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox import cache, golang
+from sandbox.compiling import compile_part
+from sandbox.errors import SandboxError
+from sandbox.parts import KUBERNETES, MODULES, Part, go_needed, kubernetes_part
+
+from . import debian
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_CNI = "github.com/containernetworking/plugins/plugins"
+
+PARTS = (
+    kubernetes_part("kubelet", "node"),
+    kubernetes_part("kube-proxy", "node"),
+    Part("containerd", "containerd", f"{_CONTAINERD}/containerd"),
+    Part("containerd-shim-runc-v2", "containerd", f"{_CONTAINERD}/containerd-shim-runc-v2"),
+    Part("ctr", "containerd", f"{_CONTAINERD}/ctr"),
+    Part("ptp", "cni", f"{_CNI}/main/ptp"),
+    Part("loopback", "cni", f"{_CNI}/main/loopback"),
+    Part("host-local", "cni", f"{_CNI}/ipam/host-local"),
+)
+RUNC = Part("runc", "runc", "github.com/opencontainers/runc")
+PACKAGES = ("libseccomp-dev", "nftables")
+
+_NFT = """#!/bin/sh
+# Debian's nft with the libraries that came with it.
+here=$(dirname "$0")/..
+exec "$here/{loader}" --library-path "{libraries}" "$here/{nft}" "$@"
+"""
+_PKG_CONFIG = """#!/bin/sh
+# Answers for libseccomp as pkg-config does, which need not be there; the library becomes part of the program.
+case "$*" in
+*--cflags*) echo "-I{include}" ;;
+*--libs*) echo "-L{libraries} -l:libseccomp.a" ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePrograms:
+    """A cache folder with every program of a node."""
+
+    folder: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / "bin"
+
+    def path(self, name: str) -> Path:
+        return self.bin / name
+
+
+def ensure() -> NodePrograms:
+    """Return the programs, building them first if this machine never did."""
+    return NodePrograms(cache.filled(_key(), "the programs of a real node", _fill))
+
+
+def _key() -> str:
+    """Name the cache folder by all that decides what is built."""
+    content = hashlib.sha256(repr((*PARTS, RUNC, PACKAGES, _NFT, _PKG_CONFIG)).encode())
+    for module in _modules():
+        for file in sorted((MODULES / module).glob("go.*")):
+            content.update(file.read_bytes())
+    return f"node-{KUBERNETES}-{platform.system()}-{platform.machine()}-{content.hexdigest()[:16]}".lower()
+
+
+def _modules() -> list[str]:
+    return sorted({part.module for part in (*PARTS, RUNC)})
+
+
+def _fill(scratch: Path) -> None:
+    if shutil.which("cc") is None:
+        raise SandboxError(
+            "runc, of a real node, needs a C compiler named cc: install gcc, such as by apt-get"
+        )
+    print(
+        f"sandbox: building a node of Kubernetes {KUBERNETES} into {scratch.parent}, once; it takes minutes",
+        file=sys.stderr,
+        flush=True,
+    )
+    debian.unpack(PACKAGES, scratch / "debian")
+    go = golang.find_go(scratch.parent, go_needed(_modules()))
+    for part in PARTS:
+        compile_part(go, part, scratch)
+    _compile_runc(go, scratch)
+    _write_nft(scratch)
+    for unneeded in ("usr/share", "usr/include"):
+        shutil.rmtree(scratch / "debian" / unneeded, ignore_errors=True)
+
+
+def _compile_runc(go: Path, scratch: Path) -> None:
+    script, files = scratch / "pkg-config", scratch / "debian"
+    (library,) = files.rglob("libseccomp.a")
+    script.write_text(_PKG_CONFIG.format(include=files / "usr" / "include", libraries=library.parent))
+    script.chmod(0o755)
+    environment = {"CGO_ENABLED": "1", "PKG_CONFIG": str(script)}
+    compile_part(go, RUNC, scratch, flags=["-tags", "seccomp"], environment=environment)
+    script.unlink()
+
+
+def _write_nft(scratch: Path) -> None:
+    files = scratch / "debian"
+    loader = min(files.rglob("ld-linux-*.so.*")).relative_to(scratch)
+    folders = sorted({file.parent.relative_to(scratch) for file in files.rglob("*.so.*")})
+    (nft,) = (file.relative_to(scratch) for file in files.rglob("sbin/nft"))
+    libraries = ":".join(f"$here/{folder}" for folder in folders)
+    wrapper = scratch / "bin" / "nft"
+    wrapper.write_text(_NFT.format(loader=loader, libraries=libraries, nft=nft))
+    wrapper.chmod(0o755)
