@@ -7,6 +7,9 @@ import hashlib
 import os
 import platform
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -18,6 +21,8 @@ _NEEDED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "
 _COPIED = ("cpuset.cpus", "cpuset.mems")
 _ROOM = 2 * 1024**3
 _CAP_SYS_ADMIN = 21
+_ALL_USERS = ["0", "0", str(2**32 - 1)]
+_MOUNT_TIMEOUT = 20.0
 
 
 class Cgroups(enum.Enum):
@@ -37,12 +42,16 @@ def check(folder: Path) -> None:
         raise SandboxError(
             "a real node needs root, for namespaces and cgroups; run as root or leave out --node real"
         )
-    if not _may_administer(Path("/proc/self/status").read_text()):
+    if not _is_root_of_machine():
         raise SandboxError(
-            "a real node needs the capability CAP_SYS_ADMIN, which this root lacks, as in a container that is not"
-            " privileged; leave out --node real"
+            "a real node needs the machine's own root with CAP_SYS_ADMIN, and this one is root of a user namespace or"
+            " of a container without privileges; run as the machine's root or leave out --node real"
         )
-    cgroup_layout()
+    if cgroup_layout() is Cgroups.UNIFIED:
+        print(
+            "sandbox: cgroups have version 2 only here, where the real node has not been tried",
+            file=sys.stderr,
+        )
     check_room(folder)
 
 
@@ -56,9 +65,11 @@ def check_room(folder: Path, needed: int = _ROOM) -> None:
         )
 
 
-def _may_administer(status: str) -> bool:
-    (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
-    return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+def _is_root_of_machine() -> bool:
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("CapEff:")]
+    mapped = Path("/proc/self/uid_map").read_text().split()
+    return mapped == _ALL_USERS and bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def cgroup_layout(root: Path = _CGROUPS) -> Cgroups:
@@ -111,6 +122,25 @@ def _hierarchies(root: Path) -> list[Path]:
     return sorted({folder.resolve() for folder in root.iterdir() if folder.is_dir()})
 
 
-def snapshotter(filesystems: str) -> str:
-    """Return how containers get their root: layers of overlayfs, or copies where /proc/filesystems has none."""
-    return "overlayfs" if "overlay" in filesystems.split() else "native"
+def snapshotter(folder: Path) -> str:
+    """Return how containers get their root below `folder`: by layers of overlayfs or, where it fails, by copies."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="probe-") as probe:
+        for name in ("lower", "upper", "work", "merged"):
+            (Path(probe) / name).mkdir()
+        # Tried, not looked up: the kernel may load it at the first mount, and not every disk can be its upper layer.
+        mount = [
+            "mount",
+            "-t",
+            "overlay",
+            "overlay",
+            "-olowerdir=lower,upperdir=upper,workdir=work",
+            "merged",
+        ]
+        done = subprocess.run(
+            ["unshare", "--mount", *mount],
+            cwd=probe,
+            check=False,
+            capture_output=True,
+            timeout=_MOUNT_TIMEOUT,
+        )
+    return "overlayfs" if done.returncode == 0 else "native"

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Self
 
 from sandbox import nodes, runtime
+from sandbox.api import Api
 from sandbox.control import Control
 from sandbox.errors import SandboxError
 from sandbox.waiting import wait_for
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sandbox.api import Api
     from sandbox.control import Program
     from sandbox.layout import Layout
 
@@ -134,7 +134,16 @@ class RealNode:
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
-        self._wait(settings.KUBELET, "ready", lambda: nodes.are_ready(self._api, 1, nodes.REAL))
+        # Both: the node's last word may be that of a kubelet that was killed.
+        plane = self._layout.plane
+        kubelet = Api.at(
+            f"https://127.0.0.1:{self._layout.port}", plane.ca_file, *plane.certificate("kubelet-client")
+        )
+        self._wait(
+            settings.KUBELET,
+            "ready",
+            lambda: kubelet.answers("/healthz") and nodes.are_ready(self._api, 1, nodes.REAL),
+        )
 
     def _start(self, program: str, command: Sequence[str]) -> None:
         self._inside.start(program, command, self._layout.log(program))

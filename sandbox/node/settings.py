@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from cryptography import x509
 
 from sandbox import cache, config, nodes
 from sandbox.control import supervisor_script
@@ -85,6 +87,8 @@ def write_all(at: NodeLayout, programs: NodePrograms) -> None:
     ):
         pair = authority.issue(user, group=group)
         config.write_kubeconfig(at.folder / f"{program}.kubeconfig", at.plane, config.certificate_user(pair))
+    served = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    authority.issue(KUBELET, names=served).write(at.folder, KUBELET)
     (at.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet_settings(at)))
     (at.folder / "kube-proxy.yaml").write_text(yaml.safe_dump(_kube_proxy_settings(at)))
     (at.folder / "containerd.toml").write_text(_containerd_settings(at, programs))
@@ -160,6 +164,8 @@ def _kubelet_settings(at: NodeLayout) -> dict[str, Any]:
         "address": "127.0.0.1",
         "port": at.port,
         "healthzPort": 0,
+        "tlsCertFile": str(at.folder / f"{KUBELET}.crt"),
+        "tlsPrivateKeyFile": str(at.folder / f"{KUBELET}.key"),
         # Its port is on the machine's loopback, where others could be: only the API server gets in.
         "authentication": {
             "anonymous": {"enabled": False},
@@ -216,7 +222,7 @@ disabled_plugins = {json.dumps(disabled)}
 [ttrpc]
   address = "/run/containerd/containerd.sock.ttrpc"
 [plugins."io.containerd.cri.v1.images"]
-  snapshotter = "{machine.snapshotter(Path("/proc/filesystems").read_text())}"
+  snapshotter = "{machine.snapshotter(at.folder)}"
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{images.PAUSE}"
 {runtime}]
