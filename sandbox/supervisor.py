@@ -115,7 +115,8 @@ def _facts(program: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def _end(program: subprocess.Popen[bytes], patience: float) -> None:
-    program.terminate()
+    if patience > 0:
+        program.terminate()
     try:
         program.wait(timeout=patience)
     except subprocess.TimeoutExpired:

@@ -38,14 +38,17 @@ _HIDDEN = ("/run", "/var/lib", "/var/log")
 """Where programs of a node write at paths that no setting moves: each is an empty file system inside."""
 
 
+_SocketAddress = ctypes.c_ubyte * 16  # of characters it would end with the first zero
+
+
 class _Route(ctypes.Structure):
     """`struct rtentry` of <linux/route.h>."""
 
     _fields_ = (
         ("pad1", ctypes.c_ulong),
-        ("destination", ctypes.c_char * 16),
-        ("gateway", ctypes.c_char * 16),
-        ("mask", ctypes.c_char * 16),
+        ("destination", _SocketAddress),
+        ("gateway", _SocketAddress),
+        ("mask", _SocketAddress),
         ("flags", ctypes.c_ushort),
         ("pad2", ctypes.c_short),
         ("pad3", ctypes.c_ulong),
@@ -92,6 +95,15 @@ def _show_kernel_settings() -> None:
             _mount(file, settings / name, flags=_MS_BIND)
 
 
+def _forget_name_servers() -> None:
+    """Answer look-ups of names at once with a refusal: no name server can be reached from here."""
+    known = Path("/etc/resolv.conf")
+    if known.exists():  # where it is a link into a hidden folder, this is the default
+        nothing = Path("/run/resolv.conf")
+        nothing.write_text("nameserver 127.0.0.1\n")
+        _mount(nothing, known.resolve(), flags=_MS_BIND)
+
+
 def _separate(kept: list[Path]) -> None:
     namespaces = _CLONE_NEWNS | _CLONE_NEWUTS | _CLONE_NEWIPC | _CLONE_NEWNET
     _checked(_LIBC.unshare(namespaces), "new namespaces")
@@ -101,6 +113,7 @@ def _separate(kept: list[Path]) -> None:
         if Path(hidden).is_dir():
             _hide(Path(hidden).resolve(), kept)
     _show_kernel_settings()
+    _forget_name_servers()
     socket.sethostname("node")
 
 
@@ -118,9 +131,8 @@ def _connect(address: str, service_network: str, service_mask: str) -> None:
         for request, text in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
             fcntl.ioctl(control, request, struct.pack("16s16s", b"lo:node", _address(text)))
         route = _Route(
-            destination=_address(service_network),
-            mask=_address(service_mask),
-            gateway=_address("0.0.0.0"),  # noqa: S104  # none
+            destination=_SocketAddress(*_address(service_network)),
+            mask=_SocketAddress(*_address(service_mask)),
             flags=_RTF_UP,
             device=b"lo",
         )

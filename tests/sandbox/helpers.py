@@ -6,6 +6,8 @@ import os
 import socket
 from pathlib import Path
 
+from sandbox.node import machine
+
 
 def processes_of(folder: Path) -> list[str]:
     """Return the command lines of running processes that name `folder`."""
@@ -25,3 +27,32 @@ def processes_of(folder: Path) -> list[str]:
 def somebody_listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def leftovers_of(folder: Path) -> list[str]:
+    """Return what is left of a plane and its real node: processes, containers, cgroups, mounts, links, files."""
+    cgroup = machine.cgroup_name(folder)
+    return [
+        *processes_of(folder),
+        *_in_cgroup(cgroup),
+        *(str(path) for path in machine.cgroups_of(cgroup) if path.exists()),
+        *(line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line),
+        *(f"link {link.name}" for link in Path("/sys/class/net").iterdir() if link.name.startswith("veth")),
+        *(str(path) for path in [folder] if path.exists()),
+    ]
+
+
+def _in_cgroup(name: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"/{name}/" in (entry / "cgroup").read_text():
+                found.append(f"process {entry.name} in {name}")
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def containers_of(folder: Path) -> list[str]:
+    """Return the processes of containers of a plane's real node."""
+    return _in_cgroup(machine.cgroup_name(folder))

@@ -1,0 +1,86 @@
+"""A folder of the cache is complete or it is not there."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import sandbox
+from sandbox import SandboxError, build, cache, parts
+from sandbox.node import images, programs
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(sandbox.__file__).parents[1]
+BUILDER = """
+import time
+from sandbox import cache
+
+def fill(scratch):
+    (scratch / "half").write_text("a program")
+    time.sleep(60)
+
+cache.filled("built", "a test", fill)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("KEYTURN_CACHE", str(tmp_path))
+    return tmp_path / "sandbox"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", str(disk)], check=True, timeout=20)
+    monkeypatch.setenv("KEYTURN_CACHE", str(disk))
+    yield disk / "sandbox"
+    subprocess.run(["umount", str(disk)], check=True, timeout=20)
+
+
+def write_program(scratch: Path) -> None:
+    (scratch / "whole").write_text("a program")
+
+
+def test_a_killed_build_leaves_nothing_that_counts_as_built(cache_folder: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", BUILDER], cwd=ROOT) as builder:
+        eventually(lambda: list(cache_folder.glob(".built-*/half")) != [], "half of a build")
+        builder.send_signal(signal.SIGKILL)
+    assert not (cache_folder / "built").exists()
+    folder = cache.filled("built", "a test", write_program)
+    assert [file.name for file in folder.iterdir()] == ["whole"]
+    assert sorted(file.name for file in cache_folder.iterdir()) == ["built", "built.lock"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_that_counts_as_built(small_disk: Path) -> None:
+    def fill(scratch: Path) -> None:
+        (scratch / "large").write_bytes(bytes(1024 * 1024))
+
+    with pytest.raises(SandboxError, match=r"no room is left for .*set KEYTURN_CACHE to a folder on another"):
+        cache.filled("built", "a test", fill)
+    assert [file.name for file in small_disk.iterdir()] == ["built.lock"]
+
+
+def test_what_a_node_is_made_of_is_no_reason_to_build_the_control_plane(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = build._key(), programs._key(), images._key()
+    for file in parts.MODULES.rglob("*"):
+        copy = tmp_path / "modules" / file.relative_to(parts.MODULES)
+        if file.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            others = file.relative_to(parts.MODULES).parts[0] in {"cni", "apps"}
+            copy.write_bytes(file.read_bytes() + b"\n" * others)
+    for module in (build, programs, images):
+        monkeypatch.setattr(module, "MODULES", tmp_path / "modules")
+    changed = build._key(), programs._key(), images._key()
+    assert [before == after for before, after in zip(keys, changed, strict=True)] == [True, False, False]

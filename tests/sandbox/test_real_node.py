@@ -1,0 +1,202 @@
+"""A real node runs containers as a node of a cluster does, beside fake ones."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import re
+import secrets
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox import ControlPlane, RealNode, SandboxError
+from sandbox.node import inside
+from tests.sandbox.helpers import containers_of, leftovers_of
+from tests.sandbox.pods import pod, service
+from tests.support.kubectl import Kubectl, deployment, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VALUE = "keyturn-canary-real-node"
+FINGERPRINT = hashlib.sha256(VALUE.encode()).hexdigest()
+AUTHORITY = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane with fake nodes and a real one; what is left of it at its end fails the last test."""
+    before = kernel_settings()
+    with ControlPlane.start() as plane:
+        plane.start_node()
+        assert kernel_settings() == before
+        yield plane
+    assert leftovers_of(plane.folder) == []
+    assert kernel_settings() == before
+
+
+@pytest.fixture
+def node(plane: ControlPlane) -> RealNode:
+    assert plane.node is not None
+    return plane.node
+
+
+@pytest.fixture
+def kubectl(plane: ControlPlane) -> Kubectl:
+    return Kubectl(plane.kubeconfig)
+
+
+def kernel_settings() -> dict[str, str]:
+    names = (*inside.KERNEL_SETTINGS, "net/ipv4/ip_forward")
+    return {name: (Path("/proc/sys") / name).read_text() for name in names}
+
+
+@pytest.fixture(scope="module")
+def running(plane: ControlPlane) -> str:
+    """The namespace of a pod `app` that is ready, with a value as environment variable and as file, and a Service."""
+    kubectl = Kubectl(plane.kubeconfig)
+    namespace = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    eventually(lambda: kubectl.run("get", "serviceaccount", "default", "-n", namespace).returncode == 0)
+    kubectl("create", "secret", "generic", "app", f"--from-literal=password={VALUE}", "-n", namespace)
+    app = pod("app", SECRET_FILE="/secret/password")  # noqa: S106  # a path
+    app["spec"]["volumes"] = [{"name": "secret", "secret": {"secretName": "app"}}]
+    (container,) = app["spec"]["containers"]
+    container["volumeMounts"] = [{"name": "secret", "mountPath": "/secret"}]
+    source = {"secretKeyRef": {"name": "app", "key": "password"}}
+    container["env"].append({"name": "SECRET", "valueFrom": source})
+    kubectl("apply", "-n", namespace, "-f", "-", given=app)
+    kubectl("apply", "-n", namespace, "-f", "-", given=service("app"))
+    wait_ready(kubectl, namespace, "app")
+    return namespace
+
+
+def wait_ready(kubectl: Kubectl, namespace: str, name: str) -> None:
+    kubectl("wait", f"pod/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+
+
+def load(kubectl: Kubectl, node: RealNode, namespace: str, *, seconds: float = 0.5) -> dict[str, Any]:
+    """Ask the Service `app` from inside the node."""
+    address = kubectl.json("get", "service", "app", "-n", namespace)["spec"]["clusterIP"]
+    command = node.command(node.app, "load", f"--url=http://{address}", "--rate=40", f"--for={seconds}s")
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def test_an_application_reads_its_secret_and_is_reached_by_its_service(
+    kubectl: Kubectl, node: RealNode, running: str
+) -> None:
+    eventually(lambda: load(kubectl, node, running)["failed"] == 0, "answers without a failure")
+    report = load(kubectl, node, running)
+    assert (report["failed"], report["env"], report["file"]) == (0, [FINGERPRINT], [FINGERPRINT])
+
+
+def test_a_service_leads_to_ready_pods_only(kubectl: Kubectl, node: RealNode, running: str) -> None:
+    never = pod("never", labels={"app": "app"}, REVISION="two", UNREADY_ON="revision:two")
+    kubectl("apply", "-n", running, "-f", "-", given=never)
+    kubectl("wait", "pod/never", "-n", running, "--for=jsonpath={.status.phase}=Running", "--timeout=30s")
+    assert load(kubectl, node, running)["pods"] == ["app"]
+    kubectl("delete", "pod", "never", "-n", running, "--timeout=30s")
+
+
+def test_a_pod_reaches_a_service_that_leads_back_to_itself(kubectl: Kubectl, running: str) -> None:
+    address = kubectl.json("get", "service", "app", "-n", running)["spec"]["clusterIP"]
+    url = f"--url=http://{address}"
+    report = json.loads(kubectl("exec", "app", "-n", running, "--", "/app", "load", url, "--for=300ms"))
+    assert (report["failed"], report["pods"]) == (0, ["app"])
+
+
+def test_pods_reach_the_api_server_at_its_service(kubectl: Kubectl, running: str) -> None:
+    given = pod("client", "load", "--url=https://10.96.0.1/version", "--for=300ms", SSL_CERT_FILE=AUTHORITY)
+    kubectl("apply", "-n", running, "-f", "-", given=given)
+    kubectl("wait", "pod/client", "-n", running, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    report = json.loads(kubectl("logs", "client", "-n", running).splitlines()[-1])
+    assert report["ok"] == report["sent"] > 0
+
+
+def test_a_port_of_a_pod_is_forwarded(kubectl: Kubectl, running: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    forward = kubectl.begin("port-forward", "pod/app", ":8080", "-n", running, into=log)
+    try:
+        eventually(lambda: "Forwarding from" in log.read_text(), "a forwarded port")
+        found = re.search(r"127\.0\.0\.1:(\d+)", log.read_text())
+        assert found
+        with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)) as connection:
+            connection.request("GET", "/")
+            assert json.load(connection.getresponse())["pod"] == "app"
+    finally:
+        forward.kill()
+        forward.wait()
+
+
+def test_system_calls_of_containers_are_filtered(plane: ControlPlane, running: str) -> None:
+    assert running
+    pids = [line.split()[1] for line in containers_of(plane.folder)]
+    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
+    filtered = [
+        "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+        for pid, name in names.items()
+        if name == "app"
+    ]
+    assert filtered
+    assert all(filtered)
+
+
+def test_an_image_that_cannot_be_pulled_is_said_to_be_so(kubectl: Kubectl, running: str) -> None:
+    absent = pod("absent", image="registry.keyturn.invalid/none:1")
+    kubectl("apply", "-n", running, "-f", "-", given=absent)
+    reason = "{.status.containerStatuses[0].state.waiting.reason}"
+    shown = ("get", "pod", "absent", "-n", running, f"-ojsonpath={reason}")
+    eventually(lambda: kubectl(*shown) in {"ErrImagePull", "ImagePullBackOff"}, "a refused pull", timeout=15)
+    kubectl("delete", "pod", "absent", "-n", running, "--timeout=30s")
+
+
+def test_pods_of_fake_nodes_still_only_pretend(kubectl: Kubectl, running: str) -> None:
+    fake = deployment("fake", replicas=2)
+    fake["spec"]["template"]["spec"]["nodeSelector"] = {"sandbox.keyturn.dev/node": "fake"}
+    kubectl("apply", "-f", "-", given=fake)
+    kubectl("rollout", "status", "deployment/fake", "--timeout=20s")
+    real = kubectl.json("get", "pod", "app", "-n", running)["spec"]["nodeName"]
+    assert real not in kubectl("get", "pods", "-l", "app=fake", "-o", "wide")
+
+
+def test_a_killed_kubelet_is_shown_and_its_containers_run_on(
+    plane: ControlPlane, kubectl: Kubectl, node: RealNode, running: str
+) -> None:
+    node.stop_kubelet()
+    ended = node.programs()["kubelet"].ended
+    unreachable = kubectl.run("logs", "app", "-n", running)
+    served = load(kubectl, node, running)
+    attached = ControlPlane.attach(plane.folder.name).node
+    assert attached is not None
+    attached.start_kubelet()
+    assert ended == -9
+    assert unreachable.returncode != 0
+    assert served["failed"] == 0
+    assert node.programs()["kubelet"].ended is None
+    kubectl("logs", "app", "-n", running)
+    assert (
+        kubectl.json("get", "pod", "app", "-n", running)["status"]["containerStatuses"][0]["restartCount"]
+        == 0
+    )
+
+
+def test_an_archive_that_holds_no_image_is_refused(node: RealNode, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    archive.write_text("no archive")
+    with pytest.raises(SandboxError, match=r"the node cannot take the images of .*image\.tar: "):
+        node.import_image(archive)
+    with pytest.raises(SandboxError, match=r"there is no image archive .*absent\.tar"):
+        node.import_image(tmp_path / "absent.tar")
+
+
+def test_a_plane_has_one_real_node(plane: ControlPlane) -> None:
+    with pytest.raises(SandboxError, match="has a real node already"):
+        plane.start_node()
