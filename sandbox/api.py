@@ -36,6 +36,15 @@ class Api:
     def post(self, path: str, body: object) -> Any:
         return self._call("POST", path, body)
 
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`; absent is success."""
+        try:
+            status, _ = self._exchange("DELETE", path, None)
+        except (OSError, http.client.HTTPException) as error:
+            raise SandboxError(f"DELETE {self.server}{path}: {error}") from error
+        if status >= http.client.BAD_REQUEST and status != http.client.NOT_FOUND:
+            raise SandboxError(f"DELETE {self.server}{path} answered {status}")
+
     def answers(self, path: str) -> bool:
         """Tell whether a GET of `path` succeeds now."""
         try:

@@ -126,6 +126,12 @@ class ControlPlane:
         self._node = RealNode.start(self._layout, self._api(self._layout), self._control, images)
         return self._node
 
+    def stop_node(self) -> None:
+        """End the real node, if there is one, and forget it; another can be started."""
+        if self._node is not None:
+            self._node.stop()
+        self._node = None
+
     def stop(self) -> None:
         """End the plane and leave nothing behind; a plane that is gone is success."""
         try:

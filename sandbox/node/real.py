@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _KEEPER, _RELAY = "node", "node-relay"
 _FACTS = "node.json"
+_SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 _END_PATIENCE = 15.0  # seconds; its containers end with it, and their cgroups are removed
 _IMPORT_TIMEOUT = 300.0
 
@@ -109,10 +111,22 @@ class RealNode:
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """End the node and everything in it; a node that is gone is success."""
+        """End the node and all in it, and make the plane forget it; a node that is gone is success."""
+        at = self._layout
         for program in (_KEEPER, _RELAY):
             self._outside.stop(program, patience=_END_PATIENCE)
-        remove_cgroups(machine.cgroups_of(self._layout.cgroup))
+        remove_cgroups(machine.cgroups_of(at.cgroup))
+        shutil.rmtree(at.folder, ignore_errors=True)
+        for file in (
+            at.plane.folder / at.control_socket,
+            at.containerd_socket,
+            at.api_socket,
+            at.kubelet_socket,
+        ):
+            file.unlink(missing_ok=True)
+        (at.plane.folder / _FACTS).unlink(missing_ok=True)
+        self._api.delete(f"{_SLICES}/kubernetes")
+        self._api.delete(f"/api/v1/nodes/{settings.NAME}")
 
     def _boot(self, archives: Sequence[Path]) -> None:
         at = self._layout
@@ -128,7 +142,7 @@ class RealNode:
         self._wait(settings.CONTAINERD, "listening", at.containerd_socket.exists)
         self._start(settings.KUBELET, settings.kubelet_command(at, self._programs))
         self._start(settings.KUBE_PROXY, settings.kube_proxy_command(at, self._programs))
-        self._api.post("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", _api_endpoint())
+        self._api.post(_SLICES, _api_endpoint())
         for archive in (*images.ensure().archives, *archives):
             self.import_image(archive)
         self._wait_until_ready()

@@ -30,16 +30,34 @@ def somebody_listens(port: int) -> bool:
 
 
 def leftovers_of(folder: Path) -> list[str]:
-    """Return what is left of a plane and its real node: processes, containers, cgroups, mounts, links, files."""
-    cgroup = machine.cgroup_name(folder)
+    """Return what is left of a plane and its real node."""
     return [
         *processes_of(folder),
-        *_in_cgroup(cgroup),
-        *(str(path) for path in machine.cgroups_of(cgroup) if path.exists()),
-        *(line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line),
-        *(f"link {link.name}" for link in Path("/sys/class/net").iterdir() if link.name.startswith("veth")),
+        *node_leftovers_of(folder),
         *(str(path) for path in [folder] if path.exists()),
     ]
+
+
+def node_leftovers_of(folder: Path) -> list[str]:
+    """Return what is left of a plane's real node: processes, containers, cgroups, mounts, links, files."""
+    cgroup = machine.cgroup_name(folder)
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    files = [folder / "node", *folder.glob("node.*"), *folder.glob("[!c]*.sock"), folder / "c.sock"]
+    return [
+        *processes_of(folder / "node"),
+        *_in_cgroup(cgroup),
+        *(str(path) for path in machine.cgroups_of(cgroup) if path.exists()),
+        *(line for line in mounts if str(folder) in line),
+        *(f"link {name}" for name in _links() - _LINKS_BEFORE),
+        *(str(file) for file in files if file.exists()),
+    ]
+
+
+def _links() -> set[str]:
+    return {link.name for link in Path("/sys/class/net").iterdir()}
+
+
+_LINKS_BEFORE = _links()
 
 
 def _in_cgroup(name: str) -> list[str]:

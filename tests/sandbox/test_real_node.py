@@ -16,7 +16,7 @@ import pytest
 
 from sandbox import ControlPlane, RealNode, SandboxError
 from sandbox.node import inside
-from tests.sandbox.helpers import containers_of, leftovers_of
+from tests.sandbox.helpers import containers_of, node_leftovers_of
 from tests.sandbox.pods import pod, service
 from tests.support.kubectl import Kubectl, deployment, eventually
 
@@ -29,14 +29,16 @@ AUTHORITY = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A control plane with fake nodes and a real one; what is left of it at its end fails the last test."""
+def plane(troubled: ControlPlane) -> Iterator[ControlPlane]:
+    """A control plane with fake nodes and a real one, of which nothing is left after the last test."""
     before = kernel_settings()
-    with ControlPlane.start() as plane:
-        plane.start_node()
+    troubled.start_node()
+    try:
         assert kernel_settings() == before
-        yield plane
-    assert leftovers_of(plane.folder) == []
+        yield troubled
+    finally:
+        troubled.stop_node()
+    assert node_leftovers_of(troubled.folder) == []
     assert kernel_settings() == before
 
 
@@ -44,11 +46,6 @@ def plane() -> Iterator[ControlPlane]:
 def node(plane: ControlPlane) -> RealNode:
     assert plane.node is not None
     return plane.node
-
-
-@pytest.fixture
-def kubectl(plane: ControlPlane) -> Kubectl:
-    return Kubectl(plane.kubeconfig)
 
 
 def kernel_settings() -> dict[str, str]:

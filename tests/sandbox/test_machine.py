@@ -1,0 +1,97 @@
+"""A machine on which no real node can run is told what it lacks, before anything starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import sandbox
+from sandbox import SandboxError
+from sandbox.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(sandbox.__file__).parents[1]
+
+
+def up_in(*namespaces: str) -> subprocess.CompletedProcess[str]:
+    """Run `up --node real` in a user namespace; nothing may start, so a minute is plenty."""
+    command = ["unshare", "--user", *namespaces, sys.executable, "-m", "sandbox", "up", "--node=real"]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "small", str(tmp_path)], check=True, timeout=20)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True, timeout=20)
+
+
+def cgroups(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).mkdir()
+    return root
+
+
+def test_a_user_who_is_not_root_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        done = up_in()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "a real node needs root" in line
+    assert "leave out --node real" in line
+
+
+def test_root_of_a_user_namespace_is_told_in_one_sentence() -> None:
+    done = up_in("--map-root-user")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "needs the machine's own root" in line
+
+
+def test_a_disk_with_too_little_room_is_named_with_what_to_set(small_disk: Path) -> None:
+    with pytest.raises(SandboxError, match=r"needs 2048 MiB .* has 6\d MiB left: .*TMPDIR"):
+        machine.check(small_disk)
+
+
+def test_a_machine_without_cgroups_is_told_which_are_missing(tmp_path: Path) -> None:
+    root = cgroups(tmp_path, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio")
+    with pytest.raises(SandboxError, match=r"neither version 2 nor these controllers of version 1: pids$"):
+        machine.cgroup_layout(root)
+
+
+def test_version_2_of_cgroups_is_known_by_its_controllers(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    (tmp_path / "cgroup.subtree_control").touch()
+    machine.make_cgroups("some", tmp_path)
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
+    assert machine.cgroups_of("some", tmp_path) == (tmp_path / "some",)
+    assert (tmp_path / "some").is_dir()
+
+
+def test_overlayfs_is_used_where_it_can_be_mounted(tmp_path: Path) -> None:
+    assert machine.snapshotter(tmp_path) == "overlayfs"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_containers_are_copied_where_overlayfs_cannot_be_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "bin" / "mount"
+    mount.parent.mkdir()
+    mount.write_text("#!/bin/sh\nexit 32\n")
+    mount.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mount.parent}:/usr/bin:/bin")
+    assert machine.snapshotter(tmp_path) == "native"
+
+
+def test_two_planes_of_one_name_have_cgroups_of_different_names() -> None:
+    names = {machine.cgroup_name(Path(folder)) for folder in ("/run/user/0/a", "/tmp/a")}  # noqa: S108
+    assert len(names) == 2
