@@ -51,7 +51,7 @@ def _fill(scratch: Path) -> None:
         file=sys.stderr,
         flush=True,
     )
-    go = golang.find_go(scratch.parent, go_needed(part.module for part in PARTS))
+    go = golang.find_go(scratch.parent, go_needed(part.module_folder for part in PARTS))
     for part in PARTS:
         compile_part(go, part, scratch)
     _copy_stages(go, scratch / "stages")

@@ -36,7 +36,7 @@ def filled(key: str, what: str, fill: Callable[[Path], None]) -> Path:
     """
     folder = root() / key
     if not folder.exists():
-        with _told_when_full(folder), _only_builder(folder, what):
+        with _told_when_full(folder), only_builder(folder, what):
             if not folder.exists():
                 _fill(folder, fill)
     return folder
@@ -55,7 +55,8 @@ def _told_when_full(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _only_builder(folder: Path, what: str) -> Iterator[None]:
+def only_builder(folder: Path, what: str) -> Iterator[None]:
+    """Let one process at a time fill `folder`; the others wait, and say for what."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         try:

@@ -37,9 +37,9 @@ def pinned_version(module: str, path: str) -> str:
     return found[1]
 
 
-def go_needed(modules: Iterable[str]) -> tuple[int, ...]:
-    """Return the oldest Go release that all of these modules accept, such as (1, 26, 0)."""
-    texts = [(MODULES / module / "go.mod").read_text() for module in modules]
+def go_needed(modules: Iterable[Path]) -> tuple[int, ...]:
+    """Return the oldest Go release that the modules in all of these folders accept, such as (1, 26, 0)."""
+    texts = [(module / "go.mod").read_text() for module in modules]
     found = [re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", text, re.MULTILINE) for text in texts]
     return max(tuple(int(number or 0) for number in go.groups()) for go in found if go)
 

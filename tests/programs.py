@@ -5,9 +5,11 @@ Before the tests, not in them: a compiler beside a test takes the processor that
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
+from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
@@ -29,6 +31,11 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "kubectl keyturn": installed.archived,
     "Chromium": lambda: chromium().program,
 }
+if os.geteuid() == 0:  # without root there is no real node
+    _PROGRAMS |= {
+        "a real node": lambda: programs.ensure().folder,
+        "the images of a real node": lambda: images.ensure().folder,
+    }
 _LONG = 5.0
 """Seconds: what took less was in the cache, and nobody needs to hear of it."""
 

@@ -54,7 +54,7 @@ def _key() -> str:
 
 
 def _fill(scratch: Path) -> None:
-    go = golang.find_go(scratch.parent, go_needed([_MODULE]))
+    go = golang.find_go(scratch.parent, go_needed([MODULES / _MODULE]))
     for part, name in zip(_PARTS, (PAUSE, APP), strict=True):
         compile_part(go, part, scratch)
         path = f"/{part.name}"

@@ -97,7 +97,7 @@ def _fill(scratch: Path) -> None:
         flush=True,
     )
     debian.unpack(PACKAGES, scratch / "debian")
-    go = golang.find_go(scratch.parent, go_needed(_modules()))
+    go = golang.find_go(scratch.parent, go_needed(MODULES / module for module in _modules()))
     for part in PARTS:
         compile_part(go, part, scratch)
     _compile_runc(go, scratch)

@@ -96,10 +96,15 @@ class RealNode:
         """Give the node the images of an OCI or docker archive; returns their names."""
         if not archive.is_file():
             raise SandboxError(f"there is no image archive {archive}")
-        ctr = [str(self._programs.path("ctr")), f"--address={self._layout.containerd_socket}", "-n=k8s.io"]
-        self._ctr([*ctr, "images", "import", "--digests=false", str(archive)], archive)
-        listed = self._ctr([*ctr, "images", "list", "--quiet"], archive)
+        self._ctr("import", "--digests=false", str(archive), trouble=f"take the images of {archive}")
+        listed = self._ctr("list", "--quiet", trouble="list its images")
         return tuple(name for name in listed.splitlines() if not name.startswith("sha256:"))
+
+    def tag(self, image: str, tag: str) -> str:
+        """Give an image of the node another tag beside its own; returns the new name."""
+        other = f"{image.rpartition(':')[0]}:{tag}"
+        self._ctr("tag", "--force", image, other, trouble=f"tag {image}")
+        return other
 
     def stop_kubelet(self) -> None:
         """Kill the kubelet: containers run on, the control plane hears nothing more of the node."""
@@ -165,10 +170,12 @@ class RealNode:
     def _wait(self, program: str, what: str, reached: Callable[[], bool]) -> None:
         wait_for(self._inside, program, self._layout.log(program), what, reached)
 
-    def _ctr(self, command: list[str], archive: Path) -> str:
+    def _ctr(self, *arguments: str, trouble: str) -> str:
+        address = f"--address={self._layout.containerd_socket}"
+        command = [str(self._programs.path("ctr")), address, "-n=k8s.io", "images", *arguments]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_IMPORT_TIMEOUT)
         if done.returncode != 0:
-            raise SandboxError(f"the node cannot take the images of {archive}: {done.stderr.strip()}")
+            raise SandboxError(f"the node cannot {trouble}: {done.stderr.strip()}")
         return done.stdout
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import build
+from sandbox import cache
 from tests.cli.console import BIN
 from tests.conftest import ROOT
 from tests.support.goprogram import built
@@ -47,8 +47,8 @@ def krew() -> Path:
 
 def archived(into: Path | None = None) -> Path:
     """Return the archive of what is checked out, copied where asked; the cache keeps the last that was made."""
-    folder = build._cache() / f"plugin-{_key()}"
-    with build._only_builder(folder.with_name("plugin")):
+    folder = cache.root() / f"plugin-{_key()}"
+    with cache.only_builder(folder.with_name("plugin"), "kubectl keyturn"):
         if not folder.exists():
             for older in folder.parent.glob("plugin-*"):
                 shutil.rmtree(older)

@@ -124,4 +124,5 @@ def test_the_first_go_of_a_minor_release_counts_as_its_patch_zero(
 
 
 def test_modules_say_which_go_they_need() -> None:
-    assert parts.go_needed(["kubernetes"]) < parts.go_needed(["kubernetes", "cni"])
+    older, newer = parts.MODULES / "kubernetes", parts.MODULES / "cni"
+    assert parts.go_needed([older]) < parts.go_needed([older, newer])

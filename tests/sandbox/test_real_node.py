@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane, RealNode, SandboxError
-from sandbox.node import inside
+from sandbox.node import inside, machine
 from tests.sandbox.helpers import containers_of, node_leftovers_of
 from tests.sandbox.pods import pod, service
 from tests.support.kubectl import Kubectl, deployment, eventually
@@ -178,11 +178,9 @@ def test_a_killed_kubelet_is_shown_and_its_containers_run_on(
     assert unreachable.returncode != 0
     assert served["failed"] == 0
     assert node.programs()["kubelet"].ended is None
-    kubectl("logs", "app", "-n", running)
-    assert (
-        kubectl.json("get", "pod", "app", "-n", running)["status"]["containerStatuses"][0]["restartCount"]
-        == 0
-    )
+    (container,) = kubectl.json("get", "pod", "app", "-n", running)["status"]["containerStatuses"]
+    assert container["restartCount"] == 0
+    eventually(lambda: kubectl.run("logs", "app", "-n", running).returncode == 0, "logs of the pod it found")
 
 
 def test_an_archive_that_holds_no_image_is_refused(node: RealNode, tmp_path: Path) -> None:
@@ -197,3 +195,19 @@ def test_an_archive_that_holds_no_image_is_refused(node: RealNode, tmp_path: Pat
 def test_a_plane_has_one_real_node(plane: ControlPlane) -> None:
     with pytest.raises(SandboxError, match="has a real node already"):
         plane.start_node()
+
+
+def test_overlayfs_is_used_where_it_can_be_mounted(tmp_path: Path) -> None:
+    assert machine.snapshotter(tmp_path) == "overlayfs"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_containers_are_copied_where_overlayfs_cannot_be_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "bin" / "mount"
+    mount.parent.mkdir()
+    mount.write_text("#!/bin/sh\nexit 32\n")
+    mount.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mount.parent}:/usr/bin:/bin")
+    assert machine.snapshotter(tmp_path) == "native"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import build
+from sandbox import cache
 
 __all__ = ["SECONDS", "Chromium", "chromium"]
 
@@ -66,8 +66,8 @@ def chromium() -> Chromium:
     assert machine == ("Linux", "x86_64"), (
         f"the browser for tests is there for Linux on x86_64, not {machine}"
     )
-    folder = build._cache() / f"chromium-{_VERSION}-{_key()}"
-    with build._only_builder(folder):
+    folder = cache.root() / f"chromium-{_VERSION}-{_key()}"
+    with cache.only_builder(folder, "Chromium"):
         if not folder.exists():
             _install(folder)
     return Chromium(folder)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sandbox import build, golang
+from sandbox import cache, golang, parts
 
 __all__ = ["built", "folder_of"]
 
@@ -21,10 +21,10 @@ def folder_of(
     module: Path, name: str, seconds: float, *, packages: tuple[str, ...], flags: tuple[str, ...] = ()
 ) -> Path:
     """Return the folder, named after `name`, that holds the program of each package under the name that Go gives."""
-    folder = build._cache() / f"{name}-{_key(module)}"
+    folder = cache.root() / f"{name}-{_key(module)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
-        with build._only_builder(folder):
+        with cache.only_builder(folder, name):
             if not folder.exists():
                 _compile(folder, module, seconds, *flags, *packages)
     return folder
@@ -41,8 +41,9 @@ def _compile(folder: Path, module: Path, seconds: float, *what: str) -> None:
         made = Path(scratch) / "made"
         made.mkdir()
         flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{made}/"]
+        go = golang.find_go(folder.parent, parts.go_needed([module]))
         done = subprocess.run(
-            [str(golang.find_go(folder.parent)), "build", *flags, *what],
+            [str(go), "build", *flags, *what],
             cwd=module,
             env=golang.environment(),
             check=False,
