@@ -119,9 +119,11 @@ def _is_free(port: int) -> bool:
 
 
 def _sweep() -> None:
-    for folder in root().iterdir():
-        if folder.is_dir() and not is_alive(folder):
-            remove(folder)
+    home = root()
+    names = {folder.name for folder in home.iterdir() if folder.is_dir()}
+    for name in names | machine.planes_with_cgroups(home):
+        if not is_alive(home / name):
+            remove(home / name)
 
 
 @contextmanager

@@ -87,7 +87,22 @@ def cgroup_layout(root: Path = _CGROUPS) -> Cgroups:
 
 def cgroup_name(folder: Path) -> str:
     """Return the name below which all cgroups of the plane in `folder` are, and no other plane's."""
-    return f"keyturn-{folder.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+    return f"{_prefix(folder.parent)}{folder.name}"
+
+
+def planes_with_cgroups(root: Path) -> set[str]:
+    """Return the names of planes below `root` that have cgroups, whether their folders are there or not."""
+    if os.geteuid() != 0 or not _CGROUPS.is_dir():
+        return set()
+    prefix = _prefix(root)
+    found = {
+        folder.name for hierarchy in (_CGROUPS, *_hierarchies(_CGROUPS)) for folder in hierarchy.iterdir()
+    }
+    return {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+
+
+def _prefix(root: Path) -> str:
+    return f"keyturn-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}-"
 
 
 def make_cgroups(name: str, root: Path = _CGROUPS) -> None:

@@ -114,6 +114,13 @@ def test_a_killed_keeper_ends_its_node_and_leaves_that_of_another_plane_which_ha
     assert (node_leftovers_of(troubled.folder), leftovers_of(other.folder)) == ([], [])
 
 
+def test_cgroups_of_a_plane_whose_folder_is_gone_are_swept_away() -> None:
+    name = machine.cgroup_name(runtime.root() / "long-gone")
+    machine.make_cgroups(name)
+    runtime.sweep()
+    assert not [path for path in machine.cgroups_of(name) if path.exists()]
+
+
 def test_up_that_is_interrupted_while_the_node_starts_leaves_nothing_behind() -> None:
     folder = runtime.folder_of("interrupted-with-node")
     command = [sys.executable, "-m", "sandbox", "up", f"--name={folder.name}", "--node=real"]
