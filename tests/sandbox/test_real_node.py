@@ -155,6 +155,16 @@ def test_an_image_that_cannot_be_pulled_is_said_to_be_so(kubectl: Kubectl, runni
     kubectl("delete", "pod", "absent", "-n", running, "--timeout=30s")
 
 
+def test_kwok_writes_nothing_of_the_real_node_and_its_pods(
+    kubectl: Kubectl, node: RealNode, running: str
+) -> None:
+    for what in (("node", node.name), ("pod", "app", "-n", running)):
+        shown = kubectl.json("get", *what, "--show-managed-fields")
+        managers = {entry["manager"] for entry in shown["metadata"]["managedFields"]}
+        assert "kubelet" in managers
+        assert not {manager for manager in managers if "kwok" in manager}
+
+
 def test_pods_of_fake_nodes_still_only_pretend(kubectl: Kubectl, running: str) -> None:
     fake = deployment("fake", replicas=2)
     fake["spec"]["template"]["spec"]["nodeSelector"] = {"sandbox.keyturn.dev/node": "fake"}
