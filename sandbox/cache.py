@@ -36,14 +36,14 @@ def filled(key: str, what: str, fill: Callable[[Path], None]) -> Path:
     """
     folder = root() / key
     if not folder.exists():
-        with _told_when_full(folder), only_builder(folder, what):
+        with _named_when_full(folder), only_builder(folder, what):
             if not folder.exists():
                 _fill(folder, fill)
     return folder
 
 
 @contextmanager
-def _told_when_full(folder: Path) -> Iterator[None]:
+def _named_when_full(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -66,14 +66,14 @@ def _begin(command: list[str]) -> int:
     return pid
 
 
-def _told_to_end(_signal: int, _frame: object) -> NoReturn:
+def _asked_to_end(_signal: int, _frame: object) -> NoReturn:
     raise SystemExit
 
 
 def main(pid_file: str, cgroups: list[str], command: list[str]) -> int:
     """Hold the node until it ends or until this process is asked to end it."""
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(ending, _told_to_end)
+        signal.signal(ending, _asked_to_end)
     _die_with_parent(signal.SIGTERM)  # not SIGKILL, which the supervisor set: there are cgroups to remove
     first: int | None = None
     try:

@@ -47,7 +47,7 @@ def test_a_killed_build_leaves_nothing_that_counts_as_built(cache_folder: Path) 
     assert sorted(file.name for file in cache_folder.iterdir()) == ["built", "built.lock"]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_that_counts_as_built(cache_folder: Path) -> None:
+def test_a_full_disk_is_named_and_leaves_nothing_that_counts_as_built(cache_folder: Path) -> None:
     def fill(scratch: Path) -> None:
         write_program(scratch)
         Path("/dev/full").write_bytes(b"what no longer fits")

@@ -1,4 +1,4 @@
-"""A machine on which no real node can run is told what it lacks, before anything starts."""
+"""Where no real node can run, a sentence says what the machine lacks, before anything starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cgroups(root: Path, *names: str) -> Path:
     return root
 
 
-def test_a_user_who_is_not_root_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_not_root_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="run-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         done = up_in()
@@ -38,7 +38,7 @@ def test_a_user_who_is_not_root_is_told_in_one_sentence(monkeypatch: pytest.Monk
     assert "leave out --node real" in line
 
 
-def test_root_of_a_user_namespace_is_told_in_one_sentence() -> None:
+def test_root_of_a_user_namespace_gets_one_sentence() -> None:
     done = up_in("--map-root-user")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -50,7 +50,7 @@ def test_a_disk_with_too_little_room_is_named_with_what_to_set(tmp_path: Path) -
         machine.check_room(tmp_path, needed=2**60)
 
 
-def test_a_machine_without_cgroups_is_told_which_are_missing(tmp_path: Path) -> None:
+def test_missing_cgroups_are_named(tmp_path: Path) -> None:
     root = cgroups(tmp_path, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio")
     with pytest.raises(SandboxError, match=r"neither version 2 nor these controllers of version 1: pids$"):
         machine.cgroup_layout(root)
