@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from tests.checklist.repository import Audit
+from tests.support.forked import run
 
 if TYPE_CHECKING:
     from tests.cli.console import Console
@@ -17,13 +17,6 @@ def audited(console: Console, *options: str, everywhere: bool = False) -> Audit:
     """Run the command with somebody's kubeconfig; without options about its form the answer is JSON."""
     form = () if "-o" in options else ("-o", "json")
     place = ("-A",) if everywhere else ("-n", console.namespace) if console.namespace else ()
-    done = subprocess.run(
-        ["keyturn", "audit", *options, *form, *place],
-        env=console.environment(),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run(["audit", *options, *form, *place], console.environment(), timeout=120)
     assert "Traceback" not in done.stderr, done.stderr
     return Audit(done.returncode, done.stdout, done.stderr)

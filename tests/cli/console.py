@@ -1,4 +1,4 @@
-"""The console script as people run it: a process of its own, with a kubeconfig and nothing else."""
+"""`keyturn` as people run it: a process of its own, with a kubeconfig and nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.support.forked import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +36,7 @@ class Console:
         return {**inherited, "PATH": f"{BIN}:{os.environ['PATH']}", **named, **self.env}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the console script itself, for a test that speaks with it while it runs."""
         return subprocess.Popen(
             ["keyturn", *arguments, "--namespace", self.namespace],
             env=self.environment(),
@@ -43,15 +46,7 @@ class Console:
         )
 
     def run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["keyturn", *arguments, "--namespace", self.namespace],
-            env=self.environment(),
-            input=given,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return run([*arguments, "--namespace", self.namespace], self.environment(), given=given, timeout=120)
 
     def __call__(self, *arguments: str, given: str | None = None) -> str:
         """Run a command that must succeed; return what it prints."""

@@ -63,6 +63,7 @@ def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
         f"--namespace={scene.namespace}",
         "--allow-host=127.0.0.1",
         env={"POD_NAMESPACE": "keyturn-faults"},
+        program=("-m", "keyturn"),  # its command line and environment are looked at
     )
     with operator:
         life = Life(cluster, scene, operator)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cluster.workloads import deployment, env_from
+from tests.support.forked import run
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.cluster.space import Space
     from tests.conftest import Cluster
     from tests.support.kubectl import Kubectl
@@ -61,11 +62,4 @@ def test_every_command_of_the_pages_works(space: Space, kubectl: Kubectl, cluste
 
 
 def keyturn(arguments: list[str], kubeconfig: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keyturn", *arguments],
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run(arguments, {**os.environ, "KUBECONFIG": str(kubeconfig)}, timeout=60)

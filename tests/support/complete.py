@@ -16,12 +16,10 @@ _INCOMPLETE = 10
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Judge when all others have, and leave the verdict for `.ci/again`."""
+    """Judge when all others have."""
     yield
     if _left_out(session.config):
         session.exitstatus = _INCOMPLETE
-    if session.config.cache and not hasattr(session.config, "workerinput"):
-        session.config.cache.set("keyturn/exit", int(session.exitstatus))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

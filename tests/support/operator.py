@@ -12,6 +12,8 @@ import urllib.request
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from tests.support.forked import Forked
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -35,11 +37,12 @@ class Operator:
         log: Path,
         *arguments: str,
         env: Mapping[str, str] | None = None,
-        program: tuple[str, ...] = _PROGRAM,
+        program: tuple[str, ...] = (),
         under: tuple[str, ...] = (),
     ) -> None:
         """Take the arguments of `keyturn run`; without any it serves all namespaces.
 
+        With a program, such as `-m keyturn`, the interpreter starts it; without one the operator is forked.
         `under` is a command that becomes the operator, such as `unshare` with its options.
         """
         self._program = program
@@ -47,7 +50,7 @@ class Operator:
         self._arguments = arguments or ("--all-namespaces",)
         self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._file: IO[bytes] | None = None
 
     def start(self) -> Self:
@@ -55,11 +58,16 @@ class Operator:
         BEGUN.add(self.log)
         self._file = self.log.open("ab")
         self._offset = self.log.stat().st_size
-        command = [*self._under, sys.executable, *self._program, "run", "--verbose", "--log-format=json"]
-        command += ["--metrics-port=0", "--health-port=0", *self._arguments]
-        self._process = subprocess.Popen(command, env=self._env, stdout=self._file, stderr=self._file)
+        options = ["run", "--verbose", "--log-format=json", "--metrics-port=0", "--health-port=0"]
+        self._process = self._begin([*options, *self._arguments], self._file)
         self._ports = self.wait_for_log("started")
         return self
+
+    def _begin(self, arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        if not self._program and not self._under:
+            return Forked(arguments, self._env, stdout=log, stderr=log)
+        command = [*self._under, sys.executable, *(self._program or _PROGRAM), *arguments]
+        return subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,0 +1,94 @@
+"""A forked `keyturn` is a process like one that the interpreter starts: it differs by its start alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.console import BIN
+from tests.support.forked import Forked, run
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+_ROOT = Path(__file__).parents[2]
+_OWNER = f"""
+import os
+from tests.support.forked import Forked
+silent = os.open(os.devnull, os.O_RDWR)
+print(Forked({["convert", "-f", "-"]!r}, os.environ, silent, silent, os.pipe()[0]).pid, flush=True)
+input()
+"""
+_WAITS = ("convert", "-f", "-")
+"""It reads standard input to its end."""
+
+
+@pytest.fixture
+def silent() -> Iterator[IO[bytes]]:
+    with Path(os.devnull).open("r+b", buffering=0) as silent:
+        yield silent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--version",),
+        ("status",),
+        ("no-such-command",),
+        ("run", "--all-namespaces"),
+        ("convert", "-f", "-"),
+    ],
+    ids=" ".join,
+)
+def test_it_says_what_the_console_script_says(arguments: tuple[str, ...]) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"}
+    given = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n"
+
+    forked = run(arguments, env, given=given, timeout=60)
+
+    script = subprocess.run(
+        [BIN / "keyturn", *arguments],
+        env=env,
+        input=given,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert forked.returncode == script.returncode
+    assert (forked.stdout, forked.stderr) == (script.stdout, script.stderr)
+
+
+def test_a_signal_ends_it_and_is_its_exit_code(silent: IO[bytes]) -> None:
+    reads, writes = os.pipe()
+    process = Forked(_WAITS, os.environ, silent, silent, reads)
+
+    process.kill()
+
+    assert process.wait(20) == -signal.SIGKILL
+    for end in (reads, writes):
+        os.close(end)
+
+
+def test_it_does_not_outlive_the_process_that_started_it() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _OWNER],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout
+        process = Path("/proc") / owner.stdout.readline().strip()
+        assert process.exists()
+        owner.kill()
+
+    eventually(lambda: not process.exists(), "the end of the forked process")
