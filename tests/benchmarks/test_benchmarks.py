@@ -105,6 +105,7 @@ async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
         await compare("no-such-commit", 1, 1)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 def test_one_that_is_stopped_leaves_nothing_behind(ending: signal.Signals, short: Path) -> None:
     process = subprocess.Popen(
@@ -114,9 +115,10 @@ def test_one_that_is_stopped_leaves_nothing_behind(ending: signal.Signals, short
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: any(b"\0keyturn\0run\0" in one for one in programs_of(short)), "an operator")
+        eventually(lambda: any(b"\0keyturn\0run\0" in one for one in programs_of(short)), "an operator", 300)
+        assert process.poll() is None
         process.send_signal(ending)
-        process.wait(60)
+        process.wait(200)
     finally:
         process.kill()
         process.wait()

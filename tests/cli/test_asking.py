@@ -178,9 +178,10 @@ def test_an_interrupt_ends_the_waiting_and_nothing_else(space: Space, console: C
     no_more_pods(space)
 
     with console.start("rotate", "auth", "--wait") as waiting:
-        space.until_workload("api", state="Rolling")
+        assert waiting.stdout
+        assert any("Deployment/api is Rolling" in line for line in waiting.stdout)
         waiting.send_signal(signal.SIGINT)
-        _, complaint = waiting.communicate(timeout=10)
+        _, complaint = waiting.communicate(timeout=120)
 
     assert (waiting.returncode, complaint) == (130, "interrupted\n")
     space.delete("ResourceQuota", "full")

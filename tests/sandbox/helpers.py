@@ -11,6 +11,11 @@ from sandbox.node import machine
 
 def processes_of(folder: Path) -> list[str]:
     """Return the command lines of running processes that name `folder`."""
+    return [command for _, command in commands_of(folder)]
+
+
+def commands_of(folder: Path) -> list[tuple[int, str]]:
+    """Return the running processes that name `folder`, by their ids."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -20,7 +25,7 @@ def processes_of(folder: Path) -> list[str]:
         except OSError:
             continue  # it ended while we looked
         if str(folder).encode() in command:
-            found.append(command.replace(b"\0", b" ").decode())
+            found.append((int(entry.name), command.replace(b"\0", b" ").decode()))
     return found
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import sandbox
 from sandbox import runtime
-from tests.sandbox.helpers import processes_of
+from tests.sandbox.helpers import commands_of, processes_of
 from tests.support.kubectl import Kubectl, eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
@@ -47,11 +49,27 @@ def test_status_of_nothing_says_so() -> None:
     assert (done.returncode, done.stderr) == (1, "sandbox: no control plane 'never-was' is up\n")
 
 
+def _frozen(folder: Path, program: str) -> int:
+    """Stop a program of a plane as soon as it runs, so that the plane is not ready before it goes on."""
+    found: list[int] = []
+
+    def is_found() -> bool:
+        found.extend(pid for pid, command in commands_of(folder) if program in command.partition(" ")[0])
+        return bool(found)
+
+    eventually(is_found, f"{program} of {folder.name}", 120)
+    os.kill(found[0], signal.SIGSTOP)
+    return found[0]
+
+
 def test_up_that_is_interrupted_leaves_nothing_behind() -> None:
     folder = runtime.folder_of("interrupted")
     with subprocess.Popen(command("up", "--name=interrupted"), cwd=ROOT, stdout=subprocess.PIPE) as process:
-        eventually(lambda: len(processes_of(folder)) > 1)
+        api_server = _frozen(folder, "kube-apiserver")
         process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
+        with suppress(ProcessLookupError):
+            os.kill(api_server, signal.SIGCONT)
+        said, _ = process.communicate(timeout=120)
+    assert (process.returncode, said) == (130, b"")
     assert not folder.exists()
     assert not processes_of(folder)

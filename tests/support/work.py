@@ -1,0 +1,29 @@
+"""How much work something is, as a number that no other load of the machine changes: the calls that it makes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+__all__ = ["calls"]
+
+
+def calls(action: Callable[[], object]) -> int:
+    """Count the calls of functions, and the turns of generators, that an action makes in this thread."""
+    made = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal made
+        made += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return made
