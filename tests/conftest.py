@@ -17,6 +17,7 @@ from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
+from tests.support import order
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     witness = Witness()
     config.pluginmanager.register(witness, "leak-witness")
     config.pluginmanager.register(LeakGate(witness), "leak-gate")
+    config.pluginmanager.register(order, "order")
 
 
 @pytest.fixture(scope="session")

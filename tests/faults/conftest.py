@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """A cluster of this folder's own, for tests that break it."""
     with ControlPlane.start() as plane:
@@ -27,7 +27,7 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def accounts(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Kubeconfigs by the name of a ServiceAccount: each operator of a test writes under its own name."""
     folder, known = tmp_path_factory.mktemp("accounts"), {}

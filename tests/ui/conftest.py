@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.browser import Page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("ui")
     with ControlPlane.start() as plane, Objects.of(plane.kubeconfig) as objects:
@@ -52,14 +52,14 @@ def _people(kubectl: Kubectl) -> None:
     applied(kubectl, role("steward", "stage", "emergencyrotations"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def account(scene: Scene) -> Path:
     """What the operator logs in with: the rights of the base and of the component, and no others."""
     path = scene.folder / "account"
     return scene.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(scene: Scene, account: Path) -> Iterator[Operator]:
     """An operator that leads, with secrets in shop and in bank that hold a canary."""
     options = ("--namespace=shop", "--namespace=bank", "--ui-port=0")
@@ -78,7 +78,7 @@ def _is_ready(scene: Scene, namespace: str, name: str) -> bool:
     return any((one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions", ()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bystander(scene: Scene) -> Iterator[Operator]:
     """An operator that never leads, and shows statuses that a test has written: one of each kind."""
     set_up(scene)
