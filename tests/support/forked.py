@@ -17,7 +17,7 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Thread
+from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from keyturn import cli, failpoints
@@ -32,7 +32,9 @@ _COMMANDS = [f"keyturn.cli.{module.name}" for module in pkgutil.iter_modules(cli
 _FORKS.set_forkserver_preload(
     [__name__, "keyturn.runner", *_COMMANDS, "kubernetes.config.kube_config", "uvloop"]
 )
-_END = 15.0
+_ALONE = Lock()
+"""Starting a process looks at the ends of all others, and an end can be read once."""
+_ORPHANED = 75
 
 
 class Forked:
@@ -49,11 +51,10 @@ class Forked:
         with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a file to be read, not a path
             files = [nothing if stdin is None else stdin, stdout, stderr]
             numbers = [one if isinstance(one, int) else one.fileno() for one in files]
-            self._process = _FORKS.Process(
-                target=_Main(list(arguments), dict(env), str(Path.cwd()), numbers),
-                daemon=True,
-            )
-            self._process.start()
+            main = _Main(list(arguments), dict(env), str(Path.cwd()), numbers)
+            self._process = _FORKS.Process(target=main, daemon=True)
+            with _ALONE:
+                self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
         self.args = ("keyturn", *arguments)
@@ -63,11 +64,12 @@ class Forked:
         return self.poll()
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        with _ALONE:
+            return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if (code := self._process.exitcode) is None:
+        connection.wait([self._process.sentinel], timeout)
+        if (code := self.poll()) is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
         return code
 
@@ -130,7 +132,7 @@ def _end_with_the_test_process() -> None:
     parent = parent_process()
     assert parent
     connection.wait([parent.sentinel])
-    os._exit(1)
+    os._exit(_ORPHANED)
 
 
 def _fresh_streams() -> None:
