@@ -22,7 +22,7 @@ _PLANES = {"cluster", "plane", "scene", "troubled"}
 """Fixtures that bring a control plane with them."""
 
 
-class ByFolder(LoadFileScheduling):  # type: ignore[misc]  # xdist exports no types of it
+class ByFolder(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
     """Hands out files, and some folders as a whole."""
 
     def _split_scope(self, nodeid: str) -> str:
