@@ -1,32 +1,58 @@
-FROM python:3.13-slim AS build
-ENV APP=/opt/keyturn \
+# Both bases are Debian 13 and have the same interpreter at the same place: an environment that is made on the one runs
+# on the other. docs/image.md says how to name them by digest, and how they are made without a registry.
+ARG BUILD_BASE=docker.io/library/debian:trixie-slim
+ARG RUN_BASE=gcr.io/distroless/python3-debian13
+
+FROM ${BUILD_BASE} AS dependencies
+ENV PYTHON=/usr/bin/python3.13 \
+    APP=/opt/keyturn \
+    OWN=/opt/own \
+    LIBRARY=/opt/library \
     TOOLS=/opt/tools \
+    PYTHONHASHSEED=0 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
-    PIP_ONLY_BINARY=:all:
+    PIP_ONLY_BINARY=:all: \
+    PIP_PROGRESS_BAR=off
+ARG PIP_INDEX_URL
 WORKDIR /src
-# Dependencies before our own code, so that a change of ours leaves their layer as it is.
-COPY requirements.txt requirements-build.txt ./
-RUN python -m venv $APP && $APP/bin/python -m pip install --require-hashes --no-deps -r requirements.txt
-RUN python -m venv $TOOLS && $TOOLS/bin/python -m pip install --require-hashes --no-deps -r requirements-build.txt
+RUN $PYTHON -c "import ensurepip, venv" 2>/dev/null \
+    || (apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3-venv)
+COPY requirements-build.txt ./
+RUN $PYTHON -m venv $TOOLS && $TOOLS/bin/python -m pip install --no-compile --require-hashes --no-deps -r requirements-build.txt
+# Dependencies before our own code, so that a change of ours leaves their layer as it is, here and in the image.
+COPY requirements-operator.txt release/slim.py release/compiled.py ./
+RUN $PYTHON -m venv --without-pip $APP \
+    && $TOOLS/bin/python -m pip --python $APP/bin/python install --no-compile --require-hashes --no-deps \
+       --report $TOOLS/report.json -r requirements-operator.txt \
+    && $PYTHON slim.py $APP $TOOLS/report.json \
+    && $PYTHON compiled.py $LIBRARY \
+    && $APP/bin/python -m compileall -q --invalidation-mode unchecked-hash $APP/lib
+
+FROM dependencies AS build
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN $TOOLS/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir $TOOLS/wheels . \
-    && $APP/bin/python -m pip install --no-deps $TOOLS/wheels/keyturn-*.whl \
-    && $APP/bin/python -m pip check \
-    && $APP/bin/python -m pip uninstall --yes pip
+    && $TOOLS/bin/python -m pip --python $APP/bin/python install --no-compile --no-deps --root $OWN \
+       $TOOLS/wheels/keyturn-*.whl \
+    && $APP/bin/python -m compileall -q --invalidation-mode unchecked-hash -s $OWN $OWN \
+    && PYTHONPATH=$OWN$($APP/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+       $TOOLS/bin/python -m pip --python $APP/bin/python check
 
-FROM python:3.13-slim
+FROM ${RUN_BASE}
 LABEL org.opencontainers.image.title="Keyturn" \
       org.opencontainers.image.description="A Kubernetes operator that owns the whole life of a secret" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The root file system is read-only, and the code was compiled when it was installed.
 ENV PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
-COPY --from=build /opt/keyturn /opt/keyturn
+    PYTHONUNBUFFERED=1 \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 # By number, or Kubernetes cannot tell that it is not root.
 USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["/opt/keyturn/bin/keyturn"]
 CMD ["--help"]
+COPY --from=dependencies /opt/library /
+COPY --from=dependencies /opt/keyturn /opt/keyturn
+COPY --from=build /opt/own /

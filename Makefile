@@ -17,7 +17,7 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs plugin krew bundle generate format lock clean
+.PHONY: help venv demo test check bench sandbox docs image plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -53,6 +53,9 @@ docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
 
+image: $(READY) ## build the operator's image into an archive; OUTPUT=… for where, else it is in the cache
+	@$(BIN)/python -m release image $(if $(OUTPUT),--output "$(OUTPUT)")
+
 plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
 	@$(BIN)/python -m release plugin
 
@@ -71,8 +74,9 @@ format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format
 
 lock: $(READY) ## compile the locks anew; pins stay where pyproject.toml allows it
-	$(LOCK) pyproject.toml --output-file requirements.txt
-	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --output-file requirements-operator.txt
+	$(LOCK) pyproject.toml --extra cli --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra cli --group dev --output-file requirements-dev.txt
 	$(LOCK) --group build --output-file requirements-build.txt
 
 clean: ## remove what was made here; the cache of programs stays

@@ -1,4 +1,4 @@
-"""The command line: `python -m release plugin | krew | bundle`."""
+"""The command line: `python -m release plugin | krew | bundle | image`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from . import krew, olm, plugin
+from . import image, krew, olm, plugin
 from .errors import ReleaseError
 
 _DIST = Path(__file__).parents[1] / "dist"
@@ -37,7 +37,28 @@ def _parser() -> argparse.ArgumentParser:
     one = parts.add_parser("bundle", help="make the bundle for OperatorHub")
     one.add_argument("--image", help="the operator's image, such as registry.example.com/keyturn:0.1.0")
     one.set_defaults(make=_bundle)
+    one = parts.add_parser(
+        "image", help="build the operator's image into an archive, with the list of its parts beside it"
+    )
+    one.add_argument("--output", type=Path, help="where to put the archive; else it is in the cache")
+    one.add_argument("--revision", help="the commit that it is built from; else the last one that changed it")
+    one.add_argument("--build-base", help="what it is built on, by digest; else made of Debian's packages")
+    one.add_argument("--run-base", help="what it runs on, by digest; else made of Debian's packages")
+    one.add_argument(
+        "--twice", action="store_true", help="build it a second time from nothing, and fail if it differs"
+    )
+    one.set_defaults(make=_image)
     return parser
+
+
+def _image(options: argparse.Namespace) -> None:
+    given = image.registered(options.build_base, options.run_base)
+    path = image.archive(given, revision=options.revision)
+    if options.twice and (
+        difference := image.again(given, revision=options.revision, known=image.Layers.NONE)
+    ):
+        raise ReleaseError(difference)
+    print(image.delivered(path, options.output) if options.output else path)
 
 
 def _krew(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from release import image
 from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
@@ -29,6 +30,7 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Krew": installed.krew,
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
+    "the operator's image": image.archive,
     "Chromium": lambda: chromium().program,
 }
 if os.geteuid() == 0:  # without root there is no real node

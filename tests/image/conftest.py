@@ -4,11 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from release import image as images
+from release.oci import Image
 from sandbox import ControlPlane
 from tests.conftest import Cluster
+from tests.image.container import ACCOUNT, Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,23 @@ def cluster() -> Iterator[Cluster]:
     """A cluster of this folder's own, where no other operator holds the Lease."""
     with ControlPlane.start() as plane:
         yield Cluster(plane.kubeconfig, plane)
+
+
+@pytest.fixture(scope="session")
+def archive() -> Path:
+    """The archive of what is checked out; whoever uses it gives its build time: pytest.mark.timeout(SECONDS)."""
+    return images.archive()
+
+
+@pytest.fixture(scope="session")
+def image(archive: Path) -> Image:
+    return Image.read(archive)
+
+
+@pytest.fixture(scope="session")
+def container(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Container:
+    root = tmp_path_factory.mktemp("root")
+    root.chmod(0o755)
+    image.unpack(root)
+    (root / ACCOUNT).mkdir(parents=True)  # a runtime makes what it mounts at
+    return Container(root, image)

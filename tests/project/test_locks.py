@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 _ROOT = Path(__file__).parents[2]
+_SHIPPED = ("requirements.txt", "requirements-operator.txt")
 _PROJECT: dict[str, Any] = tomllib.loads((_ROOT / "pyproject.toml").read_text())
 
 
@@ -34,8 +35,18 @@ def unmet(requirements: list[Any], lock: str) -> list[str]:
     ]
 
 
-def test_what_the_operator_needs_is_pinned() -> None:
-    assert unmet(_PROJECT["project"]["dependencies"], "requirements.txt") == []
+@pytest.mark.parametrize("lock", _SHIPPED)
+def test_what_the_operator_needs_is_pinned(lock: str) -> None:
+    assert unmet(_PROJECT["project"]["dependencies"], lock) == []
+
+
+def test_what_the_command_line_needs_is_pinned() -> None:
+    assert unmet(_PROJECT["project"]["optional-dependencies"]["cli"], "requirements.txt") == []
+
+
+def test_the_image_has_nothing_that_only_the_command_line_needs() -> None:
+    assert "kubernetes" in pins("requirements.txt")
+    assert "kubernetes" not in pins("requirements-operator.txt")
 
 
 def test_what_development_needs_is_pinned() -> None:
@@ -46,19 +57,18 @@ def test_what_builds_is_pinned() -> None:
     assert unmet(_PROJECT["dependency-groups"]["build"], "requirements-build.txt") == []
 
 
-def test_what_is_tested_is_what_is_shipped() -> None:
+@pytest.mark.parametrize("lock", _SHIPPED)
+def test_what_is_tested_is_what_is_shipped(lock: str) -> None:
     developed = pins("requirements-dev.txt")
 
-    assert {
-        name: found for name, found in pins("requirements.txt").items() if developed.get(name) != found
-    } == {}
+    assert {name: found for name, found in pins(lock).items() if developed.get(name) != found} == {}
 
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
 def test_nothing_but_the_lock_is_installed(file: str) -> None:
     # Left to choose, the pip of Python 3.11 takes the newest coverage where coverage[toml] is asked for.
     steps = re.split(r"\n|&&", (_ROOT / file).read_text().replace("\\\n", " "))
-    installs = [step for step in steps if "pip install" in step]
+    installs = [step for step in steps if re.search(r"\bpip (--python \S+ )?install\b", step)]
 
     assert installs
     assert [step for step in installs if "--no-deps" not in step] == []

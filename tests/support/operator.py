@@ -38,6 +38,7 @@ class Operator:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         program: tuple[str, ...] = (),
+        python: str = sys.executable,
         under: tuple[str, ...] = (),
     ) -> None:
         """Take the arguments of `keyturn run`; without any it serves all namespaces.
@@ -45,8 +46,7 @@ class Operator:
         With a program, such as `-m keyturn`, the interpreter starts it; without one the operator is forked.
         `under` is a command that becomes the operator, such as `unshare` with its options.
         """
-        self._program = program
-        self._under = under
+        self._program = (*under, python, *(program or _PROGRAM)) if program or under else ()
         self._arguments = arguments or ("--all-namespaces",)
         self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
         self.log = log
@@ -60,14 +60,17 @@ class Operator:
         self._offset = self.log.stat().st_size
         options = ["run", "--verbose", "--log-format=json", "--metrics-port=0", "--health-port=0"]
         self._process = self._begin([*options, *self._arguments], self._file)
-        self._ports = self.wait_for_log("started")
+        try:
+            self._ports = self.wait_for_log("started")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _begin(self, arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-        if not self._program and not self._under:
+        if not self._program:
             return Forked(arguments, self._env, stdout=log, stderr=log)
-        command = [*self._under, sys.executable, *(self._program or _PROGRAM), *arguments]
-        return subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
+        return subprocess.Popen([*self._program, *arguments], env=self._env, stdout=log, stderr=log)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -17,6 +17,10 @@ from keyturn.unseen import unseen
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before its end that a login is replaced."""
+_NO_READER: Final = (
+    "a kubeconfig is read by the package `kubernetes`, which the operator's image leaves out: in a pod use its "
+    "ServiceAccount and unset KUBECONFIG, elsewhere install keyturn[cli]"
+)
 _CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
 """Ways of a kubeconfig's user to log in that change without telling when."""
 _FOUND: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
@@ -30,7 +34,10 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     # The loader takes Google's login library if it is there, though kubectl has long dropped that provider: it brings
     # cryptography along, and so costs every command a third of its time.
     with unseen("google.auth"):
-        from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
+        try:
+            from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
+        except ModuleNotFoundError:
+            raise NotConfigured(_NO_READER) from None
 
     try:
         return _Kubeconfig(files, context).connection()

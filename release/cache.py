@@ -1,0 +1,45 @@
+"""Where what is made for a release is kept between runs, one maker at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sandbox import cache as programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["drop_older", "folder", "only_maker"]
+
+
+def folder() -> Path:
+    """Return the folder for images, beside what the sandbox keeps."""
+    found = programs.root().with_name("image")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+@contextmanager
+def only_maker() -> Iterator[None]:
+    """Wait until no other process makes anything there; a killed one holds up nobody."""
+    with (folder() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("release: another process builds the image; waiting for it", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for leftover in folder().glob(".*-*"):  # of a maker that was killed
+            shutil.rmtree(leftover)
+        yield
+
+
+def drop_older(pattern: str, kept: int) -> None:
+    """Remove all but the ones that were used last."""
+    found = sorted(folder().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[kept:]:
+        shutil.rmtree(path)

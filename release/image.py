@@ -1,0 +1,202 @@
+"""The operator's image: built from the Dockerfile into an archive, once for all that goes into it."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import inspect
+import os
+import platform
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from keyturn import __version__
+
+from . import bases, buildah, cache, contents, oci, sbom
+from .buildah import Buildah
+from .debian import SUITE
+from .errors import ReleaseError
+from .source import ROOT, Source, source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["NAME", "Bases", "Layers", "again", "archive", "delivered", "registered"]
+
+NAME: Final = f"keyturn.invalid/keyturn:{__version__}"
+"""Under which the archive has it: a name that no registry ever answers to."""
+_ARCHIVES: Final = 10
+"""How many of them the cache keeps; a reader may have taken one of them a while ago."""
+_STORAGES: Final = 2
+"""Of how many pairs of bases the layers are kept."""
+_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+_BUILT: Final = "localhost/keyturn:built"
+_STAGE: Final = "localhost/keyturn:dependencies"
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """The images that the image is built and runs on."""
+
+    build: str
+    run: str
+    pull: str = "--pull-never"
+    """How buildah gets them."""
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.build} {self.run}".encode()).hexdigest()[:16]
+
+
+class Layers(Enum):
+    """Which layers a second build takes from earlier ones."""
+
+    KEPT = "kept"
+    """Those of the dependencies."""
+    NONE = "none"
+
+
+def archive(given: Bases | None = None, *, revision: str | None = None) -> Path:
+    """Return the archive of what is checked out, with the list of its parts beside it, `….cdx.json`.
+
+    Without bases they are made here, of Debian's packages. Where the cache has an archive of the same files, commit
+    and bases, nothing is built and nothing is fetched.
+
+    Raises:
+        ReleaseError: It cannot be built here; the sentence says why.
+    """
+    buildah.ready()
+    files = source(revision)
+    with cache.only_maker():
+        ground = given or bases.made()
+        folder = cache.folder() / f"archive-{_key(files, ground.key)}"
+        if not folder.exists():
+            cache.drop_older("archive-*", _ARCHIVES - 1)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".archive-") as scratch:
+                _built(files, ground, Path(scratch), _storage(ground)).rename(folder)
+        folder.touch()
+        (path,) = folder.glob("*.tar")
+        return path
+
+
+def again(given: Bases | None = None, *, revision: str | None = None, known: Layers) -> str | None:
+    """Build what `archive` returned once more, and say how the two differ; None where they are the same file."""
+    first = archive(given, revision=revision)
+    with cache.only_maker(), tempfile.TemporaryDirectory(dir=cache.folder(), prefix=".again-") as scratch:
+        ground = given or bases.made()
+        storage = _storage(ground) if known is Layers.KEPT else Path(scratch) / "storage"
+        (second,) = _built(source(revision), ground, Path(scratch), storage).glob("*.tar")
+        if filecmp.cmp(first, second, shallow=False):
+            return None
+        one, other = (oci.Image.read(path) for path in (first, second))
+        return f"built twice, the image is {one.digest} and {other.digest}"
+
+
+def registered(build: str | None, run: str | None) -> Bases | None:
+    """Take the names of both bases in a registry, or of none.
+
+    Raises:
+        ReleaseError: One is missing, or has no digest: what a tag names today, it may not name tomorrow.
+    """
+    if build is None and run is None:
+        return None
+    for option, name in (("--build-base", build), ("--run-base", run)):
+        if not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", name or ""):
+            raise ReleaseError(
+                f"{option} takes a base by its digest, such as registry.example.com/base@sha256:1f0e…"
+            )
+    return Bases(str(build), str(run), "--pull=false")
+
+
+def delivered(made: Path, to: Path) -> Path:
+    """Copy an archive and its list of parts to where they are wanted."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_parts(made), _parts(to))
+    shutil.copy(made, to)
+    return to
+
+
+def _parts(archive: Path) -> Path:
+    return archive.with_name(f"{archive.name}.cdx.json")
+
+
+def _key(files: Source, ground: str) -> str:
+    """Name an archive by all that decides what is in it."""
+    return hashlib.sha256(repr((files, ground, NAME)).encode() + _makers()).hexdigest()[:16]
+
+
+def _makers() -> bytes:
+    names = (__file__, *(module.__file__ for module in (buildah, contents, oci, sbom)))
+    return b"".join(Path(str(name)).read_bytes() for name in names)
+
+
+def _built(files: Source, ground: Bases | bases.Made, scratch: Path, storage: Path) -> Path:
+    """Build it into a folder below `scratch`, with what the storage has of earlier builds."""
+    tool = Buildah(storage, scratch)
+    tool("rm", "--all")  # of a build that was killed
+    on = ground if isinstance(ground, Bases) else _imported(ground, tool)
+    tool(*_build(files, on), f"--tag={_BUILT}", ROOT)
+    layout, folder = scratch / "layout", scratch / "made"
+    folder.mkdir()
+    tool("push", "--quiet", "--format=oci", _BUILT, f"oci:{layout}:built")
+    path = folder / f"keyturn-{__version__}-linux-{_architecture()}.tar"
+    oci.pack(layout, NAME, path)
+    _parts(path).write_text(sbom.of(oci.Image.read(path)))
+    # Named, the dependencies' layers are kept; those of our code before go.
+    tool(*_build(files, on), f"--tag={_STAGE}", "--target=dependencies", ROOT)
+    tool("rmi", "--prune")
+    return folder
+
+
+def _storage(ground: Bases | bases.Made) -> Path:
+    """Return where the layers on these bases are kept."""
+    known = (
+        f"{ground.key} {inspect.getsource(_build)}"  # with other arguments the same step makes another layer
+    )
+    folder = cache.folder() / f"storage-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    folder.touch()
+    cache.drop_older("storage-*", _STORAGES)
+    return folder
+
+
+def _build(files: Source, on: Bases) -> Iterator[str]:
+    """Give the arguments of a build, which depends on nothing but the files and the bases."""
+    yield from ("bud", "--layers", on.pull, "--isolation=chroot", "--network=host", "--identity-label=false")
+    yield "--timestamp=0"  # a layer may be one that another commit has built: its time must not tell which
+    yield from (f"--build-arg=BUILD_BASE={on.build}", f"--build-arg=RUN_BASE={on.run}")
+    if index := os.environ.get("PIP_INDEX_URL"):
+        yield f"--build-arg=PIP_INDEX_URL={index}"
+    authorities = Path(os.environ.get("SSL_CERT_FILE", _AUTHORITIES))
+    if authorities.is_file():  # who inspects connections to the registry signs them
+        yield f"--volume={authorities}:{_AUTHORITIES}:ro"
+    name, _, digest = on.run.partition("@")
+    about = {"created": files.created, "revision": files.revision, "base.name": name, "base.digest": digest}
+    for label, text in about.items():
+        if text:
+            yield f"--label=org.opencontainers.image.{label}={text}"
+
+
+def _imported(made: bases.Made, tool: Buildah) -> Bases:
+    """Give buildah the bases that were made here."""
+    return Bases(*(_image(path, tool) for path in (made.build, made.run)))
+
+
+def _image(files: Path, tool: Buildah) -> str:
+    name = f"keyturn.invalid/{files.stem}-base:{SUITE}"
+    if not tool("images", "--quiet", f"--filter=reference={name}"):
+        container = tool("from", "scratch")
+        tool("add", "--quiet", container, files, "/")
+        tool("commit", "--quiet", "--identity-label=false", "--timestamp=0", "--rm", container, name)
+    return f"{name}@{tool('images', '--format={{.Digest}}', name)}"
+
+
+def _architecture() -> str:
+    """Name the machine in the words of images."""
+    machine = platform.machine().lower()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)

@@ -1,0 +1,10 @@
+"""How long a test may take where the image is to be built first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["SECONDS"]
+
+SECONDS: Final = 900
+"""Three minutes on two idle cores; nothing for one who has the cache."""
