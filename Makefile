@@ -17,7 +17,7 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs plugin krew bundle generate format lock clean
+.PHONY: help venv demo test check bench sandbox docs release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -53,6 +53,11 @@ docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
 
+release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
+	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
+		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
+
 plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
 	@$(BIN)/python -m release plugin
 
@@ -74,6 +79,7 @@ lock: $(READY) ## compile the locks anew; pins stay where pyproject.toml allows 
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.txt
 	$(LOCK) --group build --output-file requirements-build.txt
+	echo 'cryptography<49' | $(LOCK) --no-deps --no-annotate - --output-file release/requirements-darwin-amd64.txt
 
 clean: ## remove what was made here; the cache of programs stays
 	rm -rf $(VENV) site dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
