@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from . import krew, olm, plugin, provenance, source, whole
+from . import checkout, krew, olm, plugin, provenance, whole
 from .errors import ReleaseError
 
 _DIST = Path(__file__).parents[1] / "dist"
@@ -63,7 +63,7 @@ def _add_all(parser: argparse.ArgumentParser) -> None:
 
 
 def _all(options: argparse.Namespace) -> None:
-    repository = source.repository(options.repository)
+    repository = checkout.repository(options.repository)
     order = whole.Order(
         version=options.version,
         repository=repository,

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from email.message import Message
     from pathlib import Path
 
-    from .source import Source
+    from .checkout import Checkout
 
 __all__ = ["of_archive"]
 
 
-def of_archive(archive: Path, source: Source) -> str:
+def of_archive(archive: Path, source: Checkout) -> str:
     """Return the list of an archive; the same archive has the same list."""
     ours = Component(
         name="keyturn",

@@ -28,7 +28,7 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .source import Source
+    from .checkout import Checkout
 
 __all__ = ["PLATFORMS", "PYTHONS", "Platform", "assemble", "build", "distributions", "locked"]
 
@@ -76,7 +76,7 @@ PLATFORMS = (
 )
 
 
-def build(platform: Platform, into: Path, source: Source) -> Path:
+def build(platform: Platform, into: Path, source: Checkout) -> Path:
     """Make the archive of a platform in a folder; its files have the time of the commit.
 
     A time for all releases would not do: Python knows what it compiled by time and size, and takes a file of the
@@ -88,7 +88,7 @@ def build(platform: Platform, into: Path, source: Source) -> Path:
         return packing.pack_gzipped(files, into / platform.archive_name, source.committed)
 
 
-def assemble(platform: Platform, into: Path, source: Source) -> Path:
+def assemble(platform: Platform, into: Path, source: Checkout) -> Path:
     """Put together what the archive of a platform holds; return its one folder."""
     top = into / f"keyturn-{__version__}"
     _add_launchers(top, platform)
@@ -200,7 +200,7 @@ def _move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _add_own_code(folder: Path, source: Source) -> None:
+def _add_own_code(folder: Path, source: Checkout) -> None:
     code = _ROOT / "operator" / "keyturn"
     shutil.copytree(code, folder / "keyturn", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "keyturn" / "commit.txt").write_text(f"{source.short}\n")

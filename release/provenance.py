@@ -17,8 +17,8 @@ from . import sums
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .checkout import Checkout
     from .signing import Signer
-    from .source import Source
 
 __all__ = [
     "BUILD_TYPE",
@@ -43,7 +43,7 @@ class Origin:
 
     repository: str
     builder: str
-    source: Source
+    source: Checkout
 
 
 def statement(files: Sequence[Path], origin: Origin, parameters: Mapping[str, Any]) -> bytes:

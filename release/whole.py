@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
-from . import bill, chart, krew, notes, olm, packing, portable, provenance, sums
-from . import source as sources
+from . import bill, chart, checkout, krew, notes, olm, packing, portable, provenance, sums
 from .errors import ReleaseError
 from .signing import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .source import Source
+    from .checkout import Checkout
 
 __all__ = ["LEFT_OUT", "Order", "make"]
 
@@ -57,7 +56,7 @@ class Order:
     """Files may differ from the commit, and the changelog's section may have no date."""
 
 
-_Part: TypeAlias = Callable[[Path, Order, "Source"], object]
+_Part: TypeAlias = Callable[[Path, Order, "Checkout"], object]
 
 
 def make(order: Order, dist: Path) -> Path:
@@ -79,11 +78,11 @@ def make(order: Order, dist: Path) -> Path:
     return target
 
 
-def _checked(order: Order) -> Source:
+def _checked(order: Order) -> Checkout:
     """Refuse what must not be released, before anything is made."""
-    sources.check_version(order.version)
+    checkout.check_version(order.version)
     notes.notes(order.version, dated=not order.snapshot)
-    source = sources.read()
+    source = checkout.read()
     if source.changes and not order.snapshot:
         listed = "".join(f"\n  {path}" for path in source.changes[:10])
         raise ReleaseError(
@@ -138,11 +137,11 @@ def _image(folder: Path, *_: object) -> None:
         shutil.copy(path, folder)
 
 
-def _chart(folder: Path, _: Order, source: Source) -> None:
+def _chart(folder: Path, _: Order, source: Checkout) -> None:
     chart.layout(chart.package(folder, source.committed), folder)
 
 
-def _bundle(folder: Path, order: Order, source: Source) -> None:
+def _bundle(folder: Path, order: Order, source: Checkout) -> None:
     with tempfile.TemporaryDirectory(prefix="keyturn-bundle-") as scratch:
         made = olm.write(Path(scratch) / "bundle", order.image)
         files = packing.files_of(made, "bundle/")
@@ -153,18 +152,18 @@ def _archive_for(platform: portable.Platform) -> _Part:
     return lambda folder, _, source: portable.build(platform, folder, source)
 
 
-def _bills(folder: Path, _: Order, source: Source) -> None:
+def _bills(folder: Path, _: Order, source: Checkout) -> None:
     for platform in portable.PLATFORMS:
         archive = folder / platform.archive_name
         archive.with_name(f"{archive.name}.cdx.json").write_text(bill.of_archive(archive, source))
 
 
-def _krew(folder: Path, order: Order, _: Source) -> None:
+def _krew(folder: Path, order: Order, _: Checkout) -> None:
     body = krew.manifest(folder, order.url, krew.PORTABLE)
     (folder / "keyturn.yaml").write_text(yaml.safe_dump(body, sort_keys=False))
 
 
-def _describe(folder: Path, order: Order, source: Source) -> None:
+def _describe(folder: Path, order: Order, source: Checkout) -> None:
     """Write the digests and the origin of all that was made."""
     files = sorted(folder.iterdir())
     origin = provenance.Origin(order.repository, order.builder, source)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from keyturn import __version__
-from release import krew, portable, source
+from release import krew, portable
+from release.checkout import Checkout
 from release.errors import ReleaseError
 from release.portable import PLATFORMS, Platform
 from tests.cli.console import BIN
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(600)
-_SOURCE = source.Source("17cd3115a2b417cd3115a2b417cd3115a2b417cd", 1_000_000_000, ())
+_SOURCE = Checkout("17cd3115a2b417cd3115a2b417cd3115a2b417cd", 1_000_000_000, ())
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _HERE = PLATFORMS[0]
 _ELSEWHERE = PLATFORMS[1:]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from release import provenance
+from release.checkout import Checkout
 from release.signing import Signer
-from release.source import Source
 from tests.conftest import ROOT
 from tests.release.test_signing import key, openssl
 
@@ -30,7 +30,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def origin(*changes: str) -> provenance.Origin:
-    source = Source(_COMMIT, 1_000_000_000, changes)
+    source = Checkout(_COMMIT, 1_000_000_000, changes)
     return provenance.Origin("https://github.com/keyturn/keyturn", "https://builder.example.com", source)
 
 

@@ -18,7 +18,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from keyturn import __version__
-from release import notes, olm, portable, provenance, source, whole
+from release import checkout, notes, olm, portable, provenance, whole
 from release.errors import ReleaseError
 from tests.conftest import ROOT
 from tests.release.installed import release
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(600)
-_COMMIT = source.Source("17cd3115a2b417cd3115a2b417cd3115a2b417cd", 1_000_000_000, ())
+_COMMIT = checkout.Checkout("17cd3115a2b417cd3115a2b417cd3115a2b417cd", 1_000_000_000, ())
 _URL = "https://downloads.example.com/keyturn"
 _ORDER = whole.Order(
     version=__version__,
@@ -51,7 +51,7 @@ def _one_archive_of_a_commit() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(portable, "PYTHONS", ("3.13",))
         patched.setattr(portable, "PLATFORMS", portable.PLATFORMS[-1:])
-        patched.setattr(source, "read", lambda: _COMMIT)
+        patched.setattr(checkout, "read", lambda: _COMMIT)
         yield
 
 
@@ -192,7 +192,7 @@ def test_what_can_be_left_out_is_left_out_and_said(
 def test_a_checkout_that_differs_from_the_commit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "read", lambda: replace(_COMMIT, changes=("README.md",)))
+    monkeypatch.setattr(checkout, "read", lambda: replace(_COMMIT, changes=("README.md",)))
     monkeypatch.setattr(notes, "notes", lambda *_, **__: "")
 
     with pytest.raises(ReleaseError, match=r"differs from the commit 17cd3115a2b4.*\n  README\.md"):

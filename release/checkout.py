@@ -18,13 +18,13 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Source", "check_version", "read", "repository"]
+__all__ = ["Checkout", "check_version", "read", "repository"]
 
 _ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Checkout:
     """The state of the repository."""
 
     commit: str
@@ -39,11 +39,11 @@ class Source:
         return self.commit[:12] + ("-dirty" if self.changes else "")
 
 
-def read() -> Source:
+def read() -> Checkout:
     """Read which commit is checked out, and what was changed since."""
     changes = _git("status", "--porcelain", "--untracked-files=all").splitlines()
     commit, committed = _git("log", "-1", "--format=%H %ct").split()
-    return Source(commit, int(committed), tuple(line[3:] for line in changes))
+    return Checkout(commit, int(committed), tuple(line[3:] for line in changes))
 
 
 def repository(given: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn import __version__
-from release import source
+from release import checkout as checkouts
 from release.errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "-m",
         "It begins",
     )
-    monkeypatch.setattr(source, "_ROOT", tmp_path)
+    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
     return tmp_path
 
 
@@ -52,7 +52,7 @@ def git(folder: Path, *arguments: str) -> None:
 def test_a_version_that_all_files_say_is_taken(checkout: Path) -> None:
     assert checkout
 
-    source.check_version(__version__)
+    checkouts.check_version(__version__)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_file_that_says_another_version_is_named(checkout: Path, file: str, pl
     path.write_text(path.read_text().replace(__version__, "0.0.9"))
 
     with pytest.raises(ReleaseError) as refused:
-        source.check_version(__version__)
+        checkouts.check_version(__version__)
 
     assert place in str(refused.value)
     assert "operator/keyturn/__init__.py" not in str(refused.value)
@@ -75,7 +75,7 @@ def test_a_file_that_says_another_version_is_named(checkout: Path, file: str, pl
 
 def test_every_file_is_named_where_the_version_asked_for_is_another() -> None:
     with pytest.raises(ReleaseError) as refused:
-        source.check_version("9.9.9")
+        checkouts.check_version("9.9.9")
 
     assert re.findall(r"^  .*: (\S+)$", str(refused.value), re.MULTILINE) == [__version__] * 4
 
@@ -83,11 +83,11 @@ def test_every_file_is_named_where_the_version_asked_for_is_another() -> None:
 @pytest.mark.parametrize("version", ["v0.1.0", "", "0.1", "0.1.0/..", "0.1.0 "])
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(ReleaseError, match="without a leading v"):
-        source.check_version(version)
+        checkouts.check_version(version)
 
 
 def test_a_commit_that_is_checked_out_has_no_changes(checkout: Path) -> None:
-    found = source.read()
+    found = checkouts.read()
 
     commit = subprocess.run(
         ["git", "-C", checkout, "rev-parse", "HEAD"], check=True, capture_output=True, text=True, timeout=20
@@ -99,18 +99,18 @@ def test_what_differs_from_the_commit_is_named(checkout: Path) -> None:
     (checkout / "charts" / "keyturn" / "Chart.yaml").write_text("version: 9\n")
     (checkout / "stray").touch()
 
-    found = source.read()
+    found = checkouts.read()
 
     assert found.changes == ("charts/keyturn/Chart.yaml", "stray")
     assert found.short == f"{found.commit[:12]}-dirty"
 
 
 def test_a_folder_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_ROOT", tmp_path)
+    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     with pytest.raises(ReleaseError, match="a release is made from a git checkout"):
-        source.read()
+        checkouts.read()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_folder_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_address_is_that_of_origin_without_a_login(origin: str, checkout: Path) -> None:
     git(checkout, "remote", "add", "origin", origin)
 
-    assert source.repository(None) == "https://github.com/keyturn/keyturn"
+    assert checkouts.repository(None) == "https://github.com/keyturn/keyturn"
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_what_is_no_address_of_a_repository_is_refused(given: str, checkout: Pat
     assert checkout
 
     with pytest.raises(ReleaseError, match="--repository https://"):
-        source.repository(given)
+        checkouts.repository(given)
