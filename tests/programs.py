@@ -12,7 +12,7 @@ from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
 from tests.providers import vault
-from tests.release import actionlint, bundle, installed
+from tests.release import actionlint, bundle, installed, sigstore
 from tests.support.chromium import chromium
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "Vault": vault.program,
     "Krew": installed.krew,
     "actionlint": actionlint.program,
+    "what cosign verifies with": sigstore.program,
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
     "Chromium": lambda: chromium().program,

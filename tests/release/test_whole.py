@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -22,7 +23,8 @@ from release import checkout, notes, olm, portable, provenance, whole
 from release.errors import ReleaseError
 from tests.conftest import ROOT
 from tests.release.installed import release
-from tests.release.test_signing import key, verified
+from tests.release.sigstore import verifies_blob, verifies_envelope
+from tests.release.test_signing import key
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -109,14 +111,43 @@ def test_sha256sum_checks_every_file_but_signatures(made: Path) -> None:
     }
 
 
-def test_openssl_verifies_every_signature(made: Path, tmp_path: Path) -> None:
+def test_cosign_verifies_every_signature(made: Path) -> None:
     signatures = sorted(made.glob("*.sig"))
-    for signature in signatures:
-        content = made / signature.name.removesuffix(".sig")
-        (tmp_path / content.name).write_bytes(content.read_bytes())
 
-        assert verified(tmp_path / content.name, signature, made / "keyturn.pub"), content.name
     assert signatures
+    assert [
+        signature.name
+        for signature in signatures
+        if not verifies_blob(made / signature.name.removesuffix(".sig"), signature, made / "keyturn.pub")
+    ] == []
+    assert not verifies_blob(made / "NOTES.md", signatures[-1], made / "keyturn.pub")
+
+
+def test_cosign_verifies_the_envelope_of_the_statement(made: Path, tmp_path: Path) -> None:
+    envelope = made / "provenance.intoto.jsonl"
+    body = json.loads(envelope.read_bytes())
+    payload = base64.b64decode(body["payload"])
+    forged = base64.b64encode(payload.replace(_COMMIT.commit.encode(), b"0" * 40)).decode()
+    (tmp_path / "forged").write_text(json.dumps({**body, "payload": forged}))
+
+    assert payload == (made / "provenance.json").read_bytes()
+    assert verifies_envelope(envelope, made / "keyturn.pub")
+    assert not verifies_envelope(tmp_path / "forged", made / "keyturn.pub")
+
+
+def test_a_release_is_verified_as_the_page_says(made: Path) -> None:
+    """Run the commands of the page that need nothing but openssl and coreutils."""
+    page = (ROOT / "docs" / "releases.md").read_text().partition("\n## Verify")[2].partition("\n## ")[0]
+    (block,) = [one for one in re.findall(r"```console\n(.*?)```", page, re.DOTALL) if "openssl dgst" in one]
+    script = re.sub(r"^\$ ", "", block.replace("0.1.0", __version__), flags=re.MULTILINE)
+
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=made, check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Verified OK" in done.stdout
+    assert f"keyturn-{__version__}.tgz: OK" in done.stdout
 
 
 def test_the_statement_of_origin_names_what_was_made(made: Path) -> None:
