@@ -161,7 +161,7 @@ def _install(platform: Platform, python: str, into: Path) -> None:
     command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-config"]
     command += ["--target", str(into), "--python-platform", platform.for_uv, "--python-version", python]
     command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile-bytecode"]
-    command += ["--link-mode", "copy", "-r", str(requirements)]
+    command += ["-r", str(requirements)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE)
     if done.returncode != 0:
         raise ReleaseError(
