@@ -53,11 +53,6 @@ docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html"
 
-release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
-	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
-		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
-		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
-
 plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
 	@$(BIN)/python -m release plugin
 
@@ -66,6 +61,11 @@ krew: $(READY) ## write the Krew manifest of the archives in dist/; URL=https://
 
 bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… if it is not that of manifests/base
 	@$(BIN)/python -m release bundle $(if $(IMAGE),--image "$(IMAGE)")
+
+release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
+	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
+		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
 
 generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies
 	$(BIN)/keyturn crds --output crds
