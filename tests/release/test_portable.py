@@ -134,8 +134,9 @@ def test_it_makes_values(unpacked: Path, tmp_path: Path) -> None:
     assert (tmp_path / ".env.development").read_text().count("=") >= len(hints)
 
 
-def test_packages_of_the_machine_take_no_part(unpacked: Path, tmp_path: Path) -> None:
-    (tmp_path / "click.py").write_text("raise SystemExit('taken from elsewhere')\n")
+@pytest.mark.parametrize("name", ["click.py", "json.py", "sitecustomize.py"])
+def test_modules_of_the_machine_take_no_part(name: str, unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("raise SystemExit('taken from elsewhere')\n")
 
     done = run(unpacked / "keyturn", "--version", cwd=tmp_path, PYTHONPATH=str(tmp_path))
 
@@ -225,12 +226,12 @@ def assert_made_for(platform: Platform, folder: Path) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("hashes", ["", f" --hash=sha256:{'0' * 64}"], ids=["no hash", "another hash"])
 def test_a_package_that_the_lock_does_not_know_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    hashes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = {name: text for name, text in portable.locked(_HERE).items() if name == "six"}
-    spoilt = {name: text.partition(" ")[0] + f" --hash=sha256:{'0' * 64}\n" for name, text in found.items()}
-    monkeypatch.setattr(portable, "locked", lambda _: spoilt)
+    name = portable.locked(_HERE)["six"].split()[0]
+    monkeypatch.setattr(portable, "locked", lambda _: {"six": f"{name}{hashes}\n"})
 
     with pytest.raises(ReleaseError, match="cannot be had"):
         portable.assemble(_HERE, tmp_path, _SOURCE)
