@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,7 @@ from tests.release.test_signing import key
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(600)
@@ -224,6 +225,37 @@ def test_what_can_be_left_out_is_left_out_and_said(
     assert [line for line in capsys.readouterr().out.splitlines() if "left out" in line] == [
         f"release: left out, as asked: {whole.LEFT_OUT[name]}" for name in ("cli", "image")
     ]
+
+
+def with_image(archive: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> whole.Order:
+    """Put something in place of what builds the image; return an order of the image and of what takes no time."""
+    monkeypatch.setitem(sys.modules, "release.image", SimpleNamespace(archive=archive))
+    return replace(_ORDER, without=frozenset({"cli"}))
+
+
+def test_the_image_and_its_list_of_parts_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "keyturn-0.1.0-linux-amd64.tar"
+    for path in (image, image.with_name(f"{image.name}.cdx.json")):
+        path.write_text(path.name)
+
+    made = whole.make(with_image(lambda: image, monkeypatch), tmp_path / "dist")
+
+    assert image.name.encode() == files(made)[image.name]
+    assert {image.name, f"{image.name}.cdx.json"} <= set((made / "SHA256SUMS").read_text().split())
+
+
+def test_without_an_image_there_is_no_release_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Path:
+        raise ReleaseError("the image is built as root")
+
+    with pytest.raises(
+        ReleaseError, match=r"the image is built as root\n.* without the image, say WITHOUT=image"
+    ):
+        whole.make(with_image(refuse, monkeypatch), tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [".release.lock"]
 
 
 def test_a_checkout_that_differs_from_the_commit_is_refused(
