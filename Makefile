@@ -17,7 +17,7 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs image plugin krew bundle generate format lock clean
+.PHONY: help venv demo test check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -65,6 +65,11 @@ krew: $(READY) ## write the Krew manifest of the archives in dist/; URL=https://
 bundle: $(READY) ## write the bundle for OperatorHub into dist/bundle; IMAGE=… is the operator's
 	@$(BIN)/python -m release bundle $(if $(IMAGE),--image "$(IMAGE)")
 
+release: $(READY) ## make every file of a release into dist/, VERSION=…, signed with KEY=FILE or UNSIGNED=1; see docs/releases.md
+	@$(BIN)/python -m release all --version "$(VERSION)" $(if $(KEY),--key "$(KEY)") $(if $(UNSIGNED),--unsigned) \
+		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
+
 generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies
 	$(BIN)/keyturn crds --output crds
 	.ci/chart-copies
@@ -78,6 +83,7 @@ lock: $(READY) ## compile the locks anew; pins stay where pyproject.toml allows 
 	$(LOCK) pyproject.toml --extra cli --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra cli --group dev --output-file requirements-dev.txt
 	$(LOCK) --group build --output-file requirements-build.txt
+	echo 'cryptography<49' | $(LOCK) --no-deps --no-annotate - --output-file release/requirements-darwin-amd64.txt
 
 clean: ## remove what was made here; the cache of programs stays
 	rm -rf $(VENV) site dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

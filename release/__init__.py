@@ -1,1 +1,1 @@
-"""What is given away beside the image and the chart: the kubectl plugin for Krew, the bundle for OperatorHub."""
+"""How every file of a release is made, and what proves where it comes from."""

@@ -1,15 +1,14 @@
-"""The command line: `python -m release plugin | krew | bundle | image`."""
+"""The command line: `python -m release all | image | plugin | krew | bundle`."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 import yaml
 
-from . import image, krew, olm, plugin
+from . import image, krew, olm, order, plugin
 from .errors import ReleaseError
 
 _DIST = Path(__file__).parents[1] / "dist"
@@ -29,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m release")
     parser.add_argument("--dist", type=Path, default=_DIST, help="the folder that is written into")
     parts = parser.add_subparsers(required=True)
+    order.add_to(parts.add_parser("all", help="make every file of a release, into a folder of its own"))
     one = parts.add_parser("plugin", help="make kubectl keyturn for this platform")
     one.set_defaults(make=lambda options: print(plugin.build(options.dist)))
     one = parts.add_parser("krew", help="describe the archives that are there for Krew")
@@ -70,13 +70,7 @@ def _krew(options: argparse.Namespace) -> None:
 def _bundle(options: argparse.Namespace) -> None:
     if not options.image:
         raise ReleaseError("name the operator's image: make bundle IMAGE=registry.example.com/keyturn:0.1.0")
-    files = olm.bundle(options.image)
-    folder = options.dist / "bundle"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    print(folder)
+    print(olm.write(options.dist / "bundle", options.image))
 
 
 if __name__ == "__main__":

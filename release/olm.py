@@ -22,7 +22,7 @@ from .errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BESIDE", "BY_HAND", "Body", "bundle", "for_users", "installation"]
+__all__ = ["BESIDE", "BY_HAND", "Body", "bundle", "for_users", "installation", "write"]
 
 Body: TypeAlias = dict[str, Any]
 
@@ -61,6 +61,16 @@ def bundle(image: str) -> Mapping[str, str]:
     files["metadata/annotations.yaml"] = {"annotations": _ANNOTATIONS}
     texts = {name: yaml.safe_dump(body, sort_keys=False, width=110) for name, body in files.items()}
     return {**texts, "bundle.Dockerfile": _dockerfile()}
+
+
+def write(folder: Path, image: str) -> Path:
+    """Write the bundle as a folder, in place of an older one."""
+    files = bundle(image)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 def installation() -> list[Body]:

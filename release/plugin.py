@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.metadata
 import os
 import platform
@@ -11,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyturn import __version__
 
+from . import packing
 from .errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def build(into: Path) -> Path:
         folder = _freeze(Path(scratch))
         _add_licenses(folder)
         into.mkdir(parents=True, exist_ok=True)
-        return _pack(folder, into / archive_name())
+        return packing.pack_gzipped(packing.files_of(folder), into / archive_name())
 
 
 def _freeze(scratch: Path) -> Path:
@@ -141,23 +140,3 @@ def _license_texts(distribution: str) -> Iterator[Path]:
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _pack(folder: Path, archive: Path) -> Path:
-    """Pack without links, which Krew does not unpack, and without times and owners."""
-    unfinished = archive.with_suffix(".unfinished")
-    with (
-        unfinished.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
-        tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
-    ):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            tar.add(path, str(path.relative_to(folder)), recursive=False, filter=_nobodys)
-    unfinished.rename(archive)
-    return archive
-
-
-def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    return entry.replace(
-        mtime=0, uid=0, gid=0, uname="", gname="", mode=0o755 if entry.mode & 0o100 else 0o644, deep=False
-    )

@@ -15,7 +15,7 @@ from tests.gitops import judge
 from tests.install import helm
 from tests.monitoring import prometheus
 from tests.providers import vault
-from tests.release import bundle, installed
+from tests.release import actionlint, bundle, installed, sigstore
 from tests.support.chromium import chromium
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "promtool": prometheus.programs,
     "Vault": vault.program,
     "Krew": installed.krew,
+    "actionlint": actionlint.program,
+    "what cosign verifies with": sigstore.program,
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
     "the operator's image": image.archive,

@@ -83,15 +83,25 @@ class Plugin:
     @classmethod
     def installed(cls, home: Path) -> Plugin:
         """Have a real Krew install the archive by the manifest that is made of it."""
-        (home / "bin").mkdir()
-        (home / "bin" / "kubectl").symlink_to(BIN / "kubectl")
-        (home / "bin" / "kubectl-krew").symlink_to(krew())
+        plugin = cls.with_krew(home)
         packed = archived(home)
         done = release(home, "krew", f"--url={_URL}")
         assert done.returncode == 0, done.stderr
-        plugin = cls(home)
-        plugin.kubectl("krew", "install", f"--manifest={home / 'keyturn.yaml'}", f"--archive={packed}")
+        plugin.install(packed)
         return plugin
+
+    @classmethod
+    def with_krew(cls, home: Path) -> Plugin:
+        """Prepare a machine that has kubectl and Krew; the plugin is still to be installed."""
+        (home / "bin").mkdir()
+        (home / "bin" / "kubectl").symlink_to(BIN / "kubectl")
+        (home / "bin" / "kubectl-krew").symlink_to(krew())
+        return cls(home)
+
+    def install(self, archive: Path) -> None:
+        """Install an archive by the manifest beside it."""
+        manifest = archive.with_name("keyturn.yaml")
+        self.kubectl("krew", "install", f"--manifest={manifest}", f"--archive={archive}")
 
     @property
     def environment(self) -> Mapping[str, str]:

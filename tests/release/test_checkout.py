@@ -1,0 +1,139 @@
+"""A release is made of one commit, of one version, from one address."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn import __version__
+from release import checkout as checkouts
+from release.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one commit, with the files that state the version."""
+    files = {
+        "charts/keyturn/Chart.yaml": f"version: {__version__}\nappVersion: {__version__}\n",
+        "manifests/base/operator/deployment.yaml": (
+            f"spec: {{template: {{spec: {{containers: [{{image: 'here:5000/keyturn:{__version__}'}}]}}}}}}\n"
+        ),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(
+        tmp_path,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@example.com",
+        "commit",
+        "--quiet",
+        "-m",
+        "It begins",
+    )
+    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", folder, *arguments], check=True, timeout=20)
+
+
+def test_a_version_that_all_files_say_is_taken(checkout: Path) -> None:
+    assert checkout
+
+    checkouts.check_version(__version__)
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("charts/keyturn/Chart.yaml", "appVersion in charts/keyturn/Chart.yaml: 0.0.9"),
+        ("manifests/base/operator/deployment.yaml", "manifests/base/operator/deployment.yaml: 0.0.9"),
+    ],
+)
+def test_a_file_that_says_another_version_is_named(checkout: Path, file: str, place: str) -> None:
+    path = checkout / file
+    path.write_text(path.read_text().replace(__version__, "0.0.9"))
+
+    with pytest.raises(ReleaseError) as refused:
+        checkouts.check_version(__version__)
+
+    assert place in str(refused.value)
+    assert "operator/keyturn/__init__.py" not in str(refused.value)
+
+
+def test_every_file_is_named_where_the_version_asked_for_is_another() -> None:
+    with pytest.raises(ReleaseError) as refused:
+        checkouts.check_version("9.9.9")
+
+    assert re.findall(r"^  .*: (\S+)$", str(refused.value), re.MULTILINE) == [__version__] * 4
+
+
+@pytest.mark.parametrize("version", ["v0.1.0", "", "0.1", "0.1.0/..", "0.1.0 "])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ReleaseError, match="without a leading v"):
+        checkouts.check_version(version)
+
+
+def test_a_commit_that_is_checked_out_has_no_changes(checkout: Path) -> None:
+    found = checkouts.read()
+
+    commit = subprocess.run(
+        ["git", "-C", checkout, "rev-parse", "HEAD"], check=True, capture_output=True, text=True, timeout=20
+    ).stdout.strip()
+    assert (found.commit, found.changes, found.short) == (commit, (), commit[:12])
+
+
+def test_what_differs_from_the_commit_is_named(checkout: Path) -> None:
+    (checkout / "charts" / "keyturn" / "Chart.yaml").write_text("version: 9\n")
+    (checkout / "stray").touch()
+
+    found = checkouts.read()
+
+    assert found.changes == ("charts/keyturn/Chart.yaml", "stray")
+    assert found.short == f"{found.commit[:12]}-dirty"
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkouts, "_ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+    with pytest.raises(ReleaseError, match="a release is made from a git checkout"):
+        checkouts.read()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://github.com/keyturn/keyturn",
+        "https://github.com/keyturn/keyturn.git",
+        "https://robot:token@github.com/keyturn/keyturn.git",
+        "git@github.com:keyturn/keyturn.git",
+        "ssh://git@github.com/keyturn/keyturn.git",
+    ],
+)
+def test_the_address_is_that_of_origin_without_a_login(origin: str, checkout: Path) -> None:
+    git(checkout, "remote", "add", "origin", origin)
+
+    assert checkouts.repository(None) == "https://github.com/keyturn/keyturn"
+
+
+@pytest.mark.parametrize(
+    "given", ["", "github.com/keyturn/keyturn", "http://github.com/k/k", "https://github.com/", "/srv/git"]
+)
+def test_what_is_no_address_of_a_repository_is_refused(given: str, checkout: Path) -> None:
+    assert checkout
+
+    with pytest.raises(ReleaseError, match="--repository https://"):
+        checkouts.repository(given)
