@@ -192,7 +192,7 @@ _STORES = (
 _OPERATOR = (
     Case(
         "KeyturnAbsent",
-        of_process("build_info", "1x5 _x30 1x60", version="0.1.0", python="3.13.1"),
+        of_process("build_info", "1x5 _x30 1x60", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
         # The last sample counts for five minutes.
         *(14, 15, 37),
         {"severity": "critical"},
