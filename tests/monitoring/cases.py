@@ -208,6 +208,15 @@ _OPERATOR = (
         " repaired.",
     ),
     Case(
+        "KeyturnCrdOutdated",
+        of_process("crd_outdated", "0x5 1x60 0x60", crd="managedsecrets.keyturn.dev")
+        | of_process("crd_outdated", "0x5 1x60 0x60", "2", crd="managedsecrets.keyturn.dev"),
+        *(20, 21, 67),
+        _WARNING | _REPLICAS | {"crd": "managedsecrets.keyturn.dev"},
+        "managedsecrets.keyturn.dev lacks fields of the Keyturn that runs in keyturn-system. The API server drops"
+        " what is written there.",
+    ),
+    Case(
         "KeyturnQueueStuck",
         of_process("queue_depth", "0x5 40x60 0x30")
         | of_process("leader", "1x120")
