@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from keyturn import __version__, build
+from keyturn.kube.client import Patch
 from keyturn.kube.holder import signature
 from keyturn.preflight.rights import Place, rights_of
 from tests.cli.console import Console
@@ -129,6 +132,36 @@ async def test_a_missing_right_is_named_with_what_gives_it(admin: Api, admin_con
     )
 
 
+@pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "ahead"])
+async def test_a_leader_whose_clock_is_five_minutes_off_leads_and_is_said(
+    minutes: int, admin: Api, admin_console: Console
+) -> None:
+    def spec() -> dict[str, Any]:
+        theirs = admin.clock.now() + timedelta(minutes=minutes)
+        renewed = f"{theirs:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return {"holderIdentity": "pod-1", "leaseDurationSeconds": 10, "renewTime": renewed}
+
+    async def renewing() -> None:
+        while True:
+            await admin.patch(f"{_LEASE}/keyturn", {"spec": spec()}, Patch.MERGE)
+            await asyncio.sleep(0.2)
+
+    await admin.create(_LEASE, {"metadata": {"name": "keyturn"}, "spec": spec()})
+    leader = asyncio.create_task(renewing())
+    code, found = await asyncio.to_thread(points, admin_console)
+    leader.cancel()
+    dead_code, dead = await asyncio.to_thread(points, admin_console)
+    await admin.delete(f"{_LEASE}/keyturn")
+
+    side = "behind" if minutes < 0 else "ahead of"
+    said = found["lease"][0]
+    assert (code, said["result"]) == (0, "warn")
+    assert said["found"].startswith("held by pod-1; the clock of the leader is ")
+    assert said["found"].endswith(f"{side} the API server's")
+    assert (dead_code, dead["lease"][0]["result"]) == (1, "failed")
+    assert "no replica leads" in dead["lease"][0]["found"]
+
+
 def test_where_nothing_is_installed_each_manifest_is_named_once(admin_console: Console) -> None:
     code, found = points(Console(admin_console.kubeconfig, "nowhere"))
 
@@ -210,8 +243,9 @@ def test_a_namespaced_installation_needs_its_own_rights_only(
         installed("delete", "deployment", "keyturn", "-n", OWN)
         installed("apply", "-k", str(ROOT / "manifests" / "overlays" / "checkout"))
 
+    there = [one for one in rights_of(Place(OWN, ("shop", "bank"))) if one.namespace in {"shop", "bank"}]
     assert [one["found"].split(" has ")[1] for one in found["rights"]] == [
-        "none of the 62 rights that manifests/overlays/namespaced gives"
+        f"none of the {len(there)} rights that manifests/overlays/namespaced gives"
     ]
 
 
