@@ -74,7 +74,7 @@ def test_it_leads_with_the_rights_of_its_account_and_ends_with_ctrl_c(
     installed("apply", "-n", "default", "-f", "-", given={**managed, "spec": spec})
     installed("wait", "ms/tried", "-n", "default", "--for=condition=Ready", "--timeout=60s")
     lease = installed.json("get", "lease", "keyturn", "-n", OWN)
-    command = ["ps", "-o", "args=", "-p", str(running.pid)]
+    command = ["ps", "-ww", "-o", "args=", "-p", str(running.pid)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
 
     # The process is the operator itself, which was given no credentials but the way to a token.
