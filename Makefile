@@ -17,7 +17,7 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -27,6 +27,9 @@ venv: $(READY) ## set up .venv from the locks
 
 demo: $(READY) ## show the life of a secret on a real control plane; CLUSTER=current for your own cluster (YES=1: do not ask)
 	@$(BIN)/python -m demo $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
+
+run: $(READY) ## run the operator of this checkout against the current context (YES=1: do not ask; ARGS="--namespace shop")
+	@exec $(BIN)/python -m demo.checkout $(if $(YES),--yes) $(ARGS)
 
 test: check sandbox ## run every gate and every test; a skipped test fails it
 	@$(BIN)/python -m tests.programs

@@ -8,7 +8,7 @@ from functools import cache, partial
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
-from . import __version__
+from . import __version__, build
 
 __all__ = [
     "API_REQUESTS",
@@ -16,6 +16,7 @@ __all__ = [
     "AUDIT_EVENTS",
     "AUDIT_EVENTS_DROPPED",
     "AUTHENTICATION_FAILURES",
+    "CRD_OUTDATED",
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
@@ -63,6 +64,9 @@ DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
 LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
+CRD_OUTDATED = _gauge(
+    "crd_outdated", "1 where an installed CRD lacks a field of this version, or is not there.", ("crd",)
+)
 API_REQUESTS = _counter("api_requests", "Requests to the API server.", ("verb", "resource", "code"))
 PROVIDER_REQUESTS = _counter(
     "provider_requests",
@@ -96,7 +100,7 @@ AUDIT_EVENTS = _counter("audit_events", "Audit events that were taken in.")
 AUDIT_EVENTS_DROPPED = _counter("audit_events_dropped", "Audit events that were not taken in.", ("reason",))
 
 Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
-    {"version": __version__, "python": platform.python_version()}
+    {"version": __version__, "commit": build.commit(), "python": platform.python_version()}
 )
 ProcessCollector(registry=REGISTRY)
 

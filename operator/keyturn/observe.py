@@ -107,6 +107,7 @@ def _glimpse(
         denials=dict(memo.denials),
         fight=memo.fight,
         emergencies=emergencies,
+        lost=world.lost,
     )
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
 import signal
 import socket
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
 
-from . import metrics, web
+from . import build, metrics, web
 from .alarms import AlarmKey
 from .classes import reconcile_class
 from .core.keys import ObjectKey
@@ -26,25 +23,29 @@ from .emergencies import reconcile_emergency
 from .facts import facts
 from .inspection import Inspection
 from .kopfshell import kopf
-from .kube import config, errors
+from .kube import config
 from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
 from .kube.secretwatch import SecretMeta, SecretWatch
+from .preflight.election import LEASE
+from .preflight.rights import Feature, Place
 from .pulse import Pulse, is_stuck
 from .queue import Priority, WorkQueue
 from .reconcile import reconcile
 from .registry import kopf_registry
 from .shelf import StoreKey
+from .startup import Startup
 from .stores import News, Reach
 from .storestatus import reconcile_store
+from .upkeep import Upkeep
 from .watch import Key, Watches
 from .window import Window
 from .witness import Witness
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
     from datetime import datetime
 
     from .access import Settings
@@ -53,10 +54,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "run"]
 
-_LEASE = "keyturn"
-_SWEEP_EVERY = 600.0
-_RELIST_PAUSE = 2.0
 _GRACE = timedelta(seconds=5)
+_FIRST_LOOK = 5.0
+"""Seconds that work waits for the first look at the cluster: what it finds goes into statuses."""
 
 _log = structlog.get_logger()
 
@@ -67,6 +67,8 @@ class Options:
 
     namespaces: Collection[str] | None
     """The namespaces that are served; None for all."""
+    lease_namespace: str | None = None
+    """The operator's own namespace; None where that is to be found out."""
     ports: web.Ports = field(default_factory=web.Ports)
     workers: int = 16
     reach: Reach = field(default_factory=Reach)
@@ -77,6 +79,20 @@ class Options:
     """How the page for people is served; None for not at all."""
     proves_encryption: bool = False
     """Whether the metrics of the API server are read, to see that it encrypts Secrets."""
+
+    @property
+    def place(self) -> Place:
+        """Say where this operator is, whom it serves, and with what."""
+        chosen = {
+            Feature.UI: self.ui,
+            Feature.AUDIT: self.audit,
+            Feature.ENCRYPTION_PROOF: self.proves_encryption,
+        }
+        return Place(
+            self.lease_namespace or config.own_namespace(),
+            None if self.namespaces is None else tuple(self.namespaces),
+            frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
+        )
 
 
 class Process:
@@ -90,13 +106,12 @@ class Process:
         self._options = options
         self._connection = connection
         self._identity = identity
-        self.elector = Elector(for_lease, _lease_namespace(connection), _LEASE, identity)
+        place = options.place
+        self.elector = Elector(for_lease, place.own, LEASE, identity)
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
-        reach = replace(
-            options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
-        )
+        reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         self.world = World(api, self.events, api.clock.now, reach=reach)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
@@ -106,15 +121,17 @@ class Process:
         self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
         self.inspection = Inspection(
             for_lease,
-            _lease_namespace(connection),
+            place.own,
             self.world.proofs,
             api.clock.now,
             proves_encryption=options.proves_encryption,
         )
-        self.witness = Witness(options.audit, for_lease, _lease_namespace(connection), self.world)
+        self.witness = Witness(options.audit, for_lease, place.own, self.world)
         self.window = Window(options.ui, self.world, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        self._is_primed = asyncio.Event()
+        self.upkeep = Upkeep(self.world, self.watches, self.secrets, self.pulse)
+        self.startup = Startup(api, place, self._fields_lost)
+        self.world.doubt_crds = self.startup.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
@@ -128,9 +145,7 @@ class Process:
             contextlib.aclosing(self.world.stores),
             asyncio.TaskGroup() as group,
         ):
-            _log.info(
-                "started", metrics_port=ports.metrics, health_port=ports.health, **audit_port, **ui_port
-            )
+            _log.info("started", **_facts(ports), **audit_port, **ui_port)
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
@@ -139,8 +154,9 @@ class Process:
                     self.secrets.run(),
                     self.events.run(),
                     self.world.stores.run(),
-                    self._keep_mirror(),
-                    self.witness.watch(self._is_primed),
+                    self.upkeep.run(),
+                    self.startup.run(),
+                    self.witness.watch(self.upkeep.is_primed),
                     self.witness.keep(),
                     self.window.keep(),
                     self.inspection.run(),
@@ -156,7 +172,10 @@ class Process:
                 part.cancel()
 
     async def _work(self) -> None:
-        await self._is_primed.wait()
+        await self.upkeep.is_primed.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK):
+                await self.startup.looked.wait()
         await self.elector.leading()
         metrics.LEADER.set(1)
         self.world.since = self.world.now()
@@ -184,37 +203,9 @@ class Process:
         await self.elector.release()
         metrics.LEADER.set(0)
 
-    async def _keep_mirror(self) -> None:
-        """Fill the mirror before anything is decided, and sweep it after each list of kopf's, and at times."""
-        await self.secrets.synced.wait()
-        while True:
-            self.pulse.relisted.clear()
-            await self._sweep()
-            if not self._is_primed.is_set():
-                keys = list(self.world.mirror.managed_keys())
-                _log.info("watching", managed_secrets=len(keys))
-                self.world.tags.expect(key for key in keys if self.world.mirror.environment(key.namespace))
-                self._is_primed.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SWEEP_EVERY):
-                    await self.pulse.relisted.wait()
-            await asyncio.sleep(_RELIST_PAUSE)  # the lists of the other kinds come with this one
-
-    async def _sweep(self) -> None:
-        """List everything, however long the API server is away or does not know our kinds."""
-        for pause in _backoffs():
-            try:
-                await self.watches.sweep()
-            except errors.ApiError as error:
-                hint = "" if self._is_primed.is_set() else "are the CRDs and the RBAC installed?"
-                _log.warning("objects not listed", error=error, hint=hint)
-                await asyncio.sleep(pause)
-            else:
-                return
-
     async def _kopf(self, stop: asyncio.Event) -> None:
         """Let kopf watch, once there is something to watch: it looks only once which kinds there are."""
-        await self._is_primed.wait()
+        await self.upkeep.is_primed.wait()
         signals = asyncio.create_task(self._take_signals_back(stop))
         namespaces = self._options.namespaces
         try:
@@ -260,7 +251,15 @@ class Process:
         return stuck + self.pulse.problems()
 
     def _unready(self) -> list[str]:
-        return [] if self._is_primed.is_set() else ["objects not listed yet"]
+        return [*self.upkeep.problems(), *(self.elector.problems() or self.startup.problems())]
+
+    def _fields_lost(self, fields: tuple[str, ...]) -> None:
+        """Take in what the installed CRD drops of statuses, and have each say so, or write what it lacks."""
+        if fields == self.world.lost:
+            return
+        self.world.lost = fields
+        for key in self.world.mirror.managed_keys():
+            self.queue.add(key, Priority.BACKLOG)
 
 
 async def run(options: Options) -> None:
@@ -280,14 +279,10 @@ async def run(options: Options) -> None:
     _log.info("stopped")
 
 
+def _facts(ports: web.Ports) -> dict[str, str | int]:
+    return {"version": build.version(), "metrics_port": ports.metrics, "health_port": ports.health}
+
+
 def _on_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-def _backoffs() -> Iterator[float]:
-    return (min(30.0, 2.0**tries) * random.uniform(0.5, 1) for tries in count())  # noqa: S311 - it spreads a herd
-
-
-def _lease_namespace(connection: Connection) -> str:
-    return os.environ.get("POD_NAMESPACE") or connection.namespace

@@ -44,6 +44,9 @@ async def write_status(
         await _look_again(key, world)
         raise
     world.mirror.put_managed(written)
+    kept = written.get("status", {})
+    if not world.lost and any(name not in kept for name, part in changes.items() if part is not None):
+        world.doubt_crds()  # the API server drops what the CRD does not know
 
 
 def status_patch(before: Schema, after: Schema) -> dict[str, Any]:

@@ -146,6 +146,10 @@ class World:
     """Has another object looked at."""
     alert: Callable[[AlarmKey], None] = lambda _: None
     """Has an emergency looked at."""
+    doubt_crds: Callable[[], None] = lambda: None
+    """Has the CRDs compared with this version again."""
+    lost: tuple[str, ...] = ()
+    """The fields of a ManagedSecret's status that the installed CRD does not have."""
     mirror: Mirror = field(default_factory=Mirror)
     tags: Tags = field(default_factory=Tags)
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None

@@ -35,6 +35,35 @@ def test_a_name_that_can_be_a_namespace_is_served(served: list[Options]) -> None
     assert [options.namespaces for options in served] == [names]
 
 
+# The operator's own namespace
+
+
+@pytest.mark.parametrize(
+    ("option", "pod", "own"),
+    [
+        ([], "", "keyturn-system"),
+        ([], "secrets", "secrets"),
+        (["--lease-namespace=mine"], "secrets", "mine"),
+    ],
+    ids=["the usual one", "that of the pod", "the one that is named"],
+)
+def test_its_own_namespace_is_not_that_of_the_context(
+    option: list[str], pod: str, own: str, served: list[Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POD_NAMESPACE", pod)
+    CliRunner().invoke(main, ["run", "--namespace=shop", *option])
+
+    assert [(options.place.own, options.place.namespaces) for options in served] == [(own, ("shop",))]
+
+
+def test_a_lease_namespace_that_cannot_be_one_is_refused(served: list[Options]) -> None:
+    answer = CliRunner().invoke(main, ["run", "--all-namespaces", "--lease-namespace=Keyturn"])
+
+    assert answer.exit_code == 2
+    assert "'Keyturn' cannot be a namespace" in answer.output
+    assert served == []
+
+
 # What stores may reach
 
 

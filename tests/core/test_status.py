@@ -741,3 +741,16 @@ def test_equal_facts_make_an_equal_status(
     first = look(status, timedelta(0))
     again = look(first.model_dump(mode="json", by_alias=True, exclude_none=True), later)
     assert again == first
+
+
+# The CRD
+
+
+def test_fields_that_an_older_crd_drops_are_named_while_they_are_missing() -> None:
+    lost = ("status.workloads", "status.history")
+
+    status, reason, message = conditions(replace(seen(), lost=lost))["CrdOutdated"]
+
+    assert (status, reason) == ("True", "FieldsMissing")
+    assert "the API server drops status.workloads, status.history; apply the CRDs" in message
+    assert "CrdOutdated" not in conditions(seen())

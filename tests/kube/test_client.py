@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn import __version__, build
 from keyturn.kube import client, config, errors, paths
 from keyturn.kube.client import Api, Change, Page, Patch
 from tests.kube.helpers import Scripted, answer, forgotten, refused, scripted, secret
@@ -437,3 +438,14 @@ async def test_a_try_without_an_answer_counts_as_status_0() -> None:
         with pytest.raises(errors.Unavailable):
             await api.create(SECRETS, {})
     assert told == [0]
+
+
+async def test_every_request_says_which_keyturn_sends_it() -> None:
+    server = Scripted(answer())
+    async with scripted(server) as api:
+        await api.get(SECRETS)
+        await api.create(SECRETS, {})
+
+    assert {one.headers["User-Agent"] for one in server.asked} == {
+        f"keyturn/{__version__} ({build.commit()})"
+    }

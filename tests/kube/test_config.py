@@ -408,3 +408,18 @@ async def test_the_server_need_not_compress() -> None:
 
 def test_a_login_does_not_show_itself() -> None:
     assert CANARY not in repr(Login(f"Bearer {CANARY}"))
+
+
+# Its own namespace
+
+
+def test_in_a_pod_its_own_namespace_is_the_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "namespace").write_text("secrets\n")
+    monkeypatch.setattr(config, "_ACCOUNT", tmp_path)
+    for name in ("POD_NAMESPACE", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    assert config.own_namespace() == "secrets"
+
+    # A kubeconfig leads to another cluster, where the pod's namespace says nothing.
+    monkeypatch.setenv("KUBECONFIG", "elsewhere")
+    assert config.own_namespace() == "keyturn-system"

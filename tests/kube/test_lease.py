@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
+from keyturn import __version__
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Patch
+from keyturn.kube.holder import holder_of, signature
 from keyturn.kube.lease import Elector, LeadershipLost, Terms
 from tests.kube.helpers import kubectl, secret, until
 
@@ -200,7 +204,7 @@ async def test_a_leader_leads_on_over_an_edit_that_is_not_about_leading(api: Api
         await until(lambda: one.deadline() > edited + TERMS.renew_deadline + TERMS.retry_period)
         assert not task.done()
     lease = await api.get(paths.lease(namespace, NAME))
-    assert lease["metadata"]["annotations"] == {"note": "hello"}
+    assert lease["metadata"]["annotations"] == {"note": "hello", **signature("one")}
 
 
 @pytest.mark.parametrize("year", ["1999", "2999"])
@@ -221,3 +225,51 @@ async def test_a_loop_that_hung_too_long_lost_its_leadership(api: Api, namespace
         one._until = now() - 0.001
         with pytest.raises(LeadershipLost, match="not renewed in time"):
             await asyncio.wait_for(task, 5)
+
+
+# What is said
+
+
+async def test_a_lease_says_which_keyturn_holds_it_and_no_earlier_one(api: Api, namespace: str) -> None:
+    await held_by_another(api, namespace, holderIdentity="")
+    await api.patch(
+        paths.lease(namespace, NAME), {"metadata": {"annotations": signature("before")}}, Patch.MERGE
+    )
+    one = elector(api, namespace, "one")
+    async with running(one):
+        await one.leading()
+        holder = holder_of(await api.get(paths.lease(namespace, NAME)))
+
+    assert holder is not None
+    assert (holder.identity, holder.version) == ("one", __version__)
+
+
+async def test_a_standby_says_once_who_leads_and_has_no_problem(api: Api, namespace: str) -> None:
+    one, two = (elector(api, namespace, name) for name in ("one", "two"))
+    with structlog.testing.capture_logs() as logged:
+        async with running(one):
+            await one.leading()
+            async with running(two):
+                await until(lambda: two.leader == "one")
+                await asyncio.sleep(3 * TERMS.retry_period)
+                assert two.problems() == []
+
+    assert [line for line in logged if line["event"] == "standing by"] == [
+        {"event": "standing by", "leader": "one", "log_level": "info"}
+    ]
+
+
+async def test_without_its_namespace_it_says_so_and_leads_once_there_is_one(api: Api) -> None:
+    name = f"test-{secrets.token_hex(4)}"
+    one = elector(api, name, "one")
+    with structlog.testing.capture_logs() as logged:
+        async with running(one):
+            await until(lambda: one.problems() == [f"lease not reachable: there is no namespace {name}"])
+            await asyncio.sleep(3 * TERMS.retry_period)
+            await api.create(paths.namespaces(), {"metadata": {"name": name}})
+            await one.leading()
+            assert one.problems() == []
+    await api.delete(paths.namespace(name))
+
+    told = [line["event"] for line in logged]
+    assert told == ["lease not reachable", "leadership gained", "lease reachable again"]

@@ -192,7 +192,7 @@ _STORES = (
 _OPERATOR = (
     Case(
         "KeyturnAbsent",
-        of_process("build_info", "1x5 _x30 1x60", version="0.1.0", python="3.13.1"),
+        of_process("build_info", "1x5 _x30 1x60", version="0.1.0", commit="17cd3115a2b4", python="3.13.1"),
         # The last sample counts for five minutes.
         *(14, 15, 37),
         {"severity": "critical"},
@@ -206,6 +206,15 @@ _OPERATOR = (
         _REPLICAS | {"severity": "critical"},
         "Replicas of Keyturn run in keyturn-system, and for five minutes none of them leads. Nothing rotates or is"
         " repaired.",
+    ),
+    Case(
+        "KeyturnCrdOutdated",
+        of_process("crd_outdated", "0x5 1x60 0x60", crd="managedsecrets.keyturn.dev")
+        | of_process("crd_outdated", "0x5 1x60 0x60", "2", crd="managedsecrets.keyturn.dev"),
+        *(20, 21, 67),
+        _WARNING | _REPLICAS | {"crd": "managedsecrets.keyturn.dev"},
+        "managedsecrets.keyturn.dev lacks fields of the Keyturn that runs in keyturn-system. The API server drops"
+        " what is written there.",
     ),
     Case(
         "KeyturnQueueStuck",

@@ -96,16 +96,8 @@ def _sentence(error: errors.ApiError, server: str) -> str:
         case errors.Unauthorized():
             return f"the API server at {server} does not know you; log in anew"
         case errors.Forbidden():
-            return f"you may not {error.verb} {_resource(error.path)}; ask for this right, see docs/cli.md"
+            return (
+                f"you may not {error.verb} {paths.described(error.path)}; ask for this right, see docs/cli.md"
+            )
         case _:
             return f"the API server at {server} refuses it: {error.reason} ({error.verb} {error.path})"
-
-
-def _resource(path: str) -> str:
-    return f"{paths.resource(path)}{_namespace(path)}"
-
-
-def _namespace(path: str) -> str:
-    parts = path.split("/")
-    found = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
-    return f" in namespace {found}" if found else " in all namespaces"

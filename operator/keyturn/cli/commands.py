@@ -16,6 +16,7 @@ from keyturn import __version__
 
 from .audit import audit_command
 from .backup import backup_command, restore_command
+from .check import check_command
 from .convert import convert_command
 from .emergency import emergency_group
 from .init import init_command
@@ -23,6 +24,7 @@ from .options import Length, Where, output, place
 from .render import render_command
 from .run_with import run_with_command
 from .serve import crds_command, run_command
+from .version import version_command
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,6 +98,8 @@ for _command in (
     audit_command,
     backup_command,
     restore_command,
+    check_command,
+    version_command,
 ):
     main.add_command(_command)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = ["Length", "Output", "Where", "output", "place"]
+__all__ = ["Length", "Output", "Where", "home", "output", "place"]
 
 
 class Output(enum.StrEnum):
@@ -37,6 +37,12 @@ _CONTEXT = click.option("--context", metavar="NAME", help="The context; else the
 _KUBECONFIG = click.option(
     "--kubeconfig", metavar="FILE", help="Else $KUBECONFIG, the pod's own account, or ~/.kube/config."
 )
+_HOME = click.option(
+    "-n",
+    "--namespace",
+    metavar="NAME",
+    help="The operator's namespace; else $POD_NAMESPACE, this pod's own, or keyturn-system.",
+)
 _NAMESPACE = click.option("-n", "--namespace", metavar="NAME", help="The namespace; else the context's.")
 
 
@@ -56,12 +62,20 @@ class Length(click.ParamType["timedelta"]):
 
 def place(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name a cluster and a namespace, in kubectl's words; the command gets them as `where`."""
+    return _NAMESPACE(_CONTEXT(_KUBECONFIG(_placed(command))))
 
+
+def home(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name a cluster and the operator's namespace there; the command gets them as `where`."""
+    return _HOME(_CONTEXT(_KUBECONFIG(_placed(command))))
+
+
+def _placed(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def placed(*, kubeconfig: str | None, context: str | None, namespace: str | None, **others: Any) -> None:
         command(where=Where(kubeconfig, context, namespace), **others)
 
-    return _NAMESPACE(_CONTEXT(_KUBECONFIG(placed)))
+    return placed
 
 
 output = click.option(

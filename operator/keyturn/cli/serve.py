@@ -33,6 +33,12 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 @click.option("-n", "--namespace", "namespaces", multiple=True, help="Serve this namespace only; repeatable.")
 @click.option("--all-namespaces", is_flag=True, help="Serve every namespace.")
 @click.option(
+    "--lease-namespace",
+    metavar="NAME",
+    help="Where the operator keeps its Lease, and finds logins of ClusterSecretStores; else $POD_NAMESPACE, the"
+    " pod's own, or keyturn-system.",
+)
+@click.option(
     "--workers", default=16, show_default=True, type=click.IntRange(1, 256), help="Objects at a time."
 )
 @click.option(
@@ -73,6 +79,7 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 def run_command(
     namespaces: tuple[str, ...],
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    lease_namespace: str | None,
     workers: int,
     files_root: Path | None,
     allowed_hosts: tuple[str, ...],
@@ -89,10 +96,13 @@ def run_command(
     from keyturn import logs, runner, web
 
     _check(namespaces, all_namespaces=all_namespaces)
+    if lease_namespace is not None:
+        _check_name(lease_namespace)
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
     options = runner.Options(
         namespaces=None if all_namespaces else namespaces,
+        lease_namespace=lease_namespace,
         ports=web.Ports(metrics_port, health_port),
         workers=workers,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
@@ -135,11 +145,15 @@ def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
             "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces"
         )
     for name in namespaces:
-        if not _NAMESPACE.fullmatch(name):
-            raise click.UsageError(
-                f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
-                " with no dash at either end"
-            )
+        _check_name(name)
+
+
+def _check_name(name: str) -> None:
+    if not _NAMESPACE.fullmatch(name):
+        raise click.UsageError(
+            f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
+            " with no dash at either end"
+        )
 
 
 def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:

@@ -78,6 +78,15 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
         yield "Reconciling", Verdict("True", SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", Verdict("True", look.error.reason, look.error.message)
+    if look.seen.lost:
+        yield "CrdOutdated", Verdict("True", "FieldsMissing", _dropped(look.seen.lost))
+
+
+def _dropped(fields: tuple[str, ...]) -> str:
+    return (
+        f"the installed CRD is older than the operator, and the API server drops {', '.join(fields)};"
+        " apply the CRDs of the operator's release"
+    )
 
 
 def _is_changed_spec_to_be_written(look: Look) -> bool:

@@ -132,6 +132,8 @@ class Seen:
     """The loans that could not be given back, with when that is tried again."""
     emergencies: tuple[Emergency, ...] = ()
     """The declared emergencies that concern this secret."""
+    lost: tuple[str, ...] = ()
+    """The fields of the status that the installed CRD does not have, so that the API server drops them."""
 
     @property
     def name(self) -> str:

@@ -19,6 +19,8 @@ from keyturn.api.meta import NEVER_LOOKED, NEVER_OBSERVED
 from .schema import Node, structural
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pydantic
 
 __all__ = ["KINDS", "Column", "Kind"]
@@ -58,9 +60,9 @@ class Kind:
     def name(self) -> str:
         return self.model.__name__
 
-    def schema(self) -> Node:
+    def schema(self, unions: Mapping[str, Node] | None = None) -> Node:
         """Write the schema of a whole object, and of its metadata only what rules speak of."""
-        schema = structural(self.model)
+        schema = structural(self.model, unions)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
         schema["properties"]["status"]["default"] = self._never_looked_at()

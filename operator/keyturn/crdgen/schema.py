@@ -33,16 +33,19 @@ _KEPT = (
 _LEFT_OUT = ("title", "default")
 
 
-def structural(model: type[pydantic.BaseModel]) -> Node:
+def structural(model: type[pydantic.BaseModel], unions: Mapping[str, Node] | None = None) -> Node:
     """Write the schema of `model` in full, without references, nulls, defaults and titles.
+
+    `unions` is what stands for the settings of generators and providers, where those are not to be loaded.
 
     Raises:
         ValueError: The model says something that a structural schema has no words for.
     """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
-    unions = {name: _union(*_UNIONS[name]) for name in _UNIONS if name in definitions}
-    return _inline(whole, definitions | unions)
+    if unions is None:
+        unions = {name: _union(*_UNIONS[name]) for name in _UNIONS if name in definitions}
+    return _inline(whole, {**definitions, **unions})
 
 
 _UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {

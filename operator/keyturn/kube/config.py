@@ -11,11 +11,23 @@ import aiohttp
 import orjson
 from aiohttp.hdrs import AUTHORIZATION
 
-from keyturn import __version__, threads
+from keyturn import build, threads
 from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
 from keyturn.kube.kubeconfig import of_kubeconfig
 
-__all__ = ["Connection", "NotConfigured", "load", "of_kubeconfig", "of_pod", "session"]
+__all__ = [
+    "USUAL_NAMESPACE",
+    "Connection",
+    "NotConfigured",
+    "load",
+    "of_kubeconfig",
+    "of_pod",
+    "own_namespace",
+    "session",
+]
+
+USUAL_NAMESPACE: Final = "keyturn-system"
+"""Where the manifests put the operator."""
 
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG: Final = Path("~/.kube/config")
@@ -27,6 +39,15 @@ _READ_BUFFER: Final = 2**18
 async def load(kubeconfig: str | None = None, context: str | None = None) -> Connection:
     """Find the API server: what is asked for, $KUBECONFIG, the pod that we run in, or ~/.kube/config."""
     return await threads.for_us(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
+
+
+def own_namespace() -> str:
+    """Return where the operator keeps its Lease: $POD_NAMESPACE, the pod's own namespace, or the usual one."""
+    if named := os.environ.get("POD_NAMESPACE"):
+        return named
+    file = _ACCOUNT / "namespace"
+    is_in_pod = not os.environ.get("KUBECONFIG") and file.is_file()
+    return file.read_text().strip() if is_in_pod else USUAL_NAMESPACE
 
 
 def session(
@@ -41,7 +62,7 @@ def session(
             limit=limit, ssl=connection.tls or True, keepalive_timeout=_KEEP_ALIVE
         ),
         # The server is near and its processor is what we wait for: do not make it compress.
-        headers={"User-Agent": f"keyturn/{__version__}", "Accept-Encoding": "identity"},
+        headers={"User-Agent": build.user_agent(), "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
         json_serialize_bytes=orjson.dumps,
         middlewares=(*middlewares, _signing(connection)),

@@ -18,6 +18,8 @@ import structlog
 
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Body
+from keyturn.kube.hindrance import Hindrance
+from keyturn.kube.holder import signature
 
 _PATIENCE: Final = 1.5
 """Retry periods that one call may take: a hung connection must leave time for another try."""
@@ -62,6 +64,7 @@ class Elector:
         self._leading = asyncio.Event()
         self._over = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._hindrance = Hindrance(namespace)
 
     def deadline(self) -> float:
         """Say until which loop time this process may write."""
@@ -73,6 +76,10 @@ class Elector:
         if self._leading.is_set() and not self._over.is_set():
             return self.identity
         return str(self._seen.get("holderIdentity") or "")
+
+    def problems(self) -> list[str]:
+        """Say what keeps this process from the Lease, so that it could not lead now; empty while nothing does."""
+        return self._hindrance.problems()
 
     async def leading(self) -> None:
         """Wait until this process has become the leader."""
@@ -111,10 +118,11 @@ class Elector:
                 self._lease = await self._taken(lease)
                 self._begin(started)
         except (errors.Conflict, errors.AlreadyExists):
-            # Another one was faster.
-            return
+            self._hindrance.passed()  # another one was faster
         except (errors.ApiError, TimeoutError) as error:
-            _log.warning("lease not reachable", error=error)
+            self._hindrance.met(error)
+        else:
+            self._hindrance.passed()
 
     def _is_free(self, lease: Body | None) -> bool:
         """Say whether nobody can still believe to lead.
@@ -122,11 +130,17 @@ class Elector:
         That a Lease was deleted says nothing: its holder may write on until it notices, so its term counts.
         """
         if lease is not None and lease.get("spec") != self._seen:
-            self._seen, self._seen_at = lease.get("spec") or {}, _now()
+            before, self._seen, self._seen_at = self._seen, lease.get("spec") or {}, _now()
+            self._tell_leader(before.get("holderIdentity"))
         if self._seen.get("holderIdentity", "") in {"", self.identity}:
             return True
         term = self._seen.get("leaseDurationSeconds") or self._terms.lease_duration
         return _now() >= self._seen_at + term
+
+    def _tell_leader(self, before: str | None) -> None:
+        leader = self._seen.get("holderIdentity")
+        if leader and leader not in {before, self.identity}:
+            _log.info("standing by", leader=leader)
 
     async def _taken(self, lease: Body | None) -> Body:
         now = _micro_time()
@@ -138,7 +152,7 @@ class Elector:
         }
         if lease is not None:
             transitions = lease.get("spec", {}).get("leaseTransitions", 0) + 1
-            return await self._replaced(lease, {**mine, "leaseTransitions": transitions})
+            return await self._replaced(self._signed(lease), {**mine, "leaseTransitions": transitions})
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -146,7 +160,13 @@ class Elector:
             "spec": {**mine, "leaseTransitions": 0},
         }
         async with self._timeout():
-            return await self._api.create(paths.leases(self._namespace), body)
+            return await self._api.create(paths.leases(self._namespace), self._signed(body))
+
+    def _signed(self, lease: Body) -> Body:
+        """Have the Lease say which Keyturn holds it."""
+        metadata = lease["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), **signature(self.identity)}
+        return {**lease, "metadata": {**metadata, "annotations": annotations}}
 
     def _begin(self, started: float) -> None:
         self._until = started + self._terms.renew_deadline
@@ -208,7 +228,8 @@ class Elector:
 
     async def _pause(self) -> None:
         """Wait for the next turn; a little less than a period, so that followers do not look in step."""
-        period = self._terms.retry_period * random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing
+        period = self._terms.retry_period * self._hindrance.patience
+        period *= random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(period):
                 await self._over.wait()

@@ -9,6 +9,7 @@ _APPS: Final = "/apis/apps/v1"
 _OURS: Final = "/apis/keyturn.dev/v1alpha1"
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
+_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
 _WORKLOADS: Final = MappingProxyType(
     {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
@@ -114,6 +115,39 @@ def token_reviews() -> str:
 def access_reviews() -> str:
     """Say where it is asked what another one may."""
     return "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
+def own_access_reviews() -> str:
+    """Say where it is asked what the caller may."""
+    return "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def own_review() -> str:
+    """Say where it is asked who the caller is."""
+    return "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+def admission_policies() -> str:
+    return f"{_ADMISSION}/validatingadmissionpolicies"
+
+
+def admission_policy(name: str) -> str:
+    return _one(admission_policies(), name)
+
+
+def admission_binding(name: str) -> str:
+    return _one(f"{_ADMISSION}/validatingadmissionpolicybindings", name)
+
+
+def namespace(name: str) -> str:
+    return _one(namespaces(), name)
+
+
+def described(path: str) -> str:
+    """Name what a path speaks of and where: `managedsecrets in namespace shop`."""
+    parts = path.split("/")
+    found = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts else []
+    return f"{resource(path)} in namespace {found[0]}" if found else f"{resource(path)} in all namespaces"
 
 
 def resource(path: str) -> str:

@@ -14,7 +14,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn import __version__, threads
+from keyturn import build, threads
 
 from ._gcp_login import Login
 from .errors import (
@@ -204,7 +204,7 @@ def _options(url: URL, size: int) -> list[tuple[str, str | int]]:
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.client_idle_timeout_ms", _IDLE_MS),
         ("grpc.max_receive_message_length", size),
-        ("grpc.primary_user_agent", f"keyturn/{__version__}"),
+        ("grpc.primary_user_agent", build.user_agent()),
     ]
 
 

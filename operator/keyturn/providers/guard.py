@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 import aiohttp
 from yarl import URL
 
-from keyturn import __version__
+from keyturn import build
 
 from ._lookups import Admitting, Lookups, asking_for
 from .errors import Refused, StoreError, Unreachable
@@ -125,7 +125,7 @@ class Guard:
                 ssl=self._trust,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"keyturn/{__version__}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": build.user_agent(), "Accept-Encoding": "identity"},
             auto_decompress=False,  # a small body could unpack to any size
             trust_env=False,
             timeout=aiohttp.ClientTimeout(),

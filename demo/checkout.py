@@ -1,0 +1,148 @@
+"""`make run`: the operator of this checkout as a process here, with the rights that the manifests give it.
+
+Everything is asked of the cluster first. The process then becomes the operator itself, so that Ctrl-C, SIGTERM and
+SIGKILL end it as they end any operator, and nothing is left to clean up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from .cluster import Refused, write_private
+from .errors import DemoError
+from .kubectl import Kubectl
+from .screen import Screen
+
+_NAMESPACE: Final = "keyturn-system"
+_OVERLAY: Final = "manifests/overlays/checkout"
+_KINDS: Final = (
+    "managedsecrets",
+    "secretclasses",
+    "secretstores",
+    "clustersecretstores",
+    "emergencyrotations",
+)
+_CRDS: Final = " ".join(f"crd/{kind}.keyturn.dev" for kind in _KINDS)
+_INTERRUPTED: Final = 130
+_CHECK_TIMEOUT: Final = 60.0
+ADMIN: Final = "KEYTURN_ADMIN_KUBECONFIG"
+"""Has the person's own $KUBECONFIG while the operator has another one."""
+
+
+def main() -> int:
+    options, others = _parser().parse_known_args()
+    screen = Screen()
+    try:
+        kubeconfig = _prepared(screen, ask=not options.yes)
+    except (Refused, DemoError) as problem:
+        screen.cross(str(problem))
+        return 1
+    except KeyboardInterrupt:
+        screen.cross("interrupted before the operator was started")
+        return _INTERRUPTED
+    return _become(kubeconfig, others)
+
+
+def _become(kubeconfig: Path, others: list[str]) -> NoReturn:
+    """Be the operator from here on."""
+    if not any(one.startswith(("-n", "--namespace", "--all-namespaces")) for one in others):
+        others = ["--all-namespaces", *others]
+    command = ["-m", "keyturn", "run", f"--lease-namespace={_NAMESPACE}", *others]
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), ADMIN: os.environ.get("KUBECONFIG", "")}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606 - its own program
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.checkout",
+        description="Run the operator of this checkout against the current context.",
+        epilog="Other options are those of keyturn run; without --namespace it serves all namespaces.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before the cluster is changed")
+    return parser
+
+
+def _prepared(screen: Screen, *, ask: bool) -> Path:
+    """Have the cluster ready for an operator, and return the operator's kubeconfig.
+
+    Raises:
+        Refused: Another operator is there, or the person said no.
+        DemoError: A command failed.
+    """
+    kubectl = Kubectl(screen)
+    config: dict[str, Any] = kubectl.json("config view --minify --flatten --raw")
+    context, cluster = config["current-context"], config["clusters"][0]
+    screen.say(f"context {context} at {cluster['cluster']['server']}")
+    _refuse_another(kubectl)
+    screen.say(f"{_OVERLAY} is applied there: CRDs, namespace {_NAMESPACE}, ServiceAccount and rights.")
+    if ask and not screen.question("Go on?"):
+        raise Refused("nothing was done; YES=1 goes on without asking")
+    kubectl.show(f"apply -k {_OVERLAY}")
+    kubectl.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
+    return _kubeconfig(context, cluster)
+
+
+def _refuse_another(kubectl: Kubectl) -> None:
+    replicas = kubectl.quiet(
+        f"get deployment keyturn -n {_NAMESPACE} --ignore-not-found -o jsonpath={{.spec.replicas}}"
+    )
+    if replicas not in {"", "0"}:
+        raise Refused(
+            f"the Deployment keyturn in {_NAMESPACE} has {replicas} replicas, of which one leads; stop them first:"
+            f" kubectl scale deployment keyturn -n {_NAMESPACE} --replicas=0"
+        )
+    lease = next(one for one in _points() if one["point"] == "lease")
+    if lease["result"] != "failed":
+        raise Refused(f"another operator leads or may lead ({lease['found']}); end it first")
+
+
+def _points() -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "keyturn", "check", "--namespace", _NAMESPACE, "-o", "json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_CHECK_TIMEOUT,
+    )
+    if not done.stdout:
+        raise DemoError(f"keyturn check\n{done.stderr.strip()}")
+    found: list[dict[str, Any]] = json.loads(done.stdout)["points"]
+    return found
+
+
+def _kubeconfig(context: str, cluster: dict[str, Any]) -> Path:
+    """Write a kubeconfig that holds no credentials: `demo.token` asks for a token whenever one is needed."""
+    login = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-m", "demo.token", context],
+        "env": [{"name": "PYTHONPATH", "value": str(Path(__file__).parents[1])}],
+        "interactiveMode": "Never",
+    }
+    chosen = {"cluster": cluster["name"], "user": "keyturn", "namespace": _NAMESPACE}
+    path = Path(sys.prefix) / f"checkout-{hashlib.sha256(context.encode()).hexdigest()[:8]}.kubeconfig"
+    write_private(
+        path,
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [cluster],
+            "users": [{"name": "keyturn", "user": {"exec": login}}],
+            "contexts": [{"name": "keyturn", "context": chosen}],
+            "current-context": "keyturn",
+        },
+    )
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Whether the operator's namespace is as it should be: its Pod Security, and its admission policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.kube import errors, paths
+
+from .point import Point
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Api
+
+    from .rights import Account
+
+__all__ = ["POLICIES", "policies_point", "security_point"]
+
+POLICIES: Final = {"keyturn-reports": "manifests/base/operator/policy.yaml"}
+"""The ValidatingAdmissionPolicies that narrow what RBAC cannot."""
+_ENFORCED: Final = "pod-security.kubernetes.io/enforce"
+_BEST: Final = "restricted"
+
+
+async def security_point(api: Api, namespace: str) -> Point:
+    """Look at the namespace and its Pod Security level.
+
+    Raises:
+        ApiError: It could not be read.
+    """
+    name = "pod-security"
+    try:
+        body = await api.get(paths.namespace(namespace), metadata_only=True)
+    except errors.NotFound:
+        advice = (
+            f"install Keyturn, or name its namespace: keyturn check --namespace NAME (looked at {namespace})"
+        )
+        return Point.failed(name, f"there is no namespace {namespace}", advice)
+    level = (body["metadata"].get("labels") or {}).get(_ENFORCED, "")
+    if level == _BEST:
+        return Point.ok(name, f"namespace {namespace} enforces {_BEST}")
+    advice = f"kubectl label namespace {namespace} {_ENFORCED}={_BEST} --overwrite"
+    return Point.warn(name, f"namespace {namespace} enforces {level or 'nothing'}", advice)
+
+
+async def policies_point(api: Api, account: Account) -> Point:
+    """Look at the admission policies and their bindings.
+
+    Raises:
+        ApiError: They could not be read.
+    """
+    flaws = [flaw for name in POLICIES if (flaw := await _flaw(api, name, account))]
+    if flaws:
+        return Point.failed(
+            "policies", "; ".join(flaws), f"kubectl apply -f {', '.join(set(POLICIES.values()))}"
+        )
+    return Point.ok("policies", f"in force: {', '.join(POLICIES)}")
+
+
+async def _flaw(api: Api, name: str, account: Account) -> str:
+    try:
+        policy = await api.get(paths.admission_policy(name))
+        binding = await api.get(paths.admission_binding(name))
+    except errors.NotFound as error:
+        return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
+    if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _denies(binding["spec"], name):
+        return f"{name} does not deny"
+    # The policy is about one account by name; in another namespace it would be about no one.
+    if not any(account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())):
+        return f"{name} is not about {account.user}"
+    return ""
+
+
+def _denies(binding: dict[str, Any], name: str) -> bool:
+    return binding.get("policyName") == name and "Deny" in binding.get("validationActions", ())

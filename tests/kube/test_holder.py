@@ -1,0 +1,44 @@
+"""Who holds a Lease, and that what an earlier holder wrote is not taken for the word of this one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from keyturn import __version__, build
+from keyturn.kube.holder import ANNOTATION, Holder, holder_of, signature
+
+_SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
+_RENEWED = datetime(2026, 11, 27, 0, 0, 0, 123456, UTC)
+
+
+def lease(annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "keyturn", "annotations": annotations}, "spec": {**_SPEC, **spec}}
+
+
+def test_a_holder_says_which_keyturn_it_is() -> None:
+    assert holder_of(lease(signature("one"))) == Holder("one", _RENEWED, 10, __version__, build.commit())
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [None, {}, signature("the one before"), {ANNOTATION: "{"}, {ANNOTATION: '"0.1.0"'}, {ANNOTATION: "null"}],
+    ids=["no annotations", "none of ours", "another's", "no JSON", "a text", "null"],
+)
+def test_what_it_does_not_say_is_unknown(annotations: dict[str, str] | None) -> None:
+    assert holder_of(lease(annotations)) == Holder("one", _RENEWED, 10)
+
+
+@pytest.mark.parametrize("time", [None, "", "yesterday", 5])
+def test_a_time_that_cannot_be_read_is_none(time: Any) -> None:
+    holder = holder_of(lease(renewTime=time))
+
+    assert holder is not None
+    assert holder.renewed is None
+
+
+@pytest.mark.parametrize("body", [lease(holderIdentity=""), {"metadata": {}}, {"metadata": {}, "spec": None}])
+def test_a_free_lease_has_no_holder(body: dict[str, Any]) -> None:
+    assert holder_of(body) is None

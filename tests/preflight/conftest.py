@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.kube import config
+from keyturn.kube.client import Api
+from sandbox import ControlPlane
+from tests.conftest import ROOT, Cluster
+from tests.support.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def own_plane() -> Iterator[Cluster]:
+    """A control plane whose CRDs and rights these tests take away and give back."""
+    with ControlPlane.start() as plane:
+        yield Cluster(plane.kubeconfig, plane)
+
+
+@pytest.fixture(scope="session")
+def installed(own_plane: Cluster) -> Kubectl:
+    """kubectl for that plane, with Keyturn installed and no pod of it."""
+    kubectl = Kubectl(own_plane.kubeconfig)
+    kubectl("apply", "-k", str(ROOT / "manifests" / "overlays" / "checkout"))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def account(own_plane: Cluster, installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig with the rights of the operator."""
+    del installed
+    return own_plane.account("keyturn-system", "keyturn", tmp_path_factory.mktemp("account") / "kubeconfig")
+
+
+@pytest.fixture
+async def admin(own_plane: Cluster) -> AsyncIterator[Api]:
+    connection = await config.load(str(own_plane.kubeconfig))
+    async with config.session(connection) as session:
+        yield Api(session, connection.server)
