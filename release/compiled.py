@@ -19,7 +19,7 @@ __all__ = ["write"]
 
 _NEVER_LOADED: Final = re.compile(
     r".*/(site|dist)-packages/.*|.*/lib2to3/.*"
-    r"|(config-[^/]+|ensurepip|idlelib|pydoc_data|sqlite3|test|tkinter|turtledemo|unittest|venv|wsgiref|xmlrpc)/.*"
+    r"|(config-[^/]+|ensurepip|idlelib|pydoc_data|sqlite3|test|tkinter|turtledemo|unittest|venv|xmlrpc)/.*"
 )
 _COMPARED: Final = py_compile.PycInvalidationMode.CHECKED_HASH
 

@@ -32,11 +32,11 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "what cosign verifies with": sigstore.program,
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
-    "the operator's image": image.archive,
     "Chromium": lambda: chromium().program,
 }
-if os.geteuid() == 0:  # without root there is no real node
+if os.geteuid() == 0:  # without root there is neither an image nor a real node
     _PROGRAMS |= {
+        "the operator's image": image.archive,
         "a real node": lambda: programs.ensure().folder,
         "the images of a real node": lambda: images.ensure().folder,
     }
