@@ -7,19 +7,37 @@ import pytest
 from release import image as images
 from release.oci import Image
 from sandbox import ControlPlane
-from tests.conftest import Cluster
+from tests.conftest import ROOT, Cluster
 from tests.image.container import ACCOUNT, Container
+from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """A cluster of this folder's own, where no other operator holds the Lease."""
     with ControlPlane.start() as plane:
         yield Cluster(plane.kubeconfig, plane)
+
+
+@pytest.fixture(scope="package")
+def kubectl(cluster: Cluster) -> Kubectl:
+    """kubectl for this cluster, which knows our kinds; the one of all tests is for another cluster."""
+    kubectl = Kubectl(cluster.kubeconfig)
+    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    return kubectl
+
+
+@pytest.fixture(scope="package")
+def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig with exactly the rights that the shipped manifests give."""
+    kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    return cluster.account("keyturn-system", "keyturn", tmp_path_factory.mktemp("operator") / "kubeconfig")
 
 
 @pytest.fixture(scope="session")
