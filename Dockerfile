@@ -30,6 +30,8 @@ RUN $PYTHON -m venv --without-pip $APP \
     && $APP/bin/python -m compileall -q --invalidation-mode unchecked-hash $APP/lib
 
 FROM dependencies AS build
+# What `keyturn version` says of its origin; the sources that are sent have no git.
+ARG KEYTURN_COMMIT
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN $TOOLS/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir $TOOLS/wheels . \

@@ -170,6 +170,8 @@ def _build(files: Source, on: Bases) -> Iterator[str]:
     yield from ("bud", "--layers", on.pull, "--isolation=chroot", "--network=host", "--identity-label=false")
     yield "--timestamp=0"  # a layer may be one that another commit has built: its time must not tell which
     yield from (f"--build-arg=BUILD_BASE={on.build}", f"--build-arg=RUN_BASE={on.run}")
+    if files.revision:
+        yield f"--build-arg=KEYTURN_COMMIT={files.revision}"
     if index := os.environ.get("PIP_INDEX_URL"):
         yield f"--build-arg=PIP_INDEX_URL={index}"
     authorities = Path(os.environ.get("SSL_CERT_FILE", _AUTHORITIES))

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from keyturn import __version__
+from release.source import source
 from tests.image.container import ACCOUNT, PYTHON
 from tests.image.seconds import SECONDS
 from tests.support.kubectl import eventually
@@ -99,6 +100,14 @@ def test_what_the_image_starts_tells_its_version(container: Container) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert __version__ in done.stdout
+
+
+def test_the_image_knows_the_commit_that_it_is_built_from(container: Container) -> None:
+    known = container.python("from keyturn import build; print(build.commit())").strip()
+
+    revision = source().revision
+    assert revision is not None
+    assert known.partition("-")[0] == revision[:12]
 
 
 def test_without_arguments_the_image_says_what_it_can_do(container: Container) -> None:
