@@ -50,7 +50,11 @@ def test_the_operator_serves_as_a_user_without_a_name(
 ) -> None:
     bare = ("env", "-i", f"PATH={os.environ['PATH']}", f"KUBECONFIG={cluster.kubeconfig}")
 
-    with Operator(cluster.kubeconfig, tmp_path / "operator.log", under=(*_NAMELESS, *bare)) as operator:
+    options = ("--all-namespaces", "--lease-namespace=default")
+
+    with Operator(
+        cluster.kubeconfig, tmp_path / "operator.log", *options, under=(*_NAMELESS, *bare)
+    ) as operator:
         serves(operator, kubectl, namespace)
         operator.stop()
 
