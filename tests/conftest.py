@@ -18,6 +18,7 @@ from sandbox import ControlPlane
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
 from tests.support import order
+from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
@@ -70,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     witness = Witness()
     config.pluginmanager.register(witness, "leak-witness")
     config.pluginmanager.register(LeakGate(witness), "leak-gate")
+    config.pluginmanager.register(Figures(), "figures")
     config.pluginmanager.register(order, "order")
 
 

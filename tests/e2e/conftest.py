@@ -1,0 +1,76 @@
+"""One cluster with a real node for the tests of this folder, and Keyturn in it as its README installs it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from release import image
+from tests.e2e.machine import NAMESPACE, Machine, running
+from tests.install.installation import BASE
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.kubectl import Kubectl
+
+
+if os.geteuid() != 0:
+    collect_ignore_glob = ["test_*.py"]  # a real node needs root
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `kubectl apply -k manifests/base` said, and how long the replicas took after it."""
+
+    warnings: str
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with running(image.archive()) as machine:
+        yield machine
+        machine.keep_logs(tmp_path_factory.mktemp("operator-pods"))
+
+
+@pytest.fixture(scope="session")
+def installed(machine: Machine) -> Installed:
+    done = machine.kubectl.run("apply", "-k", str(BASE))
+    assert done.returncode == 0, done.stderr
+    began = time.monotonic()
+    machine.kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=60s")
+    return Installed(done.stderr, time.monotonic() - began)
+
+
+@pytest.fixture
+def operators(machine: Machine, installed: Installed) -> Machine:
+    """The cluster, with two replicas that are ready and one of them leading, whatever the last test did."""
+    del installed
+    machine.wait_until_ready()
+    return machine
+
+
+@pytest.fixture(scope="session")
+def kubectl(machine: Machine) -> Kubectl:
+    return machine.kubectl
+
+
+@pytest.fixture
+def namespace(machine: Machine) -> Iterator[str]:
+    """A namespace of the test's own under restricted Pod Security, ready for pods."""
+    name = f"test-{secrets.token_hex(4)}"
+    machine.kubectl("create", "namespace", name)
+    machine.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    eventually(
+        lambda: machine.kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
+        "the namespace's ServiceAccount",
+    )
+    yield name
+    machine.kubectl("delete", "namespace", name, "--wait=false")

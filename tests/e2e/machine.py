@@ -1,0 +1,178 @@
+"""A cluster with a real node and Keyturn in its own image, and what a test does to the operator's pods there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox import ControlPlane
+from tests.support.kubectl import Kubectl, eventually
+from tests.support.operator import BEGUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.node.real import RealNode
+
+__all__ = ["NAMESPACE", "OPERATORS", "Load", "Machine", "is_ready", "names", "restarts", "running"]
+
+NAMESPACE = "keyturn-system"
+OPERATORS = "app.kubernetes.io/name=keyturn"
+_END = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of the requests that were sent while something happened."""
+
+    sent: int
+    failed: int
+    errors: dict[str, int]
+    env: list[str]
+    """Fingerprints of the value that processes read at their start, in the order in which they answered first."""
+    file: list[str]
+    """Fingerprints of the value that was in the file, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One control plane with a real node, for as long as the block of `running` lasts."""
+
+    plane: ControlPlane
+    node: RealNode
+    kubectl: Kubectl
+
+    # The operator
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Return the operator's pods that are not being deleted."""
+        found = self.kubectl.json("get", "pods", "-n", NAMESPACE, "-l", OPERATORS)["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def leader(self) -> str:
+        """Return the name of the pod that holds the Lease; empty where none does."""
+        found = self.kubectl.run(
+            "get", "lease", "keyturn", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"
+        )
+        return found.stdout.strip().partition("_")[0]
+
+    def wait_until_ready(self, replicas: int = 2, timeout: float = 60.0) -> None:
+        def ready() -> bool:
+            pods = self.pods()
+            return len(pods) == replicas and all(map(is_ready, pods)) and self.leader() in names(pods)
+
+        eventually(ready, f"{replicas} ready replicas, one of which leads", timeout)
+
+    def seconds_until_another_leads(self, than: str) -> float:
+        """Wait until another pod than `than` has taken the Lease; return how long that took."""
+        began = time.monotonic()
+        eventually(lambda: self.leader() not in {"", than}, f"a leader other than {than}")
+        return time.monotonic() - began
+
+    def signal(self, pod: str, number: signal.Signals) -> None:
+        """Send a signal to the operator's process in a pod, from outside of the container."""
+        os.kill(self._process_of(pod), number)
+
+    def most_memory(self, pod: str) -> int:
+        """Return the most bytes that the operator's process in a pod has had in memory at any time."""
+        (line,) = [line for line in self._status_of(pod).splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024
+
+    def cpu_seconds(self, pod: str) -> float:
+        """Return the processor seconds that the operator's process in a pod has used since its start."""
+        fields = Path(f"/proc/{self._process_of(pod)}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def queue_depth(self, pod: str) -> float:
+        """Return how many objects wait for the operator in a pod, as its metrics say."""
+        (ip,) = [one["status"]["podIP"] for one in self.pods() if one["metadata"]["name"] == pod]
+        ask = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=20).read())"
+        command = self.node.command(sys.executable, "-c", ask, f"http://{ip}:8080/metrics")
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("keyturn_queue_depth ")]
+        return float(line.split()[1])
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what the operator's pods have logged to where the gate against leaks looks for it."""
+        for pod in self.kubectl.json("get", "pods", "-n", NAMESPACE, "-l", OPERATORS)["items"]:
+            name = pod["metadata"]["name"]
+            for arguments in ((), ("--previous",)):
+                done = self.kubectl.run("logs", name, "-n", NAMESPACE, "--tail=-1", *arguments)
+                if done.returncode == 0:
+                    log = folder / f"{name}{''.join(arguments)}.log"
+                    log.write_text(done.stdout)
+                    BEGUN.add(log)
+
+    def _status_of(self, pod: str) -> str:
+        return Path(f"/proc/{self._process_of(pod)}/status").read_text()
+
+    def _process_of(self, pod: str) -> int:
+        (uid,) = [one["metadata"]["uid"] for one in self.pods() if one["metadata"]["name"] == pod]
+        (process,) = [pid for pid in _processes_of(uid) if b"keyturn" in _command_line(pid)]
+        return process
+
+    # Applications
+
+    @contextmanager
+    def load(self, url: str, *, rate: int = 20) -> Iterator[list[Load]]:
+        """Send requests from inside the node during the block; the list has the outcome after it."""
+        command = self.node.command(self.node.app, "load", f"--url={url}", f"--rate={rate}", "--for=5m")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        outcome: list[Load] = []
+        try:
+            yield outcome
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=_END)
+            found = json.loads(said)
+            outcome.append(Load(*(found[key] for key in ("sent", "failed", "errors", "env", "file"))))
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def running(*images: Path) -> Iterator[Machine]:
+    """Start a control plane with a real node that has `images`, and end both with the block."""
+    with ControlPlane.start(fake_nodes=0) as plane:
+        node = plane.start_node(images)
+        yield Machine(plane, node, Kubectl(plane.kubeconfig))
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True"
+
+
+def names(pods: list[dict[str, Any]]) -> set[str]:
+    return {pod["metadata"]["name"] for pod in pods}
+
+
+def restarts(pods: list[dict[str, Any]]) -> int:
+    return sum(one["restartCount"] for pod in pods for one in pod["status"].get("containerStatuses", ()))
+
+
+def _processes_of(uid: str) -> list[int]:
+    """Return the processes of a pod as the machine numbers them."""
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if f"pod{uid}" in _cgroups_of(folder)]
+
+
+def _cgroups_of(process: Path) -> str:
+    try:
+        return (process / "cgroup").read_text()
+    except OSError:  # it has ended
+        return ""
+
+
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

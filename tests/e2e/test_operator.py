@@ -1,0 +1,173 @@
+"""The operator's own pods: how they start, and what happens when one is deleted, killed, frozen, or replaced."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.applications import application, managed_secret
+from tests.e2e.machine import NAMESPACE, OPERATORS, is_ready, names, restarts
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.conftest import Installed
+    from tests.e2e.machine import Machine
+    from tests.support.kubectl import Kubectl
+
+_OBJECTS = 200
+_LEASE_SECONDS = 10
+"""How long a Lease that nothing renews stands before another replica takes it."""
+
+
+def test_the_shipped_manifests_start_two_replicas_under_restricted_pod_security(
+    operators: Machine, installed: Installed, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("seconds from apply to two ready replicas", round(installed.seconds, 1))
+
+    pods = operators.pods()
+    sources = [
+        source
+        for pod in pods
+        for volume in pod["spec"]["volumes"]
+        for source in volume["projected"]["sources"]
+    ]
+    assert installed.warnings == ""
+    assert (len(pods), restarts(pods)) == (2, 0)
+    assert operators.leader() in names(pods)
+    assert sum("serviceAccountToken" in source for source in sources) == len(pods)
+
+
+def test_a_secret_is_written_by_the_pods(operators: Machine, namespace: str) -> None:
+    make(operators.kubectl, namespace, "auth")
+
+    assert operators.kubectl.run("get", "secret", "auth", "-n", namespace).returncode == 0
+
+
+def test_another_replica_leads_at_once_when_the_leader_is_deleted(
+    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
+) -> None:
+    leader = operators.leader()
+
+    operators.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false")
+    took = operators.seconds_until_another_leads(leader)
+
+    record_property("seconds until another replica leads, the leader deleted", round(took, 1))
+    make(operators.kubectl, namespace, "auth")
+    # A leader that ends gives its Lease up: what follows does not wait until it has run out.
+    assert took < _LEASE_SECONDS
+
+
+def test_another_replica_leads_when_the_leader_is_killed(
+    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
+) -> None:
+    leader = operators.leader()
+
+    operators.signal(leader, signal.SIGKILL)
+    took = operators.seconds_until_another_leads(leader)
+
+    record_property("seconds until another replica leads, the leader killed", round(took, 1))
+    make(operators.kubectl, namespace, "auth")
+    operators.wait_until_ready()  # the kubelet has started the container again
+
+
+def test_a_frozen_leader_is_followed_and_writes_nothing_when_it_wakes(
+    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
+) -> None:
+    leader = operators.leader()
+    operators.signal(leader, signal.SIGSTOP)
+    try:
+        took = operators.seconds_until_another_leads(leader)
+        make(operators.kubectl, namespace, "auth")
+        before = written(operators.kubectl, namespace)
+    finally:
+        operators.signal(leader, signal.SIGCONT)
+    record_property("seconds until another replica leads, the leader frozen", round(took, 1))
+
+    # It finds out that its Lease is another's, and ends; the kubelet starts it again as a standby.
+    eventually(lambda: _restarted(operators, leader), "the end of the process that was frozen")
+    operators.wait_until_ready()
+    assert operators.leader() != leader
+    assert written(operators.kubectl, namespace) == before
+
+
+def test_a_drain_leaves_one_replica_to_lead(operators: Machine, namespace: str) -> None:
+    kubectl, node = operators.kubectl, operators.node.name
+    before = names(operators.pods())
+    try:
+        # The budget lets one pod go, and no other node is there for its successor: the drain stops at the second.
+        drained = kubectl.run(
+            "drain",
+            node,
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--timeout=8s",
+            f"--pod-selector={OPERATORS}",
+        )
+        left = names(operators.pods()) & before
+        assert drained.returncode != 0
+        assert "disruption budget" in drained.stderr
+        assert len(left) == 1
+        eventually(lambda: operators.leader() in left, "the lead of the replica that is left")
+        make(kubectl, namespace, "auth")
+    finally:
+        kubectl("uncordon", node)
+    operators.wait_until_ready()
+
+
+def test_a_rolling_upgrade_and_back_rewrites_nothing_and_restarts_no_workload(
+    operators: Machine, namespace: str
+) -> None:
+    kubectl = operators.kubectl
+    objects = [managed_secret(f"secret-{number:03}") for number in range(_OBJECTS)]
+    kubectl("apply", "-n", namespace, "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": objects})
+    kubectl("wait", "ms", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
+    kubectl("apply", "-n", namespace, "-f", "-", given=application("Deployment", "api", "secret-000"))
+    kubectl("rollout", "status", "deployment/api", "-n", namespace, "--timeout=60s")
+    eventually(lambda: _has_consumers(kubectl, namespace), "the workload in the status")
+    before = written(kubectl, namespace)
+    shipped = kubectl.json("get", "deployment", "keyturn", "-n", NAMESPACE)
+    (container,) = shipped["spec"]["template"]["spec"]["containers"]
+    other = operators.node.tag(container["image"], "other")
+
+    for image in (other, container["image"]):
+        old = names(operators.pods())
+        kubectl("set", "image", "deployment/keyturn", f"keyturn={image}", "-n", NAMESPACE)
+        kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=90s")
+        operators.wait_until_ready()
+        assert not old & names(operators.pods())
+        make(kubectl, namespace, f"by-{image.rpartition(':')[2]}".replace(".", "-"))
+
+    after = written(kubectl, namespace)
+    assert {name: after[name] for name in before} == before
+    assert restarts(operators.pods()) == 0
+
+
+def make(kubectl: Kubectl, namespace: str, name: str) -> None:
+    """Have the operator write a Secret: it works."""
+    kubectl("apply", "-n", namespace, "-f", "-", given=managed_secret(name))
+    kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+
+
+def written(kubectl: Kubectl, namespace: str) -> dict[str, str]:
+    """Return the versions of all that an operator could have written, by kind and name."""
+    found = kubectl.json("get", "ms,secrets,deployments", "-n", namespace)["items"]
+    return {f"{one['kind']}/{one['metadata']['name']}": _version(one) for one in found}
+
+
+def _version(one: dict[str, Any]) -> str:
+    # A Deployment's status is its controller's; its generation is what a restart changes.
+    metadata = one["metadata"]
+    return str(metadata["generation"] if one["kind"] == "Deployment" else metadata["resourceVersion"])
+
+
+def _has_consumers(kubectl: Kubectl, namespace: str) -> bool:
+    status = kubectl.json("get", "ms", "secret-000", "-n", namespace)["status"]
+    return "Current" in json.dumps(status.get("workloads", []))
+
+
+def _restarted(machine: Machine, name: str) -> bool:
+    pods = [pod for pod in machine.pods() if pod["metadata"]["name"] == name]
+    return not pods or (restarts(pods) > 0 and all(map(is_ready, pods)))

@@ -1,0 +1,126 @@
+"""What a rotation does to real containers: under load, and where the new value breaks them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.applications import application, managed_secret, service
+from tests.install.installation import MANIFESTS
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.machine import Machine
+    from tests.support.kubectl import Kubectl
+
+_REPLICAS = 2
+
+
+def apply(kubectl: Kubectl, namespace: str, *bodies: dict[str, Any]) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
+    kubectl("apply", "-n", namespace, "-f", "-", given=listed)
+
+
+def rotate(kubectl: Kubectl, namespace: str, name: str) -> None:
+    kubectl("annotate", "ms", name, "-n", namespace, "keyturn.dev/rotate=now", "--overwrite")
+
+
+def status_of(kubectl: Kubectl, namespace: str, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = kubectl.json("get", "ms", name, "-n", namespace).get("status") or {}
+    return status
+
+
+def runs(kubectl: Kubectl, namespace: str, name: str, revision: int) -> bool:
+    status = status_of(kubectl, namespace, name)
+    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+    return status.get("revision") == revision and conditions.get("WorkloadsCurrent") == "True"
+
+
+def test_a_rotation_under_load_fails_no_request(operators: Machine, namespace: str) -> None:
+    kubectl = operators.kubectl
+    apply(kubectl, namespace, managed_secret("auth"))
+    kubectl("wait", "ms/auth", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+    apply(kubectl, namespace, application("Deployment", "api", "auth"), service("api"))
+    kubectl("rollout", "status", "deployment/api", "-n", namespace, "--timeout=60s")
+    address = kubectl("get", "service", "api", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+    before = uids(kubectl, namespace)
+
+    with operators.load(f"http://{address}/") as outcome:
+        rotate(kubectl, namespace, "auth")
+        eventually(lambda: runs(kubectl, namespace, "auth", 2), "revision 2 in every pod")
+        eventually(lambda: len(uids(kubectl, namespace)) == _REPLICAS, "the end of the old pods")
+
+    (load,) = outcome
+    assert (load.failed, load.errors) == (0, {})
+    assert load.sent > 0
+    assert (len(load.env), len(load.file)) == (2, 2)  # the old value and the new one of each, and no third
+    assert not before & uids(kubectl, namespace)
+
+
+@pytest.fixture
+def pod_deletion(machine: Machine) -> Iterator[None]:
+    """The right to delete pods that a StatefulSet leaves behind."""
+    machine.kubectl("apply", "-k", str(MANIFESTS / "components" / "pod-deletion"))
+    yield
+    machine.kubectl("delete", "-k", str(MANIFESTS / "components" / "pod-deletion"))
+
+
+@pytest.mark.usefixtures("pod_deletion")
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+@pytest.mark.parametrize("fault", ["CRASH_ON", "UNREADY_ON"], ids=["crash-loops", "never-ready"])
+def test_a_revision_that_breaks_a_workload_is_taken_back(
+    operators: Machine, namespace: str, kind: str, fault: str
+) -> None:
+    kubectl = operators.kubectl
+    healthy = begin(kubectl, namespace, kind, fault)
+
+    rotate(kubectl, namespace, "auth")
+    eventually(lambda: went_back(kubectl, namespace), "the rollback", timeout=150)
+    eventually(lambda: runs(kubectl, namespace, "auth", 1), "revision 1 in every pod", timeout=90)
+    kubectl("rollout", "status", f"{kind}/api", "-n", namespace, "--timeout=60s")
+
+    # Of a Deployment the pods that worked are the ones that work now. The others replace their pods in place: one.
+    assert len(healthy - uids(kubectl, namespace)) == (0 if kind == "Deployment" else 1)
+
+
+def test_the_status_names_the_pod_that_a_stateful_set_leaves_behind(
+    operators: Machine, namespace: str
+) -> None:
+    kubectl = operators.kubectl
+    begin(kubectl, namespace, "StatefulSet", "CRASH_ON")
+
+    rotate(kubectl, namespace, "auth")
+    eventually(lambda: went_back(kubectl, namespace), "the rollback", timeout=150)
+    command = f"kubectl delete pod api-1 -n {namespace}"
+    eventually(
+        lambda: command in json.dumps(status_of(kubectl, namespace, "auth")), "the command in the status"
+    )
+    kubectl(*command.split()[1:])
+
+    eventually(lambda: runs(kubectl, namespace, "auth", 1), "revision 1 in every pod", timeout=90)
+
+
+def begin(kubectl: Kubectl, namespace: str, kind: str, fault: str) -> set[str]:
+    """Have a workload run that revision 2 breaks; return the UIDs of its pods."""
+    # A crash loop is judged by its restarts long before the deadline; what never gets ready, by the deadline.
+    rollout = {"progressDeadline": "10m"} if fault == "CRASH_ON" else {"progressDeadline": "10s"}
+    apply(kubectl, namespace, managed_secret("auth", **rollout))
+    kubectl("wait", "ms/auth", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+    apply(kubectl, namespace, application(kind, "api", "auth", {fault: "revision:auth=2"}))
+    kubectl("rollout", "status", f"{kind}/api", "-n", namespace, "--timeout=60s")
+    return uids(kubectl, namespace)
+
+
+def went_back(kubectl: Kubectl, namespace: str) -> bool:
+    return any(
+        entry["result"] == "RolledBack" for entry in status_of(kubectl, namespace, "auth").get("history", ())
+    )
+
+
+def uids(kubectl: Kubectl, namespace: str) -> set[str]:
+    found = kubectl.json("get", "pods", "-n", namespace, "-l", "app=api")["items"]
+    return {pod["metadata"]["uid"] for pod in found}

@@ -1,0 +1,75 @@
+"""That the shipped limits hold 10,000 objects, and the shipped request what the operator does at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.cluster import Bare, for_each
+from keyturn.kube import config, paths
+from tests.e2e.applications import managed_secret
+from tests.e2e.machine import restarts
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.machine import Machine
+    from tests.support.kubectl import Kubectl
+
+_OBJECTS = 10_000
+_LIMIT = 512 * 1024 * 1024
+_REQUESTED_CORES = 0.05
+_SPAN = 5.0
+
+
+def test_ten_thousand_objects_fit_into_the_shipped_limits(
+    operators: Machine, namespace: str, record_property: Callable[[str, object], None]
+) -> None:
+    pods = operators.pods()
+    (container,) = pods[0]["spec"]["containers"]
+    leader = operators.leader()
+    assert (container["resources"]["limits"]["memory"], container["resources"]["requests"]["cpu"]) == (
+        "512Mi",
+        "50m",
+    )
+
+    asyncio.run(_create(operators, namespace))
+    eventually(
+        lambda: _secrets(operators.kubectl, namespace) >= 2 * _OBJECTS, "two Secrets each", timeout=400
+    )
+    eventually(lambda: operators.queue_depth(leader) == 0, "an empty queue", timeout=120)
+    eventually(
+        lambda: _cores(operators, leader) < _REQUESTED_CORES,
+        "rest within the requested processor",
+        timeout=180,
+    )
+
+    most = {pod["metadata"]["name"]: operators.most_memory(pod["metadata"]["name"]) for pod in pods}
+    record_property("MiB that the leader used at most, with 10,000 objects", most[leader] >> 20)
+    assert (operators.leader(), restarts(operators.pods())) == (leader, restarts(pods))
+    assert max(most.values()) < _LIMIT
+
+
+async def _create(machine: Machine, namespace: str) -> None:
+    connection = await config.load(str(machine.plane.kubeconfig))
+    async with config.session(connection) as session:
+        bare = Bare(session, connection.server)
+        at = paths.managed_secrets(namespace)
+        await for_each(
+            (f"secret-{number:05}" for number in range(_OBJECTS)),
+            lambda name: bare.create(at, managed_secret(name)),
+        )
+
+
+def _secrets(kubectl: Kubectl, namespace: str) -> int:
+    listed = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/secrets?limit=1"))
+    return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
+
+
+def _cores(machine: Machine, pod: str) -> float:
+    before = machine.cpu_seconds(pod)
+    time.sleep(_SPAN)  # a rate has two readings
+    return (machine.cpu_seconds(pod) - before) / _SPAN
