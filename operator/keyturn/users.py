@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from .api.status import WorkloadState
 from .core.keys import ObjectKey
-from .core.rollout import Turn, next_restarts, standings
+from .core.rollout import Turn, needs_pods, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling
 from .kube.secrets import past
 from .kube.workloads import pods_are_newer
+from .podlooks import GRACE, NO_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from .core.keys import WorkloadKey
+    from .core.pods import PodsSeen
+    from .core.rollout import Standing
     from .core.wanted import Wanted
     from .core.workload import Workload
     from .mirror import Mirror
@@ -43,7 +46,7 @@ async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
         ),
         missing_targets=missing,
     )
-    return await _with_renewed(seen, wanted, world)
+    return await _with_pods(await _with_renewed(seen, wanted, world), wanted, world)
 
 
 def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
@@ -94,3 +97,30 @@ def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
     behind = (one for one in everyone if one.state is WorkloadState.PENDING)
     kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
     return [*kept_back, *next_restarts(seen, wanted, everyone)]
+
+
+# Their pods
+
+
+async def _with_pods(seen: Seen, wanted: Wanted, world: World) -> Seen:
+    """Add what the pods show of workloads whose rollouts are under way; of all others they are not read."""
+    if all(one.workload.settled for one in seen.consumers):
+        return seen
+    looked = {
+        one.consumer.workload.key: await _look(one, seen, world)
+        for one in standings(seen, wanted)
+        if needs_pods(one)
+    }
+    consumers = tuple(replace(one, pods=looked.get(one.workload.key)) for one in seen.consumers)
+    return replace(seen, consumers=consumers)
+
+
+async def _look(standing: Standing, seen: Seen, world: World) -> PodsSeen:
+    grace = NO_GRACE if standing.state is WorkloadState.FAILED else GRACE
+    return await world.pods.look(standing.consumer.workload, _began(standing.consumer, seen), grace)
+
+
+def _began(consumer: Consumer, seen: Seen) -> datetime:
+    """Say since when its rollout is waited for."""
+    published = seen.target.published if seen.target else None
+    return max(filter(None, (consumer.workload.restarted, published)), default=seen.now)

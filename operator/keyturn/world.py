@@ -14,6 +14,7 @@ from .borrowing import abandon
 from .core.keys import ObjectKey
 from .mirror import Mirror
 from .outside import Outside
+from .podlooks import PodLooks
 from .proofs import Proofs
 from .stores import Reach, Stores
 from .tags import Tags
@@ -153,6 +154,7 @@ class World:
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
     stores: Stores = field(init=False)
+    pods: PodLooks = field(init=False)
     proofs: Proofs = field(default_factory=Proofs)
     since: datetime | None = None
     """When this process began to act."""
@@ -163,6 +165,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.mirror, self.reach)
+        self.pods = PodLooks(self.api, self.now)
 
     def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
         """Take in what the watch tells of a Secret; return whom that concerns, if it is news.

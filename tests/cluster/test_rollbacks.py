@@ -47,8 +47,9 @@ def test_a_revision_with_which_pods_do_not_get_ready_is_taken_back(space: Space)
     assert space.marker("api") == "auth=1"
     assert space.marker("web") is None, "nobody else was sent after it"
     assert space.generation("Deployment", "web") == 1
-    assert space.until_event("RolledBack") == (
-        "revision 1 comes back in place of 2: workloads did not get ready"
+    assert space.until_event("RolledBack").startswith(
+        "revision 1 comes back in place of 2: workloads did not get ready;"
+        " Deployment/api: its pods did not become available in time; pod api-"
     )
 
 

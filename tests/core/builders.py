@@ -10,6 +10,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.pods import Pod, PodsSeen, Trouble
 from keyturn.core.pulled import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import FINALIZER, Consumer, Seen, Sibling, TargetFacts
@@ -164,6 +165,7 @@ def workload(
     hint: str | None = None,
     restarted: datetime | None = None,
     complaint: str | None = None,
+    templates: tuple[str, ...] = (),
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -179,12 +181,50 @@ def workload(
         hint=hint,
         restarted=restarted,
         complaint=complaint,
+        templates=templates,
     )
 
 
-def consumer(name: str = "api", *siblings: Sibling, renewed: bool = False, **of_workload: Any) -> Consumer:
+def consumer(
+    name: str = "api",
+    *siblings: Sibling,
+    renewed: bool = False,
+    pods: Iterable[Pod] | None = None,
+    deletable: bool = False,
+    **of_workload: Any,
+) -> Consumer:
     made = workload(name, **of_workload)
-    return Consumer(made, made.use_of("db"), siblings, renewed)
+    shown = None if pods is None else PodsSeen(NOW + minutes(1), tuple(pods), deletable)
+    return Consumer(made, made.use_of("db"), siblings, renewed, shown)
+
+
+def pod(
+    name: str = "api-0",
+    *,
+    owner: str = "uid-of-api",
+    template: str = "new",
+    marker: str = "db=2",
+    ready: bool = True,
+    never_ready: bool = False,
+    ending: bool = False,
+    restarts: int = 0,
+    crashes: int = 0,
+    trouble: Trouble | None = None,
+) -> Pod:
+    return Pod(
+        name=name,
+        uid=f"uid-of-{name}",
+        version="7",
+        owner=owner,
+        template=template,
+        marker=marker,
+        ready=ready,
+        never_ready=never_ready,
+        ending=ending,
+        restarts=restarts,
+        crashes=crashes,
+        trouble=trouble,
+    )
 
 
 def pushed(

@@ -133,6 +133,27 @@ def test_a_workload_is_settled_when_every_pod_is_new_and_available(
     assert workload_of(kind, body(spec, status)).settled == settled
 
 
+@pytest.mark.parametrize(
+    ("spec", "status", "templates"),
+    [
+        pytest.param({}, STATEFUL | {"currentRevision": "a"}, ("a", "b"), id="in an update"),
+        pytest.param({}, {"currentRevision": "a"}, ("a",), id="without an update"),
+        pytest.param({}, DEPLOYED, (), id="of a Deployment"),
+        pytest.param({"updateStrategy": {"type": "OnDelete"}}, STATEFUL, (), id="replaced by hand"),
+        pytest.param(PARTITION, STATEFUL, ("b", "b"), id="with a partition"),
+    ],
+)
+def test_the_templates_of_a_stateful_set_are_known(
+    spec: dict[str, Any], status: dict[str, Any], templates: tuple[str, ...]
+) -> None:
+    assert workload_of("StatefulSet", body(spec, status)).templates == templates
+
+
+def test_templates_of_an_older_spec_are_not() -> None:
+    late = body({}, STATEFUL | {"observedGeneration": 1}, generation=2)
+    assert workload_of("StatefulSet", late).templates == ()
+
+
 def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
     late = body(THREE, DEPLOYED | {"observedGeneration": 1}, generation=2)
     assert not workload_of("Deployment", late).settled

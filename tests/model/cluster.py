@@ -31,7 +31,8 @@ TARGET = paths.secret("shop", "db")
 STATE = paths.secret("shop", "db-keyturn")
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
-_LOOKS_IN_VAIN = 4
+_LOOKS_IN_VAIN = 10
+"""Pods of a rollout that comes to no end are read nine times in a minute."""
 
 
 class Died(BaseException):
@@ -68,6 +69,8 @@ class Cluster:
         self.writes = 0
         self.doomed: set[int] = set()
         """The revisions with which no pod gets ready."""
+        self.listed_whole = 0
+        """How often pods were read with their status."""
         self.dies_at: float | None = None
         """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
         self._version = 0
@@ -259,13 +262,36 @@ class Cluster:
             return self._restarted(path, body)
 
     async def pages(
-        self, path: str, params: Mapping[str, str], *, metadata_only: bool
+        self, path: str, params: Mapping[str, str], *, metadata_only: bool = False
     ) -> AsyncIterator[Page]:
         assert path == paths.pods("shop")
-        assert metadata_only
-        pods = self.pods[params["labelSelector"].removeprefix("app=")]
-        made = pods.made.replace(microsecond=0).isoformat()
-        yield Page([{"metadata": {"creationTimestamp": made}}], "1", first=True)
+        self.listed_whole += not metadata_only
+        pod = self._pod(params["labelSelector"].removeprefix("app="))
+        yield Page([{"metadata": pod["metadata"]} if metadata_only else pod], "1", first=True)
+
+    def _pod(self, name: str) -> Body:
+        """Return the pod of a workload: of those that are doomed, every other one crashes, and one is never ready."""
+        marker = self.objects[_path_of(name)]["spec"]["template"]["metadata"]["annotations"].get(MARKER, "")
+        number = read_marker(marker).get("db")
+        made = self.pods[name].made.replace(microsecond=0).isoformat()
+        metadata = {
+            "name": f"{name}-0",
+            "uid": f"uid-of-{name}-0",
+            "resourceVersion": "1",
+            "creationTimestamp": made,
+            "annotations": {MARKER: marker},
+            "ownerReferences": [{"controller": True, "uid": f"uid-of-{name}"}],
+        }
+        container: Body = {"name": "app", "ready": number not in self.doomed, "restartCount": 0}
+        if number in self.doomed and self.crashes(number):
+            container |= {"restartCount": 5, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        status = "True" if container["ready"] else "False"
+        conditions = [{"type": "Ready", "status": status}]
+        return {"metadata": metadata, "status": {"conditions": conditions, "containerStatuses": [container]}}
+
+    def crashes(self, number: int | None) -> bool:
+        """Say whether the pods of a doomed revision crash, rather than never get ready."""
+        return number is not None and number % 2 == 0
 
     def _finalized(self, path: str, body: Body) -> Body:
         """Change the finalizers; an object that somebody has deleted goes with the last of them."""

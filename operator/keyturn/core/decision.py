@@ -43,6 +43,7 @@ from .steps import (
     Bind,
     Claim,
     Decline,
+    DeletePod,
     Expire,
     GoBack,
     Overlap,
@@ -57,6 +58,7 @@ from .steps import (
     Step,
     rotation_id,
 )
+from .stuck import pod_to_delete
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -241,10 +243,12 @@ def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
 
 def _roll_out(
     seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
-) -> GoBack | RollOut | Overlap | Expire | Rest:
+) -> GoBack | RollOut | DeletePod | Overlap | Expire | Rest:
     all_standings, number = standings(seen, wanted), _current(seen).number
     if restarts := next_restarts(seen, wanted, all_standings):
         return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+    if stuck := pod_to_delete(seen, wanted):
+        return stuck
     if any_failed(all_standings):
         return return_after_failure(seen, wanted, _current(seen))
     is_through = not any(one.under_way for one in all_standings)
@@ -276,6 +280,7 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
+    times += (one.consumer.pods.again for one in all_standings if one.consumer.pods)
     others = (seen.pulled.again, pushed_again(seen), returned_again(seen, wanted), until(seen))
     times += (when for when in others if when)
     return min(times, default=None)

@@ -12,6 +12,8 @@ from keyturn.api.status import WorkloadState
 
 from .denied import denial_of, told_before
 from .lineage import missed_keys
+from .obstacles import when_late, while_rolling, while_waiting
+from .pods import crash_of
 from .workload import read_marker, write_marker
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "Turn",
     "any_failed",
     "marker_for",
+    "needs_pods",
     "next_restarts",
     "restart_due",
     "runs_other_values",
@@ -187,14 +190,19 @@ def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) 
     workload = consumer.workload
     if workload.settled or _was_through(workload, seen, number):
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint or workload.complaint)
+    if crash := crash_of(consumer, number, seen, wanted):
+        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash)
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, while_rolling(consumer))
     deadline = watched_until(seen, wanted, rolling)
     if workload.failed or (deadline is not None and seen.now >= deadline):
-        why = workload.complaint or "see its events and its pods"
-        return Standing(
-            consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
-        )
+        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, when_late(consumer))
     return rolling
+
+
+def needs_pods(standing: Standing) -> bool:
+    """Say whether its pods can tell more of it: a rollout of it is under way, be it ours or another one before."""
+    workload = standing.consumer.workload
+    return standing.turn is Turn.HINDERED and not workload.settled and not workload.paused
 
 
 def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
@@ -241,19 +249,21 @@ def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | Non
     workload = consumer.workload
     if workload.paused:
         return "waits: the Deployment is paused"
-    if workload.settled or _hangs_in_what_was_given_up(workload, seen, wanted, marked):
+    if workload.settled or _hangs_in_what_was_given_up(consumer, seen, wanted, marked):
         return None
-    return workload.complaint or "waits for its last rollout to finish"
+    return while_waiting(consumer)
 
 
-def _hangs_in_what_was_given_up(workload: Workload, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
+def _hangs_in_what_was_given_up(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
     """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
     if marked is None or seen.current is None:
         return False
     if seen.held and marked == seen.held.number:
         return True
+    workload = consumer.workload
     is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
-    return marked > (seen.current.fallback or 0) and (workload.failed or is_late)
+    has_failed = workload.failed or is_late or crash_of(consumer, marked, seen, wanted) is not None
+    return marked > (seen.current.fallback or 0) and has_failed
 
 
 def _published(seen: Seen) -> datetime:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import Stalled
     from .fight import Fight
     from .keys import WorkloadKey
+    from .pods import PodsSeen
     from .policy import Violation
     from .pulled import PushProblem
     from .revision import RevisionFacts
@@ -87,6 +88,8 @@ class Consumer:
     siblings: tuple[Sibling, ...] = ()
     renewed: bool = False
     """Each of its pods was created after the revision was published."""
+    pods: PodsSeen | None = None
+    """What its pods show; they are looked at only while its rollout is under way."""
 
 
 @dataclass(frozen=True, slots=True)

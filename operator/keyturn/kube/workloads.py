@@ -47,6 +47,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         hint=_hint(spec),
         idle=_wants_no_pods(WorkloadKind(kind), spec, status),
         restarted=_restarted(metadata),
+        templates=_templates(spec, status) if is_observed else (),
         complaint=_complaint(status),
     )
 
@@ -136,6 +137,13 @@ def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
     )
     return next((datetime.fromisoformat(time) for time in times if time), None)
+
+
+def _templates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read which revisions a StatefulSet makes pods of; whoever chose OnDelete deletes them as it suits."""
+    if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return ()
+    return tuple(intern(status[name]) for name in ("currentRevision", "updateRevision") if status.get(name))
 
 
 def _complaint(status: Mapping[str, Any]) -> str | None:
