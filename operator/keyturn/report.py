@@ -12,6 +12,7 @@ from .core.blind import status_unseen
 from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.durations import duration_of
 from .core.errors import Stalled
+from .core.marking import goes_back
 from .core.policy import denies, named
 from .core.pulled import READING_STORES
 from .core.renewal import CREATED
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from .api.status import ManagedSecretStatus
     from .core.errors import Wait
     from .core.keys import ObjectKey
-    from .core.seen import Seen
+    from .core.seen import Consumer, Seen
     from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
@@ -71,7 +72,7 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
         case GoBack():
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
-            _tell_restart(consumer.workload, key, seen, world)
+            _tell_restart(consumer, key, seen, world)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             _tell_of_outside(step, key, seen, world)
         case Rest():
@@ -162,13 +163,16 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
     )
 
 
-def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) -> None:
+    workload, number = consumer.workload, seen.current.number if seen.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
-    number = seen.current.number if seen.current else 0
+    what = "its pods are made anew for"
+    if seen.wanted and goes_back(consumer, seen, seen.wanted):
+        what = "its pods go back to"  # those that run it stay
     world.events.post(
         ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),
         "Restarted",
-        f"its pods are made anew for revision {number} of the Secret of ManagedSecret {key.name}",
+        f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
     )
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 

@@ -11,6 +11,7 @@ from .core.rollout import Turn, next_restarts, standings
 from .core.seen import Consumer, Seen, Sibling
 from .kube.secrets import past
 from .kube.workloads import pods_are_newer
+from .lastpods import put, with_pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
         ),
         missing_targets=missing,
     )
-    return await _with_renewed(seen, wanted, world)
+    return await with_pods(await _with_renewed(seen, wanted, world), wanted, world)
 
 
 def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
@@ -71,10 +72,7 @@ async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
             if published is None or _has_not_changed(one.workload, seen, world):
                 continue
             if await pods_are_newer(world.api, one.workload, published):
-                renewed = replace(one, renewed=True)
-                seen = replace(
-                    seen, consumers=tuple(renewed if other is one else other for other in seen.consumers)
-                )
+                seen = put(replace(one, renewed=True), seen)
     return seen
 
 

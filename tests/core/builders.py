@@ -164,6 +164,8 @@ def workload(
     hint: str | None = None,
     restarted: datetime | None = None,
     complaint: str | None = None,
+    terminates: bool | None = None,
+    in_place: bool = False,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -179,6 +181,8 @@ def workload(
         hint=hint,
         restarted=restarted,
         complaint=complaint,
+        terminates=terminates,
+        in_place=in_place,
     )
 
 

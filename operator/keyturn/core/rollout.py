@@ -11,8 +11,9 @@ from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 
 from .denied import denial_of, told_before
-from .lineage import missed_keys
-from .workload import read_marker, write_marker
+from .leaving import holds_places, look_again, waiting_for_pods
+from .outdated import older_pods, published, runs_other_values
+from .workload import read_marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,10 +28,9 @@ __all__ = [
     "Standing",
     "Turn",
     "any_failed",
-    "marker_for",
     "next_restarts",
+    "pods_again",
     "restart_due",
-    "runs_other_values",
     "standings",
     "was_reverted",
     "watched_until",
@@ -62,6 +62,8 @@ class Standing:
     message: str | None = None
     denied: bool = False
     """The API server refuses its restart, or was said to."""
+    leaving: bool = False
+    """Nothing but the end of pods with earlier values is waited for: nothing that could fail."""
 
     @property
     def under_way(self) -> bool:
@@ -71,10 +73,14 @@ class Standing:
     @property
     def takes_a_slot(self) -> bool:
         """Whether others wait for its rollout: not for one that does not end before a person acts."""
-        return self.state is WorkloadState.ROLLING and self.consumer.workload.hint is None
+        return (
+            self.state is WorkloadState.ROLLING and not self.leaving and self.consumer.workload.hint is None
+        )
 
     @property
     def holds_up_later_waves(self) -> bool:
+        if self.leaving:
+            return False
         return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
 
 
@@ -112,47 +118,32 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     if seen.held:
         return seen.now  # to go back from what failed does not wait for other changes
     # A process that takes over looks at every object first: a sibling may be about to change, too.
-    published = [_published(seen), *([seen.since] if seen.since else [])]
+    changes = [published(seen), *([seen.since] if seen.since else [])]
     marked = read_marker(consumer.workload.marker)
-    published += (
+    changes += (
         sibling.published
         for sibling in consumer.siblings
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
-    last = max(published)
+    last = max(changes)
     is_ahead = last > seen.now + _CLOCKS_DIFFER  # the clock was put back since: nobody knows how long it was
     return seen.now if is_ahead else last + wanted.debounce
-
-
-def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
-    """Return the marker of a restart now: what the new pods will read, of every managed Secret they use."""
-    marked = read_marker(consumer.workload.marker)
-    used = {use.secret for use in consumer.workload.uses}
-    still_used = {name: number for name, number in marked.items() if name in used}
-    siblings = {sibling.secret: sibling.revision for sibling in consumer.siblings}
-    return write_marker(still_used | siblings | {secret: revision})
-
-
-def runs_other_values(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
-    """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
-    if seen.state is None:
-        return False
-    workload = consumer.workload
-    marked = read_marker(workload.marker).get(wanted.secret)
-    missed = missed_keys(seen.state, marked, workload.created, _published(seen))
-    if missed is None:
-        return True
-    if consumer.use is None or consumer.use.keys is None:
-        return bool(missed)
-    return bool(missed & consumer.use.keys)
 
 
 def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
     """Return when a workload that rolls counts as failed, unless it is through before."""
     workload = standing.consumer.workload
-    if standing.state is not WorkloadState.ROLLING or workload.hint or workload.restarted is None:
+    if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
         return None
-    return max(workload.restarted, _published(seen)) + wanted.progress_deadline
+    # A marker that was taken off again leaves no time of its own.
+    restarted = workload.restarted or (seen.held.at if seen.held else None)
+    began = (restarted, published(seen), standing.consumer.held_up)
+    return max(when for when in began if when) + wanted.progress_deadline if restarted else None
+
+
+def pods_again(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+    """Return when its pods are to be read again."""
+    return look_again(standing.consumer, seen, wanted) if standing.leaving else None
 
 
 def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
@@ -162,7 +153,7 @@ def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     if current is not None and marked == current.number:
         return _after_restart(consumer, seen, wanted, current.number)
     if consumer.renewed or not runs_other_values(consumer, seen, wanted):
-        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
+        return _while_pods_leave(consumer, seen, wanted)
     if refusal := _refusal(consumer, seen, wanted):
         return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refusal)
     if hindrance := _hindrance(consumer, seen, wanted, marked):
@@ -184,17 +175,38 @@ def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
 
 
 def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
-    workload = consumer.workload
-    if workload.settled or _was_through(workload, seen, number):
-        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint or workload.complaint)
+    if consumer.workload.settled or _was_through(consumer.workload, seen, number):
+        return _while_pods_leave(consumer, seen, wanted)
+    return _watched(consumer, seen, wanted)
+
+
+def _watched(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say how far its rollout is, which fails when it is late."""
+    workload, pods = consumer.workload, waiting_for_pods(consumer, seen, wanted)
+    message = workload.hint or workload.complaint or pods
+    if holds_places(consumer, seen, wanted):
+        return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, leaving=True)
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message)
     deadline = watched_until(seen, wanted, rolling)
-    if workload.failed or (deadline is not None and seen.now >= deadline):
-        why = workload.complaint or "see its events and its pods"
-        return Standing(
-            consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
-        )
-    return rolling
+    is_late = deadline is not None and seen.now >= deadline
+    if not is_late and (consumer.held_up or not workload.failed):
+        return rolling
+    why = workload.complaint or "see its events and its pods"
+    return Standing(
+        consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
+    )
+
+
+def _while_pods_leave(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say of one that needs nothing more whether pods with earlier values are still there."""
+    message = waiting_for_pods(consumer, seen, wanted)
+    if message is None:
+        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
+    if not consumer.workload.settled and any(
+        one.leaves is None for one in older_pods(consumer, seen, wanted)
+    ):
+        return _watched(consumer, seen, wanted)  # it goes back to a template that it had
+    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, leaving=True)
 
 
 def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
@@ -254,11 +266,6 @@ def _hangs_in_what_was_given_up(workload: Workload, seen: Seen, wanted: Wanted, 
         return True
     is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
     return marked > (seen.current.fallback or 0) and (workload.failed or is_late)
-
-
-def _published(seen: Seen) -> datetime:
-    stamp = seen.target.published if seen.target else None
-    return stamp or (seen.current.made if seen.current else seen.now)
 
 
 def _wave_of(consumer: Consumer, wanted: Wanted) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import Stalled
     from .fight import Fight
     from .keys import WorkloadKey
+    from .outdated import PodFacts
     from .policy import Violation
     from .pulled import PushProblem
     from .revision import RevisionFacts
@@ -86,7 +87,13 @@ class Consumer:
     """None for a listed workload that does not consume the Secret."""
     siblings: tuple[Sibling, ...] = ()
     renewed: bool = False
-    """Each of its pods was created after the revision was published."""
+    """Each of its pods that is not terminating was created after the revision was published."""
+    pods: tuple[PodFacts, ...] = ()
+    """Its pods, where what is decided depends on them (see `leaving`, `marking`)."""
+    pods_unread: bool = False
+    """Its pods could not be read: the operator lacks the right."""
+    held_up: datetime | None = None
+    """When pods with earlier values were last seen that held the places of new ones over a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
