@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from keyturn.core.pods import PodsSeen
+    from keyturn.core.workload import Workload
 
 ONE = workload(kind="StatefulSet", name="web", marker="db=2", settled=False)
 STUCK = workload(kind="StatefulSet", name="web", marker="db=1", settled=False, templates=("before", "before"))
@@ -27,17 +28,24 @@ class Server:
 
     def __init__(self) -> None:
         self.now = NOW
-        self.lists = 0
+        self.lists = self.whole = 0
+        self.forbidden = False
         self.asked: list[Any] = []
         self.pages_of_one = 1
         self.allowed: bool | type[errors.ApiError] = True
         self.looks = PodLooks(self, lambda: self.now)  # type: ignore[arg-type]  # a fake
 
-    async def pages(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Page]:
-        assert (path, params) == (paths.pods("shop"), {"labelSelector": "app=web"})
+    async def pages(
+        self, path: str, params: Mapping[str, str], *, metadata_only: bool
+    ) -> AsyncIterator[Page]:
+        assert (path, params["labelSelector"]) == (paths.pods("shop"), "app=web")
         self.lists += 1
+        self.whole += not metadata_only
+        if self.forbidden:
+            raise errors.Forbidden("list", path, 403, "Forbidden")
         for number in range(self.pages_of_one):
-            yield Page([body(), {**body(), "status": {"phase": "Failed"}}], "1", first=number == 0)
+            one = body()
+            yield Page([{"metadata": one["metadata"]} if metadata_only else one], "1", first=number == 0)
 
     async def request(self, path: str, asked: Any) -> Any:
         self.asked.append((path, asked["spec"]))
@@ -47,7 +55,11 @@ class Server:
 
     async def look(self, after: float, grace: timedelta = GRACE) -> PodsSeen:
         self.now = NOW + seconds(after)
-        return await self.looks.look(ONE, NOW, grace)
+        return await self.look_at(ONE, NOW, grace)
+
+    async def look_at(self, one: Workload, began: datetime, grace: timedelta = GRACE) -> PodsSeen:
+        """Read pods when they are due, as a look does while a rollout is under way."""
+        return self.looks.last(one, began, grace) or await self.looks.read(one, began)
 
 
 async def test_a_rollout_that_is_over_soon_has_no_pod_read() -> None:
@@ -63,7 +75,7 @@ async def test_pods_are_read_more_and_more_seldom() -> None:
     while due < NOW + timedelta(minutes=10):
         after = (due - NOW).total_seconds()
         lists = server.lists
-        due = (await server.look(after)).again
+        due = (await server.look(after)).again or due
         moments += [after] if server.lists > lists else []
         await server.look(after + 0.1)
     assert [round(moment) for moment in moments] == [
@@ -93,14 +105,14 @@ async def test_many_pods_are_read_less_often() -> None:
 async def test_a_clock_that_was_put_back_delays_no_look() -> None:
     server = Server()
     server.now = NOW - timedelta(days=1)
-    found = await server.looks.look(ONE, NOW, GRACE)
+    found = await server.look_at(ONE, NOW)
     assert found.again == server.now + GRACE
 
 
 async def test_another_rollout_is_looked_at_anew() -> None:
     server = Server()
     await server.look(600)
-    found = await server.looks.look(STUCK, server.now, GRACE)
+    found = await server.look_at(STUCK, server.now)
     assert (server.lists, found.again, found.pods) == (1, server.now + GRACE, ())
 
 
@@ -116,7 +128,7 @@ async def test_what_is_long_over_is_not_kept() -> None:
     server = Server()
     await server.look(20)
     server.now += timedelta(hours=1)
-    await server.looks.look(workload("web", marker="db=9", settled=False), NOW, GRACE)
+    await server.look_at(workload("web", marker="db=9", settled=False), NOW)
     assert len(server.looks._looks) == 1
 
 
@@ -129,7 +141,7 @@ async def test_the_right_to_delete_is_asked_for_where_a_pod_is_stuck(
 ) -> None:
     server = Server()
     server.allowed = allowed
-    found = await server.looks.look(STUCK, NOW - seconds(60), GRACE)
+    found = await server.look_at(STUCK, NOW - seconds(60))
 
     assert found.deletable is deletable
     asked = {"namespace": "shop", "verb": "delete", "group": "", "resource": "pods"}
@@ -140,3 +152,28 @@ async def test_no_right_is_asked_for_where_no_pod_is_stuck() -> None:
     server = Server()
     await server.look(60)
     assert (server.asked, server.lists) == ([], 1)
+
+
+async def test_what_is_read_meanwhile_counts_as_a_look() -> None:
+    server = Server()
+    server.now = NOW + seconds(100)
+    await server.looks.read(ONE, NOW)
+    assert (await server.look(124)).again == NOW + seconds(125)
+    assert (server.lists, server.whole) == (1, 1)
+
+
+async def test_of_a_workload_that_is_settled_only_metadata_is_read_and_not_kept() -> None:
+    server = Server()
+    settled = workload(kind="StatefulSet", name="web", marker="db=2")
+    found = await server.looks.read(settled, NOW)
+    assert ([pod.ready for pod in found.pods], found.again) == ([None], None)
+    assert (server.lists, server.whole, server.looks._looks) == (1, 0, {})
+
+
+async def test_pods_that_may_not_be_read_are_asked_for_again_in_a_minute() -> None:
+    server = Server()
+    server.forbidden = True
+    found = await server.look(10)
+    assert (found.forbidden, found.again, found.pods) == (True, NOW + seconds(70), ())
+    with pytest.raises(errors.Forbidden):
+        await server.looks.read_ages(ONE)

@@ -1,13 +1,15 @@
-"""When the pods of a workload are read while its rollout is under way, and what they showed last."""
+"""When the pods of workloads were read, what they showed, and when they are due again: the one reader of pods."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from .core.pods import PodsSeen
 from .core.stuck import is_left_behind
-from .kube.pods import may_delete_pods, pods_of
+from .kube import errors
+from .kube.pods import Part, may_delete_pods, pods_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ NO_GRACE = timedelta(0)
 """For a rollout that has failed: its pods say why."""
 _SHORTEST = timedelta(seconds=5)
 _LONGEST = timedelta(minutes=5)
+_UNTIL_ALLOWED = timedelta(minutes=1)
 _SHARE = 4
 """A pause is this part of the time since the rollout began."""
 
@@ -32,6 +35,7 @@ _SHARE = 4
 class _Look(NamedTuple):
     of: tuple[str, str]
     """The workload's UID and its marker: what was seen of another rollout does not count."""
+    again: datetime
     seen: PodsSeen
 
 
@@ -43,32 +47,49 @@ class PodLooks:
         self._now = now
         self._looks: dict[WorkloadKey, _Look] = {}
 
-    async def look(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen:
-        """Return what the pods show: they are read when the grace is over, and then each time that it is due.
+    def last(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen | None:
+        """Return what the pods showed last, which is nothing within the grace; None when they are due to be read."""
+        now, known = self._now(), self._looks.get(workload.key)
+        if known is None or known.of != (workload.uid, workload.marker):
+            again = min(began, now) + grace
+            known = _Look((workload.uid, workload.marker), again, PodsSeen(again))
+        return known.seen if known.again > now else None
+
+    async def read(self, workload: Workload, began: datetime) -> PodsSeen:
+        """Read the pods now; of one that is settled their metadata tells enough, each that stays is ready.
+
+        Raises:
+            ApiError: They could not be read; where the right is missing, that is what was seen.
+        """
+        try:
+            return await (self.read_ages(workload) if workload.settled else self._read_whole(workload, began))
+        except errors.Forbidden:
+            return self._kept(workload, self._now() + _UNTIL_ALLOWED, PodsSeen(forbidden=True))
+
+    async def read_ages(self, workload: Workload) -> PodsSeen:
+        """Read the metadata of the pods now: when and of which template each was made.
 
         Raises:
             ApiError: They could not be read.
         """
-        of, now = (workload.uid, workload.marker), self._now()
-        known = self._looks.get(workload.key)
-        last = known.seen if known and known.of == of else PodsSeen(again=min(began, now) + grace)
-        if last.again > now:
-            return last
-        self._forget_older_than(now - 2 * _LONGEST)
-        seen = await self._read(workload, now - began)
-        self._looks[workload.key] = _Look(of, seen)
-        return seen
+        pods, _ = await pods_of(self._api, workload, Part.METADATA)
+        return PodsSeen(pods=pods)
 
     def forget(self, workload: WorkloadKey) -> None:
         """Forget what its pods showed: one of them was changed just now."""
         self._looks.pop(workload, None)
 
-    def _forget_older_than(self, moment: datetime) -> None:
-        self._looks = {key: look for key, look in self._looks.items() if look.seen.again > moment}
-
-    async def _read(self, workload: Workload, since: timedelta) -> PodsSeen:
-        pods, pages = await pods_of(self._api, workload)
+    async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
+        since = self._now() - began
+        pods, pages = await pods_of(self._api, workload, Part.WHOLE)
         is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
         deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
         pause = min(max(since / _SHARE, _SHORTEST * pages), _LONGEST)
-        return PodsSeen(self._now() + pause, pods, deletable)
+        return self._kept(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
+
+    def _kept(self, workload: Workload, again: datetime, seen: PodsSeen) -> PodsSeen:
+        moment = self._now() - 2 * _LONGEST
+        self._looks = {key: look for key, look in self._looks.items() if look.again > moment}
+        seen = replace(seen, again=again)
+        self._looks[workload.key] = _Look((workload.uid, workload.marker), again, seen)
+        return seen

@@ -13,6 +13,7 @@ from .core.blind import status_unseen
 from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.durations import duration_of
 from .core.errors import Stalled
+from .core.marking import goes_back
 from .core.policy import denies, named
 from .core.pulled import READING_STORES
 from .core.renewal import CREATED
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from .api.status import ManagedSecretStatus
     from .core.errors import Wait
     from .core.keys import ObjectKey
-    from .core.seen import Seen
+    from .core.seen import Consumer, Seen
     from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
@@ -74,7 +75,7 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
         case GoBack():
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
-            _tell_restart(consumer.workload, key, seen, world)
+            _tell_restart(consumer, key, seen, world)
         case DeletePod():
             _tell_deleted_pod(step, key, world)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
@@ -177,13 +178,16 @@ def _failures(seen: Seen) -> str:
     return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
 
 
-def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) -> None:
+    workload, number = consumer.workload, seen.current.number if seen.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
-    number = seen.current.number if seen.current else 0
+    what = "its pods are made anew for"
+    if seen.wanted and goes_back(consumer, seen, seen.wanted):
+        what = "its pods go back to"  # those that run it stay
     world.events.post(
         _workload_ref(workload),
         "Restarted",
-        f"its pods are made anew for revision {number} of the Secret of ManagedSecret {key.name}",
+        f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
     )
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 

@@ -97,6 +97,7 @@ class Process:
         reach = replace(
             options.reach, namespace=_lease_namespace(connection), our_audiences=connection.audiences
         )
+        metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         self.world = World(api, self.events, api.clock.now, reach=reach)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from .borrowing import given_back
-from .core.rollout import marker_for
+from .core.marking import next_marker
 from .core.state import state_name
 from .core.status import Outcome, status_of
 from .core.steps import (
@@ -149,9 +149,9 @@ async def _roll(step: RollOut, seen: Seen, world: World) -> None:
         workload = world.mirror.workload(workload_key)
         if workload is None or seen.current is None:
             return
-        secret = wanted_of(seen).secret
-        consumer = consumer_of(workload, secret, world.mirror, world.now())
-        marker = marker_for(consumer, secret, seen.current.number)
+        wanted = wanted_of(seen)
+        found = consumer_of(workload, wanted.secret, world.mirror, world.now())
+        marker = next_marker(replace(found, pods=step.consumer.pods), seen, wanted)
         if marker != workload.marker:
             body = await restart(world.api, workload, marker)
             if world.mirror.is_news(workload_key, body):

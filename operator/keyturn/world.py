@@ -99,6 +99,10 @@ class Memo:
     attempts: int = 0
     denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
     """Whose restart the API server refuses."""
+    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
+    """Whose pods with earlier values have ended, each with the revision and its restart."""
+    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    """Whose pods with earlier values held the places of new ones, each with when that was seen last."""
     fight: Fight | None = None
     """How often the Secret was put back lately."""
     told: str | None = None

@@ -10,7 +10,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.pods import Pod, PodsSeen, Trouble
+from keyturn.core.pods import Pod, PodsSeen
 from keyturn.core.pulled import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import FINALIZER, Consumer, Seen, Sibling, TargetFacts
@@ -166,6 +166,8 @@ def workload(
     restarted: datetime | None = None,
     complaint: str | None = None,
     templates: tuple[str, ...] = (),
+    terminates: bool | None = None,
+    in_place: bool = False,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -182,6 +184,8 @@ def workload(
         restarted=restarted,
         complaint=complaint,
         templates=templates,
+        terminates=terminates,
+        in_place=in_place,
     )
 
 
@@ -198,33 +202,10 @@ def consumer(
     return Consumer(made, made.use_of("db"), siblings, renewed, shown)
 
 
-def pod(
-    name: str = "api-0",
-    *,
-    owner: str = "uid-of-api",
-    template: str = "new",
-    marker: str = "db=2",
-    ready: bool = True,
-    never_ready: bool = False,
-    ending: bool = False,
-    restarts: int = 0,
-    crashes: int = 0,
-    trouble: Trouble | None = None,
-) -> Pod:
-    return Pod(
-        name=name,
-        uid=f"uid-of-{name}",
-        version="7",
-        owner=owner,
-        template=template,
-        marker=marker,
-        ready=ready,
-        never_ready=never_ready,
-        ending=ending,
-        restarts=restarts,
-        crashes=crashes,
-        trouble=trouble,
-    )
+def pod(name: str = "api-0", *, owner: str = "uid-of-api", **facts: Any) -> Pod:
+    """Make a pod that was read whole; of one whose metadata only was read, `ready` is None."""
+    known: dict[str, Any] = {"template": "new", "created": BEFORE, "marker": "db=2", "ready": True}
+    return Pod(name=name, uid=f"uid-of-{name}", version="7", owner=owner, **known | facts)
 
 
 def pushed(

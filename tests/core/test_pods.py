@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.pods import NOT_READY, Trouble, trouble_of, worst_of
-from keyturn.core.rollout import Standing, Turn, needs_pods, next_restarts, standings
+from keyturn.core.rollout import Standing, Turn, next_restarts, standings
 from keyturn.core.state import Held
 from tests.core.builders import NOW, PUBLISHED, consumer, pod, revision, seconds, seen, state, target
 
@@ -61,9 +61,9 @@ def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) 
             [crashing(), pod("new", restarts=3), OLD], FAILED, id="another one is ready until its next crash"
         ),
         pytest.param([crashing(marker="db=1")], ROLLING, id="it is an old one that crashes"),
-        pytest.param([crashing(ending=True), OLD], ROLLING, id="it ends already"),
+        pytest.param([crashing(leaves=NOW), OLD], ROLLING, id="it ends already"),
         pytest.param(
-            [crashing(), pod("old", marker="db=1", ready=False, ending=True)], FAILED, id="old ones end"
+            [crashing(), pod("old", marker="db=1", ready=False, leaves=NOW)], FAILED, id="old ones end"
         ),
         pytest.param([OLD], ROLLING, id="there is no new one"),
         pytest.param([], ROLLING, id="there is none"),
@@ -196,7 +196,7 @@ def test_everything_that_is_known_is_told() -> None:
 
 def test_a_pod_that_is_ready_or_ends_is_in_no_trouble() -> None:
     assert (
-        trouble_of(rolling([pod(trouble=NO_IMAGE), pod("b", ready=False, ending=True, trouble=NO_IMAGE)]))
+        trouble_of(rolling([pod(trouble=NO_IMAGE), pod("b", ready=False, leaves=NOW, trouble=NO_IMAGE)]))
         is None
     )
 
@@ -208,36 +208,6 @@ def test_an_earlier_rollout_that_hangs_is_told_of_with_its_pod() -> None:
         PENDING,
         f"waits for its last rollout to finish; pod api-0: {NO_IMAGE}",
     )
-
-
-# Whose pods are read
-
-
-@pytest.mark.parametrize(
-    ("one", "needed"),
-    [
-        pytest.param(rolling(None), True, id="it rolls"),
-        pytest.param(consumer(marker="db=1", settled=False), True, id="an earlier rollout is not over"),
-        pytest.param(consumer(marker="db=2"), False, id="it is through"),
-        pytest.param(consumer(marker="db=1"), False, id="it is to be restarted"),
-        pytest.param(consumer(marker="db=1", settled=False, paused=True), False, id="it is paused"),
-        pytest.param(consumer(marker="db=1", settled=False, restart="never"), False, id="it refuses"),
-        pytest.param(
-            consumer(marker="db=1", settled=False, renewed=True),
-            False,
-            id="its pods are newer, and it breaks later",
-        ),
-    ],
-)
-def test_pods_are_read_only_while_a_rollout_is_waited_for(one: Consumer, needed: bool) -> None:  # noqa: FBT001
-    assert needs_pods(standing(one)) == needed
-
-
-def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
-    row = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 2}
-    found = standing(rolling([crashing()]), status={"revision": 2, "secretName": "db", "workloads": [row]})
-    assert found.state is WorkloadState.CURRENT
-    assert not needs_pods(found)
 
 
 def test_nobody_goes_back_twice() -> None:

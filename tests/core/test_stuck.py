@@ -62,7 +62,7 @@ def test_a_pod_that_was_never_ready_with_what_was_taken_back_is_deleted() -> Non
         pytest.param(stateful(replace(STUCK, owner="uid-of-another")), id="of another controller"),
         pytest.param(stateful(replace(STUCK, ready=True)), id="that is ready"),
         pytest.param(stateful(replace(STUCK, never_ready=False)), id="that may have been ready"),
-        pytest.param(stateful(replace(STUCK, ending=True)), id="that ends already"),
+        pytest.param(stateful(replace(STUCK, leaves=NOW)), id="that ends already"),
         pytest.param(stateful(replace(STUCK, marker="db=1")), id="with the revision that came back"),
         pytest.param(stateful(replace(STUCK, marker="")), id="with no revision"),
         pytest.param(stateful(replace(STUCK, marker="other=2")), id="with that number of another Secret"),

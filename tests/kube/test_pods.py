@@ -1,13 +1,25 @@
-"""What a rollout knows of a pod: reasons, counts and names, and none of what a container said."""
+"""Which pods count as a workload's, and what is read of each: reasons and counts, never what a container said."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.pods import NOT_READY, Pod, Trouble
-from keyturn.kube.pods import pod_of
+from keyturn.kube.client import Page
+from keyturn.kube.pods import Part, pod_of, pods_of
+from tests.core.builders import workload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.core.workload import Workload
+
+CREATED = datetime(2026, 11, 24, 11, 59, tzinfo=UTC)
 
 SAID = "what-the-container-said"
 START = "2026-11-24T12:00:00Z"
@@ -31,6 +43,7 @@ def body(*containers: dict[str, Any], ready: str = "False", **status: Any) -> di
         "name": "web-1",
         "uid": "u",
         "resourceVersion": "7",
+        "creationTimestamp": "2026-11-24T11:59:00Z",
         "labels": {"controller-revision-hash": "web-abc"},
         "annotations": {"keyturn.dev/secret-versions": "db=2"},
         "ownerReferences": [{"uid": "another"}, owner],
@@ -45,9 +58,7 @@ def body(*containers: dict[str, Any], ready: str = "False", **status: Any) -> di
 
 
 def read(*containers: dict[str, Any], **status: Any) -> Pod:
-    found = pod_of(body(*containers, **status))
-    assert found
-    return found
+    return pod_of(body(*containers, **status))
 
 
 def test_a_pod_is_read_whole() -> None:
@@ -57,10 +68,10 @@ def test_a_pod_is_read_whole() -> None:
         version="7",
         owner="uid-of-web",
         template="web-abc",
+        created=CREATED,
         marker="db=2",
         ready=False,
         never_ready=True,
-        ending=False,
         restarts=4,
         crashes=4,
         trouble=Trouble("CrashLoopBackOff", "main", 1),
@@ -70,31 +81,23 @@ def test_a_pod_is_read_whole() -> None:
 def test_a_pod_that_is_new_says_little() -> None:
     made = body()
     made["metadata"] |= {"labels": None, "annotations": None}
-    del made["status"]
+    made["status"] = {}
     found = pod_of(made)
-    assert found
     assert (found.template, found.marker, found.ready, found.never_ready) == ("", "", False, True)
     assert (found.restarts, found.crashes, found.trouble) == (0, 0, None)
 
 
-@pytest.mark.parametrize("owners", [None, [], [{"uid": "u"}], [{"uid": "u", "controller": False}]], ids=str)
-def test_a_pod_that_no_controller_made_is_none_of_a_workload(owners: Any) -> None:
-    made = body()
-    made["metadata"]["ownerReferences"] = owners
-    assert pod_of(made) is None
+def test_of_its_metadata_alone_nothing_is_said_of_what_it_does() -> None:
+    found = pod_of({"metadata": body(ready="True")["metadata"]})
+    assert (found.ready, found.never_ready, found.trouble) == (None, False, None)
+    assert (found.name, found.created, found.marker) == ("web-1", CREATED, "db=2")
 
 
-@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
-def test_a_pod_that_has_ended_counts_no_more(phase: str) -> None:
-    assert pod_of(body(phase=phase)) is None
-
-
-def test_a_pod_that_ends_is_known_as_that() -> None:
+def test_a_pod_that_is_terminating_is_since_it_was_asked_to_end() -> None:
     made = body(ready="True")
-    made["metadata"]["deletionTimestamp"] = START
+    made["metadata"] |= {"deletionTimestamp": "2026-11-24T12:10:30Z", "deletionGracePeriodSeconds": 30}
     found = pod_of(made)
-    assert found
-    assert (found.ending, found.ready) == (True, True)
+    assert (found.leaves, found.ready) == (datetime(2026, 11, 24, 12, 10, tzinfo=UTC), True)
 
 
 @pytest.mark.parametrize(
@@ -214,3 +217,78 @@ def test_what_does_not_pass_comes_first() -> None:
 def test_a_pod_without_a_node_says_why() -> None:
     waits = condition("PodScheduled", "False", reason="Unschedulable")
     assert read(conditions=[waits], startTime=None, phase="Pending").trouble == Trouble("Unschedulable")
+
+
+# Which pods are a workload's
+
+
+class Pods:
+    """An API server that has prepared pages of pods."""
+
+    def __init__(self, *pages: Page) -> None:
+        self._pages = pages
+
+    async def pages(self, path: str, params: Any, *, metadata_only: bool) -> AsyncIterator[Page]:
+        assert path == "/api/v1/namespaces/shop/pods"
+        assert params["labelSelector"] == "app=api"
+        assert params["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+        for page in self._pages:
+            items = [{"metadata": one["metadata"]} if metadata_only else one for one in page.items]
+            yield Page(items, page.resource_version, page.first)
+
+
+def made_by(owner: Any = ("ReplicaSet", "api-7f", "u"), name: str = "api-1") -> dict[str, Any]:
+    kind, of, uid = owner or ("", "", "")
+    owners: list[dict[str, Any]] = [{"kind": "Node", "name": "n", "uid": "n"}]
+    owners += [{"kind": kind, "name": of, "uid": uid, "controller": True}] if owner else []
+    made = body(ready="True")
+    made["metadata"] |= {"name": name, "labels": {"pod-template-hash": "7f"}, "ownerReferences": owners}
+    return made
+
+
+def pods(*pages: Page, of: Workload | None = None, part: Part = Part.WHOLE) -> tuple[tuple[Pod, ...], int]:
+    api: Any = Pods(*pages)
+    return asyncio.run(pods_of(api, of or workload("api"), part))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "owner", "counts"),
+    [
+        pytest.param("Deployment", "api", ("ReplicaSet", "api-7f", "u"), True, id="of its ReplicaSet"),
+        pytest.param("Deployment", "api", ("ReplicaSet", "web-7f", "u"), False, id="of another Deployment"),
+        pytest.param("Deployment", "api", ("StatefulSet", "api-7f", "u"), False, id="of a StatefulSet"),
+        pytest.param("Deployment", "api", None, False, id="of nobody"),
+        pytest.param(
+            "Deployment", "a" * 253, ("ReplicaSet", "a" * 250 + "-7f", "u"), True, id="of a name that is cut"
+        ),
+        pytest.param(
+            "StatefulSet", "api", ("StatefulSet", "api", "uid-of-api"), True, id="of the StatefulSet"
+        ),
+        pytest.param("StatefulSet", "api", ("StatefulSet", "api", "other"), False, id="of its forerunner"),
+        pytest.param("DaemonSet", "api", ("DaemonSet", "api", "uid-of-api"), True, id="of the DaemonSet"),
+    ],
+)
+def test_a_pod_counts_by_its_controller(kind: str, name: str, owner: Any, counts: bool) -> None:  # noqa: FBT001
+    of = replace(workload(name, kind=kind), selector="app=api")
+    found, _ = pods(Page([made_by(owner)], "1", first=True), of=of)
+    assert bool(found) == counts
+
+
+@pytest.mark.parametrize("owners", [None, [], [{"uid": "u"}], [{"uid": "u", "controller": False}]], ids=str)
+def test_a_pod_that_no_controller_made_is_none_of_a_workload(owners: Any) -> None:
+    made = made_by()
+    made["metadata"]["ownerReferences"] = owners
+    assert pods(Page([made], "1", first=True))[0] == ()
+
+
+@pytest.mark.parametrize(("part", "ready"), [(Part.METADATA, None), (Part.WHOLE, True)], ids=str)
+def test_whether_a_pod_is_ready_is_read_on_request(part: Part, ready: bool | None) -> None:  # noqa: FBT001
+    (found,), _ = pods(Page([made_by()], "1", first=True), part=part)
+    assert found.ready is ready
+
+
+def test_a_list_that_begins_again_replaces_what_came_before() -> None:
+    lists = ("a", True), ("b", False), ("bc", True), ("d", False)
+    pages = [Page([made_by(name=name) for name in names], "1", first=first) for names, first in lists]
+    found, count = pods(*pages)
+    assert ([pod.name for pod in found], count) == (["b", "c", "d"], 4)

@@ -1,4 +1,4 @@
-"""What the pods of a workload show while its rollout is under way: what keeps them from running, and a crash loop."""
+"""What is known of the pods of a workload: what each was made from, what keeps it from running, and a crash loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .seen import Consumer, Seen
     from .wanted import Wanted
 
-__all__ = ["NOT_READY", "Pod", "PodsSeen", "Trouble", "crash_of", "trouble_of", "worst_of"]
+__all__ = ["NOT_READY", "Pod", "PodsSeen", "Trouble", "crash_of", "pods_known", "trouble_of", "worst_of"]
 
 NOT_READY = "NotReady"
 """The reason of a container that runs and whose probe has not succeeded."""
@@ -51,7 +51,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod that has not ended, as far as a rollout needs it."""
+    """A pod whose containers have not ended, as far as a rollout needs it."""
 
     name: str
     uid: str
@@ -61,27 +61,38 @@ class Pod:
     """The UID of its controller, be it the workload or a ReplicaSet of it."""
     template: str
     """Which revision of its template its controller made it from, for a StatefulSet and a DaemonSet."""
+    created: datetime
     marker: str
-    ready: bool
-    never_ready: bool
+    """The marker of the pod template that it was made from."""
+    leaves: datetime | None = None
+    """Since when it is terminating."""
+    ready: bool | None = None
+    """None, and none of what follows is known, where only its metadata was read."""
+    never_ready: bool = False
     """The API shows that no moment of its life was a ready one."""
-    ending: bool
-    restarts: int
+    restarts: int = 0
     """Of the container that was restarted most."""
-    crashes: int
+    crashes: int = 0
     """Restarts of the container that crashes most and is not ready now."""
-    trouble: Trouble | None
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodsSeen:
     """What the last read of a workload's pods has found."""
 
-    again: datetime
-    """When they are read again."""
+    again: datetime | None = None
+    """When they are read again while its rollout is under way; None of a workload that is settled."""
     pods: tuple[Pod, ...] = ()
     deletable: bool = False
     """A pod was found that may have to be deleted, and the operator has the right to."""
+    forbidden: bool = False
+    """They could not be read: the operator lacks the right."""
+
+
+def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
+    """Return what the last read of its pods has found; none where they were not read."""
+    return consumer.pods.pods if consumer.pods else ()
 
 
 def crash_of(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str | None:
@@ -104,28 +115,24 @@ def crash_of(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str
 
 def trouble_of(consumer: Consumer) -> str | None:
     """Say what keeps a pod from running that will not pass of its own."""
-    return _described(pod for pod in _pods(consumer) if pod.trouble and not pod.trouble.is_mild)
+    return _described(pod for pod in pods_known(consumer) if pod.trouble and not pod.trouble.is_mild)
 
 
 def worst_of(consumer: Consumer) -> str | None:
     """Say what keeps a pod from running, be it expected to pass."""
-    return trouble_of(consumer) or _described(_pods(consumer))
-
-
-def _pods(consumer: Consumer) -> tuple[Pod, ...]:
-    return consumer.pods.pods if consumer.pods else ()
+    return trouble_of(consumer) or _described(pods_known(consumer))
 
 
 def _split(consumer: Consumer, number: int, wanted: Wanted) -> tuple[list[Pod], list[Pod]]:
     """Return the pods with revision `number` and those without, of those that stay."""
-    staying = [pod for pod in _pods(consumer) if not pod.ending]
+    staying = [pod for pod in pods_known(consumer) if not pod.leaves]
     new = [pod for pod in staying if read_marker(pod.marker).get(wanted.secret) == number]
     return new, [pod for pod in staying if pod not in new]
 
 
 def _described(pods: Iterable[Pod]) -> str | None:
     """Name one pod that is not ready: the one that crashes most, and of several the first by name."""
-    troubled = [pod for pod in pods if pod.trouble and not pod.ready and not pod.ending]
+    troubled = [pod for pod in pods if pod.trouble and not pod.ready and not pod.leaves]
     if not troubled:
         return None
     first = min(troubled, key=lambda pod: (-pod.crashes, pod.name))

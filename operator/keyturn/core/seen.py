@@ -87,9 +87,11 @@ class Consumer:
     """None for a listed workload that does not consume the Secret."""
     siblings: tuple[Sibling, ...] = ()
     renewed: bool = False
-    """Each of its pods was created after the revision was published."""
+    """Each of its pods that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
-    """What its pods show; they are looked at only while its rollout is under way."""
+    """Its pods, where what is said or done depends on them (see `needs`)."""
+    held_up: datetime | None = None
+    """When pods with earlier values were last seen that held the places of new ones over a deadline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .denied import denial_of
+from .pods import pods_known
 from .steps import DeletePod
 from .workload import read_marker
 
@@ -26,7 +27,7 @@ __all__ = ["delete_command", "is_deletable", "is_left_behind", "pod_to_delete", 
 def is_left_behind(pod: Pod, workload: Workload) -> bool:
     """Say whether a pod is of the StatefulSet, of a template that this one no longer makes pods of, and not ready."""
     is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
-    return is_of_no_template and pod.owner == workload.uid and not pod.ready and not pod.ending
+    return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
 
 
 def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
@@ -62,7 +63,7 @@ def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
     """Name a pod that has to be deleted, and the command that does it."""
     for consumer in consumers:
         workload = consumer.workload
-        for pod in consumer.pods.pods if consumer.pods else ():
+        for pod in pods_known(consumer):
             if is_left_behind(pod, workload):
                 return (
                     f"{workload.key} does not replace pod {pod.name}, which is not ready and of a template that was"

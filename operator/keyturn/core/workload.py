@@ -53,6 +53,10 @@ class Workload:
     """
     complaint: str | None = None
     """What its controller complains of, such as pods that a quota does not let it create."""
+    terminates: bool | None = None
+    """Whether pods of it are terminating, as its controller counts them; None where it counts none."""
+    in_place: bool = False
+    """By its strategy a new pod starts only where an old one has ended."""
 
     @property
     def kind(self) -> WorkloadKind:

@@ -1,11 +1,17 @@
-"""How the pods of a workload are read while its rollout is under way, and how one of them is deleted."""
+"""How the pods of a workload are read, and how one of them is deleted.
+
+One list in pages, by the workload's selector, of the pods that have not ended; a pod counts as the workload's by its
+controller.
+"""
 
 from __future__ import annotations
 
+import enum
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api.status import WorkloadKind
 from keyturn.core.pods import NOT_READY, Pod, Trouble
 from keyturn.core.workload import MARKER
 
@@ -18,9 +24,13 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["delete_pod", "may_delete_pods", "pod_of", "pods_of"]
+__all__ = ["Part", "delete_pod", "may_delete_pods", "pod_of", "pods_of"]
 
-_ENDED = frozenset({"Succeeded", "Failed"})
+# A pod that has ended reads nothing any more, however long a finalizer keeps it.
+_NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+_HASH = "pod-template-hash"
+_LONGEST_NAME = 253
+"""Of a ReplicaSet: its controller cuts what is longer off the Deployment's name."""
 _NO_IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 )
@@ -31,14 +41,22 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
 
 
-async def pods_of(api: Api, workload: Workload) -> tuple[tuple[Pod, ...], int]:
-    """Read the pods that a controller has made for the workload, and say in how many pages they came."""
-    selected = {"labelSelector": workload.selector}
+class Part(enum.Enum):
+    """How much of each pod is read."""
+
+    METADATA = enum.auto()
+    WHOLE = enum.auto()
+
+
+async def pods_of(api: Api, workload: Workload, part: Part) -> tuple[tuple[Pod, ...], int]:
+    """Read the pods of the workload, and say in how many pages they came."""
+    selected = {"labelSelector": workload.selector, "fieldSelector": _NOT_ENDED}
+    path = paths.pods(workload.key.namespace)
     found: list[Pod] = []
     pages = 0
-    async for page in api.pages(paths.pods(workload.key.namespace), selected):
+    async for page in api.pages(path, selected, metadata_only=part is Part.METADATA):
         found = [] if page.first else found
-        found += (pod for body in page.items if (pod := pod_of(body)))
+        found += (pod_of(body) for body in page.items if _belongs(body, workload))
         pages += 1
     return tuple(found), pages
 
@@ -67,28 +85,62 @@ async def delete_pod(api: Api, namespace: str, pod: Pod) -> None:
     await api.delete(paths.pod(namespace, pod.name), {"uid": pod.uid, "resourceVersion": pod.version})
 
 
-def pod_of(body: Body) -> Pod | None:
-    """Read what a rollout needs to know of a pod; None for one that has ended or that no controller has made."""
-    metadata, status = body["metadata"], body.get("status") or {}
-    owner = next((one["uid"] for one in metadata.get("ownerReferences") or () if one.get("controller")), None)
-    if owner is None or status.get("phase") in _ENDED:
-        return None
-    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    ready = _condition(status, "Ready")
+def pod_of(body: Body) -> Pod:
+    """Read what a rollout needs to know of a pod that a controller has made."""
+    metadata = body["metadata"]
+    controller = _controller(metadata) or {}
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
-        owner=owner,
+        owner=controller.get("uid", ""),
         template=(metadata.get("labels") or {}).get(_TEMPLATE, ""),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
         marker=(metadata.get("annotations") or {}).get(MARKER, ""),
-        ready=ready.get("status") == "True",
-        never_ready=_was_never_ready(ready, status),
-        ending="deletionTimestamp" in metadata,
-        restarts=_most(containers),
-        crashes=_most(one for one in containers if _crashes(one)),
-        trouble=_trouble(containers, status),
+        leaves=_leaves(metadata),
+        **(_shown(body["status"]) if "status" in body else {}),
     )
+
+
+def _controller(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((one for one in metadata.get("ownerReferences") or () if one.get("controller")), None)
+
+
+def _belongs(pod: Body, workload: Workload) -> bool:
+    """Say whether the workload controls a pod: selectors of two workloads may be the same.
+
+    A Deployment does so by a ReplicaSet, which has its name and the hash of the pod template.
+    """
+    metadata = pod["metadata"]
+    controller = _controller(metadata)
+    if controller is None:
+        return False
+    if workload.kind is not WorkloadKind.DEPLOYMENT:
+        return bool(controller["uid"] == workload.uid)
+    suffix = f"-{(metadata.get('labels') or {}).get(_HASH)}"
+    name = workload.key.name[: _LONGEST_NAME - len(suffix)] + suffix
+    return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
+
+
+def _leaves(metadata: Mapping[str, Any]) -> datetime | None:
+    """Read when it was asked to end; the API server notes when its grace period is over."""
+    over = metadata.get("deletionTimestamp")
+    if over is None:
+        return None
+    return datetime.fromisoformat(over) - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+
+
+def _shown(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what only the status of a pod shows."""
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    ready = _condition(status, "Ready")
+    return {
+        "ready": ready.get("status") == "True",
+        "never_ready": _was_never_ready(ready, status),
+        "restarts": _most(containers),
+        "crashes": _most(one for one in containers if _crashes(one)),
+        "trouble": _trouble(containers, status),
+    }
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
