@@ -8,10 +8,10 @@ import pytest
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.renewal import Reason
-from keyturn.core.steps import Begin, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
 from keyturn.denials import denied, unread
 from keyturn.kube import errors
-from tests.core.builders import consumer, seen
+from tests.core.builders import consumer, pod, seen
 
 if TYPE_CHECKING:
     from keyturn.core.steps import Step
@@ -22,6 +22,7 @@ STEPS: dict[str, Step] = {
     "a Secret under an old name": Release("old"),
     "the record": Stage(2, REASON),
     "a workload": RollOut(consumer("api"), "db=2"),
+    "a pod": DeletePod(consumer("web"), pod("web-1"), 2),
     "the status": Begin("uid/2", 2, REASON),
     "the object": Finalize(present=True),
 }
@@ -40,6 +41,31 @@ def test_only_what_is_made_again_may_be_deleted(step: str, is_advised: bool) -> 
     assert isinstance(found, Stalled)
     assert ("delete it" in found.message) is is_advised
     assert "admission polic" in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "message"),
+    [
+        (
+            errors.Forbidden,
+            403,
+            (
+                "the API server forbids to delete the pod 'web-1'; look at the namespace's quota and admission"
+                " policies and at the operator's rights, or run: kubectl delete pod web-1 -n shop"
+            ),
+        ),
+        (
+            errors.Invalid,
+            422,
+            (
+                "the API server refused to delete the pod 'web-1' as invalid; look at the admission policies for"
+                " pods, or run: kubectl delete pod web-1 -n shop"
+            ),
+        ),
+    ],
+)
+def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int, message: str) -> None:
+    assert denied(error(kind, status, "delete"), STEPS["a pod"], seen()).message == message
 
 
 def test_a_workload_may_be_restarted_by_hand() -> None:

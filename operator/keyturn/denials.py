@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from .core.errors import Stalled, Wait
 from .core.state import state_name
-from .core.steps import Begin, Finalize, Publish, Release, Repair, Rest, Revoke, RollOut
+from .core.steps import Begin, DeletePod, Finalize, Publish, Release, Repair, Rest, Revoke, RollOut
+from .core.stuck import delete_command
 from .core.wanted import secret_of
 from .kube import errors, paths
 
@@ -34,8 +35,7 @@ def denied(error: errors.ApiError, step: Step, seen: Seen) -> Wait | Stalled:
         case errors.Forbidden():
             return Wait(
                 "Forbidden",
-                f"the API server forbids to {error.verb} {what}; look at the namespace's quota and admission"
-                " policies and at the operator's rights",
+                f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
                 _LATER,
             )
         case errors.NotFound():
@@ -92,6 +92,17 @@ def _unanswered(error: errors.ApiError, what: str) -> str:
     return f"{_answered(error, what)}; it is in trouble, or an admission webhook is"
 
 
+def _against_forbidden(step: Step) -> str:
+    advice = "look at the namespace's quota and admission policies and at the operator's rights"
+    if isinstance(step, DeletePod):
+        return f"{advice}, or run: {_command(step)}"
+    return advice
+
+
+def _command(step: DeletePod) -> str:
+    return delete_command(step.consumer.workload.key.namespace, step.pod.name)
+
+
 def _against_invalid(step: Step, seen: Seen) -> str:
     match step:
         case Publish() | Repair() | Revoke() | Release():
@@ -101,13 +112,15 @@ def _against_invalid(step: Step, seen: Seen) -> str:
             )
         case RollOut():
             return "look at the admission policies for workloads, or restart it yourself"
+        case DeletePod():
+            return f"look at the admission policies for pods, or run: {_command(step)}"
         case Begin() | Finalize() | Rest():
             return "look at the admission policies, and apply the CRDs of this version"
         case _:
             return f"look at the admission policies; {state_name(seen.name)!r} keeps the values, so leave it there"
 
 
-def _what(step: Step, seen: Seen) -> str:
+def _what(step: Step, seen: Seen) -> str:  # noqa: PLR0911  # a line for each kind of object
     """Name what a step writes."""
     match step:
         case Finalize():
@@ -118,6 +131,8 @@ def _what(step: Step, seen: Seen) -> str:
             return f"the Secret {secret!r}"
         case RollOut(consumer=consumer):
             return str(consumer.workload.key)
+        case DeletePod(pod=pod):
+            return f"the pod {pod.name!r}"
         case Begin() | Rest():
             return "the status"
         case _:

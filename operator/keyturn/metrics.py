@@ -16,6 +16,7 @@ __all__ = [
     "AUDIT_EVENTS",
     "AUDIT_EVENTS_DROPPED",
     "AUTHENTICATION_FAILURES",
+    "CLOCK_AHEAD",
     "CRD_OUTDATED",
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
@@ -63,6 +64,9 @@ ROLLBACKS = _counter("rollbacks", "Returns to an earlier revision.")
 DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted by others and put back.")
 RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
+CLOCK_AHEAD = _gauge(
+    "clock_ahead_seconds", "How far this machine's clock is ahead of the API server's, which counts."
+)
 LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
 CRD_OUTDATED = _gauge(
     "crd_outdated", "1 where an installed CRD lacks a field of this version, or is not there.", ("crd",)

@@ -14,7 +14,7 @@ from .core.denied import denied_again
 from .core.errors import Stalled, Wait
 from .core.pulled import READING_STORES
 from .core.status import Outcome
-from .core.steps import Publish, Rest, RollOut
+from .core.steps import DeletePod, Publish, Rest, RollOut
 from .denials import PASSING, concerns_one, contended, denied, unexpected, unread
 from .emergencies import note_standing
 from .kube import errors
@@ -159,7 +159,7 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
         began = asyncio.get_running_loop().time()
         await _taken(step, key, seen, world)
     except (Wait, Stalled) as error:
-        if isinstance(step, RollOut) and concerns_one(error):
+        if isinstance(step, RollOut | DeletePod) and concerns_one(error):
             _pass_over(step, error, key, seen, world)
             return step
         memo = world.memo(key)
@@ -169,8 +169,10 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
     return step
 
 
-def _pass_over(step: RollOut, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
-    """Remember that a workload may not be restarted now, and go on with the others."""
+def _pass_over(
+    step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World
+) -> None:
+    """Remember that nothing may be done to a workload now, and go on with the others."""
     memo, workload = world.memo(key), step.consumer.workload
     if seen.wanted is None:
         return

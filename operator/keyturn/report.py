@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from . import metrics
+from .api.status import WorkloadState
 from .core.blind import status_unseen
 from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
 from .core.durations import duration_of
 from .core.errors import Stalled
+from .core.marking import goes_back
 from .core.policy import denies, named
 from .core.pulled import READING_STORES
 from .core.renewal import CREATED
+from .core.rollout import standings
 from .core.status import Outcome, status_of
 from .core.steps import (
     Adopt,
@@ -22,6 +25,7 @@ from .core.steps import (
     Borrow,
     Claim,
     Decline,
+    DeletePod,
     Expire,
     Finalize,
     GiveBack,
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     from .api.status import ManagedSecretStatus
     from .core.errors import Wait
     from .core.keys import ObjectKey
-    from .core.seen import Seen
+    from .core.seen import Consumer, Seen
     from .core.steps import OutsideStep, Step
     from .core.workload import Workload
     from .world import World
@@ -71,7 +75,9 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
         case GoBack():
             _tell_return(step, key, seen, world)
         case RollOut(consumer=consumer):
-            _tell_restart(consumer.workload, key, seen, world)
+            _tell_restart(consumer, key, seen, world)
+        case DeletePod():
+            _tell_deleted_pod(step, key, world)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             _tell_of_outside(step, key, seen, world)
         case Rest():
@@ -154,7 +160,7 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_what_failed(seen)
-    why = "workloads did not get ready" if step.failed else "it was asked for"
+    why = f"workloads did not get ready{_failures(seen)}" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
     post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
     _log.warning(
@@ -162,15 +168,45 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
     )
 
 
-def _tell_restart(workload: Workload, key: ObjectKey, seen: Seen, world: World) -> None:
+def _failures(seen: Seen) -> str:
+    """Name who failed and why: with the return the pods go that show it."""
+    failed = (
+        (one for one in standings(seen, seen.wanted) if one.state is WorkloadState.FAILED)
+        if seen.wanted
+        else ()
+    )
+    return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
+
+
+def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) -> None:
+    workload, number = consumer.workload, seen.current.number if seen.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
-    number = seen.current.number if seen.current else 0
+    what = "its pods are made anew for"
+    if seen.wanted and goes_back(consumer, seen, seen.wanted):
+        what = "its pods go back to"  # those that run it stay
     world.events.post(
-        ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid),
+        _workload_ref(workload),
         "Restarted",
-        f"its pods are made anew for revision {number} of the Secret of ManagedSecret {key.name}",
+        f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
     )
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
+
+
+def _tell_deleted_pod(step: DeletePod, key: ObjectKey, world: World) -> None:
+    workload, pod = step.consumer.workload, step.pod
+    world.events.post(
+        _workload_ref(workload),
+        "PodDeleted",
+        f"pod {pod.name} is deleted, so that it is made again: it has revision {step.withdrawn} of the Secret of"
+        f" ManagedSecret {key.name}, which was taken back, and was never ready",
+    )
+    _log.info(
+        "pod deleted", secret=str(key), revision=step.withdrawn, workload=str(workload.key), pod=pod.name
+    )
+
+
+def _workload_ref(workload: Workload) -> ObjectRef:
+    return ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid)
 
 
 def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:

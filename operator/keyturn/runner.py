@@ -112,6 +112,7 @@ class Process:
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
+        metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         self.world = World(api, self.events, api.clock.now, reach=reach)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from .borrowing import given_back
-from .core.rollout import marker_for
+from .core.marking import next_marker
 from .core.state import state_name
 from .core.status import Outcome, status_of
 from .core.steps import (
@@ -16,6 +16,7 @@ from .core.steps import (
     Borrow,
     Claim,
     Decline,
+    DeletePod,
     Expire,
     Finalize,
     GiveBack,
@@ -33,7 +34,9 @@ from .core.steps import (
     Stage,
     Withdraw,
 )
+from .core.stuck import is_deletable
 from .kube import errors, paths
+from .kube.pods import delete_pod
 from .kube.workloads import restart, workload_of
 from .observe import load_state
 from .pushing import finalized, pushed, withdrawn
@@ -55,7 +58,7 @@ from .recorded import refreshed, with_decision
 __all__ = ["take"]
 
 
-async def take(  # noqa: C901  # a line for each step there is
+async def take(  # noqa: C901, PLR0912  # a line for each step there is
     step: Step, key: ObjectKey, seen: Seen, world: World
 ) -> None:
     """Do one step.
@@ -85,6 +88,8 @@ async def take(  # noqa: C901  # a line for each step there is
             await write_target(step, key, seen, world)
         case RollOut():
             await _roll(step, seen, world)
+        case DeletePod():
+            await _delete_pod(step, wanted_of(seen).secret, world)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
             await _take_outside(step, key, seen, world)
         case Rest():
@@ -144,10 +149,22 @@ async def _roll(step: RollOut, seen: Seen, world: World) -> None:
         workload = world.mirror.workload(workload_key)
         if workload is None or seen.current is None:
             return
-        secret = wanted_of(seen).secret
-        consumer = consumer_of(workload, secret, world.mirror, world.now())
-        marker = marker_for(consumer, secret, seen.current.number)
+        wanted = wanted_of(seen)
+        found = consumer_of(workload, wanted.secret, world.mirror, world.now())
+        marker = next_marker(replace(found, pods=step.consumer.pods), seen, wanted)
         if marker != workload.marker:
             body = await restart(world.api, workload, marker)
             if world.mirror.is_news(workload_key, body):
                 world.mirror.put_workload(workload_of(workload_key.kind, body))
+
+
+async def _delete_pod(step: DeletePod, secret: str, world: World) -> None:
+    """Delete a pod that its StatefulSet does not replace, if that StatefulSet is as it was when this was decided."""
+    key = step.consumer.workload.key
+    world.pods.forget(key)  # whatever comes of it, the next look is at other pods
+    try:
+        body = await world.api.get(paths.workload(key.kind, key.namespace, key.name))
+    except errors.NotFound:
+        return
+    if is_deletable(step.pod, workload_of(key.kind, body), secret, step.withdrawn):
+        await delete_pod(world.api, key.namespace, step.pod)

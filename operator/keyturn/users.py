@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .api.status import WorkloadState
-from .core.keys import ObjectKey
-from .core.rollout import Turn, next_restarts, standings
-from .core.seen import Consumer, Seen, Sibling
+from .core.seen import Consumer, Sibling
 from .kube.secrets import past
-from .kube.workloads import pods_are_newer
+from .podneeds import with_pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from .core.keys import WorkloadKey
-    from .core.wanted import Wanted
+    from .core.keys import ObjectKey
+    from .core.seen import Seen
     from .core.workload import Workload
     from .mirror import Mirror
     from .world import World
@@ -43,7 +40,7 @@ async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
         ),
         missing_targets=missing,
     )
-    return await _with_renewed(seen, wanted, world)
+    return await with_pods(seen, wanted, world)
 
 
 def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
@@ -56,41 +53,3 @@ def _siblings(workload: Workload, secret: str, mirror: Mirror, now: datetime) ->
         meta = mirror.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:
             yield Sibling(use.secret, meta.revision, past(meta.published, now))
-
-
-async def _with_renewed(seen: Seen, wanted: Wanted, world: World) -> Seen:
-    """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
-
-    The marker cannot tell whether somebody else has made the pods anew since; their age can.
-    """
-    asked: set[WorkloadKey] = set()
-    while candidates := [one for one in _in_question(seen, wanted) if one.workload.key not in asked]:
-        for one in candidates:
-            asked.add(one.workload.key)
-            published = seen.target.published if seen.target else None
-            if published is None or _has_not_changed(one.workload, seen, world):
-                continue
-            if await pods_are_newer(world.api, one.workload, published):
-                renewed = replace(one, renewed=True)
-                seen = replace(
-                    seen, consumers=tuple(renewed if other is one else other for other in seen.consumers)
-                )
-    return seen
-
-
-def _has_not_changed(workload: Workload, seen: Seen, world: World) -> bool:
-    """Say whether a workload is as it was when the revision was published, so that its pods are older.
-
-    No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
-    """
-    published = world.memo(ObjectKey(workload.key.namespace, seen.name)).published
-    if published is None or seen.current is None or published.number != seen.current.number:
-        return False
-    return not workload.idle and world.mirror.version_of(workload.key) < published.version
-
-
-def _in_question(seen: Seen, wanted: Wanted) -> list[Consumer]:
-    everyone = standings(seen, wanted)
-    behind = (one for one in everyone if one.state is WorkloadState.PENDING)
-    kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-    return [*kept_back, *next_restarts(seen, wanted, everyone)]

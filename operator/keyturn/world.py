@@ -14,6 +14,7 @@ from .borrowing import abandon
 from .core.keys import ObjectKey
 from .mirror import Mirror
 from .outside import Outside
+from .podlooks import PodLooks
 from .proofs import Proofs
 from .stores import Reach, Stores
 from .tags import Tags
@@ -98,6 +99,10 @@ class Memo:
     attempts: int = 0
     denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
     """Whose restart the API server refuses."""
+    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
+    """Whose pods with earlier values have ended, each with the revision and its restart."""
+    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    """Whose pods with earlier values held the places of new ones, each with when that was seen last."""
     fight: Fight | None = None
     """How often the Secret was put back lately."""
     told: str | None = None
@@ -157,6 +162,7 @@ class World:
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
     stores: Stores = field(init=False)
+    pods: PodLooks = field(init=False)
     proofs: Proofs = field(default_factory=Proofs)
     since: datetime | None = None
     """When this process began to act."""
@@ -167,6 +173,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.mirror, self.reach)
+        self.pods = PodLooks(self.api, self.now)
 
     def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
         """Take in what the watch tells of a Secret; return whom that concerns, if it is news.

@@ -144,6 +144,9 @@ GOOD = {
         }
     ),
     "no restarts": managed_secret(rollout={"restart": "None"}),
+    "failures by the deadline alone": managed_secret(rollout={"failFast": {"when": "Never"}}),
+    "failures after five crashes": managed_secret(rollout={"failFast": {"when": "Crashing", "restarts": 5}}),
+    "failures early, as by default": managed_secret(rollout={"failFast": {}}),
     "suspended, with an owner": managed_secret(suspend=True, owner="team-auth@shop.test"),
     "64 templates of 16 KiB": managed_secret(
         target={"template": {"data": {f"key-{number}": 16384 * "x" for number in range(64)}}}

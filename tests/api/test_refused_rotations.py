@@ -246,6 +246,24 @@ ROLLOUT = {
         rolling(debounce="5"),
         f'spec.rollout.debounce: Invalid value: "5": {_DURATION}',
     ),
+    "an early failure of another kind": (
+        rolling(failFast={"when": "Unready"}),
+        'spec.rollout.failFast.when: Unsupported value: "Unready": supported values: "Crashing", "Never"',
+    ),
+    "no restart counted as a crash": (
+        rolling(failFast={"restarts": 0}),
+        (
+            "spec.rollout.failFast.restarts: Invalid value: 0: spec.rollout.failFast.restarts in body should be"
+            " greater than or equal to 1"
+        ),
+    ),
+    "restarts that are never counted": (
+        rolling(failFast={"when": "Never", "restarts": 3}),
+        (
+            "spec.rollout.failFast: Invalid value: when: Never counts no restarts; remove restarts, or write"
+            " when: Crashing"
+        ),
+    ),
     "nobody at a time": (
         rolling(maxConcurrent=0),
         (

@@ -82,16 +82,18 @@ def _workload(
     *,
     annotations: Body | None = None,
     pod_annotations: Body | None = None,
+    pod_finalizers: tuple[str, ...] = (),
     **spec: Any,
 ) -> Body:
     labels = {"app": name}
+    template = {"labels": labels, "annotations": pod_annotations or {}}
     return {
         "kind": kind,
         "metadata": {"name": name, "annotations": annotations or {}},
         "spec": {
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, "annotations": pod_annotations or {}},
+                "metadata": template | ({"finalizers": list(pod_finalizers)} if pod_finalizers else {}),
                 "spec": pod_spec,
             },
             **spec,

@@ -10,6 +10,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.pods import Pod, PodsSeen
 from keyturn.core.pulled import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.revision import RevisionFacts
 from keyturn.core.seen import FINALIZER, Consumer, Seen, Sibling, TargetFacts
@@ -164,6 +165,9 @@ def workload(
     hint: str | None = None,
     restarted: datetime | None = None,
     complaint: str | None = None,
+    templates: tuple[str, ...] = (),
+    terminates: bool | None = None,
+    in_place: bool = False,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -179,12 +183,29 @@ def workload(
         hint=hint,
         restarted=restarted,
         complaint=complaint,
+        templates=templates,
+        terminates=terminates,
+        in_place=in_place,
     )
 
 
-def consumer(name: str = "api", *siblings: Sibling, renewed: bool = False, **of_workload: Any) -> Consumer:
+def consumer(
+    name: str = "api",
+    *siblings: Sibling,
+    renewed: bool = False,
+    pods: Iterable[Pod] | None = None,
+    deletable: bool = False,
+    **of_workload: Any,
+) -> Consumer:
     made = workload(name, **of_workload)
-    return Consumer(made, made.use_of("db"), siblings, renewed)
+    shown = None if pods is None else PodsSeen(NOW + minutes(1), tuple(pods), deletable)
+    return Consumer(made, made.use_of("db"), siblings, renewed, shown)
+
+
+def pod(name: str = "api-0", *, owner: str = "uid-of-api", **facts: Any) -> Pod:
+    """Make a pod that was read whole; of one whose metadata only was read, `ready` is None."""
+    known: dict[str, Any] = {"template": "new", "created": BEFORE, "marker": "db=2", "ready": True}
+    return Pod(name=name, uid=f"uid-of-{name}", version="7", owner=owner, **known | facts)
 
 
 def pushed(

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
-from keyturn.core.rollout import (
-    Standing,
-    Turn,
-    marker_for,
-    next_restarts,
-    restart_due,
-    runs_other_values,
-    standings,
-)
+from keyturn.core.marking import marker_for
+from keyturn.core.outdated import runs_other_values
+from keyturn.core.rollout import Standing, Turn, next_restarts, restart_due, standings
 from keyturn.core.seen import Sibling
 from keyturn.core.state import Held, Publication
 from keyturn.core.status import Outcome, status_of

@@ -158,6 +158,32 @@ def test_the_server_says_what_time_it_is(scene: Scene, proxy: FaultProxy, proxie
     assert proxied.returncode is None
 
 
+@pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "ahead"])
+def test_a_clock_that_is_five_minutes_off_is_told_and_rotates_nothing(
+    minutes: int, scene: Scene, proxy: FaultProxy, proxied: Operator
+) -> None:
+    """The API server's clock counts: what would be due by the machine's own is not."""
+    scene.create(rotation={"every": "2d", "jitter": "0%", "only": [ROTATED], "trigger": "at-creation"})
+    scene.wait_for(1)
+    before = scene.look()
+
+    proxy.ahead = timedelta(minutes=minutes)
+    _touch(scene, "a")
+
+    line = proxied.wait_for_log("clock differs")
+    assert abs(line["ahead_seconds"] + minutes * 60) <= 2
+    value = next(
+        float(text.split()[1])
+        for text in proxied.get("/metrics")[1].splitlines()
+        if text.startswith("keyturn_clock_ahead_seconds ")
+    )
+    assert abs(value + minutes * 60) <= 2
+    eventually(lambda: _seen_generation(scene), "a look with that clock")
+    assert scene.look() == before
+    assert proxied.returncode is None
+    proxy.ahead = timedelta(0)
+
+
 def _touch(scene: Scene, text: str) -> None:
     scene.cluster.edit(scene.managed, lambda body: body["spec"].update(owner=text))
 

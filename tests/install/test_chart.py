@@ -198,6 +198,27 @@ def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
     assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
 
 
+def test_the_right_to_delete_pods_is_the_component(tmp_path: Path) -> None:
+    made = named(render("--set=podDeletion.enabled=true"))
+
+    assert made == with_component(tmp_path, MANIFESTS / "components" / "pod-deletion")
+
+
+def test_pods_can_be_deleted_in_the_chosen_namespaces_only() -> None:
+    chosen = render("--set=namespaces={shop},podDeletion.enabled=true")
+
+    assert deleters_of_pods(chosen) == [("Role", "shop")]
+
+
+def deleters_of_pods(objects: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    return [
+        (body["kind"], body["metadata"].get("namespace"))
+        for body in objects
+        for rule in body.get("rules") or ()
+        if "pods" in rule.get("resources", ()) and "delete" in rule["verbs"]
+    ]
+
+
 def test_the_classes_are_the_shipped_ones() -> None:
     assert added("--set=classes.enabled=true") == kustomized(MANIFESTS / "classes")
 

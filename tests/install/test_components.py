@@ -61,6 +61,25 @@ def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
     assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
 
 
+# Pods that a StatefulSet does not replace
+
+
+def test_pods_are_deleted_with_the_component_only(folder: Path) -> None:
+    without = list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE))))
+    with_it = rendered(folder, BASE, _COMPONENTS / "pod-deletion")
+
+    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
+    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-pod-deletion")
+    assert added["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}]
+    assert [rule for rule in rules_of(without) if "pods" in rule.get("resources", ())] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    ]
+
+
+def rules_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [rule for one in objects for rule in one.get("rules") or ()]
+
+
 # The page
 
 

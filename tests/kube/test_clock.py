@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import structlog
 
 from keyturn.kube import clock
 from keyturn.kube.clock import ServerClock
@@ -103,3 +104,29 @@ def test_a_date_without_a_zone_is_no_crash(machine: Machine, zone: str) -> None:
     ours = ServerClock()
     ours.heard(f"Tue, 24 Nov 2026 12:00:00 {zone}".strip())
     assert abs(ours.now() - machine.wall) < 2 * SECOND
+
+
+@pytest.mark.parametrize("off", [-300, 300], ids=["behind", "ahead"])
+def test_a_wall_clock_that_is_off_is_told_once_until_it_is_right(machine: Machine, off: int) -> None:
+    ours = ServerClock()
+    with structlog.testing.capture_logs() as told:
+        for second in range(3):
+            ours.heard(date(START + (second - off) * SECOND))
+            machine.goes_on(1)
+        machine.wall -= off * SECOND
+        ours.heard(date(machine.wall))
+    assert told == [
+        {"event": "clock differs", "log_level": "warning", "ahead_seconds": off},
+        {"event": "clock agrees", "log_level": "info"},
+    ]
+    assert ours.ahead == timedelta(0)
+
+
+@pytest.mark.parametrize(("off", "count"), [(59, 0), (60, 1)])
+def test_a_wall_clock_that_is_off_by_less_than_a_minute_is_usual(
+    machine: Machine, off: int, count: int
+) -> None:
+    ours = ServerClock()
+    with structlog.testing.capture_logs() as told:
+        ours.heard(date(machine.wall - off * SECOND))
+    assert (ours.ahead, len(told)) == (off * SECOND, count)

@@ -133,6 +133,67 @@ def test_a_workload_is_settled_when_every_pod_is_new_and_available(
     assert workload_of(kind, body(spec, status)).settled == settled
 
 
+@pytest.mark.parametrize(
+    ("spec", "status", "templates"),
+    [
+        pytest.param({}, STATEFUL | {"currentRevision": "a"}, ("a", "b"), id="in an update"),
+        pytest.param({}, {"currentRevision": "a"}, ("a",), id="without an update"),
+        pytest.param({}, DEPLOYED, (), id="of a Deployment"),
+        pytest.param({"updateStrategy": {"type": "OnDelete"}}, STATEFUL, (), id="replaced by hand"),
+        pytest.param(PARTITION, STATEFUL, ("b", "b"), id="with a partition"),
+    ],
+)
+def test_the_templates_of_a_stateful_set_are_known(
+    spec: dict[str, Any], status: dict[str, Any], templates: tuple[str, ...]
+) -> None:
+    assert workload_of("StatefulSet", body(spec, status)).templates == templates
+
+
+def test_templates_of_an_older_spec_are_not() -> None:
+    late = body({}, STATEFUL | {"observedGeneration": 1}, generation=2)
+    assert workload_of("StatefulSet", late).templates == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "terminates"),
+    [
+        pytest.param({}, {}, None, id="its controller counts none"),
+        pytest.param({}, {"terminatingReplicas": 0}, False, id="none"),
+        pytest.param({}, {"terminatingReplicas": 2}, True, id="two"),
+        pytest.param({"revisionHistoryLimit": 2}, {"terminatingReplicas": 0}, False, id="a short history"),
+        pytest.param(
+            {"revisionHistoryLimit": 1},
+            {"terminatingReplicas": 0},
+            None,
+            id="those of a ReplicaSet that is gone",
+        ),
+    ],
+)
+def test_pods_that_are_terminating_are_counted_by_the_controller(
+    spec: dict[str, Any],
+    status: dict[str, Any],
+    terminates: bool | None,  # noqa: FBT001
+) -> None:
+    assert workload_of("Deployment", body(spec, status)).terminates is terminates
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "in_place"),
+    [
+        pytest.param("Deployment", {}, False, id="rolling"),
+        pytest.param("Deployment", {"strategy": {"type": "Recreate"}}, True, id="recreated"),
+        pytest.param("StatefulSet", {}, True, id="StatefulSet"),
+        pytest.param("DaemonSet", {}, True, id="DaemonSet"),
+    ],
+)
+def test_new_pods_wait_for_old_ones_by_the_strategy(
+    kind: str,
+    spec: dict[str, Any],
+    in_place: bool,  # noqa: FBT001
+) -> None:
+    assert workload_of(kind, body(spec)).in_place == in_place
+
+
 def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
     late = body(THREE, DEPLOYED | {"observedGeneration": 1}, generation=2)
     assert not workload_of("Deployment", late).settled

@@ -29,9 +29,11 @@ KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")
 TARGET = paths.secret("shop", "db")
 STATE = paths.secret("shop", "db-keyturn")
+_DEPLOYMENTS = paths.workloads("Deployment", "shop")
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
-_LOOKS_IN_VAIN = 4
+_LOOKS_IN_VAIN = 10
+"""Pods of a rollout that comes to no end are read nine times in a minute."""
 
 
 class Died(BaseException):
@@ -49,6 +51,12 @@ class Pods:
     """A revision since then had other values for what they read."""
     restarted_for: list[int] = field(default_factory=list)
     restarted_needlessly: list[int] = field(default_factory=list)
+    marker: str = ""
+    """The marker of the template that they were made from."""
+    healthy: Pods | None = None
+    """Those before them, which stay until new ones are ready."""
+    leaving: list[Body] = field(default_factory=list)
+    """The metadata of those that are terminating."""
 
 
 class Quiet:
@@ -68,6 +76,10 @@ class Cluster:
         self.writes = 0
         self.doomed: set[int] = set()
         """The revisions with which no pod gets ready."""
+        self.grace = timedelta(0)
+        """How long pods are terminating."""
+        self.lists = 0
+        """How often pods were listed."""
         self.dies_at: float | None = None
         """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
         self._version = 0
@@ -123,7 +135,7 @@ class Cluster:
             before = self.writes
             until = await self.look()
             waits = until is not None and until < self.now + _SOON
-            rolled = self._finish_rollouts()
+            rolled = self.finish_rollouts()
             quiet = quiet + 1 if self.writes == before and not rolled else 0
             if quiet and (not waits or quiet == _LOOKS_IN_VAIN):
                 return
@@ -131,7 +143,7 @@ class Cluster:
                 self.now = max(self.now, until)
         raise AssertionError("the operator does not come to rest")
 
-    def _finish_rollouts(self) -> bool:
+    def finish_rollouts(self) -> bool:
         """Let the pods of every rollout become available, or fail; say whether there was one."""
         unfinished = [name for name in self.pods if not self._is_seen(name)]
         for name in unfinished:
@@ -251,21 +263,45 @@ class Cluster:
         self, path: str, body: Body, kind: Patch, params: Mapping[str, str] | None = None
     ) -> Body:
         with self._write():
+            if path.startswith(_DEPLOYMENTS):
+                assert params == {"fieldManager": "keyturn"} | (
+                    {"force": "true"} if kind is Patch.APPLY else {}
+                )
+                return self._restarted(path, body)
             if kind is Patch.MERGE and not path.endswith("/status"):
                 return self._finalized(path, body)
-            if kind is Patch.MERGE:
-                return self._patched_status(path.removesuffix("/status"), body)
-            assert params == {"fieldManager": "keyturn", "force": "true"}
-            return self._restarted(path, body)
+            return self._patched_status(path.removesuffix("/status"), body)
 
     async def pages(
         self, path: str, params: Mapping[str, str], *, metadata_only: bool
     ) -> AsyncIterator[Page]:
         assert path == paths.pods("shop")
-        assert metadata_only
-        pods = self.pods[params["labelSelector"].removeprefix("app=")]
-        made = pods.made.replace(microsecond=0).isoformat()
-        yield Page([{"metadata": {"creationTimestamp": made}}], "1", first=True)
+        self.lists += 1
+        name = params["labelSelector"].removeprefix("app=")
+        pods = self.pods[name]
+        there = [self._pod(name, one) for one in (pods, pods.healthy) if one]
+        there += [
+            {"metadata": one, "status": {}}
+            for one in pods.leaving
+            if datetime.fromisoformat(one["deletionTimestamp"]) > self.now
+        ]
+        yield Page(
+            [{"metadata": one["metadata"]} if metadata_only else one for one in there], "1", first=True
+        )
+
+    def _pod(self, name: str, pods: Pods) -> Body:
+        """Return a pod: of those that are doomed, every other one crashes, and one is never ready."""
+        number = read_marker(pods.marker).get("db")
+        container: Body = {"name": "app", "ready": number not in self.doomed, "restartCount": 0}
+        if number in self.doomed and self.crashes(number):
+            container |= {"restartCount": 5, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        conditions = [{"type": "Ready", "status": str(container["ready"])}]
+        status = {"conditions": conditions, "containerStatuses": [container]}
+        return {"metadata": _metadata(name, pods), "status": status}
+
+    def crashes(self, number: int | None) -> bool:
+        """Say whether the pods of a doomed revision crash, rather than never get ready."""
+        return number is not None and number % 2 == 0
 
     def _finalized(self, path: str, body: Body) -> Body:
         """Change the finalizers; an object that somebody has deleted goes with the last of them."""
@@ -284,22 +320,44 @@ class Cluster:
         return copy.deepcopy(self._stamp(there))
 
     def _restarted(self, path: str, body: Body) -> Body:
-        name, there = body["metadata"]["name"], self.objects[path]
+        name, there = path.rsplit("/", 1)[-1], self.objects[path]
         assert body["metadata"]["uid"] == there["metadata"]["uid"]
-        marker = body["spec"]["template"]["metadata"]["annotations"][MARKER]
+        marker = body["spec"]["template"]["metadata"]["annotations"][MARKER] or ""
         annotations = there["spec"]["template"]["metadata"]["annotations"]
-        known = self._is_known(read_marker(annotations.get(MARKER, "")).get("db"))
-        annotations[MARKER] = marker
+        annotations.pop(MARKER, None)
+        annotations |= {MARKER: marker} if marker else {}
         there["metadata"]["generation"] += 1
         there["metadata"]["managedFields"] = [
             {"manager": "keyturn", "operation": "Apply", "time": self._second()}
-        ]
-        pods, revision = self.pods[name], read_marker(marker)["db"]
-        pods.restarted_for.append(revision)
-        if not pods.missed and known:
-            pods.restarted_needlessly.append(revision)
-        pods.made, pods.read, pods.missed = self.now, self._readable(pods.keys), False
+        ] * bool(marker)
+        self._replace_pods(name, marker)
         return copy.deepcopy(self._stamp(there))
+
+    def _replace_pods(self, name: str, marker: str) -> None:
+        """Make pods anew; with a template that healthy ones were made from, those stay and the others go."""
+        pods = self.pods[name]
+        if pods.healthy and pods.healthy.marker == marker:
+            kept = pods.healthy
+            pods.leaving.append(self._leaving(name, pods))
+            pods.made, pods.read, pods.missed, pods.marker = kept.made, kept.read, kept.missed, kept.marker
+            pods.healthy = None
+            return
+        revision = read_marker(marker)["db"]
+        pods.restarted_for.append(revision)
+        if not pods.missed and self._is_known(read_marker(pods.marker).get("db")):
+            pods.restarted_needlessly.append(revision)
+        before = Pods(pods.keys, pods.made, pods.read, pods.missed, marker=pods.marker)
+        if revision in self.doomed:
+            pods.healthy = pods.healthy or before
+        else:
+            pods.leaving += [self._leaving(name, one) for one in (pods.healthy, before) if one]
+            pods.healthy = None
+        pods.made, pods.read, pods.missed, pods.marker = self.now, self._readable(pods.keys), False, marker
+
+    def _leaving(self, name: str, pods: Pods) -> Body:
+        ends = (self.now + self.grace).isoformat()
+        seconds = int(self.grace.total_seconds())
+        return _metadata(name, pods) | {"deletionTimestamp": ends, "deletionGracePeriodSeconds": seconds}
 
     def _readable(self, keys: frozenset[str] | None) -> dict[str, str] | None:
         if TARGET not in self.objects:
@@ -317,6 +375,8 @@ class Cluster:
         if path == STATE:
             for pods in self.pods.values():
                 self._compare(pods)
+                if pods.healthy:
+                    self._compare(pods.healthy)
 
     def _compare(self, pods: Pods) -> None:
         """Note whether pods have read something else than what is recorded: it may not be published yet."""
@@ -346,6 +406,22 @@ class Cluster:
 
     def _write(self) -> _Write:
         return _Write(self)
+
+
+def _metadata(name: str, pods: Pods) -> Body:
+    """Return what the metadata of a pod says; all pods of one template are one."""
+    hash_ = pods.marker.replace("=", "-") or "first"
+    return {
+        "name": f"{name}-{hash_}",
+        "uid": f"uid-of-{name}-{hash_}",
+        "resourceVersion": "1",
+        "creationTimestamp": pods.made.replace(microsecond=0).isoformat(),
+        "annotations": {MARKER: pods.marker} if pods.marker else {},
+        "labels": {"app": name, "pod-template-hash": hash_},
+        "ownerReferences": [
+            {"kind": "ReplicaSet", "name": f"{name}-{hash_}", "uid": "uid", "controller": True}
+        ],
+    }
 
 
 class _Write:

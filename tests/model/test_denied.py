@@ -58,7 +58,7 @@ class Denying(Cluster):
         while self.now < end:
             self.tell()
             until = await self.look()
-            self._finish_rollouts()
+            self.finish_rollouts()
             self.now = min(end, max(self.now, until or end))
 
 

@@ -11,7 +11,7 @@ from .duration import Duration, Pause
 from .meta import Name
 from .status import WorkloadKind
 
-__all__ = ["OnFailure", "Restart", "Rollout", "WorkloadRef"]
+__all__ = ["FailFast", "FailFastWhen", "OnFailure", "Restart", "Rollout", "WorkloadRef"]
 
 
 class Restart(StrEnum):
@@ -27,6 +27,31 @@ class OnFailure(StrEnum):
 
     ROLLBACK = "Rollback"
     HOLD = "Hold"
+
+
+class FailFastWhen(StrEnum):
+    """When a workload counts as failed before its progressDeadline."""
+
+    CRASHING = "Crashing"
+    NEVER = "Never"
+
+
+class FailFast(Schema):
+    """When a workload counts as failed before its progressDeadline is over."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.when) || self.when != 'Never' || !has(self.restarts)",
+                "when: Never counts no restarts; remove restarts, or write when: Crashing",
+            )
+        )
+    )
+
+    when: FailFastWhen | None = None
+    """Crashing (the default): new pods crash while old ones, where there are any, are ready; or Never."""
+    restarts: int | None = pydantic.Field(None, ge=1, le=100)
+    """How many restarts of one container of a new pod are crashing; 3 where absent."""
 
 
 class WorkloadRef(Schema):
@@ -71,5 +96,7 @@ class Rollout(Schema):
     """How many workloads of one wave roll at a time; 1 where absent."""
     progress_deadline: Duration | None = None
     """A workload that does not run the new revision so long after its restart has failed; 10m where absent."""
+    fail_fast: FailFast | None = None
+    """When a workload has failed before its progressDeadline; where absent, by three restarts of a new pod."""
     on_failure: OnFailure | None = None
     """Rollback (the default) returns to the revision before, Hold stops and leaves all as it is."""

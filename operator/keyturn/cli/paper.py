@@ -17,6 +17,7 @@ from keyturn.core.steps import (
     Borrow,
     Claim,
     Decline,
+    DeletePod,
     Expire,
     Finalize,
     GiveBack,
@@ -88,7 +89,7 @@ def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR091
             return pushed(step, seen)
         case Decline():
             return _declined(seen, seen.state) if seen.state else seen
-        case GoBack() | Rest():
+        case GoBack() | DeletePod() | Rest():
             return seen  # on paper no rollout fails
         case _:
             assert_never(step)

@@ -176,9 +176,10 @@ def _workloads_current(look: Look) -> Verdict:
         return Verdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
     detail = f": {first.message}" if first.message else ""
+    is_unknown = all(one.leaving and one.consumer.pods and one.consumer.pods.forbidden for one in behind)
     return Verdict(
-        "False",
-        _why_behind(behind),
+        "Unknown" if is_unknown else "False",
+        "PodsUnknown" if is_unknown else _why_behind(behind),
         f"{count - len(behind)} of {count} workloads run the current revision;"
         f" {first.consumer.workload.key} is {first.state.lower()}{detail}",
     )

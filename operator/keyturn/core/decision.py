@@ -11,6 +11,7 @@ from .emergency import EMERGENCY, revokes_at_once
 from .errors import Stalled, Wait
 from .fight import contest, is_contested, until, was_sent
 from .loans import next_loans, next_return, returned_again, returned_last
+from .marking import next_marker
 from .numbering import hinted, next_number
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .policy import denies
@@ -30,8 +31,8 @@ from .rollout import (
     Standing,
     Turn,
     any_failed,
-    marker_for,
     next_restarts,
+    pods_again,
     restart_due,
     standings,
     watched_until,
@@ -43,6 +44,7 @@ from .steps import (
     Bind,
     Claim,
     Decline,
+    DeletePod,
     Expire,
     GoBack,
     Overlap,
@@ -57,6 +59,7 @@ from .steps import (
     Step,
     rotation_id,
 )
+from .stuck import pod_to_delete
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -241,10 +244,12 @@ def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
 
 def _roll_out(
     seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
-) -> GoBack | RollOut | Overlap | Expire | Rest:
-    all_standings, number = standings(seen, wanted), _current(seen).number
+) -> GoBack | RollOut | DeletePod | Overlap | Expire | Rest:
+    all_standings = standings(seen, wanted)
     if restarts := next_restarts(seen, wanted, all_standings):
-        return RollOut(restarts[0], marker_for(restarts[0], wanted.secret, number))
+        return RollOut(restarts[0], next_marker(restarts[0], seen, wanted))
+    if stuck := pod_to_delete(seen, wanted):
+        return stuck
     if any_failed(all_standings):
         return return_after_failure(seen, wanted, _current(seen))
     is_through = not any(one.under_way for one in all_standings)
@@ -269,6 +274,7 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
     times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
     times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
     times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
+    times += (when for one in all_standings if (when := pods_again(seen, wanted, one)))
     denied = (denied_until(one.consumer.workload, seen, wanted) for one in all_standings)
     times += (when for when in denied if when)
     current = _current(seen)
@@ -276,6 +282,9 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
         times.append(current.valid_until)
     if start := start_time(seen):
         times.append(start)
+    times += (
+        one.consumer.pods.again for one in all_standings if one.consumer.pods and one.consumer.pods.again
+    )
     others = (seen.pulled.again, pushed_again(seen), returned_again(seen, wanted), until(seen))
     times += (when for when in others if when)
     return min(times, default=None)

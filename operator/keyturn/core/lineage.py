@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .revision import RevisionFacts
     from .state import StateFacts
 
-__all__ = ["missed_keys"]
+__all__ = ["missed_keys", "revision_run"]
 
 _BEFORE_ALL = 0
 
@@ -28,7 +28,7 @@ def missed_keys(
     It runs the revision of its marker; without one, the revision that was published when it was created.
     None if nobody knows any more what it runs.
     """
-    number = _published_at(state, created, published) if marked is None else marked
+    number = _number_run(state, marked, created, published)
     if number == state.current_number:
         return frozenset()
     here, there = _line(state, state.current_number), _line(state, number)
@@ -39,6 +39,15 @@ def missed_keys(
     else:
         apart = here.keys() ^ there.keys()
     return frozenset[str]().union(*((here | there)[one].changed for one in apart))
+
+
+def revision_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int | None:
+    """Return the revision that is run with this marker or, without one, by this age; None where that is unknown."""
+    return _number_run(state, marked, created, published) or None
+
+
+def _number_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int:
+    return _published_at(state, created, published) if marked is None else marked
 
 
 def _published_at(state: StateFacts, created: datetime, published: datetime) -> int:

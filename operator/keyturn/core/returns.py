@@ -10,6 +10,7 @@ from .errors import Stalled
 from .ownership import refuse_change
 from .seen import ROLLBACK, ROTATE
 from .steps import GoBack
+from .stuck import told_of_stuck
 
 if TYPE_CHECKING:
     from .revision import RevisionFacts
@@ -56,10 +57,12 @@ def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> 
     good = fallback_of(seen, wanted)
     if good is not None:
         return GoBack(good, current.number, failed=True)
+    help_ = told_of_stuck(seen.consumers) or (
+        f"mend it, or write a new text into {ROTATE}, or go back with {ROLLBACK}"
+    )
     raise Stalled(
         "RolloutFailed",
-        f"a workload did not get ready with revision {current.number} and nobody else is restarted;"
-        f" mend it, or write a new text into {ROTATE}, or go back with {ROLLBACK}",
+        f"a workload did not get ready with revision {current.number} and nobody else is restarted; {help_}",
     )
 
 

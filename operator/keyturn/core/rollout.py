@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,11 @@ from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 
 from .denied import denial_of, told_before
-from .lineage import missed_keys
-from .workload import read_marker, write_marker
+from .leaving import brings_pods_back, holds_places, look_again, waiting_for_pods
+from .obstacles import when_late, while_rolling, while_waiting
+from .outdated import published, runs_other_values
+from .pods import crash_of
+from .workload import read_marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,10 +30,10 @@ __all__ = [
     "Standing",
     "Turn",
     "any_failed",
-    "marker_for",
     "next_restarts",
+    "pods_again",
     "restart_due",
-    "runs_other_values",
+    "standing_of",
     "standings",
     "was_reverted",
     "watched_until",
@@ -62,6 +65,8 @@ class Standing:
     message: str | None = None
     denied: bool = False
     """The API server refuses its restart, or was said to."""
+    leaving: bool = False
+    """Nothing but the end of pods with earlier values is waited for: nothing that could fail."""
 
     @property
     def under_way(self) -> bool:
@@ -71,16 +76,20 @@ class Standing:
     @property
     def takes_a_slot(self) -> bool:
         """Whether others wait for its rollout: not for one that does not end before a person acts."""
-        return self.state is WorkloadState.ROLLING and self.consumer.workload.hint is None
+        return (
+            self.state is WorkloadState.ROLLING and not self.leaving and self.consumer.workload.hint is None
+        )
 
     @property
     def holds_up_later_waves(self) -> bool:
+        if self.leaving:
+            return False
         return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
 
 
 def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
     """Say how far each consumer is, in the order in which they are restarted."""
-    return tuple(_standing(one, seen, wanted) for one in sorted(seen.consumers, key=_turn(wanted)))
+    return tuple(standing_of(one, seen, wanted) for one in sorted(seen.consumers, key=_turn(wanted)))
 
 
 def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
@@ -112,57 +121,43 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     if seen.held:
         return seen.now  # to go back from what failed does not wait for other changes
     # A process that takes over looks at every object first: a sibling may be about to change, too.
-    published = [_published(seen), *([seen.since] if seen.since else [])]
+    changes = [published(seen), *([seen.since] if seen.since else [])]
     marked = read_marker(consumer.workload.marker)
-    published += (
+    changes += (
         sibling.published
         for sibling in consumer.siblings
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
-    last = max(published)
+    last = max(changes)
     is_ahead = last > seen.now + _CLOCKS_DIFFER  # the clock was put back since: nobody knows how long it was
     return seen.now if is_ahead else last + wanted.debounce
-
-
-def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
-    """Return the marker of a restart now: what the new pods will read, of every managed Secret they use."""
-    marked = read_marker(consumer.workload.marker)
-    used = {use.secret for use in consumer.workload.uses}
-    still_used = {name: number for name, number in marked.items() if name in used}
-    siblings = {sibling.secret: sibling.revision for sibling in consumer.siblings}
-    return write_marker(still_used | siblings | {secret: revision})
-
-
-def runs_other_values(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
-    """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
-    if seen.state is None:
-        return False
-    workload = consumer.workload
-    marked = read_marker(workload.marker).get(wanted.secret)
-    missed = missed_keys(seen.state, marked, workload.created, _published(seen))
-    if missed is None:
-        return True
-    if consumer.use is None or consumer.use.keys is None:
-        return bool(missed)
-    return bool(missed & consumer.use.keys)
 
 
 def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
     """Return when a workload that rolls counts as failed, unless it is through before."""
     workload = standing.consumer.workload
-    if standing.state is not WorkloadState.ROLLING or workload.hint or workload.restarted is None:
+    if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
         return None
-    return max(workload.restarted, _published(seen)) + wanted.progress_deadline
+    # A marker that was taken off again leaves no time of its own.
+    restarted = workload.restarted or (seen.held.at if seen.held else None)
+    began = (restarted, published(seen), standing.consumer.held_up)
+    return max(when for when in began if when) + wanted.progress_deadline if restarted else None
 
 
-def _standing(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+def pods_again(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+    """Return when its pods are to be read again."""
+    return look_again(standing.consumer, seen, wanted) if standing.leaving else None
+
+
+def standing_of(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say how far one consumer is."""
     workload = consumer.workload
     current = seen.current
     marked = read_marker(workload.marker).get(wanted.secret)
     if current is not None and marked == current.number:
         return _after_restart(consumer, seen, wanted, current.number)
     if consumer.renewed or not runs_other_values(consumer, seen, wanted):
-        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
+        return _while_pods_leave(consumer, seen, wanted)
     if refusal := _refusal(consumer, seen, wanted):
         return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refusal)
     if hindrance := _hindrance(consumer, seen, wanted, marked):
@@ -184,17 +179,37 @@ def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
 
 
 def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
-    workload = consumer.workload
-    if workload.settled or _was_through(workload, seen, number):
-        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, workload.hint or workload.complaint)
+    if consumer.workload.settled or _was_through(consumer.workload, seen, number):
+        return _while_pods_leave(consumer, seen, wanted)
+    if crash := crash_of(consumer, number, seen, wanted):
+        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash)
+    return _watched(
+        consumer, seen, wanted, waiting_for_pods(consumer, seen, wanted) if consumer.held_up else None
+    )
+
+
+def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: str | None) -> Standing:
+    """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, while_rolling(consumer) or pods)
     deadline = watched_until(seen, wanted, rolling)
-    if workload.failed or (deadline is not None and seen.now >= deadline):
-        why = workload.complaint or "see its events and its pods"
-        return Standing(
-            consumer, WorkloadState.FAILED, Turn.HINDERED, f"its pods did not become available in time; {why}"
-        )
+    is_late = deadline is not None and seen.now >= deadline
+    has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
+    if (has_failed or consumer.held_up) and holds_places(consumer, seen, wanted):
+        message = consumer.workload.hint or waiting_for_pods(consumer, seen, wanted)
+        return replace(rolling, message=message, leaving=True)
+    if has_failed:
+        return replace(rolling, state=WorkloadState.FAILED, message=when_late(consumer))
     return rolling
+
+
+def _while_pods_leave(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say of one that needs nothing more whether pods with earlier values are still there."""
+    message = waiting_for_pods(consumer, seen, wanted)
+    if not consumer.workload.settled and brings_pods_back(consumer, seen, wanted):
+        return _watched(consumer, seen, wanted, message)
+    if message is None:
+        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
+    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, leaving=True)
 
 
 def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
@@ -241,24 +256,21 @@ def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | Non
     workload = consumer.workload
     if workload.paused:
         return "waits: the Deployment is paused"
-    if workload.settled or _hangs_in_what_was_given_up(workload, seen, wanted, marked):
+    if workload.settled or _hangs_in_what_was_given_up(consumer, seen, wanted, marked):
         return None
-    return workload.complaint or "waits for its last rollout to finish"
+    return while_waiting(consumer)
 
 
-def _hangs_in_what_was_given_up(workload: Workload, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
+def _hangs_in_what_was_given_up(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
     """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
     if marked is None or seen.current is None:
         return False
     if seen.held and marked == seen.held.number:
         return True
+    workload = consumer.workload
     is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
-    return marked > (seen.current.fallback or 0) and (workload.failed or is_late)
-
-
-def _published(seen: Seen) -> datetime:
-    stamp = seen.target.published if seen.target else None
-    return stamp or (seen.current.made if seen.current else seen.now)
+    has_failed = workload.failed or is_late or crash_of(consumer, marked, seen, wanted) is not None
+    return marked > (seen.current.fallback or 0) and has_failed
 
 
 def _wave_of(consumer: Consumer, wanted: Wanted) -> int:

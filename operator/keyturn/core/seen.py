@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import Stalled
     from .fight import Fight
     from .keys import WorkloadKey
+    from .pods import PodsSeen
     from .policy import Violation
     from .pulled import PushProblem
     from .revision import RevisionFacts
@@ -86,7 +87,11 @@ class Consumer:
     """None for a listed workload that does not consume the Secret."""
     siblings: tuple[Sibling, ...] = ()
     renewed: bool = False
-    """Each of its pods was created after the revision was published."""
+    """Each of its pods that is not terminating was created after the revision was published."""
+    pods: PodsSeen | None = None
+    """Its pods, where what is said or done depends on them (see `needs`)."""
+    held_up: datetime | None = None
+    """When pods with earlier values were last seen that held the places of new ones over a deadline."""
 
 
 @dataclass(frozen=True, slots=True)

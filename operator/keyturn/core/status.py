@@ -16,6 +16,7 @@ from keyturn.api.status import (
 
 from .conditions import Look, conditions_of
 from .errors import Wait
+from .needs import ROLLED_BACK
 from .renewal import CREATED, is_overdue, start_time
 from .rollout import standings, was_reverted
 from .steps import Begin, Rest, rotation_id
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
 
 _KEPT_HISTORY = 10
-ROLLED_BACK = "RolledBack"
 _A_WHILE = 3
 """Tries in a row."""
 SUCCEEDED = "Succeeded"

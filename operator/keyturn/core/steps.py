@@ -12,7 +12,8 @@
               ──Refresh──▶ (that stores were read on request is recorded)
               ──Decline──▶ (that a rotation was asked for is recorded, where nothing turns)
               ──Intend──▶ ──Push──▶ (a store holds the values), ──Withdraw──▶ (it no longer does)
-              ──Borrow──▶ (what stores have lent is recorded) ──GiveBack──▶ (they have it back)
+              ──DeletePod──▶ (a StatefulSet makes a pod again that has a withdrawn revision and was never ready)
+             ──Borrow──▶ (what stores have lent is recorded) ──GiveBack──▶ (they have it back)
 
 Each is chosen from facts alone (see `decision`), so the operator may die between any two: the next look finds the
 same facts and goes on.
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from .errors import Stalled, Wait
     from .loans import Loan
+    from .pods import Pod
     from .renewal import Reason
     from .seen import Consumer
     from .source import Destination
@@ -40,6 +42,7 @@ __all__ = [
     "Borrow",
     "Claim",
     "Decline",
+    "DeletePod",
     "Expire",
     "Finalize",
     "GiveBack",
@@ -138,6 +141,16 @@ class RollOut:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Have a StatefulSet make a pod again, which it does not do while that pod is not ready."""
+
+    consumer: Consumer
+    pod: Pod
+    withdrawn: int
+    """The revision that the pod has."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overlap:
     """Record until when the values before stay readable: every workload runs on the current ones."""
 
@@ -233,6 +246,7 @@ Step = (
     | Release
     | GoBack
     | RollOut
+    | DeletePod
     | Overlap
     | Expire
     | Revoke

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.rollout import OnFailure, Restart
+from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, SecretType
 
 from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.recipe import Recipe
+    from keyturn.api.rollout import FailFast
     from keyturn.api.rotation import Cadence
     from keyturn.api.secretclass import SecretClass
 
@@ -32,6 +33,7 @@ _DEFAULT_DEBOUNCE = timedelta(seconds=5)
 _DEFAULT_CONCURRENT = 1
 _DEFAULT_HISTORY = 3
 _DEFAULT_DEADLINE = timedelta(minutes=10)
+_DEFAULT_CRASHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Wanted:
     progress_deadline: timedelta
     on_failure: OnFailure
     templates: Mapping[str, str]
+    crashes: int | None = _DEFAULT_CRASHES
+    """After how many restarts of one container a new pod crashes; None where only the deadline decides."""
     shape: Shape = Shape()
     refresh_interval: timedelta | None = None
     """How often pulled values are read again; None where none is pulled, or none may change."""
@@ -164,6 +168,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         progress_deadline=rollout.progress_deadline or _DEFAULT_DEADLINE,
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
+        crashes=_crashes(rollout.fail_fast),
         shape=shape,
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
@@ -252,6 +257,12 @@ def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
     generated = frozenset(item.name for item in items if item.recipe)
     only = managed.spec.rotation.only if managed.spec.rotation else None
     return generated if only is None else generated & frozenset(only)
+
+
+def _crashes(fail_fast: FailFast | None) -> int | None:
+    if fail_fast is None:
+        return _DEFAULT_CRASHES
+    return None if fail_fast.when is FailFastWhen.NEVER else fail_fast.restarts or _DEFAULT_CRASHES
 
 
 def _history_limit(managed: ManagedSecret) -> int:

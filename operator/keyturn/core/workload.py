@@ -46,8 +46,17 @@ class Workload:
     """It wants no pods."""
     restarted: datetime | None = None
     """When our marker was last written, as the API server recorded it."""
+    templates: tuple[str, ...] = ()
+    """Of which revisions of its pod template a StatefulSet makes pods now.
+
+    None are known of other kinds, where pods are replaced by hand, and while its status speaks of an older spec.
+    """
     complaint: str | None = None
     """What its controller complains of, such as pods that a quota does not let it create."""
+    terminates: bool | None = None
+    """Whether pods of it are terminating, as its controller counts them; None where it counts none."""
+    in_place: bool = False
+    """By its strategy a new pod starts only where an old one has ended."""
 
     @property
     def kind(self) -> WorkloadKind:

@@ -6,9 +6,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from time import monotonic
 
+import structlog
+
 __all__ = ["ServerClock"]
 
 _TOLERANCE = timedelta(seconds=2)
+_TOLD = timedelta(minutes=1)
+"""A wall clock that is off by less is usual; by more, tokens and certificates begin to be refused."""
+
+_log = structlog.get_logger()
 
 
 class ServerClock:
@@ -18,6 +24,8 @@ class ServerClock:
     """
 
     def __init__(self) -> None:
+        self.ahead = timedelta(0)
+        """How far our wall clock is ahead of the API server's, as last heard."""
         self._heard: str | None = None
         self._anchor: tuple[datetime, float] | None = None
 
@@ -26,6 +34,10 @@ class ServerClock:
             return datetime.now(UTC)
         at, ticks = self._anchor
         return at + timedelta(seconds=monotonic() - ticks)
+
+    def seconds_ahead(self) -> float:
+        """Return how far our wall clock is ahead of the API server's, as last heard."""
+        return self.ahead.total_seconds()
 
     def heard(self, date: str | None) -> None:
         """Take in a Date header (RFC 9110, 6.6.1): whole seconds, so that small differences mean nothing."""
@@ -37,8 +49,18 @@ class ServerClock:
         except ValueError:
             return
         said = said if said.tzinfo else said.replace(tzinfo=UTC)  # HTTP knows no other zone
+        self._compare(said)
         if self._anchor is None:
             ours = datetime.now(UTC)
             self._anchor = (ours if abs(ours - said) < _TOLERANCE else said, monotonic())
         elif abs(self.now() - said) >= _TOLERANCE:
             self._anchor = (said, monotonic())
+
+    def _compare(self, said: datetime) -> None:
+        """Tell when our wall clock begins to be off, and when it is right again."""
+        was_off, self.ahead = abs(self.ahead) >= _TOLD, datetime.now(UTC) - said
+        is_off = abs(self.ahead) >= _TOLD
+        if is_off and not was_off:
+            _log.warning("clock differs", ahead_seconds=round(self.ahead.total_seconds()))
+        elif was_off and not is_off:
+            _log.info("clock agrees")

@@ -95,6 +95,10 @@ def pods(namespace: str | None = None) -> str:
     return _collection(_CORE, "pods", namespace)
 
 
+def pod(namespace: str, name: str) -> str:
+    return _one(pods(namespace), name)
+
+
 def leases(namespace: str) -> str:
     return _collection(_LEASES, "leases", namespace)
 
@@ -110,6 +114,11 @@ def events(namespace: str) -> str:
 def token_reviews() -> str:
     """Say where it is asked whose token one is."""
     return "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+def own_access_reviews() -> str:
+    """Say where it is asked what one may oneself."""
+    return "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def access_reviews() -> str:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["FIELD_MANAGER", "KINDS", "pods_are_newer", "restart", "workload_of"]
+__all__ = ["FIELD_MANAGER", "KINDS", "restart", "workload_of"]
 
 FIELD_MANAGER = "keyturn"
 KINDS = tuple(WorkloadKind)
+_ENOUGH_HISTORY = 2
 _NO_PODS = "its pods cannot be created; look at the namespace's quota and the events of its ReplicaSet"
 
 
@@ -47,18 +48,24 @@ def workload_of(kind: str, body: Body) -> Workload:
         hint=_hint(spec),
         idle=_wants_no_pods(WorkloadKind(kind), spec, status),
         restarted=_restarted(metadata),
+        templates=_templates(spec, status) if is_observed else (),
         complaint=_complaint(status),
+        terminates=_terminates(spec, status),
+        in_place=_is_in_place(WorkloadKind(kind), spec),
     )
 
 
 async def restart(api: Api, workload: Workload, marker: str) -> Body:
-    """Have every pod made anew by putting the marker on the pod template.
+    """Have every pod made anew by putting the marker on the pod template; an empty one is taken off.
 
     Source: Kubernetes, "Server-Side Apply". The UID makes it a conflict to restart a namesake that was made since.
     """
     key = workload.key
+    path = paths.workload(key.kind, key.namespace, key.name)
+    if not marker:
+        return await api.patch(path, _without_marker(workload), Patch.MERGE, {"fieldManager": FIELD_MANAGER})
     return await api.patch(
-        paths.workload(key.kind, key.namespace, key.name),
+        path,
         {
             "apiVersion": "apps/v1",
             "kind": key.kind,
@@ -70,15 +77,13 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
     )
 
 
-async def pods_are_newer(api: Api, workload: Workload, published: datetime) -> bool:
-    """Say whether each pod of the workload was created after `published`; of no pods it is true."""
-    selected = {"labelSelector": workload.selector}
-    async for page in api.pages(paths.pods(workload.key.namespace), selected, metadata_only=True):
-        for pod in page.items:
-            # Creation times have whole seconds: a pod of the same second may have read the old value.
-            if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) <= published:
-                return False
-    return True
+def _without_marker(workload: Workload) -> Body:
+    """Take the annotation off whoever owns it: an apply would leave it where another manager has it as well."""
+    annotations = {MARKER: None}
+    return {
+        "metadata": {"uid": workload.uid},
+        "spec": {"template": {"metadata": {"annotations": annotations}}},
+    }
 
 
 def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
@@ -115,6 +120,23 @@ _SETTLED = {
 }
 
 
+def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | None:
+    """Say whether a Deployment has pods that are terminating, which it counts from Kubernetes 1.35 on (KEP-3973).
+
+    Those of a ReplicaSet that was deleted it does not count.
+    """
+    count = status.get("terminatingReplicas")
+    if count is None or spec.get("revisionHistoryLimit", 10) < _ENOUGH_HISTORY:
+        return None
+    return bool(count)
+
+
+def _is_in_place(kind: WorkloadKind, spec: Mapping[str, Any]) -> bool:
+    if kind is WorkloadKind.DEPLOYMENT:
+        return (spec.get("strategy") or {}).get("type") == "Recreate"
+    return True
+
+
 def _missed_deadline(status: Mapping[str, Any]) -> bool:
     return any(
         one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
@@ -136,6 +158,13 @@ def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
     )
     return next((datetime.fromisoformat(time) for time in times if time), None)
+
+
+def _templates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read which revisions a StatefulSet makes pods of; whoever chose OnDelete deletes them as it suits."""
+    if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return ()
+    return tuple(intern(status[name]) for name in ("currentRevision", "updateRevision") if status.get(name))
 
 
 def _complaint(status: Mapping[str, Any]) -> str | None:
