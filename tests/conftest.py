@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from keyturn.kube.config import NotConfigured
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from keyturn.runner import Options
 
 ROOT = Path(__file__).parents[1]
+# A draw that takes long says that the machine is busy, not that the code is wrong.
+hypothesis.settings.register_profile("keyturn", deadline=None)
+hypothesis.settings.load_profile("keyturn")
 
 
 @dataclass(frozen=True, slots=True)

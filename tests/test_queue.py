@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -493,7 +493,6 @@ acts = st.lists(
 
 
 @given(script=acts, workers=st.integers(1, 3))
-@settings(deadline=None)
 def test_whatever_happens_no_key_is_lost_or_worked_on_twice_at_once(script: list[Act], workers: int) -> None:
     added: list[tuple[float, str]] = []
 

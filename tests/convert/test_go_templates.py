@@ -128,7 +128,7 @@ def test_what_is_not_understood_is_refused_with_the_reason(template: str, why: s
         to_liquid(template, value)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=st.text(st.sampled_from("{}%-\"'`|(). xuse\\\n"), max_size=40))
 def test_no_text_of_any_form_is_a_traceback_or_made_otherwise(text: str) -> None:
     try:

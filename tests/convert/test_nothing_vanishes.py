@@ -137,7 +137,7 @@ def test_a_field_that_nobody_knows_at_the_top_of_a_document_is_named_or_handed_o
     assert silent == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()
@@ -152,7 +152,7 @@ def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) ->
     assert _MARK in everything(documents) or is_named(documents, (*path, _MARK))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_field_of_another_form_is_no_traceback(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()

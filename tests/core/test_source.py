@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
@@ -108,7 +108,6 @@ sources = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(sources, sources)
 def test_two_sources_are_written_alike_only_if_they_are_equal(one: Source, other: Source) -> None:
     assert (one.text == other.text) == (one == other)
@@ -179,7 +178,6 @@ names = st.text("abc", min_size=1, max_size=3)
 several = st.lists(st.builds(Source, st.sampled_from(StoreKind), names, names), min_size=1, max_size=3)
 
 
-@settings(deadline=None)
 @given(intervals, several, names, moments)
 def test_the_next_read_is_later_and_one_interval_later_at_most(
     interval: timedelta, read: list[Source], namespace: str, after: datetime
@@ -187,7 +185,6 @@ def test_the_next_read_is_later_and_one_interval_later_at_most(
     assert after < next_refresh(interval, read, namespace, after) <= after + interval
 
 
-@settings(deadline=None)
 @given(intervals, several, names, moments, st.floats(0, 1, exclude_max=True))
 def test_who_starts_in_between_reads_at_the_same_moment(
     interval: timedelta, read: list[Source], namespace: str, after: datetime, part: float
@@ -197,7 +194,6 @@ def test_who_starts_in_between_reads_at_the_same_moment(
     assert next_refresh(interval, read, namespace, between) == due or between >= due
 
 
-@settings(deadline=None)
 @given(intervals, several, names, moments)
 def test_the_reads_are_one_interval_apart(
     interval: timedelta, read: list[Source], namespace: str, after: datetime
@@ -206,7 +202,6 @@ def test_the_reads_are_one_interval_apart(
     assert next_refresh(interval, read, namespace, due) == due + interval
 
 
-@settings(deadline=None)
 @given(intervals, several, names, moments)
 def test_who_reads_the_same_reads_it_together(
     interval: timedelta, read: list[Source], namespace: str, after: datetime

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn import generators
@@ -142,7 +142,6 @@ def test_it_accepts_no_secret_of_another_draw(generator: Generator[Any]) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)  # the first example makes an RSA key
 @given(content=st.binary(max_size=80))
 def test_it_takes_any_bytes_without_an_error(kind: str, content: bytes) -> None:
     generator, outputs = example(kind)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import StoreKind
@@ -135,7 +135,6 @@ def test_a_state_of_before_there_were_stores_is_read() -> None:
     assert state_of(body) == replace(STATE, pushed=())
 
 
-@settings(deadline=None)
 @given(states)
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     assert state_of(state_body(KEY, state, None)) == state

@@ -38,7 +38,7 @@ def file_of(values: list[str], folder: Path) -> tuple[Path, dict[str, str]]:
 
 @pytest.mark.parametrize("reader", READERS)
 @given(st.lists(st.text(_MEAN, max_size=12), min_size=30, max_size=60))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_value_reads_as_it_was(reader: str, tmp_path: Path, values: list[str]) -> None:
     path, wanted = file_of(values, tmp_path)
 

@@ -339,7 +339,7 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
 RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (edit_a_key, None, "look")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tales)
 @example([*RETURN, (add_a_key, None, "look")])
 @example([*RETURN, (delete_the_state, None, "look")])

@@ -126,11 +126,6 @@ def access_reviews() -> str:
     return "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
-def own_access_reviews() -> str:
-    """Say where it is asked what the caller may."""
-    return "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
 def own_review() -> str:
     """Say where it is asked who the caller is."""
     return "/apis/authentication.k8s.io/v1/selfsubjectreviews"
