@@ -200,7 +200,6 @@ FAILURE = Plot(
         1,
         (_BACK, (2, "Triggered", "RolledBack"), _CREATED),
         restarts={API: 2},
-        marker={API: f"{NAME}=1"},
         stalled="RolledBack",
     ),
     prepare=_break_with_the_second,
