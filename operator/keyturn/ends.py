@@ -9,6 +9,7 @@ import structlog
 from . import metrics
 from .api.status import WorkloadState
 from .core.durations import rollout_duration
+from .core.leaving import had_what_was_given_up
 from .core.renewal import REFRESHED
 from .core.rollout import standings
 from .core.status import ROLLED_BACK, SUCCEEDED
@@ -16,7 +17,7 @@ from .kube.events import EventType
 from .posting import post
 
 if TYPE_CHECKING:
-    from .api.status import HistoryEntry, ManagedSecretStatus
+    from .api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .world import World
@@ -37,7 +38,7 @@ def tell_ends(
     known = {_identity(entry) for entry in before.history}
     for entry in after.history:
         if _identity(entry) not in known:
-            _tell_rolled_out(seen, entry, after, world)
+            _tell_rolled_out(seen, entry, before, after, world)
             _tell_end(key, seen, entry, world)
 
 
@@ -46,8 +47,12 @@ def _identity(entry: HistoryEntry) -> tuple[object, ...]:
     return (entry.revision, entry.started_at if entry.reason == ROLLED_BACK else None)
 
 
-def _tell_rolled_out(seen: Seen, entry: HistoryEntry, after: ManagedSecretStatus, world: World) -> None:
+def _tell_rolled_out(
+    seen: Seen, entry: HistoryEntry, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+) -> None:
     count = sum(one.revision == entry.revision for one in after.workloads)
+    if entry.reason == ROLLED_BACK:
+        count += sum(_has_gone_back(one, before, seen) for one in after.workloads)
     if not count or entry.result != SUCCEEDED:
         return
     if timed := rollout_duration(seen, world.now()):
@@ -64,10 +69,17 @@ def _count_restarts(seen: Seen, before: ManagedSecretStatus, after: ManagedSecre
     for one in after.workloads:
         last = known.get((one.kind, one.name))
         is_same = last is not None and (last.state, last.revision) == (one.state, one.revision)
-        if last is None or is_same or one.revision != number:
+        concerns = one.revision == number or _has_gone_back(one, before, seen)
+        if last is None or is_same or not concerns:
             continue
         if result := _RESULTS.get(one.state):
             metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
+
+
+def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, seen: Seen) -> bool:
+    """Say whether a workload, which had no marker before the revision that was given up, has none again."""
+    last = before.by_workload.get((one.kind, one.name))
+    return one.revision is None and last is not None and had_what_was_given_up(last, seen)
 
 
 def count_what_failed(seen: Seen) -> None:

@@ -40,6 +40,10 @@ def never_ready(marker: str = "auth=2", **more: Any) -> Body:
     return stateful_set("web", env_from("auth"), pod_annotations=annotations, **more)
 
 
+def uids(space: Space) -> dict[str, str]:
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in space.pods("web")}
+
+
 def test_pods_that_crash_take_a_revision_back_long_before_its_deadline(space: Space) -> None:
     space.managed()
     before = space.values()
@@ -89,19 +93,29 @@ def test_an_image_that_cannot_be_pulled_is_named(space: Space) -> None:
 
 
 def test_a_pod_that_its_stateful_set_does_not_replace_is_named_with_the_command(space: Space) -> None:
+    """The first rotation leaves no marker behind, by which such a workload could be known."""
     space.managed(rollout={"progressDeadline": "2s"})
     space.run(never_ready(replicas=2))
+    kept = uids(space)["web-0"]
     space.rotate()
-    space.until(lambda _: space.marker("web", "StatefulSet") == "auth=1", "the template is back")
+    space.until(lambda _: space.marker("web", "StatefulSet") == "auth=2", "the template turns")
+    space.until(
+        lambda _: space.marker("web", "StatefulSet") is None, "the template is back, without a marker"
+    )
 
     command = f"kubectl delete pod web-1 -n {space.namespace}"
     told = lambda: command in str((space.workload("web") or {}).get("message"))  # noqa: E731
     eventually(told, "the command is in the status", _LONG)
     assert space.stalled("RolloutFailed").endswith(command)
+    assert (space.workload("web") or {})["state"] == "Failed"
     space.objects.delete("Pod", space.namespace, "web-1")
 
     space.stalled("RolledBack")
     space.until_rolled("StatefulSet", "web")
+    is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
+    eventually(is_current, "it runs the revision before", _LONG)
+    assert space.marker("web", "StatefulSet") is None
+    assert uids(space)["web-0"] == kept
 
 
 @pytest.fixture
@@ -114,21 +128,27 @@ def with_the_right(space: Space, kubectl: Kubectl) -> None:
 
 
 @pytest.mark.usefixtures("with_the_right")
-def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(space: Space) -> None:
+@pytest.mark.parametrize("given_up", [2, 3], ids=["the first rotation", "a later one"])
+def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: int, space: Space) -> None:
     space.managed(rollout={"progressDeadline": "2s"})
-    space.run(never_ready("auth=3", replicas=2))
-    space.rotated()
-    pods = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in space.pods("web")}
+    space.run(never_ready(f"auth={given_up}", replicas=2))
+    for _ in range(2, given_up):
+        space.rotated()
+    pods = uids(space)
+    marker = space.marker("web", "StatefulSet")
 
     space.rotate()
 
     space.stalled("RolledBack")
     space.until_rolled("StatefulSet", "web")
-    now = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in space.pods("web")}
+    now = uids(space)
     assert now["web-0"] == pods["web-0"]
     assert now["web-1"] != pods["web-1"]
+    assert space.marker("web", "StatefulSet") == marker
+    is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
+    eventually(is_current, "it runs the revision before", _LONG)
     assert space.until_event("PodDeleted", "web") == (
-        "pod web-1 is deleted, so that it is made again: it has revision 3 of the Secret of ManagedSecret auth,"
-        " which was taken back, and was never ready"
+        f"pod web-1 is deleted, so that it is made again: it has revision {given_up} of the Secret of ManagedSecret"
+        " auth, which was taken back, and was never ready"
     )
     assert len(space.events("PodDeleted", "web")) == 1

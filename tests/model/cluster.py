@@ -113,12 +113,21 @@ class Cluster:
     async def look(self) -> datetime | None:
         """Let the operator look once; a process that dies is started again and looks later."""
         self.now += SECOND
+        self._end_pods()
         try:
             return await reconcile(KEY, self.world)
         except Died:
             self.dies_at = None
             self.restart()
             return self.now
+        finally:
+            self._end_pods()
+
+    def _end_pods(self) -> None:
+        """Let pods end whose time is over: no clock that is set brings them back."""
+        for pods in self.pods.values():
+            over = (datetime.fromisoformat(one["deletionTimestamp"]) for one in pods.leaving)
+            pods.leaving = [one for one, end in zip(pods.leaving, over, strict=True) if end > self.now]
 
     def restart(self) -> None:
         """End the process, with all that goes on in it, and start another one."""
@@ -280,11 +289,7 @@ class Cluster:
         name = params["labelSelector"].removeprefix("app=")
         pods = self.pods[name]
         there = [self._pod(name, one) for one in (pods, pods.healthy) if one]
-        there += [
-            {"metadata": one, "status": {}}
-            for one in pods.leaving
-            if datetime.fromisoformat(one["deletionTimestamp"]) > self.now
-        ]
+        there += [{"metadata": one, "status": {}} for one in pods.leaving]
         yield Page(
             [{"metadata": one["metadata"]} if metadata_only else one for one in there], "1", first=True
         )

@@ -63,7 +63,7 @@ def test_the_overlap_begins_when_the_last_pod_has_ended_whenever_the_operator_di
         await rotating(cluster)
         cluster.dies_at = death and cluster.writes + death
         restarted = cluster.now
-        while not cluster.pods["api"].leaving:
+        while not cluster.pods["api"].restarted_for:
             restarted = cluster.now
             await looks(cluster, 1)
 
@@ -131,7 +131,7 @@ def test_without_the_right_to_list_pods_nothing_is_said_and_all_is_put_right_lat
     async def story() -> None:
         cluster = Forbidding(copy.deepcopy(_SPEC))
         await rotating(cluster)
-        while not cluster.pods["api"].leaving:
+        while not cluster.pods["api"].restarted_for:
             await looks(cluster, 1)
         cluster.forbids = True
         await looks(cluster, 30)

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from keyturn.api.status import WorkloadStatus
+
     from .pods import Pod
     from .seen import Consumer, Seen
     from .wanted import Wanted
     from .workload import Workload
 
-__all__ = ["brings_pods_back", "held_up_before", "holds_places", "look_again", "waiting_for_pods"]
+__all__ = [
+    "brings_pods_back",
+    "had_what_was_given_up",
+    "held_up_before",
+    "holds_places",
+    "look_again",
+    "waiting_for_pods",
+]
 
 _UNREAD = (
     "whether pods with earlier values still run is unknown: the API server forbids to list pods;"
@@ -74,7 +83,12 @@ def brings_pods_back(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
         return True
     workload = consumer.workload
     told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
-    if seen.held is None or told is None:
+    return told is not None and had_what_was_given_up(told, seen)
+
+
+def had_what_was_given_up(told: WorkloadStatus, seen: Seen) -> bool:
+    """Say whether a workload was told to have the revision from which there is a return, or to be on its way back."""
+    if seen.held is None:
         return False
     return told.revision == seen.held.number or told.state in {WorkloadState.ROLLING, WorkloadState.FAILED}
 
