@@ -28,7 +28,8 @@ _OURS = (
     "the operator's command line",
     "the operator's environment",
 )
-_FOR_ALL = {"", "secretclasses", "clustersecretstores"}
+# A review asks what the caller itself may; it has no namespace and is not stored.
+_FOR_ALL = {"", "secretclasses", "clustersecretstores", "selfsubjectaccessreviews"}
 _SERVERS = (
     "the audit log",
     "events.events.k8s.io",

@@ -54,7 +54,8 @@ def test_everything_is_built_once(fake_go: Path) -> None:
 
 def test_stages_of_kwok_and_our_own_are_found() -> None:
     names = {stage.name for stage in build.ensure().stages}
-    assert names == {Path(stage).name for stage in parts.KWOK_STAGES} | {"pod-never-ready.yaml"}
+    own = {"pod-never-ready.yaml", "pod-crash-loop.yaml", "pod-waits.yaml"}
+    assert names == {Path(stage).name for stage in parts.KWOK_STAGES} | own
 
 
 def test_a_full_cache_needs_no_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,12 @@ def test_a_service_leads_to_ready_pods_only(kubectl: Kubectl, node: RealNode, ru
 def test_a_pod_reaches_a_service_that_leads_back_to_itself(kubectl: Kubectl, running: str) -> None:
     address = kubectl.json("get", "service", "app", "-n", running)["spec"]["clusterIP"]
     url = f"--url=http://{address}"
-    report = json.loads(kubectl("exec", "app", "-n", running, "--", "/app", "load", url, "--for=300ms"))
-    assert (report["failed"], report["pods"]) == (0, ["app"])
+
+    def reached() -> bool:
+        report = json.loads(kubectl("exec", "app", "-n", running, "--", "/app", "load", url, "--for=300ms"))
+        return (report["failed"], report["pods"]) == (0, ["app"])
+
+    eventually(reached, "the pod behind its own Service")  # kube-proxy takes a moment to know a new one
 
 
 def test_pods_reach_the_api_server_at_its_service(kubectl: Kubectl, running: str) -> None:
