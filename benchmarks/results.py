@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from sandbox.parts import KUBERNETES
+from sandbox import releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,7 +162,9 @@ def _circumstances() -> dict[str, str]:
     return {
         "processor": f"{len(models)} cores of {models[0]}" if models else platform.machine(),
         "memory": f"{kibibytes / 2**20:.0f} GiB",
-        "versions": ", ".join((f"Kubernetes {KUBERNETES}", f"Python {platform.python_version()}", *used)),
+        "versions": ", ".join(
+            (f"Kubernetes {releases.chosen().version}", f"Python {platform.python_version()}", *used)
+        ),
         "commit": _commit(),
     }
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import build, nodes, runtime
+from . import build, nodes, releases, runtime
 from .errors import SandboxError
 from .node import real
 from .plane import ControlPlane
@@ -46,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command)
     _add_nodes(commands.choices["build"], "what to build beside the control plane")
     _add_nodes(commands.choices["up"], "what nodes it has; several may be given (fake)")
+    for name, sentence in (("build", "the release to build"), ("up", "the release it is of")):
+        commands.choices[name].add_argument(
+            "--kubernetes",
+            metavar="RELEASE",
+            help=f"{sentence}, such as {releases.older()[-1].name} ({releases.newest().name}); "
+            f"the environment variable {releases.VARIABLE} has the same effect",
+        )
     commands.choices["up"].add_argument(
         "--image",
         action="append",
@@ -64,7 +71,7 @@ def _add_nodes(parser: argparse.ArgumentParser, sentence: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    print(build.ensure().folder)
+    print(build.ensure(options.kubernetes).folder)
     if nodes.REAL in options.node:
         for folder in real.build():
             print(folder)
@@ -76,11 +83,17 @@ def _up(options: argparse.Namespace) -> None:
         raise SandboxError(
             "--image is for a real node, which runs images: add --node real, or leave --image out"
         )
-    build.ensure()
+    if is_real and releases.chosen(options.kubernetes) != releases.newest():
+        raise SandboxError(
+            f"--node real is of Kubernetes {releases.newest().name}: choose no other release for it"
+        )
+    build.ensure(options.kubernetes)
     if is_real:
         real.prepare(runtime.root(), options.image)
     started = time.monotonic()
-    plane = ControlPlane.start(options.name, fake_nodes=nodes.COUNT if is_fake else 0)
+    plane = ControlPlane.start(
+        options.name, fake_nodes=nodes.COUNT if is_fake else 0, kubernetes=options.kubernetes
+    )
     if is_real:
         _start_node(plane, options.image)
     plane.detach()

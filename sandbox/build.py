@@ -1,4 +1,8 @@
-"""Where the programs of a control plane come from: a cache outside the checkout, filled once."""
+"""Where the programs of a control plane come from: a cache outside the checkout, filled once.
+
+Those of the newest release of Kubernetes are in a folder with etcd and kwok. An older release has a folder of its
+own, with links to that etcd and kwok.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import cache, golang
+from . import cache, golang, releases
 from .compiling import compile_part
-from .parts import HERE, KUBERNETES, KWOK_STAGES, MODULES, PARTS, go_needed
+from .parts import HERE, KUBERNETES, KWOK_STAGES, MODULES, PARTS, Part, go_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .releases import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +41,61 @@ class Programs:
         return (*sorted((self.folder / "stages").glob("*.yaml")), *sorted((HERE / "stages").glob("*.yaml")))
 
 
-def ensure() -> Programs:
-    """Return the programs, building them first if this machine never did."""
-    return Programs(cache.filled(_key(), "the control plane", _fill))
+def ensure(kubernetes: str | None = None) -> Programs:
+    """Return the programs of a release such as "1.36", building them first if this machine never did.
+
+    Without a name the release is that of the environment variable KEYTURN_KUBERNETES, or the newest.
+    """
+    release = releases.chosen(kubernetes)
+    newest = Programs(cache.filled(_key(), "the control plane", _fill))
+    if release == releases.newest():
+        return newest
+    what = f"the control plane of Kubernetes {release.name}"
+    return Programs(cache.filled(_key_of_older(release), what, partial(_fill_older, release, newest)))
 
 
 def _key() -> str:
-    """Name the cache folder by all that decides what is built."""
-    content = hashlib.sha256(repr(PARTS + KWOK_STAGES).encode())
+    return _named(KUBERNETES, PARTS, KWOK_STAGES)
+
+
+def _key_of_older(release: Release) -> str:
+    return _named(release.version, release.parts, [_key()])
+
+
+def _named(version: str, parts: Sequence[Part], rest: Sequence[str]) -> str:
+    """Name a cache folder by all that decides what is built."""
+    content = hashlib.sha256(repr((*parts, *rest)).encode())
     # Only these modules: what a real node is made of is no reason to build a control plane again.
-    for module in sorted({part.module for part in PARTS}):
+    for module in sorted({part.module for part in parts}):
         for file in sorted((MODULES / module).glob("go.*")):
             content.update(file.read_bytes())
-    return f"{KUBERNETES}-{platform.system()}-{platform.machine()}-{content.hexdigest()[:16]}".lower()
+    return f"{version}-{platform.system()}-{platform.machine()}-{content.hexdigest()[:16]}".lower()
 
 
 def _fill(scratch: Path) -> None:
+    _copy_stages(_compile(KUBERNETES, PARTS, scratch), scratch / "stages")
+
+
+def _fill_older(release: Release, newest: Programs, scratch: Path) -> None:
+    """Compile what is of the release, and link what it shares with the newest."""
+    _compile(release.version, release.parts, scratch)
+    for part in PARTS:
+        if not (scratch / "bin" / part.name).exists():
+            (scratch / "bin" / part.name).hardlink_to(newest.path(part.name))
+    shutil.copytree(newest.folder / "stages", scratch / "stages")
+
+
+def _compile(version: str, parts: Sequence[Part], scratch: Path) -> Path:
+    """Put the programs of all parts into `scratch`; return the Go that compiled them."""
     print(
-        f"sandbox: building Kubernetes {KUBERNETES} into {scratch.parent}, once; it takes minutes",
+        f"sandbox: building Kubernetes {version} into {scratch.parent}, once; it takes minutes",
         file=sys.stderr,
         flush=True,
     )
-    go = golang.find_go(scratch.parent, go_needed(part.module_folder for part in PARTS))
-    for part in PARTS:
+    go = golang.find_go(scratch.parent, go_needed(part.module_folder for part in parts))
+    for part in parts:
         compile_part(go, part, scratch)
-    _copy_stages(go, scratch / "stages")
+    return go
 
 
 def _copy_stages(go: Path, stages: Path) -> None:

@@ -44,15 +44,17 @@ def go_needed(modules: Iterable[Path]) -> tuple[int, ...]:
     return max(tuple(int(number or 0) for number in go.groups()) for go in found if go)
 
 
-KUBERNETES = pinned_version("kubernetes", "k8s.io/kubernetes")
+CONTROL_PLANE = "kubernetes"
+KUBERNETES = pinned_version(CONTROL_PLANE, "k8s.io/kubernetes")
 
 
-def kubernetes_part(program: str, module: str = "kubernetes") -> Part:
+def kubernetes_part(program: str, module: str = CONTROL_PLANE) -> Part:
     """Return a program of Kubernetes that tells its version."""
     # Without these the server reports v0.0.0-master and clients take it for another one.
     stamp = "-X k8s.io/component-base/version."
-    major, minor, _patch = KUBERNETES.removeprefix("v").split(".")
-    version = f"{stamp}gitVersion={KUBERNETES} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
+    pinned = pinned_version(module, "k8s.io/kubernetes")
+    major, minor, _patch = pinned.removeprefix("v").split(".")
+    version = f"{stamp}gitVersion={pinned} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
     return Part(program, module, f"k8s.io/kubernetes/cmd/{program}", f"-s -w {version}")
 
 

@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from . import build, commands, config, control, nodes, pki, runtime
@@ -16,11 +17,11 @@ from .api import Api
 from .errors import SandboxError
 from .layout import Layout
 from .node.real import RealNode
+from .parts import KUBERNETES
 from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 _END_TIMEOUT = 30.0
@@ -35,9 +36,14 @@ class ControlPlane:
     """
 
     def __init__(
-        self, layout: Layout, flags: Sequence[str], supervisor: subprocess.Popen[bytes] | None = None
+        self,
+        layout: Layout,
+        programs: build.Programs,
+        flags: Sequence[str],
+        supervisor: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._layout = layout
+        self._programs = programs
         self._flags = tuple(flags)
         self._node: RealNode | None = None
         self._supervisor = supervisor
@@ -50,18 +56,22 @@ class ControlPlane:
         *,
         apiserver_flags: Sequence[str] = (),
         fake_nodes: int = nodes.COUNT,
+        kubernetes: str | None = None,
     ) -> Self:
-        """Bring up a new plane and wait until it is ready; it ends with this process at the latest."""
-        build.ensure()  # before the claim: a build takes minutes and needs no name
+        """Bring up a new plane and wait until it is ready; it ends with this process at the latest.
+
+        `kubernetes` is its release, such as "1.36", as `build.ensure` takes it.
+        """
+        programs = build.ensure(kubernetes)  # before the claim: a build takes minutes and needs no name
         claim = runtime.claim(name or f"plane-{secrets.token_hex(4)}")
         supervisor: subprocess.Popen[bytes] | None = None
         try:
             port, etcd_port = runtime.free_ports(2)
             layout = Layout(claim.folder, port, etcd_port)
             config.write_all(layout)
-            _remember(layout, apiserver_flags)
+            _remember(layout, programs, apiserver_flags)
             supervisor = control.launch(claim)
-            plane = cls(layout, apiserver_flags, supervisor)
+            plane = cls(layout, programs, apiserver_flags, supervisor)
             plane._boot(fake_nodes)
         except BaseException:
             if supervisor is not None:
@@ -79,7 +89,8 @@ class ControlPlane:
         if not runtime.is_alive(folder):
             raise SandboxError(f"no control plane {name!r} is up")
         facts = json.loads((folder / _FACTS).read_text())
-        plane = cls(Layout(folder, facts["port"], facts["etcd_port"]), facts["apiserver_flags"])
+        layout = Layout(folder, facts["port"], facts["etcd_port"])
+        plane = cls(layout, build.Programs(Path(facts["programs"])), facts["apiserver_flags"])
         plane._node = RealNode.attach(plane._layout, plane._api(plane._layout), plane._control)
         return plane
 
@@ -121,9 +132,14 @@ class ControlPlane:
         """Add a real node, which runs containers, and wait until it is ready; it needs root.
 
         `images` are archives that it gets beside those of `sandbox.node.images`; nothing can be pulled. It ends with
-        the plane.
+        the plane. The plane is of the newest release, for no kubelet may be newer than its API server.
         """
-        self._node = RealNode.start(self._layout, self._api(self._layout), self._control, images)
+        api = self._api(self._layout)
+        if (version := api.get("/version")["gitVersion"]) != KUBERNETES:
+            raise SandboxError(
+                f"a real node is of Kubernetes {KUBERNETES}: this plane, of {version}, cannot have one"
+            )
+        self._node = RealNode.start(self._layout, api, self._control, images)
         return self._node
 
     def stop_node(self) -> None:
@@ -198,7 +214,7 @@ class ControlPlane:
 
     def _boot(self, fake_nodes: int) -> None:
         at = self._layout
-        self._start(commands.ETCD, commands.etcd(build.ensure(), at))
+        self._start(commands.ETCD, commands.etcd(self._programs, at))
         self._wait(commands.ETCD, "healthy", lambda: self._etcd_api().answers("/health"))
         self._start_apiserver(at)
         self._start_controllers()
@@ -209,13 +225,13 @@ class ControlPlane:
         self._wait(commands.CONTROLLER_MANAGER, "making service accounts", lambda: api.answers(account))
 
     def _start_apiserver(self, at: Layout) -> None:
-        command = commands.api_server(build.ensure(), self._layout, at.port, self._flags)
+        command = commands.api_server(self._programs, self._layout, at.port, self._flags)
         self._start(commands.API_SERVER, command)
         api = self._api(at)
         self._wait(commands.API_SERVER, "ready", lambda: api.answers("/readyz"))
 
     def _start_controllers(self) -> None:
-        for program, command in commands.controllers(build.ensure(), self._layout).items():
+        for program, command in commands.controllers(self._programs, self._layout).items():
             self._control.stop(program, patience=1.0)
             self._start(program, command)
 
@@ -243,8 +259,13 @@ def _text(key: str) -> str:
     return base64.b64encode(key.encode()).decode()
 
 
-def _remember(layout: Layout, flags: Sequence[str]) -> None:
-    facts = {"port": layout.port, "etcd_port": layout.etcd_port, "apiserver_flags": list(flags)}
+def _remember(layout: Layout, programs: build.Programs, flags: Sequence[str]) -> None:
+    facts = {
+        "port": layout.port,
+        "etcd_port": layout.etcd_port,
+        "programs": str(programs.folder),
+        "apiserver_flags": list(flags),
+    }
     (layout.folder / _FACTS).write_text(json.dumps(facts))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import SandboxError, build, golang, parts
+from sandbox import SandboxError, build, golang, parts, releases
 
 ROOT = Path(sandbox.__file__).parents[1]
 FAKE_GO = """#!/bin/sh
@@ -97,6 +98,38 @@ def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tm
             (target / file.name).write_bytes(file.read_bytes() + b"\n")
     monkeypatch.setattr(build, "MODULES", tmp_path / "modules")
     assert build.ensure() != first
+
+
+@pytest.mark.parametrize("release", releases.older(), ids=lambda release: release.name)
+def test_an_older_release_shares_etcd_and_kwok(release: releases.Release, fake_go: Path) -> None:
+    newest, older = build.ensure(), build.ensure(release.name)
+    built = [line.split()[-1] for line in fake_go.read_text().splitlines()[len(parts.PARTS) :]]
+    assert built == [f"k8s.io/kubernetes/cmd/{part.name}" for part in release.parts]
+    shared = [part.name for part in parts.PARTS if older.path(part.name).samefile(newest.path(part.name))]
+    assert shared == ["etcd", "kwok"]
+    assert {stage.name for stage in older.stages} == {stage.name for stage in newest.stages}
+
+
+def test_an_older_release_leaves_the_newest_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = build.ensure()
+    monkeypatch.setenv(releases.VARIABLE, releases.older()[0].name)
+    assert build.ensure() == build.ensure(releases.older()[0].name) != newest
+    assert build.ensure(releases.newest().name) == newest
+
+
+@pytest.mark.parametrize("release", [*releases.older(), releases.newest()], ids=lambda release: release.name)
+def test_the_module_of_a_release_is_of_that_release(release: releases.Release) -> None:
+    text = (parts.MODULES / release.module / "go.mod").read_text()
+    staging = {f"v0.{release.version.removeprefix('v1.')}"}
+    assert release.version.startswith(f"v{release.name}.")
+    assert set(re.findall(r"^\tk8s.io/\S+ => k8s.io/\S+ (\S+)$", text, re.MULTILINE)) == staging
+    assert all(f"gitVersion={release.version} " in part.ldflags for part in release.parts)
+
+
+def test_a_release_without_a_module_is_refused_with_those_that_have_one(fake_go: Path) -> None:
+    with pytest.raises(SandboxError, match=r"no module of Kubernetes '1\.29': choose one of 1\.34, .*1\.37"):
+        build.ensure("1.29")
+    assert not fake_go.exists()
 
 
 def test_the_versions_come_from_the_modules() -> None:

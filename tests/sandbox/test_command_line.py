@@ -73,3 +73,9 @@ def test_up_that_is_interrupted_leaves_nothing_behind() -> None:
     assert (process.returncode, said) == (130, b"")
     assert not folder.exists()
     assert not processes_of(folder)
+
+
+def test_a_real_node_of_an_older_release_is_refused_before_anything_starts() -> None:
+    done = run("up", "--name=skewed", "--node=real", "--kubernetes=1.34")
+    assert done.returncode == 1
+    assert done.stderr == "sandbox: --node real is of Kubernetes 1.37: choose no other release for it\n"

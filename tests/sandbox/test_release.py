@@ -1,0 +1,30 @@
+"""Which release of Kubernetes a control plane is of is the API server's own answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import SandboxError, releases
+
+if TYPE_CHECKING:
+    from sandbox import ControlPlane
+    from tests.support.kubectl import Kubectl
+
+
+def test_a_plane_is_of_the_chosen_release(kubectl: Kubectl) -> None:
+    server = kubectl.json("version")["serverVersion"]
+
+    assert server["gitVersion"] == releases.chosen().version
+    assert f"{server['major']}.{server['minor']}" == releases.chosen().name
+
+
+def test_a_node_of_another_release_is_refused(
+    troubled: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.plane.KUBERNETES", "v1.99.0")
+
+    with pytest.raises(SandboxError, match=r"a real node is of Kubernetes v1\.99\.0: this plane, of v1\."):
+        troubled.start_node()
+    assert troubled.node is None
