@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kubernetes import client, config
+
+from tests.api.causes import causes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,6 @@ _NAMESPACED = {
     "EmergencyRotation": "emergencyrotations",
 }
 _OF_CLUSTER = {"SecretClass": "secretclasses", "ClusterSecretStore": "clustersecretstores"}
-# Follows another cause and says nothing of its own.
-_UNCHECKED = "some validation rules were not checked"
 
 
 def managed_secret(*data: Body, name: str = "example", **spec: Any) -> Body:
@@ -128,13 +127,5 @@ class Objects:
         try:
             self.try_(body)
         except client.ApiException as refused:
-            return causes(refused)
+            return causes(refused, body)
         return []
-
-
-def causes(refused: client.ApiException) -> list[str]:
-    status = json.loads(refused.body or "{}")
-    if "causes" not in status.get("details", {}):
-        return [status["message"]]
-    found = [f"{cause['field']}: {cause['message']}" for cause in status["details"]["causes"]]
-    return [cause for cause in found if _UNCHECKED not in cause]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes.client import ApiException
 
-from tests.api.objects import causes, managed_secret
+from tests.api.causes import causes
+from tests.api.objects import managed_secret
 
 if TYPE_CHECKING:
     from tests.api.objects import Body, Objects
@@ -35,10 +36,11 @@ def change(objects: Objects, before: Body | None, after: Body | None) -> list[st
     name = f"changing-{secrets.token_hex(4)}"
     stored = objects.create(with_target(name, _naming(before, name)))
     wanted = with_target(name, _naming(after, name))
+    body = {**stored, "spec": wanted["spec"]}
     try:
-        objects.replace({**stored, "spec": wanted["spec"]})
+        objects.replace(body)
     except ApiException as refused:
-        return causes(refused)
+        return causes(refused, body)
     return []
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes.client import ApiException
 
-from tests.api.objects import causes, emergency
+from tests.api.causes import causes
+from tests.api.objects import emergency
 
 if TYPE_CHECKING:
     from typing import Any
@@ -126,11 +127,12 @@ def test_the_refusal_says_what_is_wrong(body: Body, sentence: str, objects: Obje
 )
 def test_what_was_declared_is_not_changed(changed: dict[str, Any], objects: Objects) -> None:
     stored = objects.create(emergency(f"fixed-{secrets.token_hex(4)}", names=["auth"]))
+    body = {**stored, "spec": stored["spec"] | changed}
 
     with pytest.raises(ApiException) as refused:
-        objects.replace({**stored, "spec": stored["spec"] | changed})
+        objects.replace(body)
 
-    assert causes(refused.value) == [
+    assert causes(refused.value, body) == [
         "spec: Invalid value: an emergency is a record and cannot be changed; declare another one"
     ]
 
