@@ -17,11 +17,11 @@ PROCESSES ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test test-matrix check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 16
 
 venv: $(READY) ## set up .venv from the locks
 
@@ -36,6 +36,9 @@ test: check sandbox ## run every gate and every test; a skipped test fails it
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
+
+test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
+	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)
 
 check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, CRDs
 	$(BIN)/ruff check
