@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-_LONG = ("faults", "sandbox", "release", "benchmarks", "demo", "leaks", "project", "install")
+_LONG = ("faults", "e2e", "sandbox", "release", "benchmarks", "demo", "leaks", "project", "install")
 _TOGETHER = ("install", "ui")
 """Folders with control planes of their own that one process can take as a whole."""
 _PLANES = {"cluster", "plane", "scene", "troubled"}
