@@ -32,8 +32,9 @@ _SHOWN: Final = 6
 SHALLOW: Final[Mapping[str, Node]] = {"Recipe": {}, "ProviderChoice": {}}
 """Leaves out the settings of generators and providers, which would all have to be loaded for it."""
 APPLY: Final = (
-    "apply the CRDs of this release, before the operator: kubectl apply --server-side -f crds/ (Helm does not upgrade"
-    " CRDs; with the CLI only: keyturn crds | kubectl apply --server-side -f -)"
+    "apply the CRDs of this release, before the operator: kubectl apply --server-side --force-conflicts -f crds/"
+    " (Helm does not upgrade CRDs; with the CLI only:"
+    " keyturn crds | kubectl apply --server-side --force-conflicts -f -)"
 )
 
 
