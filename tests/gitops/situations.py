@@ -11,6 +11,7 @@ import keyturn
 from keyturn.api.source import StoreKind
 from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.pods import PodsSeen
 from keyturn.core.policy import Violation
 from keyturn.core.pulled import Pulled
 from keyturn.core.source import Destination
@@ -44,7 +45,7 @@ __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "
 _CODE = Path(keyturn.__file__).parent
 _TYPES = (
     *("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Refreshed", "Pushed"),
-    *("Reconciling", "Stalled"),
+    *("Reconciling", "Stalled", "CrdOutdated"),
 )
 _STEPS = ("Stage", "Publish", "Overlap")
 _BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
@@ -61,6 +62,7 @@ _READ = state(names=("api-key",))
 _PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 _NEW: Mapping[str, Any] = {"state": None, "target": None, "status": {}}
 _PUBLISHED: Mapping[str, Any] = {"published": NOW - seconds(50)}
+_PODS_UNREAD = replace(consumer(marker="db=2"), pods=PodsSeen(forbidden=True))
 
 
 def reasons(kind: str) -> list[str]:
@@ -231,6 +233,15 @@ SITUATIONS: Mapping[str, Expected] = {
         "Current",
         "Healthy",
         "; rotating: the values before stay valid until 2026-11-24 12:09 UTC",
+    ),
+    "whether pods with the values before still run is unknown": Expected(
+        told(_rotating(target_at=2, consumers=(_PODS_UNREAD,))), "Current", "Healthy", "revision 2"
+    ),
+    "the installed CRD drops fields of the status": Expected(
+        told(replace(seen(), lost=("status.workloads",))),
+        "Current",
+        "Healthy",
+        "the Secret holds revision 1 with every key",
     ),
     "a workload refuses": Expected(
         told(_rotating(target_at=2, consumers=(consumer(restart="never"),))),
