@@ -14,6 +14,7 @@ from keyturn import __version__, build
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _COMMIT = "17cd311dd37aa877b468748d9c01759cd875154c"
@@ -30,8 +31,10 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget() -> None:
+def _forget() -> Iterator[None]:
     build.commit.cache_clear()
+    yield
+    build.commit.cache_clear()  # other tests of this process ask for the true one
 
 
 def written(path: Path, text: str) -> None:

@@ -43,7 +43,9 @@ async def without(right: Right, admin: Api) -> AsyncIterator[None]:
 
 def _roles(right: Right) -> list[str]:
     rbac = "/apis/rbac.authorization.k8s.io/v1"
-    wide = [f"{rbac}/clusterroles/{name}" for name in ("keyturn", "keyturn-classes", "keyturn-environments")]
+    # Every login may read classes, and so may the operator without its own Role.
+    names = ("keyturn", "keyturn-classes", "keyturn-environments", "keyturn-class-reader")
+    wide = [f"{rbac}/clusterroles/{name}" for name in names]
     own = [f"{rbac}/namespaces/{OWN}/roles/{name}" for name in ("keyturn-leader", "keyturn-logins")]
     return [*own, *wide] if right.namespace == OWN else wide
 
