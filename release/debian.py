@@ -5,6 +5,7 @@ apt works in a folder of its own: nothing of the machine's packages is read or c
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SUITE", "Package", "fetch"]
 
 SUITE: Final = "trixie"
-_MIRROR: Final = "http://deb.debian.org"
+_MIRROR: Final = "DEBIAN_MIRROR"
+"""The variable that names a mirror where apt of this machine has none, as on Ubuntu."""
 _SUITES: Final = (f"debian {SUITE}", f"debian {SUITE}-updates", f"debian-security {SUITE}-security")
 _KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PATIENCE: Final = 300.0
@@ -79,9 +81,22 @@ def fetch(names: Sequence[str], folder: Path) -> list[Package]:
     return sorted(map(Package, archives.glob("*.deb")), key=lambda package: package.name)
 
 
+def _mirror() -> str:
+    """Return the mirror that apt of this machine uses for Debian: below it are `debian` and `debian-security`."""
+    if named := os.environ.get(_MIRROR):
+        return named.rstrip("/")
+    command = ["apt-get", "indextargets", "--format=$(REPO_URI)"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE)
+    found = re.search(r"^(\S+)/debian/?$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise ReleaseError(f"apt of this machine knows no mirror of Debian; name one: {_MIRROR}=http://HOST")
+    return found[1]
+
+
 def _private(folder: Path) -> Iterator[str]:
     sources = folder / "sources.list"
-    lines = (f"deb [signed-by={_KEYS}] {_MIRROR}/{suite} main\n" for suite in _SUITES)
+    mirror = _mirror()
+    lines = (f"deb [signed-by={_KEYS}] {mirror}/{suite} main\n" for suite in _SUITES)
     sources.write_text("".join(lines))
     (folder / "status").touch()
     settings = {
