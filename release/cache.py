@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,14 +24,9 @@ def folder() -> Path:
 
 @contextmanager
 def only_maker() -> Iterator[None]:
-    """Wait until no other process makes anything there; a killed one holds up nobody."""
-    with (folder() / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("release: another process builds the image; waiting for it", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in folder().glob(".*-*"):  # of a maker that was killed
+    """Wait until no other process makes anything there; what a killed one has left goes first."""
+    with programs.only_builder(folder() / "making", "the operator's image"):
+        for leftover in folder().glob(".*-*"):
             shutil.rmtree(leftover)
         yield
 
