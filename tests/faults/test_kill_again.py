@@ -205,5 +205,11 @@ def writes(
     return cluster.writes("once-more")
 
 
-def test_one_more_start_writes_nothing(writes: list[Call]) -> None:
+def test_one_more_start_writes_nothing(writes: list[Call], stories: dict[str, Story]) -> None:
+    by_story = {
+        name: [(call.verb, call.uri) for call in writes if call.namespace == story.scene.namespace]
+        for name, story in stories.items()
+    }
+
+    assert {name: calls for name, calls in by_story.items() if calls} == {}
     assert writes == []
