@@ -12,12 +12,15 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header
 
 # The tests wait more than they work; each process has control planes of its own, of up to a GiB each.
-PROCESSES ?= 2
+PROCESSES ?= 3
+# How long `make soak` is compared with the same sweeps in `make test`, and which draws it makes.
+TIMES ?= 10
+SEED := $(or $(SEED),$(shell date +%s))
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-matrix check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test test-matrix soak check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -39,6 +42,10 @@ test: check sandbox ## run every gate and every test; a skipped test fails it
 
 test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)
+
+soak: sandbox ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
+	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
+		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/model tests/convert tests/faults/test_random_kills.py $(ARGS)
 
 check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, CRDs
 	$(BIN)/ruff check

@@ -59,7 +59,10 @@ def bundle(image: str) -> Mapping[str, str]:
         body["metadata"].pop("namespace", None)  # it is where the operator is installed
         files[f"manifests/{body['metadata']['name']}.{body['kind'].lower()}.yaml"] = body
     files["metadata/annotations.yaml"] = {"annotations": _ANNOTATIONS}
-    texts = {name: yaml.safe_dump(body, sort_keys=False, width=110) for name, body in files.items()}
+    texts = {
+        name: yaml.dump(body, Dumper=yaml.CSafeDumper, sort_keys=False, width=110)
+        for name, body in files.items()
+    }
     return {**texts, "bundle.Dockerfile": _dockerfile()}
 
 
@@ -81,7 +84,7 @@ def installation() -> list[Body]:
         raise ReleaseError("there is no kubectl, which puts the manifests together")
     command = [kubectl, "kustomize", str(_ROOT / "manifests" / "base")]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return [body for body in yaml.safe_load_all(done.stdout) if body]
+    return [body for body in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if body]
 
 
 def for_users(bodies: Sequence[Body]) -> list[Body]:

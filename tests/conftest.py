@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
 
 from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
-from tests.support import order
+from tests.support import order, soak
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from keyturn.runner import Options
 
 ROOT = Path(__file__).parents[1]
-# A draw that takes long says that the machine is busy, not that the code is wrong.
-hypothesis.settings.register_profile("keyturn", deadline=None)
-hypothesis.settings.load_profile("keyturn")
+soak.profile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if "plane" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header() -> str:
+    return f"sweeps: {soak.TIMES} times as long as in make test, seed {soak.SEED}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ from keyturn import templates
 from keyturn.convert.gofunctions import Expression, literal
 from keyturn.convert.gotemplate import Untranslatable, to_liquid
 from keyturn.core.value import Value
+from tests.support.soak import TIMES
 
 VALUES = {
     "username": "shop",
@@ -128,7 +129,7 @@ def test_what_is_not_understood_is_refused_with_the_reason(template: str, why: s
         to_liquid(template, value)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200 * TIMES)
 @given(text=st.text(st.sampled_from("{}%-\"'`|(). xuse\\\n"), max_size=40))
 def test_no_text_of_any_form_is_a_traceback_or_made_otherwise(text: str) -> None:
     try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from keyturn.convert import convert, written
 from keyturn.convert.inputs import label_of
 from tests.convert.cases import CASES, Case, told
+from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,7 @@ def test_a_field_that_nobody_knows_at_the_top_of_a_document_is_named_or_handed_o
     assert silent == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=100 * TIMES)
 @given(data=st.data())
 def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()
@@ -152,7 +153,7 @@ def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) ->
     assert _MARK in everything(documents) or is_named(documents, (*path, _MARK))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50 * TIMES)
 @given(data=st.data())
 def test_a_field_of_another_form_is_no_traceback(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()

@@ -7,6 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
 from tests.e2e.applications import managed_secret
@@ -23,6 +25,7 @@ _OBJECTS = 10_000
 _LIMIT = 512 * 1024 * 1024
 _REQUESTED_CORES = 0.05
 _SPAN = 5.0
+pytestmark = pytest.mark.timeout(900)  # beyond what its waits add up to
 
 
 def test_ten_thousand_objects_fit_into_the_shipped_limits(

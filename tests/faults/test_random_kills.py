@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, scenes
 from tests.support.operator import Operator
+from tests.support.soak import TIMES, chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,13 +16,14 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.scene import Look, Scene
 
-_ROUNDS, _OBJECTS, _KILLS = 4, 5, 2
+_ROUNDS, _OBJECTS, _KILLS = 4 * TIMES, 5, 2
+pytestmark = pytest.mark.timeout(300 * TIMES)
 
 
-def test_twenty_rotations_survive_kills_at_any_moment(
+def test_rotations_survive_kills_at_any_moment(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    chance = random.Random(1124)  # noqa: S311 - a test that can be repeated
+    moments = chance()
     stage = scenes(cluster, _OBJECTS)
     home = stage[0].namespace
     operator = Operator(
@@ -37,7 +40,7 @@ def test_twenty_rotations_survive_kills_at_any_moment(
             for scene in stage:
                 scene.trigger(f"trigger {number}")
             for _ in range(_KILLS):
-                time.sleep(chance.uniform(0, 0.25))  # not a wait for something: the moment is the point
+                time.sleep(moments.uniform(0, 0.25))  # not a wait for something: the moment is the point
                 operator.kill()
                 # As if the term of the dead process were over.
                 cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home}/leases/keyturn")

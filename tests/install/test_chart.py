@@ -40,7 +40,8 @@ _OF_HELM = {
 def kustomized(folder: Path) -> dict[str, Body]:
     """Return what a kustomization becomes, but for the namespace, which is Helm's to make."""
     text = Kubectl(folder / "no-cluster")("kustomize", str(folder))
-    return named(body for body in yaml.safe_load_all(text) if body["kind"] != "Namespace")
+    bodies = yaml.load_all(text, Loader=yaml.CSafeLoader)
+    return named(body for body in bodies if body["kind"] != "Namespace")
 
 
 def with_component(folder: Path, component: Path) -> dict[str, Body]:

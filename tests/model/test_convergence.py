@@ -19,6 +19,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.core.seen import ROLLBACK, ROTATE
 from keyturn.kube.statesecret import state_of
 from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
+from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -339,7 +340,7 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
 RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (edit_a_key, None, "look")]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100 * TIMES)
 @given(tales)
 @example([*RETURN, (add_a_key, None, "look")])
 @example([*RETURN, (delete_the_state, None, "look")])

@@ -19,6 +19,7 @@ from keyturn.providers.errors import Denied, Throttled, Unreachable
 from keyturn.providers.properties import are_same
 from tests.model.cluster import MANAGED, STATE, TARGET
 from tests.model.stores import API, APP, PLACE, Town
+from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -377,7 +378,7 @@ def all_has_arrived(story: Story) -> None:
     assert found == expected
 
 
-@settings(max_examples=150)
+@settings(max_examples=75 * TIMES)
 @given(tales)
 def test_values_arrive_and_none_is_lost(tale: Tale) -> None:
     asyncio.run(told(tale))
