@@ -7,15 +7,18 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from release.errors import ReleaseError
 from sandbox import SandboxError
 
 from . import story
 from .cluster import Cluster, Current, Refused, Sandbox
 from .errors import DemoError
 from .kubectl import Kubectl
+from .node import Node
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ def main() -> int:
             _show(_cluster(options, screen, Path(folder)), screen)
     except Refused as refusal:
         screen.cross(str(refusal))
-    except (DemoError, SandboxError) as error:
+    except (DemoError, ReleaseError, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
         screen.cross("interrupted; what was made is removed")
@@ -56,44 +59,67 @@ def _parser() -> argparse.ArgumentParser:
         default="sandbox",
         help="a control plane of its own, or the cluster of the current kubeconfig context",
     )
+    parser.add_argument(
+        "--node",
+        choices=("fake", "real"),
+        help="what pods of that control plane run on: fake nodes, which say that they run, or a real one, as root",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before the current cluster is used")
     return parser
 
 
 def _cluster(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
+    if options.cluster == "current" and options.node:
+        raise Refused("NODE is of the demo's own control plane: leave NODE or CLUSTER=current out")
     if options.cluster == "current":
         return Current(screen, folder, ask=not options.yes)
+    if options.node == "real":
+        return Node(screen, folder)
     return Sandbox(screen, folder)
 
 
 def _show(cluster: Cluster, screen: Screen) -> None:
-    kubeconfig = cluster.open()
-    kubectl = Kubectl(screen, kubeconfig)
-    with _closing(cluster, kubectl), ExitStack() as stack:
-        operator = story.install(kubectl, screen, cluster.folder)
+    with _closing(cluster), ExitStack() as stack:
+        kubectl = Kubectl(screen, cluster.open())
+        story.install(kubectl, screen)
+        operator = cluster.operator(kubectl)
         stack.enter_context(_last_words(operator, screen))
         stack.enter_context(operator)
-        story.start(operator, screen)
-        story.write(kubectl, screen)
-        first = story.rotate(kubectl, screen)
-        if cluster.can_break_pods:
-            story.fail(kubectl, screen)
-        story.go_back(kubectl, screen, first)
-        story.repair(kubectl, screen)
+        operator.start()
+        _tell(cluster, kubectl, screen)
         screen.title("Clean up")
         with screen.progress("ending the operator", "the operator has ended"):
-            operator.stop()
+            operator.end()
+
+
+def _tell(cluster: Cluster, kubectl: Kubectl, screen: Screen) -> None:
+    """Show the life of the secret, and after each value what real processes make of it."""
+    ask = partial(story.ask, kubectl, screen) if cluster.runs_processes else _nothing
+    story.write(kubectl, screen, cluster.example)
+    ask()
+    first = story.rotate(kubectl, screen, cluster.clients(kubectl))
+    ask()
+    if cluster.fault:
+        story.fail(kubectl, screen, cluster.fault)
+        ask()
+    story.go_back(kubectl, screen, first)
+    ask()
+    story.repair(kubectl, screen)
+
+
+def _nothing() -> None:
+    """Ask no process, where none runs."""
 
 
 @contextmanager
-def _closing(cluster: Cluster, kubectl: Kubectl) -> Iterator[None]:
+def _closing(cluster: Cluster) -> Iterator[None]:
     """Remove what was made on every way out; a second Ctrl-C does not keep it from that."""
     try:
         yield
     finally:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)
-        cluster.close(kubectl)
+        cluster.close()
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from .cluster import Refused, write_private
+from .cluster import Refused
 from .errors import DemoError
+from .kubeconfig import write_private
 from .kubectl import Kubectl
 from .screen import Screen
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sandbox import ControlPlane, build
 
 from .errors import DemoError
+from .faults import NEVER_READY
+from .kubeconfig import write_private
 from .kubectl import Kubectl
+from .operator import Process
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from .faults import Fault
+    from .operator import Operator
+    from .processes import Answers
     from .screen import Screen
 
 _OURS = (
@@ -32,8 +39,12 @@ class Refused(Exception):  # noqa: N818 - it is what the person said, or what th
 class Cluster(ABC):
     """A cluster to show things on."""
 
-    can_break_pods = False
-    """Pods do what an annotation says, as no real one does."""
+    example = "manifests/examples/auth-secrets.yaml"
+    """The ManagedSecret `auth-secrets` and two Deployments whose pods can run here."""
+    fault: Fault | None = None
+    """What can make pods fail here; None where nothing can."""
+    runs_processes = False
+    """Whether the pods of the example run, and can be asked what value they work with."""
 
     def __init__(self, screen: Screen, folder: Path) -> None:
         self.screen = screen
@@ -48,14 +59,22 @@ class Cluster(ABC):
         """
 
     @abstractmethod
-    def close(self, kubectl: Kubectl) -> None:
-        """Remove what the demo made."""
+    def close(self) -> None:
+        """Remove what the demo made, which is nothing if `open` was refused."""
+
+    def operator(self, kubectl: Kubectl) -> Operator:
+        """Return the operator as it runs here; it is not started."""
+        return Process(kubectl, self.screen, self.folder)
+
+    def clients(self, kubectl: Kubectl) -> AbstractContextManager[list[Answers]]:  # noqa: ARG002 - none here
+        """Send requests to `api` during a block, where something answers; the list has what came of them after it."""
+        return nullcontext([])
 
 
 class Sandbox(Cluster):
     """A control plane that lives as long as the demo."""
 
-    can_break_pods = True
+    fault: Fault | None = NEVER_READY
     _plane: ControlPlane | None = None
 
     def open(self) -> Path:
@@ -66,7 +85,7 @@ class Sandbox(Cluster):
             self._plane = ControlPlane.start()
         return self._plane.kubeconfig
 
-    def close(self, kubectl: Kubectl) -> None:  # noqa: ARG002 - it goes as a whole
+    def close(self) -> None:
         if self._plane:
             with self.screen.progress(
                 "ending the control plane", "the control plane is gone, with all it held"
@@ -80,6 +99,7 @@ class Current(Cluster):
     def __init__(self, screen: Screen, folder: Path, *, ask: bool) -> None:
         super().__init__(screen, folder)
         self._ask = ask
+        self._kubectl: Kubectl | None = None
 
     def open(self) -> Path:
         self.screen.title("The cluster of the current context")
@@ -88,15 +108,19 @@ class Current(Cluster):
         write_private(kubeconfig, config)
         server = config["clusters"][0]["cluster"]["server"]
         self.screen.say(f"context {config['current-context']} at {server}")
-        _refuse_what_is_there(Kubectl(self.screen, kubeconfig))
+        kubectl = Kubectl(self.screen, kubeconfig)
+        _refuse_what_is_there(kubectl)
         self.screen.say(
             "Keyturn is installed there, a namespace shop is made, and both are removed at the end."
         )
         if self._ask and not self.screen.question("Go on?"):
             raise Refused("nothing was done")
+        self._kubectl = kubectl  # from here on there may be something to remove
         return kubeconfig
 
-    def close(self, kubectl: Kubectl) -> None:
+    def close(self) -> None:
+        if (kubectl := self._kubectl) is None:
+            return
         try:
             kubectl.show("delete namespace shop --ignore-not-found --timeout=90s")
         finally:
@@ -123,32 +147,3 @@ def _refuse_what_is_there(kubectl: Kubectl) -> None:
                 f"{thing} exists already, and the demo would remove it at its end; remove it yourself,"
                 " or take another cluster"
             )
-
-
-def operator_kubeconfig(kubectl: Kubectl, path: Path) -> Path:
-    """Write a kubeconfig with the rights of the operator's ServiceAccount, good for an hour."""
-    config = kubectl.json("config view --minify --flatten --raw")
-    token = kubectl.quiet("create token keyturn -n keyturn-system --duration=1h").strip()
-    cluster = config["clusters"][0]
-    write_private(
-        path,
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [cluster],
-            "users": [{"name": "keyturn", "user": {"token": token}}],
-            "contexts": [
-                {
-                    "name": "keyturn",
-                    "context": {"cluster": cluster["name"], "user": "keyturn", "namespace": "keyturn-system"},
-                }
-            ],
-            "current-context": "keyturn",
-        },
-    )
-    return path
-
-
-def write_private(path: Path, config: dict[str, Any]) -> None:
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(config))

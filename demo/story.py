@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .cluster import operator_kubeconfig
 from .errors import DemoError
 from .kubectl import eventually
-from .operator import Operator
+from .processes import in_use
 from .rotation import follow, runs, went_back
-from .values import digests
+from .values import digests, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
+    from .faults import Fault
     from .kubectl import Kubectl
+    from .processes import Answers
     from .screen import Screen
 
-_EXAMPLE = "manifests/examples/auth-secrets.yaml"
 _CRDS = "crd/managedsecrets.keyturn.dev crd/secretclasses.keyturn.dev"
-_ACCOUNT = "system:serviceaccount:keyturn-system:keyturn"
 _CONDITIONS = '{range .status.conditions[*]}{.type}={.status}  {.reason}: {.message}{"\\n"}{end}'
-_IN_HASTE = '{"spec":{"rollout":{"debounce":"0s","progressDeadline":"3s"}}}'
-_FAILS_WITH = (
-    '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"auth-secrets=3"}}}}}'
-)
 _WORKLOADS = (
     '{range .status.workloads[*]}{.kind}/{.name}  via {.via}  {.state}  revision {.revision}{"\\n"}{end}'
 )
@@ -38,32 +33,16 @@ _EVENTS = (
 )
 
 
-def install(kubectl: Kubectl, screen: Screen, folder: Path) -> Operator:
-    """Install Keyturn and start it with the rights that the manifests give it, and no others."""
+def install(kubectl: Kubectl, screen: Screen) -> None:
     screen.title("Install Keyturn, as a cluster admin does")
     kubectl.show("apply -k manifests/base")
     kubectl.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
     kubectl.show("apply -k manifests/classes")
-    screen.say(
-        "No container engine is assumed here, so the Deployment is scaled to 0 and the operator runs as a"
-    )
-    screen.say(
-        "process on this machine, logged in as its ServiceAccount. These are all of its rights on Secrets:"
-    )
-    kubectl.show("scale deployment keyturn -n keyturn-system --replicas=0")
-    kubectl.show("get clusterrole keyturn -o jsonpath='{.rules[?(@.resources[0]==\"secrets\")].verbs}'")
-    return Operator(operator_kubeconfig(kubectl, folder / "operator.kubeconfig"), folder / "operator.log")
 
 
-def start(operator: Operator, screen: Screen) -> None:
-    screen.command("KUBECONFIG=… keyturn run --all-namespaces &")
-    with screen.progress("starting the operator", f"the operator works, as {_ACCOUNT}"):
-        operator.wait_until_it_leads()
-
-
-def write(kubectl: Kubectl, screen: Screen) -> None:
+def write(kubectl: Kubectl, screen: Screen, example: str) -> None:
     screen.title("A secret that nobody typed, and two Deployments that use it")
-    kubectl.show(f"apply -f {_EXAMPLE}")
+    kubectl.show(f"apply -f {example}")
     with screen.progress("waiting for the Secret", "the Secret is written"):
         kubectl.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=30s")
     kubectl.show("get ms -n shop")
@@ -74,7 +53,18 @@ def write(kubectl: Kubectl, screen: Screen) -> None:
             kubectl.show(f"rollout status deployment/{name} -n shop --timeout=90s")
 
 
-def rotate(kubectl: Kubectl, screen: Screen) -> Mapping[str, str]:
+def ask(kubectl: Kubectl, screen: Screen) -> None:
+    """See that what is in the Secret is what the processes in the pods work with."""
+    _check(
+        "each process of api and worker works with the value in the Secret",
+        in_use(kubectl) == {_in_secret(kubectl)},
+        screen,
+    )
+
+
+def rotate(
+    kubectl: Kubectl, screen: Screen, clients: AbstractContextManager[list[Answers]]
+) -> Mapping[str, str]:
     """Rotate, and return what the values before can be known by."""
     screen.title("Rotate it now")
     before = digests(kubectl, "shop", "auth-secrets")
@@ -84,8 +74,13 @@ def rotate(kubectl: Kubectl, screen: Screen) -> Mapping[str, str]:
     screen.say(
         "New values, one write, then one workload after the other, 5 s after the last change (debounce):"
     )
-    with screen.progress("rotating", "rotated, and both Deployments run the new revision"):
+    with (
+        clients as answers,
+        screen.progress("rotating", "rotated, and both Deployments run the new revision"),
+    ):
         follow(kubectl, screen, runs(2))
+    for one in answers:
+        _check_answers(one, _in_secret(kubectl), screen)
     after = digests(kubectl, "shop", "auth-secrets")
     _check("every value is another one", all(before[key] != after[key] for key in before), screen)
     kubectl.show("get ms -n shop -o wide")
@@ -94,16 +89,23 @@ def rotate(kubectl: Kubectl, screen: Screen) -> Mapping[str, str]:
     return before
 
 
-def fail(kubectl: Kubectl, screen: Screen) -> None:
+def fail(kubectl: Kubectl, screen: Screen, fault: Fault) -> None:
     screen.title("A rotation that a workload does not survive")
-    screen.say("Pods of api shall never get ready with the next revision, and have 3 s for it:")
-    kubectl.show(f"patch ms auth-secrets -n shop --type=merge -p '{_IN_HASTE}'")
-    kubectl.show(f"patch deployment api -n shop -p '{_FAILS_WITH}'")
+    screen.say(fault.sentence)
+    for command in fault.commands:
+        kubectl.show(command)
     kubectl.show("rollout status deployment/api -n shop --timeout=90s")
     before = digests(kubectl, "shop", "auth-secrets")
     kubectl.show_keyturn("rotate auth-secrets -n shop")
+    is_shown = False
+
+    def has_ended(status: dict[str, Any]) -> bool:
+        nonlocal is_shown
+        is_shown = is_shown or fault.show(kubectl)
+        return went_back(status)
+
     with screen.progress("rotating, and going back", "the revision before is back, and api runs it"):
-        follow(kubectl, screen, went_back)
+        follow(kubectl, screen, has_ended)
     _check("the values before are back", digests(kubectl, "shop", "auth-secrets") == before, screen)
     kubectl.show_keyturn("status auth-secrets -n shop")
 
@@ -127,6 +129,16 @@ def repair(kubectl: Kubectl, screen: Screen) -> None:
     screen.say("What happened so far, as everybody in the namespace can read it:")
     eventually("the event of the repair", lambda: "DriftRepaired" in kubectl.quiet(_EVENTS), 15)
     kubectl.show(_EVENTS)
+
+
+def _check_answers(answers: Answers, new: str, screen: Screen) -> None:
+    screen.say(f"Clients sent {answers.sent} requests to the Service api meanwhile, 20 in a second.")
+    _check("each was answered", answers.failed == 0, screen)
+    _check("with the value before, then with the new one, and no other", answers.values[1:] == (new,), screen)
+
+
+def _in_secret(kubectl: Kubectl) -> str:
+    return fingerprint(kubectl, "shop", "auth-secrets", "db-password")
 
 
 def _uid(kubectl: Kubectl) -> str:

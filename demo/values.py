@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import secrets
 from typing import TYPE_CHECKING
@@ -22,3 +23,9 @@ def digests(kubectl: Kubectl, namespace: str, name: str) -> Mapping[str, str]:
     return {
         key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())
     }
+
+
+def fingerprint(kubectl: Kubectl, namespace: str, name: str, key: str) -> str:
+    """Return what an application of the sandbox shows of a value that it works with; it is for comparing only."""
+    value = kubectl.json(f"get secret {name} -n {namespace}")["data"][key]
+    return hashlib.sha256(base64.b64decode(value)).hexdigest()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
-import demo
 from sandbox import ControlPlane
+from tests.demo.showing import Eavesdropper, begin, left_behind, run
 from tests.sandbox.helpers import processes_of
 from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ROOT = Path(demo.__file__).parents[1]
 _SHOWN = (
     "$ kubectl apply -k manifests/base",
     "✓ the Secret is written",
@@ -46,13 +39,6 @@ _SHOWN_IN_THE_SANDBOX = (
 )
 
 
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    # Not pytest's own folder: its path is long, and the socket of a control plane must be short.
-    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
-        yield Path(folder)
-
-
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """A cluster as somebody has it, without Keyturn."""
@@ -63,32 +49,6 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture
 def kubectl(plane: ControlPlane) -> Kubectl:
     return Kubectl(plane.kubeconfig)
-
-
-def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
-    """Start the demo so that all it makes on this machine is below `scratch`."""
-    places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "demo", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
-    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
-        said, _ = process.communicate(timeout=150)
-    return process.returncode, said
-
-
-def left_behind(scratch: Path) -> list[str]:
-    """Name the folders and the processes that a demo has not removed."""
-    folders = [path.name for path in scratch.rglob("*") if path.is_dir() and path.name != "keyturn-sandbox"]
-    return folders + processes_of(scratch)
 
 
 def test_it_shows_the_whole_life_of_a_secret_and_leaves_nothing_behind(scratch: Path) -> None:
@@ -174,29 +134,3 @@ def there(kubectl: Kubectl) -> list[str]:
     """List what a demo could leave in a cluster."""
     kinds = "namespaces,crds,clusterroles,clusterrolebindings"
     return sorted(kubectl("get", kinds, "-o", "name").split())
-
-
-class Eavesdropper:
-    """Reads the demo's Secret again and again, as an admin can, and keeps every value in both its forms."""
-
-    def __init__(self, kubectl: Kubectl) -> None:
-        self.heard: set[str] = set()
-        self._kubectl = kubectl
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._listen)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(timeout=60)
-
-    def _listen(self) -> None:
-        while not self._over.wait(0.2):
-            done = self._kubectl.run(
-                "get", "secret", "auth-secrets", "-n", "shop", "-o", "jsonpath={.data.*}"
-            )
-            for encoded in done.stdout.split():
-                self.heard |= {encoded, base64.b64decode(encoded).decode()}

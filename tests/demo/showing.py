@@ -1,0 +1,81 @@
+"""The demo as a process of its own: started so that all it makes can be found, heard, and looked for afterwards."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import demo
+from tests.sandbox.helpers import processes_of
+
+if TYPE_CHECKING:
+    from tests.support.kubectl import Kubectl
+
+_ROOT = Path(demo.__file__).parents[1]
+
+
+def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+    """Start the demo so that all it makes on this machine is below `scratch`."""
+    places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=_ROOT,
+        env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
+    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
+        said, _ = process.communicate(timeout=150)
+    return process.returncode, said
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return what the demo says up to the line with `text`, or to its end."""
+    said = ""
+    for line in process.stdout or ():
+        said += line
+        if text in line:
+            break
+    return said
+
+
+def left_behind(scratch: Path) -> list[str]:
+    """Name the folders and the processes that a demo has not removed."""
+    folders = [path.name for path in scratch.rglob("*") if path.is_dir() and path.name != "keyturn-sandbox"]
+    return folders + processes_of(scratch)
+
+
+class Eavesdropper:
+    """Reads the demo's Secret again and again, as an admin can, and keeps every value in both its forms."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self.heard: set[str] = set()
+        self._kubectl = kubectl
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=60)
+
+    def _listen(self) -> None:
+        while not self._over.wait(0.2):
+            done = self._kubectl.run(
+                "get", "secret", "auth-secrets", "-n", "shop", "-o", "jsonpath={.data.*}"
+            )
+            for encoded in done.stdout.split():
+                self.heard |= {encoded, base64.b64decode(encoded).decode()}
