@@ -122,8 +122,15 @@ class Operator:
 
     def looks(self) -> int:
         """Return how many objects it has looked at since its start."""
+        return self._count("keyturn_reconcile_seconds_count")
+
+    def has_looked(self, objects: int) -> bool:
+        """Say whether it has looked at each of so many objects: that is so only where none waits for a look."""
+        return self.looks() >= objects and self._count("keyturn_queue_depth") == 0
+
+    def _count(self, metric: str) -> int:
         _, text = self.get("/metrics")
-        counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count"))
+        counts = (line for line in text.splitlines() if line.startswith(metric))
         return sum(int(float(line.split()[-1])) for line in counts)
 
     def stop(self) -> float:
