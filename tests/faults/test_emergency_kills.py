@@ -113,7 +113,7 @@ def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> i
     with _operator(
         kubeconfig, folder / f"{scene.namespace}.log", scene, only, failpoint=failpoint
     ) as operator:
-        return operator.wait_for_death()
+        return operator.wait_for_kill()
 
 
 def _declaration() -> dict[str, Any]:

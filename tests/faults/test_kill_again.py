@@ -127,7 +127,7 @@ def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> i
     only = f"--namespace={scene.namespace}"
     log = folder / f"{scene.namespace}.log"
     with _operator(kubeconfig, log, scene, only, failpoint=failpoint) as operator:
-        return operator.wait_for_death()
+        return operator.wait_for_kill()
 
 
 def _wait_for_the_end(deaths: Deaths, scene: Scene) -> None:

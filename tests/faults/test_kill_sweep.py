@@ -140,7 +140,7 @@ def _die(case: Case, scene: Scene, kubeconfig: Path, folder: Path) -> int:
         env={"POD_NAMESPACE": scene.namespace, "KEYTURN_FAILPOINT": case.failpoint},
     )
     with operator:
-        return operator.wait_for_death()
+        return operator.wait_for_kill()
 
 
 @pytest.fixture(params=[case.id for case in CASES])
