@@ -13,16 +13,15 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.revision import Kept, Rendered, Revision
-from keyturn.core.source import Destination
+from keyturn.core.source import Destination, Source
 from keyturn.core.state import State, Triggers
 from keyturn.core.steps import Push, Withdraw
 from keyturn.core.value import Value
-from keyturn.core.wanted import wanted_by
 from keyturn.providers.errors import Denied, Unreachable
 from keyturn.pushing import pushed, withdrawn
 from keyturn.world import World
 from tests.core import builders
-from tests.core.builders import API_KEY, MADE, NOW, PASSWORD, PUSH, UID, managed, minutes, seconds
+from tests.core.builders import MADE, NOW, UID, minutes, seconds
 from tests.support.shelves import Shelves, texts
 
 if TYPE_CHECKING:
@@ -36,8 +35,12 @@ PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 ALONE = replace(PLACE, secret_key="password")  # noqa: S106  # the name of a key
 
 
-def kept(text: str, key: str = "password") -> Kept:
-    return Kept("", {"value": Value.of_text(text)}, {"value": key})
+def kept(text: str, key: str = "password", recipe: str = "") -> Kept:
+    return Kept(recipe, {"value": Value.of_text(text)}, {"value": key})
+
+
+def read(key: str) -> Kept:
+    return kept("of a store", key, Source(StoreKind.SECRET_STORE, "vault", "shop/app", key).text)
 
 
 def recorded(*values: Mapping[str, Kept], destination: Destination = PLACE, **rendered: str) -> State:
@@ -79,9 +82,8 @@ class Desk:
     def problem(self) -> PushProblem | None:
         return self.outside.push_problems.get(PLACE.id)
 
-    async def push(self, state: State, destination: Destination = PLACE, **spec: Any) -> State | None:
-        wanted = wanted_by(managed({"pushTo": [PUSH], **spec}), None)
-        return await pushed(Push(destination, state.current_number), KEY, wanted, state, self.world)
+    async def push(self, state: State, destination: Destination = PLACE) -> State | None:
+        return await pushed(Push(destination, state.current_number), KEY, state, self.world)
 
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
         return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.world)
@@ -130,14 +132,13 @@ async def test_one_value_is_written_alone(desk: Desk) -> None:
 
 
 async def test_what_a_store_holds_is_not_written_into_another(desk: Desk) -> None:
-    values = {**FIRST, "api-key": kept("of a store", "api-key"), "dataFrom[0]": kept("of a store", "user")}
-    assert await desk.push(recorded(values, url="of both"), data=[PASSWORD, API_KEY])
+    values = {**FIRST, "api-key": read("api-key"), "dataFrom[0]": read("user")}
+    assert await desk.push(recorded(values, url="of both"))
     assert desk.there() == {"password": "first"}
 
 
 async def test_a_template_is_written_where_nothing_of_a_store_is_in_it(desk: Desk) -> None:
-    template = {"template": {"data": {"url": "{{ password }}"}}}
-    assert await desk.push(recorded(FIRST, url="rendered"), target=template)
+    assert await desk.push(recorded(FIRST, url="rendered"))
     assert desk.there() == {"password": "first", "url": "rendered"}
 
 

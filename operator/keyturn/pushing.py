@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .core.seen import Seen
     from .core.state import Pushed, State
     from .core.steps import Finalize, Push, Withdraw
-    from .core.wanted import Wanted
     from .outside import Outside
     from .providers import Content
     from .world import World
@@ -44,7 +43,7 @@ _LONGEST_WAIT: Final = timedelta(minutes=5)
 _UNDER_WAY: Final = timedelta(minutes=2)
 
 
-async def pushed(step: Push, key: ObjectKey, wanted: Wanted, state: State, world: World) -> State | None:
+async def pushed(step: Push, key: ObjectKey, state: State, world: World) -> State | None:
     """Bring a key of a store to the current revision; return the state that records it, None if it is not done.
 
     A second run finds it done: the store is read before it is written.
@@ -58,7 +57,7 @@ async def pushed(step: Push, key: ObjectKey, wanted: Wanted, state: State, world
             destination.ref,
             key.namespace,
             destination.key,
-            _content(destination, wanted, state.current),
+            _content(destination, state.current),
             policy,
         ),
         key,
@@ -101,13 +100,13 @@ async def finalized(step: Finalize, key: ObjectKey, seen: Seen, world: World) ->
         world.mirror.put_managed(written)
 
 
-def _content(destination: Destination, wanted: Wanted, revision: Revision) -> Content:
+def _content(destination: Destination, revision: Revision) -> Content:
     """Return what goes to a place.
 
     Raises:
         Stalled: An earlier revision that came back has nothing for it.
     """
-    data = {name: value for name, value in revision.data().items() if name in wanted.made_here}
+    data = revision.made_here()
     if not data or destination.secret_key not in {None, *data}:
         what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"
         raise Stalled(

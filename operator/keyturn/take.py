@@ -126,7 +126,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
             world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)
         case Push():
-            after = await pushed(step, key, wanted_of(seen), state, world)
+            after = await pushed(step, key, state, world)
         case Withdraw():
             after = await withdrawn(step, key, state, world)
         case Borrow(loans=loans):

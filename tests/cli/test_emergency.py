@@ -28,9 +28,7 @@ def other(space: Space, kubectl: Kubectl) -> Iterator[Space]:
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-def declared(space: Space, console: Console, *more: str) -> str:
-    """Declare an incident over what was there a second before."""
-    space.second_after()
+def declared(console: Console, *more: str) -> str:
     return console(*_DECLARE, *(more or ("--all",)))
 
 
@@ -43,7 +41,7 @@ def refused(console: Console, *arguments: str) -> str:
 def test_an_incident_is_declared_and_waited_for(space: Space, console: Console) -> None:
     space.managed()
 
-    said = declared(space, console, "--all", "--wait")
+    said = declared(console, "--all", "--wait")
 
     first, *_, last = said.splitlines()
     assert first == f"emergencyrotation/inc-7 declared in {space.namespace}, for 1: auth"
@@ -56,7 +54,7 @@ def test_an_incident_is_declared_and_waited_for(space: Space, console: Console) 
 def test_a_dry_run_declares_nothing(space: Space, console: Console) -> None:
     space.managed()
 
-    said = declared(space, console, "--all", "--dry-run", "--wait")
+    said = declared(console, "--all", "--dry-run", "--wait")
 
     assert said == f"emergencyrotation/inc-7 would be declared in {space.namespace}, for 1: auth\n"
     assert space.find("EmergencyRotation", "inc-7") is None
@@ -64,7 +62,7 @@ def test_a_dry_run_declares_nothing(space: Space, console: Console) -> None:
 
 def test_the_same_again_is_no_second_incident(space: Space, console: Console) -> None:
     space.managed()
-    declared(space, console)
+    declared(console)
 
     assert "was declared before" in console(*_DECLARE, "--all")
     assert refused(console, *_DECLARE, "--secret", "auth") == (
@@ -102,9 +100,8 @@ def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
 def test_one_number_spans_namespaces(space: Space, other: Space, console: Console) -> None:
     space.managed()
     other.managed()
-    other.second_after()
 
-    said = declared(space, console, "--all", "--in", space.namespace, "--in", other.namespace, "--wait")
+    said = declared(console, "--all", "--in", space.namespace, "--in", other.namespace, "--wait")
     everywhere = ("--in", space.namespace, "--in", other.namespace)
     found = json.loads(console("emergency", "status", "inc-7", "-o", "json", *everywhere))["items"]
 
@@ -119,10 +116,8 @@ def test_each_namespace_is_asked_for_the_names_that_it_has(
 ) -> None:
     space.managed()
     other.managed(name="mail")
-    other.second_after("mail")
 
     declared(
-        space,
         console,
         *("--secret", "auth", "--secret", "mail"),
         *("--in", space.namespace, "--in", other.namespace, "--wait"),
@@ -138,7 +133,7 @@ def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
     space.managed()
     other.managed()
     first, last = sorted((space, other), key=lambda one: one.namespace)
-    declared(first, console, "--secret", "auth", "--in", first.namespace)
+    declared(console, "--secret", "auth", "--in", first.namespace)
 
     done = console.run(*_DECLARE, "--all", "--in", space.namespace, "--in", other.namespace)
 
@@ -153,7 +148,7 @@ def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
     space: Space, console: Console
 ) -> None:
     space.managed()
-    declared(space, console, "--all", "--contact", "security@shop.test", "--wait")
+    declared(console, "--all", "--contact", "security@shop.test", "--wait")
 
     header, row = console("emergency", "status").splitlines()
     (found,) = json.loads(console("emergency", "status", "-o", "json"))["items"]
@@ -171,7 +166,7 @@ def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
 def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Console) -> None:
     space.managed()
     space.respec(lambda spec: spec.update(suspend=True))
-    declared(space, console)
+    declared(console)
     eventually(lambda: console.run("emergency", "status").returncode == 3, "a person is needed")
 
     done = console.run("emergency", "status", "inc-7")
@@ -191,7 +186,7 @@ def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) 
 
 def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None:
     space.managed()
-    declared(space, console, "--all", "--wait")
+    declared(console, "--all", "--wait")
 
     said = console("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")
     again = console("emergency", "acknowledge", "INC-7", "--audit", "--by", "grace")
@@ -209,7 +204,7 @@ def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None
 
 def test_the_document_is_printed(space: Space, console: Console) -> None:
     space.managed()
-    declared(space, console, "--all", "--wait")
+    declared(console, "--all", "--wait")
     eventually(lambda: console.run("emergency", "report", "INC-7").returncode == 0, "the document is there")
 
     assert console("emergency", "report", "inc-7").startswith("# Incident INC-7\n")
@@ -217,7 +212,6 @@ def test_the_document_is_printed(space: Space, console: Console) -> None:
 
 def test_who_may_edit_declares_and_who_may_view_looks(space: Space, editor: Console, viewer: Console) -> None:
     space.managed()
-    space.second_after()
 
     assert refused(viewer, *_DECLARE, "--all") == (
         f"  in {space.namespace}: the API server refuses it (Forbidden)"

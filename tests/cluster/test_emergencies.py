@@ -91,7 +91,6 @@ def slow(space: Space, name: str, **spec: Any) -> None:
 def test_everything_selected_is_rotated_at_once_and_every_workload_runs_on_it(space: Space) -> None:
     for name in ("auth", "mail", "shop"):
         slow(space, name)
-    space.second_after("shop")
     before = {name: space.values(name) for name in ("auth", "mail", "shop")}
 
     declare(space)
@@ -114,7 +113,6 @@ def test_everything_selected_is_rotated_at_once_and_every_workload_runs_on_it(sp
 def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.second_after()
 
     declare(space)
     now = services_updated(space)
@@ -137,7 +135,6 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
 def test_each_secret_is_told_once_whatever_becomes_of_the_operator(space: Space, operator: Operator) -> None:
     space.managed()
     space.managed(name="mail")
-    space.second_after("mail")
     declare(space, names=["auth"])
     services_updated(space)
     space.until_event("EmergencyDeclared", "auth")
@@ -152,7 +149,6 @@ def test_each_secret_is_told_once_whatever_becomes_of_the_operator(space: Space,
 
 def test_the_clock_runs_from_the_declaration(space: Space) -> None:
     space.managed()
-    space.second_after()
 
     declared = declare(space)
     now = services_updated(space)
@@ -180,7 +176,6 @@ def test_what_is_not_selected_keeps_its_values(space: Space) -> None:
     )
     for name in ("auth", "mail"):
         space.settled(name)
-    space.second_after("mail")
 
     declare(space, selector={"matchLabels": {"team": "mail"}})
     now = services_updated(space)
@@ -195,8 +190,6 @@ def test_another_namespace_is_none_of_its_business(space: Space, kubectl: Kubect
     kubectl("create", "namespace", other.namespace)
     other.managed()
     space.managed()
-    space.second_after()
-    other.second_after()
 
     declare(space)
     services_updated(space)
@@ -209,7 +202,6 @@ def test_another_namespace_is_none_of_its_business(space: Space, kubectl: Kubect
 def test_only_a_part_is_rotated_by_schedule_and_all_of_it_in_an_emergency(space: Space) -> None:
     space.managed(rotation={"every": "90d", "only": ["password"]})
     before = space.values()
-    space.second_after()
 
     declare(space)
     services_updated(space)
@@ -222,7 +214,6 @@ def test_what_an_overlap_keeps_readable_goes_at_once(space: Space) -> None:
     space.managed({**password(), "keepPrevious": True}, rotation={"overlap": "24h"})
     space.rotate()
     eventually(lambda: "password.previous" in space.values(), "the value before is readable")
-    space.second_after()
 
     declare(space)
     services_updated(space)
@@ -236,7 +227,6 @@ def test_after_the_rollout_the_values_before_go_without_delay(space: Space) -> N
     before = space.values()["password"]
     space.run(deployment("web", env_from("auth")))
     space.edit("Deployment", "web", lambda body: body["spec"].update(paused=True))
-    space.second_after()
 
     declare(space, revoke="AfterRollout")
     until(space, lambda now: states(now) == {"auth": "Rotated"}, "it is rotated")
@@ -250,7 +240,6 @@ def test_after_the_rollout_the_values_before_go_without_delay(space: Space) -> N
 def test_what_is_suspended_is_not_written_and_that_is_said(space: Space) -> None:
     space.managed()
     space.respec(lambda spec: spec.update(suspend=True))
-    space.second_after()
 
     declare(space)
     until(space, lambda now: states(now) == {"auth": "Suspended"}, "it is told")
@@ -266,7 +255,6 @@ def test_what_is_suspended_is_not_written_and_that_is_said(space: Space) -> None
 
 def test_a_name_that_is_not_there_is_said_and_waited_for(space: Space) -> None:
     space.managed()
-    space.second_after()
 
     declare(space, names=["auth", "auht"])
     until(space, lambda now: states(now) == {"auht": "NotFound", "auth": "RolledOut"}, "one is there")
@@ -289,7 +277,6 @@ def test_nothing_selected_is_said(space: Space) -> None:
 
 def test_one_too_many_waits_until_another_is_gone(space: Space) -> None:
     space.managed()
-    space.second_after()
     for number in range(20):
         declare(space, f"nobody-{number:02}", selector={"matchLabels": {"team": "nobody"}})
 
@@ -306,7 +293,6 @@ def test_one_too_many_waits_until_another_is_gone(space: Space) -> None:
 def test_what_is_not_made_here_is_named(space: Space) -> None:
     space.managed(literal("username", "shop"), name="names")
     space.managed(password(), literal("username", "shop"))
-    space.second_after()
 
     declare(space)
 
@@ -320,7 +306,6 @@ def test_a_workload_that_gets_not_ready_stays_with_the_new_values(space: Space) 
         deployment("api", env_from("auth"), pod_annotations={"sandbox.keyturn.dev/fails-with": "auth=2"})
     )
     before = space.values()
-    space.second_after()
 
     declare(space)
     now = until(space, lambda now: states(now) == {"auth": "Failed"}, "it has failed")
@@ -335,7 +320,6 @@ def test_a_workload_that_gets_not_ready_stays_with_the_new_values(space: Space) 
 def test_exposed_values_that_a_person_brings_back_are_told_and_not_fought(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.second_after()
     declare(space)
     services_updated(space)
 
@@ -353,7 +337,6 @@ def test_a_hold_after_a_rollback_is_lifted(space: Space) -> None:
     space.rotated()
     space.annotate("ManagedSecret", "auth", rollback="1")
     space.until_condition("Rotating", "False", "Held")
-    space.second_after()
 
     declare(space)
     services_updated(space)
@@ -375,7 +358,6 @@ def test_two_emergencies_at_once_rotate_once(space: Space) -> None:
 
 def test_the_next_emergency_waits_for_a_moment_and_says_so(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space, "inc-1")
     services_updated(space, "inc-1")
     space.second_after()
@@ -392,7 +374,6 @@ def test_the_next_emergency_waits_for_a_moment_and_says_so(space: Space) -> None
 def test_a_deleted_emergency_presses_on_nobody(space: Space) -> None:
     space.managed()
     space.respec(lambda spec: spec.update(suspend=True))
-    space.second_after()
     declare(space)
     until(space, lambda now: states(now) == {"auth": "Suspended"}, "it is told")
 
@@ -408,7 +389,6 @@ def test_a_deleted_emergency_presses_on_nobody(space: Space) -> None:
 
 def test_it_is_acknowledged_and_closed_by_name(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space, incident="INC-2026-042", contact="security@shop.test")
     services_updated(space)
 
@@ -428,7 +408,6 @@ def test_it_is_acknowledged_and_closed_by_name(space: Space) -> None:
 
 def test_an_empty_acknowledgement_is_none(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space)
     services_updated(space)
 
@@ -442,7 +421,6 @@ def test_a_report_of_somebody_else_is_not_touched(space: Space) -> None:
     space.managed()
     theirs = {"kind": "ConfigMap", "metadata": {"name": "inc-1-report"}, "data": {"report.md": "theirs"}}
     space.create(theirs)
-    space.second_after()
 
     declare(space)
     until(space, lambda now: "servicesUpdatedAt" in now and "reportName" not in now, "it is told")
@@ -454,7 +432,6 @@ def test_a_report_of_somebody_else_is_not_touched(space: Space) -> None:
 
 def test_what_others_put_beside_the_report_stays(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space)
     reported(space)
     space.edit("ConfigMap", "inc-1-report", lambda body: body["data"].update(notes="mine"))
@@ -467,7 +444,6 @@ def test_what_others_put_beside_the_report_stays(space: Space) -> None:
 
 def test_a_report_that_others_have_filled_is_told(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space)
     reported(space)
     full = 1024 * 1024 - len(report(space)) - 5
@@ -481,7 +457,6 @@ def test_a_report_that_others_have_filled_is_told(space: Space) -> None:
 
 def test_the_report_goes_with_the_emergency(space: Space) -> None:
     space.managed()
-    space.second_after()
     declare(space)
     services_updated(space)
     eventually(lambda: space.find("ConfigMap", "inc-1-report") is not None, "the report is there")
@@ -493,7 +468,6 @@ def test_the_report_goes_with_the_emergency(space: Space) -> None:
 
 def test_metrics_tell_how_long_each_deadline_is_away(space: Space, operator: Operator) -> None:
     space.managed()
-    space.second_after()
     declare(space)
     services_updated(space)
 
@@ -511,7 +485,6 @@ def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) 
     files.keep("token", "before-the-incident")
     space.managed(files.from_file("api-key", "token"), password(), refreshInterval="24h")
     files.keep("token", "turned-at-its-store")
-    space.second_after()
 
     declare(space)
     services_updated(space)
@@ -527,7 +500,6 @@ def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
     space.managed(pushTo=[vault.push(updatePolicy="IfNotExists")])
     space.until_condition("Pushed", "True", "Pushed")
     exposed = vault.kept()
-    space.second_after()
 
     declare(space)
     now = until(space, lambda now: states(now) == {"auth": "Stalled"}, "a person must act")

@@ -253,7 +253,6 @@ def test_a_new_pod_that_does_not_get_ready_fails_whatever_is_terminating(space: 
 def test_the_services_of_an_emergency_are_not_updated_before_they_end(space: Space) -> None:
     manage(space)
     space.run(held())
-    space.second_after()
 
     declare(space)
     (name,) = _until_terminating(space)

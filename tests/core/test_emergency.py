@@ -13,7 +13,7 @@ from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.affected import Affected, affected
 from keyturn.core.decision import next_step
-from keyturn.core.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted
+from keyturn.core.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted, published_from
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.pulled import Pulled
 from keyturn.core.pushes import Unpushed
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.seen import Seen
+    from keyturn.core.steps import Step
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 STARTED = NOW - minutes(1)
@@ -108,6 +109,20 @@ def rotated(made: datetime = NOW, **others: Any) -> Any:
         pytest.param(
             look(state=state(revision(2, "Refreshed", made=NOW, changed=["api-key"]), revision(1))),
             id="only what is pulled is new",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1, made=STARTED + seconds(0.9))),
+                target=target(published=STARTED + seconds(0.9)),
+            ),
+            id="values that were made in its second",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(2, "Triggered"), revision(1)),
+                target=target(2, published=STARTED + seconds(0.9)),
+            ),
+            id="a rotation that published in its second",
         ),
         pytest.param(look(target=None), id="a Secret that somebody has deleted"),
         pytest.param(
@@ -181,8 +196,18 @@ def test_several_rotations_since_then_are_enough_together() -> None:
             id="a rotation that has published nothing yet",
         ),
         pytest.param(
-            look(state=state(revision(2, "Triggered"), revision(1)), target=target(2, published=STARTED)),
-            id="a rotation that published since",
+            look(
+                state=state(revision(2, "Triggered"), revision(1)),
+                target=target(2, published=STARTED + seconds(1)),
+            ),
+            id="a rotation that published in the second after",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1, made=STARTED + seconds(1))),
+                target=target(published=STARTED + seconds(1)),
+            ),
+            id="values that were made in the second after",
         ),
     ],
 )
@@ -288,6 +313,51 @@ def test_what_was_taken_over_keeps_it_where_the_rollout_comes_first() -> None:
     under_way = revision(2, "Triggered", previous=frozenset({"password.previous"}))
 
     assert next_step(look(state=state(under_way, revision(1)), emergencies=(GENTLE,))) == Publish(2)
+
+
+SECOND_OF_IT = [
+    pytest.param(
+        INCIDENT, seconds(0.9), Rest(STARTED + seconds(1)), id="within the second of the declaration"
+    ),
+    pytest.param(INCIDENT, seconds(1), Publish(2), id="in the second after"),
+    pytest.param(OVER, seconds(0.9), Publish(2), id="of one in which every service is updated"),
+]
+
+
+@pytest.mark.parametrize(("emergency", "after", "step"), SECOND_OF_IT)
+def test_what_was_taken_over_is_published_when_it_is_known_to_be_newer(
+    emergency: Emergency, after: timedelta, step: Step
+) -> None:
+    records = state(revision(2, "Triggered", made=STARTED), revision(1))
+    found = look(state=records, status={"revision": 1}, emergencies=(emergency,), now=STARTED + after)
+
+    assert next_step(found) == step
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(
+            look(state=rotated(made=STARTED), status={"revision": 1}, now=STARTED),
+            id="what it asked for",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1), publications=(Publication(1, PUBLISHED),)),
+                target=None,
+                status={},
+                now=STARTED,
+            ),
+            id="what was there before",
+        ),
+    ],
+)
+def test_nothing_else_waits_for_the_end_of_that_second(found: Seen) -> None:
+    assert published_from(found) is None
+
+
+def test_where_nothing_is_recorded_nothing_is_published_early() -> None:
+    assert published_from(look(state=None, target=None, status={})) is None
 
 
 def test_what_is_readable_of_an_overlap_that_ended_is_taken_out() -> None:

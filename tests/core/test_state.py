@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from keyturn.api.source import StoreKind
 from keyturn.core.revision import Kept, Life, Rendered, Revision, changed_keys
+from keyturn.core.source import Source
 from keyturn.core.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from tests.core import builders
@@ -128,6 +130,27 @@ def test_a_revision_is_written_under_its_keys_and_a_template_goes_before_an_item
         "a": Value(b"one"),
         "b": Value(b"rendered"),
     }
+
+
+READ = Kept(
+    Source(StoreKind.SECRET_STORE, "vault", "prod/api").text,
+    {"value": Value(b"stored")},
+    {"value": "api-key"},
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "keys"),
+    [
+        pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
+        pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
+    ],
+)
+def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, Kept], keys: set[str]) -> None:
+    items = {"set": Kept("r", {"a": Value(b"one")}, {"a": "a"}), "token": TURNED.values["token"]}
+    one = replace(TURNED, values=items | read)
+
+    assert one.made_here() == {key: value for key, value in one.data().items() if key in keys}
 
 
 def test_while_the_overlap_lasts_the_value_before_is_there_as_well() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from sandbox import ControlPlane
@@ -37,6 +37,11 @@ class Cluster:
     def items(self, path: str) -> list[Any]:
         found: list[Any] = self.get(path)["items"]
         return found
+
+    @property
+    def managed_secrets(self) -> int:
+        """How many ManagedSecrets there are, of every test that runs on this cluster."""
+        return len(self.items(f"{MANAGED}/managedsecrets"))
 
     def create(self, path: str, body: object) -> Any:
         status, content = self._api._exchange("POST", path, body)
@@ -88,9 +93,10 @@ class Cluster:
                     (entry.get("objectRef") or {}).get("namespace", ""),
                 )
 
-    def writes(self, user: str) -> list[Call]:
+    def writes(self, user: str, namespaces: Collection[str] | None = None) -> list[Call]:
         """Return the calls of one of our accounts that changed something, beside Leases and Events.
 
+        An operator of the whole cluster also serves what other tests have left in it: `namespaces` are the own ones.
         A review is created, answered and not stored.
         """
         return [
@@ -99,6 +105,7 @@ class Cluster:
             if call.user == f"{USER}:{user}"
             and call.verb in {"create", "update", "patch", "delete", "deletecollection"}
             and call.resource not in {"leases", "events", "selfsubjectaccessreviews"}
+            and (namespaces is None or call.namespace in namespaces)
         ]
 
 

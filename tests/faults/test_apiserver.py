@@ -25,8 +25,11 @@ _OUTAGE = 20.0
 
 
 @pytest.fixture
-def scene(cluster: Cluster) -> Scene:
-    return scenes(cluster, 1)[0]
+def scene(cluster: Cluster) -> Iterator[Scene]:
+    """A namespace whose ManagedSecrets end with the test: one of them rotates every 15 s, whoever serves it."""
+    scene = scenes(cluster, 1)[0]
+    yield scene
+    cluster.delete(f"{MANAGED}/namespaces/{scene.namespace}/managedsecrets")
 
 
 def _operator(scene: Scene, kubeconfig: Path, log: Path) -> Operator:

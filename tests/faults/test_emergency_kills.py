@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,7 +102,6 @@ def _die(places: tuple[str, str], scene: Scene, kubeconfig: Path, folder: Path) 
     if first:
         scene.trigger("leaver")
         codes.append(_die_once(first, scene, kubeconfig, folder))
-    time.sleep(1)  # what is there was made in an earlier second
     scene.cluster.create(_path(scene).rpartition("/")[0], _declaration())
     if second:
         codes.append(_die_once(second, scene, kubeconfig, folder))
@@ -115,7 +113,7 @@ def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> i
     with _operator(
         kubeconfig, folder / f"{scene.namespace}.log", scene, only, failpoint=failpoint
     ) as operator:
-        return operator.wait_for_death()
+        return operator.wait_for_kill()
 
 
 def _declaration() -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _die(name: str, pair: Pair, kubeconfig: Path, folder: Path) -> list[int]:
             continue
         log, only = folder / f"{namespace}.log", f"--namespace={namespace}"
         with _operator(kubeconfig, log, pair.scene, only, failpoint=failpoint) as operator:
-            codes.append(operator.wait_for_death())
+            codes.append(operator.wait_for_kill())
     return codes
 
 

@@ -35,7 +35,7 @@ class Stage:
 
     def die(self, failpoint: str) -> None:
         with self._operator(KEYTURN_FAILPOINT=failpoint) as operator:
-            assert operator.wait_for_death() == -9
+            assert operator.wait_for_kill() == -9
         # The next one need not wait until the dead one's leadership ends; that is tested elsewhere.
         self.scene.cluster.delete(LEASE.format(self.scene.namespace))
 

@@ -140,7 +140,7 @@ def _die(case: Case, scene: Scene, kubeconfig: Path, folder: Path) -> int:
         env={"POD_NAMESPACE": scene.namespace, "KEYTURN_FAILPOINT": case.failpoint},
     )
     with operator:
-        return operator.wait_for_death()
+        return operator.wait_for_kill()
 
 
 @pytest.fixture(params=[case.id for case in CASES])
@@ -216,22 +216,15 @@ def restart(
         kubeconfig, folder / "restart.log", env={"POD_NAMESPACE": all_scenes[0].namespace}
     ) as operator:
         operator.wait_for_log("leading")
-        eventually(lambda: _looks(operator) >= len(all_scenes), "a look at every object")
+        eventually(lambda: operator.has_looked(cluster.managed_secrets), "a look at every object")
         operator.stop()
     own = {scene.namespace for scene in all_scenes}
     # Other tests leave objects behind whose stores are gone: of these there is something new to say.
-    writes = [call for call in cluster.writes("restart") if call.namespace in own]
-    return Restart((before, _versions(all_scenes)), writes)
+    return Restart((before, _versions(all_scenes)), cluster.writes("restart", own))
 
 
 def _versions(all_scenes: list[Scene]) -> dict[str, str]:
     return {path: version for scene in all_scenes for path, version in scene.versions().items()}
-
-
-def _looks(operator: Operator) -> float:
-    _, text = operator.get("/metrics")
-    counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count"))
-    return sum(float(line.split()[-1]) for line in counts)
 
 
 def test_a_restart_with_nothing_to_do_changes_no_object(restart: Restart) -> None:

@@ -209,7 +209,7 @@ def _die(case: str, lent: Lent, kubeconfig: Path, folder: Path) -> int:
     _plot(case).provoke(lent)
     log, failpoint = folder / f"{lent.shop.folder}.log", case.rpartition(" ")[2]
     with operator_of(lent.shop, kubeconfig, log, failpoint=failpoint) as operator:
-        return operator.wait_for_death(60)
+        return operator.wait_for_kill(60)
 
 
 @pytest.fixture(params=CASES)
@@ -280,7 +280,7 @@ def test_a_login_that_was_made_and_never_told_ends_by_itself_and_another_comes(
             return None
 
         lent.shop.front.fault = lambda asked: kill if "/creds/" in asked.path else None
-        assert operator.wait_for_death(60) == _KILLED
+        assert operator.wait_for_kill(60) == _KILLED
     lent.shop.front.fault = lambda _: None
     assert len(lent.alive()) == 1, "it was made before the death"
     with operator_of(lent.shop, kubeconfig, tmp_path / "lives.log") as operator:

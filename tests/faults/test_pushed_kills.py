@@ -186,7 +186,7 @@ def _die(case: str, shop: Shop, kubeconfig: Path, folder: Path) -> int:
     _plot(case).provoke(shop)
     log, failpoint = folder / f"{shop.folder}.log", case.rpartition(" ")[2]
     with operator_of(shop, kubeconfig, log, failpoint=failpoint) as operator:
-        return operator.wait_for_death(60)
+        return operator.wait_for_kill(60)
 
 
 @pytest.fixture(params=CASES)
@@ -230,7 +230,7 @@ def test_a_death_between_the_stores_answer_and_its_record_writes_nothing_twice(
                 return None
 
             shop.front.fault = lambda asked: kill if asked.method == "POST" else None
-            assert operator.wait_for_death(60) == _KILLED
+            assert operator.wait_for_kill(60) == _KILLED
         shop.front.fault = lambda _: None
         assert shop.kept_there() == shop.values(), "it was written before the death"
 

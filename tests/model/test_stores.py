@@ -413,6 +413,18 @@ async def test_it_is_not_made_anew_while_the_store_does_not_answer() -> None:
     assert story.town.data()["password"] == before
 
 
+async def test_a_revision_that_comes_back_brings_no_value_of_a_store_to_a_place() -> None:
+    story = Story()
+    await rest(story)
+    story.town.add_workload("all", None)
+    doom_the_next_revision(story)
+    take_the_property_over(story)
+    await rest(story)
+    place = story.town.outside.holds[PLACE]
+    assert isinstance(place, dict)
+    assert place.keys() == {"password"}
+
+
 async def test_what_data_brings_counts_at_once_also_while_the_store_fails() -> None:
     story = Story()
     await rest(story)

@@ -24,6 +24,8 @@ __all__ = ["BEGUN", "Operator"]
 _PROGRAM = ("-m", "keyturn")
 _START = 30.0
 _END = 15.0
+_LOST = 1
+"""The exit code of one that may lead no more, and of one that has a defect."""
 BEGUN: set[Path] = set()
 """The log of every operator that this process has started."""
 
@@ -110,6 +112,20 @@ class Operator:
         assert self._process
         return self._process.wait(timeout)
 
+    def wait_for_kill(self, timeout: float = _START) -> int:
+        """Wait until it is killed by itself, at its failpoint; return how it has ended.
+
+        A busy machine can keep it from renewing its Lease in time, so that it ends before. It is started again, as a
+        kubelet does, and leads when the term of the one before is over.
+        """
+        while (code := self.wait_for_death(timeout)) == _LOST and self._was_late():
+            self._close()
+            self.start()
+        return code
+
+    def _was_late(self) -> bool:
+        return any(line.get("why") == "not renewed in time" for line in self.lines())
+
     def get(self, path: str, *, health: bool = False) -> tuple[int, str]:
         """Ask it over HTTP: /metrics, or with `health` /livez and /readyz."""
         port = self._ports["health_port" if health else "metrics_port"]
@@ -122,8 +138,15 @@ class Operator:
 
     def looks(self) -> int:
         """Return how many objects it has looked at since its start."""
+        return self._count("keyturn_reconcile_seconds_count")
+
+    def has_looked(self, objects: int) -> bool:
+        """Say whether it has looked at each of so many objects: that is so only where none waits for a look."""
+        return self.looks() >= objects and self._count("keyturn_queue_depth") == 0
+
+    def _count(self, metric: str) -> int:
         _, text = self.get("/metrics")
-        counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count"))
+        counts = (line for line in text.splitlines() if line.startswith(metric))
         return sum(int(float(line.split()[-1])) for line in counts)
 
     def stop(self) -> float:

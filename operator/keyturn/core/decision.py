@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .checklist import GRACE
 from .denied import denied_until
-from .emergency import EMERGENCY, revokes_at_once
+from .emergency import EMERGENCY, published_from, revokes_at_once
 from .errors import Stalled, Wait
 from .fight import contest, is_contested, until, was_sent
 from .loans import next_loans, next_return, returned_again, returned_last
@@ -218,6 +218,8 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
 def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | Rest | None:
     """Write what the Secret lacks, unless it was put back too often already."""
     step = _lacking(seen, wanted)
+    if isinstance(step, Publish) and (start := published_from(seen)):
+        return Rest(start)
     if step is None or not is_contested(seen):
         return step
     is_new = isinstance(step, Publish | Revoke) and not was_sent(seen)

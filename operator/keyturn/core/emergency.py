@@ -32,6 +32,7 @@ __all__ = [
     "is_fixed",
     "lifted",
     "published_at",
+    "published_from",
     "renewed_by",
     "revokes_at_once",
     "was_published",
@@ -44,6 +45,8 @@ COOL_DOWN = timedelta(minutes=5)
 _CLAIMED = "Claimed"
 _NO_LIMIT = 1_000_000
 _A_MOMENT = timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
+"""What the API server leaves out of the time at which an emergency was declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,18 @@ def revokes_at_once(seen: Seen) -> bool:
     return any(one.presses and one.revoke is Revoke.IMMEDIATELY for one in seen.emergencies)
 
 
+def published_from(seen: Seen) -> datetime | None:
+    """Return from when on a first publication is known to be newer than every declaration; None where it is now.
+
+    In the second of a declaration it could not be told from what was there before, and would be rotated once more.
+    """
+    current = seen.current
+    if current is None or current.reason == EMERGENCY or was_published(current, seen):
+        return None
+    ends = (one.started + _SECOND for one in seen.emergencies if one.is_open)
+    return max((end for end in ends if seen.now < end), default=None)
+
+
 # Which values are new
 
 
@@ -160,11 +175,14 @@ def renewed_by(emergency: Emergency, seen: Seen, wanted: Wanted) -> RevisionFact
 
 
 def _is_since(one: RevisionFacts, started: datetime, seen: Seen) -> bool:
-    if one.made >= started:
+    """Say whether a revision is known to be newer than a declaration: of its second only what that asked for."""
+    if one.reason == EMERGENCY and one.made >= started:
+        return True
+    if one.made >= started + _SECOND:
         return True
     published = published_at(one, seen)
     if published is not None:
-        return published >= started
+        return published >= started + _SECOND
     return seen.current is one and not was_published(one, seen)
 
 

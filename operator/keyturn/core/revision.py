@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .source import is_source
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
@@ -51,6 +53,11 @@ class Kept:
     def overlapping(self) -> Mapping[str, Value]:
         """Every output as it reads while the overlap lasts."""
         return {**self.outputs, **self.overlap}
+
+    @property
+    def is_read(self) -> bool:
+        """A store holds it."""
+        return is_source(self.recipe)
 
     def settled(self) -> Kept:
         """Return it as it is when the overlap is over."""
@@ -134,6 +141,17 @@ class Revision:
         """Return what the Secret holds when no overlap lasts; a template goes before an item of the same key."""
         items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
+
+    def made_here(self) -> dict[str, Value]:
+        """Return what may be pushed (see `Wanted.made_here`), by how its own values were made.
+
+        The spec of today can be another one: an earlier revision may have come back.
+        """
+        kept = self.values.values()
+        keys = {key for one in kept if not one.is_read for key in one.keys.values()}
+        if not any(one.is_read for one in kept):
+            keys |= self.rendered.keys()
+        return {key: value for key, value in self.data().items() if key in keys}
 
     def overlap_data(self) -> dict[str, Value]:
         """Return what reads otherwise while the overlap lasts; nothing of what is there for the templates only."""

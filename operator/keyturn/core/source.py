@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.source import DataFrom, From, PushTo
 
-__all__ = ["Destination", "Source", "destination_of", "next_refresh", "source_of", "spread_of"]
+__all__ = ["Destination", "Source", "destination_of", "is_source", "next_refresh", "source_of", "spread_of"]
 
+_FROM = "from"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _LONGEST_PLACE = 16_384
 _RECENT = 256
@@ -57,7 +58,7 @@ class Source:
     def text(self) -> str:
         """The source in one canonical form, so that two can be compared after a restart."""
         parts = (self.kind, self.store, self.key, self.part, self.version, self.prefix)
-        return json.dumps({"from": parts}, separators=(",", ":"))
+        return json.dumps({_FROM: parts}, separators=(",", ":"))
 
     def __str__(self) -> str:
         detail = f", property {self.part!r}" if self.part else ""
@@ -121,6 +122,11 @@ class Destination:
 
     def __str__(self) -> str:
         return f"key {self.key!r} of {self.kind} {self.store!r}"
+
+
+def is_source(text: str) -> bool:
+    """Say whether this is the text of a source, rather than that of a recipe."""
+    return text.startswith(f'{{"{_FROM}":')
 
 
 def source_of(pull: From) -> Source:
