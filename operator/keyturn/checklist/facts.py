@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyturn.core.errors import Stalled
@@ -95,7 +96,7 @@ class Facts:
         return found
 
     async def _declared(self) -> list[Declared]:
-        mirror, found = Mirror(), list[ObjectKey]()
+        mirror, found = Mirror(largest=inf), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
             mirror.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))
