@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import Mirror, namespace_key
+from keyturn.mirror import WHOLE, Mirror, namespace_key
 from tests.core.builders import use, workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
@@ -143,7 +142,7 @@ def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
 
 
 def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
-    mirror = Mirror(largest=inf)
+    mirror = Mirror(WHOLE)
     mirror.put_managed(managed(**LARGE))
     found = mirror.managed(DB)
     assert found

@@ -7,6 +7,7 @@ between its turns; its spec is read when its turn comes (`observe`).
 from __future__ import annotations
 
 from collections import defaultdict
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
     from .core.keys import ObjectKey
 
-__all__ = ["LARGEST", "ManagedTable", "slim"]
+__all__ = ["LARGEST", "WHOLE", "ManagedTable", "slim"]
 
 LARGEST: Final = 16 * 1024
 """Bytes of JSON up to which an object is kept whole."""
+WHOLE: Final = inf
+"""For who looks at objects one by one and keeps none."""
 _ALL: Final = 64 * 1024 * 1024
 """Bytes of all that is kept whole, beyond which only those are that are smaller still."""
 _SMALL: Final = 4 * 1024

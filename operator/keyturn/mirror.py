@@ -10,7 +10,7 @@ from .alarms import AlarmKey, Alarms
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
-from .managedtable import LARGEST, ManagedTable
+from .managedtable import LARGEST, WHOLE, ManagedTable
 from .refusals import light, readable, sentence
 from .secrettable import SecretTable
 from .shelf import Shelf, StoreKey
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .core.workload import Workload
     from .kube.secretwatch import SecretMeta
 
-__all__ = ["Mirror", "namespace_key"]
+__all__ = ["WHOLE", "Mirror", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | AlarmKey | str
 _DEFAULT_CLASS = "keyturn.dev/is-default-class"

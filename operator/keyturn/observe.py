@@ -23,6 +23,7 @@ from .managedtable import slim
 from .refusals import readable
 from .resolving import resolved, template_flaw
 from .sources import pulled_now
+from .users import with_consumers
 from .world import Parsed, generator_for
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
     from .world import Memo, World
-
-from .users import with_consumers
 
 __all__ = ["agree_now", "load_state", "load_target", "observe"]
 
