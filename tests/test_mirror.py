@@ -11,7 +11,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import Mirror, namespace_key
+from keyturn.mirror import WHOLE, Mirror, namespace_key
 from tests.core.builders import use, workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
@@ -70,6 +70,83 @@ def test_a_thousand_objects_take_less_than_three_kibibytes_each() -> None:
     finally:
         tracemalloc.stop()
     assert taken / 1000 < 3 * 1024
+
+
+# Large ones
+
+LARGE: dict[str, Any] = {"data": [{"name": "a", "literal": CANARY + "x" * 100_000}]}
+
+
+def test_of_a_thousand_large_objects_nearly_nothing_is_kept() -> None:
+    mirror = Mirror()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            mirror.put_managed(managed(name=f"secret-{number}", **LARGE))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / 1000 < 3 * 1024
+
+
+def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
+    mirror = Mirror()
+    body = managed(className="strict", owner="shop@example.com", suspend=True, **LARGE)
+    body["metadata"] |= {
+        "labels": {"app": "shop"},
+        "annotations": {"keyturn.dev/rotate": "now", "other": "x"},
+    }
+    mirror.put_managed(body | {"status": {"revision": 7}})
+    assert mirror.is_large(DB)
+    found = mirror.managed(DB)
+    assert found
+    read, trouble = found
+    assert (read.status.revision, trouble, read.spec.data) == (7, None, [])
+    assert (read.spec.class_name, read.spec.owner, read.spec.suspend) == ("strict", "shop@example.com", True)
+    assert read.metadata.annotations == {"keyturn.dev/rotate": "now"}
+    assert mirror.labels_of(DB) == {"app": "shop"}
+
+
+def test_an_object_that_has_become_small_is_kept_whole() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(1, **LARGE))
+    mirror.put_managed(managed(2, owner="shop"))
+    found = mirror.managed(DB)
+    assert found
+    assert (mirror.is_large(DB), len(found[0].spec.data)) == (False, 1)
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations", "finalizers"])
+def test_metadata_that_is_large_is_not_kept(part: str) -> None:
+    many = {f"keyturn.dev/{number}": "x" * 60 for number in range(10_000)}
+    body = managed()
+    body["metadata"][part] = list(many) if part == "finalizers" else many
+    mirror = Mirror()
+    mirror.put_managed(body | {"status": {"revision": 7}})
+    found = mirror.managed(DB)
+    assert found
+    assert len(str(found[0].metadata)) < 1000
+    assert mirror.labels_of(DB) == {}
+    assert mirror.managed_in("shop") == [DB]
+
+
+def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
+    mirror = Mirror()
+    for number in range(5000):
+        spec: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 15_000}]}
+        mirror.put_managed(managed(name=f"secret-{number}", **spec))
+    large = [key for key in mirror.managed_keys() if mirror.is_large(key)]
+    assert 400 < len(large) < 1000
+    mirror.put_managed(managed(name="small"))
+    assert not mirror.is_large(ObjectKey("shop", "small"))
+
+
+def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
+    mirror = Mirror(WHOLE)
+    mirror.put_managed(managed(**LARGE))
+    found = mirror.managed(DB)
+    assert found
+    assert (mirror.is_large(DB), len(found[0].spec.data)) == (False, 1)
 
 
 def test_versions_are_numbers_and_not_text() -> None:

@@ -106,6 +106,14 @@ async def test_a_new_list_of_what_is_watched_calls_for_a_sweep(*, ok: bool, swee
     assert pulse.relisted.is_set() is sweeps
 
 
+@in_no_time
+async def test_the_first_list_calls_for_a_sweep_as_it_shows_kopf_nothing() -> None:
+    pulse = Pulse()
+    await ask(pulse, "?limit=1")
+
+    assert pulse.relisted.is_set()
+
+
 @pytest.mark.parametrize(("seconds", "stuck"), [(179, False), (181, True)])
 @in_no_time
 async def test_a_watch_of_others_is_judged_alike(seconds: float, *, stuck: bool) -> None:

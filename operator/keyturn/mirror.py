@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import orjson
 import pydantic
 
 from .alarms import AlarmKey, Alarms
-from .api.managedsecret import ManagedSecret
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
-from .refusals import sentence, without_spec
+from .managedtable import LARGEST, WHOLE, ManagedTable
+from .refusals import light, readable, sentence
 from .secrettable import SecretTable
 from .shelf import Shelf, StoreKey
 from .spreads import Spreads
@@ -22,31 +20,24 @@ from .workloadtable import WorkloadTable, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .api.managedsecret import ManagedSecret
     from .core.workload import Workload
     from .kube.secretwatch import SecretMeta
 
-__all__ = ["Mirror", "namespace_key"]
+__all__ = ["WHOLE", "Mirror", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | AlarmKey | str
 _DEFAULT_CLASS = "keyturn.dev/is-default-class"
 _ENVIRONMENT = "keyturn.dev/environment"
-_METADATA = (
-    *("name", "namespace", "uid", "generation", "resourceVersion"),
-    *("labels", "annotations", "finalizers", "creationTimestamp", "deletionTimestamp"),
-)
 
 
 class Mirror:
-    """The last known state of what is watched; it decides nothing and calls nobody.
+    """The last known state of what is watched; it decides nothing and calls nobody."""
 
-    ManagedSecrets are kept as compact JSON, a quarter of what their parsed form takes: nearly all of them rest.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, largest: float = LARGEST) -> None:
+        """Take `largest` as the bytes up to which a ManagedSecret is kept whole; see `is_large`."""
         self._versions: dict[_Key, int] = {}
-        self._managed: dict[ObjectKey, bytes] = {}
-        self._in_namespace: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
-        """The labels of the ManagedSecrets of each namespace."""
+        self._managed = ManagedTable(largest)
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
@@ -80,9 +71,7 @@ class Mirror:
         key = ObjectKey(metadata["namespace"], metadata["name"])
         if not self.is_news(key, body):
             return False
-        slim = {name: metadata[name] for name in _METADATA if name in metadata}
-        self._managed[key] = _packed({"metadata": slim, "spec": spec, "status": body.get("status") or {}})
-        self._in_namespace[key.namespace][key] = _packed(metadata.get("labels") or {})
+        self._managed.put(key, body)
         self._listed.pop(key, None)
         if targets := (spec.get("rollout") or {}).get("targets"):
             self._listed[key] = frozenset(
@@ -95,24 +84,25 @@ class Mirror:
 
     def drop_managed(self, key: ObjectKey) -> None:
         self._versions.pop(key, None)
-        for table in (self._managed, self._listed, self._class_of):
-            table.pop(key, None)
-        self._in_namespace[key.namespace].pop(key, None)
-        if not self._in_namespace[key.namespace]:
-            del self._in_namespace[key.namespace]
+        self._managed.drop(key)
+        self._listed.pop(key, None)
+        self._class_of.pop(key, None)
         self.stores.forget_user(key)
         self.spreads.forget(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
-        """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it."""
-        slim = self._managed.get(key)
-        if slim is None:
+        """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it.
+
+        One that is large has only the parts of its spec that are asked for between its turns.
+        """
+        body = self._managed.get(key)
+        if body is None:
             return None
-        body = orjson.loads(slim)
-        try:
-            return ManagedSecret.model_validate(body), None
-        except pydantic.ValidationError as error:
-            return without_spec(body), Stalled("InvalidSpec", sentence(error))
+        return light(body) if "light" in body else readable(body)
+
+    def is_large(self, key: ObjectKey) -> bool:
+        """Say whether the spec of a ManagedSecret is to be read when its turn comes."""
+        return self._managed.is_large(key)
 
     def has_managed(self, key: ObjectKey) -> bool:
         return key in self._managed
@@ -122,7 +112,7 @@ class Mirror:
 
     def managed_in(self, namespace: str) -> list[ObjectKey]:
         """Name the ManagedSecrets of one namespace."""
-        return list(self._in_namespace.get(namespace, ()))
+        return self._managed.names(namespace)
 
     def version_of(self, key: _Key) -> int:
         """Return the resourceVersion up to which an object is known; -1 if it is not."""
@@ -239,8 +229,7 @@ class Mirror:
 
     def labels_of(self, key: ObjectKey) -> Mapping[str, str]:
         """Return the labels of a ManagedSecret."""
-        written = self._in_namespace.get(key.namespace, {}).get(key)
-        return orjson.loads(written) if written else {}
+        return self._managed.labels(key)
 
     # Secrets of ours
 
@@ -287,11 +276,6 @@ class Mirror:
         metas = (self._secrets.get(secret) for secret in secrets_of(workload))
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
         return writers | {key for key, listed in self._listed.items() if workload.key in listed}
-
-
-def _packed(document: dict[str, Any]) -> bytes:
-    """Write JSON to be kept: what orjson returns keeps all of the 4 KiB that it has written into, a copy does not."""
-    return bytes(memoryview(orjson.dumps(document)))
 
 
 def namespace_key(name: str) -> ObjectKey:

@@ -19,8 +19,11 @@ from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
 from .kube.statesecret import state_of, unreadable
+from .managedtable import slim
+from .refusals import readable
 from .resolving import resolved, template_flaw
 from .sources import pulled_now
+from .users import with_consumers
 from .world import Parsed, generator_for
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     from .kube.secretwatch import SecretMeta
     from .world import Memo, World
 
-from .users import with_consumers
-
 __all__ = ["agree_now", "load_state", "load_target", "observe"]
 
 
@@ -46,7 +47,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
         ApiError: Something could not be read.
     """
     memo = world.memo(key)
-    parsed = _parsed(key, memo, world)
+    parsed = await _parsed(key, memo, world)
     if parsed is None:
         return None
     managed = parsed.managed
@@ -71,13 +72,26 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     return await with_consumers(key, seen, world)
 
 
-def _parsed(key: ObjectKey, memo: Memo, world: World) -> Parsed | None:
+async def _parsed(key: ObjectKey, memo: Memo, world: World) -> Parsed | None:
     """Return a ManagedSecret; one that the watch has told nothing new of is parsed once in a pass."""
     version = world.mirror.version_of(key)
     if memo.parsed is None or memo.parsed.version != version:
-        found = world.mirror.managed(key)
-        memo.parsed = Parsed(version, *found) if found else None
+        if world.mirror.is_large(key):
+            memo.parsed = await _as_it_is(key, world)
+        else:
+            found = world.mirror.managed(key)
+            memo.parsed = Parsed(version, *found) if found else None
     return memo.parsed
+
+
+async def _as_it_is(key: ObjectKey, world: World) -> Parsed | None:
+    """Return a ManagedSecret that is too large to be kept, as it is now."""
+    try:
+        body = await world.api.get(paths.managed_secret(key.namespace, key.name))
+    except errors.NotFound:
+        return None  # the watch tells it
+    world.mirror.put_managed(body)
+    return Parsed(int(body["metadata"]["resourceVersion"]), *readable(slim(body)))
 
 
 def _glimpse(

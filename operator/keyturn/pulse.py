@@ -25,7 +25,7 @@ class Pulse:
     def __init__(self) -> None:
         self.beats: dict[str, float] = {}
         self.relisted = asyncio.Event()
-        """Set when kopf lists again: what was deleted in the gap is no event, so somebody has to sweep."""
+        """Set when kopf lists: it is shown no objects, and a deletion in the gap is no event, so we have to sweep."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -37,7 +37,7 @@ class Pulse:
             # A failure is a sign of life too: what liveness looks for is a watch that hangs.
             if is_watch or path in self.beats:
                 self.beats[path] = asyncio.get_running_loop().time()
-        if response.ok and not is_watch and path in self.beats:
+        if response.ok and not is_watch and (path in self.beats or "limit" in request.url.query):
             self.relisted.set()
         return response
 

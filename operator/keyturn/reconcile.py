@@ -48,6 +48,25 @@ async def reconcile(key: ObjectKey, world: World) -> datetime | None:
 
     Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
     """
+    if not (world.mirror.is_large(key) or world.large.has_turn(key)):
+        return await _brought(key, world)
+    if not world.large.enter(key):
+        return None
+    try:
+        return await _brought(key, world)
+    finally:
+        if not _is_reading(key, world):  # which holds all that it reads for
+            world.large.leave(key)
+
+
+def _is_reading(key: ObjectKey, world: World) -> bool:
+    """Say whether stores are being read for it, whose end wakes it."""
+    memo = world.memos.get(key)
+    reading = memo.outside.reading if memo else None
+    return reading is not None and not reading.task.done()
+
+
+async def _brought(key: ObjectKey, world: World) -> datetime | None:
     memo = world.memo(key)
     attempt = memo.attempts + 1
     try:

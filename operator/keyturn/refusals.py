@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pydantic
 
 from .api.managedsecret import ManagedSecret, ManagedSecretSpec
+from .core.errors import Stalled
 
-if TYPE_CHECKING:
-    import pydantic
-
-__all__ = ["sentence", "without_spec"]
+__all__ = ["light", "readable", "sentence", "without_spec"]
 
 
 def sentence(error: pydantic.ValidationError) -> str:
@@ -17,6 +17,21 @@ def sentence(error: pydantic.ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
+    """Read a ManagedSecret, and say what is wrong with its spec if this version cannot read it."""
+    try:
+        return ManagedSecret.model_validate(body), None
+    except pydantic.ValidationError as error:
+        return without_spec(body), Stalled("InvalidSpec", sentence(error))
+
+
+def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
+    """Read a ManagedSecret of which only some of its spec was kept."""
+    spec, found = body["spec"], without_spec(body)
+    kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
+    return found.model_copy(update={"spec": found.spec.model_copy(update=kept)}), None
 
 
 def without_spec(body: dict[str, Any]) -> ManagedSecret:

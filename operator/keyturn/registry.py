@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .alarms import AlarmKey
 from .api import GROUP, VERSION
 from .forgetful import NoDiffs, NoProgress
+from .kopflists import Unfilled
 from .kopfshell import kopf
 from .kube import config
 from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
@@ -69,7 +70,7 @@ def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: 
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes the session that it was given when it asks again, so each time it gets its own.
         return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, pulse),
+            aiohttp_session=config.session(connection, pulse, answers=Unfilled),
             server=connection.server,
             default_namespace=connection.namespace,
         )
@@ -109,7 +110,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.progress_storage = NoProgress()
     settings.queueing.idle_timeout = 0.1
     settings.queueing.worker_limit = None
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 1  # its lists only begin its watches: see kopflists
     settings.watching.server_timeout = _SERVER_TIMEOUT
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _Backoffs()

@@ -211,6 +211,7 @@ class Watches:
                 listed.add(key_of(body))
                 put(body)
             version = int(page.resource_version)
+            page.items.clear()  # what is kept was taken out of them
         for key in suspects - listed:
             if mirror.version_of(key) <= version:  # not one that came while we listed
                 gone(key)

@@ -12,6 +12,7 @@ from . import generators
 from .api.recipe import Recipe
 from .borrowing import abandon
 from .core.keys import ObjectKey
+from .largeones import LargeOnes
 from .mirror import Mirror
 from .outside import Outside
 from .podlooks import PodLooks
@@ -162,6 +163,7 @@ class World:
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
     stores: Stores = field(init=False)
+    large: LargeOnes = field(init=False)
     pods: PodLooks = field(init=False)
     proofs: Proofs = field(default_factory=Proofs)
     since: datetime | None = None
@@ -174,6 +176,7 @@ class World:
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.mirror, self.reach)
         self.pods = PodLooks(self.api, self.now)
+        self.large = LargeOnes(lambda key: self.wake(key))  # noqa: PLW0108  # which is set later
 
     def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
         """Take in what the watch tells of a Secret; return whom that concerns, if it is news.
@@ -201,6 +204,7 @@ class World:
         if memo := self.memos.pop(key, None):
             memo.outside.end()
             abandon(key, memo.outside, self.stores)
+        self.large.forget(key)
 
     def memo(self, key: ObjectKey) -> Memo:
         memo = self.memos.get(key)

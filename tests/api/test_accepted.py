@@ -72,6 +72,18 @@ PREFIXES = (
 GOOD = {
     "one value and nothing else": managed_secret(),
     "a value whose source is the class": managed_secret({"name": "token"}, className="jwt-secret"),
+    "literals of 131072 characters together": managed_secret(
+        *({"name": f"key-{number}", "literal": "x" * 16384} for number in range(8))
+    ),
+    "literals, templates and annotations of 131072 characters together": managed_secret(
+        *({"name": f"key-{number}", "literal": "x" * 16384} for number in range(5)),
+        target={
+            "template": {
+                "metadata": {"annotations": {"a": "x" * 16384}},
+                "data": {"conf": "x" * 16384, "other": "x" * 16384},
+            }
+        },
+    ),
     "a literal that is empty": managed_secret({"name": "empty", "literal": ""}),
     "a key that starts with a dot": managed_secret({"name": ".env", "literal": "A=1"}),
     "a key with dots within": managed_secret({"name": "a..b", "literal": "x"}),

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 _KEY = "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'"
+_TOO_HEAVY = (
+    "literals, templates and annotations have at most 131072 characters together; spread them over several"
+    " ManagedSecrets, or keep long texts in a store and read them with from"
+)
 _SOURCE = "every item of data needs generate, from or literal, or a className whose class brings a generator"
 _ONE_GENERATOR = "write exactly one generator under generate, such as password: {length: 40}"
 _QUALIFIED = "name labels and annotations like example.com/team, with at most 63 characters after the domain"
@@ -95,9 +99,35 @@ DATA = {
             ' "integer"'
         ),
     ),
-    "a literal over 128 KiB": (
-        managed_secret(literal("text", "x" * 131073)),
-        "spec.data[0].literal: Too long: may not be more than 131072 bytes",
+    "a literal of 16385 characters": (
+        managed_secret(literal("text", "x" * 16385)),
+        (
+            "spec.data[0].literal: Invalid value: a literal has at most 16384 characters; keep a longer text in a"
+            " store and read it with from"
+        ),
+    ),
+    "literals of 131073 characters together": (
+        managed_secret(*(literal(f"key-{number}", "x" * 16384) for number in range(8)), literal("one", "x")),
+        f"spec: Invalid value: {_TOO_HEAVY}",
+    ),
+    "literals, templates and annotations of 131073 characters together": (
+        managed_secret(
+            *(literal(f"key-{number}", "x" * 16384) for number in range(5)),
+            target={
+                "template": {
+                    "metadata": {"annotations": {"a": "x" * 16384, "b": "x"}},
+                    "data": {"conf": "x" * 16384, "other": "x" * 16384},
+                }
+            },
+        ),
+        f"spec: Invalid value: {_TOO_HEAVY}",
+    ),
+    "an output whose name is a text": (
+        managed_secret(item("token") | {"keys": {"x" * 64: "token"}}),
+        (
+            "spec.data[0].keys: Invalid value: an output has a short name such as value or privateKey; write one"
+            " that the generator makes"
+        ),
     ),
     "no generator": (
         managed_secret({"name": "token", "generate": {}}),

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from keyturn import threads
+from keyturn.providers import _lookups
 from keyturn.providers.errors import Refused, StoreError, Unreachable
 from keyturn.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import serving
@@ -484,6 +485,34 @@ async def test_names_that_are_never_answered_keep_nobody_else_from_theirs(silenc
 
     assert (answer.body, later.body, metrics, loaded) == (b"hello", b"hello", "metrics", "a file")
     assert len([one for one in silence if "evil" in one]) <= 4
+
+
+async def test_an_owner_waits_for_no_lookup_of_others_however_many_they_are(silence: list[str]) -> None:
+    allowed = AllowedHost("shop.good.example")
+    async with serving(text("hello")) as server, guarding(allowed) as guard:
+        evil = [
+            asyncio.ensure_future(failing(guard.of(f"evil-{owner}").ask("GET", "https://a.evil.example")))
+            for owner in range(150)
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.1)
+        answer = await guard.of("good").ask("GET", server.replace("127.0.0.1", "shop.good.example"))
+        assert not any(one.done() for one in evil)
+        for one in evil:
+            one.cancel()
+        await asyncio.wait(evil)
+    assert answer.body == b"hello"
+    assert len([one for one in silence if "evil" in one]) < 150 * 2
+
+
+async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
+    silence: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lookups, "_PATIENCE", 0.1)
+    async with guarding() as guard:
+        error = await failing(guard.ask("GET", "https://a.evil.example"))
+    assert (type(error), error.code) == (Unreachable, "Timeout")
+    assert silence == ["a.evil.example"]
 
 
 async def test_a_server_that_never_answers_keeps_nobody_else_from_theirs() -> None:

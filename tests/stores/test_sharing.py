@@ -516,21 +516,129 @@ async def test_when_the_operator_ends_nobody_is_left_waiting_and_nothing_is_kept
 
 
 @in_no_time
-async def test_a_changed_store_is_opened_anew_and_the_old_one_closed_after_its_last_read(town: Town) -> None:
+async def test_a_changed_store_is_opened_anew_and_the_reads_of_the_old_one_end(town: Town) -> None:
     town.store()
     town.keeper.values |= {"db": "hunter2", "cache": "x"}
     town.keeper.delay = 5
-    early = asyncio.create_task(town.read())
+    early = asyncio.create_task(town.refusal())
     await asyncio.sleep(1)
 
     town.store()
     other = asyncio.create_task(town.read("cache"))
     await asyncio.sleep(1)
-    assert (town.keeper.opened, town.keeper.closed) == (2, 0)
-    assert (await early, await other) == ("hunter2", "x")
+    assert (await early).code == "Closed"
+    assert (town.keeper.opened, town.keeper.closed) == (2, 1)
+    assert await other == "x"
+
+
+@in_no_time
+async def test_what_is_written_to_a_store_that_is_changed_meanwhile_is_written(town: Town) -> None:
+    town.store()
+    town.keeper.values["db"] = "hunter2"
+    town.keeper.delay = 5
+    early = asyncio.create_task(town.stores.write(ref(), "shop", "new", Value.of_text("x"), Policy.REPLACE))
     await asyncio.sleep(1)
 
-    assert (town.keeper.opened, town.keeper.closed) == (2, 1)
+    town.store()
+    await town.read()
+    await early
+
+    assert town.keeper.values["new"] == "x"
+
+
+@in_no_time
+async def test_a_store_that_hangs_costs_no_more_with_each_change_of_its_spec(town: Town) -> None:
+    town.keeper.delay = 20
+    waiting = []
+    for _ in range(50):
+        town.store()
+        waiting += [asyncio.create_task(town.refusal(f"k{number}")) for number in range(10)]
+        await asyncio.sleep(0.1)
+
+    assert len([one for one in waiting if not one.done()]) <= 10
+    assert len(asyncio.all_tasks()) < 40
+    await asyncio.gather(*waiting)
+
+
+@in_no_time
+async def test_a_store_that_does_not_answer_is_no_new_one_with_other_settings(town: Town) -> None:
+    key = town.store()
+    town.keeper.values["db"] = "hunter2"
+    town.keeper.mood = away
+    for _ in range(5):
+        await town.refusal()
+
+    town.store()
+    reads = town.keeper.count("read db")
+    assert (await town.refusal()).code == "NoAnswer"
+    assert town.keeper.count("read db") == reads
+    assert town.keeper.count("check") > 0
+
+    town.keeper.mood = lambda _: None
+    await town.until(lambda: town.recovered == [key], 3)
+    assert await town.read() == "hunter2"
+
+
+@in_no_time
+async def test_a_store_that_never_answers_is_asked_no_more_however_often_it_is_changed(town: Town) -> None:
+    town.keeper.delay = 20
+    for _ in range(20):
+        town.store()
+        reading = asyncio.create_task(town.refusal())
+        await asyncio.sleep(1)
+
+    assert town.keeper.count("read db") <= 5
+    assert (await reading).code == "NoAnswer"
+
+
+@in_no_time
+async def test_a_store_that_comes_again_under_its_name_is_no_new_one_for_ten_minutes(town: Town) -> None:
+    tidying = asyncio.create_task(town.stores.run())
+    key = town.store()
+    town.keeper.values["db"] = "hunter2"
+    town.keeper.mood = away
+    for _ in range(5):
+        await town.refusal()
+
+    town.stores.forget(key)
+    town.store()
+    assert (await town.refusal()).code == "NoAnswer"
+
+    town.stores.forget(key)
+    town.keeper.mood = lambda _: None
+    await asyncio.sleep(700)
+    town.store()
+    assert await town.read() == "hunter2"
+    tidying.cancel()
+
+
+@in_no_time
+async def test_a_changed_store_is_asked_no_faster_than_before(town: Town) -> None:
+    began = now()
+    for number in range(10):
+        town.store(rate=1)
+        await town.refusal(f"k{number}")
+
+    assert now() - began >= 8.9
+
+
+@in_no_time
+async def test_a_namespace_has_a_thousand_reads_under_way_and_leaves_the_others_alone(town: Town) -> None:
+    town.cluster_store()
+    town.keeper.values["db"] = "hunter2"
+    town.keeper.delay = 1
+    many = [
+        asyncio.create_task(town.refusal(f"k{number}", cluster_ref(), namespace="shop"))
+        for number in range(1001)
+    ]
+    await asyncio.sleep(0.1)
+
+    (turned_away,) = (one.result() for one in many if one.done())
+    assert (type(turned_away), turned_away.code) == (Throttled, "TooManyReads")
+    assert turned_away.retry_after == 10
+    assert await town.read("db", cluster_ref(), namespace="office") == "hunter2"
+    await asyncio.gather(*many)
+    assert (await town.refusal("more", cluster_ref(), namespace="shop")).code == "NoSuchKey"
 
 
 @in_no_time

@@ -10,7 +10,7 @@ import pytest
 from keyturn.providers.guard import AllowedHost
 from keyturn.shelf import SECRET_STORE, StoreKey
 from keyturn.stores import Reach
-from keyturn.stores.turns import Turns
+from keyturn.turns import Turns
 from tests.kube.helpers import answer, serving
 from tests.stores.town import OPERATOR, Town, ref, revealed
 
@@ -49,6 +49,61 @@ async def test_all_together_take_no_more_than_there_are() -> None:
     assert len(inside) == 3
     leave.set()
     await asyncio.gather(*many)
+
+
+async def test_who_waits_is_served_one_of_each_name_in_turn() -> None:
+    turns, order = Turns(each=2, everybody=1), list[str]()
+    await turns.take("first")
+
+    async def served(name: str) -> None:
+        async with turns.taken(name):
+            order.append(name)
+
+    waiting = [asyncio.ensure_future(served(name)) for name in ("shop", "shop", "shop", "office", "bank")]
+    await asyncio.sleep(0)
+    turns.give_back("first")
+    await asyncio.gather(*waiting)
+    assert order == ["shop", "office", "bank", "shop", "shop"]
+
+
+async def test_the_first_of_a_name_waits_for_no_other_as_long_as_there_are_places_for_firsts() -> None:
+    turns, inside, leave = Turns(each=3, everybody=3, firsts=1), list[str](), asyncio.Event()
+    names = ("shop", "shop", "shop", "office", "office", "bank")
+    many = [asyncio.ensure_future(held(turns, name, inside, leave)) for name in names]
+    await asyncio.sleep(0.01)
+    assert inside == ["shop", "shop", "shop", "office"]
+    leave.set()
+    await asyncio.gather(*many)
+    assert sorted(inside) == sorted(names)
+
+
+async def test_who_goes_away_takes_no_turn() -> None:
+    turns, inside, leave = Turns(each=1, everybody=1), list[str](), asyncio.Event()
+    await turns.take("shop")
+    waits = [asyncio.ensure_future(held(turns, "office", inside, leave)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waits[0].cancel()  # while it waits
+    await asyncio.wait(waits[:1])
+    turns.give_back("shop")
+    waits[1].cancel()  # when it was called
+    await asyncio.wait(waits[1:2])
+    await asyncio.sleep(0)
+    assert inside == ["office"]
+    leave.set()
+    await waits[2]
+
+
+async def test_who_is_called_in_the_moment_in_which_it_goes_away_takes_no_turn() -> None:
+    turns, inside, leave = Turns(each=1, everybody=1), list[str](), asyncio.Event()
+    await turns.take("shop")
+    waits = [asyncio.ensure_future(held(turns, "office", inside, leave)) for _ in range(2)]
+    await asyncio.sleep(0)
+    waits[0].cancel()
+    turns.give_back("shop")
+    await asyncio.sleep(0.01)
+    assert inside == ["office"]
+    leave.set()
+    await asyncio.wait(waits)
 
 
 class SlowServer:

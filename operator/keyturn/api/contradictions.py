@@ -26,7 +26,14 @@ _PULLED_HAS_NO_PREVIOUS = (
     ".keepPrevious",
 )
 
-OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS)
+# At the item and not at the literal, whose text would be quoted. What is longer still the schema refuses.
+_LITERAL_IS_SHORT = (
+    "!has(self.literal) || self.literal.size() <= 16384",
+    "a literal has at most 16384 characters; keep a longer text in a store and read it with from",
+    ".literal",
+)
+
+OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS, _LITERAL_IS_SHORT)
 """The rules of one item of data."""
 
 # The whole spec, which is self from here on.
@@ -185,8 +192,31 @@ def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
     )
 
 
+# What a spec may weigh.
+
+
+def _size_of_all(texts: str) -> str:
+    """Say in CEL how many characters the values of a map have, which may be absent."""
+    return f"(has({texts}) ? {texts}.map(k, {texts}[k].size()).sum() : 0)"
+
+
+_LITERALS = "(has(self.data) ? self.data.map(d, has(d.literal) ? d.literal.size() : 0).sum() : 0)"
+_TEMPLATE = "self.target.template"
+_ANNOTATIONS = f"(has({_TEMPLATE}.metadata) ? {_size_of_all(f'{_TEMPLATE}.metadata.annotations')} : 0)"
+_TEMPLATES = (
+    f"(has(self.target) && has({_TEMPLATE}) ? {_size_of_all(f'{_TEMPLATE}.data')} + {_ANNOTATIONS} : 0)"
+)
+_IS_LIGHT = (
+    f"{_LITERALS} + {_TEMPLATES} <= 131072",
+    (
+        "literals, templates and annotations have at most 131072 characters together; spread them over several"
+        " ManagedSecrets, or keep long texts in a store and read them with from"
+    ),
+)
+
 OF_SPEC: Final = (
     _HAS_VALUES,
+    _IS_LIGHT,
     _ITEMS_HAVE_A_SOURCE,
     _ONLY_NAMES_GENERATED,
     _JITTER_SPREADS_SOMETHING,

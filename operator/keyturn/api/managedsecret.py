@@ -34,6 +34,10 @@ Key = Annotated[
         {"type": "string", "minLength": 1, "maxLength": 253, **rules(_IS_A_KEY, _IS_NOT_OURS)}
     ),
 ]
+_OUTPUTS_ARE_SHORT = (
+    "self.all(output, output.size() <= 63)",
+    "an output has a short name such as value or privateKey; write one that the generator makes",
+)
 
 
 class DataItem(Schema):
@@ -49,7 +53,9 @@ class DataItem(Schema):
     """Read the value from a store."""
     literal: str | None = pydantic.Field(None, max_length=131072)
     """A fixed text that is no secret, such as a user name."""
-    keys: dict[str, Key] | None = pydantic.Field(None, min_length=1, max_length=8)
+    keys: dict[str, Key] | None = pydantic.Field(
+        None, min_length=1, max_length=8, json_schema_extra=rules(_OUTPUTS_ARE_SHORT)
+    )
     """Under which keys of the Secret the outputs are written, such as privateKey: id_ed25519."""
     keep_previous: bool | None = None
     """True keeps the old value readable under <key>.previous while the overlap lasts."""

@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.wanted import secret_of, wanted_by
 from keyturn.kube import errors, paths
-from keyturn.mirror import Mirror
+from keyturn.mirror import WHOLE, Mirror
 from keyturn.world import generator_for
 
 from .held import Held, held_in
@@ -95,7 +95,7 @@ class Facts:
         return found
 
     async def _declared(self) -> list[Declared]:
-        mirror, found = Mirror(), list[ObjectKey]()
+        mirror, found = Mirror(WHOLE), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
             mirror.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))

@@ -25,7 +25,7 @@ from keyturn.kube.events import Events
 from keyturn.kube.ownership import foreign_owner
 from keyturn.kube.secretwatch import SecretMeta, meta_of
 from keyturn.kube.workloads import KINDS, workload_of
-from keyturn.mirror import Mirror
+from keyturn.mirror import WHOLE, Mirror
 from keyturn.observe import observe
 from keyturn.world import World, generator_for
 
@@ -68,7 +68,7 @@ class _Secrets:
 
 async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None = None) -> Look:
     """Look at a ManagedSecret; `applied` is the one of its name that is there, if that is another."""
-    mirror, blind_spots = Mirror(), list[str]()
+    mirror, blind_spots = Mirror(WHOLE), list[str]()
     mirror.put_managed(found.body)
     blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, mirror)
     blind_spots += await _put_workloads(cluster, mirror)

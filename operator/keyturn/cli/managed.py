@@ -13,7 +13,8 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.standing import Known
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
-from keyturn.mirror import Mirror
+from keyturn.managedtable import slim
+from keyturn.refusals import readable
 
 from .text import listed
 
@@ -42,12 +43,8 @@ class Found(Known):
 
 def found_in(body: Body) -> Found:
     """Read a ManagedSecret as the operator does."""
-    metadata, mirror = body["metadata"], Mirror()
-    mirror.put_managed(body)
-    known = mirror.managed(ObjectKey(metadata["namespace"], metadata["name"]))
-    assert known is not None, "it was just put in"  # noqa: S101
-    managed, trouble = known
-    return Found(managed, trouble, datetime.fromisoformat(metadata["creationTimestamp"]), body)
+    managed, trouble = readable(slim(body))
+    return Found(managed, trouble, datetime.fromisoformat(body["metadata"]["creationTimestamp"]), body)
 
 
 async def one(cluster: Cluster, name: str) -> Found:

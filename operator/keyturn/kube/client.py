@@ -20,6 +20,7 @@ from yarl import URL
 from keyturn.kube import errors, paths, wire
 from keyturn.kube.clock import ServerClock
 from keyturn.kube.fencedbody import FencedBody
+from keyturn.kube.paging import Pace, TooMuch
 from keyturn.kube.wire import Body, Call, Change, Headers, Patch
 
 __all__ = ["Api", "Body", "Change", "OnResponse", "Page", "Params", "Patch"]
@@ -35,6 +36,8 @@ STREAM_GRACE: Final = 15
 
 _PAUSES: Final = (0.1, 0.4)
 """Seconds before the second and the third try, the last one."""
+_LISTS_AGAIN: Final = 2
+"""How often a list is begun again that took longer than the API server keeps its moment."""
 _UNTIMED: Final = aiohttp.ClientTimeout()
 """Each call runs under one timeout of ours; a second one inside would only cost."""
 
@@ -117,26 +120,31 @@ class Api:
     async def pages(
         self, path: str, params: Params | None = None, *, limit: int = 500, metadata_only: bool = False
     ) -> AsyncGenerator[Page, None]:
-        """List a collection in pages of one consistent moment.
+        """List a collection in pages of one consistent moment, of `limit` objects at most and bounded in bytes.
 
-        When that moment has become too old half-way, the whole list comes again in one piece, marked `first`
-        (client-go's pager does the same).
+        When that moment has become too old half-way, the whole list comes again, its first page marked `first`.
         """
         headers = wire.READ_METADATA_LIST if metadata_only else wire.READ
-        token, first = "", True
+        pace, token, first, again = Pace(limit), "", True, _LISTS_AGAIN
         while True:
-            asked = {**(params or {}), "limit": limit, **({"continue": token} if token else {})}
-            call = self._call("list", path, asked, headers=headers)
+            asked = {**(params or {}), "limit": pace.limit, **({"continue": token} if token else {})}
+            call = self._call("list", path, asked, headers=headers)._replace(most=pace.most)
             try:
-                answer = wire.parsed(call, await self._answer(call))
-            except errors.Gone:
-                if not token:
-                    raise
-                token, first, limit = "", True, 0
+                data = await self._answer(call)
+            except TooMuch:
+                pace.was_too_much()
                 continue
-            # A list of metadata without members says `"items": null`.
-            yield Page(answer.get("items") or [], answer["metadata"]["resourceVersion"], first)
-            token, first = answer["metadata"].get("continue", ""), False
+            except errors.Gone:
+                if not token or not again:
+                    raise
+                token, first, again = "", True, again - 1
+                continue
+            pace.took(len(data))
+            page, token = _page(wire.parsed(call, data), first=first)
+            del data  # so that a page is held once, and not beside the next one
+            yield page
+            del page
+            first = False
             if not token:
                 return
 
@@ -231,10 +239,11 @@ class Api:
             deadline = self._deadline(call, started)
             async with asyncio.timeout_at(deadline), self._slots:
                 async with self._open(call, _UNTIMED, deadline) as response:
-                    body: bytes = await response.read()
+                    body = await _read(response, call.most)
                 status = response.status
                 self.clock.heard(response.headers.get("Date"))
-                refusal = None if status < HTTPStatus.MULTIPLE_CHOICES else wire.refusal(call, response, body)
+                if status >= HTTPStatus.MULTIPLE_CHOICES:
+                    refusal = wire.refusal(call, response, body or b"")
         except TimeoutError:
             failure = "Timeout"
         except (aiohttp.ClientError, OSError) as error:
@@ -245,6 +254,8 @@ class Api:
             raise errors.Unavailable(call.verb, call.path, 0, failure)
         if refusal:
             raise refusal
+        if body is None:
+            raise TooMuch
         return body
 
     def _deadline(self, call: Call, now: float) -> float:
@@ -259,6 +270,27 @@ class Api:
     def _told(self, call: Call, status: int, started: float) -> None:
         if self.on_response is not None:
             self.on_response(call.verb, paths.resource(call.path), status, _now() - started)
+
+
+async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
+    """Read an answer; None where it has more than `most` bytes, of which the rest is left on the wire."""
+    if most == inf:
+        return await response.read()
+    parts, size = list[bytes](), 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            response.close()
+            return None
+    return b"".join(parts)
+
+
+def _page(answer: Body, *, first: bool) -> tuple[Page, str]:
+    """Return a page, and where the next one starts."""
+    metadata = answer["metadata"]
+    # A list of metadata without members says `"items": null`.
+    return Page(answer.get("items") or [], metadata["resourceVersion"], first), metadata.get("continue", "")
 
 
 def _now() -> float:

@@ -51,7 +51,10 @@ def own_namespace() -> str:
 
 
 def session(
-    connection: Connection, *middlewares: aiohttp.ClientMiddlewareType, limit: int = 0
+    connection: Connection,
+    *middlewares: aiohttp.ClientMiddlewareType,
+    limit: int = 0,
+    answers: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
 ) -> aiohttp.ClientSession:
     """Open a session that logs in at each request, also those of a library that knows nothing of our login.
 
@@ -68,6 +71,7 @@ def session(
         middlewares=(*middlewares, _signing(connection)),
         proxy=connection.proxy,
         read_bufsize=_READ_BUFFER,
+        response_class=answers,
     )
 
 

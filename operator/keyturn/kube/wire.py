@@ -2,6 +2,7 @@
 
 import re
 from enum import Enum
+from math import inf
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -41,6 +42,8 @@ class Call(NamedTuple):
     url: URL
     headers: Headers
     data: bytes | None
+    most: float = inf
+    """How many bytes an answer may have."""
 
 
 READS: Final = frozenset({"get", "list", "watch", "request"})

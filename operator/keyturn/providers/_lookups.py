@@ -1,7 +1,7 @@
 """How names of hosts are looked up: each in a thread, and few for one owner, since a name server may never answer.
 
-The system's resolver cannot be stopped, so a lookup counts until it ends and not until nobody waits for it. Its
-thread keeps no process from ending.
+The system's resolver cannot be stopped, so a lookup counts until it ends and not until nobody waits for it, which is
+three seconds. Its thread keeps no process from ending.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from keyturn.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,6 +30,10 @@ _owner: ContextVar[str] = ContextVar("owner", default="")
 
 _AT_ONCE: Final = 64
 _OF_ONE: Final = 4
+_FIRSTS: Final = 192
+"""Owners of which each has a lookup more than all may have: a thread takes some 100 KiB."""
+_PATIENCE: Final = 3.0
+"""Seconds that a lookup may take; a name server in the same network takes some thousandths of one."""
 
 
 @asynccontextmanager
@@ -65,30 +71,29 @@ class Lookups(AbstractResolver):
     """Asks the system's resolver."""
 
     def __init__(self) -> None:
-        self._all = asyncio.Semaphore(_AT_ONCE)
-        self._of_owners: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = Turns(_OF_ONE, _AT_ONCE, firsts=_FIRSTS)
+        # Each thread reads this at its first lookup: one that nobody waits for any more is to end soon after.
+        os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        turn = self._of_owners.setdefault(_owner.get(), asyncio.Semaphore(_OF_ONE))
-        await turn.acquire()
-        try:
-            await self._all.acquire()
-        except BaseException:
-            turn.release()
-            raise
-        return await self._begun(lambda: _addresses(host, port, family), turn)
+        owner = _owner.get()
+        await self._turns.take(owner)
+        answer = self._begun(lambda: _addresses(host, port, family), owner)
+        async with asyncio.timeout(
+            _PATIENCE
+        ):  # whose error is an OSError, as that of a name without addresses
+            return await answer
 
     def _begun(
-        self, looking: Callable[[], list[ResolveResult]], turn: asyncio.Semaphore
+        self, looking: Callable[[], list[ResolveResult]], owner: str
     ) -> asyncio.Future[list[ResolveResult]]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
 
         def ended(found: list[ResolveResult] | OSError) -> None:
-            self._all.release()
-            turn.release()
+            self._turns.give_back(owner)
             if answer.done():  # nobody waits for it any more
                 return
             answer.set_exception(found) if isinstance(found, OSError) else answer.set_result(found)

@@ -39,7 +39,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
-_IN_FLIGHT: Final = 500
+_IN_FLIGHT: Final = 2000
 """More than all stores together may ask at a time (`stores.opening`), so that nobody waits here for a connection."""
 _OF_ONE: Final = 50
 """Requests of one owner at a time, more than its stores may ask: a server that never answers takes no more."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from keyturn.providers.guard import AllowedHost, Guard, Network
     from keyturn.shelf import AnyStore
 
+    from .breaker import Past
     from .health import Health
 
 __all__ = ["Failure", "News", "Reach", "Stores"]
@@ -87,6 +88,8 @@ class Stores:
         self._cache = Cache()
         self._tasks = Tasks()
         self._shared: dict[StoreKey, Shared] = {}
+        self._pasts: dict[StoreKey, Past] = {}
+        """By name, so that a store which hangs is no new one with each change of its spec."""
         self._is_closed = False
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
@@ -230,7 +233,7 @@ class Stores:
     def forget(self, key: StoreKey) -> None:
         """Close a store that is there no more."""
         if shared := self._shared.pop(key, None):
-            shared.close()
+            self._pasts[key] = shared.close()
 
     async def run(self) -> None:
         """Close what nobody uses any more, until cancelled."""
@@ -239,6 +242,9 @@ class Stores:
             now = asyncio.get_running_loop().time()
             for shared in list(self._shared.values()):
                 shared.doors.tidy(now - _IDLE)
+            for key, past in list(self._pasts.items()):
+                if past.ended < now - _IDLE:
+                    del self._pasts[key]
 
     async def aclose(self) -> None:
         await self.close()
@@ -271,7 +277,9 @@ class Stores:
             raise closed()
         self.forget(key)
         plan = plan_of(key, store)
-        shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news)
+        # One that each namespace logs into by itself can be checked by none before it was asked.
+        past = None if plan.is_personal else self._pasts.get(key)
+        shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news, past)
         self._shared[key] = shared
         return shared
 

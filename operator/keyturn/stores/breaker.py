@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from keyturn.providers.errors import StoreError
 
-__all__ = ["Breaker", "Bucket"]
+__all__ = ["Breaker", "Bucket", "Past"]
 
 _BURST: Final = 0.2
 """Seconds whose requests may come at once."""
@@ -29,13 +29,29 @@ _LONGEST_GUESS: Final = 30.0
 _LONG_WISH: Final = 30.0
 
 
+class Past(NamedTuple):
+    """What was known of a store when its spec was changed, or the store went."""
+
+    failures: int
+    """Requests in a row that got no answer."""
+    asked: float
+    """When the last request went."""
+    ended: float
+
+
 class Bucket:
     """Spreads requests so that there are no more than `rate` per second; a small burst passes at once."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, *, last: float = -inf) -> None:
+        """Take `last` as when the last request went."""
         self._step = 1 / rate
         self._slack = max(_BURST - self._step, 0.0)
-        self._next = -inf
+        self._next = last + self._step
+
+    @property
+    def last(self) -> float:
+        """When the last request that was taken goes."""
+        return self._next - self._step
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go."""

@@ -27,6 +27,8 @@ class Flights:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._flying: dict[Hashable, asyncio.Task[Outcome]] = {}
+        self._all: set[asyncio.Task[Outcome]] = set()
+        """Those that nobody may join any more, too."""
 
     async def share(self, key: Hashable, read: Read) -> Found:
         """Wait for the read of `key` that is under way, else begin `read`.
@@ -37,6 +39,7 @@ class Flights:
         flight = self._flying.get(key)
         if flight is None:
             flight = self._flying[key] = self._tasks.start(read())
+            self._all.add(flight)
             flight.add_done_callback(partial(self._end, key))
         await asyncio.wait([flight])  # which ends with its waiter, and the flight does not
         return _landed(flight)
@@ -44,6 +47,12 @@ class Flights:
     def drop(self, key: Hashable) -> None:
         """Let nobody more join the read of `key`: what it reads has just been written."""
         self._flying.pop(key, None)
+
+    def close(self) -> bool:
+        """Cancel them all, which those who wait hear of; say whether there were any."""
+        for flight in self._all:
+            flight.cancel()
+        return bool(self._all)
 
     def __iter__(self) -> Iterator[Hashable]:
         return iter(self._flying)
@@ -54,6 +63,7 @@ class Flights:
         return flight is not None and flight is asyncio.current_task()
 
     def _end(self, key: Hashable, flight: asyncio.Task[Outcome]) -> None:
+        self._all.discard(flight)
         if self._flying.get(key) is flight:
             del self._flying[key]
 

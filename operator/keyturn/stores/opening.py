@@ -15,11 +15,12 @@ from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from keyturn.providers import Given
 from keyturn.providers.errors import Refused, Unauthorized, Unreachable
+from keyturn.turns import Turns
 
+from .crowd import Crowd
 from .flights import closed
 from .logins import look_at
 from .sessions import SessionSecret
-from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,6 +47,10 @@ _CHECKS_OF_ONE: Final = 8
 _REQUESTS: Final = 400
 _REQUESTS_OF_ONE: Final = 40
 """Of the stores of one namespace, whose slowest answer takes half a minute."""
+_FIRSTS: Final = 600
+"""Namespaces of which each has one request more than all may have, so that it waits for no other's answer."""
+_READS_OF_ONE: Final = 1000
+"""Reads of one namespace that are under way or wait, each of which takes some memory."""
 _REFUSAL_LASTS: Final = 10.0
 """Seconds in which a login that was refused is not tried again: accounts get locked by less."""
 
@@ -60,10 +65,12 @@ class Outside:
     files_root: Path | None
     namespace: str
     """The operator's own, where the logins of ClusterSecretStores lie."""
-    checks: Turns = field(default_factory=lambda: Turns(_CHECKS_OF_ONE, _CHECKS))
+    checks: Turns = field(default_factory=lambda: Turns(_CHECKS_OF_ONE, _CHECKS, firsts=_FIRSTS))
     """The turns of those who find out how a store is."""
-    requests: Turns = field(default_factory=lambda: Turns(_REQUESTS_OF_ONE, _REQUESTS))
+    requests: Turns = field(default_factory=lambda: Turns(_REQUESTS_OF_ONE, _REQUESTS, firsts=_FIRSTS))
     """The turns of those who read and write."""
+    reads: Crowd = field(default_factory=lambda: Crowd(_READS_OF_ONE))
+    """The reads of each namespace that are under way or wait."""
 
 
 class Door:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from keyturn.providers.errors import (
@@ -15,7 +16,7 @@ from keyturn.providers.errors import (
     Unreachable,
 )
 
-from .breaker import Breaker, Bucket
+from .breaker import Breaker, Bucket, Past
 from .flights import Flights, again
 from .opening import Doors
 from .standing import Standing
@@ -70,19 +71,23 @@ class Shared:
         cache: Cache,
         tasks: Tasks,
         news: Callable[[], News],
+        past: Past | None = None,
     ) -> None:
+        """Take `past` as what is known of the store by an earlier spec."""
         self.identity = identity
         self.plan = plan
         self.doors = Doors(plan, outside, tasks)
-        self._breaker = Breaker()
+        self._breaker = Breaker(failures=past.failures if past else 0)
         self.standing = Standing(plan, self.doors, self._breaker, tasks, news, outside.checks)
         self._tokens = outside.tokens
         self._cache = cache
         self._flights = Flights(tasks)
-        self._bucket = Bucket(plan.rate)
+        self._bucket = Bucket(plan.rate, last=past.asked if past else -inf)
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._turns = outside.requests
+        self._turns, self._reads = outside.requests, outside.reads
         self._one_by_one = asyncio.Lock()
+        if self._breaker.is_open:
+            self.standing.look()
 
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> Found:
         """Read a key, once for all who ask within the store's minInterval.
@@ -94,7 +99,7 @@ class Shared:
         kept = None if fresh else self._cache.get(key)
         if isinstance(kept, StoreError):
             raise again(kept)
-        return kept or await self._flights.share(key, lambda: self._read(key, fresh=fresh))
+        return kept or await self._flights.share(key, lambda: self._read(key, namespace, fresh=fresh))
 
     async def write(self, namespace: str, path: str, content: Content, policy: Policy) -> Written:
         return await self._changed(
@@ -115,22 +120,25 @@ class Shared:
     async def give_back(self, namespace: str, path: str, lent: Lent) -> None:
         await self._asked(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
 
-    def close(self) -> None:
-        """Let those who are inside finish, and nobody else in."""
+    def close(self) -> Past:
+        """End all reads, let those who write finish, and nobody else in; say what the next spec is to know."""
+        failures = self._breaker.failures + self._flights.close()  # what was waited for was no answer so far
         self.standing.close()
         self.doors.close()
+        return Past(failures, min(self._bucket.last, _now()), _now())
 
     def _user(self, namespace: str) -> str:
         """Say through whose door somebody of `namespace` comes: one that is for all knows no consumer."""
         return namespace if self.plan.is_personal else self.plan.key.namespace
 
-    async def _read(self, key: _Key, *, fresh: bool) -> Outcome:
+    async def _read(self, key: _Key, namespace: str, *, fresh: bool) -> Outcome:
         outcome: Outcome
         oldest = _FRESH_LOGIN if fresh else min(self.plan.min_interval, _OLDEST_LOGIN)
         try:
-            outcome = await self._asked(
-                key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
-            )
+            with self._reads.joined(namespace):
+                outcome = await self._asked(
+                    key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
+                )
         except StoreError as error:
             outcome = error.with_traceback(None)
         keeps = isinstance(outcome, Denied) or not isinstance(outcome, _NOT_KEPT)

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.shelf import StoreKey
+    from keyturn.turns import Turns
 
     from .breaker import Breaker
     from .health import Health
     from .opening import Door, Doors
     from .plan import Plan
     from .tasks import Tasks
-    from .turns import Turns
 
 __all__ = ["News", "Standing"]
 
