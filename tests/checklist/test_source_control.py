@@ -6,7 +6,6 @@ import base64
 import os
 import secrets
 import string
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -426,11 +425,9 @@ def test_the_oldest_of_20_000_commits_is_reached(repository: Repository) -> None
 
 def test_when_time_is_over_it_says_how_far_it_came(repository: Repository) -> None:
     imported(repository, 20_000)
-    started = time.monotonic()
 
     done = repository.audit("--time-limit", "0s")
 
-    assert time.monotonic() - started < 60
     assert done.code == 2
     assert [evidence for _, evidence in done.found("Unknown")] == [
         "time was over after 0 of 2 files",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,11 +69,9 @@ def test_no_name_is_offered_where_the_cluster_is_silent(tmp_path: Path) -> None:
         '{"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a"}}], "users": [],'
         ' "clusters": [{"name": "a", "cluster": {"server": "https://192.0.2.1"}}]}'
     )
-    began = time.monotonic()
 
+    # In bash it has a minute; the attempt to connect would take more than two.
     assert in_bash(Console(silent, "shop"), "rotate", "") == []
-
-    assert time.monotonic() - began < 6
 
 
 def test_no_name_is_offered_where_there_is_no_cluster(tmp_path: Path) -> None:

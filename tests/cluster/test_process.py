@@ -104,11 +104,10 @@ def test_it_says_that_it_lives_and_is_ready(operator: Operator) -> None:
     assert [operator.get(path, health=True)[0] for path in ("/livez", "/readyz")] == [200, 200]
 
 
-def test_sigterm_ends_it_well_within_ten_seconds(operator: Operator) -> None:
-    with operator.away() as seconds:
+def test_sigterm_ends_it(operator: Operator) -> None:
+    with operator.away():  # which gives it half the time that a kubelet does
         code = operator.returncode
 
-    assert seconds < 10
     assert code == 0
 
 

@@ -175,8 +175,8 @@ def test_an_end_waits_for_no_server_that_hangs(space: Space, stores: Stores, ope
 
         before = _lookups(operator)
         eventually(is_asked, "a check that hangs")
-        with operator.away() as seconds:
-            assert seconds < 5
+        with operator.away():  # which gives it less time than a call to a store has
+            assert operator.returncode == 0
 
 
 def _lookups(operator: Operator) -> float:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,10 +83,8 @@ def test_it_leads_with_the_rights_of_its_account_and_ends_with_ctrl_c(
     assert lease["spec"]["holderIdentity"]
     assert "another operator leads" in refusal(environment, "--yes")
 
-    began = time.monotonic()
     running.send_signal(signal.SIGINT)
     assert running.wait(30) == 0
-    assert time.monotonic() - began < 30
     assert installed.json("get", "lease", "keyturn", "-n", OWN)["spec"]["holderIdentity"] == ""
     installed("delete", "ms/tried", "-n", "default")
 

@@ -98,16 +98,17 @@ async def test_variables_that_double_each_other_end() -> None:
     ["A=b\n" * 40_000, "A=" + "${" * 60_000, "A='" + "x" * 200_000],
     ids=["lines", "variables", "an open quote"],
 )
-async def test_a_file_that_would_hold_others_up_is_refused_unread(text: str) -> None:
-    began = time.thread_time()
+async def test_a_file_that_would_hold_others_up_is_refused_unread(
+    text: str, read_through: list[None]
+) -> None:
     assert (await failing(of_text(text))).code == "TooLarge"
-    assert time.thread_time() - began < 0.2
+    assert read_through == []
 
 
 @pytest.mark.parametrize(
     "text", ["A=" + "${" * 100 + "x" * 65_000 + ":}", "A=\n" * 21_000], ids=["variables", "lines"]
 )
-async def test_the_slowest_file_that_is_read_takes_less_than_a_second(text: str) -> None:
+async def test_the_slowest_file_that_is_read_takes_less_than_a_second_of_a_processor(text: str) -> None:
     began = time.process_time()
     with contextlib.suppress(NotFound):
         await of_text(text).read("A")

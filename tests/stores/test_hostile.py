@@ -15,12 +15,13 @@ from keyturn.providers.guard import AllowedHost
 from keyturn.stores import Reach
 from tests.kube.helpers import serving
 from tests.stores.town import OPERATOR, Town, ref
+from tests.support.pace import pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LONGEST_LAG = 0.15
-"""Seconds in which nobody else on the loop got a turn, on a machine that has other things to do."""
+"""Seconds of a processor in which nobody else on the loop got a turn."""
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ async def test_a_webhook_with_a_page_of_templates_holds_up_nobody(
         for number in range(3):
             assert isinstance(await town.refusal(f"key {number}", ref("hook")), Refused | Unreachable)
 
-    assert max(gaps) < LONGEST_LAG
+    assert max(gaps) < LONGEST_LAG * pace()
 
 
 async def test_the_same_output_as_often_as_it_fits_is_one(town: Town) -> None:
