@@ -269,7 +269,12 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return isinstance(self._key, Rsa) or not is_loaded("_authority")
+        is_ready = is_loaded("_authority") and self.issuer_secret is None
+        return not is_ready or isinstance(self._key, Rsa)
+
+    @property
+    def is_long(self) -> bool:
+        return isinstance(self._key, Rsa)
 
     @property
     def ends(self) -> bool:
