@@ -147,6 +147,17 @@ async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Ga
     await asyncio.gather(*waiting)
 
 
+async def test_a_large_key_holds_up_no_small_work_of_its_own_owner(gate: Gate) -> None:
+    waiting = [asyncio.ensure_future(threads.for_tenant_at_length("a", gate.pass_through)) for _ in range(20)]
+
+    async with asyncio.timeout(5):
+        assert await threads.for_tenant("a", int, "7") == 7
+    assert gate.most <= 1
+
+    gate.open()
+    await asyncio.gather(*waiting)
+
+
 async def test_what_outlasts_its_limit_is_waited_for_no_longer(gate: Gate) -> None:
     refused = await outlasted(gate)
     assert (refused.reason, "smaller keys" in refused.message) == ("WorkTookTooLong", True)
@@ -156,6 +167,18 @@ async def test_nothing_more_is_begun_for_one_whose_work_outlasts_its_limit(gate:
     await outlasted(gate)
     await outlasted(gate)
     assert gate.most == 1
+
+
+async def test_nobody_stands_in_line_behind_what_outlasts_its_limit(gate: Gate) -> None:
+    first = asyncio.ensure_future(outlasted(gate))
+    await asyncio.sleep(0)
+    behind = [asyncio.ensure_future(threads.for_tenant("a", int, "7")) for _ in range(20)]
+
+    await first
+    async with asyncio.timeout(60):
+        ends = await asyncio.gather(*behind, return_exceptions=True)
+
+    assert {type(end) for end in ends} == {threads.TookTooLong}
 
 
 async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gate) -> None:

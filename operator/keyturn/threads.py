@@ -1,9 +1,9 @@
 """Where work is done that would hold up the event loop: in few threads, and nobody's in those of another.
 
 What a tenant has us compute shares a few threads, one for each owner at a time, however much there is to do; who has
-used them least is next. What may take long, such as a large key, has threads apart. Whatever outlasts its limit
-cannot be stopped, but is waited for no longer: another thread takes its place, and who has had that thrice waits.
-What the operator does for itself, such as its metrics, has threads of its own.
+used them least is next. What may take long, such as a large key, has threads and turns apart. Whatever outlasts its
+limit cannot be stopped, but is waited for no longer: another thread takes its place, and who has had that thrice
+waits. What the operator does for itself, such as its metrics, has threads of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextvars
 import heapq
 import itertools
 import math
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,7 +97,10 @@ def _call(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> Callable[[
 class _Owner:
     """What one owner has had done lately."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turns: defaultdict[ThreadPoolExecutor, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
+    """One for each kind of threads: what is small does not wait for the owner's own large keys."""
     used: float = 0.0
     """Seconds of threads, half of them forgotten after a while."""
     at: float = 0.0
@@ -113,7 +117,8 @@ class _Owner:
         self.used, self.at = self.used_by(now) + seconds, now
 
     def is_idle(self, now: float) -> bool:
-        at_rest = not (self.turn.locked() or self.strikes or self.overdue)
+        is_busy = any(turn.locked() for turn in self.turns.values())
+        at_rest = not (is_busy or self.strikes or self.overdue or self.waits_until > now)
         return at_rest and self.used_by(now) < 0.01  # noqa: PLR2004  # ten milliseconds put nobody off
 
 
@@ -152,23 +157,22 @@ class _Line:
 
 
 class _Work:
-    """One work in a thread: it gives back its place there at its end or at its limit, its owner's turn at its end."""
+    """One work in a thread: it gives its place there and its owner's turn back once, at its end or at its limit."""
 
-    def __init__(
-        self, owner: _Owner, line: _Line, future: Future[T], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, owner: _Owner, turn: asyncio.Lock, line: _Line, future: Future[T]) -> None:
         self._owner = owner
+        self._turn = turn
         self._line = line
-        self._loop = loop
-        self._began = loop.time()
-        self._is_overdue = False
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._has_left = False
         future.add_done_callback(self._end_soon)
 
     def give_up(self) -> None:
-        """Wait for it no longer."""
-        self._is_overdue = True
-        self._owner.overdue += 1
-        self._line.leave()
+        """Wait for it no longer; until it ends, nothing else is begun for its owner, and nobody stands in line."""
+        if not self._has_left:
+            self._owner.overdue += 1
+            self._leave()
 
     def _end_soon(self, _: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -177,12 +181,16 @@ class _Work:
     def _end(self) -> None:
         now = self._loop.time()
         self._owner.has_used(now - self._began, now)
-        self._owner.turn.release()
-        if self._is_overdue:
+        if self._has_left:
             self._owner.overdue -= 1
-        else:
-            self._owner.strikes = 0
-            self._line.leave()
+            return
+        self._owner.strikes = 0
+        self._leave()
+
+    def _leave(self) -> None:
+        self._has_left = True
+        self._turn.release()
+        self._line.leave()
 
 
 class _Office:
@@ -195,17 +203,18 @@ class _Office:
     async def done(self, name: str, kind: _Kind, doing: Callable[[], T]) -> T:
         owner, loop = self._owner(name), asyncio.get_running_loop()
         _hold_back(owner, loop.time())
-        await owner.turn.acquire()
+        turn = owner.turns[kind.pool]
+        await turn.acquire()
         line = self._lines[kind.pool]
         try:
             _hold_back(owner, loop.time())
             await line.enter(owner.used_by(loop.time()))
         except BaseException:
-            owner.turn.release()
+            turn.release()
             raise
         # Whoever waits may go away, which ends no thread: the turn lasts as long as the work does.
         future = kind.pool.submit(doing)
-        work = _Work(owner, line, future, loop)
+        work = _Work(owner, turn, line, future)
         try:
             async with asyncio.timeout(kind.seconds) as limit:
                 return await asyncio.wrap_future(future)

@@ -34,6 +34,11 @@ def made(name: str, **recipe: Any) -> Body:
     return {"name": name, "generate": recipe}
 
 
+def large_key(number: int, bits: int) -> Body:
+    keys = {"privateKey": f"{number}.key", "publicKey": f"{number}.pub"}
+    return {**made(f"key-{number}", rsaKey={"bits": bits}), "keys": keys}
+
+
 def write_authority(space: Space, held: Mapping[str, bytes]) -> None:
     data = {name: base64.b64encode(content).decode() for name, content in held.items()}
     space.create({"kind": "Secret", "metadata": {"name": "ca"}, "type": "Opaque", "data": data})
@@ -67,7 +72,7 @@ def test_a_hostile_authority_is_refused_and_the_neighbour_served(
 def test_large_keys_without_end_keep_the_neighbour_from_no_value(space: Space, neighbour: Space) -> None:
     names = [f"keys-{number}" for number in range(10)]
     for name in names:
-        space.manage(*(made(f"key-{n}", rsaKey={"bits": SIZE}) for n in range(KEYS)), name=name)
+        space.manage(*(large_key(n, SIZE) for n in range(KEYS)), name=name)
     eventually(lambda: any(_waits(space, name) for name in names), "large keys are being made")
 
     neighbour.managed(password(), made("login", basicAuth={}), name="auth")
@@ -79,7 +84,7 @@ def test_large_keys_without_end_keep_the_neighbour_from_no_value(space: Space, n
 
 
 def test_large_keys_are_made_in_the_end(space: Space) -> None:
-    space.manage(*(made(f"key-{n}", rsaKey={"bits": 3072}) for n in range(3)))
+    space.manage(*(large_key(n, 3072) for n in range(3)))
     status = space.settled()
     assert status["revision"] == 1
 

@@ -269,8 +269,7 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        is_ready = is_loaded("_authority") and self.issuer_secret is None
-        return not is_ready or isinstance(self._key, Rsa)
+        return self.is_long or self.issuer_secret is not None or not is_loaded("_authority")
 
     @property
     def is_long(self) -> bool:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 import aiohttp
 from yarl import URL
 
-from keyturn import build
-from keyturn.tls import client_context
+from keyturn import build, tls
 
 from ._lookups import Admitting, Lookups, asking_for
 from .errors import Refused, StoreError, Unreachable
@@ -114,7 +113,7 @@ class Guard:
         self.limits = limits
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
-        self._trust = client_context()
+        self._trust = tls.client_context()
         self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
