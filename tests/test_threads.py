@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import pytest
 
 from keyturn import threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-import pytest
+    from keyturn.core.errors import Wait
 
 
 class Gate:
@@ -90,3 +95,127 @@ async def test_what_fails_is_told_and_gives_the_turn_on() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await threads.for_tenant("a", int, "x")
     assert await threads.for_tenant("a", int, "7") == 7
+
+
+# Who is next, and who waits
+
+
+async def outlasted(gate: Gate, owner: str = "a") -> Wait:
+    """Have done what is let through only later, and wait for it no longer than a moment."""
+    limit = dataclasses.replace(threads._QUICK, seconds=0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_QUICK", limit)
+        with pytest.raises(threads.TookTooLong) as refused:
+            await threads.for_tenant(owner, gate.pass_through)
+    return refused.value
+
+
+async def test_who_has_used_the_threads_least_is_next() -> None:
+    first = Gate()
+    began: list[str] = []
+    for owner in ("busy", "busier"):
+        for _ in range(2 if owner == "busier" else 1):
+            await threads.for_tenant(owner, time.sleep, 0.05)
+    waiting = [
+        asyncio.ensure_future(threads.for_tenant(f"{number}", first.pass_through)) for number in range(3)
+    ]
+    await asyncio.sleep(0)
+    later = [
+        asyncio.ensure_future(threads.for_tenant(owner, began.append, owner))
+        for owner in ("busier", "busy", "new")
+    ]
+    await asyncio.sleep(0)
+
+    first.open()
+    await asyncio.gather(*waiting, *later)
+
+    assert began[0] == "new"
+    assert sorted(began) == ["busier", "busy", "new"]
+
+
+async def test_a_large_key_keeps_nobody_from_the_threads_of_small_works(gate: Gate) -> None:
+    waiting = [
+        asyncio.ensure_future(threads.for_tenant_at_length(f"tenant {number}", gate.pass_through))
+        for number in range(20)
+    ]
+
+    async with asyncio.timeout(5):
+        assert await threads.for_tenant("b", int, "7") == 7
+    assert gate.most <= 2
+
+    gate.open()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_large_key_holds_up_no_small_work_of_its_own_owner(gate: Gate) -> None:
+    waiting = [asyncio.ensure_future(threads.for_tenant_at_length("a", gate.pass_through)) for _ in range(20)]
+
+    async with asyncio.timeout(5):
+        assert await threads.for_tenant("a", int, "7") == 7
+    assert gate.most <= 1
+
+    gate.open()
+    await asyncio.gather(*waiting)
+
+
+async def test_what_outlasts_its_limit_is_waited_for_no_longer(gate: Gate) -> None:
+    refused = await outlasted(gate)
+    assert (refused.reason, "smaller keys" in refused.message) == ("WorkTookTooLong", True)
+
+
+async def test_nothing_more_is_begun_for_one_whose_work_outlasts_its_limit(gate: Gate) -> None:
+    await outlasted(gate)
+    await outlasted(gate)
+    assert gate.most == 1
+
+
+async def test_nobody_stands_in_line_behind_what_outlasts_its_limit(gate: Gate) -> None:
+    first = asyncio.ensure_future(outlasted(gate))
+    await asyncio.sleep(0)
+    behind = [asyncio.ensure_future(threads.for_tenant("a", int, "7")) for _ in range(20)]
+
+    await first
+    async with asyncio.timeout(60):
+        ends = await asyncio.gather(*behind, return_exceptions=True)
+
+    assert {type(end) for end in ends} == {threads.TookTooLong}
+
+
+async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gate) -> None:
+    for owner in ("a", "b", "c", "d"):
+        await outlasted(gate, owner)
+    assert gate.most == 4
+
+    async with asyncio.timeout(5):
+        assert await threads.for_tenant("e", int, "7") == 7
+
+
+async def test_one_whose_work_takes_too_long_three_times_in_a_row_waits() -> None:
+    for _ in range(3):
+        gate = Gate()
+        await outlasted(gate)
+        await ended(gate)
+
+    with pytest.raises(threads.TookTooLong) as refused:
+        await threads.for_tenant("a", int, "7")
+    assert refused.value.reason == "WorkSuspended"
+    assert refused.value.after > timedelta(minutes=9)
+    assert await threads.for_tenant("b", int, "7") == 7
+
+
+async def test_two_times_in_a_row_are_forgiven_by_one_that_ends() -> None:
+    for _ in range(2):
+        for _ in range(2):
+            gate = Gate()
+            await outlasted(gate)
+            await ended(gate)
+        assert await threads.for_tenant("a", int, "7") == 7
+
+
+async def ended(gate: Gate) -> None:
+    """Let work that nobody waits for end, and wait until its owner has its turn again."""
+    gate.open()
+    owner = threads._office()._owner("a")
+    async with asyncio.timeout(10):
+        while owner.overdue:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)

@@ -175,6 +175,7 @@ async def test_prometheus_gets_the_format_it_asks_for(
         "build_info",
         "leader",
         "queue_depth",
+        "loop_held_seconds_bucket",
         "reconcile_seconds_bucket",
         "drift_repaired_total",
         "events_dropped_total",

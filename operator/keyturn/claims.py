@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from . import threads
 from .core.numbering import next_number
 from .core.renewal import CLAIMED
 from .core.revision import Revision, RevisionFacts
@@ -50,7 +51,7 @@ async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world
         known = state if seen.target else state.with_published(state.current.facts.made)
         return replace(known, uid=seen.uid, triggers=handled, held=held)
     body = await load_target(key, wanted.secret, world)
-    kept = found_values(wanted, values_of(body) if body else {})
+    kept = await threads.for_tenant(key.namespace, found_values, wanted, values_of(body) if body else {})
     keys = frozenset(key for one in kept.values() for key in one.keys.values())
     # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
     changed = keys if step.number > 1 else frozenset[str]()
@@ -71,7 +72,7 @@ async def adopted(
 ) -> State:
     """Record what is found as a revision of its own; who reads it runs with it already."""
     body = await load_target(key, wanted.secret, world)
-    found = adopted_values(wanted, values_of(body) if body else {})
+    found = await threads.for_tenant(key.namespace, adopted_values, wanted, values_of(body) if body else {})
     # What it does not hold is no reason to make a value anew.
     kept = {name: one for name, one in state.current.values.items() if name in wanted.names} if state else {}
     kept |= found

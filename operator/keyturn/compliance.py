@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
@@ -36,6 +36,8 @@ __all__ = ["note_values", "signs", "unchecked", "unscheduled", "violations"]
 _PRODUCTION = "production"
 _FEW = 20
 """So many values are judged at once; more take a thread, and the others their turn meanwhile."""
+_SHORT = 16 * 1024
+"""Bytes of values that are judged at once."""
 
 _log = structlog.get_logger()
 
@@ -43,16 +45,41 @@ _log = structlog.get_logger()
 async def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
     memo = world.memo(key)
-    given = _given(wanted, state) if state else {}
-    weak = await threads.for_tenant(key.namespace, _weak, given) if len(given) > _FEW else _weak(given)
-    memo.weak = weak or None
-    memo.older = dict(_older(wanted, state)) or None if state else None
-    memo.lengths = dict(_lengths(wanted, state)) or None if state else None
+    if state is None:
+        memo.weak = memo.older = memo.lengths = None
+    else:
+        takes_long = _takes_long(wanted, state)
+        judged = (
+            await threads.for_tenant(key.namespace, _judged, wanted, state)
+            if takes_long
+            else _judged(wanted, state)
+        )
+        memo.weak, memo.older, memo.lengths = judged
     if state and memo.first is None:
         memo.first = state.current_number
     is_compared = state and world.mirror.environment(key.namespace)
     for other in world.tags.put(key, _secret_values(wanted, state) if state and is_compared else ()):
         world.wake(other)
+
+
+def _takes_long(wanted: Wanted, state: State) -> bool:
+    """Say whether there is much to judge, or keys and certificates, which somebody else may have made."""
+    values = state.current.values
+    there = [(item, values[item.name]) for item in wanted.items if item.name in values]
+    return (
+        len(there) > _FEW
+        or any(item.of_class and item.recipe and kept.recipe != item.recipe.text for item, kept in there)
+        or sum(len(value.reveal()) for _, kept in there for value in kept.outputs.values()) > _SHORT
+    )
+
+
+_Judged: TypeAlias = "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
+
+
+def _judged(wanted: Wanted, state: State) -> _Judged:
+    """Find what is certainly weak, what is older than its recipe, and how long is what is read."""
+    weak = _weak(_given(wanted, state))
+    return weak or None, dict(_older(wanted, state)) or None, dict(_lengths(wanted, state)) or None
 
 
 def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...]:

@@ -21,6 +21,7 @@ __all__ = [
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
+    "LOOP_HELD",
     "PROVIDER_REQUESTS",
     "PROVIDER_REQUEST_SECONDS",
     "PROVIDER_THROTTLED",
@@ -68,6 +69,11 @@ CLOCK_AHEAD = _gauge(
     "clock_ahead_seconds", "How far this machine's clock is ahead of the API server's, which counts."
 )
 LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
+LOOP_HELD = _histogram(
+    "loop_held_seconds",
+    "How long a single call held up everything else, of those that took more than 0.1 s.",
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 CRD_OUTDATED = _gauge(
     "crd_outdated", "1 where an installed CRD lacks a field of this version, or is not there.", ("crd",)
 )

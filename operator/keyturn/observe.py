@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import compliance
+from . import compliance, threads
 from .core.emergency import lifted
 from .core.errors import Stalled
 from .core.keys import ObjectKey
 from .core.pushes import binder_of
-from .core.revision import LITERAL
 from .core.seen import Seen, TargetFacts
 from .core.state import state_name
-from .core.wanted import VALUE, secret_of
+from .core.wanted import secret_of
 from .found import adopted_values
 from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
@@ -23,16 +22,16 @@ from .managedtable import slim
 from .refusals import readable
 from .resolving import resolved, template_flaw
 from .sources import pulled_now
+from .suits import unfit
 from .users import with_consumers
-from .world import Parsed, generator_for
+from .world import Parsed
 
 if TYPE_CHECKING:
     from .api.managedsecret import ManagedSecret
     from .api.secretclass import SecretClass
     from .core.emergency import Emergency
-    from .core.revision import Kept
     from .core.state import State, StateFacts
-    from .core.wanted import Item, Wanted
+    from .core.wanted import Wanted
     from .kube.client import Body
     from .kube.secretwatch import SecretMeta
     from .world import Memo, World
@@ -159,8 +158,8 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     seen = replace(
         seen,
         state=facts,
-        target=_target_facts(target, key, seen, state) if target else None,
-        unfit=_unfit(seen.wanted, state) if seen.wanted and state else frozenset(),
+        target=await _target_facts(target, key, seen, state) if target else None,
+        unfit=await unfit(key, seen.wanted, state) if seen.wanted and state else frozenset(),
         left=left,
         unbound=_is_unbound(seen, facts, state_meta),
     )
@@ -218,12 +217,13 @@ def _left(key: ObjectKey, seen: Seen, world: World) -> tuple[str, ...]:
     return tuple(sorted(world.mirror.written_by(key) - {seen.wanted.secret}))
 
 
-def _target_facts(target: Body, key: ObjectKey, seen: Seen, state: State | None) -> TargetFacts:
+async def _target_facts(target: Body, key: ObjectKey, seen: Seen, state: State | None) -> TargetFacts:
     wanted = seen.wanted
     facts = target_facts(target, key, seen.uid, wanted, state, seen.now)
     if wanted is None or facts.owner or not wanted.shape.adopts:
         return facts
-    adopted = [kept.data() for kept in adopted_values(wanted, values_of(target)).values()]
+    found = await threads.for_tenant(key.namespace, adopted_values, wanted, values_of(target))
+    adopted = [kept.data() for kept in found.values()]
     known = [one.data() for one in state.revisions] if state else []
     recorded = all(
         any(data.get(name) == value for data in known) for one in adopted for name, value in one.items()
@@ -274,27 +274,3 @@ async def _read(key: ObjectKey, name: str, world: World) -> Body | None:
     if owner_of(body):
         world.mirror.put_secret(meta_of(body))
     return body
-
-
-def _unfit(wanted: Wanted, state: State) -> frozenset[str]:
-    values = state.current.values
-    return frozenset(
-        item.name for item in wanted.items if item.name in values and not _fits(item, values[item.name])
-    )
-
-
-def _fits(item: Item, kept: Kept) -> bool:
-    if item.recipe is None:
-        return _is_given(item, kept)
-    if kept.recipe == LITERAL:
-        return False  # it was written in the spec for everybody to read
-    if item.of_class:
-        return kept.outputs.keys() == item.keys.keys()
-    return kept.recipe == item.recipe.text or generator_for(item.recipe).accepts(kept.outputs)
-
-
-def _is_given(item: Item, kept: Kept) -> bool:
-    """Say whether it holds the literal of today, or what was read from where the spec says today."""
-    if item.source is not None:
-        return kept.recipe == item.source.text
-    return item.literal is not None and kept.outputs == {VALUE: item.literal}

@@ -66,6 +66,9 @@ class Errand(Generic[T]):
 class Outside:
     """What is known of the outside: facts for good, values only while a pass lasts."""
 
+    making: dict[str, Errand[Kept]] = field(default_factory=dict)
+    """What is being made, or was and no revision holds yet, by the names of its items."""
+    making_since: datetime | None = None
     reading: Errand[Reading] | None = None
     reading_since: datetime | None = None
     """When the reading that goes on, or was the last one, was begun."""
@@ -117,8 +120,16 @@ class Outside:
     def forget_values(self) -> None:
         self.last = None
 
+    def forget_made(self) -> None:
+        """Drop what was made, and stop what is being made: it is recorded, or asked for no more."""
+        for errand in self.making.values():
+            errand.task.cancel()
+        self.making.clear()
+        self.making_since = None
+
     def end(self) -> None:
         """Stop what goes on for an object that is gone."""
+        self.forget_made()
         for errand in (self.reading, *self.writing.values(), *self.returning.values()):
             if errand:
                 errand.task.cancel()

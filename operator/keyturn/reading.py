@@ -71,7 +71,9 @@ async def read_all(
     values = {item.name: task.result() for item, task in zip(wanted.pulled, pulled, strict=True)}
     if clash := _clash(values):
         return Reading(problem=clash, loans=borrower.loans)
-    return Reading(values, _found([task.result() for task in pushed], wanted), borrower.loans)
+    parts = [task.result() for task in pushed]
+    found = await threads.for_tenant(key.namespace, _found, parts, wanted) if parts else {}
+    return Reading(values, found, borrower.loans)
 
 
 def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
@@ -268,7 +270,7 @@ async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dic
     except StoreError as error:
         trouble = trouble_of(error, f"pushTo: {destination}")
     else:
-        return _pushed_parts(destination, found.content)
+        return await threads.for_tenant(key.namespace, _pushed_parts, destination, found.content)
     raise trouble
 
 
@@ -289,10 +291,8 @@ def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str
     for item in wanted.items:
         if item.recipe is None or not data.keys() >= set(item.keys.values()):
             continue
-        outputs, generator = (
-            {output: data[key] for output, key in item.keys.items()},
-            generator_for(item.recipe),
-        )
+        outputs = {output: data[key] for output, key in item.keys.items()}
+        generator = generator_for(item.recipe)
         if generator.accepts(outputs):
             found[item.name] = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
     return found

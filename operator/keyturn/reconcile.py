@@ -12,7 +12,7 @@ from . import failpoints, metrics
 from .core.decision import next_step
 from .core.denied import denied_again
 from .core.errors import Stalled, Wait
-from .core.pulled import READING_STORES
+from .core.pulled import MAKING_VALUES, READING_STORES
 from .core.status import Outcome
 from .core.steps import DeletePod, Publish, Rest, RollOut
 from .denials import PASSING, concerns_one, contended, denied, unexpected, unread
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .core.keys import ObjectKey
     from .core.seen import Seen
     from .core.steps import Step
+    from .outside import Outside
     from .world import World
 
 __all__ = ["reconcile"]
@@ -38,7 +39,7 @@ _LOOK_AGAIN = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(minutes=5)
 _SOON = timedelta(seconds=2)
 _PATIENCE = timedelta(seconds=1)
-"""How long a reading goes on before people are told of it."""
+"""How long values are read or made before people are told of it."""
 
 _log = structlog.get_logger()
 
@@ -119,6 +120,8 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
 
 async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
     """Tell how a pass ended, and return when to look again."""
+    if outcome.error is None or outcome.error.reason != MAKING_VALUES:
+        world.memo(key).outside.forget_made()
     if later := _told_later(key, outcome, world):
         return later
     failpoints.reached("before", "Report")
@@ -131,14 +134,21 @@ async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
 
 
 def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
-    """Return when to tell that values are being read, if that began just now: its end, which wakes, is near."""
-    outside = world.memo(key).outside
-    if outcome.error is None or outcome.error.reason != READING_STORES:
+    """Return when to tell that values are awaited, if that began just now: its end, which wakes, is near."""
+    began = _awaited_since(outcome, world.memo(key).outside)
+    if began is None:
         return None
-    if outside.reading is None or outside.reading_since is None:
-        return None
-    when = outside.reading_since + _PATIENCE
-    return when if outside.reading_since <= world.now() < when else None  # clocks are set back, too
+    when = began + _PATIENCE
+    return when if began <= world.now() < when else None  # clocks are set back, too
+
+
+def _awaited_since(outcome: Outcome, outside: Outside) -> datetime | None:
+    match outcome.error:
+        case Wait(reason=reason) if reason == MAKING_VALUES:
+            return outside.making_since
+        case Wait(reason=reason) if reason == READING_STORES and outside.reading:
+            return outside.reading_since
+    return None
 
 
 async def _look(key: ObjectKey, world: World) -> Seen | None:

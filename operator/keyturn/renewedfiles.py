@@ -1,8 +1,7 @@
-"""Files that others renew, such as a mounted Secret's, and the TLS that is served with them."""
+"""Files that others renew, such as a mounted Secret's."""
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["RenewedFiles", "server_context"]
+__all__ = ["RenewedFiles"]
 
 _Stamp: TypeAlias = tuple[int, int] | None
 
@@ -39,10 +38,3 @@ def _stamp(path: Path) -> _Stamp:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino
-
-
-def server_context() -> ssl.SSLContext:
-    """Return the settings of a TLS server, to which its certificate is still to be given."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

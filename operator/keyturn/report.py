@@ -15,7 +15,7 @@ from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.marking import goes_back
 from .core.policy import denies, named
-from .core.pulled import READING_STORES
+from .core.pulled import MAKING_VALUES, READING_STORES
 from .core.renewal import CREATED
 from .core.rollout import standings
 from .core.status import Outcome, status_of
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
-_NO_TROUBLE = frozenset({READING_STORES, "Pushing"})
-"""What keeps a pass from its end as long as a store takes for it."""
+_NO_TROUBLE = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
+"""What keeps a pass from its end as long as a store, or a key, takes for it."""
 
 _log = structlog.get_logger()
 

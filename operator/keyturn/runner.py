@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from . import build, metrics, web
+from . import build, generators, holdups, metrics, providers, threads, web
 from .alarms import AlarmKey
 from .classes import reconcile_class
 from .core.keys import ObjectKey
@@ -272,12 +272,20 @@ async def run(options: Options) -> None:
     """
     stop = asyncio.Event()
     _on_signals(stop)
+    await threads.for_us(_load)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with config.session(connection) as session:
         apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
-        await Process(options, connection, apis, identity).run(stop)
+        with holdups.watched(holdups.told):
+            await Process(options, connection, apis, identity).run(stop)
     _log.info("stopped")
+
+
+def _load() -> None:
+    """Import what the first object would have imported, while everything else waits."""
+    generators.discover()
+    providers.discover()
 
 
 def _facts(ports: web.Ports) -> dict[str, str | int]:

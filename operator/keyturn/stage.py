@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from . import templates, threads
+from . import making, templates, threads
 from .core.errors import Stalled, Wait
 from .core.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
 from .core.rollout import standings
@@ -57,7 +56,9 @@ async def staged(
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
     revision = Revision(facts, values, await _rendered(key.namespace, wanted, values, state, now))
     revision = replace(revision, facts=_facts(revision, seen, wanted, state))
-    last = world.memo(key).outside.last
+    outside = world.memo(key).outside
+    outside.forget_made()
+    last = outside.last
     return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())
 
 
@@ -126,18 +127,13 @@ async def _made(
             "NoGenerator", f"data item {item.name!r} has no source; write generate, from or literal"
         )
     generator = generator_for(item.recipe)
-    previous = _previous(item, before)
     given = Given(
         now=world.now(),
         values={name: kept.outputs for name, kept in made.items()},
-        previous=previous,
+        previous=_previous(item, before) if wanted.overlap else None,
         issuer=await _issuer(generator, key, world),
     )
-    outputs = (
-        await asyncio.to_thread(generator.generate, given) if generator.is_slow else generator.generate(given)
-    )
-    kept = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
-    return _overlapping(kept, item, previous, generator) if previous and wanted.overlap else kept
+    return await making.kept(item, item.recipe.text, generator, given, key, world)
 
 
 def _read_before(item: Item, key: ObjectKey, world: World) -> Kept:
@@ -163,15 +159,6 @@ def _previous(item: Item, before: Kept | None) -> Outputs | None:
     if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
         return None
     return before.overlapping
-
-
-def _overlapping(kept: Kept, item: Item, previous: Outputs, generator: Generator[Any]) -> Kept:
-    during = generator.overlapping(kept.outputs, previous)
-    return replace(
-        kept,
-        overlap={output: value for output, value in during.items() if value != kept.outputs[output]},
-        previous=dict(previous) if item.keep_previous else {},
-    )
 
 
 async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Outputs | None:

@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Evidence, Violation, violations_of
-from keyturn.core.pulled import Pulled
+from keyturn.core.pulled import Pulled, being_made
 from keyturn.core.renewal import Reason, reason_to_renew
 from keyturn.core.revision import Kept
 from keyturn.core.seen import REFRESH, ROTATE
@@ -279,6 +279,10 @@ def test_a_value_that_is_being_read_is_waited_for(look: Seen) -> None:
     with pytest.raises(Wait) as raised:
         next_step(look)
     assert (raised.value.reason, raised.value.after) == ("ReadingStores", timedelta(seconds=5))
+
+
+def test_a_value_that_is_being_made_is_waited_for_alike() -> None:
+    assert (being_made().reason, being_made().after) == ("MakingValues", timedelta(seconds=5))
 
 
 # What is told

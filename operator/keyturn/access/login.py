@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.renewedfiles import RenewedFiles, server_context
+from keyturn.renewedfiles import RenewedFiles
+from keyturn.tls import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

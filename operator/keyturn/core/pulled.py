@@ -14,16 +14,31 @@ if TYPE_CHECKING:
     from .errors import Stalled
     from .loans import Loan
 
-__all__ = ["NOT_PULLED", "READING_STORES", "Pulled", "PushProblem", "being_read"]
+__all__ = [
+    "MAKING_VALUES",
+    "NOT_PULLED",
+    "READING_STORES",
+    "Pulled",
+    "PushProblem",
+    "being_made",
+    "being_read",
+]
 
 READING_STORES = "ReadingStores"
 """The reason why something waits: values are being read that it asks for."""
+MAKING_VALUES = "MakingValues"
+"""The reason why something waits: values are being made that take a while."""
 _SOON = timedelta(seconds=5)
 
 
 def being_read() -> Wait:
     """Say that a value is awaited; its end wakes who waits, mostly before this is over."""
     return Wait(READING_STORES, "the stores are being read", _SOON)
+
+
+def being_made() -> Wait:
+    """Say that a value is being made; as with one that is being read."""
+    return Wait(MAKING_VALUES, "a large key is being made; those of one namespace take turns", _SOON)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.policy import RULES
 
-from .pulled import READING_STORES
+from .pulled import MAKING_VALUES, READING_STORES
 from .times import length
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
 """The steps of a rotation when every workload runs the new values."""
 WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
 """Why nothing goes on after a workload has failed, until somebody asks for another rotation."""
-UNDER_WAY_OUTSIDE = frozenset({"Progressing", "Pushing", READING_STORES})
+UNDER_WAY_OUTSIDE = frozenset({"Progressing", "Pushing", MAKING_VALUES, READING_STORES})
 """Why a store does not have its values, or has not given them, where nothing is wrong."""
 _ROLLING_OUT = "RollingOut"
 _RETURN = "RolledBack"

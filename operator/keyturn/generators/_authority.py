@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn import tls
 from keyturn.core.errors import Stalled
 
 from ._chains import certificates_in, is_signed_by, may_sign, path_length
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Authority", "authority_in"]
 
 _LEAST_TIME = timedelta(minutes=1)
+_MOST_KIB = tls.LARGEST_BUNDLE // 1024
+_LEAVE = "leave there only those that lead from the CA to its root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,14 @@ def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: dat
     Raises:
         Stalled: It holds none that may sign such a certificate now.
     """
+    _hold_to_size(held, secret)
     chain = certificates_in(held["tls.crt"]) if "tls.crt" in held else ()
     key = private_key_in(held["tls.key"], "PKCS8", "PKCS1", "SEC1") if "tls.key" in held else None
     if not chain or key is None:
         raise _refusal(
-            secret, "has no certificate in tls.crt with its key in tls.key; name the Secret of a CA"
+            secret,
+            "has no certificate in tls.crt with its key in tls.key; name the Secret of a CA,"
+            f" whose RSA keys have {tls.LARGEST_RSA} bits at most",
         )
     certificate = chain[0]
     if certificate.public_key() != key.public_key():
@@ -73,15 +79,31 @@ def _rooted(chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key
     path = _path_to_root(chain[0], known)
     if path is None:
         raise _refusal(secret, "does not hold the root of its tls.crt; add it as ca.crt")
+    if len(path) > tls.MOST_CERTIFICATES:
+        raise _refusal(secret, f"is more than {tls.MOST_CERTIFICATES} certificates from its root; {_LEAVE}")
     return Authority(tuple(path[:-1]) or (path[0],), path[-1], key)
+
+
+def _hold_to_size(held: Outputs, secret: str) -> None:
+    """Read no more than a CA needs: what a certificate of it costs grows with the square of their number."""
+    for name in ("tls.crt", "ca.crt"):
+        if name in held and not tls.is_bounded(held[name].reveal()):
+            raise _refusal(
+                secret,
+                f"has more than {tls.MOST_CERTIFICATES} certificates or {_MOST_KIB} KiB in {name}; {_LEAVE}",
+            )
 
 
 def _path_to_root(
     certificate: x509.Certificate, known: Sequence[x509.Certificate]
 ) -> list[x509.Certificate] | None:
+    by_subject: dict[x509.Name, list[x509.Certificate]] = {}
+    for one in dict.fromkeys(known):
+        by_subject.setdefault(one.subject, []).append(one)
     path = [certificate]
     while not is_signed_by(path[-1], path[-1]):
-        above = next((one for one in known if one not in path and is_signed_by(path[-1], one)), None)
+        candidates = by_subject.get(path[-1].issuer, [])
+        above = next((one for one in candidates if one not in path and is_signed_by(path[-1], one)), None)
         if above is None:
             return None
         path.append(above)

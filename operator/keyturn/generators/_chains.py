@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from keyturn import tls
+
+from ._pem import is_small
 from ._x509 import BACKDATED, DEFAULT_USAGES, USAGES, alternative_names, subject_of, written
 
 if TYPE_CHECKING:
@@ -26,18 +29,20 @@ __all__ = ["certificates_in", "fulfils", "is_signed_by", "joined", "may_sign", "
 E = TypeVar("E", bound=x509.ExtensionType)
 
 _SECOND = timedelta(seconds=1)
-_LONGEST_BUNDLE = 8
+_LONGEST_BUNDLE = 8  # less than is read
 _BLOCKS = rb"(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
 
 
 def certificates_in(pem: Value) -> tuple[x509.Certificate, ...]:
-    """Read certificates of which we can tell everything; none from anything else."""
-    if not re.fullmatch(_BLOCKS, pem.reveal().strip()):
+    """Read certificates of which we can tell everything; none from anything else, or from more than a few."""
+    if not tls.is_bounded(pem.reveal()) or not re.fullmatch(_BLOCKS, pem.reveal().strip()):
         return ()
     try:
         found = x509.load_pem_x509_certificates(pem.reveal())
         for certificate in found:
-            _ = certificate.extensions, certificate.public_key(), certificate.subject, certificate.issuer
+            _ = certificate.extensions, certificate.subject, certificate.issuer
+            if not is_small(certificate.public_key()):
+                return ()
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
         return ()
     return tuple(found)
@@ -65,7 +70,7 @@ def fulfils(
 
 def validity(pem: Value) -> tuple[datetime, datetime]:
     """Return from when until when the first certificate of a chain is valid, apart from what was backdated."""
-    certificate = certificates_in(pem)[0]
+    certificate = x509.load_pem_x509_certificate(pem.reveal())
     end = certificate.not_valid_after_utc
     return min(certificate.not_valid_before_utc + BACKDATED, end), end
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from keyturn import tls
 from keyturn.core.value import Value
 
 from ._pem import is_sound
@@ -24,6 +25,7 @@ __all__ = ["Entry", "joined", "key_in", "public_of", "set_in", "thumbprint", "wr
 Entry = dict[str, Any]
 
 _LONGEST_SET = 8
+_LARGEST_SET = _LONGEST_SET * tls.LARGEST_KEY
 _IDENTIFYING = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 _SECRET = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 _COORDINATE = 32  # bytes of a coordinate on P-256
@@ -60,6 +62,8 @@ def joined(fresh: Value, previous: Value) -> Value:
 
 def set_in(value: Value) -> list[Entry]:
     """Read the entries of a set; none from anything else."""
+    if len(value.reveal()) > _LARGEST_SET:
+        return []
     try:
         document = orjson.loads(value.reveal())
     except orjson.JSONDecodeError:
@@ -124,6 +128,8 @@ def _rsa_key(entry: Entry) -> PrivateKey:
     n, e, d, p, q, dp, dq, qi = (
         int.from_bytes(_bytes(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
     )
+    if max(number.bit_length() for number in (n, e, d, p, q, dp, dq, qi)) > tls.LARGEST_RSA:
+        raise ValueError("too large")
     numbers = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, rsa.RSAPublicNumbers(e, n))
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 

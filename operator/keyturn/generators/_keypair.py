@@ -53,5 +53,9 @@ class KeyPair(Generator[C]):
     def is_slow(self) -> bool:
         return isinstance(self.key, Rsa) or not is_loaded("_pem")
 
+    @property
+    def is_long(self) -> bool:
+        return isinstance(self.key, Rsa)
+
     def strength(self) -> Strength:
         return self.key.strength

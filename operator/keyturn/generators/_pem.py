@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from keyturn import tls
 from keyturn.core.value import Value
 
 from ._keyforms import Ec, Ed25519, Rsa
@@ -35,6 +36,7 @@ __all__ = [
     "draw",
     "is_of",
     "is_ours",
+    "is_small",
     "is_sound",
     "one_block",
     "private_key_in",
@@ -112,7 +114,7 @@ def private_key_in(pem: Value, *forms: PemForm) -> PrivateKey | None:
         key = load_pem_private_key(pem.reveal(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
-    return key if is_ours(key) and is_sound(key) else None
+    return key if is_ours(key) and is_small(key) and is_sound(key) else None
 
 
 def public_key_in(pem: Value) -> PublicKeyTypes | None:
@@ -120,9 +122,15 @@ def public_key_in(pem: Value) -> PublicKeyTypes | None:
     if not one_block(pem, "PUBLIC KEY"):
         return None
     try:
-        return load_pem_public_key(pem.reveal())
+        key = load_pem_public_key(pem.reveal())
     except (ValueError, UnsupportedAlgorithm):
         return None
+    return key if is_small(key) else None
+
+
+def is_small(key: object) -> bool:
+    """Say whether to use a key takes milliseconds: what one of RSA takes grows with the cube of its size."""
+    return not isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) or key.key_size <= tls.LARGEST_RSA
 
 
 def is_ours(key: object) -> TypeGuard[PrivateKey]:
@@ -148,6 +156,8 @@ def _is_sound(numbers: rsa.RSAPrivateNumbers) -> bool:
 
 
 def one_block(pem: Value, label: str) -> bool:
-    """Say whether it is one block of PEM and nothing else, apart from blanks around it."""
+    """Say whether it is one block of PEM no longer than a key, and nothing else, apart from blanks around it."""
+    if len(pem.reveal()) > tls.LARGEST_KEY:
+        return False
     block = rf"-----BEGIN {label}-----\s[A-Za-z0-9+/=\s]+-----END {label}-----"
     return re.fullmatch(block.encode(), pem.reveal().strip()) is not None

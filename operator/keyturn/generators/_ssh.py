@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from keyturn import tls
 from keyturn.core.value import Value
 
-from ._pem import is_ours, is_sound, one_block
+from ._pem import is_ours, is_small, is_sound, one_block
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
@@ -48,14 +49,15 @@ def private_key_in(written: Value) -> PrivateKey | None:
         key = load_ssh_private_key(written.reveal(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
-    return key if is_ours(key) and is_sound(key) else None
+    return key if is_ours(key) and is_small(key) and is_sound(key) else None
 
 
 def public_key_in(line: Value) -> SSHPublicKeyTypes | None:
     """Read a line of authorized_keys without options; None from anything else."""
-    if not re.fullmatch(_LINE, line.reveal()):
+    if len(line.reveal()) > tls.LARGEST_KEY or not re.fullmatch(_LINE, line.reveal()):
         return None
     try:
-        return load_ssh_public_key(line.reveal())
+        key = load_ssh_public_key(line.reveal())
     except (ValueError, UnsupportedAlgorithm):
         return None
+    return key if is_small(key) else None

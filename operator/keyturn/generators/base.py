@@ -101,7 +101,12 @@ class Generator(ABC, Generic[C]):
 
     @property
     def is_slow(self) -> bool:
-        """Whether `generate` takes so long that it belongs in a thread."""
+        """Whether `generate` takes so long, or reads so much of others, that it belongs in a thread."""
+        return False
+
+    @property
+    def is_long(self) -> bool:
+        """Whether `generate` can take seconds, so that nothing waits for it; it needs no other values then."""
         return False
 
     @property

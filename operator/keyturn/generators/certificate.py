@@ -269,7 +269,11 @@ class Certificate(Generator[CertificateConfig]):
 
     @property
     def is_slow(self) -> bool:
-        return isinstance(self._key, Rsa) or not is_loaded("_authority")
+        return self.is_long or self.issuer_secret is not None or not is_loaded("_authority")
+
+    @property
+    def is_long(self) -> bool:
+        return isinstance(self._key, Rsa)
 
     @property
     def ends(self) -> bool:

@@ -62,6 +62,10 @@ class Jwks(Generator[JwksConfig]):
         return self.config.algorithm == "RS256" or not is_loaded("_jwk")
 
     @property
+    def is_long(self) -> bool:
+        return self.config.algorithm == "RS256"
+
+    @property
     def merges(self) -> frozenset[str]:
         return frozenset(self.outputs)
 

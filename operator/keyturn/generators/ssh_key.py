@@ -72,5 +72,9 @@ class SshKey(Generator[SshKeyConfig]):
         return self.config.type == "rsa" or not is_loaded("_ssh")
 
     @property
+    def is_long(self) -> bool:
+        return self.config.type == "rsa"
+
+    @property
     def _key(self) -> KeyForm:
         return _FORMS[self.config.type]

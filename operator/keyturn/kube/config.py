@@ -12,8 +12,9 @@ import orjson
 from aiohttp.hdrs import AUTHORIZATION
 
 from keyturn import build, threads
-from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
+from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured
 from keyturn.kube.kubeconfig import of_kubeconfig
+from keyturn.tls import cluster_context
 
 __all__ = [
     "USUAL_NAMESPACE",
@@ -133,7 +134,7 @@ def of_pod(folder: Path = _ACCOUNT) -> Connection:
     namespace = folder / "namespace"
     return Connection(
         f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        trusting(str(certificates)),
+        cluster_context(str(certificates)),
         _of_file(token),
         partial(_of_file, token),
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",

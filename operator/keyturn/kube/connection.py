@@ -93,11 +93,3 @@ class Connection:
                 self._stale_at = now + _PATIENCE
             else:
                 self._stale_at = now + max(self._login.life, _PATIENCE)
-
-
-def trusting(certificates: str | None) -> ssl.SSLContext:
-    """Trust the authorities in this file; without one, those of the system."""
-    context = ssl.create_default_context(cafile=certificates)
-    # Python 3.13 wants key identifiers, which the authorities of many clusters lack; no other client does.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context

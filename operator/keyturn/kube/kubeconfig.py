@@ -12,7 +12,8 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured, trusting
+from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured
+from keyturn.tls import cluster_context
 from keyturn.unseen import unseen
 
 _EXPIRY_MARGIN: Final = 120.0
@@ -132,7 +133,7 @@ def _user(config: Any, name: str | None) -> dict[str, Any]:
 def _tls(found: SimpleNamespace) -> ssl.SSLContext | None:
     if not found.host.startswith("https:"):
         return None
-    context = trusting(found.ssl_ca_cert)
+    context = cluster_context(found.ssl_ca_cert)
     if not found.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -16,9 +16,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from keyturn import threads
-
-from . import errors
+from . import errors, work
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -118,14 +116,14 @@ class Client:
         async with self._describing:
             if self._described is None:
                 describing = partial(_looked_up, self._name, self._region, self._endpoint)
-                self._described = await threads.for_tenant(self._owner, _in_our_words, describing)
+                self._described = await work.done(self._owner, _in_our_words, describing)
             return self._described
 
     async def _told(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
         """Read an answer as botocore does; what could take long is read in a thread."""
         read = partial(service.told, operation, answer)
         is_quick = len(answer.body) <= _SMALL and service.model.resolved_protocol == "json"
-        told = _in_our_words(read) if is_quick else await threads.for_tenant(self._owner, _in_our_words, read)
+        told = _in_our_words(read) if is_quick else await work.done(self._owner, _in_our_words, read)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)
         return told

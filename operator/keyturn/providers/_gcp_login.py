@@ -18,12 +18,11 @@ from urllib.parse import quote, urlencode
 
 import pydantic
 
-from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
-from . import errors, properties
+from . import errors, properties, work
 from ._refs import KeyRef, ServiceAccountRef
 from .errors import Refused, StoreError, Unauthorized, Unreachable
 
@@ -157,7 +156,7 @@ class Login:
         found = self._given.referred.get(*self._auth.needs())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
-        return await threads.for_tenant(self._given.owner, _signed, _key_of(found.content.reveal()))
+        return await work.done(self._given.owner, _signed, _key_of(found.content.reveal()))
 
     async def _exchanged(self, identity: GcpWorkloadIdentity) -> _Token:
         """Show the pool a token of the ServiceAccount, which is good for that alone."""

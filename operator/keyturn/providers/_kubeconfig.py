@@ -6,13 +6,14 @@ kubectl's own reading of such a file starts plugins and opens files: here whatev
 from __future__ import annotations
 
 import base64
-import os
 import re
 import ssl
-import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from keyturn import tls
+
+from ._client_certificate import show
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -130,36 +131,25 @@ def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContex
     certificate, key = _decoded(user, "client-certificate-data"), _decoded(user, "client-key-data")
     if (certificate is None) != (key is None):
         _refuse("client-certificate-data and client-key-data belong together; write both or none")
+    if authorities is not None and not tls.is_bounded(authorities):
+        _refuse(
+            f"certificate-authority-data has more than {tls.MOST_CERTIFICATES} certificates;"
+            " leave those that did not sign the server's"
+        )
     try:
-        context = ssl.create_default_context(cadata=authorities.decode("ascii") if authorities else None)
+        context = tls.client_context(authorities)
         # Python 3.13 wants key identifiers, which the authorities of many clusters lack; no other client does.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if certificate is not None and key is not None:
-            _show(context, certificate + b"\n" + key)
+            show(context, certificate, key)
     except (ssl.SSLError, ValueError):
         pass
     else:
         return context
-    return _refuse("a certificate or key in it cannot be used; each is PEM in base64")
-
-
-def _show(context: ssl.SSLContext, pair: bytes) -> None:
-    """Load a certificate and its key, which Python takes from a file only: one in memory, where there are such."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(pair)
-            file.flush()
-            context.load_cert_chain(file.name, password=_no_password)
-        return
-    with os.fdopen(os.memfd_create("keyturn", os.MFD_CLOEXEC), "wb") as file:
-        file.write(pair)
-        file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_no_password)
-
-
-def _no_password() -> NoReturn:
-    """Refuse an encrypted key: OpenSSL would ask at the terminal."""
-    raise ValueError("encrypted")
+    return _refuse(
+        "a certificate or key in it cannot be used; each is PEM in base64,"
+        f" and a key of RSA has {tls.LARGEST_RSA} bits at most"
+    )
 
 
 def _decoded(settings: Mapping[str, Any], name: str) -> bytes | None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from yarl import URL
 
-from keyturn import threads
-from keyturn.core.value import Value
-
 from . import errors, properties
+from ._authorities import trusting
 from .errors import Refused
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from .base import Given, Reference
@@ -62,10 +60,7 @@ class Http:
 
     async def _trusted(self) -> ssl.SSLContext | None:
         if self._authorities is not None and self._trust is None:
-            found = self._given.referred.get(self._authorities)
-            if found is None or not isinstance(found.content, Value):
-                raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-            self._trust = await threads.for_tenant(self._given.owner, _trusting, found.content.reveal())
+            self._trust = await trusting(self._given, self._authorities)
         return self._trust
 
 
@@ -73,11 +68,3 @@ def seconds(answer: Mapping[str, Any], name: str) -> int:
     """Take a number of seconds out of an answer, 0 where it says none."""
     text = str(answer.get(name, ""))[:9]
     return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _trusting(certificates: bytes) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cadata=certificates.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        pass
-    raise Refused("NoAuthorities", "caRef names no certificates in PEM")

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import pydantic
 
-from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 
-from . import _disk
+from . import _disk, work
 from ._refs import KeyRef
 from .base import LARGEST, Can, Found, Given, Provider, Reference
 from .errors import NotFound, Refused
@@ -93,7 +92,7 @@ class Dotenv(Provider[DotenvConfig]):
             raise Refused("NotText", "a .env file is one text")
         async with self._reading:
             if self._read_last is None or self._read_last[0] != file.content:
-                outcome = await threads.for_tenant(self.given.owner, _outcome, file.content)
+                outcome = await work.done(self.given.owner, _outcome, file.content)
                 self._read_last = file.content, outcome
             outcome = self._read_last[1]
         if isinstance(outcome, Refused):

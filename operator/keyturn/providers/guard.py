@@ -11,7 +11,6 @@ import copy
 import ipaddress
 import re
 import socket
-import ssl as tls
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +20,13 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 import aiohttp
 from yarl import URL
 
-from keyturn import build
+from keyturn import build, tls
 
 from ._lookups import Admitting, Lookups, asking_for
 from .errors import Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Collection, Mapping
 
     from aiohttp.abc import AbstractResolver
@@ -113,7 +113,7 @@ class Guard:
         self.limits = limits
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
-        self._trust = tls.create_default_context()
+        self._trust = tls.client_context()
         self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
@@ -190,7 +190,7 @@ class Guard:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        trust: tls.SSLContext | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> Answer:
         """Send one request and read its whole answer, whatever its status, but no redirect.
 
@@ -220,7 +220,7 @@ class Guard:
         url: URL,
         headers: Mapping[str, str] | None,
         body: bytes | None,
-        trust: tls.SSLContext | None,
+        trust: ssl.SSLContext | None,
     ) -> Answer:
         async with self._session.request(
             method, url, headers=headers, data=body, ssl=trust or self._trust, allow_redirects=False

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pydantic
 
-from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 
-from . import _kubeconfig, properties
+from . import _kubeconfig, properties, work
 from ._cluster import Cluster
 from ._refs import KeyRef
 from .base import Can, Content, Found, Given, Policy, Provider, Reference, Written
@@ -192,7 +191,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
-        parsed = await threads.for_tenant(self.given.owner, _kubeconfig.parsed, found.content.reveal())
+        parsed = await work.done(self.given.owner, _kubeconfig.parsed, found.content.reveal())
         return Cluster(parsed, self.given.guard)
 
     @property

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from keyturn import threads
 from keyturn.core.value import Value
 
+from . import work
 from ._json import json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
 
@@ -145,7 +145,7 @@ async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
     Raises:
         Unreachable: It is none.
     """
-    return await threads.for_tenant(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
+    return await work.done(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
 
 
 def json_of(answer: bytes) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import pydantic
 from yarl import URL
 
-from keyturn import threads
 from keyturn.api.base import Schema, rules
 from keyturn.api.meta import Name
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
-from . import errors
+from . import errors, work
+from ._authorities import trusting
 from ._refs import KeyRef
 from ._webhook_request import Request, Templates, made, variables
 from ._webhook_result import Result
@@ -26,6 +25,7 @@ from .base import Found, Given, Provider, Reference
 from .errors import NotFound, Refused, Unauthorized
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from .guard import Answer
@@ -152,7 +152,7 @@ class Webhook(Provider[WebhookConfig]):
                 raise
 
     async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
-        asked = await threads.for_tenant(self.given.owner, self._request, key)
+        asked = await work.done(self.given.owner, self._request, key)
         answer = await self._ask(asked)
         if answer.status == HTTPStatus.NO_CONTENT:
             raise NotFound("NoContent")
@@ -161,7 +161,7 @@ class Webhook(Provider[WebhookConfig]):
         if self.config.result is None:
             return Found(Value(answer.body))
         path = self.config.result.json_path
-        return Found(await threads.for_tenant(self.given.owner, self._taken, path, answer.body))
+        return Found(await work.done(self.given.owner, self._taken, path, answer.body))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # there is no way to ask
         raise Refused("NoList", "a webhook lists no keys; name each one")
@@ -196,10 +196,7 @@ class Webhook(Provider[WebhookConfig]):
 
     async def _trusted(self) -> ssl.SSLContext | None:
         if self.config.ca_ref is not None and self._trust is None:
-            found = self.given.referred.get(self.config.ca_ref.in_config_map())
-            if found is None or not isinstance(found.content, Value):
-                raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-            self._trust = await threads.for_tenant(self.given.owner, _trusting, found.content.reveal())
+            self._trust = await trusting(self.given, self.config.ca_ref.in_config_map())
         return self._trust
 
     def _check(self, key: str) -> None:
@@ -216,11 +213,3 @@ def _secret(config: WebhookConfig) -> dict[str, Reference]:
     if config.secret_ref is None:
         raise Refused("InvalidTemplate", f"there is no value {names[0]!r}; write secretRef, or key")
     return {name: Reference("Secret", config.secret_ref.name, name) for name in names}
-
-
-def _trusting(certificates: bytes) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cadata=certificates.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        pass
-    raise Refused("NoAuthorities", "caRef names no certificates in PEM")

@@ -10,10 +10,9 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn import threads
 from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
-from keyturn.providers import Given
+from keyturn.providers import Given, work
 from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 from keyturn.turns import Turns
 
@@ -170,7 +169,7 @@ class Doors:
         if self._needed is None:
             provider, config = self._plan.provider, self._plan.config
             self._needed = (
-                await threads.for_tenant(self._owner, provider.needs, config)
+                await work.done(self._owner, provider.needs, config)
                 if provider.needs_takes_long
                 else provider.needs(config)
             )

@@ -6,7 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keyturn.renewedfiles import RenewedFiles, server_context
+from keyturn.renewedfiles import RenewedFiles
+from keyturn.tls import server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,167 @@
+"""Which call held up the event loop, for how long, and where: everything else waits meanwhile.
+
+Each call is timed in the loop's thread. Another thread looks, while one goes on, at what is being done; it takes
+names of files and functions, and never what these hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+
+from . import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["LONGEST", "HoldUp", "told", "watched"]
+
+LONGEST: Final = 0.1
+"""Seconds that one call may take."""
+_LOOK_EVERY: Final = 0.05
+_IS_LONG: Final = 1.0
+"""Seconds after which it is no matter whether the call has worked, or waited for a processor."""
+_TOLD_EVERY: Final = 60.0
+_MOST_PLACES: Final = 256
+_OURS: Final = str(Path(__file__).parent)
+
+_log = structlog.get_logger()
+_told: Final[dict[str, float]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class HoldUp:
+    """A call that took too long."""
+
+    place: str
+    """The file, line and function of ours, and those further inside where it was not ours."""
+    seconds: float
+    processor: float
+    """Seconds of processor time: much less means that it waited, or that the machine had no time for it."""
+
+
+class _Call(NamedTuple):
+    began: float
+    processor: float
+
+
+class _Watch:
+    """One event loop in the thread that it runs in."""
+
+    def __init__(self, tell: Callable[[HoldUp], None], longest: float) -> None:
+        self._tell = tell
+        self._longest = longest
+        self._thread = threading.get_ident()
+        self._call: _Call | None = None
+        self._seen: tuple[_Call, str] | None = None
+        self._ended = threading.Event()
+
+    def run(self, handle: asyncio.Handle, run: Callable[[asyncio.Handle], None]) -> None:
+        """Make a call of the loop, and tell of it where it takes too long."""
+        call = self._call = _Call(monotonic(), thread_time())
+        try:
+            run(handle)
+        finally:
+            self._call = None
+            seconds = monotonic() - call.began
+            if seconds > self._longest:
+                processor = thread_time() - call.processor
+                self._tell(HoldUp(self._place(call, handle), seconds, processor))
+
+    def look(self) -> None:
+        """Look again and again at a call that takes long, until the end."""
+        while not self._ended.wait(_LOOK_EVERY):
+            call = self._call
+            if call is None or monotonic() - call.began <= self._longest or self._has_seen(call):
+                continue
+            frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, for such a purpose
+            if frame is not None and self._call is call:
+                self._seen = call, _place_of(frame)
+            del frame  # it holds values
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _has_seen(self, call: _Call) -> bool:
+        return self._seen is not None and self._seen[0] is call
+
+    def _place(self, call: _Call, handle: asyncio.Handle) -> str:
+        seen = self._seen
+        return seen[1] if seen is not None and seen[0] is call else _name_of(handle)
+
+
+@contextmanager
+def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
+    """Tell of each call of the running loop that takes longer than `longest` seconds."""
+    loop, watch = asyncio.get_running_loop(), _Watch(tell, longest)
+    run = asyncio.Handle._run  # noqa: SLF001  # asyncio has no hook for this
+
+    def timed(handle: asyncio.Handle) -> None:
+        if handle._loop is loop:  # type: ignore[attr-defined]  # noqa: SLF001
+            watch.run(handle, run)
+        else:
+            run(handle)
+
+    thread = threading.Thread(target=watch.look, name="holdups", daemon=True)
+    asyncio.Handle._run = timed  # type: ignore[assignment,method-assign]  # noqa: SLF001  # for as long as it lasts
+    thread.start()
+    try:
+        yield
+    finally:
+        asyncio.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001  # as it was
+        watch.end()
+        thread.join()
+
+
+def told(one: HoldUp) -> None:
+    """Count it, and log it with its place, each place once in a minute."""
+    metrics.LOOP_HELD.observe(one.seconds)
+    now = monotonic()
+    was_told = _told.get(one.place, now - _TOLD_EVERY) > now - _TOLD_EVERY
+    if was_told or (one.processor < LONGEST and one.seconds < _IS_LONG):
+        return
+    if len(_told) >= _MOST_PLACES:
+        _told.clear()
+    _told[one.place] = now
+    _log.warning(
+        "event loop held up",
+        place=one.place,
+        seconds=round(one.seconds, 3),
+        processor_seconds=round(one.processor, 3),
+    )
+
+
+def _place_of(frame: FrameType) -> str:
+    """Name the innermost function, and the innermost one of ours where that is another."""
+    inside = itertools.takewhile(lambda one: one.f_code.co_filename != __file__, _outwards(frame))
+    ours = next((one for one in inside if one.f_code.co_filename.startswith(_OURS)), frame)
+    return " > ".join(dict.fromkeys((_written(ours), _written(frame))))
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _written(frame: FrameType) -> str:
+    path = Path(frame.f_code.co_filename)
+    return f"{path.parent.name}/{path.name}:{frame.f_lineno} {frame.f_code.co_name}"
+
+
+def _name_of(handle: asyncio.Handle) -> str:
+    """Name what was called where nobody saw it: what holds the interpreter's lock is seen by no other thread."""
+    callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001
+    owner = getattr(callback, "__self__", None)
+    doing = owner.get_coro() if isinstance(owner, asyncio.Task) else callback
+    return str(getattr(doing, "__qualname__", type(doing).__name__))

@@ -1,0 +1,60 @@
+"""Which recorded values are not what is asked for today."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import threads
+from .core.revision import LITERAL
+from .core.wanted import VALUE
+from .world import generator_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .core.keys import ObjectKey
+    from .core.revision import Kept
+    from .core.state import State
+    from .core.wanted import Item, Wanted
+
+__all__ = ["unfit"]
+
+
+async def unfit(key: ObjectKey, wanted: Wanted, state: State) -> frozenset[str]:
+    """Name the items whose values are not what is asked for today."""
+    values = state.current.values
+    there = [(item, values[item.name]) for item in wanted.items if item.name in values]
+    doubted = [(item, kept) for item, kept in there if _is_doubtful(item, kept)]
+    found = {item.name for item, kept in there if not (_is_doubtful(item, kept) or _fits(item, kept))}
+    if doubted:  # whose values may be anybody's
+        found |= await threads.for_tenant(key.namespace, _not_accepted, doubted)
+    return frozenset(found)
+
+
+def _is_doubtful(item: Item, kept: Kept) -> bool:
+    """Say whether another recipe has made a value, or nobody's, so that only looking at it can tell."""
+    is_ours = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
+    return is_ours and item.recipe is not None and kept.recipe != item.recipe.text
+
+
+def _not_accepted(doubted: Iterable[tuple[Item, Kept]]) -> set[str]:
+    return {
+        item.name
+        for item, kept in doubted
+        if item.recipe and not generator_for(item.recipe).accepts(kept.outputs)
+    }
+
+
+def _fits(item: Item, kept: Kept) -> bool:
+    if item.recipe is None:
+        return _is_given(item, kept)
+    if kept.recipe == LITERAL:
+        return False  # it was written in the spec for everybody to read
+    return not item.of_class or kept.outputs.keys() == item.keys.keys()
+
+
+def _is_given(item: Item, kept: Kept) -> bool:
+    """Say whether it holds the literal of today, or what was read from where the spec says today."""
+    if item.source is not None:
+        return kept.recipe == item.source.text
+    return item.literal is not None and kept.outputs == {VALUE: item.literal}

@@ -1,0 +1,299 @@
+"""No call holds up the event loop, whatever a tenant writes, by the processor time of the loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import time
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from keyturn import claims, compliance, generators, holdups, providers, stage, suits
+from keyturn.borrowing import Borrower
+from keyturn.core.decision import next_step
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.renewal import Reason
+from keyturn.core.revision import Kept, Revision
+from keyturn.core.state import State, Triggers
+from keyturn.core.steps import Adopt, Stage
+from keyturn.core.value import Value
+from keyturn.core.wanted import wanted_by
+from keyturn.kube import errors
+from keyturn.outside import Outside
+from keyturn.providers import Found, Given, Reference, _vault_http
+from keyturn.providers.errors import StoreError
+from keyturn.providers.guard import Answer
+from keyturn.reading import read_all
+from keyturn.resolving import resolved, template_flaw
+from keyturn.world import World, generator_for
+from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, revision, seen
+from tests.hostile import corpus
+from tests.support.shelves import Shelves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.core.wanted import Wanted
+    from keyturn.holdups import HoldUp
+
+PROVIDERS = providers.discover()
+generators.discover()  # as the operator does when it starts
+
+pytestmark = pytest.mark.usefixtures("held")
+
+KEY = ObjectKey("shop", "db")
+FIRST = Stage(1, Reason("Created", "it is new", frozenset(), rotates=True))
+PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
+
+
+class Api:
+    """Answers with Secrets, and with nothing else."""
+
+    def __init__(self, **secrets: Mapping[str, bytes]) -> None:
+        self._secrets = secrets
+
+    async def get(self, path: str, **_: Any) -> dict[str, Any]:
+        name = path.rpartition("/")[2]
+        if name not in self._secrets:
+            raise errors.NotFound("get", path, 404, "NotFound")
+        data = {key: base64.b64encode(value).decode() for key, value in self._secrets[name].items()}
+        metadata = {
+            "name": name,
+            "namespace": "shop",
+            "uid": "u",
+            "resourceVersion": "1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        }
+        return {"metadata": metadata, "data": data, "type": "Opaque"}
+
+
+class Guard:
+    """Answers every request with one body."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def ask(self, *_: Any, **__: Any) -> Answer:
+        return Answer(HTTPStatus.OK, CIMultiDictProxy(CIMultiDict()), self._body)
+
+
+def world_with(**secrets: Mapping[str, bytes]) -> World:
+    api: Any = Api(**secrets)
+    return World(api=api, events=None, now=lambda: corpus.NOW)  # type: ignore[arg-type]  # it posts none
+
+
+def wanted_for(*data: dict[str, Any], **spec: Any) -> Wanted:
+    return wanted_by(
+        managed({"data": list(data), **spec}), None, lambda recipe: generator_for(recipe).outputs
+    )
+
+
+def item(name: str, **recipe: Any) -> dict[str, Any]:
+    return {"name": name, "generate": recipe}
+
+
+def recorded(wanted: Wanted, values: Mapping[str, Mapping[str, bytes]], recipe: str = "") -> State:
+    """Record values that nobody's recipe has made."""
+    keys = {one.name: one.keys for one in wanted.items}
+    kept = {
+        name: Kept(recipe, {output: Value(content) for output, content in outputs.items()}, keys[name])
+        for name, outputs in values.items()
+    }
+    return State(UID, MADE, Triggers(), (Revision(revision(), kept),), 1)
+
+
+async def staged(world: World, wanted: Wanted) -> State | Wait | Stalled:
+    look = seen({"data": [PASSWORD]}, state=None, target=None, status={})
+    while True:
+        try:
+            return await stage.staged(FIRST, KEY, look, wanted, None, world)
+        except Wait as wait:
+            if wait.reason != "MakingValues":
+                return wait
+            await asyncio.sleep(0.05)
+        except Stalled as stalled:
+            return stalled
+
+
+# That the fixture sees what holds the loop up
+
+
+async def test_a_call_that_holds_up_the_loop_is_seen_with_its_place(held: list[HoldUp]) -> None:
+    def works() -> None:
+        until = time.thread_time() + 2 * holdups.LONGEST
+        while time.thread_time() < until:
+            pass
+
+    asyncio.get_running_loop().call_soon(works)
+    await asyncio.sleep(0.1)
+
+    (seen_one,) = [one for one in held if one.processor > holdups.LONGEST]
+    held.remove(seen_one)
+    assert "works" in seen_one.place
+
+
+# Certificates and keys
+
+
+@pytest.mark.parametrize(
+    ("make", "outcome"),
+    [
+        (partial(corpus.chain, 300), Stalled),
+        (partial(corpus.chain, 10, "all the same"), State),
+        (partial(corpus.big_authority, 30_000), Stalled),
+        (partial(corpus.big_authority, 8192), State),
+    ],
+    ids=["a chain of 300", "ten of one name", "a key of 30000 bits", "a key of 8192 bits"],
+)
+async def test_a_certificate_of_a_hostile_ca_is_signed_apart(
+    make: Callable[[], Mapping[str, bytes]], outcome: type[object]
+) -> None:
+    world = world_with(ca=await asyncio.to_thread(make))
+    recipe = {"commonName": "shop.test", "issuer": {"secretRef": {"name": "ca"}}}
+    assert isinstance(await staged(world, wanted_for(item("web", certificate=recipe))), outcome)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"rsaKey": {"bits": 3072}},
+        {"sshKey": {"type": "rsa"}},
+        {"jwks": {"algorithm": "RS256"}},
+        {"basicAuth": {}},
+    ],
+    ids=["rsaKey", "sshKey", "jwks", "basicAuth"],
+)
+async def test_a_slow_generator_works_apart(recipe: dict[str, Any]) -> None:
+    outcome = await staged(world_with(), wanted_for(item("slow", **recipe)))
+    assert isinstance(outcome, State)
+
+
+def _found_keys(bits: int) -> Mapping[str, bytes]:
+    key = corpus.rsa_key(bits)
+    return {"privateKey": corpus.private(key), "publicKey": corpus.public(key)}
+
+
+def _found_certificate() -> Mapping[str, bytes]:
+    return corpus.chain(300)
+
+
+def _found_megabyte() -> Mapping[str, bytes]:
+    block = b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 700_000 + b"\n-----END PRIVATE KEY-----"
+    return {"privateKey": block, "publicKey": b"x"}
+
+
+FOUND = [
+    pytest.param({"rsaKey": {}}, partial(_found_keys, 30_000), id="a key of 30000 bits"),
+    pytest.param({"rsaKey": {}}, _found_megabyte, id="a key of a megabyte"),
+    pytest.param({"certificate": {"commonName": "shop.test"}}, _found_certificate, id="300 certificates"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "make"), FOUND)
+async def test_what_is_adopted_is_looked_at_apart(
+    recipe: dict[str, Any], make: Callable[[], Mapping[str, bytes]]
+) -> None:
+    outputs = await asyncio.to_thread(make)
+    wanted = wanted_for(item("key", **recipe))
+    keys = wanted.items[0].keys
+    world = world_with(db={keys[output]: content for output, content in outputs.items()})
+    look = seen({"data": [PASSWORD]}, state=None)
+    await claims.adopted(Adopt(1), KEY, look, wanted, None, world)
+
+
+@pytest.mark.parametrize(("recipe", "make"), FOUND)
+async def test_what_another_recipe_has_made_is_looked_at_apart(
+    recipe: dict[str, Any], make: Callable[[], Mapping[str, bytes]]
+) -> None:
+    wanted = wanted_for(item("key", **recipe))
+    state = recorded(wanted, {"key": await asyncio.to_thread(make)})
+    assert await suits.unfit(KEY, wanted, state) == {"key"}
+
+
+async def test_many_large_values_are_judged_apart() -> None:
+    wanted = wanted_for(*(item(f"p{number}", password={}) for number in range(60)))
+    values = {f"p{number}": {"value": b"correct horse " * 1000} for number in range(60)}
+    await compliance.note_values(KEY, wanted, recorded(wanted, values), world_with())
+
+
+# Programs
+
+
+@pytest.mark.parametrize("template", corpus.TEMPLATES.values(), ids=corpus.TEMPLATES.keys())
+async def test_a_template_is_checked_and_rendered_apart(template: str) -> None:
+    wanted = wanted_for(PASSWORD, target={"template": {"data": {"page": template}}})
+    if await template_flaw("shop", wanted) is None:
+        await staged(world_with(), wanted)
+
+
+async def test_a_schedule_of_many_rare_times_is_reckoned_at_once() -> None:
+    windows = [{"cron": cron, "duration": "1h"} for cron in corpus.CRONS[:16]]
+    spec = {"data": [PASSWORD], "rotation": {"every": "90d", "windows": windows}}
+    found, world = managed(spec), world_with()
+    _, wanted, _ = resolved(found, world.memo(KEY), world.mirror)
+    assert wanted is not None
+    next_step(seen(spec))
+
+
+# Documents of stores
+
+
+@pytest.mark.parametrize("path", corpus.JSONPATHS)
+@pytest.mark.parametrize("body", [corpus.wide_json(), corpus.deep_json()], ids=["wide", "deep"])
+async def test_a_jsonpath_is_followed_apart(path: str, body: bytes) -> None:
+    kind = PROVIDERS["webhook"]
+    config = kind.Config.model_validate({"url": "https://shop.test/{{ key }}", "result": {"jsonPath": path}})
+    guard: Any = Guard(body)
+    await _refusable(kind(config, Given(owner="shop", guard=guard)).read("a"))
+
+
+@pytest.mark.parametrize(
+    "body", [corpus.wide_json(100_000), corpus.deep_json(1_000_000)], ids=["wide", "deep"]
+)
+async def test_the_json_of_vault_is_read_apart(body: bytes) -> None:
+    guard: Any = Guard(body)
+    await _refusable(
+        _vault_http.Http("https://vault.test", None, None, Given(owner="shop", guard=guard)).ask("GET", "a")
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [corpus.yaml_bomb(), corpus.deep_yaml(), b"a: " + b"[[" * 20_000, b"- " * 30_000],
+    ids=["aliases", "depth", "depth in a key", "lists of lists"],
+)
+async def test_a_kubeconfig_is_read_apart(content: bytes) -> None:
+    kind = PROVIDERS["kubernetes"]
+    settings = {"kubeconfigRef": {"name": "far", "key": "config"}, "namespace": "shop"}
+    guard: Any = Guard(b"{}")
+    referred = {Reference("Secret", "far", "config"): Found(Value(content))}
+    provider = kind(kind.Config.model_validate(settings), Given(owner="shop", guard=guard, referred=referred))
+    await _refusable(provider.read("a"))
+
+
+async def test_a_dotenv_file_is_read_apart() -> None:
+    kind = PROVIDERS["dotenv"]
+    referred = {Reference("Secret", "env", ".env"): Found(Value(corpus.dotenv()))}
+    config = kind.Config.model_validate({"secretRef": {"name": "env", "key": ".env"}})
+    await _refusable(kind(config, Given(owner="shop", referred=referred)).read("A1"))
+
+
+@pytest.mark.parametrize("body", [corpus.wide_json(), corpus.deep_json()], ids=["wide", "deep"])
+async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes) -> None:
+    shelves: Any = Shelves()
+    look = seen({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
+    assert look.wanted is not None
+    shelves.keep("prod/app", body.decode())
+    borrower = Borrower(KEY, look.wanted, None, Outside(), shelves, lambda: NOW, anew=False)
+    await read_all(KEY, look, look.wanted, shelves, borrower, fresh=False)
+
+
+async def _refusable(doing: Any) -> None:
+    with contextlib.suppress(StoreError):
+        await doing

@@ -1,0 +1,157 @@
+"""Which calls of the event loop are told of, and that nothing of them is told but their place."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from keyturn import holdups, metrics
+from keyturn.core.errors import Stalled
+from keyturn.core.wanted import wanted_by
+from keyturn.stage import making_order
+from tests.core.builders import managed
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from keyturn.holdups import HoldUp
+
+CANARY = "c4n4ry-in-an-argument"
+
+
+def works(seconds: float, _: str = "") -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where the other thread has looked, which on a busy machine may be late."""
+    places: list[str] = []
+    place_of = holdups._place_of
+
+    def place(frame: FrameType) -> str:
+        places.append(place_of(frame))
+        return places[-1]
+
+    monkeypatch.setattr(holdups, "_place_of", place)
+    return places
+
+
+def works_until(looked: list[str], _: str = "") -> None:
+    """Work until the other thread has looked, and then some."""
+    until = time.monotonic() + 60
+    while not looked and time.monotonic() < until:
+        pass
+    works(0.2)
+
+
+async def found(doing: object, *given: object, longest: float = 0.1) -> list[HoldUp]:
+    """Return what is told while something is called by the loop."""
+    told: list[HoldUp] = []
+    with holdups.watched(told.append, longest):
+        asyncio.get_running_loop().call_soon(doing, *given)  # type: ignore[arg-type]  # it is called
+        await asyncio.sleep(0.05)
+    return told
+
+
+async def test_a_call_that_works_for_long_is_told_with_where_it_works(looked: list[str]) -> None:
+    (one,) = [one for one in await found(works_until, looked) if one.processor > holdups.LONGEST]
+    assert one.place.startswith("tests/test_holdups.py:")
+    assert one.place.endswith(" works_until")
+
+
+async def test_one_at_which_nobody_has_looked_is_told_by_its_name() -> None:
+    (one,) = [one for one in await found(works, 0.1, longest=0.05) if one.processor > 0.05]
+    assert "works" in one.place
+
+
+async def test_a_call_that_sleeps_for_long_has_used_no_processor() -> None:
+    (one,) = [one for one in await found(time.sleep, 0.4) if one.seconds > 0.3]
+    assert one.processor < 0.1
+
+
+async def test_a_short_call_is_not_told() -> None:
+    assert await found(works, 0.0, longest=60.0) == []
+
+
+async def test_what_waits_in_another_thread_holds_up_nothing() -> None:
+    told: list[HoldUp] = []
+    with holdups.watched(told.append):
+        await asyncio.to_thread(works, 0.3)
+    assert [one for one in told if one.processor > holdups.LONGEST] == []
+
+
+async def test_the_place_is_the_function_of_ours_and_the_one_that_it_calls(
+    monkeypatch: pytest.MonkeyPatch, looked: list[str]
+) -> None:
+    def slow(_: object) -> None:
+        works_until(looked)
+        raise Stalled("No", "no")
+
+    wanted = wanted_by(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
+    monkeypatch.setattr("keyturn.stage.generator_for", slow)
+    told = await found(_order, wanted)
+    (one,) = [one for one in told if one.processor > holdups.LONGEST]
+    assert one.place.startswith("keyturn/stage.py:")
+    assert " > tests/test_holdups.py:" in one.place
+
+
+def _order(wanted: object) -> None:
+    with pytest.raises(Stalled):
+        making_order(wanted)  # type: ignore[arg-type]
+
+
+async def test_nothing_is_left_behind() -> None:
+    before = asyncio.Handle._run
+    await found(works, 0.0)
+    assert asyncio.Handle._run is before
+    assert "holdups" not in {thread.name for thread in threading.enumerate()}
+
+
+# What is told
+
+
+def counted() -> float:
+    return metrics.REGISTRY.get_sample_value("keyturn_loop_held_seconds_count") or 0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told() -> None:
+    holdups._told.clear()
+
+
+def logged(*ones: HoldUp) -> list[object]:
+    with structlog.testing.capture_logs() as lines:
+        for one in ones:
+            holdups.told(one)
+    return [(line["event"], line["place"]) for line in lines]
+
+
+def test_each_is_counted_and_logged_with_its_place() -> None:
+    before = counted()
+    assert logged(holdups.HoldUp("a.py:1 f", 0.2, 0.2)) == [("event loop held up", "a.py:1 f")]
+    assert counted() == before + 1
+
+
+def test_one_place_is_logged_once_in_a_while_and_counted_each_time() -> None:
+    before, one = counted(), holdups.HoldUp("a.py:1 f", 0.2, 0.2)
+    assert logged(one, one, one) == [("event loop held up", "a.py:1 f")]
+    assert counted() == before + 3
+
+
+def test_a_machine_without_time_for_us_is_counted_and_not_logged() -> None:
+    before = counted()
+    assert logged(holdups.HoldUp("a.py:1 f", 0.5, 0.01)) == []
+    assert counted() == before + 1
+
+
+async def test_no_value_of_a_call_is_told(looked: list[str]) -> None:
+    (one,) = [one for one in await found(works_until, looked, CANARY) if one.processor > holdups.LONGEST]
+    assert CANARY not in repr(one)
