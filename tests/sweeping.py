@@ -1,0 +1,41 @@
+"""A process that lists everything once, as the operator does, and says how many MiB that took at most.
+
+python -m tests.sweeping http://127.0.0.1:1234
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from keyturn.kube.client import Api
+from keyturn.queue import WorkQueue
+from keyturn.watch import Key, Watches
+from keyturn.world import World
+
+
+async def _sweep(server: str) -> int:
+    """Return how many objects are known at the end."""
+    async with aiohttp.ClientSession() as session:
+        nothing: Any = None
+        world = World(Api(session, server), nothing, lambda: datetime.now(UTC))
+        queue: WorkQueue[Key] = WorkQueue(world.now, owner=attrgetter("namespace"))
+        await Watches(world, queue, None).sweep()
+    return len(list(world.mirror.managed_keys())) + len(world.mirror.workload_keys("StatefulSet"))
+
+
+def _most_mib() -> int:
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    )
+    return int(line.split()[1]) >> 10
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{asyncio.run(_sweep(sys.argv[1]))} {_most_mib()}\n")
