@@ -131,9 +131,9 @@ def test_tokens_are_made_in_chosen_namespaces_only() -> None:
 
 def test_tokens_can_be_for_few_accounts() -> None:
     values = "workloadIdentity.enabled=true,workloadIdentity.serviceAccounts={reads-vault,reads-aws}"
-    (rule,) = added(f"--set={values}")["ClusterRole /keyturn-tokens"]["rules"]
+    rules = added(f"--set={values}")["ClusterRole /keyturn-tokens"]["rules"]
 
-    assert rule["resourceNames"] == ["reads-vault", "reads-aws"]
+    assert [rule["resourceNames"] for rule in rules] == 2 * [["reads-vault", "reads-aws"]]
 
 
 @pytest.mark.parametrize("namespaces", [(), ("shop",)], ids=["everywhere", "in one namespace"])
@@ -412,6 +412,39 @@ def test_the_service_account_gets_annotations(full: list[Body]) -> None:
 )
 def test_rights_of_users_can_be_left_out(value: str, gone: set[str]) -> None:
     assert {*named(render())} - {*named(render(f"--set={value}=false"))} == gone
+
+
+_ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
+@pytest.mark.parametrize("served", [(), ("--set=namespaces={shop}",)], ids=["everywhere", "in one namespace"])
+@pytest.mark.parametrize(
+    ("value", "gone"),
+    [
+        (
+            "ownAccount",
+            {f"keyturn-own-{what}" for what in ("secrets", "workloads", "objects", "pods", "tokens")},
+        ),
+        (
+            "authors",
+            {"keyturn-authors", "keyturn-author-sources", "keyturn-author-rollouts", "keyturn-store-authors"},
+        ),
+    ],
+)
+def test_admission_policies_can_be_left_out(value: str, gone: set[str], served: tuple[str, ...]) -> None:
+    before, after = named(render(*served)), named(render(*served, f"--set=admissionPolicies.{value}=false"))
+
+    assert {*before} - {*after} == {f"{kind} /{name}" for kind in _ADMISSION for name in gone}
+
+
+def test_the_policies_speak_of_the_account_of_the_release() -> None:
+    policies = [body for body in render("--namespace=ops") if body["kind"] == _ADMISSION[0]]
+    own = [body for body in policies if body["metadata"]["name"].startswith("keyturn-own-")]
+
+    assert len(own) == 5
+    assert {body["spec"]["matchConditions"][0]["expression"] for body in own} == {
+        "request.userInfo.username == 'system:serviceaccount:ops:keyturn'"
+    }
 
 
 def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) -> None:
