@@ -19,6 +19,7 @@ from keyturn import templates
 from keyturn.core.errors import Stalled
 from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.value import Value
+from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS
 from tests.support.pace import pace
 
@@ -58,6 +59,13 @@ def refusal(text: str) -> Stalled:
     with pytest.raises(Stalled) as refused:
         rendered(text)
     return refused.value
+
+
+def failure(text: str) -> TemplateFailed:
+    """Return how the rendering of a template fails."""
+    refused = refusal(text)
+    assert isinstance(refused, TemplateFailed)
+    return refused
 
 
 READ = {
@@ -321,9 +329,18 @@ UNRENDERED = {
 def test_the_refusal_of_a_rendering_says_why_and_where(text: str, sentence: str) -> None:
     templates.check({"text": text}, NAMES)
 
-    refused = refusal(text)
+    refused = failure(text)
 
-    assert (refused.reason, refused.message) == ("TemplateFailed", f"template 'text', {sentence}")
+    assert (refused.reason, refused.flaw) == ("TemplateFailed", f"template 'text', {sentence}")
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, (text, _) in UNRENDERED.items()])
+def test_the_message_of_a_rendering_that_failed_names_the_key_and_no_place(text: str) -> None:
+    """Who chose where a template fails by what a value is would read the value off the line."""
+    assert failure(text).message == (
+        "template 'text' cannot be rendered with the values that there are: it reads what is not there, or what is no"
+        " text, or computes what it cannot, or too much; give a default, write base64_encode, or loop less"
+    )
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, (text, _) in UNRENDERED.items()])
@@ -447,7 +464,7 @@ def test_a_bomb_goes_out(text: str, sentence: str | None) -> None:
         rendered(text)
         refused = ""
     except Stalled as stalled:
-        refused = stalled.message
+        refused = getattr(stalled, "flaw", stalled.message)
 
     assert time.process_time() - began < 2
     assert sentence is None or refused.endswith(sentence)
@@ -481,8 +498,10 @@ def test_all_templates_of_a_secret_share_one_budget() -> None:
     ten = {str(number): "{% for n in (1..2000) %}{{ n }}{% endfor %}" for number in range(10)}
     templates.render({"0": ten["0"]}, {}, NOW)
 
-    with pytest.raises(Stalled, match="too much work"):
+    with pytest.raises(TemplateFailed) as failed:
         templates.render(ten, {}, NOW)
+
+    assert "too much work" in failed.value.flaw
 
 
 def test_a_loop_of_a_few_thousand_turns_is_fine() -> None:

@@ -74,7 +74,7 @@ def test_a_template_goes_before_and_reads_what_is_brought(space: Space, files: S
 def test_a_template_that_reads_what_is_not_brought_is_told(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop")
     spread(space, files.all_of("app"), target={"template": {"data": {"URL": "{{ HOST }}"}}})
-    assert "template 'URL', line 1: it reads what is not there" in space.stalled("TemplateFailed")
+    assert "template 'URL' cannot be rendered" in space.stalled("TemplateFailed")
     assert space.find("Secret", "auth") is None
 
 

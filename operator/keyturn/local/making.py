@@ -216,11 +216,13 @@ class _Work:
                 name: text for name, text in self.part.templates.items() if self._is_to_render(name, text)
             }
             self.making.fresh |= templates.render(wanted, self.outputs, self.now)
+        except templates.TemplateFailed as failed:
+            sentence = failed.flaw
         except Stalled as stalled:
-            sentence = f"{self.part.name}: {stalled.message}"
+            sentence = stalled.message
         else:
             return
-        raise Refused(sentence)
+        raise Refused(f"{self.part.name}: {sentence}")
 
     def _is_to_render(self, name: str, text: str) -> bool:
         read = templates.inputs(text, [item.name for item in self.part.items]) - {templates.NOW}

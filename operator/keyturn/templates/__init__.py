@@ -16,6 +16,8 @@ from keyturn.core.items import VALUE, is_spread
 from keyturn.core.revision import Kept, Rendered
 from keyturn.core.value import Value
 
+from .failure import TemplateFailed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .bounds import Budget
     from .engine import Reference
 
-__all__ = ["NOW", "check", "inputs", "is_known", "render", "rendered"]
+__all__ = ["NOW", "TemplateFailed", "check", "inputs", "is_known", "render", "rendered"]
 
 NOW = "now"
 """The name under which a template reads the time at which it is rendered."""
@@ -108,7 +110,7 @@ def render(
     All of them share a budget, and others with them that are rendered with the same one.
 
     Raises:
-        Stalled: One cannot be rendered with these values; of them nothing is told.
+        TemplateFailed: One cannot be rendered with these values; of them nothing is told.
     """
     from .bounds import Budget  # noqa: PLC0415
     from .engine import Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
@@ -125,7 +127,7 @@ def rendered(
     """Render the templates of a revision; what nothing has changed for stays as it was in the one before.
 
     Raises:
-        Stalled: One cannot be rendered with these values.
+        TemplateFailed: One cannot be rendered with these values.
     """
     values, known = _by_name(values), _by_name(before.values) if before else {}
     stays = {

@@ -28,6 +28,7 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, U
 from keyturn.core.errors import Stalled
 
 from .bounds import LARGEST, Binary, Budget, Names, Refused, size_of, weight_of
+from .failure import TemplateFailed
 from .filters import FILTERS, guarded
 from .lexer import tokens
 
@@ -107,7 +108,7 @@ class Template:
         """Return the text that the template makes of what is given.
 
         Raises:
-            Stalled: It cannot be made; nothing of what is given is told.
+            TemplateFailed: It cannot be made; nothing of what is given is told.
         """
         context = _Context(self._read, globals=given)
         context.budget = budget
@@ -120,7 +121,7 @@ class Template:
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
             sentence, line = "it cannot be computed with the values that there are", 1
         # Outside the handler, so that Liquid's words on the values are not even the context.
-        raise Stalled("TemplateFailed", self.flaw(sentence, line))
+        raise TemplateFailed(self._key, self.flaw(sentence, line))
 
     def _line_of(self, error: Exception) -> int:
         token = getattr(error, "token", None)
