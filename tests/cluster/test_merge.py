@@ -165,6 +165,18 @@ def test_the_keys_stay_when_the_managed_secret_goes(space: Space) -> None:
     assert space.values("shared") == before
 
 
+def test_the_keys_of_others_outlive_the_record(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    space.delete("Secret", "auth-keyturn")
+    space.looked_at()
+
+    space.settled()
+    assert space.values("shared") == before
+
+
 def test_a_secret_that_is_made_anew_gets_the_same_values(space: Space) -> None:
     shared(space)
     space.managed(target=MERGE)
@@ -201,7 +213,7 @@ def test_a_secret_that_is_replaced_by_its_owner_gets_our_keys_again(space: Space
 
 
 CONFLICT = (
-    "the Secret 'shared' has already other values under password; rename them by keys,"
+    "the Secret 'shared' has already values under password; rename them by keys,"
     " or write adopt: IfUnowned to keep them"
 )
 
@@ -227,10 +239,20 @@ def test_an_item_that_is_added_does_not_overwrite_either(space: Space) -> None:
     assert space.version("Secret", "shared") == version
 
 
-def test_an_equal_literal_is_no_conflict(space: Space) -> None:
+@pytest.mark.parametrize("guess", ["shop", "bank"])
+def test_a_literal_does_not_find_out_what_is_there(guess: str, space: Space) -> None:
+    version = shared(space, {"theme": "dark", "password": "shop"})["metadata"]["resourceVersion"]
+
+    space.manage(literal("password", guess), target=MERGE)
+
+    assert space.stalled("KeyConflict") == CONFLICT
+    assert space.version("Secret", "shared") == version
+
+
+def test_an_equal_literal_is_written_where_the_keys_are_adopted(space: Space) -> None:
     shared(space, {"theme": "dark", "user": "shop"})
 
-    space.managed(literal("user", "shop"), bytes_(), target=MERGE)
+    space.managed(literal("user", "shop"), bytes_(), target=MERGE | {"adopt": "IfUnowned"})
 
     assert space.values("shared").keys() == {"theme", "user", "token"}
 

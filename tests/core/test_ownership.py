@@ -118,7 +118,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         replace(FOREIGN, taken=frozenset({"b", "a"})),
         "KeyConflict",
         (
-            "the Secret 'db' has already other values under a, b; rename them by keys,"
+            "the Secret 'db' has already values under a, b; rename them by keys,"
             " or write adopt: IfUnowned to keep them"
         ),
     ),
@@ -126,7 +126,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         ADOPT_INTO,
         replace(FOREIGN, taken=frozenset({"a"}), recorded=True),
         "KeyConflict",
-        "the Secret 'db' has already other values under a; rename them by keys, or remove them from it",
+        "the Secret 'db' has already values under a; rename them by keys, or remove them from it",
     ),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.revision import Kept, Revision, RevisionFacts
 from keyturn.core.seen import TargetFacts
@@ -295,16 +296,37 @@ def test_a_key_that_the_next_revision_has_not_is_taken_out_of_a_merged_secret() 
     assert texts(dressed_target(KEY, MERGED, state, STAMP, found)) == {"token": "t", "theirs": "x"}
 
 
+@pytest.mark.parametrize("adopt", Adopt)
 @pytest.mark.parametrize(
-    ("text", "taken"),
+    ("text", "is_recorded"),
     [
-        pytest.param("theirs", {"password"}, id="another value"),
-        pytest.param(CANARY, set(), id="the current value"),
-        pytest.param(f"old {CANARY}", set(), id="an earlier value"),
+        pytest.param("theirs", False, id="another value"),
+        pytest.param(CANARY, True, id="the current value"),
+        pytest.param(f"old {CANARY}", True, id="an earlier value"),
     ],
 )
-def test_a_key_with_a_value_of_somebody_else_is_taken(text: str, taken: set[str]) -> None:
-    assert target_facts(existing({"password": text}), KEY, "uid", MERGED, STATE, WHEN).taken == taken
+def test_a_key_that_we_have_not_written_is_taken_unless_it_was_adopted(
+    text: str,
+    is_recorded: bool,  # noqa: FBT001
+    adopt: Adopt,
+) -> None:
+    wanted = replace(MERGED, shape=replace(MERGED.shape, adopt=adopt))
+
+    facts = target_facts(existing({"password": text}), KEY, "uid", wanted, STATE, WHEN)
+
+    is_adopted = is_recorded and adopt is Adopt.IF_UNOWNED
+    assert facts.taken == (set() if is_adopted else {"password"})
+
+
+def test_a_literal_is_taken_whether_it_is_the_same_or_not() -> None:
+    items = (replace(MERGED.items[0], recipe=None, literal=Value(b"guess")),)
+    wanted = replace(MERGED, items=items)
+    guessed = (
+        target_facts(existing({"password": text}), KEY, "uid", wanted, None, WHEN)
+        for text in ("guess", "other")
+    )
+
+    assert [facts.taken for facts in guessed] == [{"password"}, {"password"}]
 
 
 def test_of_our_own_merged_secret_without_its_record_nothing_is_taken() -> None:

@@ -105,5 +105,5 @@ def _taken(wanted: Wanted, target: TargetFacts) -> Stalled:
     keys = ", ".join(sorted(target.taken))
     return Stalled(
         "KeyConflict",
-        f"the Secret {wanted.secret!r} has already other values under {keys}; rename them by keys{hint}",
+        f"the Secret {wanted.secret!r} has already values under {keys}; rename them by keys{hint}",
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from keyturn.core.revision import changed_keys
 from keyturn.core.seen import TargetFacts
 from keyturn.core.value import Value
-from keyturn.core.wanted import VALUE
 
 from .ownership import filled_by, foreign_owner, is_ours, other_writer, owner_reference
 from .secretwatch import (
@@ -282,17 +281,19 @@ def _is_of_type(body: Body, wanted: Wanted) -> bool:
 
 
 def _taken(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> frozenset[str]:
-    """Return the keys of ours that hold a value which is not ours and not as we would write it."""
+    """Return the keys of ours that are there and that we have not written.
+
+    Their values are compared with nothing, but for those that an adoption has recorded: where an equal one was no
+    conflict, a guess that is written as a literal would tell whether it is right.
+    """
     if state is None and _owner(body, key) == key.name:
         return frozenset()  # it is ours, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
-    known = [one.data() for one in state.revisions] if state else []
+    adopted = [one.data() for one in state.revisions] if state and wanted.shape.adopts else []
     brought = state.current.data().keys() if state else frozenset[str]()  # which may be dataFrom's
-    literals = {item.keys[VALUE]: item.literal for item in wanted.items if item.literal is not None}
     return frozenset(
         name
         for name, value in values_of(body).items()
         if name in (wanted.every_key | brought) - carried
-        and literals.get(name) != value
-        and not any(name in data and data[name] == value for data in known)
+        and not any(name in data and data[name] == value for data in adopted)
     )
