@@ -606,6 +606,37 @@ def test_the_debounce_can_be_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        pytest.param(seconds(4), PUBLISHED + seconds(6), id="it was restarted shortly before"),
+        pytest.param(seconds(10), PUBLISHED, id="it was restarted ten seconds before"),
+        pytest.param(timedelta(days=1), PUBLISHED, id="it was restarted long before"),
+    ],
+)
+def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_too(
+    before: timedelta, expected: datetime
+) -> None:
+    at = look(
+        consumer("api", marker="db=3", restarted=PUBLISHED - before), spec={"rollout": {"debounce": "0s"}}
+    )
+    assert at.wanted
+    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        pytest.param(60, NOW + seconds(70), id="as clocks differ"),
+        pytest.param(61, NOW, id="the clock was put back"),
+    ],
+)
+def test_no_restart_waits_for_the_clock_of_the_last_one_to_catch_up(ahead: int, expected: datetime) -> None:
+    at = look(consumer("api", marker="db=3", restarted=NOW + seconds(ahead)), now=NOW)
+    assert at.wanted
+    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
+
+
+@pytest.mark.parametrize(
     ("ahead", "expected"),
     [
         pytest.param(60, NOW + seconds(65), id="as clocks differ"),

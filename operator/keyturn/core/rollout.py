@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
+_APART = timedelta(seconds=10)
+"""The shortest time between two restarts of a workload, whatever changes how often."""
 
 
 class Turn(enum.Enum):
@@ -116,7 +118,7 @@ def any_failed(all_standings: Iterable[Standing]) -> bool:
 
 
 def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
-    """Return when the debounce ends that started with the last change of what the workload consumes."""
+    """Return when the debounce since the last change of what it consumes, and the pause since its restart, end."""
     consumer = standing.consumer
     if seen.held:
         return seen.now  # to go back from what failed does not wait for other changes
@@ -128,9 +130,13 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
         for sibling in consumer.siblings
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
-    last = max(changes)
-    is_ahead = last > seen.now + _CLOCKS_DIFFER  # the clock was put back since: nobody knows how long it was
-    return seen.now if is_ahead else last + wanted.debounce
+    due, restarted = _after(max(changes), wanted.debounce, seen), consumer.workload.restarted
+    return max(due, _after(restarted, _APART, seen)) if restarted else due
+
+
+def _after(last: datetime, pause: timedelta, seen: Seen) -> datetime:
+    """Return when a pause ends: now, where it began in the future, since then the clock was put back."""
+    return seen.now if last > seen.now + _CLOCKS_DIFFER else last + pause
 
 
 def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
