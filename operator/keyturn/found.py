@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .core.items import found_under, is_found
 from .core.revision import LITERAL, Kept
 from .core.wanted import VALUE
 from .world import generator_for
@@ -16,18 +17,25 @@ if TYPE_CHECKING:
     from .core.wanted import Item, Wanted
     from .generators import Outputs
 
-__all__ = ["adopted_values", "found_values"]
+__all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
 
 
 def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
-    """Sort what a Secret holds by the items that write it; a key of no item is kept under its own name."""
+    """Sort what a Secret holds by the items that write it.
+
+    A key of no item is kept under its own name, unless it is left to others.
+    """
     kept = {}
     for item in wanted.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys():
             kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+    if wanted.shape.merges:
+        return kept
     known = {key for one in kept.values() for key in one.keys.values()}
     stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    if wanted.shape.adopts:  # they may be what it was adopted with
+        return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
@@ -47,8 +55,26 @@ def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
     stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
-    # No item can have a name with a blank in it, so no value that is made anew takes the place of one of these.
-    return kept | {f"{key} (found)": one for key, one in stray.items()}
+    return kept | {found_under(key): one for key, one in stray.items()}
+
+
+def others_kept(wanted: Wanted, before: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Return what was found in an adopted Secret, as far as no item writes its key by now."""
+    if not wanted.shape.keeps_others:
+        return {}
+    found = {name: kept.behind(wanted.every_key) for name, kept in before.items() if is_found(name)}
+    return {name: kept for name, kept in found.items() if kept.outputs}
+
+
+def taken_up(item: Item, before: Mapping[str, Kept]) -> Kept | None:
+    """Return what was found in an adopted Secret under the key of an item that has been added since."""
+    found = {
+        key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()
+    }
+    outputs = {output: found[key] for output, key in item.keys.items() if key in found}
+    if item.recipe is None or outputs.keys() != item.keys.keys() or not _stays(item, outputs):
+        return None
+    return Kept(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
 
 
 def _stays(item: Item, outputs: Outputs) -> bool:

@@ -14,6 +14,7 @@ from .core.rollout import standings
 from .core.state import State, Triggers
 from .core.wanted import VALUE
 from .core.workload import read_marker
+from .found import others_kept, taken_up
 from .generators import Given
 from .kube import errors, paths
 from .kube.secrets import values_of
@@ -49,13 +50,16 @@ async def staged(
     values: dict[str, Kept] = {}
     for item in making_order(wanted):
         found = before.get(item.name)
-        if found is None or item.name in fresh:
+        if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
+            values[item.name] = adopted
+        elif found is None or item.name in fresh:
             values[item.name] = await _made(item, found, values, wanted, key, world)
         else:
             values[item.name] = _kept(item, found, wanted)
     now = world.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
-    revision = Revision(facts, values, await _rendered(key.namespace, wanted, values, state, now))
+    rendered = await _rendered(key.namespace, wanted, values, state, now)
+    revision = Revision(facts, values | others_kept(wanted, before), rendered)
     revision = replace(revision, facts=_facts(revision, seen, wanted, state))
     last = world.memo(key).outside.last
     return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())

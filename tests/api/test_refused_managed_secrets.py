@@ -294,6 +294,17 @@ SHAPE = {
         managed_secret(target={"adopt": "Always"}),
         'spec.target.adopt: Unsupported value: "Always": supported values: "Never", "IfUnowned"',
     ),
+    "other keys that are lost in some other way": (
+        managed_secret(target={"otherKeys": "Drop"}),
+        'spec.target.otherKeys: Unsupported value: "Drop": supported values: "Keep", "Remove"',
+    ),
+    "the other keys of a Secret of others": (
+        merging(otherKeys="Remove"),
+        (
+            "spec.target.otherKeys: Invalid value: with Merge the other keys of the Secret always stay as they are;"
+            " remove otherKeys"
+        ),
+    ),
     "a deletion policy that does not exist": (
         managed_secret(target={"deletionPolicy": "Orphan"}),
         'spec.target.deletionPolicy: Unsupported value: "Orphan": supported values: "Retain", "Delete"',

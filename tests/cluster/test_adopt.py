@@ -37,20 +37,77 @@ def test_values_whose_keys_match_are_kept(space: Space) -> None:
     assert space.until_event("Claimed") == "the Secret's values are kept as revision 1"
 
 
-def test_what_is_missing_is_made_and_what_nobody_asked_for_goes(space: Space) -> None:
+REMOVE = ADOPT | {"otherKeys": "Remove"}
+
+
+def test_what_is_missing_is_made_and_what_no_item_writes_stays(space: Space) -> None:
     existing(space, {"password": "short", "other": "unknown"})
 
     status = space.managed(target=ADOPT)
 
     values = space.values()
-    assert values.keys() == {"password", "token"}
-    assert values["password"] == Value(b"short")
+    assert values.keys() == {"password", "token", "other"}
+    assert (values["password"], values["other"]) == (Value(b"short"), Value(b"unknown"))
     assert status["revision"] == 2
+
+
+def test_what_no_item_writes_outlives_rotations_and_edits(space: Space) -> None:
+    existing(space, {"password": "short", "other": "unknown"})
+    space.managed(password(), target=ADOPT)
+
+    space.rotated()
+    space.edit("Secret", "auth", lambda secret: secret["data"].pop("other"))
+
+    space.until_event("DriftRepaired")
+    eventually(lambda: space.values().keys() == {"password", "other"}, "the key that was deleted")
+    assert space.values()["other"] == Value(b"unknown")
+    assert space.lengths()["password"] == 32
+
+
+def test_an_item_that_is_added_takes_up_the_value_that_was_there(space: Space) -> None:
+    existing(space, {"password": "short", "token": "also short"})
+    space.managed(password(), target=ADOPT)
+
+    space.respec(lambda spec: spec["data"].append(bytes_()))
+
+    space.settled(revision=2)
+    assert space.values() == {"password": Value(b"short"), "token": Value(b"also short")}
+
+
+def test_a_literal_that_is_added_takes_the_place_of_what_was_there(space: Space) -> None:
+    existing(space, {"password": "short", "user": "old"})
+    space.managed(password(), target=ADOPT)
+
+    space.respec(lambda spec: spec["data"].append(literal("user", "new")))
+
+    space.settled(revision=2)
+    assert space.values() == {"password": Value(b"short"), "user": Value(b"new")}
+
+
+def test_what_no_item_writes_outlives_the_record(space: Space) -> None:
+    existing(space, {"password": "short", "other": "unknown"})
+    space.managed(password(), target=ADOPT)
+
+    space.delete("Secret", "auth-keyturn")
+    eventually(lambda: space.find("Secret", "auth-keyturn") is not None, "another record")
+
+    space.settled()
+    assert space.values()["other"] == Value(b"unknown")
+
+
+def test_what_no_item_writes_goes_where_that_is_asked_for(space: Space) -> None:
+    existing(space, {"password": "short", "other": "unknown"})
+    space.managed(password(), target=ADOPT)
+
+    space.respec(lambda spec: spec.update(target=REMOVE))
+
+    space.settled(revision=2)
+    assert space.values() == {"password": Value(b"short")}
 
 
 def test_nothing_is_lost(space: Space) -> None:
     existing(space, {"password": "short", "other": "unknown"})
-    space.managed(target=ADOPT)
+    space.managed(target=REMOVE)
 
     space.annotate("ManagedSecret", "auth", rollback="1")
 
@@ -210,8 +267,12 @@ def test_one_that_already_has_values_adopts_under_another_name(space: Space) -> 
 
     space.respec(lambda spec: spec.update(target=ADOPT | {"name": "other"}))
 
-    space.settled(revision=3)
-    assert space.values("other") == {"password": Value(b"short"), "token": before["token"]}
+    space.settled(revision=2)
+    assert space.values("other") == {
+        "password": Value(b"short"),
+        "token": before["token"],
+        "stray": Value(b""),
+    }
 
 
 def test_without_a_history_it_comes_to_rest_too(space: Space) -> None:

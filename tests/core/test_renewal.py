@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,17 @@ def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:
     return Reason(name, message, frozenset(fresh), rotates)
 
 
+FOUND = state(names=("password", "other (found)"))
+FOUND = replace(FOUND, keys={"password": {"value": "password"}, "other (found)": {"value": "other"}})
 TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates=True)
 
 
 def test_what_is_as_the_spec_says_is_not_renewed() -> None:
     assert reason_of(seen()) is None
+
+
+def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
+    assert reason_of(seen(state=FOUND)) is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,19 @@ def test_what_is_as_the_spec_says_is_not_renewed() -> None:
             seen(state=state(names=("password", "token", "key"))),
             reason("SpecChanged", "data no longer has: key, token", rotates=False),
             id="items were removed",
+        ),
+        pytest.param(
+            seen({"target": {"otherKeys": "Remove"}}, state=FOUND),
+            reason("SpecChanged", "data no longer has: other (found)", rotates=False),
+            id="what was adopted beside the items is to go",
+        ),
+        pytest.param(
+            seen(
+                {"target": {"template": {"data": {"other": "x"}}}},
+                state=replace(FOUND, templates={"other": "x"}),
+            ),
+            reason("SpecChanged", "data no longer has: other (found)", rotates=False),
+            id="a template writes what was adopted",
         ),
         pytest.param(
             seen(unfit=("password",)),

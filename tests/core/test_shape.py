@@ -31,6 +31,16 @@ def test_by_default_the_secret_is_ours_and_stays() -> None:
     assert (shape.merges, shape.adopts, shape.deletes) == (False, False, False)
 
 
+@pytest.mark.parametrize(("written", "keeps"), [(None, True), ("Keep", True), ("Remove", False)])
+def test_what_an_adopted_secret_holds_beside_the_items_stays_unless_asked(
+    written: str | None,
+    keeps: bool,  # noqa: FBT001
+) -> None:
+    target = {"otherKeys": written} if written else {}
+
+    assert wanted_by(managed({"target": target}), None).shape.keeps_others is keeps
+
+
 def test_what_is_written_of_its_life_counts() -> None:
     target = {"adopt": "IfUnowned", "deletionPolicy": "Delete", "immutable": True}
 

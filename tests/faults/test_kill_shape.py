@@ -94,9 +94,9 @@ def test_what_is_adopted_is_kept(failpoint: str, stage: Stage) -> None:
     stage.scene.create(target={"adopt": "IfUnowned"})
 
     stage.die(failpoint)
-    stage.live(lambda: stage.values().keys() == ITEMS, "the adopted Secret")
+    stage.live(lambda: stage.values().keys() == ITEMS | {"stray"}, "the adopted Secret")
 
-    assert stage.values()["token"] == found["token"]
+    assert found.items() <= stage.values().items()
     revisions = state_of(stage.scene.cluster.get(stage.scene.state))["revisions"]
     assert [one["number"] for one in revisions] == [2, 1]
     assert is_labelled(stage.secret())

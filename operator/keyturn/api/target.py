@@ -15,6 +15,7 @@ __all__ = [
     "Adopt",
     "CreationPolicy",
     "DeletionPolicy",
+    "OtherKeys",
     "SecretType",
     "Target",
     "TargetTemplate",
@@ -45,6 +46,13 @@ class Adopt(StrEnum):
 
     NEVER = "Never"
     IF_UNOWNED = "IfUnowned"
+
+
+class OtherKeys(StrEnum):
+    """What becomes of the keys of an adopted Secret that no item writes."""
+
+    KEEP = "Keep"
+    REMOVE = "Remove"
 
 
 class DeletionPolicy(StrEnum):
@@ -131,6 +139,11 @@ class Target(Schema):
                 "with Merge the Secret is somebody else's to make immutable; remove immutable",
                 ".immutable",
             ),
+            (
+                f"!{_MERGES} || !has(self.otherKeys)",
+                "with Merge the other keys of the Secret always stay as they are; remove otherKeys",
+                ".otherKeys",
+            ),
             _LABELS_ARE_THEIRS,
         )
     )
@@ -143,6 +156,8 @@ class Target(Schema):
     """Create (the default) writes the whole Secret, Merge only our keys in a Secret that someone else made."""
     adopt: Adopt | None = None
     """IfUnowned takes over a Secret that nobody owns and keeps its values; Never (the default) touches none."""
+    other_keys: OtherKeys | None = None
+    """Keep (the default) leaves keys in an adopted Secret that no item writes, Remove takes them out of it."""
     deletion_policy: DeletionPolicy | None = None
     """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
     immutable: bool | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.core.renewal import CREATED, start_time
+from keyturn.core.renewal import CREATED, removed_items, start_time
 from keyturn.core.standing import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
 from .text import listed
@@ -100,9 +100,10 @@ def values(plan: Plan) -> Iterator[ValueLine]:
     for item in wanted.items:
         action, why = _fate(item, plan, wanted)
         yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
-    gone = before.keys.keys() - wanted.names if before else ()
-    for name in sorted(gone):
-        yield ValueLine(name, tuple(before.keys[name].values()) if before else (), "", "Remove", "")
+    if before is None:
+        return
+    for name in sorted(removed_items(wanted, before)):
+        yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
 
 
 def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:

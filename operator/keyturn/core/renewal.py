@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .emergency import EMERGENCY, asked_at
+from .items import is_found
 from .schedule import is_open, next_due, opening, starts_at
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "is_overdue",
     "is_requested",
     "reason_to_renew",
+    "removed_items",
     "start_time",
     "turns_nothing",
     "waits_until",
@@ -93,10 +95,24 @@ def items_were_added(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reaso
 
 
 def items_were_removed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
-    removed = state.names - wanted.names if state else frozenset()
+    removed = removed_items(wanted, state) if state else frozenset()
     if not removed:
         return None
     return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
+
+
+def removed_items(wanted: Wanted, state: StateFacts) -> frozenset[str]:
+    """Return what the current revision has and the next has not.
+
+    What was found in an adopted Secret stays beside the items, as far as none of them writes it by now.
+    """
+    gone = state.names - wanted.names
+    if not wanted.shape.keeps_others:
+        return gone
+    written = wanted.every_key
+    return frozenset(
+        name for name in gone if not is_found(name) or not written.isdisjoint(state.keys[name].values())
+    )
 
 
 def keys_were_renamed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:

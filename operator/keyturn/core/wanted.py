@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
-from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, SecretType
+from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 
 from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
 from .errors import Stalled
@@ -42,6 +42,7 @@ class Shape:
 
     creation: CreationPolicy = CreationPolicy.CREATE
     adopt: Adopt = Adopt.NEVER
+    others: OtherKeys = OtherKeys.KEEP
     deletion: DeletionPolicy = DeletionPolicy.RETAIN
     immutable: bool = False
     any_type: bool = False
@@ -54,6 +55,11 @@ class Shape:
     @property
     def adopts(self) -> bool:
         return self.adopt is Adopt.IF_UNOWNED
+
+    @property
+    def keeps_others(self) -> bool:
+        """Whether what was adopted and no item writes stays."""
+        return self.others is OtherKeys.KEEP
 
     @property
     def deletes(self) -> bool:
@@ -220,6 +226,7 @@ def _shape(managed: ManagedSecret) -> Shape:
     return Shape(
         creation=target.creation_policy or CreationPolicy.CREATE,
         adopt=target.adopt or Adopt.NEVER,
+        others=target.other_keys or OtherKeys.KEEP,
         deletion=target.deletion_policy or DeletionPolicy.RETAIN,
         immutable=bool(target.immutable),
         any_type=target.creation_policy is CreationPolicy.MERGE and target.type is None,
