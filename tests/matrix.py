@@ -29,6 +29,8 @@ SELECTION: Mapping[str, tuple[str, ...]] = {
     "the CRDs with every rule": ("tests/api",),
     "admission policies and webhooks": (
         "tests/install/test_admission.py",
+        "tests/install/test_own_account.py",
+        "tests/install/test_authors.py",
         "tests/cluster/test_refused_writes.py",
     ),
     "rights of the operator and of users": ("tests/install/test_rights.py", "tests/install/test_users.py"),

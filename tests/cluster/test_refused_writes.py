@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.policies import asked
-from tests.cluster.space import bytes_, password
+from tests.cluster.space import Space, bytes_, password
 from tests.cluster.workloads import deployment, env_from
 from tests.support.kubectl import eventually
 from tests.support.webhook import allow, deny, patch
 
 if TYPE_CHECKING:
     from tests.cluster.policies import Policy
-    from tests.cluster.space import Space
-    from tests.support.objects import Body
+    from tests.support.objects import Body, Objects
     from tests.support.operator import Operator
     from tests.support.webhook import Review, Webhook
 
@@ -101,6 +100,19 @@ def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it
         "the API server refused to create the Secret 'auth-keyturn' as invalid; look at the admission policies;"
         " 'auth-keyturn' keeps the values, so leave it there"
     )
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> None:
+    """By the policy keyturn-own-secrets, under which every test runs."""
+    space = Space(objects, "kube-system")
+    space.manage(name="refused")
+    try:
+        assert space.stalled("Refused", "refused").startswith(
+            "the API server refused to create the Secret 'refused-keyturn' as invalid; look at the admission policies"
+        )
+    finally:
+        space.delete("ManagedSecret", "refused")
 
 
 def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: Space, policy: Policy) -> None:

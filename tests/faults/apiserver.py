@@ -4,18 +4,22 @@ import base64
 import http.client
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from pathlib import Path
 
     from sandbox import ControlPlane
 
 MANAGED = "/apis/keyturn.dev/v1alpha1"
 USER = "system:serviceaccount:keyturn-faults"
+_SHIPPED = "system:serviceaccount:keyturn-system:keyturn"
+_POLICIES = Path(__file__).parents[2] / "manifests" / "base" / "own-account"
 _TRIES = 20
 _ROLES = ("keyturn", "keyturn-classes", "keyturn-environments", "keyturn-faults-leases")
 
@@ -74,7 +78,9 @@ class Cluster:
             "kind": "ServiceAccount",
             "metadata": {"name": name, "namespace": home},
         }
-        self.kubectl("apply", "-f", "-", given=_list([_namespace(home), account, _LEASES, *rights]))
+        self.kubectl(
+            "apply", "-f", "-", given=_list([_namespace(home), account, _LEASES, *rights, *_held(name)])
+        )
         return self.plane.service_account_kubeconfig(home, name, folder / f"{name}.kubeconfig")
 
     def audit(self) -> Iterator[Call]:
@@ -151,6 +157,15 @@ _LEASES = {
         }
     ],
 }
+
+
+def _held(account: str) -> Iterator[Any]:
+    """Hold an account to what the shipped policies hold the operator's own to."""
+    for path in sorted({*_POLICIES.glob("*.yaml")} - {_POLICIES / "kustomization.yaml"}):
+        text = (
+            path.read_text().replace("keyturn-own-", f"{account}-own-").replace(_SHIPPED, f"{USER}:{account}")
+        )
+        yield from yaml.safe_load_all(text)
 
 
 def _binding(account: str, role: str) -> dict[str, object]:

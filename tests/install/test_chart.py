@@ -414,6 +414,39 @@ def test_rights_of_users_can_be_left_out(value: str, gone: set[str]) -> None:
     assert {*named(render())} - {*named(render(f"--set={value}=false"))} == gone
 
 
+_ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
+@pytest.mark.parametrize("served", [(), ("--set=namespaces={shop}",)], ids=["everywhere", "in one namespace"])
+@pytest.mark.parametrize(
+    ("value", "gone"),
+    [
+        (
+            "ownAccount",
+            {f"keyturn-own-{what}" for what in ("secrets", "workloads", "objects", "pods", "tokens")},
+        ),
+        (
+            "authors",
+            {"keyturn-authors", "keyturn-author-sources", "keyturn-author-rollouts", "keyturn-store-authors"},
+        ),
+    ],
+)
+def test_admission_policies_can_be_left_out(value: str, gone: set[str], served: tuple[str, ...]) -> None:
+    before, after = named(render(*served)), named(render(*served, f"--set=admissionPolicies.{value}=false"))
+
+    assert {*before} - {*after} == {f"{kind} /{name}" for kind in _ADMISSION for name in gone}
+
+
+def test_the_policies_speak_of_the_account_of_the_release() -> None:
+    policies = [body for body in render("--namespace=ops") if body["kind"] == _ADMISSION[0]]
+    own = [body for body in policies if body["metadata"]["name"].startswith("keyturn-own-")]
+
+    assert len(own) == 5
+    assert {body["spec"]["matchConditions"][0]["expression"] for body in own} == {
+        "request.userInfo.username == 'system:serviceaccount:ops:keyturn'"
+    }
+
+
 def test_the_operator_takes_the_arguments_as_they_are_meant(full: list[Body]) -> None:
     (main,) = one("Deployment", full)["spec"]["template"]["spec"]["containers"]
     taken = parsed(main["args"])

@@ -60,6 +60,20 @@ def test_each_right_is_explained_and_nothing_else() -> None:
     assert sorted(explained()) == sorted(shipped())
 
 
+def test_each_policy_on_the_account_is_explained() -> None:
+    _, _, rest = _PAGE.partition("## What a stolen token can do")
+    rows = re.findall(r"^\| `(keyturn-own-[a-z]+)` \|", rest, re.MULTILINE)
+    bodies = (
+        body
+        for path in sorted((_MANIFESTS / "base" / "own-account").glob("*.yaml"))
+        for body in yaml.safe_load_all(path.read_text())
+    )
+
+    assert sorted(rows) == sorted(
+        body["metadata"]["name"] for body in bodies if body["kind"] == "ValidatingAdmissionPolicy"
+    )
+
+
 @pytest.mark.parametrize("page", _PAGES)
 def test_each_test_that_proves_something_exists(page: str) -> None:
     named = _TEST.findall(_PAGES[page])

@@ -1,0 +1,378 @@
+"""Nobody has the operator do what he may not do himself: who may write which ManagedSecret, and which SecretStore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.install.installation import BASE
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.install.installation import Installation
+    from tests.support.kubectl import Kubectl
+
+Body = dict[str, Any]
+
+_RBAC = "rbac.authorization.k8s.io"
+_HERE = ("-n", "shop")
+_OURS = {"apiGroups": ["keyturn.dev"], "resources": ["managedsecrets", "secretstores"], "verbs": ["*"]}
+_ARGO_CD = "system:serviceaccount:argocd:argocd-application-controller"
+_FLUX = "system:serviceaccount:flux-system:kustomize-controller"
+_FLUX_TENANT = "system:serviceaccount:shop:shop"
+
+
+def may(group: str, resource: str, *verbs: str, names: tuple[str, ...] = ()) -> Body:
+    rule = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+    return rule | ({"resourceNames": list(names)} if names else {})
+
+
+# What a user may do in the namespace shop, beside writing ManagedSecrets and SecretStores.
+USERS: dict[str, list[Body]] = {
+    "author": [],
+    "reader": [may("", "secrets", "get")],
+    "owner": [may("", "secrets", "get", names=("auth",))],
+    "writer": [may("", "secrets", "get", "update", names=("auth",))],
+    "deleter": [may("", "secrets", "get", "update", "delete", names=("auth",))],
+    "picker": [may("", "secrets", "get", names=("auth", "theirs", "ca"))],
+    "roller": [
+        may("", "secrets", "get", names=("auth",)),
+        may("apps", "deployments", "patch", names=("api", *(f"api-{number}" for number in range(9)))),
+        may("apps", "statefulsets", "patch", names=("db",)),
+    ],
+    "operator-of-all": [may("", "secrets", "get"), may("apps", "deployments", "patch")],
+    "issuer": [may("", "secrets", "get"), may("", "serviceaccounts/token", "create", names=("app",))],
+}
+
+
+def bound(name: str, user: str, role: str, kind: str = "Role", *, everywhere: bool = False) -> Body:
+    metadata = {"name": name} | ({} if everywhere else {"namespace": "shop"})
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding" if everywhere else "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": role},
+        "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}],
+    }
+
+
+def rights() -> Iterator[Body]:
+    """Give each user its rights, and GitOps tools those that they come with."""
+    for user, rules in USERS.items():
+        name = f"authors-{user}"
+        metadata = {"name": name, "namespace": "shop"}
+        yield {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [_OURS, *rules]}
+        yield bound(name, user, name)
+    yield bound("authors-edit", "editor", "edit", "ClusterRole")
+    # As Argo CD's own manifests have it (ClusterRole argocd-application-controller).
+    yield {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "authors-argocd"},
+        "rules": [
+            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+            {"nonResourceURLs": ["*"], "verbs": ["*"]},
+        ],
+    }
+    yield bound("authors-argocd", _ARGO_CD, "authors-argocd", "ClusterRole", everywhere=True)
+    # As `flux bootstrap` binds its controllers, and `flux create tenant` the account that they act as in a namespace.
+    yield bound("authors-flux", _FLUX, "cluster-admin", "ClusterRole", everywhere=True)
+    yield bound("authors-flux-tenant", _FLUX_TENANT, "cluster-admin", "ClusterRole")
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster_wide: Installation) -> Iterator[Kubectl]:
+    """kubectl for a cluster on which these users have their rights, and the policies are in force."""
+    kubectl, given = cluster_wide.kubectl, {"apiVersion": "v1", "kind": "List", "items": list(rights())}
+    kubectl("apply", "-f", "-", given=given)
+    eventually(lambda: refusal(kubectl, "author", managed()) != "", "the policies")
+    eventually(lambda: refusal(kubectl, "editor", managed()) == "", "the rights")
+    eventually(lambda: refusal(kubectl, "issuer", store(VAULT)) == "", "the other rights")
+    yield kubectl
+    kubectl("delete", "-f", "-", given=given)
+
+
+def managed(*data: Body, name: str = "auth", **spec: Any) -> Body:
+    items = list(data) or [{"name": "token", "generate": {"bytes": {}}}]
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "ManagedSecret",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"data": items, **spec},
+    }
+
+
+def store(provider: Body) -> Body:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "SecretStore",
+        "metadata": {"name": "store", "namespace": "shop"},
+        "spec": {"provider": provider},
+    }
+
+
+def pulled(key: str, name: str = "pulled") -> Body:
+    return {"name": name, "from": {"storeRef": {"name": "store"}, "remoteRef": {"key": key}}}
+
+
+def listed(*names: str, kind: str = "Deployment") -> Body:
+    return {"targets": [{"kind": kind, "name": name} for name in names]}
+
+
+def refusal(kubectl: Kubectl, user: str, body: Body, verb: str = "create") -> str:
+    """Say why a user may not write something; nothing where that is allowed."""
+    done = kubectl.run(verb, f"--as={user}", "--dry-run=server", "-f", "-", given=body)
+    if done.returncode == 0:
+        return ""
+    return done.stderr.rpartition("denied request: ")[2].strip()
+
+
+GET = "who writes a ManagedSecret must be allowed to get the Secret auth themselves"
+UPDATE = (
+    "Merge and adopt write into the Secret auth: who asks for that must be allowed to update it themselves"
+)
+DELETE = "deletionPolicy: Delete deletes the Secret auth: who asks for that must be allowed to delete it themselves"
+READ = (
+    "who has a ManagedSecret read other Secrets, by from, dataFrom or an issuer, must be allowed to get each of them"
+    " themselves"
+)
+READ_MANY = (
+    "who has a ManagedSecret read more than 8 keys or issuers must be allowed to get every Secret of the namespace"
+    " themselves"
+)
+PATCH = "who lists workloads in rollout.targets must be allowed to patch each of them themselves"
+PATCH_MANY = (
+    "who lists more than 8 workloads in rollout.targets must be allowed to patch every workload of their kinds"
+    " themselves"
+)
+MERGE = {"creationPolicy": "Merge"}
+ADOPT = {"adopt": "IfUnowned"}
+SIGNED = {
+    "name": "web",
+    "generate": {"certificate": {"commonName": "web", "issuer": {"secretRef": {"name": "ca"}}}},
+}
+EIGHT = [f"api-{number}" for number in range(8)]
+
+REFUSED = {
+    "who may not get the Secret": ("author", managed(), GET),
+    "who may get another one only": (
+        "owner",
+        managed(target={"name": "theirs"}),
+        GET.replace("Secret auth", "Secret theirs"),
+    ),
+    "a merge of who may not update": ("owner", managed(target=MERGE), UPDATE),
+    "an adoption of who may not update": ("owner", managed(target=ADOPT), UPDATE),
+    "a deletion of who may not delete": ("writer", managed(target={"deletionPolicy": "Delete"}), DELETE),
+    "an adoption that deletes": ("writer", managed(target=ADOPT | {"deletionPolicy": "Delete"}), DELETE),
+    "a Secret of others by a store": ("owner", managed(pulled("theirs")), READ),
+    "all of a Secret of others": (
+        "owner",
+        managed(dataFrom=[{"storeRef": {"name": "store"}, "remoteRef": {"key": "theirs"}}]),
+        READ,
+    ),
+    "one of several": ("picker", managed(pulled("theirs"), pulled("other", "second")), READ),
+    "a CA of others": ("owner", managed(SIGNED), READ),
+    "more keys than are asked for": (
+        "picker",
+        managed(*(pulled("theirs", f"item-{number}") for number in range(9))),
+        READ_MANY,
+    ),
+    "a workload of others": ("owner", managed(rollout=listed("api")), PATCH),
+    "a workload of another kind": ("roller", managed(rollout=listed("api", kind="DaemonSet")), PATCH),
+    "one of several workloads": ("roller", managed(rollout=listed(*EIGHT[:7], "other")), PATCH),
+    "more workloads than are asked for": ("roller", managed(rollout=listed(*EIGHT, "api-8")), PATCH_MANY),
+}
+ALLOWED = {
+    "a Secret that they may get": ("owner", managed()),
+    "a merge": ("writer", managed(target=MERGE)),
+    "an adoption": ("writer", managed(target=ADOPT)),
+    "a deletion": ("deleter", managed(target={"deletionPolicy": "Delete"})),
+    "Secrets that they may get by a store": ("picker", managed(pulled("theirs"), pulled("auth", "second"))),
+    "a CA that they may get": ("picker", managed(SIGNED)),
+    "a key that can be no Secret's name": ("owner", managed(pulled("prod/payments"))),
+    "any number of keys": (
+        "reader",
+        managed(*(pulled("theirs", f"item-{number}") for number in range(60))),
+    ),
+    "a workload that they may patch": ("roller", managed(rollout=listed("db", kind="StatefulSet"))),
+    "as many workloads as are asked for": ("roller", managed(rollout=listed(*EIGHT))),
+    "any number of workloads": (
+        "operator-of-all",
+        managed(rollout=listed(*(f"any-{number}" for number in range(200)))),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("user", "body", "why"), [pytest.param(*case, id=name) for name, case in REFUSED.items()]
+)
+def test_it_is_refused(user: str, body: Body, why: str, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, user, body) == why
+
+
+@pytest.mark.parametrize(("user", "body"), [pytest.param(*case, id=name) for name, case in ALLOWED.items()])
+def test_it_is_taken(user: str, body: Body, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, user, body) == ""
+
+
+# Stores
+
+ACCOUNT = {"serviceAccountRef": {"name": "app"}}
+VAULT = {
+    "vault": {
+        "server": "https://vault.example.com",
+        "mount": "secret",
+        "auth": {"kubernetes": {"role": "shop", **ACCOUNT}},
+    }
+}
+POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k"
+ACCOUNTS: dict[str, Body] = {
+    "vault": VAULT,
+    "awsSecretsManager": {
+        "awsSecretsManager": {
+            "region": "eu-central-1",
+            "roleArn": "arn:aws:iam::123456789012:role/shop",
+            "auth": {"webIdentity": ACCOUNT},
+        }
+    },
+    "awsParameterStore": {
+        "awsParameterStore": {
+            "region": "eu-central-1",
+            "roleArn": "arn:aws:iam::123456789012:role/shop",
+            "auth": {"webIdentity": ACCOUNT},
+        }
+    },
+    "azureKeyVault": {
+        "azureKeyVault": {
+            "vaultUrl": "https://shop.vault.azure.net",
+            "tenantId": "12345678-1234-1234-1234-123456789012",
+            "auth": {"workloadIdentity": {"clientId": "12345678-1234-1234-1234-123456789012", **ACCOUNT}},
+        }
+    },
+    "gcpSecretManager": {
+        "gcpSecretManager": {
+            "projectId": "shop-1",
+            "auth": {
+                "workloadIdentity": {
+                    "audience": POOL,
+                    **ACCOUNT,
+                }
+            },
+        }
+    },
+}
+STORE = (
+    "a SecretStore sends what Secrets of the namespace hold where it says: who writes one must be allowed to get"
+    " every Secret of the namespace themselves"
+)
+LOGIN = (
+    "a SecretStore that logs in as a ServiceAccount acts as it: who writes one must be allowed to make tokens of app"
+    " themselves"
+)
+
+
+@pytest.mark.parametrize("user", ["author", "owner"])
+def test_a_store_is_for_who_may_get_every_secret(user: str, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, user, store({"kubernetes": {}})) == STORE
+    assert refusal(kubectl, "reader", store({"kubernetes": {}})) == ""
+
+
+@pytest.mark.parametrize("provider", ACCOUNTS)
+def test_a_login_as_an_account_is_for_who_may_make_its_tokens(provider: str, kubectl: Kubectl) -> None:
+    body = store(ACCOUNTS[provider])
+
+    assert (refusal(kubectl, "reader", body), refusal(kubectl, "issuer", body)) == (LOGIN, "")
+
+
+def test_every_way_to_log_in_as_an_account_is_known(kubectl: Kubectl) -> None:
+    crd = kubectl.json("get", "crd", "secretstores.keyturn.dev")
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][
+        "provider"
+    ]
+
+    assert {path.split(".")[0] for path in references(schema, "")} == ACCOUNTS.keys()
+    text = (BASE / "authors" / "stores.yaml").read_text()
+    assert [path for path in references(schema, "") if f".?{path.replace('.', '.?')}.?name" not in text] == []
+
+
+def references(schema: Body, path: str) -> Iterator[str]:
+    """Name every place where a ServiceAccount is referred to."""
+    for name, part in schema.get("properties", {}).items():
+        below = f"{path}.{name}".lstrip(".")
+        if name == "serviceAccountRef":
+            yield below
+        yield from references(part, below)
+
+
+# Changes
+
+
+@pytest.fixture
+def there(kubectl: Kubectl) -> Iterator[Body]:
+    """A ManagedSecret that an administrator made, and that its authors may not have made."""
+    yield kubectl.json("create", "-f", "-", given=managed(target=MERGE | {"name": "shared"}))
+    kubectl("delete", "managedsecret", "auth", *_HERE)
+
+
+def test_a_spec_that_stays_asks_for_no_right(there: Body, kubectl: Kubectl) -> None:
+    annotated = there | {"metadata": there["metadata"] | {"annotations": {"keyturn.dev/rotate": "now"}}}
+
+    assert refusal(kubectl, "author", annotated, "replace") == ""
+
+
+def test_a_spec_that_changes_asks_for_every_right(there: Body, kubectl: Kubectl) -> None:
+    changed = there | {"spec": there["spec"] | {"suspend": True}}
+
+    assert refusal(kubectl, "owner", changed, "replace") == GET.replace("Secret auth", "Secret shared")
+
+
+# Tools that apply what is in Git
+
+EVERYTHING = managed(
+    pulled("theirs"),
+    SIGNED,
+    target=ADOPT | {"deletionPolicy": "Delete"},
+    rollout={
+        "targets": [{"kind": kind, "name": "any"} for kind in ("Deployment", "StatefulSet", "DaemonSet")]
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        pytest.param("editor", id="the role edit"),
+        pytest.param(_ARGO_CD, id="Argo CD"),
+        pytest.param(_FLUX, id="Flux"),
+        pytest.param(_FLUX_TENANT, id="a tenant of Flux"),
+    ],
+)
+def test_who_has_the_usual_rights_notices_nothing(user: str, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, user, EVERYTHING) == ""
+    assert refusal(kubectl, user, store(VAULT)) == ""
+
+
+def test_an_argo_cd_of_namespaces_needs_what_the_page_says(kubectl: Kubectl) -> None:
+    """The rules on the page about GitOps are enough, and less is not."""
+    page = (BASE.parents[1] / "docs" / "gitops.md").read_text()
+    role = yaml.safe_load(page.partition("<!-- rights -->\n\n```yaml\n")[2].partition("```")[0])
+    metadata = {"name": "authors-narrow", "namespace": "shop"}
+    rules = role["rules"]
+    given = [role | {"metadata": metadata}, bound("authors-narrow", "narrow", "authors-narrow")]
+    kubectl("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": given})
+    try:
+        eventually(lambda: refusal(kubectl, "narrow", EVERYTHING) == "", "the rights")
+        assert refusal(kubectl, "narrow", store(VAULT)) == ""
+        kubectl(
+            "apply",
+            "-f",
+            "-",
+            given=given[0] | {"rules": [rule for rule in rules if "secrets" not in rule["resources"]]},
+        )
+        eventually(lambda: refusal(kubectl, "narrow", EVERYTHING) != "", "the end of rights")
+    finally:
+        kubectl("delete", "role,rolebinding", "authors-narrow", *_HERE)

@@ -1,0 +1,446 @@
+"""What a stolen token of the operator's account is refused, though its rights would allow it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.kubectl import deployment, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.install.installation import Installation
+    from tests.support.kubectl import Kubectl
+
+# With every right besides, so that what is refused here is refused by a policy; kubectl patch reads before it writes.
+_OPERATOR = ("--as=system:serviceaccount:keyturn-system:keyturn", "--as-group=system:masters")
+_OURS = {"keyturn.dev/managed-secret": "auth"}
+_MARKER = "keyturn.dev/secret-versions"
+_HERE = ("-n", "shop")
+_TEXT = base64.b64encode(b"text").decode()
+_POD = {"containers": [{"name": "main", "image": "example.org/none"}]}
+
+Body = dict[str, Any]
+
+
+def secret(name: str = "auth", type_: str = "Opaque", namespace: str = "shop", **metadata: Any) -> Body:
+    """Build a Secret that the operator could have written, but for what the arguments say."""
+    head = {"name": name, "namespace": namespace, "labels": _OURS} | metadata
+    data = {"tls.crt": _TEXT, "tls.key": _TEXT} if type_ == "kubernetes.io/tls" else {"key": _TEXT}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": head, "type": type_, "data": data}
+
+
+def of_account(account: str) -> Body:
+    """Build the Secret that Kubernetes fills with a token of a ServiceAccount."""
+    body = secret("minted", "kubernetes.io/service-account-token", "kube-system")
+    return body | {
+        "metadata": body["metadata"] | {"annotations": {"kubernetes.io/service-account.name": account}}
+    }
+
+
+def told(done: Any) -> str:
+    """Say why a request was denied by a policy; nothing where it was not, whatever else became of it."""
+    assert done.returncode == 0 or "denied request: " in done.stderr, done.stderr
+    return "" if done.returncode == 0 else done.stderr.rpartition("denied request: ")[2].strip()
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster_wide: Installation) -> Kubectl:
+    """kubectl for a cluster on which the policies are in force, which is a moment after they were made."""
+    kubectl = cluster_wide.kubectl
+    bare = secret(labels={})
+    eventually(
+        lambda: kubectl.run("create", *_OPERATOR, "--dry-run=server", "-f", "-", given=bare).returncode != 0,
+        "the policies",
+    )
+    return kubectl
+
+
+def creation(kubectl: Kubectl, body: Body) -> str:
+    return told(kubectl.run("create", *_OPERATOR, "--dry-run=server", "-f", "-", given=body))
+
+
+def replacement(kubectl: Kubectl, body: Body) -> str:
+    return told(kubectl.run("replace", *_OPERATOR, "--dry-run=server", "-f", "-", given=body))
+
+
+# Secrets
+
+NO_LABEL = "Keyturn writes only Secrets that bear its label, or takes it off them"
+NO_TYPE = "Keyturn makes no Secret of this type"
+NO_LOGIN = "Keyturn writes no Secret that is a login or a record of another program"
+NO_SYSTEM = "Keyturn writes no Secret in a namespace of Kubernetes itself"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(secret(), id="a value"),
+        pytest.param(secret(type_="kubernetes.io/tls"), id="a certificate"),
+        pytest.param(secret("auth-keyturn", "keyturn.dev/state"), id="its record"),
+        pytest.param(
+            secret("s", "keyturn.dev/session", labels={"app.kubernetes.io/managed-by": "keyturn"}),
+            id="a session",
+        ),
+    ],
+)
+def test_it_makes_what_is_its_own(body: Body, kubectl: Kubectl) -> None:
+    assert creation(kubectl, body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        pytest.param(
+            of_account("clusterrole-aggregation-controller"), NO_SYSTEM, id="a token of the cluster's"
+        ),
+        pytest.param(
+            secret(
+                "minted",
+                "kubernetes.io/service-account-token",
+                annotations={"kubernetes.io/service-account.name": "default"},
+            ),
+            NO_TYPE,
+            id="a token of a tenant's account",
+        ),
+        pytest.param(
+            secret("b", "bootstrap.kubernetes.io/token", "kube-system"), NO_SYSTEM, id="a token of a node"
+        ),
+        pytest.param(secret("h", "helm.sh/release.v1"), NO_TYPE, id="a release of Helm"),
+        pytest.param(secret("d", "example.com/other"), NO_TYPE, id="a type that it never writes"),
+        pytest.param(secret(namespace="kube-public"), NO_SYSTEM, id="anything beside the cluster's"),
+        pytest.param(secret(labels={}), NO_LABEL, id="one without its label"),
+        pytest.param(
+            secret(ownerReferences=[{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"}]),
+            "Keyturn adds no owner but objects of its own",
+            id="one that goes with another object",
+        ),
+        pytest.param(
+            secret(finalizers=["example.com/stays"]),
+            "Keyturn adds no finalizer to a Secret",
+            id="one that cannot go",
+        ),
+    ],
+)
+def test_it_makes_no_other_secret(body: Body, why: str, kubectl: Kubectl) -> None:
+    assert creation(kubectl, body) == why
+
+
+@pytest.fixture
+def theirs(kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[Body]:
+    """A Secret that somebody else made."""
+    body: Body = getattr(request, "param", secret("theirs", labels={}))
+    yield kubectl.json("create", "-f", "-", given=body)
+    kubectl("delete", "secret", "theirs", *_HERE)
+
+
+def relabelled(body: Body, labels: Body | None, **changes: Any) -> Body:
+    return body | {"metadata": body["metadata"] | {"labels": labels}} | changes
+
+
+def test_a_secret_that_is_taken_over_gets_its_label(theirs: Body, kubectl: Kubectl) -> None:
+    assert replacement(kubectl, relabelled(theirs, _OURS)) == ""
+    assert replacement(kubectl, relabelled(theirs, None, data={"key": "b3RoZXI="})) == NO_LABEL
+
+
+@pytest.mark.parametrize("theirs", [secret("theirs")], indirect=True)
+def test_it_may_let_a_secret_go(theirs: Body, kubectl: Kubectl) -> None:
+    assert replacement(kubectl, relabelled(theirs, None)) == ""
+
+
+@pytest.mark.parametrize("theirs", [secret("theirs", "example.com/own", labels={})], indirect=True)
+def test_it_merges_into_a_secret_of_any_type(theirs: Body, kubectl: Kubectl) -> None:
+    assert replacement(kubectl, relabelled(theirs, _OURS)) == ""
+
+
+@pytest.mark.parametrize("theirs", [secret("theirs", "helm.sh/release.v1", labels={})], indirect=True)
+def test_it_writes_into_no_record_of_another_program(theirs: Body, kubectl: Kubectl) -> None:
+    assert replacement(kubectl, relabelled(theirs, _OURS)) == NO_LOGIN
+
+
+def test_what_others_put_on_a_secret_may_stay(kubectl: Kubectl) -> None:
+    account = kubectl.json("get", "serviceaccount", "default", *_HERE)["metadata"]
+    owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": account["uid"]}
+    held = secret("held", labels={}, finalizers=["example.com/stays"], ownerReferences=[owner])
+    there = kubectl.json("create", "-f", "-", given=held)
+    try:
+        assert replacement(kubectl, relabelled(there, _OURS)) == ""
+    finally:
+        kubectl("patch", "secret", "held", *_HERE, "-p", '{"metadata":{"finalizers":null}}')
+        kubectl("delete", "secret", "held", *_HERE)
+
+
+# Workloads
+
+_SELECTOR = {"matchLabels": {"app": "api"}}
+_TEMPLATE = {"metadata": {"labels": {"app": "api"}, "annotations": {"a": "1"}}, "spec": _POD}
+WORKLOADS: dict[str, Body] = {
+    "Deployment": {"selector": _SELECTOR, "template": _TEMPLATE},
+    "StatefulSet": {"selector": _SELECTOR, "template": _TEMPLATE, "serviceName": "api"},
+    "DaemonSet": {"selector": _SELECTOR, "template": _TEMPLATE},
+}
+
+
+@pytest.fixture(scope="module", params=WORKLOADS)
+def workload(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[str]:
+    """A workload of a tenant, of each kind, as kubectl names it."""
+    kind, name = request.param, f"{request.param.lower()}/api"
+    body = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "api", "namespace": "shop"}}
+    kubectl("create", "-f", "-", given=body | {"spec": WORKLOADS[kind]})
+    yield name
+    kubectl("delete", name, *_HERE, "--wait=false")
+
+
+def patched(kubectl: Kubectl, name: str, patch: Body, *more: str) -> str:
+    given = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server")
+    return told(kubectl.run("patch", name, *_HERE, *_OPERATOR, *given, *more))
+
+
+def template(part: Body) -> Body:
+    return {"spec": {"template": part}}
+
+
+def test_it_sets_and_removes_its_marker(workload: str, kubectl: Kubectl) -> None:
+    for marker in ("auth=2", None):
+        assert patched(kubectl, workload, template({"metadata": {"annotations": {_MARKER: marker}}})) == ""
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        pytest.param(
+            template({"spec": {"containers": [{"name": "main", "image": "example.org/evil"}]}}),
+            "Keyturn changes no pod",
+            id="another image",
+        ),
+        pytest.param(
+            template({"spec": {"serviceAccountName": "admin"}}), "Keyturn changes no pod", id="an account"
+        ),
+        pytest.param(
+            template({"metadata": {"annotations": {"a": "2"}}}),
+            "Keyturn changes one annotation of a pod template, keyturn.dev/secret-versions",
+            id="another annotation",
+        ),
+        pytest.param(
+            template({"metadata": {"annotations": {"a": None}}}),
+            "Keyturn changes one annotation of a pod template, keyturn.dev/secret-versions",
+            id="an annotation less",
+        ),
+        pytest.param(
+            template({"metadata": {"labels": {"b": "2"}}}),
+            "Keyturn changes no label and no finalizer of pods",
+            id="a label of pods",
+        ),
+        pytest.param(
+            {"spec": {"revisionHistoryLimit": 1}},
+            "Keyturn changes neither the number of pods nor how they are replaced",
+            id="its spec",
+        ),
+        pytest.param(
+            {"metadata": {"labels": {"b": "2"}}},
+            "Keyturn changes no label, owner or finalizer of a workload",
+            id="its labels",
+        ),
+        pytest.param(
+            {"metadata": {"annotations": {"keyturn.dev/restart": "allow"}}},
+            "Keyturn changes no annotation of a workload",
+            id="its annotations",
+        ),
+        pytest.param(
+            {"metadata": {"finalizers": ["example.com/stays"]}},
+            "Keyturn changes no label, owner or finalizer of a workload",
+            id="its finalizers",
+        ),
+    ],
+)
+def test_it_changes_nothing_else_of_a_workload(
+    patch: Body, why: str, workload: str, kubectl: Kubectl
+) -> None:
+    assert patched(kubectl, workload, patch) == why
+
+
+def test_it_does_not_scale(kubectl: Kubectl) -> None:
+    kubectl("create", *_HERE, "-f", "-", given=deployment("scaled"))
+    try:
+        assert patched(kubectl, "deployment/scaled", {"spec": {"replicas": 0}}) == (
+            "Keyturn changes neither the number of pods nor how they are replaced"
+        )
+    finally:
+        kubectl("delete", "deployment", "scaled", *_HERE, "--wait=false")
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_every_field_of_a_workload_is_held(kind: str, kubectl: Kubectl) -> None:
+    fields = {
+        line.split()[0]
+        for line in kubectl("explain", f"{kind}.spec").splitlines()
+        if line.startswith("  ") and "\t<" in line
+    }
+    (policy,) = (
+        one["expression"]
+        for one in kubectl.json("get", "validatingadmissionpolicy", "keyturn-own-workloads")["spec"][
+            "validations"
+        ]
+        if "number of pods" in one["message"]
+    )
+
+    assert fields - {"template"} == {name for name in fields if f"'{name}'" in policy}
+    assert {"selector", "template"} <= fields
+
+
+# ManagedSecrets
+
+
+@pytest.fixture(scope="module")
+def managed(kubectl: Kubectl) -> Iterator[str]:
+    """A ManagedSecret of a tenant, as kubectl names it."""
+    body = {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "ManagedSecret",
+        "metadata": {"name": "held", "namespace": "shop", "finalizers": ["example.com/theirs"]},
+        "spec": {"data": [{"name": "token", "generate": {"bytes": {}}}]},
+    }
+    kubectl("create", "-f", "-", given=body)
+    yield "managedsecret/held"
+    kubectl(
+        "patch", "managedsecret", "held", *_HERE, "--type=merge", "-p", '{"metadata":{"finalizers":null}}'
+    )
+    kubectl("delete", "managedsecret", "held", *_HERE)
+
+
+def finalizers(*names: str) -> Body:
+    return {"metadata": {"finalizers": list(names)}}
+
+
+def test_it_adds_its_finalizer(managed: str, kubectl: Kubectl) -> None:
+    assert patched(kubectl, managed, finalizers("example.com/theirs", "keyturn.dev/pushed")) == ""
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        pytest.param({"spec": {"suspend": True}}, "Keyturn never writes a spec", id="its spec"),
+        pytest.param(
+            {"metadata": {"annotations": {"keyturn.dev/rotate": "now"}}},
+            "Keyturn changes the finalizer of a ManagedSecret and no other metadata",
+            id="a trigger",
+        ),
+        pytest.param(
+            finalizers("keyturn.dev/pushed"), "Keyturn leaves the finalizers of others alone", id="theirs"
+        ),
+    ],
+)
+def test_it_changes_nothing_else_of_a_managed_secret(
+    patch: Body, why: str, managed: str, kubectl: Kubectl
+) -> None:
+    assert patched(kubectl, managed, patch) == why
+
+
+# Pods and tokens, on which components give rights
+
+
+_NOWHERE = {"nodeSelector": {"there": "is-none"}}
+"""A pod that asks for such a node does not get ready."""
+OWNERS: dict[str, tuple[str, Body, Body]] = {
+    "hanging": ("StatefulSet", {_MARKER: "auth=2"}, _NOWHERE),
+    "ready": ("StatefulSet", {_MARKER: "auth=2"}, {}),
+    "unmarked": ("StatefulSet", {}, _NOWHERE),
+    "stateless": ("Deployment", {_MARKER: "auth=2"}, _NOWHERE),
+}
+
+
+def owner_of_pods(name: str) -> Body:
+    kind, annotations, more = OWNERS[name]
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels, "annotations": annotations}, "spec": _POD | more}
+    metadata = {"name": name, "namespace": "shop"}
+    service = {"serviceName": name} if kind == "StatefulSet" else {}
+    spec = {"selector": {"matchLabels": labels}, "template": template, **service}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+@pytest.fixture(scope="module")
+def pods(kubectl: Kubectl) -> Iterator[dict[str, str]]:
+    """The name of a pod of each owner."""
+    given = {"apiVersion": "v1", "kind": "List", "items": [owner_of_pods(name) for name in OWNERS]}
+    kubectl("create", "-f", "-", given=given)
+
+    def names(owner: str) -> list[str]:
+        return str(kubectl("get", "pods", *_HERE, "-l", f"app={owner}", "-o", "name")).split()
+
+    eventually(lambda: all(names(owner) for owner in OWNERS), "a pod of each")
+    kubectl("wait", "--for=condition=Ready", names("ready")[0], *_HERE, "--timeout=50s")
+    yield {owner: names(owner)[0] for owner in OWNERS}
+    kubectl("delete", "--wait=false", "-f", "-", given=given)
+
+
+@pytest.mark.parametrize(
+    ("owner", "why"),
+    [
+        ("hanging", ""),
+        ("ready", "Keyturn deletes no pod that is ready"),
+        ("unmarked", "Keyturn deletes only pods that a restart of its own made"),
+        ("stateless", "Keyturn deletes only pods of StatefulSets"),
+    ],
+)
+def test_it_deletes_a_pod_that_hangs_after_its_restart_only(
+    owner: str, why: str, pods: dict[str, str], kubectl: Kubectl
+) -> None:
+    assert told(kubectl.run("delete", pods[owner], *_HERE, *_OPERATOR, "--dry-run=server")) == why
+
+
+def token_of(kubectl: Kubectl, namespace: str, *options: str) -> str:
+    return told(kubectl.run("create", "token", "default", "-n", namespace, *_OPERATOR, *options))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "options", "why"),
+    [
+        ("shop", ("--audience=vault", "--duration=10m"), ""),
+        ("shop", ("--duration=10m",), "Keyturn makes tokens for one audience, which is not the API server"),
+        (
+            "shop",
+            ("--audience=https://kubernetes.default.svc.cluster.local", "--duration=10m"),
+            "Keyturn makes tokens for one audience, which is not the API server",
+        ),
+        (
+            "shop",
+            ("--audience=vault", "--audience=aws", "--duration=10m"),
+            "Keyturn makes tokens for one audience, which is not the API server",
+        ),
+        ("shop", ("--audience=vault", "--duration=1h"), "Keyturn makes tokens that live ten minutes at most"),
+        (
+            "kube-system",
+            ("--audience=vault", "--duration=10m"),
+            "Keyturn makes no token of an account of Kubernetes itself, or beside its own",
+        ),
+        (
+            "keyturn-system",
+            ("--audience=vault", "--duration=10m"),
+            "Keyturn makes no token of an account of Kubernetes itself, or beside its own",
+        ),
+    ],
+    ids=[
+        "for a store",
+        "for the API server",
+        "for it by name",
+        "for two",
+        "long",
+        "of kube-system",
+        "beside its own",
+    ],
+)
+def test_it_makes_short_tokens_for_stores_only(
+    namespace: str, options: tuple[str, ...], why: str, kubectl: Kubectl
+) -> None:
+    assert token_of(kubectl, namespace, *options) == why
+
+
+def test_others_are_not_concerned(kubectl: Kubectl) -> None:
+    body = secret(namespace="kube-public", labels={})
+
+    assert kubectl.run("create", "--dry-run=server", "-f", "-", given=body).returncode == 0
