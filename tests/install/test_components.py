@@ -70,7 +70,10 @@ def test_pods_are_deleted_with_the_component_only(folder: Path) -> None:
 
     (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
     assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-pod-deletion")
-    assert added["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}]
+    assert added["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]},
+        {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]},
+    ]
     assert [rule for rule in rules_of(without) if "pods" in rule.get("resources", ())] == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
     ]

@@ -64,15 +64,15 @@ class Need:
 _ACCESS, _RBAC = "manifests/base/access/access.yaml", "manifests/base/operator/rbac.yaml"
 _API = "authorization.k8s.io/v1"
 _AT_ONCE = 8
-_OURS, _LOOK = "keyturn.dev", "get list watch"
+_OURS, _LOOK = "keyturn.dev", "list watch"
 
 NEEDS: Final = (
-    Need(_ACCESS, Scope.SERVED, f"{_LOOK} patch", _OURS, "managedsecrets"),
+    Need(_ACCESS, Scope.SERVED, f"get {_LOOK} patch", _OURS, "managedsecrets"),
     Need(_ACCESS, Scope.SERVED, "patch", _OURS, "managedsecrets/status"),
     Need(_ACCESS, Scope.SERVED, _LOOK, _OURS, "secretstores emergencyrotations"),
     Need(_ACCESS, Scope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
     Need(_ACCESS, Scope.SERVED, "get create update", "", "configmaps"),
-    Need(_ACCESS, Scope.SERVED, f"{_LOOK} create update", "", "secrets"),
+    Need(_ACCESS, Scope.SERVED, f"get {_LOOK} create update", "", "secrets"),
     Need(_ACCESS, Scope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
     Need(_ACCESS, Scope.SERVED, "list", "", "pods"),
     Need(_ACCESS, Scope.SERVED, "create", "events.k8s.io", "events"),
