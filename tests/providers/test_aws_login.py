@@ -283,6 +283,38 @@ async def test_without_tokens_of_service_accounts_nobody_is_asked(desk: Desk, st
     assert desk.sts.heard == []
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "code"),
+    [
+        ("https://sts.amazonaws.com", "InsideAddress"),
+        ("https://sts.eu-central-1.amazonaws.com/", "InsideAddress"),
+        ("https://sts-fips.us-east-1.amazonaws.com", "InsideAddress"),
+        ("https://sts.cn-north-1.amazonaws.com.cn", "InsideAddress"),
+        ("https://sts.eu-central-1.api.aws", "InsideAddress"),
+        ("https://vpce-0a-1b.sts.eu-central-1.vpce.amazonaws.com:443", "InsideAddress"),
+        ("https://sts.example.com", "ForeignSts"),
+        ("https://sts.eu-central-1.amazonaws.com.example.com", "ForeignSts"),
+        ("https://ec2-203-0-113-7.compute-1.amazonaws.com", "ForeignSts"),
+        ("https://sts.s3.amazonaws.com", "ForeignSts"),
+        ("https://sts.eu-central-1.elb.amazonaws.com", "ForeignSts"),
+        ("https://vpce-0a.vpce-svc-1b.eu-central-1.vpce.amazonaws.com", "ForeignSts"),
+        ("https://sts.eu-central-1.amazonaws.com:8443", "ForeignSts"),
+        ("http://sts.eu-central-1.amazonaws.com", "ForeignSts"),
+    ],
+)
+async def test_a_token_of_an_account_goes_to_aws_alone(endpoint: str, code: str, desk: Desk) -> None:
+    auth = {"webIdentity": {"serviceAccountRef": {"name": "reader"}}}
+    settings = {**aws_settings(""), "endpoint": None, "auth": auth, "roleArn": ROLE, "stsEndpoint": endpoint}
+    guard = Guard(resolver=Asked())  # every name leads inside
+    store = opened("awsSecretsManager", settings, guard=guard, namespace="shop", token_of=desk.token_of)
+
+    refused = await failing(store.read("a"))
+
+    await guard.close()
+    assert (type(refused), refused.code) == (Refused, code)
+    assert (desk.asked_for == []) is (code == "ForeignSts")
+
+
 async def test_an_sts_inside_is_never_asked() -> None:
     async with guarded() as guard:
         settings = {**aws_settings("https://example.com"), "stsEndpoint": "https://10.0.0.1", "roleArn": ROLE}

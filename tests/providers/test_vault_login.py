@@ -12,7 +12,15 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.providers import Found, Outcome, Reference, _vault_auth, _vault_session, discover
-from keyturn.providers.errors import Denied, NotFound, StoreError, Throttled, Unauthorized, Unreachable
+from keyturn.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from tests.kube.helpers import answer, serving
 from tests.providers import vault as vaults
 from tests.providers.recording import Heard, Recording
@@ -304,10 +312,10 @@ async def test_a_service_account_logs_in_where_the_api_server_vouches_for_it(
 
 @pytest.mark.parametrize(
     "change",
-    [{"serviceAccountRef": {"name": "other"}}, {"audience": "elsewhere"}, {"role": "nobody"}],
+    [{"serviceAccountRef": {"name": "other"}}, {"role": "nobody"}],
     ids=str,
 )
-async def test_another_account_audience_or_role_is_a_refused_login(
+async def test_another_account_or_role_is_a_refused_login(
     vault: VaultServer,
     guard: Guard,
     binding: dict[str, Any],
@@ -396,11 +404,25 @@ async def test_a_service_account_shows_a_token_for_vault_alone(
     assert ACCOUNT_TOKEN.encode() not in read.words
 
 
-async def test_the_settings_name_another_mount_and_audience(booth: Booth, address: str, guard: Guard) -> None:
-    auth = {"kubernetes": {**ACCOUNT["kubernetes"], "mountPath": "team/k8s", "audience": "https://v"}}
+async def test_the_settings_name_another_mount_and_the_server_as_audience(
+    booth: Booth, address: str, guard: Guard
+) -> None:
+    auth = {"kubernetes": {**ACCOUNT["kubernetes"], "mountPath": "team/k8s", "audience": f"{address}/"}}
     await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
     assert booth.recording.paths[0] == "POST /v1/auth/team/k8s/login"
-    assert booth.asked_for == [("reader", "https://v", 600)]
+    assert booth.asked_for == [("reader", f"{address}/", 600)]
+
+
+@pytest.mark.parametrize(
+    "audience", ["sts.amazonaws.com", "api://AzureADTokenExchange", "https://other.test"]
+)
+async def test_no_token_is_asked_for_that_is_good_elsewhere(
+    audience: str, booth: Booth, address: str, guard: Guard
+) -> None:
+    auth = {"kubernetes": {**ACCOUNT["kubernetes"], "audience": audience}}
+    refused = await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
+    assert (type(refused), refused.code) == (Refused, "ForeignAudience")
+    assert (booth.asked_for, booth.recording.heard) == ([], [])
 
 
 async def test_an_app_role_shows_its_id_and_secret(booth: Booth, address: str, guard: Guard) -> None:

@@ -221,7 +221,38 @@ async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespac
         await town.read("db", cluster_ref(), namespace=namespace)
 
     assert logins(town) == ["token 1 of shop", "token 2 of office"]
-    assert set(town.records.asked) == {paths.token("shop", "app"), paths.token("office", "app")}
+    assert set(town.records.asked) == {
+        path(namespace, "app")
+        for path in (paths.service_account, paths.token)
+        for namespace in ("shop", "office")
+    }
+
+
+@in_no_time
+@pytest.mark.parametrize("consent", ["", "other", "vault-2", "ClusterSecretStore/vault"])
+async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(consent: str, town: Town) -> None:
+    town.store(account="app")
+    town.records.consent = consent
+
+    with pytest.raises(Unauthorized, match="NoConsent") as refused:
+        await town.read()
+
+    assert refused.value.hint == (
+        "the ServiceAccount 'app' in the namespace 'shop' does not agree to this store; annotate it with"
+        " keyturn.dev/stores: vault (several are parted by commas)"
+    )
+    assert town.records.tokens == []
+
+
+@in_no_time
+async def test_an_account_that_names_a_store_does_not_mean_the_one_of_the_cluster(town: Town) -> None:
+    town.cluster_store(account="app")
+    town.records.consent = "vault"
+
+    with pytest.raises(Unauthorized, match="NoConsent") as refused:
+        await town.read("db", cluster_ref())
+
+    assert "keyturn.dev/stores: ClusterSecretStore/vault" in refused.value.hint
 
 
 @in_no_time

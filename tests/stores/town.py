@@ -20,6 +20,7 @@ from keyturn.providers._refs import KeyRef
 from keyturn.providers.errors import NotFound, StoreError, Unauthorized
 from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.stores import News, Reach, Stores
+from keyturn.stores.consent import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,6 +164,8 @@ class Records:
         self.is_away = self.are_forbidden = False
         self.accounts: set[str] | None = None
         """The paths of the tokens that can be made; None for all."""
+        self.consent = "other, vault,ClusterSecretStore/vault"
+        """What every ServiceAccount is annotated with."""
         self._versions = count(1)
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -171,6 +174,8 @@ class Records:
             raise api_errors.Unavailable("get", path, 0, "Timeout")
         if self.are_forbidden:
             raise api_errors.Forbidden("get", path, 403, "Forbidden")
+        if "/serviceaccounts/" in path:
+            return {"metadata": {"annotations": {STORES: self.consent}}}
         if path not in self.bodies:
             raise api_errors.NotFound("get", path, 404, "NotFound")
         return self.bodies[path]

@@ -60,9 +60,13 @@ def config_map(namespace: str, name: str) -> str:
     return _one(config_maps(namespace), name)
 
 
+def service_account(namespace: str, account: str) -> str:
+    return _one(_collection(_CORE, "serviceaccounts", namespace), account)
+
+
 def token(namespace: str, account: str) -> str:
     """Say where tokens of a ServiceAccount are asked for."""
-    return f"{_one(_collection(_CORE, 'serviceaccounts', namespace), account)}/token"
+    return f"{service_account(namespace, account)}/token"
 
 
 def stores(kind: str, namespace: str | None = None) -> str:

@@ -10,6 +10,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from yarl import URL
+
 from keyturn.core.value import Value
 
 from ._aws_client import Client, Keys
@@ -30,6 +32,10 @@ _ROLE_SECONDS: Final = 3600
 _MARGIN: Final = 300.0
 """Seconds before their end that keys are replaced."""
 _LONGEST_SESSION_NAME: Final = 64
+_OF_AWS: Final = re.compile(
+    r"https://(sts|(vpce-[a-z0-9-]+\.)?sts(-fips)?\.[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}(\.vpce)?)\.(amazonaws\.com(\.cn)?|api\.aws)(:443)?/?"
+)
+"""Where STS of AWS is: other names below amazonaws.com lead to whatever its customers put there."""
 _PARTS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 
 
@@ -128,7 +134,21 @@ class Login:
     async def _token(self, identity: WebIdentity) -> Value:
         if self._given.token_of is None:
             raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
+        self._hold_to_aws()
         return await self._given.token_of(identity.service_account_ref.name, _AUDIENCE, _TOKEN_SECONDS)
+
+    def _hold_to_aws(self) -> None:
+        """Send a ServiceAccount's token to AWS alone, or where an administrator lets it go: it is a login there."""
+        endpoint, guard = self._config.sts_endpoint, self._given.guard
+        if endpoint is None or _OF_AWS.fullmatch(endpoint):
+            return
+        url = URL(endpoint)
+        if guard is None or not guard.allows(url.host or "", url.port or 0):
+            raise Refused(
+                "ForeignSts",
+                "a ServiceAccount's token is sent to STS of AWS alone; write its address as stsEndpoint, such as"
+                " https://sts.eu-central-1.amazonaws.com, or have an administrator --allow-host yours",
+            )
 
     def _static(self) -> Keys:
         if self._own is None:

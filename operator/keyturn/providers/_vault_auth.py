@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Login", "VaultAuth", "VaultPath"]
 
 _TOKEN_SECONDS: Final = 600
+_VAULT: Final = "vault"
 _GOODBYE: Final = 2.0
 _ONE_WAY: Final = (
     "[has(self.token), has(self.appRole), has(self.kubernetes)].exists_one(given, given)",
@@ -82,7 +83,7 @@ class KubernetesAuth(Schema):
     service_account_ref: ServiceAccountRef
     """The ServiceAccount of the consumer's namespace."""
     audience: Audience | None = None
-    """The audience that its token is made for, which the role has to ask for; vault where absent."""
+    """The audience of its token, which the role has to ask for: vault (the default) or the server's address."""
 
 
 class VaultAuth(Schema):
@@ -230,10 +231,18 @@ class Login:
         account = self._auth.kubernetes
         if self._given.token_of is None:
             raise Refused("NoTokens", "this store logs in as a ServiceAccount of the consumer's namespace")
-        token = await self._given.token_of(
-            account.service_account_ref.name, account.audience or "vault", _TOKEN_SECONDS
-        )
+        audience = self._audience(account.audience)
+        token = await self._given.token_of(account.service_account_ref.name, audience, _TOKEN_SECONDS)
         return account.mount_path or "kubernetes", {"role": account.role, "jwt": token.reveal().decode()}
+
+    def _audience(self, written: str | None) -> str:
+        """Let a token be good for Vault alone: made for another audience it would be a login somewhere else."""
+        if written in {None, _VAULT} or (written or "").rstrip("/") == self._http.server.rstrip("/"):
+            return written or _VAULT
+        raise Refused(
+            "ForeignAudience",
+            "write no audience but vault or the server's address, and ask for it in the role",
+        )
 
     def _text_of(self, ref: KeyRef) -> str:
         found = self._given.referred.get(ref.in_secret())

@@ -30,7 +30,7 @@ class Http:
     def __init__(
         self, server: str, namespace: str | None, authorities: Reference | None, given: Given
     ) -> None:
-        self._server = server.rstrip("/")
+        self.server = server.rstrip("/")
         self._namespace = {"X-Vault-Namespace": namespace} if namespace else {}
         self._authorities = authorities
         self._given = given
@@ -51,7 +51,7 @@ class Http:
         login = {"X-Vault-Token": token} if token else {}
         answer = await self._given.guard.ask(
             method,
-            URL(f"{self._server}/v1/{quote(path, safe='/')}{query}", encoded=True),
+            URL(f"{self.server}/v1/{quote(path, safe='/')}{query}", encoded=True),
             headers={"X-Vault-Request": "true", **login, **self._namespace},
             body=json.dumps(body).encode() if body is not None else None,
             trust=await self._trusted(),

@@ -17,6 +17,7 @@ from keyturn.providers import Given
 from keyturn.providers.errors import Refused, Unauthorized, Unreachable
 from keyturn.turns import Turns
 
+from .consent import hold_to_consent
 from .crowd import Crowd
 from .flights import closed
 from .logins import look_at
@@ -238,6 +239,7 @@ class Doors:
         if account != self._plan.logs_in_as:
             raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")
         try:
+            await hold_to_consent(namespace, account, self._plan.key, self._outside.api)
             return await self._outside.tokens.token(namespace, account, audience)
         except api_errors.ApiError as error:
             meant = _meaning(error, namespace, account)

@@ -18,6 +18,7 @@ from keyturn.providers.errors import (
     Unreachable,
 )
 
+from .consent import NO_CONSENT
 from .flights import again
 from .health import IN_USE, VALID, health_of
 from .logins import LOGIN_NOT_FOUND
@@ -45,7 +46,7 @@ _LONGEST_LOOK: Final = 15.0
 _TRY_AGAIN: Final = 300.0
 """Seconds after which a login that has not changed is tried again, and settings that cannot be followed."""
 _PATIENCE: Final = 10.0
-_OF_THE_CLUSTER: Final = frozenset({NO_ACCOUNT, NO_RIGHT})
+_OF_THE_CLUSTER: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
 """What keeps a login from being made, so that looking again costs the store nothing."""
 
 

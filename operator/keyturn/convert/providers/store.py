@@ -72,7 +72,13 @@ class Store:
             part.report.changed(
                 part.at("namespace"), "is left out: a SecretStore uses accounts of its own namespace"
             )
-        return {"name": name} if name else None
+        if not name:
+            return None
+        wanted = f"ClusterSecretStore/{self.name}" if self.is_shared else self.name
+        part.report.changed(
+            part.at("name"), "has to agree to the store", f"annotate {name} with keyturn.dev/stores: {wanted}"
+        )
+        return {"name": name}
 
     def account_of_cloud(self, part: Part) -> dict[str, str] | None:
         """Read a reference to a ServiceAccount whose tokens have the one audience that a cloud takes."""

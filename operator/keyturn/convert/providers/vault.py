@@ -88,8 +88,12 @@ def _app_role(part: Part, store: Store) -> dict[str, Any]:
 def _kubernetes(part: Part, store: Store) -> dict[str, Any]:
     ref = part.part("serviceAccountRef")
     audiences = ref.texts("audiences")
-    if len(audiences) > 1:
-        ref.report.lost(ref.at("audiences"), "are several; the first is taken", "let the role ask for one")
+    if audiences and audiences != [_AUDIENCE]:
+        ref.report.lost(
+            ref.at("audiences"),
+            "are not vault alone; tokens are made for the audience vault",
+            "set audience=vault in the role",
+        )
     account = store.account(ref)
     part.lost(
         "secretRef", "is a token that never ends; Keyturn asks for short ones", "name its ServiceAccount"
@@ -101,7 +105,6 @@ def _kubernetes(part: Part, store: Store) -> dict[str, Any]:
             "is absent; Keyturn never logs in as itself",
             f"make a ServiceAccount {store.name} that the role names",
         )
-    audience = {"audience": audiences[0]} if audiences and audiences[0] != _AUDIENCE else {}
     if not audiences:
         part.report.changed(
             ref.at("audiences"),
@@ -114,7 +117,6 @@ def _kubernetes(part: Part, store: Store) -> dict[str, Any]:
             **_path(part, "mountPath", "kubernetes"),
             "role": role,
             "serviceAccountRef": account,
-            **audience,
         }
     }
 

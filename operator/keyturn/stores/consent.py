@@ -1,0 +1,39 @@
+"""Whether a ServiceAccount has agreed that a store logs in as it: its annotation keyturn.dev/stores names the store.
+
+Who may write a SecretStore says who gets the account's token; who may write the account says to which store it goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keyturn.kube import paths
+from keyturn.providers.errors import Unauthorized
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Api
+    from keyturn.shelf import StoreKey
+
+__all__ = ["NO_CONSENT", "STORES", "hold_to_consent"]
+
+NO_CONSENT: Final = "NoConsent"
+STORES: Final = "keyturn.dev/stores"
+
+
+async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Api) -> None:
+    """Read what a ServiceAccount agrees to.
+
+    Raises:
+        Unauthorized: It does not name the store.
+        ApiError: It is not there, or may not be read.
+    """
+    body = await api.get(paths.service_account(namespace, account))
+    annotations = body["metadata"].get("annotations") or {}
+    named = {one.strip() for one in annotations.get(STORES, "").split(",")}
+    wanted = f"{store.kind}/{store.name}" if store.is_for_all else store.name
+    if wanted not in named:
+        raise Unauthorized(
+            NO_CONSENT,
+            f"the ServiceAccount {account!r} in the namespace {namespace!r} does not agree to this store; annotate it"
+            f" with {STORES}: {wanted} (several are parted by commas)",
+        )
