@@ -75,7 +75,8 @@ def test_large_keys_without_end_keep_the_neighbour_from_no_value(space: Space, n
         space.manage(*(large_key(n, SIZE) for n in range(KEYS)), name=name)
     eventually(lambda: any(_waits(space, name) for name in names), "large keys are being made")
 
-    neighbour.managed(password(), made("login", basicAuth={}), name="auth")
+    neighbour.managed(password(), name="auth")
+    neighbour.managed(made("login", basicAuth={}), name="login")
     neighbour.managed(made("web", certificate={"commonName": "shop.test"}), name="web")
 
     assert any(_waits(space, name) for name in names)
