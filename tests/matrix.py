@@ -1,7 +1,7 @@
 """`python -m tests.matrix [RELEASE ...]`: run the tests that depend on the API server on each older Kubernetes.
 
 `make test` runs every test on the newest release; this runs a part of them on each release before it, or on those
-that are named.
+that are named. It ends with the rows of the support matrix in `docs/install/index.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,11 @@ SELECTION: Mapping[str, tuple[str, ...]] = {
     ),
     "rights of the operator and of users": ("tests/install/test_rights.py", "tests/install/test_users.py"),
     "the chart": ("tests/install/test_chart_life.py",),
+    "keyturn check": ("tests/preflight",),
     "creation": ("tests/cluster/test_creation.py",),
     "drift": ("tests/cluster/test_drift.py",),
     "rotation": ("tests/cluster/test_rotations.py",),
-    "rollout": ("tests/cluster/test_rollouts.py",),
+    "rollout": ("tests/cluster/test_rollouts.py", "tests/cluster/test_terminating.py"),
     "rollback": ("tests/cluster/test_rollbacks.py",),
     "pulled values": ("tests/cluster/test_pulled.py",),
     "emergencies": ("tests/cluster/test_emergencies.py",),
@@ -47,6 +49,7 @@ SELECTION: Mapping[str, tuple[str, ...]] = {
 }
 """What of Keyturn depends on the API server, and the tests that show it."""
 
+HEAD = ("| release | passed | failed | seconds | on |", "|---|---|---|---|---|")
 _TIMEOUT = 3600.0
 _PYTEST = ("-m", "pytest", "--no-header", "-q", "-p", "tests.support.complete", "-p", "no:cacheprovider")
 
@@ -59,22 +62,22 @@ class Outcome:
     passed: int
     failed: int
     seconds: float
+    day: date
     code: int
     """pytest's exit code; anything but zero is a failure, even without a failed test."""
 
     @property
     def row(self) -> str:
-        end = "passed" if self.code == 0 else f"FAILED, pytest ended with code {self.code}"
-        return f"{self.release:10} {self.passed:>6} {self.failed:>6} {self.seconds:>7.0f}  {end}"
+        cells = (self.release, self.passed, self.failed, round(self.seconds), self.day)
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         chosen = [releases.chosen(name) for name in options.release] or releases.older()
-        for (
-            release
-        ) in chosen:  # first: a compiler beside a test takes the processor that its deadlines count on
+        for release in chosen:
+            # Before any test: a compiler beside it takes the processor that its deadlines count on.
             build.ensure(release.name)
         outcomes = [run(release, options.processes) for release in chosen]
     except SandboxError as error:
@@ -83,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(table(outcomes))
-    return 1 if any(outcome.code for outcome in outcomes) else 0
+    bad = [outcome for outcome in outcomes if outcome.code]
+    for outcome in bad:
+        print(f"matrix: {outcome.release} FAILED, pytest ended with code {outcome.code}", file=sys.stderr)
+    return 1 if bad else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,7 +115,8 @@ def run(release: releases.Release, processes: int) -> Outcome:
             timeout=_TIMEOUT,
         ).returncode
         passed, failed = counts(report.read_text() if report.exists() else "")
-    return Outcome(release.version, passed, failed, time.monotonic() - began, code)
+    seconds, day = time.monotonic() - began, datetime.now(UTC).date()
+    return Outcome(release.version, passed, failed, seconds, day, code)
 
 
 def counts(report: str) -> tuple[int, int]:
@@ -123,8 +130,8 @@ def counts(report: str) -> tuple[int, int]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    head = f"{'Kubernetes':10} {'passed':>6} {'failed':>6} {'seconds':>7}"
-    return "\n".join((head, *(outcome.row for outcome in outcomes)))
+    """Return the outcomes as the support matrix of the documentation shows them."""
+    return "\n".join((*HEAD, *(outcome.row for outcome in outcomes)))
 
 
 if __name__ == "__main__":

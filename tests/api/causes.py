@@ -51,4 +51,5 @@ def _at(field: str, sent: Any) -> Any:
 
 
 def _as_go_shows(value: Any) -> str:
-    return _LOW.sub(r"\\x\1", json.dumps(value))
+    shown = json.dumps(value, ensure_ascii=False)
+    return _LOW.sub(r"\\x\1", "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in shown))

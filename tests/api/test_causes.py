@@ -9,7 +9,13 @@ import pytest
 from tests.api.causes import in_newest_words
 
 _SENT: dict[str, Any] = {
-    "spec": {"every": "0d", "bits": 12, "lists": [{"names": ["a\x1b\n"]}], "labels": {"a.b/c": "*"}}
+    "spec": {
+        "every": "0d",
+        "bits": 12,
+        "name": "schlüssel\x7f\u202e",
+        "lists": [{"names": ["a\x1b\n"]}],
+        "labels": {"a.b/c": "*"},
+    }
 }
 
 
@@ -25,6 +31,7 @@ _SENT: dict[str, Any] = {
             'Invalid value: "string": in one line',
             r'Invalid value: "a\x1b\n": in one line',
         ),
+        ("spec.name", 'Invalid value: "string": no', r'Invalid value: "schlüssel\x7f\u202e": no'),
         ("spec.labels[a.b/c]", 'Invalid value: "string": no', 'Invalid value: "*": no'),
         ("spec.every", 'Invalid value: "0d": write 1d', 'Invalid value: "0d": write 1d'),
     ],

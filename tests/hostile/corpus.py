@@ -39,6 +39,22 @@ def rsa_key(bits: int) -> rsa.RSAPrivateKey:
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
+def torn_key(bits: int) -> bytes:
+    """Write a key of RSA with 2048 bits whose factors have so many, and are not its factors."""
+    chance = random.Random(bits)  # noqa: S311  # it keeps no secret
+    factors = (chance.getrandbits(bits) | (1 << (bits - 1)) | 1 for _ in range(5))
+    small = rsa_key(2048).private_numbers()
+    numbers = (0, small.public_numbers.n, _EXPONENT, small.d, *factors)
+    der = _der(0x30, b"".join(_der(2, one.to_bytes(one.bit_length() // 8 + 1)) for one in numbers))
+    lines = base64.encodebytes(der)
+    return b"-----BEGIN RSA PRIVATE KEY-----\n" + lines + b"-----END RSA PRIVATE KEY-----\n"
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    length = len(content).to_bytes(2) if len(content) > 0x7F else bytes([len(content)])
+    return bytes([tag]) + (b"\x82" if len(length) > 1 else b"") + length + content
+
+
 def private(key: rsa.RSAPrivateKey, form: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
     return key.private_bytes(Encoding.PEM, form, NoEncryption())
 

@@ -146,6 +146,14 @@ def test_a_larger_key_of_rsa_is_shown_to_no_server() -> None:
         _shown(TOO_LARGE)
 
 
+def test_a_key_of_rsa_whose_factors_are_larger_than_itself_is_shown_to_no_server() -> None:
+    """One signature with them holds up the event loop for a minute."""
+    small = ec.generate_private_key(ec.SECP256R1())
+    certificate = corpus.certificate("client", "client", small, corpus.rsa_key(2048))
+    with pytest.raises(ValueError, match="used"):
+        _client_certificate.show(tls.client_context(), certificate, corpus.torn_key(9000))
+
+
 def test_no_key_that_hides_before_the_certificate_is_shown() -> None:
     small = ec.generate_private_key(ec.SECP256R1())
     written = small.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -40,8 +40,10 @@ def test_each_older_release_has_a_row_and_one_that_fails_is_enough(
 
     assert matrix.main(["-n0"]) == 1
     versions = [release.version for release in releases.older()]
-    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[-len(versions) :]]
-    assert rows == [[versions[0], "1", "1"], *([version, "2", "0"] for version in versions[1:])]
+    said = capsys.readouterr()
+    rows = [line.split(" | ")[:3] for line in said.out.splitlines()[-len(versions) :]]
+    assert rows == [[f"| {versions[0]}", "1", "1"], *([f"| {version}", "2", "0"] for version in versions[1:])]
+    assert said.err == f"matrix: {versions[0]} FAILED, pytest ended with code 1\n"
     assert matrix.main(["-n0", releases.newest().name]) == 0
 
 

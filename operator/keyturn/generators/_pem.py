@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, assert_never
 
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from keyturn import tls
+from keyturn import rsaparts, tls
 from keyturn.core.value import Value
 
 from ._keyforms import Ec, Ed25519, Rsa
@@ -140,19 +139,7 @@ def is_ours(key: object) -> TypeGuard[PrivateKey]:
 
 def is_sound(key: PrivateKey) -> bool:
     """Say whether the parts of a private key belong together, as far as cryptography has not looked itself."""
-    return not isinstance(key, rsa.RSAPrivateKey) or _is_sound(key.private_numbers())
-
-
-def _is_sound(numbers: rsa.RSAPrivateNumbers) -> bool:
-    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
-    return (
-        min(p, q) > 1
-        and p * q == public.n
-        and public.n % 2 == 1
-        and public.e * d % math.lcm(p - 1, q - 1) == 1
-        and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
-        and numbers.iqmp * q % p == 1
-    )
+    return not isinstance(key, rsa.RSAPrivateKey) or rsaparts.belong_together(key.private_numbers())
 
 
 def one_block(pem: Value, label: str) -> bool:

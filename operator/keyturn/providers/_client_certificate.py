@@ -10,7 +10,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
-from keyturn import tls
+from keyturn import rsaparts, tls
 
 if TYPE_CHECKING:
     import ssl
@@ -56,9 +56,11 @@ def _checked(certificates: bytes, key: bytes) -> bytes:
         shown = b"".join(one.public_bytes(pem) for one in x509.load_pem_x509_certificates(certificates))
     except (TypeError, UnsupportedAlgorithm) as error:
         raise ValueError("not read") from error
-    if not isinstance(private, kinds) or (
-        isinstance(private, rsa.RSAPrivateKey) and private.key_size > tls.LARGEST_RSA
-    ):
+    is_quick = isinstance(private, kinds)
+    if isinstance(private, rsa.RSAPrivateKey):
+        is_small = private.key_size <= tls.LARGEST_RSA
+        is_quick = is_small and rsaparts.belong_together(private.private_numbers())
+    if not is_quick:
         raise ValueError("no key that is used")
     plain = serialization.NoEncryption()
     return shown + private.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
