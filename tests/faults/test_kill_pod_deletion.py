@@ -40,7 +40,10 @@ def stage(cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path) -> 
 
 def _allow(scene: Scene) -> None:
     name = {"metadata": {"name": _ACCOUNT}}
-    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]},
+        {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["get"]},
+    ]
     scene.cluster.create(f"{_RBAC}/{scene.namespace}/roles", name | {"rules": rules})
     subject = {"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": USER.rpartition(":")[2]}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _ACCOUNT}

@@ -49,7 +49,8 @@ class Installation:
             self.kubectl("auth", "can-i", "--list", f"--as={_account(name)}", "-n", namespace)
             for name in ("keyturn", "default")
         )
-        lines = set(ours.splitlines()[_HEADER:]) - set(everyones.splitlines()[_HEADER:])
+        common = {_in_any_order(line) for line in everyones.splitlines()[_HEADER:]}
+        lines = [line for line in ours.splitlines()[_HEADER:] if _in_any_order(line) not in common]
         return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in lines))
 
     def _can_i(self, *question: str) -> str:
@@ -57,6 +58,12 @@ class Installation:
         done = self.kubectl.run("auth", "can-i", *question, f"--as={_account('keyturn')}")
         assert "doesn't have a resource type" not in done.stderr
         return done.stdout
+
+
+def _in_any_order(line: str) -> tuple[str, frozenset[str]]:
+    """Split a line into what it is about and its verbs, which come in the order of the rules that give them."""
+    what, _, verbs = line.rpartition("[")
+    return " ".join(what.split()), frozenset(verbs.rstrip("]").split())
 
 
 def _account(name: str) -> str:
