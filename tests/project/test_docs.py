@@ -63,7 +63,8 @@ def test_a_manifest_in_the_documentation_is_taken(
 def test_every_reason_to_stand_still_is_explained() -> None:
     code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
     constants = dict(re.findall(r'^([A-Z_]+) = "(\w+)"', code, re.MULTILINE))
-    written = re.findall(r'(?:Stalled|Wait)\(\s*(?:"(\w+)"|([A-Z_]+)\b)', code)
+    raised = r"(?:Stalled|Wait|TookTooLong|super\(\)\.__init__)"
+    written = re.findall(raised + r'\(\s*(?:"([A-Z]\w+)"|([A-Z_]+)\b)', code)
     reasons = {literal or constants[name] for literal, name in written}
     listed = re.findall(
         r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("When something stands still"), re.MULTILINE
