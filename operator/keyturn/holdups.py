@@ -13,8 +13,8 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, thread_time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from time import clock_gettime, monotonic, pthread_getcpuclockid, thread_time
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -29,6 +29,7 @@ __all__ = ["LONGEST", "HoldUp", "told", "watched"]
 LONGEST: Final = 0.1
 """Seconds that one call may take."""
 _LOOK_EVERY: Final = 0.05
+_IS_SHORT: Final = 0.01
 _IS_LONG: Final = 1.0
 """Seconds after which it is no matter whether the call has worked, or waited for a processor."""
 _TOLD_EVERY: Final = 60.0
@@ -47,57 +48,63 @@ class HoldUp:
     """The file, line and function of ours, and those further inside where it was not ours."""
     seconds: float
     processor: float
-    """Seconds of processor time: much less means that it waited, or that the machine had no time for it."""
+    """Seconds of processor time, of which up to 0.05 can be those of calls right before.
 
-
-class _Call(NamedTuple):
-    began: float
-    processor: float
+    Much less than `seconds` means that it waited, or that the machine had no time for it.
+    """
 
 
 class _Watch:
-    """One event loop in the thread that it runs in."""
+    """One event loop in the thread that it runs in.
+
+    Each call pays for two readings of a cheap clock; that of the processor is read by the other thread, now and then.
+    """
 
     def __init__(self, tell: Callable[[HoldUp], None], longest: float) -> None:
         self._tell = tell
         self._longest = longest
         self._thread = threading.get_ident()
-        self._call: _Call | None = None
-        self._seen: tuple[_Call, str] | None = None
+        self._clock = pthread_getcpuclockid(self._thread)
+        self._used = thread_time()
+        self._began: float | None = None
+        self._seen: tuple[float, str] | None = None
         self._ended = threading.Event()
 
     def run(self, handle: asyncio.Handle, run: Callable[[asyncio.Handle], None]) -> None:
         """Make a call of the loop, and tell of it where it takes too long."""
-        call = self._call = _Call(monotonic(), thread_time())
+        self._began = began = monotonic()
         try:
             run(handle)
         finally:
-            self._call = None
-            seconds = monotonic() - call.began
+            self._began = None
+            seconds = monotonic() - began
             if seconds > self._longest:
-                processor = thread_time() - call.processor
-                self._tell(HoldUp(self._place(call, handle), seconds, processor))
+                before, self._used = self._used, thread_time()
+                self._tell(HoldUp(self._place(began, handle), seconds, self._used - before))
 
     def look(self) -> None:
         """Look again and again at a call that takes long, until the end."""
         while not self._ended.wait(_LOOK_EVERY):
-            call = self._call
-            if call is None or monotonic() - call.began <= self._longest or self._has_seen(call):
+            began = self._began
+            if began is None or monotonic() - began < _IS_SHORT:
+                self._used = clock_gettime(self._clock)
+                continue
+            if monotonic() - began <= self._longest or self._has_seen(began):
                 continue
             frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, for such a purpose
-            if frame is not None and self._call is call:
-                self._seen = call, _place_of(frame)
+            if frame is not None and self._began == began:
+                self._seen = began, _place_of(frame)
             del frame  # it holds values
 
     def end(self) -> None:
         self._ended.set()
 
-    def _has_seen(self, call: _Call) -> bool:
-        return self._seen is not None and self._seen[0] is call
+    def _has_seen(self, began: float) -> bool:
+        return self._seen is not None and self._seen[0] == began
 
-    def _place(self, call: _Call, handle: asyncio.Handle) -> str:
+    def _place(self, began: float, handle: asyncio.Handle) -> str:
         seen = self._seen
-        return seen[1] if seen is not None and seen[0] is call else _name_of(handle)
+        return seen[1] if seen is not None and seen[0] == began else _name_of(handle)
 
 
 @contextmanager
