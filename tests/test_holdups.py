@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+import uvloop
 
 from keyturn import holdups, metrics
 from keyturn.core.errors import Stalled
@@ -155,3 +156,26 @@ def test_a_machine_without_time_for_us_is_counted_and_not_logged() -> None:
 async def test_no_value_of_a_call_is_told(looked: list[str]) -> None:
     (one,) = [one for one in await found(works_until, looked, CANARY) if one.processor > holdups.LONGEST]
     assert CANARY not in repr(one)
+
+
+def test_what_holds_up_the_loop_that_the_operator_runs_on_is_told() -> None:
+    """The calls of uvloop are none of asyncio's, so they cannot be timed one by one."""
+    found: list[HoldUp] = []
+    told = threading.Event()
+
+    def tell(one: HoldUp) -> None:
+        found.append(one)
+        told.set()
+
+    async def held_up() -> None:
+        with holdups.watched(tell):
+            asyncio.get_running_loop().call_soon(works, 0.5, CANARY)
+            async with asyncio.timeout(60):
+                while not told.is_set():  # noqa: ASYNC110  # another thread sets it
+                    await asyncio.sleep(0.01)
+
+    uvloop.run(held_up())
+
+    (one,) = [one for one in found if "works" in one.place]
+    assert one.processor > holdups.LONGEST
+    assert CANARY not in str(found)

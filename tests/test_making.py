@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn import making
+from keyturn import making, reconcile
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.pulled import being_read
+from keyturn.core.status import Outcome
 from keyturn.core.value import Value
 from keyturn.core.wanted import wanted_by
 from keyturn.generators import Given
+from keyturn.outside import Reading, begin
 from keyturn.world import World
-from tests.core.builders import NOW, managed
+from tests.core.builders import NOW, managed, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +131,48 @@ async def test_what_is_forgotten_is_made_anew(slow: Slow) -> None:
     maker.world.memo(KEY).outside.forget_made()
     await in_the_end(maker)
     assert slow.made == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "minutes", "made"),
+    [
+        (being_read(), 60, 1),
+        (Wait("IssuerNotFound", "it is not there", timedelta(seconds=5)), 9, 1),
+        (Wait("IssuerNotFound", "it is not there", timedelta(seconds=5)), 11, 2),
+        (Stalled("No", "it is not allowed"), 0, 2),
+        (None, 0, 2),
+    ],
+    ids=["a store's answer", "another's Secret", "that for long", "a person", "nothing"],
+)
+async def test_a_large_key_outlasts_a_pass_that_waits_for(
+    slow: Slow, error: Wait | Stalled | None, minutes: int, made: int
+) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+
+    outside = maker.world.memo(KEY).outside
+    if not reconcile._keeps_made(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
+        outside.forget_made()
+
+    await in_the_end(maker)
+    assert slow.made == made
+
+
+async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None:
+    """Values of stores last as long as a pass, so they are read again when the key is made."""
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+    outside = maker.world.memo(KEY).outside
+    outside.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
+    outside.reading_since = NOW
+
+    await reconcile._ended(KEY, seen({}), Outcome(None, being_read()), maker.world)
+    outside.reading.task.cancel()
+
+    await in_the_end(maker)
+    assert slow.made == 1
 
 
 async def in_the_end(maker: Maker, recipe: str = "r") -> Kept:

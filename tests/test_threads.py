@@ -181,6 +181,79 @@ async def test_nobody_stands_in_line_behind_what_outlasts_its_limit(gate: Gate) 
     assert {type(end) for end in ends} == {threads.TookTooLong}
 
 
+async def test_work_that_nobody_waits_for_leaves_its_place_at_its_limit_too(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose spec changes while its work goes on would else keep a place from everybody for as long as that lasts."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "_QUICK", dataclasses.replace(threads._QUICK, seconds=1.0))
+        for number in range(3):
+            await left_alone(gate, f"gone {number}")
+
+    async with asyncio.timeout(20):
+        assert await threads.for_tenant("e", int, "7") == 7
+    assert gate.inside == 3
+
+
+async def test_three_works_that_take_too_long_count_though_nobody_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_QUICK", dataclasses.replace(threads._QUICK, seconds=0.5))
+    for _ in range(3):
+        gate = Gate()
+        await left_alone(gate, "a")
+        async with asyncio.timeout(20):
+            while not threads._office()._owner("a").overdue:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+        await ended(gate)
+
+    with pytest.raises(threads.TookTooLong) as refused:
+        await threads.for_tenant("a", int, "7")
+    assert refused.value.reason == "WorkSuspended"
+
+
+async def test_who_waits_for_threads_that_others_keep_is_not_blamed(gate: Gate) -> None:
+    for number in range(threads._QUICK.at_once + threads._REPLACED):
+        await outlasted(gate, f"other {number}")
+
+    assert "other namespaces" in (await outlasted(gate)).message
+    owner = threads._office()._owner("a")
+    assert (owner.strikes, owner.overdue) == (0, 0)
+
+
+async def test_who_has_waited_longer_is_before_who_has_used_the_threads_just_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_HALVES_IN", 0.05)
+    first, began, now = Gate(), list[str](), asyncio.get_running_loop().time
+    waiting = [
+        asyncio.ensure_future(threads.for_tenant(f"{number}", first.pass_through)) for number in range(3)
+    ]
+    await asyncio.sleep(0)
+    for owner, used in (("patient", 0.2), ("late", 0.1)):
+        threads._office()._owner(owner).has_used(used, now())
+        waiting.append(asyncio.ensure_future(threads.for_tenant(owner, began.append, owner)))
+        await asyncio.sleep(0.3)
+
+    first.open()
+    await asyncio.gather(*waiting)
+
+    assert began[0] == "patient"
+
+
+async def test_work_that_no_thread_can_take_gives_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threads._QUICK.pool, "submit", refuse)
+        for _ in range(5):
+            with pytest.raises(RuntimeError):
+                await threads.for_tenant("a", int, "7")
+
+    assert await threads.for_tenant("a", int, "7") == 7
+
+
 async def test_work_that_outlasts_its_limit_leaves_its_place_to_others(gate: Gate) -> None:
     for owner in ("a", "b", "c", "d"):
         await outlasted(gate, owner)
@@ -210,6 +283,17 @@ async def test_two_times_in_a_row_are_forgiven_by_one_that_ends() -> None:
             await outlasted(gate)
             await ended(gate)
         assert await threads.for_tenant("a", int, "7") == 7
+
+
+async def left_alone(gate: Gate, owner: str) -> None:
+    """Have work begun, and go away."""
+    before = gate.inside
+    waiting = asyncio.ensure_future(threads.for_tenant(owner, gate.pass_through))
+    async with asyncio.timeout(20):
+        while gate.inside == before:  # noqa: ASYNC110  # a thread tells of itself in no other way
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.wait([waiting])
 
 
 async def ended(gate: Gate) -> None:

@@ -1,7 +1,7 @@
 """Which call held up the event loop, for how long, and where: everything else waits meanwhile.
 
-Each call is timed in the loop's thread. Another thread looks, while one goes on, at what is being done; it takes
-names of files and functions, and never what these hold.
+Each call is timed in the loop's thread, or where that cannot be, another thread asks the loop for answers. That one
+looks, while a call goes on, at what is being done; it takes names of files and functions, and never what these hold.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +108,68 @@ class _Watch:
         return seen[1] if seen is not None and seen[0] == began else _name_of(handle)
 
 
+class _Beat:
+    """One event loop whose calls cannot be timed, as uvloop's: another thread asks again and again for an answer."""
+
+    def __init__(self, tell: Callable[[HoldUp], None], longest: float) -> None:
+        self._tell = tell
+        self._longest = longest
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._clock = time.pthread_getcpuclockid(self._thread)
+        self._answered = threading.Event()
+        self._ended = threading.Event()
+
+    def look(self) -> None:
+        """Ask, and tell of each answer that comes late, until the end."""
+        while not self._ended.wait(_LOOK_EVERY):
+            self._answered.clear()
+            began, processor = monotonic(), self._used()
+            try:
+                self._loop.call_soon_threadsafe(self._answered.set)
+            except RuntimeError:  # the loop has ended
+                return
+            if not self._answered.wait(self._longest):
+                place = self._place()
+                self._wait()
+                one = HoldUp(place, monotonic() - began, self._used() - processor)
+                if not self._ended.is_set():
+                    self._tell(one)
+
+    def end(self) -> None:
+        self._ended.set()
+        self._answered.set()
+
+    def _wait(self) -> None:
+        while not (self._answered.wait(1.0) or self._ended.is_set()):
+            pass
+
+    def _place(self) -> str:
+        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, for such a purpose
+        return _place_of(frame) if frame is not None else "unknown"
+
+    def _used(self) -> float:
+        return time.clock_gettime(self._clock)
+
+
 @contextmanager
 def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
-    """Tell of each call of the running loop that takes longer than `longest` seconds."""
-    loop, watch = asyncio.get_running_loop(), _Watch(tell, longest)
+    """Tell of what holds up the running loop for longer than `longest` seconds: of each call, where those are seen.
+
+    Of uvloop, which the operator runs on, only how late its answers are is seen.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.BaseEventLoop):
+        with _timed(loop, _Watch(tell, longest)):
+            yield
+        return
+    beat = _Beat(tell, longest)
+    with _looking(beat):
+        yield
+
+
+@contextmanager
+def _timed(loop: asyncio.AbstractEventLoop, watch: _Watch) -> Iterator[None]:
     run = asyncio.Handle._run  # noqa: SLF001  # asyncio has no hook for this
 
     def timed(handle: asyncio.Handle) -> None:
@@ -119,14 +178,22 @@ def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterato
         else:
             run(handle)
 
-    thread = threading.Thread(target=watch.look, name="holdups", daemon=True)
     asyncio.Handle._run = timed  # type: ignore[assignment,method-assign]  # noqa: SLF001  # for as long as it lasts
+    try:
+        with _looking(watch):
+            yield
+    finally:
+        asyncio.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001  # as it was
+
+
+@contextmanager
+def _looking(one: _Watch | _Beat) -> Iterator[None]:
+    thread = threading.Thread(target=one.look, name="holdups", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        asyncio.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001  # as it was
-        watch.end()
+        one.end()
         thread.join()
 
 

@@ -37,6 +37,8 @@ _MAX_STEPS = 25
 _BREATHER = timedelta(milliseconds=200)
 _LOOK_AGAIN = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(minutes=5)
+_MADE_LASTS = timedelta(minutes=10)
+"""How long a large key waits for what cannot be had now."""
 _SOON = timedelta(seconds=2)
 _PATIENCE = timedelta(seconds=1)
 """How long values are read or made before people are told of it."""
@@ -120,7 +122,7 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
 
 async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
     """Tell how a pass ended, and return when to look again."""
-    if outcome.error is None or outcome.error.reason != MAKING_VALUES:
+    if not _keeps_made(outcome, world.memo(key).outside, world.now()):
         world.memo(key).outside.forget_made()
     if later := _told_later(key, outcome, world):
         return later
@@ -131,6 +133,19 @@ async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     if outcome.error is None:
         world.memo(key).attempts = 0
     return _look_again(key, outcome, world)
+
+
+def _keeps_made(outcome: Outcome, outside: Outside, now: datetime) -> bool:
+    """Say whether what was made of a revision is still asked for, while something else of it is awaited.
+
+    The values of stores are read again once a large key is made: it would be lost each time where that takes a while.
+    """
+    match outcome.error:
+        case Wait(reason=reason) if reason in {MAKING_VALUES, READING_STORES}:
+            return True
+        case Wait():  # such as for the Secret that signs
+            return outside.making_since is not None and now - outside.making_since < _MADE_LASTS
+    return False
 
 
 def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:

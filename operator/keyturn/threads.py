@@ -19,14 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from .core.errors import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
 __all__ = ["TookTooLong", "for_tenant", "for_tenant_at_length", "for_us"]
 
@@ -116,6 +115,17 @@ class _Owner:
     def has_used(self, seconds: float, now: float) -> None:
         self.used, self.at = self.used_by(now) + seconds, now
 
+    @property
+    def rank(self) -> float:
+        """Whose is lower has used less, whenever the two are asked: what one used is forgotten as it waits."""
+        return math.log2(self.used) + self.at / _HALVES_IN if self.used else -math.inf
+
+    def strike(self, now: float) -> None:
+        """Take in that a work took too long; have the owner wait at the third one in a row."""
+        self.strikes += 1
+        if self.strikes >= _STRIKES:
+            self.strikes, self.waits_until = 0, now + _PENALTY.total_seconds()
+
     def is_idle(self, now: float) -> bool:
         is_busy = any(turn.locked() for turn in self.turns.values())
         at_rest = not (is_busy or self.strikes or self.overdue or self.waits_until > now)
@@ -133,13 +143,13 @@ class _Line:
     waiting: list[_Turn] = field(default_factory=list)
     order: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def enter(self, used: float) -> None:
-        """Wait for a thread; who has used them least is next."""
+    async def enter(self, rank: float) -> None:
+        """Wait for a thread; the lowest rank is next."""
         if self.free:
             self.free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.waiting, (used, next(self.order), turn))
+        heapq.heappush(self.waiting, (rank, next(self.order), turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -156,41 +166,71 @@ class _Line:
         self.free += 1
 
 
-class _Work:
-    """One work in a thread: it gives its place there and its owner's turn back once, at its end or at its limit."""
+class _Work(Generic[T]):
+    """One work in a thread: it gives its place there and its owner's turn back once, at its end or at its limit.
 
-    def __init__(self, owner: _Owner, turn: asyncio.Lock, line: _Line, future: Future[T]) -> None:
+    Whoever waits for it may go away, which ends no thread and moves no limit.
+    """
+
+    def __init__(self, owner: _Owner, line: _Line, kind: _Kind, doing: Callable[[], T]) -> None:
         self._owner = owner
-        self._turn = turn
+        self._turn = owner.turns[kind.pool]
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self._left: asyncio.Future[None] = self._loop.create_future()
         self._has_left = False
-        future.add_done_callback(self._end_soon)
+        self._future = kind.pool.submit(doing)
+        self._limit = self._loop.call_later(kind.seconds, self._give_up)
+        self._future.add_done_callback(self._end_soon)
 
-    def give_up(self) -> None:
+    async def outcome(self) -> T:
+        """Wait for its end, or its limit.
+
+        Raises:
+            TookTooLong: It goes on, or could not even begin.
+        """
+        try:
+            await self._left
+        except asyncio.CancelledError:
+            self._future.cancel()
+            raise
+        if self._future.cancelled():
+            raise _too_busy()
+        if not self._future.done():
+            raise _too_long()
+        return self._future.result()
+
+    def _give_up(self) -> None:
         """Wait for it no longer; until it ends, nothing else is begun for its owner, and nobody stands in line."""
-        if not self._has_left:
-            self._owner.overdue += 1
-            self._leave()
+        if self._future.cancel() or self._future.done():
+            return  # it has waited for a thread all the while, or its end is near
+        self._owner.overdue += 1
+        self._owner.strike(self._loop.time())
+        self._leave()
 
     def _end_soon(self, _: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        now = self._loop.time()
-        self._owner.has_used(now - self._began, now)
+        self._limit.cancel()
+        if not self._future.cancelled():
+            now = self._loop.time()
+            self._owner.has_used(now - self._began, now)
         if self._has_left:
             self._owner.overdue -= 1
             return
-        self._owner.strikes = 0
+        if not self._future.cancelled():
+            self._owner.strikes = 0
         self._leave()
 
     def _leave(self) -> None:
         self._has_left = True
         self._turn.release()
         self._line.leave()
+        if not self._left.done():
+            self._left.set_result(None)
 
 
 class _Office:
@@ -208,21 +248,17 @@ class _Office:
         line = self._lines[kind.pool]
         try:
             _hold_back(owner, loop.time())
-            await line.enter(owner.used_by(loop.time()))
+            await line.enter(owner.rank)
         except BaseException:
             turn.release()
             raise
-        # Whoever waits may go away, which ends no thread: the turn lasts as long as the work does.
-        future = kind.pool.submit(doing)
-        work = _Work(owner, turn, line, future)
         try:
-            async with asyncio.timeout(kind.seconds) as limit:
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            work.give_up()
-            raise _struck(owner, loop.time()) from None
+            work = _Work(owner, line, kind, doing)
+        except BaseException:  # such as where there can be no more threads
+            turn.release()
+            line.leave()
+            raise
+        return await work.outcome()
 
     def _owner(self, name: str) -> _Owner:
         if name not in self._owners and len(self._owners) >= _MOST_OWNERS:
@@ -244,19 +280,14 @@ def _hold_back(owner: _Owner, now: float) -> None:
         raise _too_long()
 
 
-def _struck(owner: _Owner, now: float) -> TookTooLong:
-    owner.strikes += 1
-    if owner.strikes >= _STRIKES:
-        owner.strikes, owner.waits_until = 0, now + _PENALTY.total_seconds()
-    return _too_long()
-
-
 def _too_long() -> TookTooLong:
-    return TookTooLong(
-        "WorkTookTooLong",
-        "to compute it takes too long; write smaller keys, templates and documents",
-        _SOON,
-    )
+    message = "to compute it takes too long; write smaller keys, templates and documents"
+    return TookTooLong("WorkTookTooLong", message, _SOON)
+
+
+def _too_busy() -> TookTooLong:
+    message = "to compute it has waited for too long; other namespaces keep every thread busy"
+    return TookTooLong("WorkTookTooLong", message, _SOON)
 
 
 _offices: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Office]] = WeakKeyDictionary()
