@@ -4,19 +4,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn import holdups
+from keyturn.holdups import LONGEST
+from tests.support.timedcalls import timed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.holdups import HoldUp
+    from tests.support.timedcalls import Call
 
 
 @pytest.fixture
-async def held() -> AsyncIterator[list[HoldUp]]:
-    """What has held up the event loop, by its processor time: on a busy machine everything takes long."""
-    found: list[HoldUp] = []
-    with holdups.watched(found.append, longest=0.0):
-        yield found
-    too_long = [one for one in found if one.processor > holdups.LONGEST]
-    assert too_long == [], "a call holds up the event loop"
+async def held() -> AsyncIterator[list[Call]]:
+    """Each call of the event loop; none may hold it up, by processor time, for a busy machine makes all slow."""
+    with timed() as calls:
+        yield calls
+    assert [call for call in calls if call.processor > LONGEST] == [], "a call holds up the event loop"

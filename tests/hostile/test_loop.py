@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from keyturn.core.wanted import Wanted
-    from keyturn.holdups import HoldUp
+    from tests.support.timedcalls import Call
 
 PROVIDERS = providers.discover()
 generators.discover()  # as the operator does when it starts
@@ -124,7 +124,7 @@ async def staged(world: World, wanted: Wanted) -> State | Wait | Stalled:
 # That the fixture sees what holds the loop up
 
 
-async def test_a_call_that_holds_up_the_loop_is_seen_with_its_place(held: list[HoldUp]) -> None:
+async def test_a_call_that_holds_up_the_loop_is_seen_with_its_name(held: list[Call]) -> None:
     def works() -> None:
         until = time.thread_time() + 2 * holdups.LONGEST
         while time.thread_time() < until:
@@ -135,7 +135,7 @@ async def test_a_call_that_holds_up_the_loop_is_seen_with_its_place(held: list[H
 
     (seen_one,) = [one for one in held if one.processor > holdups.LONGEST]
     held.remove(seen_one)
-    assert "works" in seen_one.place
+    assert "works" in seen_one.name
 
 
 # Certificates and keys
