@@ -6,10 +6,13 @@ import hashlib
 import signal
 from pathlib import Path
 
+import pytest
+
 from sandbox.node import machine
 from tests.demo.showing import Eavesdropper, begin, left_behind, read_until
 from tests.support.kubectl import Kubectl
 
+pytestmark = pytest.mark.timeout(900)
 _SHOWN = (
     "✓ the node is ready, and has the images",
     "$ kubectl apply -k manifests/base",
