@@ -148,8 +148,8 @@ RECORD = (
 )
 ALONG = "values go along to another target.name: who changes it must be allowed to get the Secret shared themselves"
 OUT = (
-    "with another target.name the keys are taken out of the Secret shared: who asks for that must be allowed to update"
-    " it themselves"
+    "with another target.name the keys are taken out of the Secret shared: who asks for that must be allowed to"
+    " update it themselves"
 )
 READ = (
     "who has a ManagedSecret read other Secrets, by from, dataFrom or an issuer, must be allowed to get each of them"
