@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .core.items import found_under, is_found
-from .core.revision import LITERAL, Kept
+from .core.revision import LITERAL, Kept, found_under, is_found
 from .core.wanted import VALUE
 from .world import generator_for
 

@@ -58,6 +58,7 @@ KEYS = (
     "größe",
     "k" * 1024,
 )
+_FOLDER = {"files": {"path": "/run/secrets"}}
 PREFIXES = (
     "{namespace}/",
     "shop/",
@@ -269,9 +270,10 @@ GOOD = {
     "a store of all namespaces for none": cluster_secret_store(),
     "a store of all namespaces for none in words": cluster_secret_store(allowedNamespaces={"names": []}),
     "a store of all namespaces for all": cluster_secret_store(allowedNamespaces={"selector": {}}),
-    "a mounted folder": cluster_secret_store({"files": {"path": "/run/secrets"}}, keyPrefix="{namespace}_"),
+    "a mounted folder": cluster_secret_store(_FOLDER, keyPrefix="{namespace}_"),
     "a mounted file": cluster_secret_store({"dotenv": {"path": "/etc/shop/.env.production"}}),
     "a store of all namespaces in full": cluster_secret_store(
+        _FOLDER,
         refresh={"minInterval": "15s", "ratePerSecond": 1},
         allowedNamespaces={
             "names": ["shop", "x" * 63],
@@ -287,7 +289,7 @@ GOOD = {
         },
         keyPrefix="shop/{namespace}/",
     ),
-    **{f"a prefix like {prefix}": cluster_secret_store(keyPrefix=prefix) for prefix in PREFIXES},
+    **{f"a prefix like {prefix}": cluster_secret_store(_FOLDER, keyPrefix=prefix) for prefix in PREFIXES},
     "an emergency of all": emergency(),
     "an emergency of some": emergency(
         incident="INC-2026-042",

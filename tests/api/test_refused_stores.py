@@ -32,7 +32,7 @@ def refreshed(**refresh: object) -> Body:
 
 
 def prefixed(prefix: str) -> Body:
-    return cluster_secret_store(keyPrefix=prefix)
+    return cluster_secret_store({"files": {"path": "/run/secrets"}}, keyPrefix=prefix)
 
 
 def allowing(**allowed: object) -> Body:
@@ -132,6 +132,13 @@ NAMESPACES = {
     "a prefix of one namespace's store": (
         secret_store(keyPrefix="shop/"),
         unknown("SecretStore", "spec.keyPrefix"),
+    ),
+    "a prefix of each namespace's own Secrets": (
+        cluster_secret_store({"kubernetes": {}}, keyPrefix="team-"),
+        (
+            "spec.keyPrefix: Invalid value: kubernetes without kubeconfigRef reads each namespace's own Secrets, by"
+            " their names alone; remove keyPrefix"
+        ),
     ),
     "allowed namespaces that are not said": (
         allowing(),

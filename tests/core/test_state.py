@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.revision import Kept, Life, Rendered, Revision, changed_keys
+from keyturn.core.revision import Kept, Life, Rendered, Revision, changed_keys, found_under
 from keyturn.core.source import Source
 from keyturn.core.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
@@ -144,6 +144,11 @@ READ = Kept(
     [
         pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
         pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
+        pytest.param(
+            {found_under("other"): Kept("", {"value": Value(b"theirs")}, {"value": "other"})},
+            {"TOKEN", "a", "b"},
+            id="nor what an adopted Secret held beside",
+        ),
     ],
 )
 def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, Kept], keys: set[str]) -> None:

@@ -31,16 +31,22 @@ def may(group: str, resource: str, *verbs: str, names: tuple[str, ...] = ()) -> 
     return rule | ({"resourceNames": list(names)} if names else {})
 
 
+_OWN = ("auth", "auth-keyturn")
 # What a user may do in the namespace shop, beside writing ManagedSecrets and SecretStores.
 USERS: dict[str, list[Body]] = {
     "author": [],
     "reader": [may("", "secrets", "get")],
-    "owner": [may("", "secrets", "get", names=("auth",))],
-    "writer": [may("", "secrets", "get", "update", names=("auth",))],
-    "deleter": [may("", "secrets", "get", "update", "delete", names=("auth",))],
-    "picker": [may("", "secrets", "get", names=("auth", "theirs", "ca"))],
+    "owner": [may("", "secrets", "get", names=_OWN)],
+    "stranger": [may("", "secrets", "get", names=("auth",))],
+    "mover": [
+        may("", "secrets", "get", names=(*_OWN, "shared")),
+        may("", "secrets", "update", names=("auth",)),
+    ],
+    "writer": [may("", "secrets", "get", "update", names=_OWN)],
+    "deleter": [may("", "secrets", "get", "update", "delete", names=_OWN)],
+    "picker": [may("", "secrets", "get", names=(*_OWN, "theirs", "ca"))],
     "roller": [
-        may("", "secrets", "get", names=("auth",)),
+        may("", "secrets", "get", names=_OWN),
         may("apps", "deployments", "patch", names=("api", *(f"api-{number}" for number in range(9)))),
         may("apps", "statefulsets", "patch", names=("db",)),
     ],
@@ -136,6 +142,15 @@ UPDATE = (
     "Merge and adopt write into the Secret auth: who asks for that must be allowed to update it themselves"
 )
 DELETE = "deletionPolicy: Delete deletes the Secret auth: who asks for that must be allowed to delete it themselves"
+RECORD = (
+    "a ManagedSecret goes on with the values that an earlier one of its name left in the Secret auth-keyturn: who"
+    " creates one must be allowed to get it themselves"
+)
+ALONG = "values go along to another target.name: who changes it must be allowed to get the Secret shared themselves"
+OUT = (
+    "with another target.name the keys are taken out of the Secret shared: who asks for that must be allowed to"
+    " update it themselves"
+)
 READ = (
     "who has a ManagedSecret read other Secrets, by from, dataFrom or an issuer, must be allowed to get each of them"
     " themselves"
@@ -164,6 +179,7 @@ REFUSED = {
         managed(target={"name": "theirs"}),
         GET.replace("Secret auth", "Secret theirs"),
     ),
+    "who may not get the record of an earlier one of that name": ("stranger", managed(), RECORD),
     "a merge of who may not update": ("owner", managed(target=MERGE), UPDATE),
     "an adoption of who may not update": ("owner", managed(target=ADOPT), UPDATE),
     "a deletion of who may not delete": ("writer", managed(target={"deletionPolicy": "Delete"}), DELETE),
@@ -328,6 +344,26 @@ def test_a_spec_that_changes_asks_for_every_right(there: Body, kubectl: Kubectl)
     changed = there | {"spec": there["spec"] | {"suspend": True}}
 
     assert refusal(kubectl, "owner", changed, "replace") == GET.replace("Secret auth", "Secret shared")
+
+
+def renamed(there: Body) -> Body:
+    return there | {"spec": there["spec"] | {"target": {"name": "auth"}}}
+
+
+def test_values_go_along_only_for_who_may_get_them(there: Body, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, "writer", renamed(there), "replace") == ALONG
+
+
+def test_keys_are_taken_out_only_for_who_may_update(there: Body, kubectl: Kubectl) -> None:
+    assert refusal(kubectl, "mover", renamed(there), "replace") == OUT
+
+
+def test_a_secret_that_is_let_go_asks_for_no_update(kubectl: Kubectl) -> None:
+    there = kubectl.json("create", "-f", "-", given=managed(target={"name": "shared"}))
+    try:
+        assert refusal(kubectl, "mover", renamed(there), "replace") == ""
+    finally:
+        kubectl("delete", "managedsecret", "auth", *_HERE)
 
 
 # Tools that apply what is in Git

@@ -20,7 +20,7 @@ def town() -> Town:
     town = Town()
     town.store("here", provider="kubernetes")
     town.store("kept")
-    town.cluster_store("all", provider="kubernetes", prefix="{namespace}.")
+    town.cluster_store("all", provider="kubernetes")
     return town
 
 
@@ -55,9 +55,9 @@ def test_a_secret_of_another_name_than_its_managed_secret_is_followed(town: Town
     assert way(town, "b") == "b a"
 
 
-def test_a_key_below_a_prefix_is_the_secret_that_it_names(town: Town) -> None:
-    takes_in(town, "b", "a", store=cluster_ref("all"), secret="shop.b")  # noqa: S106
-    assert way(town, "b", "shop.a", cluster_ref("all")) == "shop.b shop.a"
+def test_a_store_of_all_namespaces_is_followed_within_this_one(town: Town) -> None:
+    takes_in(town, "b", "a", store=cluster_ref("all"))
+    assert way(town, "b", "a", cluster_ref("all")) == "b a"
 
 
 @pytest.mark.parametrize(

@@ -256,3 +256,15 @@ async def test_a_store_has_another_name_with_each_spec(town: Town) -> None:
     assert first
     assert town.stores.identity(ref(), "shop") not in {None, first}
     assert town.stores.identity(ref(), "office") is None
+
+
+@in_no_time
+async def test_the_secrets_of_each_namespace_are_read_by_their_names_alone(town: Town) -> None:
+    town.cluster_store("here", provider="kubernetes", prefix="team-")
+    town.secret("team-db", key="text")
+
+    refused = await town.refusal("db", cluster_ref("here"))
+
+    assert str(refused).endswith(
+        "it reads each namespace's own Secrets, by their names alone; remove keyPrefix"
+    )

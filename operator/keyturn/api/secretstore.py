@@ -132,8 +132,18 @@ def _kept_apart(prefix: str) -> str:
 KeyPrefix = Annotated[str, _PREFIX, pydantic.AfterValidator(_kept_apart)]
 
 
+# Who writes a ManagedSecret must be allowed to get the Secrets that it reads, which a policy tells by their keys.
+_KEYS_ARE_NAMES = (
+    "!has(self.keyPrefix) || !has(self.provider.kubernetes) || has(self.provider.kubernetes.kubeconfigRef)",
+    "kubernetes without kubeconfigRef reads each namespace's own Secrets, by their names alone; remove keyPrefix",
+    ".keyPrefix",
+)
+
+
 class ClusterSecretStoreSpec(_StoreSpec):
     """Which store it is and who may use what of it; it refers to objects of the operator's own namespace."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_KEYS_ARE_NAMES))
 
     allowed_namespaces: AllowedNamespaces | None = None
     """The namespaces whose ManagedSecrets may use the store; none where absent."""

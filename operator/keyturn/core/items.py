@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .source import Source
 
-__all__ = ["VALUE", "Item", "found_under", "is_found", "is_spread", "items_of"]
+__all__ = ["VALUE", "Item", "is_spread", "items_of"]
 
 VALUE = "value"
 """The output of whatever makes one value."""
@@ -30,10 +30,6 @@ _LONGEST_KEY = 253
 """How many characters the key of a Secret may have."""
 _SPREAD = "dataFrom["
 """How the names of those items begin that bring all of a key; no item of data can have such a name."""
-
-
-_FOUND = " (found)"
-"""How the names of those end that an adopted Secret held and no item writes; no item can have such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +57,6 @@ class Item:
 def is_spread(name: str) -> bool:
     """Say of the name of an item whether it brings as many keys as the store has properties."""
     return name.startswith(_SPREAD)
-
-
-def found_under(key: str) -> str:
-    """Name what an adopted Secret holds under a key that no item writes."""
-    return f"{key}{_FOUND}"
-
-
-def is_found(name: str) -> bool:
-    """Say of a name in a revision whether it is that of what was found and no item writes."""
-    return name.endswith(_FOUND)
 
 
 def items_of(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .emergency import EMERGENCY, asked_at
-from .items import is_found
+from .revision import is_found
 from .schedule import is_open, next_due, opening, starts_at
 
 if TYPE_CHECKING:

@@ -13,10 +13,33 @@ if TYPE_CHECKING:
 
     from .value import Value
 
-__all__ = ["LITERAL", "Kept", "Life", "Rendered", "Revision", "RevisionFacts", "changed_keys", "previous_key"]
+__all__ = [
+    "LITERAL",
+    "Kept",
+    "Life",
+    "Rendered",
+    "Revision",
+    "RevisionFacts",
+    "changed_keys",
+    "found_under",
+    "is_found",
+    "previous_key",
+]
 
 
 LITERAL = "literal"
+_FOUND = " (found)"
+"""How the names of those end that an adopted Secret held and no item writes; no item can have such a name."""
+
+
+def found_under(key: str) -> str:
+    """Name what an adopted Secret holds under a key that no item writes."""
+    return f"{key}{_FOUND}"
+
+
+def is_found(name: str) -> bool:
+    """Say of a name in a revision whether it is that of what was found and no item writes."""
+    return name.endswith(_FOUND)
 
 
 def previous_key(key: str) -> str:
@@ -145,9 +168,10 @@ class Revision:
     def made_here(self) -> dict[str, Value]:
         """Return what may be pushed (see `Wanted.made_here`), by how its own values were made.
 
-        The spec of today can be another one: an earlier revision may have come back.
+        The spec of today can be another one: an earlier revision may have come back. What an adopted Secret held
+        beside its items is another's, and stays in the cluster.
         """
-        kept = self.values.values()
+        kept = [one for name, one in self.values.items() if not is_found(name)]
         keys = {key for one in kept if not one.is_read for key in one.keys.values()}
         if not any(one.is_read for one in kept):
             keys |= self.rendered.keys()

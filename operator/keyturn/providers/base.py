@@ -171,6 +171,11 @@ class Provider(ABC, Generic[C]):
         return cls.logs_in_as(config) is not None
 
     @classmethod
+    def takes_prefix(cls, config: C) -> bool:  # noqa: ARG003  # but for one they do
+        """Say whether a keyPrefix may be put before its keys; not where admission asks about them as they are."""
+        return True
+
+    @classmethod
     def lends(cls, config: C) -> bool:  # noqa: ARG003  # most keep values
         """Say whether it makes another value at each read, which ends by itself: then nobody shares one."""
         return False

@@ -93,6 +93,12 @@ class Kubernetes(Provider[KubernetesConfig]):
     def is_personal(cls, config: KubernetesConfig) -> bool:
         return config.kubeconfig_ref is None  # it reads the namespace of whoever asks
 
+    @classmethod
+    def takes_prefix(cls, config: KubernetesConfig) -> bool:
+        return (
+            config.kubeconfig_ref is not None
+        )  # manifests/base/authors asks for rights on Secrets by these keys
+
     async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
         if isinstance(content, Value) and Can.WRITE in self.can:
             content = _parts(content)

@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.kube.tokens import Tokens
@@ -114,10 +113,8 @@ class Stores:
         """Name the Secret of the consumer's namespace that a key is; None where it is none."""
         if not self._is_here(store):
             return None
-        found = self._mirror.stores.store(store)
-        prefix = found.spec.key_prefix if isinstance(found, ClusterSecretStore) else None
         try:
-            return located(key, prefix, namespace)
+            return located(key, None, namespace)  # such a store takes no prefix
         except Refused:
             return None
 

@@ -76,6 +76,11 @@ def plan_of(key: StoreKey, store: AnyStore) -> Plan:
         wrong = sentence(error)
     if wrong:
         raise Refused("InvalidSettings", f"spec.provider.{choice.kind}: {wrong}")
+    prefix = store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None
+    if prefix and not provider.takes_prefix(config):  # such a store may be older than the API server's rule
+        raise Refused(
+            "InvalidSettings", "it reads each namespace's own Secrets, by their names alone; remove keyPrefix"
+        )
     return Plan(
         key=key,
         provider=provider,
@@ -84,6 +89,6 @@ def plan_of(key: StoreKey, store: AnyStore) -> Plan:
         if refresh and refresh.min_interval
         else _MIN_INTERVAL,
         rate=float(refresh.rate_per_second) if refresh and refresh.rate_per_second else float(provider.rate),
-        prefix=store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None,
+        prefix=prefix,
         uid=store.metadata.uid,
     )
