@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiohttp import hdrs, web
 
 from . import exposition, threads
+from .door import Door, Limits
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-__all__ = ["Addresses", "CannotListen", "OnPrepare", "Ports", "Site", "listen", "serve"]
+__all__ = ["Addresses", "CannotListen", "Limits", "OnPrepare", "Ports", "Site", "listen", "serve"]
 
 OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
 """Sees every answer before it is sent."""
 
 
 _LARGEST_BODY = 1024
+_LIMITS = Limits()
 
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
@@ -74,8 +76,8 @@ class Site:
 
 
 @asynccontextmanager
-async def serve(site: Site, ports: Ports) -> AsyncIterator[Ports]:
-    """Answer until the block ends; yield the ports that it got.
+async def serve(site: Site, ports: Ports, limits: Limits = _LIMITS) -> AsyncIterator[Ports]:
+    """Answer until the block ends; yield the ports that it got. Each port has these limits for itself.
 
     Raises:
         CannotListen: A port is taken or not allowed.
@@ -84,8 +86,10 @@ async def serve(site: Site, ports: Ports) -> AsyncIterator[Ports]:
     probed = [web.get("/livez", site.livez), web.get("/readyz", site.readyz)]
     async with AsyncExitStack() as stack:
         yield Ports(
-            metrics=await stack.enter_async_context(listen(measured, ports.metrics, "metrics")),
-            health=await stack.enter_async_context(listen(probed, ports.health, "health")),
+            metrics=await stack.enter_async_context(
+                listen(measured, ports.metrics, "metrics", limits=limits)
+            ),
+            health=await stack.enter_async_context(listen(probed, ports.health, "health", limits=limits)),
         )
 
 
@@ -99,24 +103,33 @@ async def listen(
     largest: int = _LARGEST_BODY,
     addresses: Addresses = Addresses.ALL,
     on_prepare: OnPrepare | None = None,
+    limits: Limits = _LIMITS,
 ) -> AsyncIterator[int]:
     """Answer on one port until the block ends; yield the port that it got.
 
     Raises:
         CannotListen: The port is taken or not allowed.
     """
-    app = web.Application(client_max_size=largest)
+    door = Door(limits)
+    app = web.Application(client_max_size=largest, middlewares=[door.watch])
     app.add_routes(routes)
     if on_prepare:
         app.on_response_prepare.append(on_prepare)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    # What aiohttp calls keep-alive holds from the moment that a connection is there.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=limits.silence)
     await runner.setup()
     try:
         listener = _bind(port, purpose, addresses)
-        await web.SockSite(runner, listener, ssl_context=tls).start()
-        yield listener.getsockname()[1]
+        async with door.open(listener, _server_of(runner), tls):
+            yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
+
+
+def _server_of(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the server is set up before its port is opened")
+    return runner.server
 
 
 def _bind(port: int, purpose: str, addresses: Addresses) -> socket.socket:

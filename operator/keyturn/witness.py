@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Witness"]
 
+_LIMITS = web.Limits(silence=120)
+"""The API server keeps a connection for 90 s, and sends no batch twice on one that is closed just then."""
+
 
 class Witness:
     """Without settings it does nothing at all."""
@@ -45,7 +48,12 @@ class Witness:
         async with (
             aclosing(self._audit),
             web.listen(
-                endpoint.routes(), self._port, "audit events", tls=tls, largest=endpoint.largest_body
+                endpoint.routes(),
+                self._port,
+                "audit events",
+                tls=tls,
+                largest=endpoint.largest_body,
+                limits=_LIMITS,
             ) as port,
         ):
             yield {"audit_port": port}

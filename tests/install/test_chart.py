@@ -523,6 +523,20 @@ def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
     assert [rule["port"] for rule in rules[-1]["ports"]] == [443, 6443, 8200]
 
 
+def test_metrics_may_be_read_from_where_the_values_say() -> None:
+    (metrics, _) = one("NetworkPolicy", render('--set-json=networkPolicy.metricsFrom=[{"podSelector":{}}]'))[
+        "spec"
+    ]["ingress"]
+
+    assert metrics == {"from": [{"podSelector": {}}], "ports": [{"port": 8080}]}
+
+
+def test_metrics_may_be_read_from_everywhere_where_the_values_name_nothing() -> None:
+    (metrics, _) = one("NetworkPolicy", render("--set-json=networkPolicy.metricsFrom=[]"))["spec"]["ingress"]
+
+    assert metrics == {"ports": [{"port": 8080}]}
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [("networkPolicy", "NetworkPolicy"), ("podDisruptionBudget", "PodDisruptionBudget")],

@@ -172,3 +172,16 @@ def is_object(body: Any) -> bool:
 
 def is_patch(body: dict[str, Any]) -> bool:
     return body["kind"] == "Deployment" and "selector" not in body["spec"]
+
+
+@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
+def test_metrics_are_for_namespaces_with_a_label_and_probes_for_the_node(
+    installation: Path, folder: Path
+) -> None:
+    policy = one("NetworkPolicy", rendered(folder, installation))
+
+    labelled = {"namespaceSelector": {"matchLabels": {"keyturn.dev/metrics": "enabled"}}}
+    assert policy["spec"]["ingress"] == [
+        {"from": [labelled], "ports": [{"port": 8080}]},
+        {"ports": [{"port": 8081}]},
+    ]

@@ -1,0 +1,218 @@
+"""What a port does with clients that hold connections and ask for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from keyturn.web import Limits, Ports, Site, listen, serve
+from sandbox.pki import Authority
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+HALF = b"GET /metrics HTTP/1.1\r\nHost: keyturn\r\nX-Slow: "
+WHOLE = b"GET / HTTP/1.1\r\nHost: keyturn\r\n\r\n"
+PATIENT = Limits(connections=4, silence=3600, sending=3600)
+SITE = Site(objects=tuple, unhealthy=list, unready=list)
+WITHIN = 60
+_FEW = 256
+"""Descriptors of a process: fewer than clients that come to it."""
+
+SERVER = """
+import asyncio
+from keyturn.web import Ports, Site, serve
+
+async def main():
+    async with serve(Site(objects=tuple, unhealthy=list, unready=list), Ports(0, 0)) as ports:
+        print(ports.metrics, ports.health, flush=True)
+        await asyncio.Event().wait()
+
+RUNNER.run(main())
+"""
+
+
+class Clients:
+    """Clients that send what they send and then keep still."""
+
+    def __init__(self) -> None:
+        self._streams: list[Stream] = []
+
+    async def come(self, port: int, sends: bytes, tls: ssl.SSLContext | None = None) -> Stream:
+        stream = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+        self._streams.append(stream)
+        stream[1].write(sends)
+        return stream
+
+    async def go(self) -> None:
+        for _, writer in self._streams:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    some = Clients()
+    yield some
+    await some.go()
+
+
+async def ended(stream: Stream) -> bool:
+    """Wait until the server has closed it."""
+    async with asyncio.timeout(WITHIN):
+        try:
+            while await stream[0].read(65536):
+                pass
+        except ConnectionError:
+            pass
+        return True
+
+
+async def status(port: int, path: str) -> int:
+    limit = aiohttp.ClientTimeout(total=WITHIN)
+    async with (
+        aiohttp.ClientSession(timeout=limit) as session,
+        session.get(f"http://127.0.0.1:{port}{path}") as answer,
+    ):
+        return answer.status
+
+
+@pytest.mark.parametrize("sent", [b"", HALF], ids=["nothing", "half a header"])
+async def test_a_connection_without_a_whole_header_is_closed(clients: Clients, sent: bytes) -> None:
+    async with serve(SITE, Ports(0, 0), Limits(silence=0.1)) as ports:
+        assert await ended(await clients.come(ports.metrics, sent))
+
+
+async def test_a_connection_is_closed_that_asks_for_nothing_more(clients: Clients) -> None:
+    async with serve(SITE, Ports(0, 0), Limits(silence=0.1)) as ports:
+        assert await ended(await clients.come(ports.health, WHOLE))
+
+
+async def test_a_handshake_that_does_not_end_is_closed(clients: Clients, tmp_path: Path) -> None:
+    async with listen([], 0, "a test", tls=certified(tmp_path), limits=Limits(silence=0.1)) as port:
+        assert await ended(await clients.come(port, b""))
+
+
+async def test_a_full_port_lets_the_next_one_in_for_the_oldest_silent_one(clients: Clients) -> None:
+    async with serve(SITE, Ports(0, 0), PATIENT) as ports:
+        first = await clients.come(ports.metrics, HALF)
+        for _ in range(PATIENT.connections - 1):
+            await clients.come(ports.metrics, HALF)
+        assert (await status(ports.metrics, "/metrics"), await ended(first)) == (200, True)
+
+
+async def test_half_handshakes_fill_no_port(clients: Clients, tmp_path: Path) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with listen([web.get("/", answer)], 0, "a test", tls=certified(tmp_path), limits=PATIENT) as port:
+        first, *_ = [await clients.come(port, b"") for _ in range(PATIENT.connections + 1)]
+        trusting = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+        trusting.check_hostname = False
+        reader, _ = await clients.come(port, WHOLE, trusting)
+        async with asyncio.timeout(WITHIN):
+            line = await reader.readline()
+        assert (line, await ended(first)) == (b"HTTP/1.1 200 OK\r\n", True)
+
+
+async def test_a_request_that_is_worked_on_keeps_its_place(clients: Clients) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def answer(_request: web.Request) -> web.Response:
+        begun.set()
+        await release.wait()
+        return web.Response()
+
+    limits = Limits(connections=2, silence=3600)
+    async with listen([web.get("/", answer)], 0, "a test", limits=limits) as port:
+        reader, _ = await clients.come(port, WHOLE)
+        await begun.wait()
+        gone = [await clients.come(port, HALF) for _ in range(4)]
+        async with asyncio.timeout(WITHIN):
+            assert [await ended(one) for one in gone[:3]] == [True] * 3
+            release.set()
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_who_comes_while_all_are_worked_on_waits(clients: Clients) -> None:
+    begun, release = asyncio.Semaphore(0), asyncio.Event()
+
+    async def answer(_request: web.Request) -> web.Response:
+        begun.release()
+        await release.wait()
+        return web.Response()
+
+    async with listen([web.get("/", answer)], 0, "a test", limits=Limits(connections=1)) as port:
+        await clients.come(port, WHOLE)
+        await begun.acquire()
+        reader, _ = await clients.come(port, WHOLE)
+        release.set()
+        async with asyncio.timeout(WITHIN):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_an_answer_that_is_not_taken_ends_with_its_connection(clients: Clients) -> None:
+    lost = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.task
+        request.task.add_done_callback(lambda _: lost.set())
+        return web.Response(body=bytes(64 * 1024 * 1024))
+
+    async with listen([web.get("/", answer)], 0, "a test", limits=Limits(sending=0.1)) as port:
+        await clients.come(port, WHOLE)
+        async with asyncio.timeout(WITHIN):
+            assert await lost.wait()
+
+
+@pytest.mark.parametrize("runner", ["asyncio", "uvloop"])
+async def test_probes_are_answered_while_more_come_than_there_are_descriptors(
+    clients: Clients, runner: str
+) -> None:
+    async with process(runner) as ports:
+        for _ in range(2 * _FEW):
+            await clients.come(ports.metrics, HALF)
+        answers = {path: await status(ports.health, path) for path in ("/livez", "/readyz")}
+        assert {**answers, "/metrics": await status(ports.metrics, "/metrics")} == {
+            "/livez": 200,
+            "/readyz": 200,
+            "/metrics": 200,
+        }
+
+
+@asynccontextmanager
+async def process(runner: str) -> AsyncIterator[Ports]:
+    """Serve in a process of its own, which may open few files."""
+    code = f"import {runner}{SERVER.replace('RUNNER', runner)}"
+    limited = f'ulimit -n {_FEW}; exec "$0" -c "$1"'
+    served = await asyncio.create_subprocess_exec(
+        "sh", "-c", limited, sys.executable, code, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert served.stdout
+        async with asyncio.timeout(WITHIN):
+            numbers = re.findall(rb"\d+", await served.stdout.readline())
+        yield Ports(*map(int, numbers))
+    finally:
+        served.kill()
+        await served.communicate()
+
+
+def certified(folder: Path) -> ssl.SSLContext:
+    authority = Authority.new("door")
+    authority.pair.write(folder, "ca")
+    authority.issue("keyturn").write(folder, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    return context
