@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from kopf._cogs.clients.errors import APITooManyRequestsError
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.value import Value
@@ -127,6 +128,56 @@ def test_a_value_is_shown_as_a_box_however_deep_it_is(
     structlog.get_logger().info("value published", **nest(Value.of_text(CANARY)))
     said = capsys.readouterr().err
     assert (said.count("Value(…)"), CANARY in said) == (3, False)
+
+
+STATUS: Any = {
+    "kind": "Status",
+    "status": "Failure",
+    "message": f"the object says {CANARY}\n: it's ({CANARY})",
+    "reason": "TooManyRequests",
+    "code": 429,
+    "details": {"name": CANARY, "causes": [{"message": CANARY}]},
+}
+REFUSAL = APITooManyRequestsError(STATUS, status=429, headers={"X": CANARY})
+WHAT = "GET https://10.0.0.1/apis/keyturn.dev/v1alpha1/managedsecrets"
+RETRIED = f"Request attempt #1/9 failed; will retry: {WHAT}"
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        (f"{RETRIED} -> {REFUSAL!r}", f"{RETRIED} -> APITooManyRequestsError, status=429"),
+        (f"{RETRIED} -> OSError({CANARY!r})", f"{RETRIED} -> OSError"),
+        (f"{RETRIED} -> Error({CANARY + ') -> X(1'!r}, status=500)", f"{RETRIED} -> Error, status=500"),
+        (f"{RETRIED} -> <{CANARY}>", RETRIED),
+        (f"Watcher for managedsecrets has failed: {REFUSAL}", "Watcher for managedsecrets has failed"),
+        (f"Throttling for 3 seconds due to an unexpected error: {REFUSAL!r}", "an unexpected error"),
+        (f"Ignoring an unsupported event type: {STATUS!r}", "an unsupported event type"),
+        (f"Failed to post an event. Code: 403. Message: {CANARY!r}. Details: {STATUS!r}", "Failed to post"),
+    ],
+    ids=["refused", "network", "odd words", "no error", "watcher", "throttling", "event type", "event"],
+)
+def test_kopf_does_not_quote_what_the_server_answered(
+    line: str, left: str, either: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(either)
+    logging.getLogger("kopf._cogs.clients.api").error(line)
+    said = capsys.readouterr().err
+    assert (left in said, CANARY in said) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Request attempt #1/9 failed; TCP closed; will re-authenticate: {WHAT}",
+        "Unresolved resources cannot be served (try creating their CRDs): {'managedsecrets.keyturn.dev'}",
+    ],
+    ids=["closed", "unresolved"],
+)
+def test_what_kopf_says_in_its_own_words_is_kept(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogFormat.JSON)
+    logging.getLogger("kopf.reactor").warning(line)
+    assert [one["event"] for one in lines(capsys)] == [line]
 
 
 class Reporting:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import logging
+import re
 import sys
 from datetime import datetime
 from pathlib import PurePath
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["LogFormat", "configure", "describe"]
 
 _MOST_FRAMES = 20
+_WORDS_OF_KOPF: Final = re.compile(
+    r"(?P<what>.*?\b(fail(s|ed)?|error|exception|unsupported event type)\b[^:]*):.*", re.IGNORECASE
+)
+"""What failed, and after a colon in which words: those of an error, or what a watch has read."""
 
 
 class LogFormat(enum.StrEnum):
@@ -127,7 +132,19 @@ def _name_the_library(_logger: WrappedLogger, _method: str, event: EventDict) ->
     event["logger"] = event["_record"].name
     # asyncio goes on with the repr of the task that failed, and so with the words of its error.
     event["event"] = event["event"].partition("\n")[0]
+    if event["logger"].partition(".")[0] == "kopf":
+        event["event"] = _without_bodies(event["event"])
     return event
+
+
+def _without_bodies(line: str) -> str:
+    """Leave of a line of kopf what failed, and how by type and status; its words may be the API server's answer."""
+    if line.startswith("Request attempt "):
+        what, arrow, error = line.partition(" -> ")
+        kind, status = re.match(r"\w*", error), re.search(r", status=\d+(?=\)$)", error)
+        return what + arrow + "".join(found[0] for found in (kind, status) if found)
+    found = _WORDS_OF_KOPF.match(line)
+    return found["what"] if found else line
 
 
 def _log_the_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

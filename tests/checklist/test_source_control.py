@@ -326,6 +326,18 @@ def test_no_program_that_a_repository_names_is_started(repository: Repository, t
     assert not ran.exists()
 
 
+@pytest.mark.parametrize(("setting", "value"), [("core.worktree", "{}"), ("core.bare", "true")])
+def test_a_repository_s_settings_do_not_say_where_its_files_are(
+    repository: Repository, tmp_path: Path, setting: str, value: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    repository.write({"new.py": aws_key()})
+    repository.git("config", setting, value.format(elsewhere))
+
+    assert [where for where, _ in repository.audit().found("Fail")] == ["new.py"]
+
+
 def test_a_repository_without_commits_is_looked_at(tmp_path: Path) -> None:
     empty = Repository.new(tmp_path / "empty")
     empty.write({".gitignore": ".env\n.env.*\n", "new.py": aws_key()})

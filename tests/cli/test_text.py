@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from keyturn.cli import printing
+from keyturn.cli.commands import main
+from keyturn.cli.printing import print_json, print_lines
 from keyturn.cli.text import length, since, table, until
+from keyturn.letters import is_seen, seen
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -64,3 +74,55 @@ def test_a_line_is_cut_where_the_terminal_ends() -> None:
 
 def test_a_line_that_just_fits_is_not_cut() -> None:
     assert table(("NAME", "WHY"), [("a", "a tale")], width=13) == "NAME   WHY\na      a tale"
+
+
+HIDDEN = "a\u202eb\u2066c\x1b[31md\x9be\u200bf\xadg\U000e0041h\u3164i"
+SHOWN = r"a\u202eb\u2066c\u001b[31md\u009be\u200bf\u00adg\udb40\udc41h\u3164i"
+
+
+def test_no_letter_that_is_not_seen_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines(HIDDEN, "two\tthree")
+    assert capsys.readouterr().out == f"{SHOWN}\ntwo\tthree\n"
+
+
+def test_letters_that_are_not_seen_are_escaped_in_json_and_are_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_json({"owner": HIDDEN, HIDDEN: "Jörg 😀"})
+    printed = capsys.readouterr().out
+    assert (is_seen(printed), "Jörg 😀" in printed) == (True, True)
+    assert json.loads(printed) == {"owner": HIDDEN, HIDDEN: "Jörg 😀"}
+
+
+def test_columns_are_as_wide_as_what_is_shown_and_a_cell_is_one_line() -> None:
+    assert table(("A", "B"), [("\u202e", "x\ny"), ("plain", "z\n")]).splitlines() == [
+        "A        B",
+        r"\u202e   x y",
+        "plain    z",
+    ]
+
+
+def test_every_control_and_format_character_of_unicode_is_shown_by_its_number() -> None:
+    hidden = [
+        letter
+        for letter in map(chr, range(sys.maxunicode + 1))
+        if unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and letter not in "\n\t"
+    ]
+    assert [f"{ord(letter):x}" for letter in hidden if is_seen(letter)] == []
+    assert re.fullmatch(r"(\\u[0-9a-f]{4})+", seen("".join(hidden)))
+
+
+def test_letters_of_languages_and_signs_are_as_they_are() -> None:
+    text = "Größe, Ελληνικά, русский, עברית, العربية, हिन्दी, 日本語, 한국어, é, ❤️, €"
+    assert seen(text) == text
+
+
+def test_an_error_is_printed_without_letters_that_are_not_seen(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["audit", "--repository", str(tmp_path / "a\u202eb")])
+    assert (done.exit_code, r"a\u202eb" in done.output, is_seen(done.output)) == (2, True, True)
+
+
+def test_commands_print_by_one_module() -> None:
+    folder = Path(printing.__file__).parent
+    texts_of_ours = {"commands.py", "printing.py", "render.py", "serve.py"}
+    assert {file.name for file in folder.glob("*.py") if "click.echo(" in file.read_text()} == texts_of_ours

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from keyturn import threads
 from keyturn.providers import _lookups
+from keyturn.providers._networks import FORBIDDEN, Network
 from keyturn.providers.errors import Refused, StoreError, Unreachable
 from keyturn.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import serving
@@ -137,6 +138,56 @@ async def test_no_name_leads_inside(addresses: list[str]) -> None:
         assert (await failing(guard.ask("GET", "https://evil.example"))).code == "InsideAddress"
 
 
+REFUSED_BY_OUR_TABLE = [
+    *("192.0.0.9", "192.0.0.192", "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.175.48.1"),
+    *("64:ff9b:1::7f00:1", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b::c000:c0", "::ffff:192.0.0.192"),
+    *("::ffff:0:127.0.0.1", "::ffff:0:1.1.1.1", "::1.1.1.1", "100::1", "100:0:0:1::1", "5f00::1", "fec0::1"),
+    *("2001::1", "2001:1::1", "2001:3::1", "2001:4:112::1", "2001:20::1", "2001:db8::1", "2002:c000:c0::1"),
+    *("2620:4f:8000::1", "3fff::1", "4000::1"),
+]
+
+
+@pytest.mark.parametrize("address", REFUSED_BY_OUR_TABLE)
+async def test_no_address_of_a_special_purpose_is_of_the_world(address: str) -> None:
+    async with guarding() as guard:
+        with pytest.raises(Refused):
+            guard.admit_address("evil.example", 443, ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("network", FORBIDDEN, ids=str)
+async def test_the_whole_of_a_forbidden_network_is_refused(network: Network) -> None:
+    async with guarding() as guard:
+        for address in (network[0], network[-1]):
+            with pytest.raises(Refused):
+                guard.admit_address("evil.example", 443, address)
+
+
+@pytest.mark.parametrize(
+    "address", ["100.63.255.255", "172.32.0.0", "192.0.1.0", "198.20.0.0", "223.255.255.255"]
+)
+async def test_what_lies_beside_a_forbidden_network_is_admitted(address: str) -> None:
+    async with guarding() as guard:
+        guard.admit_address("vault.example", 443, ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1", "2001:200::1", "2a00:1450:4001::1"]
+)
+async def test_addresses_of_ipv6_that_lead_to_the_world_are_admitted(address: str) -> None:
+    async with guarding() as guard:
+        guard.admit_address("vault.example", 443, ipaddress.ip_address(address))
+
+
+async def test_python_s_own_table_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
+        monkeypatch.setattr(kind, "is_global", True)
+        monkeypatch.setattr(kind, "is_private", False)
+    async with guarding() as guard:
+        for address in ("10.0.0.1", "127.0.0.1", "::1", "fd00::1", "64:ff9b:1::1"):
+            with pytest.raises(Refused):
+                guard.admit_address("evil.example", 443, ipaddress.ip_address(address))
+
+
 async def test_ranges_of_the_cluster_are_inside_though_public_in_form() -> None:
     inside = [ipaddress.ip_network("34.118.224.0/20")]  # GKE gives Services such addresses
     async with guarding(inside=inside, resolver=Names("34.118.225.1")) as guard:
@@ -167,6 +218,11 @@ async def test_private_endpoints_of_clouds_are_reached(host: str) -> None:
         (AWS, "127.0.0.1"),
         (AWS, "169.254.169.254"),
         (AWS, "10.96.0.1"),
+        (AWS, "fd00:ec2::254"),
+        (AWS, "192.0.0.192"),
+        (AWS, "64:ff9b:1::a9fe:a9fe"),
+        (AWS, "2001:db8::1"),
+        ("sts.googleapis.com", "fd20:ce::254"),
         ("internal-lb.eu-central-1.elb.amazonaws.com", "10.0.0.5"),
         (f"evil.example.{AWS}", "10.0.0.5"),
         (f"{AWS}.evil.example", "10.0.0.5"),

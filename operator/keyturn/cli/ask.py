@@ -12,7 +12,7 @@ from keyturn.core.seen import REFRESH, ROLLBACK, ROTATE
 
 from . import managed
 from .follow import follow
-from .printing import print_json
+from .printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class Manner:
 
     def tell(self, line: str) -> None:
         if self.wait or not self.as_json:
-            click.echo(line, err=self.as_json)
+            print_lines(line, err=self.as_json)
 
     def answer(self, action: str, now: ManagedSecret, **others: object) -> None:
         """End with what a program wants to know."""
@@ -136,7 +136,7 @@ async def _followed(
     if manner.wait:
         return await follow(cluster, found, is_taken_up, manner.wait, manner.tell)
     if found.managed.spec.suspend:  # who waits is told so by an error
-        click.echo(f"note: it is suspended; this starts after `keyturn resume {found.key.name}`", err=True)
+        print_lines(f"note: it is suspended; this starts after `keyturn resume {found.key.name}`", err=True)
     return found.managed
 
 

@@ -11,6 +11,7 @@ import click
 
 from .backup import identity_option
 from .options import Where, place
+from .printing import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
         except click.ClickException as problem:
             raise _CannotLook(problem.message) from None
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            print_lines("interrupted", err=True)
             sys.exit(_INTERRUPTED)
 
     return looked

@@ -11,6 +11,7 @@ import click
 from keyturn.core.finding import Finding, Point, Verdict, in_order
 
 from . import auditprint
+from .printing import print_document, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -93,7 +94,7 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
         facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
         return document(await facts.declared())
 
-    click.echo(run(where, work), nl=False)
+    print_document(run(where, work))
 
 
 def _publish(report: Report, asked: Asked, name: str) -> None:
@@ -192,4 +193,4 @@ def _repository(asked: Asked) -> Iterator[Finding]:
 
 def _tell(progress: str) -> None:
     """Let somebody who waits see how far it has come."""
-    click.echo(progress, err=True)
+    print_lines(progress, err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .printing import print_json, print_lines
-from .text import room, table
+from .text import in_one_line, room, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,18 +17,13 @@ __all__ = ["FORMS"]
 
 def _table(report: Report) -> None:
     rows = [
-        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, _plain(one.evidence))
+        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, one.evidence)
         for one in report.findings
     ]
     print_lines(table(("POINT", "VERDICT", "WHERE", "EVIDENCE"), rows, room()))
-    remedies = {(one.point, _plain(one.remedy)): None for one in report.findings if one.remedy}
+    remedies = {(one.point, one.remedy): None for one in report.findings if one.remedy}
     if remedies:
-        print_lines("", "To be done:", *(f"  {point}: {remedy}" for point, remedy in remedies))
-
-
-def _plain(text: str) -> str:
-    """Keep a line one line, and a terminal from doing what a message of somebody's status says."""
-    return "".join(one if one.isprintable() else " " for one in text)
+        print_lines("", "To be done:", *(in_one_line(f"  {point}: {remedy}") for point, remedy in remedies))
 
 
 def _json(report: Report) -> None:

@@ -14,6 +14,7 @@ from keyturn.local import disk
 from keyturn.local.errors import Refused
 
 from .cluster import run
+from .printing import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def backup(where: Where, written: Sequence[str], output: Path) -> None:
         disk.write(output, closed(taken, recipients), instead_of=None)
     except (NoBackup, Refused) as problem:
         raise click.ClickException(str(problem)) from None
-    click.echo(
+    print_lines(
         f"{output}: the values of {len(taken.states)} ManagedSecrets of namespace {taken.namespace},"
         f" for {len(recipients)} recipients"
     )
@@ -60,7 +61,7 @@ def restore(where: Where, file: Path, identity: Path) -> None:
         count = run(where, work)
     except NoBackup as problem:
         raise click.ClickException(str(problem)) from None
-    click.echo(
+    print_lines(
         f"the values of {count} ManagedSecrets of namespace {found.namespace} are in namespace"
         f" {where.namespace}; now apply their manifests there"
     )

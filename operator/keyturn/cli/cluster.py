@@ -15,6 +15,8 @@ from keyturn import logs
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
 
+from .printing import print_lines
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
@@ -51,7 +53,7 @@ def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: f
     except config.NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        print_lines("interrupted", err=True)
         sys.exit(INTERRUPTED)
 
 

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from keyturn import __version__
+from keyturn.letters import seen
 
 from .audit import audit_command
 from .backup import backup_command, restore_command
@@ -77,7 +78,18 @@ def _waited(command: Callable[..., None]) -> Callable[..., None]:
     return _wait(_timeout(command))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Plain(click.Group):
+    """Prints errors, which may quote others, as everything else is printed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = seen(error.message)
+            raise
+
+
+@click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="keyturn")
 def main() -> None:
     """Keyturn owns the whole life of a secret in Kubernetes.

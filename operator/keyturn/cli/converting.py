@@ -12,6 +12,7 @@ import yaml
 
 from keyturn.convert import Conversion, Manifest, Weight, convert, grouped, printable, written
 
+from .printing import print_document, print_lines
 from .text import table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def show(files: Sequence[str], *, keeps_others: bool) -> bool:
     others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
     kept = [Manifest(dict(body)) for body in others]
     text = written([*conversion.manifests, *kept])
-    click.echo(text, nl=False)
+    print_document(text)
     _tell(conversion, [body for body in conversion.others if not any(body is one for one in others)])
     return conversion.is_whole
 
@@ -50,13 +51,13 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
         for one in findings
     ]
     if rows:
-        click.echo(table(("DOCUMENT", "FIELD", "MEANING", "WHAT HAPPENS", "WHAT TO DO"), rows), err=True)
+        print_lines(table(("DOCUMENT", "FIELD", "MEANING", "WHAT HAPPENS", "WHAT TO DO"), rows), err=True)
     kinds = Counter(str(body.get("kind") or "of no kind") for body in left)
     if kinds:
         names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        click.echo(printable(f"Left out, as they need no conversion: {names}; {_ALL}"), err=True)
+        print_lines(f"Left out, as they need no conversion: {names}; {_ALL}", err=True)
     if not conversion.manifests:
-        click.echo("There is nothing of External Secrets to convert", err=True)
+        print_lines("There is nothing of External Secrets to convert", err=True)
 
 
 # Reading

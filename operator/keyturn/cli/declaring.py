@@ -14,6 +14,7 @@ from keyturn.core.emergency import concerns
 from keyturn.kube import errors, paths
 
 from . import incidents
+from .printing import print_lines
 from .text import listed
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ async def declare(
         else:
             more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
             listed_names = f"{', '.join(names[:_FEW])}{more}"
-            click.echo(f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {listed_names}")
+            print_lines(f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {listed_names}")
     if failed:
         raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
     if wait and is_real:

@@ -15,7 +15,7 @@ from keyturn.kube.client import Patch
 from keyturn.paperwork import FILE
 
 from .options import Output
-from .printing import print_json, print_lines
+from .printing import print_document, print_json, print_lines
 from .text import NOTHING, length, room, table, until
 
 if TYPE_CHECKING:
@@ -56,18 +56,18 @@ async def acknowledge(cluster: Cluster, incident: str, what: str, by: str, scope
     for one in await _known(cluster, incident, scope):
         name, namespace = one.metadata.name, one.metadata.namespace
         if known := who_acknowledges(one, annotation):
-            click.echo(f"emergencyrotation/{name} in {namespace} unchanged: acknowledged by {known}")
+            print_lines(f"emergencyrotation/{name} in {namespace} unchanged: acknowledged by {known}")
             continue
         patch = {"metadata": {"annotations": {annotation: by}}}
         await cluster.api.patch(paths.emergency_rotation(namespace, name), patch, Patch.MERGE)
-        click.echo(f"emergencyrotation/{name} in {namespace} {what} acknowledged")
+        print_lines(f"emergencyrotation/{name} in {namespace} {what} acknowledged")
 
 
 async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
     """Print the documents of an incident."""
     found = await _known(cluster, incident, scope)
     parts = [await _report_of(cluster, one) for one in found]
-    click.echo("\n---\n\n".join(parts), nl=False)
+    print_document("\n---\n\n".join(parts))
 
 
 async def follow(cluster: Cluster, name: str, namespaces: list[str], patience: timedelta) -> None:
@@ -83,7 +83,7 @@ async def follow(cluster: Cluster, name: str, namespaces: list[str], patience: t
                     said = _said(one)
                     if told.get(one.metadata.namespace) != said:
                         told[one.metadata.namespace] = said
-                        click.echo(f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}")
+                        print_lines(f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}")
                 if all(one.status.services_updated_at for one in found):
                     return
                 await asyncio.sleep(_PAUSE)

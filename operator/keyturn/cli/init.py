@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .printing import print_lines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,7 +81,7 @@ def init_command(
     except Refused as refused:
         raise click.ClickException(str(refused)) from None
     for flaw in flaws:
-        click.echo(f"{flaw.file}: {flaw.variable} {flaw.sentence}".replace("  ", " "))
+        print_lines(f"{flaw.file}: {flaw.variable} {flaw.sentence}".replace("  ", " "))
     if flaws:
         sys.exit(1 if check else _ATTENTION)
 
@@ -98,7 +100,7 @@ def _fill(
     else:
         filled, ignored = initialise.initialise(folder, manifests, names)
     if ignored:
-        click.echo(f".gitignore got {', '.join(line.decode() for line in ignored)}")
+        print_lines(f".gitignore got {', '.join(line.decode() for line in ignored)}")
     for one in filled:
         _tell(one, only_replaced=bool(rotated))
         if rotated:
@@ -111,11 +113,11 @@ def _tell(one: Filled, *, only_replaced: bool) -> None:
 
     state = "is new" if one.is_new else "is changed" if one.is_changed else "is as it was"
     closed = "; others could read it until now" if one.was_open else ""
-    click.echo(f"{one.file} {state}{closed}")
+    print_lines(f"{one.file} {state}{closed}")
     lines = [line for line in one.lines if not only_replaced or line.fate == "replaced"]
     if lines:
         rows = [(line.name, line.fate, line.how, line.why) for line in lines]
-        click.echo(table(("NAME", "VALUE", "HOW", "WHY"), rows))
+        print_lines(table(("NAME", "VALUE", "HOW", "WHY"), rows))
 
 
 def _tell_services(folder: Path, one: Filled) -> None:
@@ -125,9 +127,9 @@ def _tell_services(folder: Path, one: Filled) -> None:
     try:
         services = users_of(folder, one.touched, one.file)
     except Refused as refused:
-        click.echo(f"start anew what uses it; {refused}")
+        print_lines(f"start anew what uses it; {refused}")
         return
     if services:
-        click.echo(f"start anew: docker compose up -d --force-recreate {' '.join(sorted(services))}")
+        print_lines(f"start anew: docker compose up -d --force-recreate {' '.join(sorted(services))}")
     elif services is not None:
-        click.echo("no service of the compose file uses it")
+        print_lines("no service of the compose file uses it")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .init import ENVIRONMENTS, folder_option, manifests_option
+from .printing import print_lines
 
 if TYPE_CHECKING:
     from keyturn.local.render import Source
@@ -81,7 +82,7 @@ def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output:
 
     source = render.source_at(folder, manifests, environment)
     render.put(output, render.to_dotenv(source), disk.PRIVATE)
-    click.echo(f"{output} has the {len(source.values)} variables of {source.file}")
+    print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
 
 
 def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path | None) -> None:
@@ -90,9 +91,9 @@ def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output
     source = render.source_at(folder, manifests, environment)
     _tell_undeclared(source)
     secrets = render.secret_files(folder, environment, source)
-    click.echo(f"{secrets.folder}: {len(secrets.names)} files, {len(secrets.written)} written", err=True)
+    print_lines(f"{secrets.folder}: {len(secrets.names)} files, {len(secrets.written)} written", err=True)
     for name in secrets.stray:
-        click.echo(f"{secrets.folder / name} belongs to no variable; delete it", err=True)
+        print_lines(f"{secrets.folder / name} belongs to no variable; delete it", err=True)
     _print(secrets.snippet(), source.file, output)
 
 
@@ -123,7 +124,7 @@ def _secret(
 
 def _tell_undeclared(source: Source) -> None:
     for name in source.undeclared:
-        click.echo(f"{source.file}: {name} is left out, since nothing declares it", err=True)
+        print_lines(f"{source.file}: {name} is left out, since nothing declares it", err=True)
 
 
 def _print(text: str, origin: str, output: Path | None) -> None:

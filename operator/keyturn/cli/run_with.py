@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from .init import ENVIRONMENTS, folder_option
+from .printing import print_lines
 
 __all__ = ["run_with_command"]
 
@@ -52,5 +53,5 @@ def run_with_command(environment: str, filename: Path | None, folder: Path, comm
 
 
 def _end(sentence: str, code: int) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+    print_lines(f"Error: {sentence}", err=True)
     sys.exit(code)

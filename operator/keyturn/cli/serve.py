@@ -119,7 +119,9 @@ def _serve(options: Options) -> None:
     from keyturn import runner, web
     from keyturn.kube.config import NotConfigured
     from keyturn.kube.lease import LeadershipLost
+    from keyturn.unseenmemory import keep_memory_unseen
 
+    keep_memory_unseen()
     _search_less_garbage()
     try:
         uvloop.run(runner.run(options))

@@ -7,11 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from keyturn.core.times import NOTHING, clock, length, since, until
+from keyturn.letters import seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["NOTHING", "clock", "length", "listed", "room", "since", "table", "until"]
+__all__ = ["NOTHING", "clock", "in_one_line", "length", "listed", "room", "since", "table", "until"]
 
 _GAP = "   "
 
@@ -33,9 +34,14 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
+def in_one_line(text: str) -> str:
+    """Let nothing in a text end its line, or be wider or other than it looks."""
+    return seen(text.rstrip("\n").replace("\n", " ").replace("\t", " "))
+
+
 def _filled(row: Sequence[str]) -> tuple[str, ...]:
     """Let no cell be empty but the last one, so that columns can be counted."""
-    *cells, last = row
+    *cells, last = map(in_one_line, row)
     return (*(cell or NOTHING for cell in cells), last)
 
 

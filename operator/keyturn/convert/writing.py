@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from keyturn.letters import is_seen
+
 from .findings import Weight, grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from . import Manifest
     from .findings import Finding
@@ -30,7 +32,12 @@ def written(manifests: Iterable[Manifest]) -> str:
 def _document(manifest: Manifest) -> str:
     comment = "".join(f"# {printable(line)}".rstrip() + "\n" for line in _comment(manifest))
     body = _laid_out(manifest.body)
-    return comment + yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
+    text = _dumped(body, as_it_is=True)
+    return comment + (text if is_seen(text) else _dumped(body, as_it_is=False))
+
+
+def _dumped(body: Mapping[str, Any], *, as_it_is: bool) -> str:
+    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=as_it_is, width=_UNBROKEN)
 
 
 def _comment(manifest: Manifest) -> Iterator[str]:
@@ -49,7 +56,7 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """Let nothing of a stranger's text end a line, or reach a terminal as a command."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if letter.isprintable() and is_seen(letter) else " " for letter in text)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -9,6 +9,7 @@ import yaml
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
+from keyturn.letters import is_seen, seen
 
 from .errors import Refused
 from .making import outputs_of
@@ -56,7 +57,9 @@ def manifest(declaration: Declaration, example: Document, name: str, namespace: 
     body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": metadata}
     body["spec"] = {**target, "data": data}
     text = yaml.safe_dump(body, sort_keys=False, width=1000, allow_unicode=True)
-    return "".join(f"# {line}\n" for line in _notes(declaration, read, rendered)) + text
+    if not is_seen(text):
+        text = yaml.safe_dump(body, sort_keys=False, width=1000)
+    return "".join(f"# {seen(line)}\n" for line in _notes(declaration, read, rendered)) + text
 
 
 def _items(declaration: Declaration, example: Document, read: frozenset[str]) -> Iterator[dict[str, Any]]:

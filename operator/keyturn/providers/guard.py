@@ -15,7 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 from yarl import URL
@@ -23,6 +23,7 @@ from yarl import URL
 from keyturn import build, tls
 
 from ._lookups import Admitting, Lookups, asking_for
+from ._networks import Address, Network, is_of_the_world, is_private, meant
 from .errors import Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
 _IN_FLIGHT: Final = 2000
@@ -44,10 +42,6 @@ _IN_FLIGHT: Final = 2000
 _OF_ONE: Final = 50
 """Requests of one owner at a time, more than its stores may ask: a server that never answers takes no more."""
 
-_HOST_PLATFORMS: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
-"""Public in form, but answered by the machine that we run on: Azure's wire server."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_IPV4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
 _PRIVATE_ENDPOINTS: Final = re.compile(
     r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
     r"|[a-z0-9-]{1,24}[.]vault[.](azure[.](net|cn)|usgovcloudapi[.]net)"
@@ -167,10 +161,14 @@ class Guard:
         Raises:
             Refused: It is loopback, link-local, private, of the cluster, or nobody's.
         """
-        if self.allows(host, port) or self._is_outside(address):
+        if self.allows(host, port):
             return
-        if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and self._is_private_only(address):
-            return
+        leads_to = meant(address)
+        if not self._is_of_the_cluster(address) and not self._is_of_the_cluster(leads_to):
+            if is_of_the_world(leads_to):
+                return
+            if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and is_private(leads_to):
+                return
         raise Refused("InsideAddress", "the host has an inside address; an administrator may --allow-host it")
 
     async def addresses(self, url: URL) -> list[tuple[str, int]]:
@@ -242,22 +240,8 @@ class Guard:
         response.close()  # the rest is not even taken from the wire
         raise Refused("TooLarge", f"an answer may have {self.limits.size} bytes")
 
-    def _is_outside(self, address: Address) -> bool:
-        return all(
-            one.is_global and not one.is_multicast and self._is_no_ones(one) for one in _meant(address)
-        )
-
-    def _is_private_only(self, address: Address) -> bool:
-        """Say whether it is of a private network: neither this machine's, nor link-local, nor the cluster's."""
-        return all(
-            one.is_private
-            and not (one.is_loopback or one.is_link_local or one.is_unspecified or one.is_multicast)
-            and self._is_no_ones(one)
-            for one in _meant(address)
-        )
-
-    def _is_no_ones(self, address: Address) -> bool:
-        return address not in _HOST_PLATFORMS and not any(address in network for network in self._inside)
+    def _is_of_the_cluster(self, address: Address) -> bool:
+        return any(address in network for network in self._inside)
 
 
 def _parsed(url: str | URL) -> URL | None:
@@ -283,18 +267,3 @@ def _address(host: str) -> Address | None:
         return ipaddress.ip_address(socket.inet_aton(host))
     except OSError:
         return None
-
-
-def _meant(address: Address) -> tuple[Address, ...]:
-    """Name every address that one may lead to: IPv6 can carry an IPv4 address inside."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return (address,)
-    if address.ipv4_mapped is not None:
-        return (address.ipv4_mapped,)
-    if address in _NAT64 or (address in _IPV4_COMPATIBLE and int(address) > 1):
-        return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
-    if address.sixtofour is not None:
-        return (address.sixtofour,)
-    if address.teredo is not None:
-        return (address, *address.teredo)
-    return (address,)

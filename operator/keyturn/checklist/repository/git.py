@@ -54,15 +54,20 @@ class Git:
     """Whether files are checked out; a bare repository has none."""
     is_shallow: bool
 
+    @property
+    def _tree(self) -> Path | None:
+        """Name the folder of the files; else `core.worktree` and `core.bare` of the repository say where they are."""
+        return self.folder if self.has_tree else None
+
     def lines(self, *arguments: str, end: bytes = b"\n") -> list[bytes]:
         """Return what git prints, line by line."""
-        done = _run(self.folder, arguments)
+        done = _run(self.folder, arguments, tree=self._tree)
         return [line for line in done.stdout.split(end) if line]
 
     def why_ignored(self, path: bytes) -> tuple[bytes, bytes] | None:
         """Return the file and the pattern by which git ignores a path, or does not though another one would."""
         asked = ("check-ignore", "--no-index", "--verbose", "-z", "--stdin")
-        done = _run(self.folder, asked, may_fail=True, given=path + b"\0")
+        done = _run(self.folder, asked, may_fail=True, given=path + b"\0", tree=self._tree)
         source, _, pattern, *_ = [*done.stdout.split(b"\0"), b"", b"", b""]
         return (source, pattern) if source else None
 
@@ -74,7 +79,7 @@ class Git:
             CannotLook: git did not come to its end.
         """
         with subprocess.Popen(
-            _command(self.folder, arguments),
+            _command(self.folder, arguments, self._tree),
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,7 +117,7 @@ class Git:
     @contextmanager
     def _batch(self, how: str, names: Sequence[str]) -> Iterator[IO[bytes]]:
         with subprocess.Popen(
-            _command(self.folder, ("cat-file", how)),
+            _command(self.folder, ("cat-file", how), self._tree),
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -136,14 +141,24 @@ def opened(folder: Path) -> Git:
     """
     if not folder.is_dir():
         raise CannotLook(f"there is no folder {folder}; name one that is a Git repository")
-    found = _run(folder, ("rev-parse", "--is-inside-work-tree", "--is-shallow-repository"), may_fail=True)
+    found = _run(folder, ("rev-parse", "--is-shallow-repository", "--absolute-git-dir"), may_fail=True)
     if found.returncode:
         raise CannotLook(_why(folder, found.stderr))
-    has_tree, is_shallow = (word == b"true" for word in found.stdout.split())
-    if not has_tree:
-        return Git(folder, has_tree=False, is_shallow=is_shallow)
-    top = _run(folder, ("rev-parse", "--show-toplevel")).stdout.removesuffix(b"\n")
-    return Git(folder.__class__(os.fsdecode(top)), has_tree=True, is_shallow=is_shallow)
+    is_shallow, where = found.stdout.removesuffix(b"\n").split(b"\n", 1)
+    top = _top(folder.resolve(), os.path.realpath(where))
+    return Git(top or folder, has_tree=top is not None, is_shallow=is_shallow == b"true")
+
+
+def _top(folder: Path, repository: bytes) -> Path | None:
+    """Return the folder whose `.git` leads to the repository; what its settings say of its files is not asked."""
+    for one in (folder, *folder.parents):
+        entry = one / ".git"
+        if not entry.exists():
+            continue
+        leads_to = _run(one, ("rev-parse", "--resolve-git-dir", str(entry)), may_fail=True)
+        if not leads_to.returncode and os.path.realpath(leads_to.stdout.removesuffix(b"\n")) == repository:
+            return one
+    return None
 
 
 def shown(path: bytes) -> str:
@@ -170,11 +185,16 @@ def _broken(command: str, folder: Path) -> CannotLook:
 
 
 def _run(
-    folder: Path, arguments: Sequence[str], *, may_fail: bool = False, given: bytes = b""
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    may_fail: bool = False,
+    given: bytes = b"",
+    tree: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         done = subprocess.run(
-            _command(folder, arguments),
+            _command(folder, arguments, tree),
             env=_environment(),
             input=given,
             capture_output=True,
@@ -190,8 +210,9 @@ def _run(
     return done
 
 
-def _command(folder: Path, arguments: Sequence[str]) -> list[str]:
-    return ["git", *_CAUTIOUS, "--no-pager", "-C", str(folder), *arguments]
+def _command(folder: Path, arguments: Sequence[str], tree: Path | None) -> list[str]:
+    place = ("-C", str(folder)) if tree is None else ("-C", str(folder), "--work-tree", str(tree))
+    return ["git", *_CAUTIOUS, "--no-pager", *place, *arguments]
 
 
 def _environment() -> Mapping[str, str]:
