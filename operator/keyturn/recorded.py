@@ -36,4 +36,4 @@ def with_decision(step: GoBack | Overlap | Expire | Decline, seen: Seen, state: 
 
 def refreshed(state: State, seen: Seen, world: World) -> State:
     triggers = state.triggers.with_refreshed(seen.requested)
-    return replace(state, triggers=triggers, refreshed=world.now())
+    return replace(state, triggers=triggers, refreshed=seen.read_for(world.now()))

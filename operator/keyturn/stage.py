@@ -223,7 +223,8 @@ def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
 
 def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:
     now = revision.facts.made
-    read_at = now if any(item.source and item.name in step.reason.fresh for item in wanted.items) else None
+    is_read = any(item.source and item.name in step.reason.fresh for item in wanted.items)
+    read_at = seen.read_for(now) if is_read else None
     if state is None:
         handled = Triggers.at_first(seen.requested)
         return State(seen.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)

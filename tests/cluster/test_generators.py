@@ -128,7 +128,7 @@ def test_a_secret_that_cannot_sign_is_told(space: Space) -> None:
     space.manage(LEAF)
     assert space.stalled("InvalidIssuer") == (
         "the Secret 'shop-ca' that signs the certificate has no certificate in tls.crt with its key in tls.key;"
-        " name the Secret of a CA"
+        " name the Secret of a CA, whose RSA keys have 8192 bits at most"
     )
 
 

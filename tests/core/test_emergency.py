@@ -396,12 +396,18 @@ def pulling(refreshed: datetime | None, **given: Any) -> Seen:
     return look(PULLING, state=records, target=target(2, published=NOW), **given)
 
 
-@pytest.mark.parametrize("read", [None, STARTED - seconds(1)])
+@pytest.mark.parametrize("read", [None, STARTED - seconds(1), STARTED, STARTED + timedelta(milliseconds=999)])
 def test_stores_are_read_for_it_once(read: datetime | None) -> None:
     assert pulling(read).rereads_for == ("inc-1",)
     assert pulling(read, pulled=Pulled(read=True)).asks_to_refresh
     assert next_step(pulling(read, pulled=Pulled(read=True))) == Refresh()
-    assert not pulling(STARTED).asks_to_refresh
+    assert not pulling(STARTED + seconds(1)).asks_to_refresh
+
+
+def test_a_reading_in_the_second_of_the_declaration_is_told_from_an_earlier_one() -> None:
+    assert pulling(STARTED).read_for(STARTED) == STARTED + seconds(1)
+    assert pulling(STARTED).read_for(NOW) == max(NOW, STARTED + seconds(1))
+    assert pulling(STARTED + seconds(1)).read_for(STARTED) == STARTED
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class _Plain(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = seen(error.message)
+            vars(error)["message"] = seen(error.message)  # click keeps the hint about usage beside it
             raise
 
 

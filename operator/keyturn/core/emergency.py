@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COOL_DOWN",
+    "DECLARED_WITHIN",
     "EMERGENCY",
     "Emergency",
     "Scope",
@@ -45,7 +46,7 @@ COOL_DOWN = timedelta(minutes=5)
 _CLAIMED = "Claimed"
 _NO_LIMIT = 1_000_000
 _A_MOMENT = timedelta(seconds=1)
-_SECOND = timedelta(seconds=1)
+DECLARED_WITHIN = timedelta(seconds=1)
 """What the API server leaves out of the time at which an emergency was declared."""
 
 
@@ -135,7 +136,7 @@ def published_from(seen: Seen) -> datetime | None:
     current = seen.current
     if current is None or current.reason == EMERGENCY or was_published(current, seen):
         return None
-    ends = (one.started + _SECOND for one in seen.emergencies if one.is_open)
+    ends = (one.started + DECLARED_WITHIN for one in seen.emergencies if one.is_open)
     return max((end for end in ends if seen.now < end), default=None)
 
 
@@ -178,11 +179,11 @@ def _is_since(one: RevisionFacts, started: datetime, seen: Seen) -> bool:
     """Say whether a revision is known to be newer than a declaration: of its second only what that asked for."""
     if one.reason == EMERGENCY and one.made >= started:
         return True
-    if one.made >= started + _SECOND:
+    if one.made >= started + DECLARED_WITHIN:
         return True
     published = published_at(one, seen)
     if published is not None:
-        return published >= started + _SECOND
+        return published >= started + DECLARED_WITHIN
     return seen.current is one and not was_published(one, seen)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .checklist import NO_SIGNS, Signs
+from .emergency import DECLARED_WITHIN
 from .pulled import NOT_PULLED, Pulled
 from .state import Triggers
 
@@ -201,7 +202,16 @@ class Seen:
             return ()
         read = self.state.refreshed
         pressing = (one for one in self.emergencies if one.presses)
-        return tuple(one.name for one in pressing if read is None or read < one.started)
+        return tuple(one.name for one in pressing if read is None or read < one.started + DECLARED_WITHIN)
+
+    def read_for(self, read: datetime) -> datetime:
+        """Return the time as of which a reading counts: for an emergency, as of the end of its declaration's second.
+
+        An earlier reading of that second may have brought what is exposed, and could not be told from this one.
+        """
+        names = self.rereads_for
+        ends = (one.started + DECLARED_WITHIN for one in self.emergencies if one.name in names)
+        return max([read, *ends])
 
     @property
     def held(self) -> Held | None:
