@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .processes import Answers
     from .screen import Screen
 
+_RENEWED = 90.0
+"""Seconds in which a kubelet brings a changed Secret into the files of a running pod: a minute and a little."""
 _CRDS = "crd/managedsecrets.keyturn.dev crd/secretclasses.keyturn.dev"
 _CONDITIONS = '{range .status.conditions[*]}{.type}={.status}  {.reason}: {.message}{"\\n"}{end}'
 _WORKLOADS = (
@@ -54,12 +56,10 @@ def write(kubectl: Kubectl, screen: Screen, example: str) -> None:
 
 
 def ask(kubectl: Kubectl, screen: Screen) -> None:
-    """See that what is in the Secret is what the processes in the pods work with."""
-    _check(
-        "each process of api and worker works with the value in the Secret",
-        in_use(kubectl) == {_in_secret(kubectl)},
-        screen,
-    )
+    """See that the processes in the pods work with what is in the Secret; a kubelet renews files a little later."""
+    claim = "each process of api and worker works with the value in the Secret"
+    with screen.progress("waiting for the kubelet, which renews mounted files", f"{claim}: yes"):
+        eventually(claim, lambda: in_use(kubectl) == {_in_secret(kubectl)}, _RENEWED)
 
 
 def rotate(
