@@ -38,7 +38,7 @@ VARIANTS = [
     *("vault by role", "vault v1", LENDING),
 ]
 HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "jsonpath", "liquid", "requests"}
-SHARED = {"base", "errors", "guard", "properties"}
+SHARED = {"base", "errors", "guard", "properties", "work"}
 
 SHOPS = [*KINDS, *VARIANTS]
 WRITERS = [kind for kind in SHOPS if kind not in {*READERS, LENDING}]

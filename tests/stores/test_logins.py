@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.providers.errors import Refused, StoreError, Unauthorized, Unreachable
+from keyturn.stores import opening
 from tests.stores.haste import in_no_time
 from tests.stores.town import OPERATOR, cluster_ref, now
 
@@ -299,3 +301,12 @@ async def test_a_look_at_the_login_costs_one_request_in_a_while(locked: Town) ->
         await asyncio.sleep(0.5)
         await locked.read()
     assert len(locked.records.asked) <= 12
+
+
+def test_a_token_that_a_policy_denies_is_no_outage_of_the_api_server() -> None:
+    denied = api_errors.Invalid("request", paths.token("shop", "app"), 422, "Invalid")
+
+    meant = opening._meaning(denied, "shop", "app")
+
+    assert (type(meant), meant.code) == (Unauthorized, opening.NO_RIGHT)
+    assert "an admission policy" in meant.hint

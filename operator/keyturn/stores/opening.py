@@ -270,6 +270,11 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
                 NO_RIGHT,
                 "the operator may make no tokens of ServiceAccounts; add manifests/components/workload-identity",
             )
+        case api_errors.Invalid():
+            return Unauthorized(
+                NO_RIGHT,
+                "an admission policy lets the operator make no such token; keyturn-own-tokens knows those for stores",
+            )
         case _:
             return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)
 
