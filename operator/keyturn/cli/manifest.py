@@ -8,6 +8,7 @@ import click
 import yaml
 
 from keyturn.kube import errors, paths
+from keyturn.mirror import WHOLE, Mirror
 
 from .managed import found_in
 
@@ -42,6 +43,7 @@ async def found_in_manifest(cluster: Cluster, file: IO[bytes]) -> tuple[Found, M
 def _read(body: dict[str, Any]) -> Found:
     """Read what no API server has held against the schema yet."""
     try:
+        Mirror(WHOLE).put_managed(body)  # what it is found by has to have its form, too
         return found_in(body)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # the error would quote what it could not read
