@@ -15,8 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["POLICIES", "policies_point", "security_point"]
 
-POLICIES: Final = {"keyturn-reports": "manifests/base/operator/policy.yaml"}
-"""The ValidatingAdmissionPolicies that narrow what RBAC cannot."""
+_REPORTS: Final = "keyturn-reports"
+_OF_THE_ACCOUNT: Final = {_REPORTS: "manifests/base/operator/policy.yaml"} | {
+    f"keyturn-own-{what}": f"manifests/base/own-account/{what}.yaml"
+    for what in ("objects", "pods", "secrets", "tokens", "workloads")
+}
+_OF_AUTHORS: Final = {
+    "keyturn-authors": "manifests/base/authors/managedsecrets.yaml",
+    "keyturn-author-rollouts": "manifests/base/authors/rollouts.yaml",
+    "keyturn-author-sources": "manifests/base/authors/sources.yaml",
+    "keyturn-store-authors": "manifests/base/authors/stores.yaml",
+}
+POLICIES: Final = _OF_THE_ACCOUNT | _OF_AUTHORS
+"""The ValidatingAdmissionPolicies that narrow what RBAC cannot; all but that of reports can be left out."""
 _ENFORCED: Final = "pod-security.kubernetes.io/enforce"
 _BEST: Final = "restricted"
 
@@ -48,12 +59,12 @@ async def policies_point(api: Api, account: Account) -> Point:
     Raises:
         ApiError: They could not be read.
     """
-    flaws = [flaw for name in POLICIES if (flaw := await _flaw(api, name, account))]
-    if flaws:
-        return Point.failed(
-            "policies", "; ".join(flaws), f"kubectl apply -f {', '.join(set(POLICIES.values()))}"
-        )
-    return Point.ok("policies", f"in force: {', '.join(POLICIES)}")
+    flaws = {name: flaw for name in POLICIES if (flaw := await _flaw(api, name, account))}
+    if not flaws:
+        return Point.ok("policies", f"in force: {', '.join(POLICIES)}")
+    advice = "kubectl apply " + " ".join(f"-f {POLICIES[name]}" for name in flaws)
+    verdict = Point.failed if _REPORTS in flaws else Point.warn
+    return verdict("policies", "; ".join(flaws.values()), advice)
 
 
 async def _flaw(api: Api, name: str, account: Account) -> str:
@@ -64,8 +75,10 @@ async def _flaw(api: Api, name: str, account: Account) -> str:
         return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
     if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _denies(binding["spec"], name):
         return f"{name} does not deny"
-    # The policy is about one account by name; in another namespace it would be about no one.
-    if not any(account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())):
+    # A policy about one account by name would be about no one in another namespace.
+    if name in _OF_THE_ACCOUNT and not any(
+        account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())
+    ):
         return f"{name} is not about {account.user}"
     return ""
 
