@@ -64,6 +64,18 @@ class Machine:
         )
         return found.stdout.strip().partition("_")[0]
 
+    def ended(self) -> list[str]:
+        """Say of each of the operator's containers that has ended and was started again how and with which words."""
+        found = []
+        for pod in self.pods():
+            for one in pod["status"].get("containerStatuses", ()):
+                if one["restartCount"]:
+                    name = pod["metadata"]["name"]
+                    last = self.kubectl.run("logs", name, "-n", NAMESPACE, "--previous", "--tail=20")
+                    how = one.get("lastState", {}).get("terminated", {})
+                    found.append(f"{name} has ended {one['restartCount']} times, last: {how}\n{last.stdout}")
+        return found
+
     def wait_until_ready(self, replicas: int = 2, timeout: float = 60.0) -> None:
         def ready() -> bool:
             pods = self.pods()
