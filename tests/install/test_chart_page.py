@@ -47,10 +47,9 @@ def knows(schema: dict[str, Any], path: list[str]) -> bool:
 
 def test_the_support_matrix_says_what_is_tested() -> None:
     page = (ROOT / "docs" / "install" / "index.md").read_text()
-    rows = dict(re.findall(r"^\| (Kubernetes|Helm|kubectl) \| ([\d.]+) \|", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (Helm|kubectl) \| ([\d.]+) \|", page, re.MULTILINE))
 
     assert rows == {
-        "Kubernetes": pinned("sandbox/modules/kubernetes", "k8s.io/kubernetes"),
         "Helm": pinned("tests/install/helm-go", "helm.sh/helm/v4"),
         "kubectl": pinned("sandbox/modules/kubernetes", "k8s.io/kubernetes"),
     }
@@ -61,22 +60,6 @@ def pinned(module: str, name: str) -> str:
     text = (ROOT / module / "go.mod").read_text()
     (version,) = re.findall(rf"{re.escape(name)} v(\d+\.\d+)\.", text)
     return str(version)
-
-
-def test_the_oldest_kubernetes_is_that_of_the_chart() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    (oldest,) = re.findall(
-        r"API servers have since (\S+),", (ROOT / "docs" / "install" / "index.md").read_text()
-    )
-
-    assert chart["kubeVersion"] == f">={oldest}.0-0"
-
-
-def test_one_page_alone_says_which_kubernetes_is_supported() -> None:
-    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), CHART / "README.md"]
-    said = [path.name for path in pages if re.search(r"Kubernetes 1\.\d+", path.read_text())]
-
-    assert set(said) <= {"CHANGELOG.md"}
 
 
 # Argo CD and Flux

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 
 from keyturn import __version__
 from keyturn.kube.holder import Holder
@@ -28,8 +27,8 @@ _NOW = datetime(2026, 11, 27, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("version", "result"),
     [
-        ("v1.30.9", Result.FAILED),
-        ("v1.31.0", Result.OK),
+        ("v1.33.9", Result.FAILED),
+        ("v1.34.0", Result.OK),
         ("v1.37.2", Result.OK),
         ("v1.37.2-gke.100", Result.OK),
         ("v1.38.0", Result.WARN),
@@ -42,11 +41,10 @@ def test_a_version_is_supported_from_the_oldest_on(version: str, result: Result)
     assert server.version_point(version).result is result
 
 
-def test_the_chart_and_the_documentation_name_the_same_oldest_version() -> None:
-    oldest = ".".join(map(str, server.OLDEST))
-    chart = yaml.safe_load((ROOT / "charts" / "keyturn" / "Chart.yaml").read_text())
+def test_a_version_that_is_too_old_is_told_how_old_it_may_be() -> None:
+    point = server.version_point("v1.33.9")
 
-    assert chart["kubeVersion"] == f">={oldest}.0-0"
+    assert (point.found, point.advice) == ("Kubernetes v1.33.9", "upgrade the cluster to 1.34 or newer")
 
 
 @pytest.mark.parametrize(

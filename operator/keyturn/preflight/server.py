@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_SKEW", "NEWEST", "OLDEST", "clock_point", "version_of", "version_point"]
 
-OLDEST: Final = (1, 31)
+OLDEST: Final = (1, 34)
 NEWEST: Final = (1, 37)
-"""The newest version that Keyturn is tested with."""
+"""Keyturn is tested with these two versions and each one between."""
 MOST_SKEW: Final = timedelta(minutes=1)
 _NUMBERS: Final = re.compile(r"v(\d+)\.(\d+)")
 _PATH: Final = "/version"
@@ -35,7 +35,7 @@ async def version_of(api: Api) -> str:
 
 
 def version_point(version: str) -> Point:
-    name, supported = "api-server", f"supported: {_text(OLDEST)} or newer, tested up to {_text(NEWEST)}"
+    name, supported = "api-server", f"supported: {_text(OLDEST)} to {_text(NEWEST)}"
     match = _NUMBERS.match(version)
     if match is None:
         return Point.unknown(name, f"the API server calls its version {version!r}")
