@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from keyturn import metrics
 from keyturn.discovery import unnamed
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
@@ -104,5 +105,7 @@ async def test_what_kopf_watches_of_ours_is_what_is_waited_for(plane: ControlPla
     watched = {str(one.any_name or one.plural) for one in selectors if one and one.group == "keyturn.dev"}
 
     async with config.session(connection) as session:
-        assert await unnamed(Api(session, connection.server)) == []
+        asking = Api(session, connection.server)
+        asking.on_response = metrics.count_request
+        assert await unnamed(asking) == []
     assert watched == set(PLURALS)
