@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from .discovery import unnamed
 from .kube import errors, paths
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Upkeep:
             self._pulse.relisted.clear()
             await self._sweep()
             if not self.is_primed.is_set():
+                await self._discover()
                 self._prime()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_EVERY):
@@ -77,6 +79,19 @@ class Upkeep:
             else:
                 self._trouble = ""
                 return
+
+    async def _discover(self) -> None:
+        """Wait until kopf finds every kind of ours; changes meanwhile come with the sweep after kopf's lists."""
+        for pause in _backoffs():
+            try:
+                lacking = await unnamed(self._world.api)
+            except errors.ApiError as error:
+                self._tell(error)
+            else:
+                if not lacking:
+                    return
+                self._trouble = f"discovery does not name {', '.join(lacking)} yet"
+            await asyncio.sleep(pause)
 
     def _tell(self, error: errors.ApiError) -> None:
         """Log what is in the way, once as long as it stays the same."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from keyturn.core.standing import UNDER_WAY_OUTSIDE
 from tests.cluster.space import password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS
@@ -101,6 +102,9 @@ def is_at_rest(space: Space, bodies: list[Body]) -> bool:
         found = space.get(body["kind"], body["metadata"]["name"])
         generation, status = found["metadata"].get("generation"), found.get("status") or {}
         if status.get("observedGeneration") != generation or status.get("rotation"):
+            return False
+        # A status that says "the stores are being read" is followed by another, which no `apply` has caused.
+        if any(one["reason"] in UNDER_WAY_OUTSIDE for one in status.get("conditions", ())):
             return False
         if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get(
             "replicas", 1

@@ -47,7 +47,8 @@ def kubectl(plane: ControlPlane) -> Iterator[Kubectl]:
     kubectl = Kubectl(plane.kubeconfig)
     assert left(kubectl) == []
     yield kubectl
-    kubectl("delete", "crds", "--all", "--timeout=50s")
+    kubectl("delete", "crds", "--all", "--wait=false")
+    eventually(lambda: not crds(kubectl), "the end of the CRDs", timeout=150, instead=lambda: crds(kubectl))
 
 
 @pytest.fixture
@@ -61,6 +62,12 @@ def left(kubectl: Kubectl) -> list[str]:
     rights = kubectl("get", "roles,rolebindings", "-A", "-o", "name").split()
     namespace = kubectl("get", "namespace", "keyturn-system", "--ignore-not-found", "-o", "name").split()
     return [name for name in (*wide, *rights, *namespace) if "keyturn" in name]
+
+
+def crds(kubectl: Kubectl) -> dict[str, object]:
+    """Return the conditions of each CRD by its name."""
+    found = kubectl.json("get", "crds")["items"]
+    return {one["metadata"]["name"]: one.get("status", {}).get("conditions") for one in found}
 
 
 def may(kubectl: Kubectl, namespace: str) -> bool:

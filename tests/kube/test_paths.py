@@ -51,6 +51,10 @@ def test_a_name_that_would_speak_of_another_resource_is_refused(name: str) -> No
         (paths.secret_class("a"), "secretclasses"),
         ("/api/v1/namespaces", "namespaces"),
         ("/api/v1/namespaces/shop", "namespaces"),
+        ("/metrics", "/metrics"),
+        ("/apis", "/apis"),
+        ("/api/v1", "/api/v1"),
+        ("/apis/keyturn.dev/v1alpha1", "/apis/keyturn.dev/v1alpha1"),
     ],
 )
 def test_a_path_tells_its_resource(path: str, resource: str) -> None:

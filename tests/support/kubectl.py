@@ -49,11 +49,18 @@ class Kubectl:
         return json.loads(self(*arguments, "-o", "json", given=given))
 
 
-def eventually(holds: Callable[[], bool], what: str = "it", timeout: float = _DEADLINE) -> None:
-    """Wait until something holds, or fail and say what did not come true."""
+def eventually(
+    holds: Callable[[], bool],
+    what: str = "it",
+    timeout: float = _DEADLINE,
+    instead: Callable[[], object] | None = None,
+) -> None:
+    """Wait until something holds, or fail and say what did not come true, and what there is `instead`."""
     deadline = time.monotonic() + timeout
     while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come true within {timeout:.0f} s"
+        if time.monotonic() >= deadline:
+            there = f": {instead()}" if instead else ""
+            raise AssertionError(f"{what} did not come true within {timeout:.0f} s{there}")
         time.sleep(0.05)
 
 

@@ -159,11 +159,16 @@ def described(path: str) -> str:
 
 
 def resource(path: str) -> str:
-    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`, `/metrics`."""
+    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`.
+
+    What speaks of none, such as `/metrics` or `/apis`, is named by its path.
+    """
     parts = path.split("/")
     if parts[1] not in {"api", "apis"}:
         return path
     at = 3 if parts[1] == "api" else 4
+    if len(parts) <= at:
+        return path
     if parts[at] == "namespaces" and len(parts) > at + 2:
         at += 2
     subresource = parts[at + 2 : at + 3]
