@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from keyturn.runner import Options
 
 ROOT = Path(__file__).parents[1]
+_MEASURED = frozenset({"core", "api"})
+"""The folders whose tests reach each branch of the core and of the models."""
 soak.profile()
 
 
@@ -60,7 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only the sandbox can be asked, where it is not the cluster."""
+    """Trace what is measured alone, and leave out what only the sandbox can be asked where it is not the cluster.
+
+    Tracing takes as much time again, also of tests that reach nothing of what is measured.
+    """
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] not in _MEASURED:
+            item.add_marker(pytest.mark.no_cover)
     if config.getoption("--cluster") == "sandbox":
         return
     left_out = [item for item in items if "plane" in getattr(item, "fixturenames", ())]

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from keyturn import metrics
+from keyturn.crdgen.definition import KINDS
 from keyturn.discovery import unnamed
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.kubectl import Kubectl
 
 OURS = "/apis/keyturn.dev/v1alpha1"
-PLURALS = ["managedsecrets", "secretclasses", "secretstores", "clustersecretstores", "emergencyrotations"]
+PLURALS = [kind.plural for kind in KINDS]
 GROUPS = {"groups": [{"name": "keyturn.dev", "versions": [{"groupVersion": "keyturn.dev/v1alpha1"}]}]}
 
 

@@ -580,10 +580,12 @@ def test_what_is_held_and_becomes_urgent_is_done_once() -> None:
     assert play(scenario, workers=2).begun == [(0, "evil/0"), (10, "evil/1")]
 
 
-def test_one_worker_serves_everybody() -> None:
+@pytest.mark.parametrize("priority", list(Priority))
+def test_owners_take_turns_however_many_keys_one_has(priority: Priority) -> None:
     async def scenario(bench: Bench) -> None:
-        for key in ("evil/0", "evil/1", "good/0"):
-            bench.queue.add(key)
+        for key in ("evil/0", "evil/1", "evil/2", "bad/0", "bad/1", "good/0"):
+            bench.queue.add(key, priority)
         await asyncio.sleep(1)
 
-    assert [key for _, key in play(scenario, workers=1).begun] == ["evil/0", "evil/1", "good/0"]
+    begun = [key for _, key in play(scenario, workers=1).begun]
+    assert begun == ["evil/0", "bad/0", "good/0", "evil/1", "bad/1", "evil/2"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .api import GROUP, VERSION
+from .crdgen.definition import KINDS
 from .kube import errors
 
 if TYPE_CHECKING:
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["unnamed"]
 
 _GROUPS: Final = "/apis"
-_PLURALS: Final = (
-    "managedsecrets",
-    "secretclasses",
-    "secretstores",
-    "clustersecretstores",
-    "emergencyrotations",
-)
+_PLURALS: Final = tuple(kind.plural for kind in KINDS)
 
 
 async def unnamed(api: Api) -> list[str]:

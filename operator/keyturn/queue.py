@@ -1,4 +1,4 @@
-"""Which key is worked on next: each once at a time, as soon as it is added or due."""
+"""Which key is worked on next: each once at a time, as soon as it is added or due, and of each owner one in turn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import enum
 import heapq
 import itertools
 import random
-from collections import Counter, defaultdict, deque
+from collections import Counter, OrderedDict, deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -55,18 +55,17 @@ class WorkQueue(Generic[K]):
         chance: Callable[[], float] = random.random,
         owner: Callable[[K], str] = lambda _: "",
     ) -> None:
-        """Take `owner` as what names whose work a key is, of whom one alone never has all workers; "" is nobody."""
+        """Take `owner` as what names whose work a key is: owners take turns, and no one alone has all workers.
+
+        The owner "" may have them all.
+        """
         self._owner = owner
         self._now = now
         self._chance = chance
-        self._lanes: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
-        self._returned: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
-        """Keys that were held, and go before the lane that they have stood in."""
+        self._lanes: dict[Priority, _Lane[K]] = {priority: _Lane() for priority in Priority}
         self._waiting: dict[K, Priority] = {}
         self._working: set[K] = set()
         self._busy: Counter[str] = Counter()
-        self._held: defaultdict[str, deque[tuple[Priority, K]]] = defaultdict(deque)
-        """Keys whose owner has as many workers as one may have."""
         self._again: dict[K, Priority] = {}
         self._failures: dict[K, int] = {}
         self._turns = 0
@@ -85,7 +84,7 @@ class WorkQueue(Generic[K]):
             return
         known[key] = priority
         if known is self._waiting:
-            self._lanes[priority].append(key)
+            self._lanes[priority].append(self._owner(key), key)
             self._wake.set()
 
     def add_at(self, key: K, when: datetime) -> None:
@@ -136,48 +135,29 @@ class WorkQueue(Generic[K]):
             await self._pause()
 
     def _take(self, most: int) -> K | None:
-        """Take the next key of an owner who has less than `most` workers, if there is one."""
-        for key in self._in_order():
-            owner = self._owner(key)
-            if owner and self._busy[owner] >= most:
-                self._held[owner].append((self._waiting[key], key))
-                continue
-            del self._waiting[key]
-            self._due.drop(key)
-            self._working.add(key)
-            self._busy[owner] += 1
-            return key
-        return None
-
-    def _leave(self, key: K) -> None:
-        """Give a worker back, and let the next key of the same owner in, if one was held."""
-        self._working.discard(key)
-        owner = self._owner(key)
-        self._busy[owner] -= 1
-        held = self._held.get(owner, deque())
-        while held:
-            priority, next_one = held.popleft()
-            if self._waiting.get(next_one) is priority:
-                self._returned[priority].append(next_one)
-                break
-        if not held:
-            self._held.pop(owner, None)
-        if not self._busy[owner]:
-            del self._busy[owner]
-
-    def _in_order(self) -> Iterator[K]:
-        """Take keys off the lanes; those promoted or forgotten since are passed over.
+        """Take the next key of an owner who has less than `most` workers, if there is one.
 
         Now and then the backlog is served first, so that a long rush of news does not stop it.
         """
         self._turns += 1
         lanes = list(self._lanes.items())
         for priority, lane in lanes if self._turns % _BACKLOG_EVERY else reversed(lanes):
-            returned = self._returned[priority]
-            while returned or lane:
-                key = (returned or lane).popleft()
-                if self._waiting.get(key) is priority:
-                    yield key
+            while (key := lane.take(lambda owner: not owner or self._busy[owner] < most)) is not None:
+                if self._waiting.get(key) is not priority:
+                    continue  # it was promoted or forgotten since
+                del self._waiting[key]
+                self._due.drop(key)
+                self._working.add(key)
+                self._busy[self._owner(key)] += 1
+                return key
+        return None
+
+    def _leave(self, key: K) -> None:
+        self._working.discard(key)
+        owner = self._owner(key)
+        self._busy[owner] -= 1
+        if not self._busy[owner]:
+            del self._busy[owner]
 
     async def _work_on(self, key: K, work: Work[K]) -> None:
         try:
@@ -235,6 +215,29 @@ def _is_cancelled() -> bool:
     """Whether somebody ends this task, which an error out of a library that cancels itself does not mean."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class _Lane(Generic[K]):
+    """The keys of one priority: each owner's in the order in which they came, and the owners in turn."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, deque[K]] = OrderedDict()
+
+    def append(self, owner: str, key: K) -> None:
+        self._of.setdefault(owner, deque()).append(key)
+
+    def take(self, may: Callable[[str], bool]) -> K | None:
+        """Take the next key of the first owner who may have one, whose next turn comes after all others'."""
+        owner = next(filter(may, self._of), None)
+        if owner is None:
+            return None
+        keys = self._of[owner]
+        key = keys.popleft()
+        if keys:
+            self._of.move_to_end(owner)
+        else:
+            del self._of[owner]
+        return key
 
 
 class _DueTimes(Generic[K]):

@@ -8,10 +8,16 @@ import pydantic
 import pytest
 
 from keyturn.api.duration import Duration, Pause, format_duration, parse_duration
+from keyturn.api.meta import NEVER_LOOKED, Conditions
 from keyturn.api.recipe import Recipe
+from keyturn.api.secretstore import KeyPrefix
+from keyturn.api.source import RefreshInterval
 
 _POSITIVE = pydantic.TypeAdapter(Duration)
 _PAUSE = pydantic.TypeAdapter(Pause)
+_PREFIX = pydantic.TypeAdapter(KeyPrefix)
+_INTERVAL = pydantic.TypeAdapter(RefreshInterval)
+_CONDITIONS = pydantic.TypeAdapter(Conditions)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +81,38 @@ def test_the_text_of_a_recipe_does_not_depend_on_the_order_in_which_it_was_writt
     other = Recipe.model_validate({"password": {"upper": False, "length": 40}})
 
     assert one.text == other.text
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sentence"),
+    [
+        ("shop/a..b/", "no two dots in a row"),
+        ("{namespace}-keys/", "write / _"),
+        ("{namespace}", "write / _"),
+    ],
+)
+def test_a_prefix_that_leads_out_of_its_namespace_is_refused(prefix: str, sentence: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=sentence):
+        _PREFIX.validate_python(prefix)
+
+
+def test_a_prefix_keeps_namespaces_apart() -> None:
+    assert _PREFIX.validate_python("{namespace}/") == "{namespace}/"
+
+
+def test_a_store_is_read_every_ten_seconds_at_most() -> None:
+    assert _INTERVAL.validate_python("10s") == timedelta(seconds=10)
+    with pytest.raises(pydantic.ValidationError, match="write 10s or longer"):
+        _INTERVAL.validate_python("9s")
+
+
+def test_the_condition_that_the_api_server_fills_in_is_none_of_ours() -> None:
+    ready = {"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "wait"}
+    filled_in = {**ready, "lastTransitionTime": NEVER_LOOKED}
+    ours = {**ready, "lastTransitionTime": "2026-05-01T12:00:00Z"}
+
+    (only,) = _CONDITIONS.validate_python([filled_in, ours])
+
+    assert only.last_transition_time.year == 2026
+    with pytest.raises(pydantic.ValidationError):
+        _CONDITIONS.validate_python("no list")

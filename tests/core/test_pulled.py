@@ -535,6 +535,17 @@ def test_what_a_store_brings_gives_way_to_what_data_brings() -> None:
     assert found.behind({"A", "C"}) == Kept("r", {"b": Value(b"2")}, {"b": "B"})
 
 
+def test_what_is_gone_from_a_store_stays_beside_what_is_found_there() -> None:
+    before = Kept("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    found = Kept("r", {"b": Value(b"3")}, {"b": "B"})
+
+    assert found.with_gone(before, taken={"B"}) == Kept(
+        "r", {"a": Value(b"1"), "b": Value(b"3")}, {"a": "A", "b": "B"}
+    )
+    assert found.with_gone(before, taken={"A", "B"}) is None
+    assert found.with_gone(Kept("other", before.outputs, before.keys), taken=()) is None
+
+
 # The length that a class asks for
 
 

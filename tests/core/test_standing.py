@@ -186,3 +186,8 @@ def test_a_person_is_needed_for_these() -> None:
         "Overdue",
         "Unseen",
     }
+
+
+def test_states_are_ordered_from_the_worst_to_the_best() -> None:
+    assert [state.rank for state in State] == list(range(len(State)))
+    assert State.READY.rank == len(State) - 1
