@@ -394,3 +394,47 @@ def test_a_list_of_targets_that_changed_concerns_the_new_ones() -> None:
     mirror.put_managed(managed(2, rollout={"targets": [{"kind": "Deployment", "name": "web"}]}))
     assert mirror.put_workload(workload("api", uses=())) == set()
     assert mirror.put_workload(workload("web", uses=())) == {DB}
+
+
+# The names of Secrets, for who may not list them
+
+
+def told(name: object) -> dict[str, Any]:
+    return {"status": {"secretName": name}}
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        pytest.param(managed(), {"db"}, id="its own name"),
+        pytest.param(managed(target={"name": "new"}), {"new"}, id="another"),
+        pytest.param(managed(target={"name": "new"}) | told("old"), {"new", "old"}, id="another than before"),
+        pytest.param(managed(**LARGE, target={"name": "new"}) | told("new"), {"new"}, id="a large one"),
+        pytest.param(managed(**LARGE) | {"status": {}}, {"db"}, id="a large one before its first turn"),
+        pytest.param(managed() | told(".."), {"db"}, id="no name"),
+        pytest.param(managed() | told(7), {"db"}, id="no text"),
+    ],
+)
+def test_secrets_are_named_by_spec_and_status(body: dict[str, Any], names: set[str]) -> None:
+    mirror = Mirror()
+    mirror.put_managed(body)
+
+    assert mirror.secret_names(DB) == {"db-keyturn", *names}
+
+
+def test_a_secret_that_was_written_under_another_name_is_named() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed())
+    mirror.put_secret(secret("older"))
+    mirror.put_secret(secret("another", owner="another"))
+
+    assert mirror.secret_names(DB) == {"db", "db-keyturn", "older"}
+
+
+def test_of_one_that_is_gone_its_names_are_known() -> None:
+    mirror = Mirror()
+    mirror.put_managed(managed(target={"name": "new"}))
+    mirror.put_secret(secret("new"))
+    mirror.drop_managed(DB)
+
+    assert {"db-keyturn", "new"} <= mirror.secret_names(DB)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,31 +15,13 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from keyturn.queue import Priority, WorkQueue
+from tests.support.jumping import JumpingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 DAY = 86400.0
-
-
-class JumpingSelector(selectors.SelectSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        assert timeout is not None, "nothing would ever happen again"
-        self.now += timeout
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = JumpingSelector()
-        super().__init__(self._jumping)
-        self._clock_resolution = 1e-6  # a nanosecond is lost in floats that hold months
-
-    def time(self) -> float:
-        return self._jumping.now
 
 
 @dataclass

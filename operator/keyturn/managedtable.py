@@ -75,6 +75,16 @@ class ManagedTable:
         """Say whether an object is not kept whole."""
         return key in self._large
 
+    def targets(self, key: ObjectKey) -> set[str]:
+        """Name the Secret that an object asks for, and the one that its status tells of, which may be of before."""
+        body = self.get(key) or {}
+        told = (body.get("status") or {}).get("secretName")
+        # Of a large one the name is not kept, but its status has it from its first turn on.
+        asked = ((body.get("spec") or {}).get("target") or {}).get("name") or (
+            told if "light" in body else None
+        )
+        return {name for name in (asked or key.name, told) if isinstance(name, str) and name.strip(".")}
+
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
         return orjson.loads(written) if written else {}

@@ -10,6 +10,7 @@ from .alarms import AlarmKey, Alarms
 from .api.secretclass import SecretClass
 from .core.errors import Stalled
 from .core.keys import ObjectKey, WorkloadKey
+from .core.state import state_name
 from .managedtable import LARGEST, WHOLE, ManagedTable
 from .refusals import light, readable, sentence
 from .secrettable import SecretTable
@@ -244,6 +245,10 @@ class Mirror:
     def written_by(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
         return self._secrets.written_by(key)
+
+    def secret_names(self, key: ObjectKey) -> set[str]:
+        """Name the Secrets in which a ManagedSecret's values may lie: its state, and its target of now and before."""
+        return {state_name(key.name)} | self._managed.targets(key) | self.written_by(key)
 
     def secret(self, namespace: str, name: str) -> SecretMeta | None:
         return self._secrets.get(ObjectKey(namespace, name))

@@ -17,6 +17,7 @@ from .found import adopted_values
 from .kube import errors, paths
 from .kube.secrets import owner_of, past, target_facts, values_of
 from .kube.secretwatch import meta_of
+from .kube.sight import Sight
 from .kube.statesecret import state_of, unreadable
 from .managedtable import slim
 from .refusals import readable
@@ -188,10 +189,13 @@ def _versions(seen: Seen, *metas: SecretMeta | None) -> tuple[str | int, ...]:
 
 
 async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
-    """Return what is known of a Secret; one without our label is looked for only after it was in the way."""
+    """Return what is known of a Secret.
+
+    Where Secrets are watched, one without our label is looked for only after it was in the way; else each is.
+    """
     known = world.mirror.secret(key.namespace, name)
     memo = world.memo(key)
-    if known or name not in memo.foreign:
+    if known or (world.sight is Sight.WATCH and name not in memo.foreign):
         memo.foreign.discard(name)
         return known
     try:

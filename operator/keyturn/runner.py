@@ -18,7 +18,6 @@ import structlog
 from . import build, generators, holdups, metrics, providers, threads, web
 from .alarms import AlarmKey
 from .classes import reconcile_class
-from .core.keys import ObjectKey
 from .emergencies import reconcile_emergency
 from .facts import facts
 from .inspection import Inspection
@@ -27,7 +26,7 @@ from .kube import config
 from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
-from .kube.secretwatch import SecretMeta, SecretWatch
+from .kube.sight import Sight, sight_of
 from .preflight.election import LEASE
 from .preflight.rights import Feature, Place
 from .pulse import Pulse, is_stuck
@@ -77,6 +76,8 @@ class Options:
     """How audit events are taken; None for not at all."""
     ui: UiSettings | None = None
     """How the page for people is served; None for not at all."""
+    sight: Sight = Sight.WATCH
+    """How it is seen that a Secret has changed."""
     proves_encryption: bool = False
     """Whether the metrics of the API server are read, to see that it encrypts Secrets."""
 
@@ -92,6 +93,7 @@ class Options:
             self.lease_namespace or config.own_namespace(),
             None if self.namespaces is None else tuple(self.namespaces),
             frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
+            self.sight,
         )
 
 
@@ -113,13 +115,14 @@ class Process:
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        self.world = World(api, self.events, api.clock.now, reach=reach)
+        self.world = World(api, self.events, api.clock.now, reach=reach, sight=options.sight)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
         self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = Pulse()
         self.watches = Watches(self.world, self.queue, options.namespaces)
-        self.secrets = SecretWatch(api, options.namespaces, self._secret_seen, self._secret_gone)
+        told = self.watches.secret, self.watches.secret_gone
+        self.secrets = sight_of(options.sight, api, options.namespaces, self.world.mirror, told)
         self.inspection = Inspection(
             for_lease,
             place.own,
@@ -177,7 +180,10 @@ class Process:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_LOOK):
                 await self.startup.looked.wait()
+        if self._options.audit:
+            await self.secrets.fresh()  # events come to standbys, too, and tell names of Secrets
         await self.elector.leading()
+        await self.secrets.fresh()
         metrics.LEADER.set(1)
         self.world.since = self.world.now()
         _log.info("leading")
@@ -238,14 +244,6 @@ class Process:
         for user in self.world.mirror.stores.users_of(key):
             self.world.memo(user).outside.try_again(self.world.now())
             self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
-
-    def _secret_seen(self, meta: SecretMeta) -> None:
-        if concerned := self.world.secret_seen(meta):
-            self.queue.add(concerned)
-
-    def _secret_gone(self, namespace: str, name: str) -> None:
-        if owner := self.world.mirror.drop_secret(ObjectKey(namespace, name)):
-            self.queue.add(ObjectKey(namespace, owner))
 
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []

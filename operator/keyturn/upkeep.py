@@ -16,7 +16,7 @@ from .kube import errors, paths
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .kube.secretwatch import SecretWatch
+    from .kube.sight import SightOf
     from .pulse import Pulse
     from .watch import Watches
     from .world import World
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 class Upkeep:
     """Lists everything once, and again after each list of kopf's and at times."""
 
-    def __init__(self, world: World, watches: Watches, secrets: SecretWatch, pulse: Pulse) -> None:
+    def __init__(self, world: World, watches: Watches, secrets: SightOf, pulse: Pulse) -> None:
         self.is_primed = asyncio.Event()
         self._world = world
         self._watches = watches

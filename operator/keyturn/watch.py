@@ -19,6 +19,7 @@ from .shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from .kube.secretwatch import SecretMeta
     from .queue import WorkQueue
     from .world import World
 
@@ -123,6 +124,14 @@ class Watches:
 
     def workload_gone(self, key: WorkloadKey) -> None:
         self._add_all(self._world.mirror.drop_workload(key))
+
+    def secret(self, meta: SecretMeta) -> None:
+        if concerned := self._world.secret_seen(meta):
+            self._queue.add(concerned)
+
+    def secret_gone(self, namespace: str, name: str) -> None:
+        if owner := self._world.mirror.drop_secret(ObjectKey(namespace, name)):
+            self._queue.add(ObjectKey(namespace, owner))
 
     def _in_namespace(self, namespace: str) -> list[ObjectKey]:
         return self._world.mirror.managed_in(namespace)

@@ -12,6 +12,7 @@ from . import generators
 from .api.recipe import Recipe
 from .borrowing import abandon
 from .core.keys import ObjectKey
+from .kube.sight import Sight
 from .largeones import LargeOnes
 from .mirror import Mirror
 from .outside import Outside
@@ -162,6 +163,8 @@ class World:
     """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
+    sight: Sight = Sight.WATCH
+    """Whether a Secret of ours that nothing has told of is not there, or was not looked for yet."""
     stores: Stores = field(init=False)
     large: LargeOnes = field(init=False)
     pods: PodLooks = field(init=False)

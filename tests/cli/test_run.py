@@ -108,3 +108,12 @@ def test_what_cannot_be_reached_is_refused_with_what_to_write(
     assert answer.exit_code == 2
     assert sentence in answer.output
     assert served == []
+
+
+@pytest.mark.parametrize(("option", "sight"), [((), "watch"), (("--secrets=by-name",), "by-name")])
+def test_secrets_are_watched_unless_it_is_said(
+    option: tuple[str, ...], sight: str, served: list[Options]
+) -> None:
+    CliRunner().invoke(main, ["run", "--all-namespaces", *option])
+
+    assert [(options.sight, options.place.sight) for options in served] == [(sight, sight)]

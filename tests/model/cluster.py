@@ -99,16 +99,19 @@ class Cluster:
             mirror.put_managed(self.objects[MANAGED])
         else:
             mirror.drop_managed(KEY)
-        for path in (TARGET, STATE):
-            body = self.objects.get(path)
-            if body and OWNER_LABEL in body["metadata"].get("labels", {}):
-                mirror.put_secret(meta_of(body))
-            else:
-                mirror.drop_secret(ObjectKey("shop", path.rsplit("/", 1)[-1]))
+        self.tell_secrets()
         for name in self.pods:
             body = self.objects[_path_of(name)]
             if mirror.is_news(WorkloadKey("shop", "Deployment", name), body):
                 mirror.put_workload(workload_of("Deployment", body))
+
+    def tell_secrets(self) -> None:
+        for path in (TARGET, STATE):
+            body = self.objects.get(path)
+            if body and OWNER_LABEL in body["metadata"].get("labels", {}):
+                self.world.mirror.put_secret(meta_of(body))
+            else:
+                self.world.mirror.drop_secret(ObjectKey("shop", path.rsplit("/", 1)[-1]))
 
     async def look(self) -> datetime | None:
         """Let the operator look once; a process that dies is started again and looks later."""

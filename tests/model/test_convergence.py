@@ -259,9 +259,9 @@ tales = st.lists(
 Tale: TypeAlias = "list[tuple[Action, float | None, str]]"
 
 
-async def told(tale: Tale) -> Story:
+async def told(tale: Tale, story: Story | None = None) -> Story:
     """Play a tale: somebody does something, the operator may die soon after, and gets time or none."""
-    story = Story()
+    story = story or Story()
     await story.cluster.settle()
     for name in ("all", "password", "username"):
         story.cluster.add_workload(name, USES[name])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from keyturn.kube.sight import Sight
 from keyturn.preflight.rights import (
     FEATURES,
     Feature,
@@ -63,6 +64,16 @@ def test_a_feature_asks_for_what_its_manifest_gives(feature: Feature) -> None:
     with_it = set(told(rights_of(Place(OWN, None, frozenset({feature})))))
 
     assert with_it - set(told(rights_of(_EVERYWHERE))) == set(given(manifest))
+
+
+def test_who_reads_secrets_by_name_needs_no_right_to_list_them() -> None:
+    by_name = set(told(rights_of(Place(OWN, None, sight=Sight.BY_NAME))))
+
+    assert {(verb, resource) for verb, _, resource, *_ in set(told(rights_of(_EVERYWHERE))) - by_name} == {
+        ("list", "secrets"),
+        ("watch", "secrets"),
+    }
+    assert by_name <= set(told(rights_of(_EVERYWHERE)))
 
 
 def test_who_serves_two_namespaces_needs_nothing_elsewhere() -> None:

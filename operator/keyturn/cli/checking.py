@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn import build
 from keyturn.kube import config, errors, paths
+from keyturn.kube.sight import Sight
 from keyturn.preflight import deployment, election, home, releases, rights, schemas, server
 from keyturn.preflight.point import Point, Result
 from keyturn.preflight.rights import Account, Feature, Place
@@ -192,4 +193,5 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
         said.get("lease_namespace") or namespace,
         tuple(said.get("namespaces") or ()) or None,
         frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
+        Sight(said.get("secrets") or Sight.WATCH),
     )

@@ -25,6 +25,7 @@ __all__ = ["crds_command", "run_command"]
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LOG_FORMATS = ("console", "json")
+_SIGHTS = ("watch", "by-name")
 _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 """How many new containers, and collections of the generation before, it takes to search a generation for cycles."""
 
@@ -67,6 +68,14 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     is_flag=True,
     help="Read the API server's metrics, which prove that Secrets are encrypted at rest.",
 )
+@click.option(
+    "--secrets",
+    type=click.Choice(_SIGHTS),
+    default=_SIGHTS[0],
+    show_default=True,
+    help="Watch Secrets, or read by name those that ManagedSecrets name, which takes no right to list them and finds"
+    " what others change within a minute.",
+)
 @click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -85,6 +94,7 @@ def run_command(
     allowed_hosts: tuple[str, ...],
     cluster_cidrs: tuple[str, ...],
     prove_encryption: bool,  # noqa: FBT001
+    secrets: str,
     metrics_port: int,
     health_port: int,
     log_format: str | None,
@@ -94,6 +104,7 @@ def run_command(
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn import logs, runner, web
+    from keyturn.kube.sight import Sight
 
     _check(namespaces, all_namespaces=all_namespaces)
     if lease_namespace is not None:
@@ -108,6 +119,7 @@ def run_command(
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
         ui=ui,
+        sight=Sight(secrets),
         proves_encryption=prove_encryption,
     )
     _serve(options)

@@ -78,6 +78,10 @@ class SecretWatch:
         """The loop time of the last answer or failure, of the namespace that waits longest for one."""
         return min((stream.last_alive for stream in self._streams), default=_now())
 
+    async def fresh(self) -> None:
+        """Wait until all is listed: what is known then is what there is."""
+        await self.synced.wait()
+
     async def run(self) -> None:
         """Watch until cancelled, whatever the API server does."""
         async with asyncio.TaskGroup() as group:

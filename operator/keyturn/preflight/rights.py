@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.kube import errors, paths
+from keyturn.kube.sight import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NEEDS",
+    "TO_WATCH",
     "Account",
     "Feature",
     "Need",
@@ -72,7 +74,7 @@ NEEDS: Final = (
     Need(_ACCESS, Scope.SERVED, _LOOK, _OURS, "secretstores emergencyrotations"),
     Need(_ACCESS, Scope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
     Need(_ACCESS, Scope.SERVED, "get create update", "", "configmaps"),
-    Need(_ACCESS, Scope.SERVED, f"get {_LOOK} create update", "", "secrets"),
+    Need(_ACCESS, Scope.SERVED, "get create update", "", "secrets"),
     Need(_ACCESS, Scope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
     Need(_ACCESS, Scope.SERVED, "list", "", "pods"),
     Need(_ACCESS, Scope.SERVED, "create", "events.k8s.io", "events"),
@@ -84,6 +86,8 @@ NEEDS: Final = (
     Need(_RBAC, Scope.OWN, "get", "", "secrets configmaps"),
 )
 """What every operator needs."""
+TO_WATCH: Final = Need(_ACCESS, Scope.SERVED, _LOOK, "", "secrets")
+"""What one needs besides that is told of changed Secrets at once."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _PROOF = "manifests/components/encryption-proof/metrics.yaml"
@@ -123,6 +127,7 @@ class Place:
     namespaces: tuple[str, ...] | None
     """None for all."""
     features: frozenset[Feature] = frozenset()
+    sight: Sight = Sight.WATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,8 @@ class Account:
 def rights_of(place: Place) -> Iterator[Right]:
     """List every right that an operator needs, one by one."""
     wanted = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
+    if place.sight is Sight.WATCH:
+        wanted.append(TO_WATCH)
     for need in wanted:
         for namespace in _where(need.scope, place):
             for resource in need.resources.split():
