@@ -1,7 +1,7 @@
 """Which of many is read next: each once in a round, and one of each owner in turn.
 
 Rounds are of different lengths, by chance, so that what came together is spread out before long. Who has so much that
-a round is too short for it is read late, and nobody else is.
+a round is too short for it is read late, and no other is.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"
 NAMESPACED = MANIFESTS / "overlays" / "namespaced"
+NO_LIST = MANIFESTS / "overlays" / "no-list"
 
 _SHOP = {
     "apiVersion": "v1",

@@ -15,7 +15,7 @@ import yaml
 from keyturn import __version__
 from keyturn.cli.serve import run_command
 from tests.install.helm import BUILD_SECONDS, CHART, ROOT, Refused, helm, render
-from tests.install.installation import BASE, MANIFESTS, NAMESPACED
+from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST
 from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ def test_as_it_comes_it_is_the_base() -> None:
 
 def test_for_chosen_namespaces_it_is_the_overlay() -> None:
     assert named(render("--set=namespaces={shop}")) == kustomized(NAMESPACED)
+
+
+def test_without_the_right_to_list_secrets_it_is_the_overlay() -> None:
+    assert named(render("--set=rbac.listSecrets=false")) == kustomized(NO_LIST)
+
+
+def test_the_right_to_list_secrets_can_be_left_out_of_chosen_namespaces(tmp_path: Path) -> None:
+    folders = (NAMESPACED, MANIFESTS / "components" / "no-list")
+    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
+    body = {"kind": "Kustomization", "resources": resources, "components": components}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    assert named(render("--set=namespaces={shop},rbac.listSecrets=false")) == kustomized(tmp_path)
 
 
 def test_each_namespace_gets_the_same_rights() -> None:

@@ -61,6 +61,39 @@ def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
     assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
 
 
+# Secrets that are read by their names alone
+
+
+@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
+def test_no_role_lists_secrets_with_the_component(installation: Path, folder: Path) -> None:
+    without = list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(installation))))
+    with_it = rendered(folder, installation, _COMPONENTS / "no-list")
+
+    assert verbs_on_secrets(without) - verbs_on_secrets(with_it) == {"list", "watch"}
+    assert verbs_on_secrets(with_it) == {"get", "create", "update"}
+    others = [
+        [rule for rule in rules_of(some) if "secrets" not in rule.get("resources", ())]
+        for some in (without, with_it)
+    ]
+    assert others[0] == others[1]
+
+
+def test_an_operator_of_the_component_lists_no_secrets(folder: Path) -> None:
+    (container,) = one("Deployment", rendered(folder, BASE, _COMPONENTS / "no-list"))["spec"]["template"][
+        "spec"
+    ]["containers"]
+    word, *arguments = container["args"]
+
+    assert word == "run"
+    assert run_command.make_context("run", arguments).params["secrets"] == "by-name"
+
+
+def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
+    return {
+        verb for rule in rules_of(objects) if "secrets" in rule.get("resources", ()) for verb in rule["verbs"]
+    }
+
+
 # Pods that a StatefulSet does not replace
 
 

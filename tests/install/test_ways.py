@@ -75,6 +75,12 @@ def may(kubectl: Kubectl, namespace: str) -> bool:
     return done.stdout.strip() == "yes"
 
 
+def gets(kubectl: Kubectl) -> bool:
+    """Say whether the operator may read a Secret whose name it knows."""
+    done = kubectl.run("auth", "can-i", "get", "secrets", _OPERATOR, "-n", "shop")
+    return done.stdout.strip() == "yes"
+
+
 def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) -> None:
     checkout.walk("kustomize", "Install")
     image = "{.spec.template.spec.containers[0].image}"
@@ -137,6 +143,29 @@ def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Che
     eventually(lambda: not may(kubectl, "default"), "the loss of the right")
     assert may(kubectl, "shop")
     checkout.walk("uninstall", "2. Take the operator away", block=1)
+    assert left(kubectl) == []
+
+
+def test_without_the_right_to_list_secrets(kubectl: Kubectl, checkout: Checkout) -> None:
+    said = checkout.walk("no-list", "With Kustomize")
+
+    assert said.splitlines()[-1] == "no"
+    eventually(lambda: gets(kubectl), "the right that is left")
+    assert not may(kubectl, "shop")
+    checkout.walk("uninstall", "2. Take the operator away", block=1)
+    assert left(kubectl) == []
+
+
+def test_helm_takes_the_right_to_list_secrets_away(kubectl: Kubectl, checkout: Checkout) -> None:
+    checkout.walk("helm", "Install")
+    (command,) = blocks("no-list", "With Helm")[0]
+
+    checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
+
+    eventually(lambda: not may(kubectl, "shop"), "the loss of the right")
+    assert gets(kubectl)
+    checkout.walk("helm", "Uninstall")
+    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
     assert left(kubectl) == []
 
 

@@ -140,6 +140,10 @@ def shop(*names: str) -> World:
     return world
 
 
+def away(namespace: str = "shop", status: int = 503) -> errors.ApiError:
+    return errors.of_answer("get", paths.secrets(namespace), status, "Away")
+
+
 async def idle(_: World, reads: SecretReads) -> None:
     await reads.fresh()
     await asyncio.sleep(10 * MINUTE)
@@ -280,16 +284,20 @@ def test_a_new_one_is_read_within_a_minute() -> None:
 
 
 def test_reads_of_a_thousand_objects_are_bounded_in_each_second() -> None:
-    async def wait(_: World, reads: SecretReads) -> None:
-        await reads.fresh()
-        await asyncio.sleep(3 * MINUTE)
+    """Also when all are due at once, since the API server was away."""
 
-    world = play(wait, shop(*(f"s{number}" for number in range(1000))))
+    async def leave(world: World, reads: SecretReads) -> None:
+        await reads.fresh()
+        world.refused["shop"] = away()
+        await asyncio.sleep(2 * MINUTE)
+        world.refused.clear()
+        await asyncio.sleep(MINUTE)
+
+    world = play(leave, shop(*(f"s{number}" for number in range(1000))))
 
     times = [when for when, _ in world.asked if when > 0.0]
     most = max(bisect.bisect_left(times, when + 1.0) - at for at, when in enumerate(times))
-    assert most <= PER_SECOND + 2
-    assert len(times) < 2000 * 3 * 60 / 45
+    assert PER_SECOND / 2 < most <= PER_SECOND + 2
 
 
 def test_one_namespace_with_far_too_many_costs_no_other_its_minute() -> None:
@@ -309,10 +317,6 @@ def test_one_namespace_with_far_too_many_costs_no_other_its_minute() -> None:
     assert [one["event"] for one in logs] == ["secrets read late"]
 
 
-def away(namespace: str = "shop", status: int = 503) -> errors.ApiError:
-    return errors.of_answer("get", paths.secrets(namespace), status, "Away")
-
-
 @pytest.mark.parametrize("status", [503, 429, 401])
 def test_an_api_server_that_was_away_is_asked_at_once_when_it_is_back(status: int) -> None:
     async def leave(world: World, reads: SecretReads) -> None:
@@ -323,7 +327,7 @@ def test_an_api_server_that_was_away_is_asked_at_once_when_it_is_back(status: in
         world.write(ObjectKey("shop", "auth"), "auth", version=2)
         world.refused.clear()
         began = now()
-        assert await world.until_told("auth", "2") - began < MINUTE
+        assert await world.until_told("auth", "2") - began < MINUTE / 4
 
     with capture_logs() as logs:
         world = play(leave, shop("auth", "db"))

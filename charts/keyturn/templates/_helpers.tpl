@@ -75,6 +75,9 @@ app.kubernetes.io/name: keyturn
 - --audit-many={{ int .Values.audit.many }}
 {{- end }}
 {{- end }}
+{{- if not .Values.rbac.listSecrets }}
+- --secrets=by-name
+{{- end }}
 {{- if .Values.encryptionProof.enabled }}
 - --prove-encryption
 {{- end }}

@@ -87,7 +87,7 @@ class SecretReads:
     async def fresh(self) -> None:
         """Read every Secret now, some at a time, and all of them in turn from then on.
 
-        Whoever begins to act has to know every revision: restarts name those of all Secrets of a workload.
+        Who begins to act has to know every revision: restarts name those of all Secrets of a workload.
         """
         left = deque(self._named.managed_keys())
         async with asyncio.TaskGroup() as group:

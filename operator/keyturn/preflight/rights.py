@@ -261,5 +261,7 @@ def _where(scope: Scope, place: Place) -> tuple[str, ...]:
 
 
 def _given(need: Need, place: Place) -> str:
-    is_given_in_one = need.scope is Scope.SERVED and place.namespaces is not None
-    return "manifests/overlays/namespaced" if is_given_in_one else need.manifest
+    if need.scope is Scope.SERVED and place.namespaces is not None:
+        return "manifests/overlays/namespaced"
+    is_narrowed = need.manifest == _ACCESS and place.sight is Sight.BY_NAME
+    return "manifests/overlays/no-list" if is_narrowed else need.manifest
