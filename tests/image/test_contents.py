@@ -48,7 +48,8 @@ _SHELLS = {
     "pip3",
     "perl",
 }
-_NOT_IN_A_POD = {"kubernetes"}
+_NOT_IN_A_POD = {"kubernetes", "detect_secrets", "pyrage"}
+"""What only commands at a desk need, the extra `cli` of pyproject.toml."""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,35 @@ def test_whatever_our_code_imports_is_there(container: Container) -> None:
 
     assert {"botocore.loaders", "google.auth", "liquid", "uvloop"} <= set(names)
     assert int(told) > 200
+
+
+def test_nothing_that_only_commands_at_a_desk_need_can_be_imported(container: Container) -> None:
+    told = container.python(
+        "import importlib.util\n"
+        f"names = {sorted(_NOT_IN_A_POD | {'unidiff', 'websocket', 'durationpy'})!r}\n"
+        "print(*(name for name in names if importlib.util.find_spec(name)))"
+    )
+
+    assert told.split() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (("backup", "--recipient=age1", "--output=/new.age", "--namespace=shop"), "pyrage"),
+        (("restore", "/etc/passwd", "--identity=/etc/passwd", "--namespace=shop"), "pyrage"),
+        (("audit", "--repository=/"), "bc-detect-secrets"),
+    ],
+    ids=["backup", "restore", "audit --repository"],
+)
+def test_a_command_that_lacks_a_package_says_which(
+    container: Container, command: tuple[str, ...], package: str
+) -> None:
+    done = container.keyturn(*command)
+
+    assert (done.returncode, done.stdout) == (2 if command[0] == "audit" else 1, "")
+    assert f"the package {package}, which the operator's image leaves out" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_interpreter_has_all_that_its_library_is_linked_to(container: Container) -> None:

@@ -28,6 +28,10 @@ _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _IDENTITY: Final = "AGE-SECRET-KEY-1"
 _STATE_KEY: Final = "state"
 _SUFFIX: Final = "-keyturn"
+_NO_READER: Final = (
+    "age files are written and read by the package pyrage, which the operator's image leaves out; elsewhere install"
+    " keyturn[cli]"
+)
 
 
 class NoBackup(Exception):  # noqa: N818  # it says what to do, not what went wrong
@@ -65,28 +69,25 @@ class Backup:
 
 def closed(backup: Backup, recipients: Sequence[Any]) -> bytes:
     """Encrypt a backup to its recipients."""
-    import pyrage  # noqa: PLC0415  # on first use: a library of its own
-
     document = {
         "format": _FORMAT,
         "namespace": backup.namespace,
         "taken": backup.taken,
         "states": backup.states,
     }
-    return bytes(pyrage.encrypt(orjson.dumps(document), list(recipients)))
+    return bytes(_age().encrypt(orjson.dumps(document), list(recipients)))
 
 
 def opened(content: bytes, identities: Sequence[Any]) -> Backup:
     """Decrypt a backup and check it: only state Secrets that this version reads come out of it.
 
     Raises:
-        NoBackup: These identities cannot open it, or it is none.
+        NoBackup: These identities cannot open it, it is none, or nothing here reads such files.
     """
-    import pyrage  # noqa: PLC0415  # on first use: a library of its own
-
+    age = _age()
     try:
-        return _backup(orjson.loads(pyrage.decrypt(content, list(identities))))
-    except pyrage.DecryptError:
+        return _backup(orjson.loads(age.decrypt(content, list(identities))))
+    except age.DecryptError:
         reason = (
             "it is not encrypted to this identity, or no age file; name the identity of one of its recipients"
         )
@@ -104,14 +105,12 @@ def recipients_of(written: Iterable[str]) -> list[Any]:
     Raises:
         NoBackup: One of them is no such key.
     """
-    from pyrage import RecipientError, ssh, x25519  # noqa: PLC0415  # on first use: a library of its own
-
-    found = []
+    age, found = _age(), []
     for one in written:
-        kind = ssh if one.startswith("ssh-") else x25519
+        kind = age.ssh if one.startswith("ssh-") else age.x25519
         try:
             found.append(kind.Recipient.from_str(one))
-        except RecipientError:
+        except age.RecipientError:
             found.append(None)
     if None in found:
         place = found.index(None) + 1
@@ -128,18 +127,26 @@ def identities_in(content: bytes) -> list[Any]:
     Raises:
         NoBackup: There is none in it.
     """
-    from pyrage import IdentityError, ssh, x25519  # noqa: PLC0415  # on first use: a library of its own
-
+    age = _age()
     lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
     try:
         if any(line.startswith("-----BEGIN") for line in lines):
-            return [ssh.Identity.from_buffer(content)]
-        found = [x25519.Identity.from_str(line) for line in lines if line.startswith(_IDENTITY)]
-    except IdentityError:
+            return [age.ssh.Identity.from_buffer(content)]
+        found = [age.x25519.Identity.from_str(line) for line in lines if line.startswith(_IDENTITY)]
+    except age.IdentityError:
         found = []
     if found:
         return found
     raise NoBackup("it holds no secret key of age (AGE-SECRET-KEY-1…) or of SSH")
+
+
+def _age() -> Any:
+    """Return the library of age files, which is loaded on first use."""
+    try:
+        import pyrage  # noqa: PLC0415  # a library of its own, which no pod has
+    except ModuleNotFoundError:
+        raise NoBackup(_NO_READER) from None
+    return pyrage
 
 
 def _backup(document: dict[str, Any]) -> Backup:

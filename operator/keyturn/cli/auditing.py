@@ -171,7 +171,7 @@ def _committed(path: Path | None) -> str | None:
 
 
 def _repository(asked: Asked) -> Iterator[Finding]:
-    from keyturn.checklist.repository import git, source_control  # noqa: PLC0415  # only where one is named
+    from keyturn.checklist.repository import git, rules, source_control  # noqa: PLC0415  # where one is named
 
     if asked.repository is None:
         yield Finding(
@@ -183,6 +183,7 @@ def _repository(asked: Asked) -> Iterator[Finding]:
         return
     until = time.monotonic() + asked.time_limit
     try:
+        rules.load()
         opened = git.opened(asked.repository)
         yield from source_control.look(
             opened, lambda: time.monotonic() > until, lambda how_far: _tell(f"history: {how_far}")

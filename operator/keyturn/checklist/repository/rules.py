@@ -18,14 +18,20 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.core.value import Value
 from keyturn.estimate import bits_of
 
+from .git import CannotLook
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ALLOWED", "Hit", "hits"]
+__all__ = ["ALLOWED", "Hit", "hits", "load"]
 
 ALLOWED: Final = "pragma: allowlist secret"
 """What a line says whose content was looked at by a person; detect-secrets has the same."""
 
+_NO_RULES: Final = (
+    "what issued keys look like is known by the package bc-detect-secrets, which the operator's image leaves out;"
+    " elsewhere install keyturn[cli]"
+)
 _PLACEHOLDER_BITS: Final = 20.0
 """What has fewer is password, changeme and the like: an example, or no secret worth the name."""
 _INTERESTING: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY")
@@ -104,6 +110,18 @@ def _line_at(piece: str, place: int) -> str:
     return piece[start:].partition("\n")[0]
 
 
+def load() -> None:
+    """Load the rules, which a look at a repository would do on its way.
+
+    Raises:
+        CannotLook: There are none here.
+    """
+    try:
+        _rules()
+    except ModuleNotFoundError:
+        raise CannotLook(_NO_RULES) from None
+
+
 @functools.cache
 def _rules() -> tuple[tuple[str, Callable[[str], Iterator[str]]], ...]:
     ours = tuple((name, functools.partial(_of_pattern, pattern)) for name, pattern in _OURS)
@@ -130,7 +148,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 def _theirs() -> Iterator[tuple[str, Callable[[str], Iterator[str]]]]:
     """Take every rule of detect-secrets that is a pattern; its guesses by names and entropy find too much."""
-    from detect_secrets import plugins  # noqa: PLC0415  # on first use: it brings requests along
+    from detect_secrets import plugins  # noqa: PLC0415  # on first use, which no pod has
     from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415  # on first use
 
     for module in pkgutil.iter_modules(plugins.__path__):
