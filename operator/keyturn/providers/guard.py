@@ -22,6 +22,7 @@ from yarl import URL
 
 from keyturn import build, tls
 
+from ._curves import Curves, Server, failed_for_want_of_a_curve
 from ._lookups import Admitting, Lookups, asking_for
 from ._networks import Address, Network, is_of_the_world, is_private, meant
 from .errors import Refused, StoreError, Unreachable
@@ -108,6 +109,7 @@ class Guard:
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
         self._trust = tls.client_context()
+        self._curves = Curves()
         self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
@@ -204,13 +206,37 @@ class Guard:
                 self._turns[self._owner],
                 asking_for(self._owner),
             ):
-                return await self._asked(method, admitted, headers, body, trust)
+                return await self._over_a_curve(method, admitted, headers, body, trust)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refusal, failure = None, type(error).__name__
         # Out here, so that the library's error with its headers and bytes is no context of ours.
         raise refusal.with_traceback(None) if refusal else Unreachable(failure)
+
+    async def _over_a_curve(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        trust: ssl.SSLContext | None,
+    ) -> Answer:
+        """Ask over each curve in turn until a handshake comes to its end; nothing is sent before."""
+        server = Server(self._owner, str(url.host), url.port or 0)
+        failure: StoreError = Unreachable("NoCommonCurve")
+        for curve in self._curves.for_server(server):
+            try:
+                with tls.offering(curve):
+                    answer = await self._asked(method, url, headers, body, trust)
+            except aiohttp.ClientConnectorError as error:
+                if (told := failed_for_want_of_a_curve(error.os_error)) is None:
+                    raise
+                failure = told
+            else:
+                self._curves.took(server, curve)
+                return answer
+        raise failure
 
     async def _asked(
         self,
