@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import stat
@@ -267,6 +268,20 @@ def test_the_labels_say_what_it_is(image: Image) -> None:
 
 def test_the_archive_has_the_name_under_which_a_node_finds_it(image: Image) -> None:
     assert image.name == images.NAME == f"keyturn.invalid/keyturn:{__version__}"
+
+
+def test_the_archive_tells_the_digest_that_a_registry_has_of_a_copy(archive: Path, image: Image) -> None:
+    """As docs/install says how to find it."""
+    command = ["tar", "-xOf", str(archive), "index.json"]
+    told = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    manifest = subprocess.run(
+        ["tar", "-xOf", str(archive), f"blobs/{image.digest.replace(':', '/')}"],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    ).stdout
+
+    assert json.loads(told)["manifests"][0]["digest"] == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 
 def test_built_again_it_is_the_same_file(archive: Path) -> None:

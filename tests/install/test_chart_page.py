@@ -116,3 +116,27 @@ def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize(tmp_path: 
     assert [one["metadata"]["name"] for one in yaml.safe_load_all(made)] == [
         *("keyturn-admin", "keyturn-edit", "keyturn-view")
     ]
+
+
+def test_the_image_is_taken_by_its_digest_with_kustomize(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "install" / "index.md").read_text()
+    (block,) = re.findall(r"^```text\n(images:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    body = yaml.safe_load(block) | {"resources": [os.path.relpath(BASE, tmp_path)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
+
+    images = re.findall(r"^ +-? ?image: (.*)$", made, re.MULTILINE)
+    assert images == [f"registry.example.com/keyturn@sha256:{'0' * 64}"]
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_the_image_is_taken_by_its_digest_with_helm() -> None:
+    digest = f"sha256:{'0' * 64}"
+    chosen = (f"--set=image.digest={digest}", "--set=image.repository=registry.example.com/keyturn")
+
+    done = run("template", "keyturn", str(CHART), *chosen)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    images = re.findall(r"^ +-? ?image: (.*)$", done.stdout, re.MULTILINE)
+    assert images == [f'"registry.example.com/keyturn@{digest}"']
