@@ -7,7 +7,7 @@ import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
 
@@ -30,6 +30,7 @@ NAMESPACE = "bench"
 Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
 """Where a benchmark gets its control planes from."""
 
+T = TypeVar("T")
 _ROOT = Path(__file__).parents[1]
 _CONNECTIONS = 32
 _SETTLED = 2.0
@@ -113,14 +114,16 @@ def managed_secret(name: str, **spec: Any) -> dict[str, Any]:
     }
 
 
-async def for_each(names: Iterable[str], call: Callable[[str], Awaitable[None]]) -> None:
-    """Make one call for each name, as many at a time as there are connections."""
-    left = iter(names)
+async def for_each(
+    items: Iterable[T], call: Callable[[T], Awaitable[None]], at_once: int = _CONNECTIONS
+) -> None:
+    """Make one call for each item, by default as many at a time as there are connections."""
+    left = iter(items)
 
     async def work() -> None:
-        for name in left:
-            await call(name)
+        for item in left:
+            await call(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(_CONNECTIONS):
+        for _ in range(at_once):
             group.create_task(work())

@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 
     from sandbox.node.real import RealNode
 
-__all__ = ["NAMESPACE", "OPERATORS", "Load", "Machine", "is_ready", "names", "restarts", "running"]
+__all__ = [
+    "NAMESPACE",
+    "OPERATORS",
+    "Load",
+    "Machine",
+    "is_ready",
+    "names",
+    "restarts",
+    "running",
+]
 
 NAMESPACE = "keyturn-system"
 OPERATORS = "app.kubernetes.io/name=keyturn"
+_OF_ITS_OWN = 1
+"""The largest exit code of who ends itself, as who loses the Lease does."""
 _END = 30.0
 
 
@@ -93,10 +104,24 @@ class Machine:
         """Send a signal to the operator's process in a pod, from outside of the container."""
         os.kill(self._process_of(pod), number)
 
+    def end(self, pod: str) -> None:
+        """Ask the operator in a pod to end, and wait until the kubelet has started another in its place."""
+        before = self._process_of(pod)
+        os.kill(before, signal.SIGTERM)
+        eventually(lambda: self._processes(pod) not in ([], [before]), f"another container in {pod}")
+
     def most_memory(self, pod: str) -> int:
         """Return the most bytes that the operator's process in a pod has had in memory at any time."""
         (line,) = [line for line in self._status_of(pod).splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
+
+    def peak(self, pod: str) -> int:
+        """Return the most bytes that a pod's container was charged with since its start, cached files included."""
+        cgroups = _cgroups_of(Path(f"/proc/{self._process_of(pod)}"))
+        places = dict(line.split(":", 2)[1:] for line in cgroups.splitlines())
+        if place := places.get("memory"):  # version 1
+            return int(Path(f"/sys/fs/cgroup/memory{place}/memory.max_usage_in_bytes").read_text())
+        return int(Path(f"/sys/fs/cgroup{places['']}/memory.peak").read_text())
 
     def cpu_seconds(self, pod: str) -> float:
         """Return the processor seconds that the operator's process in a pod has used since its start."""
@@ -105,12 +130,21 @@ class Machine:
 
     def queue_depth(self, pod: str) -> float:
         """Return how many objects wait for the operator in a pod, as its metrics say."""
+        (line,) = [line for line in self.metrics(pod) if line.startswith("keyturn_queue_depth ")]
+        return float(line.split()[1])
+
+    def metrics(self, pod: str) -> list[str]:
+        """Return what the operator in a pod tells Prometheus, line by line."""
         (ip,) = [one["status"]["podIP"] for one in self.pods() if one["metadata"]["name"] == pod]
         ask = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=20).read())"
         command = self.node.command(sys.executable, "-c", ask, f"http://{ip}:8080/metrics")
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("keyturn_queue_depth ")]
-        return float(line.split()[1])
+        return done.stdout.splitlines()
+
+    def secrets(self, namespace: str) -> int:
+        """Count the Secrets of a namespace without reading them."""
+        listed = json.loads(self.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/secrets?limit=1"))
+        return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
 
     def keep_logs(self, folder: Path) -> None:
         """Copy what the operator's pods have logged to where the gate against leaks looks for it."""
@@ -127,9 +161,12 @@ class Machine:
         return Path(f"/proc/{self._process_of(pod)}/status").read_text()
 
     def _process_of(self, pod: str) -> int:
-        (uid,) = [one["metadata"]["uid"] for one in self.pods() if one["metadata"]["name"] == pod]
-        (process,) = [pid for pid in _processes_of(uid) if b"keyturn" in _command_line(pid)]
+        (process,) = self._processes(pod)
         return process
+
+    def _processes(self, pod: str) -> list[int]:
+        (uid,) = [one["metadata"]["uid"] for one in self.pods() if one["metadata"]["name"] == pod]
+        return [pid for pid in _processes_of(uid) if b"keyturn" in _command_line(pid)]
 
     # Applications
 
@@ -169,6 +206,17 @@ def names(pods: list[dict[str, Any]]) -> set[str]:
 
 def restarts(pods: list[dict[str, Any]]) -> int:
     return sum(one["restartCount"] for pod in pods for one in pod["status"].get("containerStatuses", ()))
+
+
+def killed(pods: list[dict[str, Any]]) -> list[str]:
+    """Name the pods whose container has ended by no decision of its own, such as for want of memory."""
+    found = []
+    for pod in pods:
+        for one in pod["status"].get("containerStatuses", ()):
+            ended = one.get("lastState", {}).get("terminated", {"exitCode": 0})
+            if ended["exitCode"] > _OF_ITS_OWN or ended.get("reason") == "OOMKilled":
+                found.append(pod["metadata"]["name"])
+    return found
 
 
 def _processes_of(uid: str) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.machine import Machine
-    from tests.support.kubectl import Kubectl
 
 _OBJECTS = 10_000
 _LIMIT = 512 * 1024 * 1024
@@ -40,9 +38,7 @@ def test_ten_thousand_objects_fit_into_the_shipped_limits(
     )
 
     asyncio.run(_create(operators, namespace))
-    eventually(
-        lambda: _secrets(operators.kubectl, namespace) >= 2 * _OBJECTS, "two Secrets each", timeout=400
-    )
+    eventually(lambda: operators.secrets(namespace) >= 2 * _OBJECTS, "two Secrets each", timeout=400)
     eventually(lambda: operators.queue_depth(leader) == 0, "an empty queue", timeout=120)
     eventually(
         lambda: _cores(operators, leader) < _REQUESTED_CORES,
@@ -65,11 +61,6 @@ async def _create(machine: Machine, namespace: str) -> None:
             (f"secret-{number:05}" for number in range(_OBJECTS)),
             lambda name: bare.create(at, managed_secret(name)),
         )
-
-
-def _secrets(kubectl: Kubectl, namespace: str) -> int:
-    listed = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/secrets?limit=1"))
-    return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
 
 
 def _cores(machine: Machine, pod: str) -> float:
