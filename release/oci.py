@@ -6,6 +6,7 @@ Source: OCI image layout 1.1; `manifest.json` beside it is what `docker load` of
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -23,19 +24,43 @@ _NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name"
 
 
 def pack(layout: Path, name: str, into: Path) -> None:
-    """Pack a folder with an image layout into one archive, under the image's full name."""
+    """Pack a folder with an image layout into one archive, under the image's full name.
+
+    What the image tells of the steps between its base and itself is left out: their numbers depend on which of them
+    an earlier build had made.
+    """
     index = json.loads((layout / "index.json").read_bytes())
     (entry,) = index["manifests"]
-    entry["annotations"] = dict.fromkeys(_NAMES, name)
     manifest = json.loads((layout / _blob(entry["digest"])).read_bytes())
-    layers = [_blob(layer["digest"]) for layer in manifest["layers"]]
-    for_docker = [{"Config": _blob(manifest["config"]["digest"]), "RepoTags": [name], "Layers": layers}]
+    config = json.loads((layout / _blob(manifest["config"]["digest"])).read_bytes())
+    for step in config["history"]:
+        step.pop("comment", None)
+    manifest.pop("annotations", None)  # which take the last step for the base; the labels name the base
+    layers = {_blob(layer["digest"]) for layer in manifest["layers"]}
+    blobs = {path: (layout / path).read_bytes() for path in layers}
+    blobs |= _referred(manifest["config"], config)
+    blobs |= _referred(entry, manifest)
+    entry["annotations"] = dict.fromkeys(_NAMES, name)
+    for_docker = [
+        {
+            "Config": _blob(manifest["config"]["digest"]),
+            "RepoTags": [name],
+            "Layers": [_blob(layer["digest"]) for layer in manifest["layers"]],
+        }
+    ]
     with tarfile.open(into, "w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, "oci-layout", (layout / "oci-layout").read_bytes())
         _add(archive, "index.json", json.dumps(index).encode())
         _add(archive, "manifest.json", json.dumps(for_docker).encode())
-        for path in sorted((layout / "blobs" / "sha256").iterdir()):
-            _add(archive, str(path.relative_to(layout)), path.read_bytes())
+        for path, content in sorted(blobs.items()):
+            _add(archive, path, content)
+
+
+def _referred(descriptor: dict[str, Any], document: dict[str, Any]) -> dict[str, bytes]:
+    """Write a document down, and have a descriptor name it; return where its content belongs."""
+    content = json.dumps(document).encode()
+    descriptor |= {"digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+    return {_blob(descriptor["digest"]): content}
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
