@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from keyturn.core.value import Value
+
 from ._aws_client import Client
 from ._aws_settings import AwsConfig
 from ._sts import Login
@@ -13,7 +15,7 @@ from .errors import Refused, Unauthorized, Unreachable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-__all__ = ["Aws", "AwsConfig", "AwsStore", "member", "tags"]
+__all__ = ["Aws", "AwsConfig", "AwsStore", "member", "tags", "text_of"]
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)
@@ -33,9 +35,23 @@ def member(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
     Raises:
         Unreachable: It is not there, or something else.
     """
-    found = answer.get(name)
+    found = answer.get(name) if isinstance(answer, dict) else None  # an entry of a list can be null
     if isinstance(found, kind):
         return found
+    raise Unreachable("MalformedAnswer")
+
+
+def text_of(answer: Mapping[str, Any], name: str) -> Value:
+    """Take a text of an answer as a value.
+
+    Raises:
+        Unreachable: It is not there, or has half of a surrogate pair, which JSON can spell and no text can hold.
+    """
+    try:
+        return Value.of_text(member(answer, name, str))
+    except UnicodeEncodeError:
+        pass
+    # Outside the handler, because the error quotes the value.
     raise Unreachable("MalformedAnswer")
 
 

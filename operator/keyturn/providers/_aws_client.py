@@ -35,7 +35,7 @@ _REGIONS: Final = 64
 """Public addresses that are kept, each of one service in one region."""
 _FIPS: Final = "fips-"
 """Before the name of a region, whose services are then asked at their FIPS 140 endpoints."""
-_LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 """What else a parser raises that reads nonsense."""
 
 # It logs what it signs and what it parses at DEBUG, whatever level the operator logs at.

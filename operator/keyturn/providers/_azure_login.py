@@ -146,7 +146,8 @@ def _refusal(answer: Answer) -> StoreError:
     if isinstance(meaning, Throttled | Unreachable):
         return meaning
     try:
-        said = properties.object_of(answer.body)
+        # In the event loop: what is larger is no refusal of Entra ID.
+        said = properties.object_of(answer.body[: properties.LARGE])
     except Unreachable:
         return Unauthorized(meaning.code)
     numbers = said.get("error_codes")

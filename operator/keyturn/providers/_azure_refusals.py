@@ -54,7 +54,8 @@ def meaning_of(answer: Answer) -> StoreError:
 def _codes(body: bytes) -> list[str]:
     """Take the codes of a refusal, the most precise one first."""
     try:
-        said = properties.object_of(body).get("error")
+        # In the event loop: what is larger is no refusal of Azure.
+        said = properties.object_of(body[: properties.LARGE]).get("error")
     except StoreError:
         return []
     if not isinstance(said, dict):

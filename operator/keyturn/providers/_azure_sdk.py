@@ -25,6 +25,7 @@ from keyturn.core.value import Value
 
 from . import _azure
 from ._azure_refusals import MALFORMED, meaning_of
+from ._bounded import hold_to_bounds
 from .base import MOST_KEYS
 from .errors import Refused, StoreError, Unreachable
 
@@ -66,12 +67,12 @@ class Kept(NamedTuple):
 class Vault:
     """One vault with one login."""
 
-    def __init__(self, place: Place, login: Login, guard: Guard) -> None:
+    def __init__(self, place: Place, login: Login, guard: Guard, owner: str) -> None:
         self._client = SecretClient(
             str(place.vault),
             _Credential(login),
             api_version=_VERSION,
-            transport=_Transport(place, login, guard),
+            transport=_Transport(place, login, guard, owner),
             retry_total=0,  # when to try again is ours to say
             verify_challenge_resource=True,
         )
@@ -138,10 +139,11 @@ class _Credential:
 class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Sends to the one vault, and judges its challenges before the client sees them."""
 
-    def __init__(self, place: Place, login: Login, guard: Guard) -> None:
+    def __init__(self, place: Place, login: Login, guard: Guard, owner: str) -> None:
         self._place = place
         self._login = login
         self._guard = guard
+        self._owner = owner
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:
         url = URL(request.url, encoded=True)
@@ -150,6 +152,8 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         headers = {name: text for name, text in request.headers.items() if name.lower() in _SENT}
         body = request.content.encode() if isinstance(request.content, str) else request.content
         answer = await self._guard.ask(request.method, url, headers=headers, body=body)
+        if answer.status < HTTPStatus.BAD_REQUEST:  # of others the client sees nothing
+            await hold_to_bounds(answer.body, self._owner)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             _azure.admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")

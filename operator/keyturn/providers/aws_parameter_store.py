@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from keyturn.core.value import Value
+from typing import TYPE_CHECKING, Final
 
 from . import properties
-from ._aws import AwsConfig, AwsStore, member, tags
+from ._aws import AwsConfig, AwsStore, member, tags, text_of
 from .base import Can, Content, Found
 from .errors import NotFound, Refused
+
+if TYPE_CHECKING:
+    from keyturn.core.value import Value
 
 __all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
 
@@ -34,7 +35,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         name = _named(key) if version is None else f"{_named(key)}:{version}"  # a number or a label
         answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
         parameter = member(answer, "Parameter", dict)
-        return Found(Value.of_text(member(parameter, "Value", str)), str(member(parameter, "Version", int)))
+        return Found(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         start = _named(prefix)

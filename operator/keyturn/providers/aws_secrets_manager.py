@@ -10,7 +10,7 @@ import pydantic
 from keyturn.core.value import Value
 
 from . import properties
-from ._aws import AwsConfig, AwsStore, member, tags
+from ._aws import AwsConfig, AwsStore, member, tags, text_of
 from .base import Can, Content, Found
 from .errors import NotFound, Refused
 
@@ -95,7 +95,7 @@ def _version(version: str | None) -> dict[str, str]:
 
 def _content(answer: Mapping[str, Any]) -> Value:
     if "SecretString" in answer:
-        return Value.of_text(member(answer, "SecretString", str))
+        return text_of(answer, "SecretString")
     return Value(member(answer, "SecretBinary", bytes))
 
 

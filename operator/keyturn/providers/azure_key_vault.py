@@ -121,7 +121,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
         sdk = await threads.for_us(_sdk)  # it takes a second, in which others go on
-        made: Vault = sdk.Vault(place, Login(self.config, self.given, guard, place), guard)
+        made: Vault = sdk.Vault(place, Login(self.config, self.given, guard, place), guard, self.given.owner)
         return made
 
     def _check(self, key: str) -> None:
