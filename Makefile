@@ -17,10 +17,12 @@ PROCESSES ?= 3
 TIMES ?= 10
 SEED := $(or $(SEED),$(shell date +%s))
 
+comma := ,
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-matrix soak check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test test-matrix soak redteam check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -46,6 +48,9 @@ test-matrix: sandbox ## run the tests that depend on the API server on each olde
 soak: sandbox ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
 	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/model tests/convert tests/faults/test_random_kills.py $(ARGS)
+
+redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them
+	@$(BIN)/python -m tests.redteam $(subst $(comma), ,$(ATTACKS))
 
 check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, CRDs
 	$(BIN)/ruff check

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cluster.space import Space, password
+from tests.cluster.wishes import large_key, made, signed, write_secret
 from tests.hostile import corpus
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tests.support.objects import Body, Objects
+    from tests.support.objects import Objects
     from tests.support.operator import Operator
 
 KEYS, SIZE = 4, 8192
@@ -30,25 +30,6 @@ def neighbour(objects: Objects, space: Space) -> Iterator[Space]:
     objects.delete("Namespace", "", name)
 
 
-def made(name: str, **recipe: Any) -> Body:
-    return {"name": name, "generate": recipe}
-
-
-def large_key(number: int, bits: int) -> Body:
-    keys = {"privateKey": f"{number}.key", "publicKey": f"{number}.pub"}
-    return {**made(f"key-{number}", rsaKey={"bits": bits}), "keys": keys}
-
-
-def write_authority(space: Space, held: Mapping[str, bytes]) -> None:
-    data = {name: base64.b64encode(content).decode() for name, content in held.items()}
-    space.create({"kind": "Secret", "metadata": {"name": "ca"}, "type": "Opaque", "data": data})
-
-
-def certificate(space: Space, name: str) -> None:
-    settings = {"dnsNames": ["shop.test"], "issuer": {"secretRef": {"name": "ca"}}}
-    space.manage(made("web", certificate=settings), name=name)
-
-
 @pytest.mark.parametrize(
     ("hold", "sentence"),
     [
@@ -60,9 +41,9 @@ def certificate(space: Space, name: str) -> None:
 def test_a_hostile_authority_is_refused_and_the_neighbour_served(
     hold: Callable[[], Mapping[str, bytes]], sentence: str, space: Space, neighbour: Space, operator: Operator
 ) -> None:
-    write_authority(space, hold())
+    write_secret(space, "ca", hold())
     for number in range(3):
-        certificate(space, f"web-{number}")
+        signed(space, f"web-{number}")
     neighbour.managed(password())
 
     assert sentence in space.stalled("InvalidIssuer", "web-2")

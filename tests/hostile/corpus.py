@@ -99,10 +99,14 @@ def certificate(
     return made.public_bytes(Encoding.PEM)
 
 
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 @functools.cache
 def chain(length: int, name: str = "") -> Mapping[str, bytes]:
     """Make a CA that is so many certificates away from its root; each is called `name`, or by its place."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec_key()
     names = [name or f"ca {place}" for place in range(length)]
     made = [certificate(one, above, key) for one, above in itertools.pairwise(names)]
     root = certificate(names[-1], names[-1], key)
@@ -115,7 +119,7 @@ def chain(length: int, name: str = "") -> Mapping[str, bytes]:
 @functools.cache
 def big_authority(bits: int) -> Mapping[str, bytes]:
     """Make a CA whose key of RSA is large, below a root whose key is small."""
-    signer, key = ec.generate_private_key(ec.SECP256R1()), rsa_key(bits)
+    signer, key = ec_key(), rsa_key(bits)
     return {
         "tls.crt": certificate("big", "root", signer, key),
         "ca.crt": certificate("root", "root", signer),

@@ -42,12 +42,15 @@ class Operator:
         program: tuple[str, ...] = (),
         python: str = sys.executable,
         under: tuple[str, ...] = (),
+        patience: float = _START,
     ) -> None:
         """Take the arguments of `keyturn run`; without any it serves all namespaces.
 
         With a program, such as `-m keyturn`, the interpreter starts it; without one the operator is forked.
-        `under` is a command that becomes the operator, such as `unshare` with its options.
+        `under` is a command that becomes the operator, such as `unshare` with its options. `patience` is how long
+        its start may take.
         """
+        self._patience = patience
         self._program = (*under, python, *(program or _PROGRAM)) if program or under else ()
         self._arguments = arguments or ("--all-namespaces",)
         self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), **(env or {})}
@@ -63,7 +66,7 @@ class Operator:
         options = ["run", "--verbose", "--log-format=json", "--metrics-port=0", "--health-port=0"]
         self._process = self._begin([*options, *self._arguments], self._file)
         try:
-            self._ports = self.wait_for_log("started")
+            self._ports = self.wait_for_log("started", self._patience)
         except BaseException:
             self.kill()
             raise

@@ -1,0 +1,64 @@
+"""Every kind of attack at once, from many namespaces."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.cluster.space import literal, password
+from tests.cluster.stores import Stores, pulled
+from tests.cluster.wishes import large_key, signed, write_secret
+from tests.hostile import corpus
+from tests.redteam.attack import attack
+from tests.redteam.servers import dripping
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.space import Space
+    from tests.redteam.field import Field
+
+_HOSTILE: Final = 150
+_TOUCHED: Final = 20
+"""Namespaces whose store changes, all of them once in each turn."""
+
+
+@attack("F1", "F2", "F7", "F8", "F10")
+def hostile_namespaces(field: Field) -> Iterator[None]:
+    """150 namespaces each have a bad CA, a bomb, large keys, large texts, and stores of a server that drips."""
+    yield from hostile_crowd(field, _HOSTILE)
+
+
+def hostile_crowd(field: Field, many: int) -> Iterator[None]:
+    with dripping() as address:
+        spaces, turns = field.spaces(many), itertools.count()
+        field.each(spaces, partial(_arm, address=address))
+
+        def touch() -> None:
+            turn = next(turns)
+            for space in spaces[:_TOUCHED]:
+                _write_store(space, f"{address}/{turn}")
+
+        with field.meanwhile(touch):
+            yield
+        refused = partial(spaces[-1].condition, "Stalled", "web")
+        eventually(lambda: refused() is not None, "a refusal of the last CA", 180.0)
+
+
+def _arm(space: Space, address: str) -> None:
+    write_secret(space, "ca", corpus.chain(300))
+    signed(space, "web")
+    bomb = {"template": {"data": {"page": corpus.TEMPLATES["nested loops"]}}}
+    space.manage(password(), name="bomb", target=bomb)
+    space.manage(*(large_key(number, 8192) for number in range(4)), name="keys")
+    space.manage(*(literal(f"text-{number}", "x" * 16_000) for number in range(4)), name="texts")
+    _write_store(space, address)
+    for number in range(4):
+        space.manage(pulled("it", f"key-{number}"), name=f"reader-{number}")
+
+
+def _write_store(space: Space, address: str) -> None:
+    Stores(space, Path()).write({"webhook": {"url": f"{address}/{{{{ key }}}}"}})

@@ -1,0 +1,102 @@
+"""What somebody sees who shares the cluster with an attacker: the seconds to their first Secrets."""
+
+from __future__ import annotations
+
+import base64
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tests.cluster.hostile import hostile
+from tests.cluster.space import password
+from tests.cluster.stores import Stores, pulled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.space import Space
+    from tests.redteam.field import Field
+    from tests.support.objects import Body
+
+__all__ = ["PATIENCE", "Neighbour", "Served", "Wait", "first", "neighbour"]
+
+PATIENCE: Final = 60.0
+
+
+class Wait(NamedTuple):
+    """How long it took until a value was in its Secret; PATIENCE where it never was."""
+
+    seconds: float
+    starved: float = 0.0
+    """For how much of it the machine had no processor for the operator's loop."""
+
+    @property
+    def own(self) -> float:
+        """Return what the operator has to answer for; whoever never got a value has waited for all of it."""
+        return self.seconds if self.seconds >= PATIENCE else self.seconds - self.starved
+
+
+class Served(NamedTuple):
+    """What somebody waited for their first values."""
+
+    generated: Wait
+    pulled: Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Comes with a new namespace each time, and with a store of their own that answers at once."""
+
+    field: Field
+    address: str
+    """Of their store, by a name that has to be looked up."""
+
+    def served(self, name: str) -> Served:
+        """Write a store, one ManagedSecret that generates and one that pulls; wait for both Secrets."""
+        space = self.field.namespace(name)
+        token = base64.b64encode(b"hvs.neighbour").decode()
+        space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": {"token": token}})
+        clock = _Clock(self.field)
+        auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+        Stores(space, Path()).write({"vault": {"server": self.address, "auth": auth}})
+        space.manage(password(), name="generated")
+        space.manage(pulled("password", "app", property="password"), name="pulled")
+        waits = _until(space, clock, "generated", "pulled")
+        return Served(waits["generated"], waits["pulled"])
+
+
+@contextmanager
+def neighbour(field: Field) -> Iterator[Neighbour]:
+    with hostile() as server:  # what it says is all right, for a neighbour
+        yield Neighbour(field, server.address.replace("127.0.0.1", "localhost"))
+
+
+def first(field: Field, space: Space, *data: Body, name: str) -> Wait:
+    """Return how long a new ManagedSecret waits for its Secret."""
+    clock = _Clock(field)
+    space.manage(*data, name=name)
+    return _until(space, clock, name)[name]
+
+
+class _Clock:
+    """What has gone by since it was made."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._began, self._starved = time.monotonic(), field.starved()
+
+    def now(self) -> Wait:
+        return Wait(time.monotonic() - self._began, max(0.0, self._field.starved() - self._starved))
+
+
+def _until(space: Space, clock: _Clock, *names: str) -> dict[str, Wait]:
+    """Return for each Secret how long it took until it held something."""
+    waits: dict[str, Wait] = {}
+    while len(waits) < len(names) and clock.now().seconds < PATIENCE:
+        for name in names:
+            if name not in waits and (space.find("Secret", name) or {}).get("data"):
+                waits[name] = clock.now()
+        time.sleep(0.05)
+    return {name: waits.get(name, Wait(PATIENCE)) for name in names}
