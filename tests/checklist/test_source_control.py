@@ -338,6 +338,49 @@ def test_a_repository_s_settings_do_not_say_where_its_files_are(
     assert [where for where, _ in repository.audit().found("Fail")] == ["new.py"]
 
 
+def replace_commit(repository: Repository) -> None:
+    """Have git show another commit in the place of the one with the value."""
+    repository.git("replace", "HEAD~1", "HEAD~2")
+
+
+def replace_content(repository: Repository) -> None:
+    """Have git show another content in the place of the value."""
+    innocent = repository.git("hash-object", "-w", "--stdin", given=b"nothing\n").decode().strip()
+    repository.git("replace", "HEAD~1:settings.py", innocent)
+
+
+def graft(repository: Repository) -> None:
+    """Have git take the last commit for the first one."""
+    head = repository.git("rev-parse", "HEAD").decode().strip()
+    repository.write({".git/info/grafts": f"{head}\n"})
+
+
+def forge_commit_graph(repository: Repository) -> None:
+    """Say in the file by which git walks faster that no commit has a parent."""
+    repository.git("commit-graph", "write", "--reachable")
+    path = repository.folder / ".git/objects/info/commit-graph"
+    graph = bytearray(path.read_bytes())
+    table = {bytes(graph[at : at + 4]): graph[at + 4 : at + 12] for at in range(8, 8 + 12 * graph[6], 12)}
+    start, facts = int.from_bytes(table[b"CDAT"]), 20 + 16  # a tree, two parents, and when it was made
+    count = int(repository.git("rev-list", "--all", "--count"))
+    for at in range(start, start + count * facts, facts):
+        graph[at + 20 : at + 24] = (0x70000000).to_bytes(4)
+    path.chmod(0o644)
+    path.write_bytes(graph)
+
+
+@pytest.mark.parametrize("hide", [replace_commit, replace_content, graft, forge_commit_graph])
+def test_no_file_beside_the_history_hides_a_part_of_it(
+    repository: Repository, hide: Callable[[Repository], None]
+) -> None:
+    repository.commit({"a.txt": "1\n"})
+    repository.commit({"settings.py": f"TOKEN = '{aws_key()}'\n"})
+    repository.commit({"settings.py": ""})
+    hide(repository)
+
+    assert [where for where, _ in repository.audit().found("Fail")] == ["settings.py"]
+
+
 def test_a_repository_without_commits_is_looked_at(tmp_path: Path) -> None:
     empty = Repository.new(tmp_path / "empty")
     empty.write({".gitignore": ".env\n.env.*\n", "new.py": aws_key()})

@@ -29,8 +29,11 @@ _CAUTIOUS: Final = (
     *("-c", "protocol.allow=never"),
     *("-c", "log.showSignature=false"),
     *("-c", "core.bigFileThreshold=1m"),
+    *("-c", "core.commitGraph=false"),
 )
-"""What a repository's own settings must not decide: they could start any program."""
+"""What a repository's own settings must not decide: they could start any program, or hide a commit."""
+_AS_COMMITTED: Final = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+"""Leaves out what the repository says in the place of its commits and of their parents."""
 
 
 class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
@@ -219,4 +222,4 @@ def _environment() -> Mapping[str, str]:
     """Leave out what would point git at another repository, or start something."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    return {**kept, **quiet, "LC_ALL": "C"}
+    return {**kept, **quiet, **_AS_COMMITTED, "LC_ALL": "C"}
