@@ -17,6 +17,7 @@ from kopf._cogs.clients.errors import APITooManyRequestsError
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.value import Value
+from keyturn.letters import is_seen
 from keyturn.logs import LogFormat, configure, describe
 
 if TYPE_CHECKING:
@@ -128,6 +129,47 @@ def test_a_value_is_shown_as_a_box_however_deep_it_is(
     structlog.get_logger().info("value published", **nest(Value.of_text(CANARY)))
     said = capsys.readouterr().err
     assert (said.count("Value(…)"), CANARY in said) == (3, False)
+
+
+HIDDEN = "a\u202eb\u200bc\x1b[2Jd\U000e0041e"
+SHOWN = r"a\u202eb\u200bc\u001b[2Jd\udb40\udc41e"
+
+
+def say_hidden_in_a_field() -> None:
+    structlog.get_logger().warning("store not ready", message=HIDDEN)
+
+
+def say_hidden_deep_in_a_field() -> None:
+    structlog.get_logger().warning("rollout failed", workloads=[{"name": HIDDEN}])
+
+
+def say_hidden_in_an_event() -> None:
+    logging.getLogger("aiohttp.server").warning("%s", HIDDEN)
+
+
+@pytest.mark.parametrize("say", [say_hidden_in_a_field, say_hidden_deep_in_a_field, say_hidden_in_an_event])
+def test_no_letter_that_is_not_seen_is_logged(
+    say: Callable[[], None], either: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(either)
+    say()
+    said = capsys.readouterr().err
+
+    assert is_seen(said)
+    is_repr = either is LogFormat.CONSOLE and say is say_hidden_deep_in_a_field
+    assert (ascii(HIDDEN)[1:-1] if is_repr else SHOWN) in said
+
+
+def test_a_json_line_reads_as_it_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogFormat.JSON)
+    say_hidden_in_a_field()
+    assert [line["message"] for line in lines(capsys)] == [HIDDEN]
+
+
+def test_no_field_makes_a_line_of_its_own(either: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(either)
+    structlog.get_logger().warning("store not ready", message="x\n2026-11-27 [info] all is well")
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 STATUS: Any = {

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from keyturn.letters import seen
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
@@ -46,6 +48,8 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
         _write_plainly,
     ]
     renderer = _renderer(log_format)
+    if log_format is LogFormat.CONSOLE:
+        shared.append(_show_what_is_hidden)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -118,7 +122,23 @@ def _renderer(log_format: LogFormat) -> Processor:
         case LogFormat.CONSOLE:
             return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         case LogFormat.JSON:
-            return structlog.processors.JSONRenderer(ensure_ascii=False)
+            return _as_json
+
+
+_JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """Write a line whose reader finds every letter, and whose looker sees every letter."""
+    return seen(str(_JSON(logger, method, event)))
+
+
+def _show_what_is_hidden(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write letters that change how a line looks as escapes, before colours are added, which are such letters too."""
+    for name, field in event.items():
+        if isinstance(field, str):
+            event[name] = seen(field).replace("\n", "\\n")
+    return event
 
 
 def _formatter_of_libraries(shared: list[Processor], renderer: Processor) -> logging.Formatter:
