@@ -592,6 +592,35 @@ async def test_a_store_that_never_answers_is_asked_no_more_however_often_it_is_c
 
 
 @in_no_time
+async def test_a_store_that_had_no_time_to_answer_is_not_silent(town: Town) -> None:
+    town.keeper.values["db"] = "hunter2"
+    town.keeper.delay = 0.3
+    for _ in range(10):
+        town.store()
+        reading = asyncio.create_task(town.refusal())
+        await asyncio.sleep(0.2)
+        reading.cancel()
+
+    town.store()
+    assert await town.read() == "hunter2"
+
+
+@in_no_time
+async def test_who_waits_for_a_turn_is_not_left_without_an_answer(town: Town) -> None:
+    town.keeper.values["db"] = "hunter2"
+    for _ in range(10):
+        town.store(rate=1)
+        waiting = [asyncio.create_task(town.refusal(f"k{number}")) for number in range(5)]
+        await asyncio.sleep(0.5)
+        for one in waiting:
+            one.cancel()
+
+    town.store()
+    assert await town.read() == "hunter2"
+    assert town.keeper.count("check") == 0  # as is made of a store that does not answer
+
+
+@in_no_time
 async def test_a_store_that_comes_again_under_its_name_is_no_new_one_for_ten_minutes(town: Town) -> None:
     tidying = asyncio.create_task(town.stores.run())
     key = town.store()

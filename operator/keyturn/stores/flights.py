@@ -48,11 +48,10 @@ class Flights:
         """Let nobody more join the read of `key`: what it reads has just been written."""
         self._flying.pop(key, None)
 
-    def close(self) -> bool:
-        """Cancel them all, which those who wait hear of; say whether there were any."""
+    def close(self) -> None:
+        """Cancel them all, which those who wait hear of."""
         for flight in self._all:
             flight.cancel()
-        return bool(self._all)
 
     def __iter__(self) -> Iterator[Hashable]:
         return iter(self._flying)

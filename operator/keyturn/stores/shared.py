@@ -50,6 +50,8 @@ _OLDEST_LOGIN: Final = 180.0
 _FRESH_LOGIN: Final = 1.0
 _COST_OF_A_WRITE: Final = 2
 """It reads before it writes."""
+_SILENT_AFTER: Final = 0.5
+"""Seconds in which a store that is there begins to answer, as a rule."""
 _NOT_KEPT: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 
 
@@ -86,6 +88,8 @@ class Shared:
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._turns, self._reads = outside.requests, outside.reads
         self._one_by_one = asyncio.Lock()
+        self._unanswered: list[float] = []
+        """When each request went that the store has not answered yet."""
         if self._breaker.is_open:
             self.standing.look()
 
@@ -122,7 +126,10 @@ class Shared:
 
     def close(self) -> Past:
         """End all reads, let those who write finish, and nobody else in; say what the next spec is to know."""
-        failures = self._breaker.failures + self._flights.close()  # what was waited for was no answer so far
+        # That a request is cut off says nothing of the store, unless it had the time to answer.
+        is_silent = any(began <= _now() - _SILENT_AFTER for began in self._unanswered)
+        failures = self._breaker.failures + is_silent
+        self._flights.close()
         self.standing.close()
         self.doors.close()
         return Past(failures, min(self._bucket.last, _now()), _now())
@@ -255,12 +262,15 @@ class Shared:
 
     async def _made(self, door: Door, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]) -> T:
         began = _now()
+        self._unanswered.append(began)
         try:
             async with door.entered() as provider:
                 done = await doing(provider)
         except StoreError as error:
             self._heard(operation, error, door, began)
             raise
+        finally:
+            self._unanswered.remove(began)
         self._heard(operation, None, door, began)
         return done
 
