@@ -107,7 +107,11 @@ class Lookups(AbstractResolver):
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(ended, found)
 
-        Thread(target=look, name="lookup", daemon=True).start()
+        try:
+            Thread(target=look, name="lookup", daemon=True).start()
+        except RuntimeError:  # there can be no more threads, for now
+            self._turns.give_back(owner)
+            raise OSError("no thread for a lookup") from None
         return answer
 
     async def close(self) -> None:

@@ -1,0 +1,31 @@
+"""Lookups of names, and the turns that they take."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Thread
+
+import pytest
+
+from keyturn.providers import _lookups
+from keyturn.providers._lookups import Lookups
+
+
+class NoThread(Thread):
+    """What Python makes where the machine has no more threads."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+async def test_a_lookup_that_gets_no_thread_keeps_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups = Lookups()
+    with monkeypatch.context() as patched:
+        patched.setattr(_lookups, "Thread", NoThread)
+        for _ in range(300):  # more than there are turns
+            with pytest.raises(OSError, match="no thread for a lookup"):
+                async with asyncio.timeout(10):
+                    await lookups.resolve("127.0.0.1", 443)
+
+    (found,) = await lookups.resolve("127.0.0.1", 443)
+    assert found["host"] == "127.0.0.1"
