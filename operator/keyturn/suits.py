@@ -24,8 +24,13 @@ async def unfit(key: ObjectKey, wanted: Wanted, state: State) -> frozenset[str]:
     """Name the items whose values are not what is asked for today."""
     values = state.current.values
     there = [(item, values[item.name]) for item in wanted.items if item.name in values]
-    doubted = [(item, kept) for item, kept in there if _is_doubtful(item, kept)]
-    found = {item.name for item, kept in there if not (_is_doubtful(item, kept) or _fits(item, kept))}
+    doubted: list[tuple[Item, Kept]] = []
+    found: set[str] = set()
+    for item, kept in there:
+        if _is_doubtful(item, kept):
+            doubted.append((item, kept))
+        elif not _fits(item, kept):
+            found.add(item.name)
     if doubted:  # whose values may be anybody's
         found |= await threads.for_tenant(key.namespace, _not_accepted, doubted)
     return frozenset(found)
