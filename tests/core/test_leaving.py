@@ -17,6 +17,7 @@ from keyturn.core.outdated import are_newer, older_pods, pod_revision
 from keyturn.core.pods import Pod, PodsSeen
 from keyturn.core.rollout import Standing, Turn, next_restarts, pods_again, standings
 from keyturn.core.state import Held
+from keyturn.core.status import Outcome, status_of
 from keyturn.core.steps import Expire, Overlap, Rest
 from tests.core import builders
 from tests.core.builders import (
@@ -437,10 +438,9 @@ def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        pytest.param(
-            {"state": "Rolling", "message": "1 pod is still terminating: a"}, True, id="terminating"
-        ),
-        pytest.param({"state": "Failed", "message": "1 pod is still terminating: a"}, False, id="failed"),
+        pytest.param({"state": "Rolling", "terminating": 1}, True, id="terminating"),
+        pytest.param({"state": "Failed", "terminating": 1}, False, id="failed"),
+        pytest.param({"state": "Rolling", "message": "is still terminating"}, False, id="no number"),
         pytest.param({"state": "Rolling"}, False, id="nothing was said"),
         pytest.param(None, False, id="not told of"),
     ],
@@ -449,3 +449,27 @@ def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None,
     rows = [{"kind": "StatefulSet", "name": "api", **row}] if row else []
     at = look(late(), status={"revision": 2, "workloads": rows})
     assert held_up_before(at.consumers[0].workload, at) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "now", "expected"),
+    [
+        pytest.param(settled(ending("a"), ending("b"), pod("c", "db=1")), NOW, 2, id="two end, one runs"),
+        pytest.param(settled(pod("c", "db=1")), NOW, None, id="none ends"),
+        pytest.param(late(ending()), LATE, 1, id="one holds a place"),
+        pytest.param(
+            replace(late(ending()), held_up=PUBLISHED),
+            PUBLISHED + minutes(1),
+            1,
+            id="one held a place before",
+        ),
+        pytest.param(late(ending()), PUBLISHED + minutes(1), None, id="its deadline counts"),
+    ],
+)
+def test_the_status_counts_pods_whose_end_is_waited_for(
+    one: Consumer, now: datetime, expected: int | None
+) -> None:
+    at = look(one, now=now)
+    assert at.wanted
+    (row,) = status_of(at, Outcome(next_step(at))).workloads
+    assert row.terminating == expected

@@ -89,6 +89,8 @@ class WorkloadStatus(Schema):
     """The revision that its pod template carries."""
     restarted: int | None = None
     """The revision that it was restarted for, where somebody has taken that off its pod template since."""
+    terminating: int | None = None
+    """How many pods with earlier values are terminating, where their end is waited for without a deadline."""
     message: str | None = None
     """What it waits for."""
 

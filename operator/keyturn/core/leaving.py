@@ -31,6 +31,7 @@ __all__ = [
     "held_up_before",
     "holds_places",
     "look_again",
+    "terminating",
     "waiting_for_pods",
 ]
 
@@ -38,7 +39,6 @@ _UNREAD = (
     "whether pods with earlier values still run is unknown: the API server forbids to list pods;"
     " give the operator its rights back"
 )
-_ENDING = "still terminating"
 _SOONEST, _LATEST = timedelta(seconds=2), timedelta(minutes=1)
 _NAMED = 3
 
@@ -49,7 +49,12 @@ def held_up_before(workload: Workload, seen: Seen) -> bool:
     Anybody could have written it: nothing follows but that its deadline counts from now.
     """
     told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and told.state is WorkloadState.ROLLING and _ENDING in (told.message or "")
+    return told is not None and told.state is WorkloadState.ROLLING and bool(told.terminating)
+
+
+def terminating(consumer: Consumer, seen: Seen, wanted: Wanted) -> int:
+    """Count the pods with earlier values that are terminating."""
+    return sum(one.leaves is not None for one in older_pods(consumer, seen, wanted))
 
 
 def waiting_for_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
@@ -60,7 +65,7 @@ def waiting_for_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | No
     ending = [one for one in older if one.leaves]
     running = [one for one in older if not one.leaves]
     told = [_told(running, "still runs", "still run", seen, wanted)] if running else []
-    told += [_told(ending, f"is {_ENDING}", f"are {_ENDING}", seen, wanted)] if ending else []
+    told += [_told(ending, "is still terminating", "are still terminating", seen, wanted)] if ending else []
     return "; ".join(told) or None
 
 

@@ -16,6 +16,7 @@ from keyturn.api.status import (
 
 from .conditions import Look, conditions_of
 from .errors import Wait
+from .leaving import terminating
 from .needs import ROLLED_BACK
 from .renewal import CREATED, is_overdue, start_time
 from .rollout import standings, was_reverted
@@ -205,8 +206,16 @@ def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
         state=standing.state,
         revision=read_marker(workload.marker).get(wanted.secret),
         restarted=seen.state.current_number if seen.state and was_reverted(workload, seen, wanted) else None,
+        terminating=_terminating(standing, seen, wanted),
         message=standing.message,
     )
+
+
+def _terminating(standing: Standing, seen: Seen, wanted: Wanted) -> int | None:
+    """Count pods that end, where the rollout waits for them; another process counts its deadline from their end."""
+    if not (standing.leaving or standing.consumer.held_up):
+        return None
+    return terminating(standing.consumer, seen, wanted) or None
 
 
 def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
