@@ -13,6 +13,7 @@ from .kube import errors, paths
 from .kube.client import Patch
 from .kube.events import EventType, ObjectRef
 from .statuses import status_patch
+from .stores.apart import shared_keys
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,7 +43,7 @@ async def reconcile_store(key: StoreKey, world: World) -> None:
     health = world.stores.health(key)
     if health is None:
         return  # it is being found out, and this comes up again then
-    changes = status_patch(store.status, status_of(store, health, world.now()))
+    changes = status_patch(store.status, status_of(store, health, world.now(), shared_keys(key, store)))
     if not changes:
         return
     metadata = {"resourceVersion": store.metadata.resource_version, "uid": store.metadata.uid}
@@ -56,11 +57,13 @@ async def reconcile_store(key: StoreKey, world: World) -> None:
         _tell(key, store, health, world)
 
 
-def status_of(store: AnyStore, health: Health, now: datetime) -> SecretStoreStatus:
-    """Say how a store is, and whether a person must act."""
+def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
+    """Say how a store is, whether a person must act, and whether namespaces share its keys."""
     verdicts = [("Ready", Verdict("True" if health.is_ready else "False", health.reason, health.message))]
     if not health.is_ready and not health.passes:
         verdicts.append(("Stalled", Verdict("True", health.reason, health.message)))
+    if shared:
+        verdicts.append(("KeysShared", Verdict("True", "NoNamespaceInPrefix", shared)))
     before, generation = store.status.conditions, store.metadata.generation
     return SecretStoreStatus(
         observed_generation=generation,

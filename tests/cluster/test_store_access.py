@@ -13,6 +13,7 @@ from tests.cluster.hostile import hostile
 from tests.cluster.space import Space
 from tests.cluster.stores import Stores, pulled
 from tests.providers.servers import free_port
+from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +127,24 @@ def test_each_namespace_reads_below_its_own_prefix(space: Space, stores: Stores,
     for one in (space, other):
         one.managed(of_all(stores, "db"))
         assert one.values() == {"value": Value(f"of {one.namespace}".encode())}
+
+
+def test_a_store_says_whether_namespaces_reach_each_others_keys(
+    space: Space, stores: Stores, other: Space
+) -> None:
+    both = {"names": [space.namespace, other.namespace]}
+    stores.write_files(allowedNamespaces=both)
+    stores.until_for_all("Valid")
+    before = stores.condition("KeysShared", stores.for_all, "ClusterSecretStore")
+
+    stores.write_files(allowedNamespaces=both, keyPrefix="{namespace}/")
+    eventually(
+        lambda: stores.condition("KeysShared", stores.for_all, "ClusterSecretStore") is None, "keys apart"
+    )
+
+    assert before
+    assert (before["status"], before["reason"]) == ("True", "NoNamespaceInPrefix")
+    assert "write keyPrefix: '{namespace}/'" in before["message"]
 
 
 @pytest.mark.parametrize(

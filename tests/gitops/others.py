@@ -46,9 +46,9 @@ def _dumped(status: Any) -> Body:
     return body
 
 
-def _store(kind: str, health: Health, generation: int = 1) -> Body:
+def _store(kind: str, health: Health, generation: int = 1, shared: str | None = None) -> Body:
     store: AnyStore = _MODELS[kind].model_validate(_body(kind, {}))
-    return _body(kind, _dumped(status_of(store, health, NOW)), generation)
+    return _body(kind, _dumped(status_of(store, health, NOW, shared)), generation)
 
 
 def _stores(kind: str) -> Mapping[str, Expected]:
@@ -85,6 +85,12 @@ def _stores(kind: str) -> Mapping[str, Expected]:
             ),
             "changed since it was well": Expected(
                 _store(kind, VALID, generation=2), "InProgress", "Progressing", _NOT_LOOKED
+            ),
+            "well, and its keys are shared": Expected(
+                _store(kind, VALID, shared="keys are shared"),
+                "Current",
+                "Healthy",
+                "the store takes the login",
             ),
             **found,
         }.items()

@@ -150,7 +150,10 @@ class ClusterSecretStoreSpec(_StoreSpec):
     key_prefix: KeyPrefix | None = pydantic.Field(
         None, json_schema_extra=rules(_HAS_NO_DOTS, _NAMESPACE_ENDS)
     )
-    """What is put before every key, such as {namespace}/, so that each namespace reaches only its own keys."""
+    """What is put before every key, such as {namespace}/, so that each namespace reaches only its own keys.
+
+    Without {namespace} in it, all namespaces reach the same keys, which the condition KeysShared says.
+    """
 
 
 class SecretStoreStatus(Schema):
@@ -164,7 +167,7 @@ class SecretStoreStatus(Schema):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, with Valid or what keeps it from that as reason, and Stalled while a person must act."""
+    """Ready, with Valid or what keeps it from that as reason, Stalled while a person must act, and KeysShared."""
 
 
 class SecretStore(Schema):

@@ -150,6 +150,8 @@ class Provider(ABC, Generic[C]):
     """Whether `needs` reads what somebody has programmed, and is to be asked in a thread."""
     rooted: ClassVar[bool] = False
     """A slash may stand before a key, and makes it another one."""
+    parts_with: ClassVar[str] = "/"
+    """What may stand in a key between a namespace and the rest."""
 
     def __init__(self, config: C, given: Given) -> None:
         self.config = config

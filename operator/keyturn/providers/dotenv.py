@@ -63,6 +63,7 @@ class Dotenv(Provider[DotenvConfig]):
     kind = "dotenv"
     Config = DotenvConfig
     can = frozenset({Can.LIST})
+    parts_with = "_"
 
     def __init__(self, config: DotenvConfig, given: Given) -> None:
         super().__init__(config, given)

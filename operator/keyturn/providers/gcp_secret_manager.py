@@ -79,6 +79,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     Config = GcpSecretManagerConfig
     can = frozenset(Can)
     rate = 200.0
+    parts_with = "_"
 
     def __init__(self, config: GcpSecretManagerConfig, given: Given) -> None:
         super().__init__(config, given)
