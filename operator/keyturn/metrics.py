@@ -102,7 +102,7 @@ SECRET_ACCESS_UNUSUAL = _counter(
 )
 AUTHENTICATION_FAILURES = _counter(
     "authentication_failures",
-    "Logins refused by the API server, and by our audit endpoint and page.",
+    "Logins refused by the API server, and by our metrics, audit endpoint and page.",
     ("source",),
 )
 AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))

@@ -27,6 +27,7 @@ from .kube.client import Api
 from .kube.events import Events
 from .kube.lease import Elector
 from .kube.sight import Sight, sight_of
+from .meter import Meter
 from .preflight.election import LEASE
 from .preflight.rights import Feature, Place
 from .pulse import Pulse, is_stuck
@@ -68,7 +69,7 @@ class Options:
     """The namespaces that are served; None for all."""
     lease_namespace: str | None = None
     """The operator's own namespace; None where that is to be found out."""
-    ports: web.Ports = field(default_factory=web.Ports)
+    exposure: web.Exposure = field(default_factory=web.Exposure)
     workers: int = 16
     reach: Reach = field(default_factory=Reach)
     """What outside stores may reach."""
@@ -87,6 +88,7 @@ class Options:
         chosen = {
             Feature.UI: self.ui,
             Feature.AUDIT: self.audit,
+            Feature.METRICS_AUTH: self.exposure.asks_login,
             Feature.ENCRYPTION_PROOF: self.proves_encryption,
         }
         return Place(
@@ -131,6 +133,7 @@ class Process:
             proves_encryption=options.proves_encryption,
         )
         self.witness = Witness(options.audit, for_lease, place.own, self.world)
+        self.meter = Meter(options.exposure, api, connection.audiences)
         self.window = Window(options.ui, self.world, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.upkeep = Upkeep(self.world, self.watches, self.secrets, self.pulse)
@@ -143,13 +146,13 @@ class Process:
         """Run until `stop` is set or a part fails; each part's end is the end of all."""
         site = web.Site(partial(facts, self.world.mirror, self.world.proofs), self._unhealthy, self._unready)
         async with (
-            web.serve(site, self._options.ports) as ports,
+            self.meter.listening(site) as ports,
             self.witness.listening() as audit_port,
             self.window.listening() as ui_port,
             contextlib.aclosing(self.world.stores),
             asyncio.TaskGroup() as group,
         ):
-            _log.info("started", **_facts(ports), **audit_port, **ui_port)
+            _log.info("started", version=build.version(), **ports, **audit_port, **ui_port)
             work = group.create_task(self._work())
             parts = [
                 group.create_task(part)
@@ -163,6 +166,7 @@ class Process:
                     self.witness.watch(self.upkeep.is_primed),
                     self.witness.keep(),
                     self.window.keep(),
+                    self.meter.keep(),
                     self.inspection.run(),
                 )
             ]
@@ -284,10 +288,6 @@ def _load() -> None:
     """Import what the first object would have imported, while everything else waits."""
     generators.discover()
     providers.discover()
-
-
-def _facts(ports: web.Ports) -> dict[str, str | int]:
-    return {"version": build.version(), "metrics_port": ports.metrics, "health_port": ports.health}
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -18,8 +18,21 @@ from .door import Door, Limits
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from pathlib import Path
 
-__all__ = ["Addresses", "CannotListen", "Limits", "OnPrepare", "Ports", "Site", "listen", "serve"]
+    from .scrapers import Scrapers
+
+__all__ = [
+    "Addresses",
+    "CannotListen",
+    "Exposure",
+    "Limits",
+    "OnPrepare",
+    "Ports",
+    "Site",
+    "listen",
+    "serve",
+]
 
 OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
 """Sees every answer before it is sent."""
@@ -50,6 +63,18 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """How metrics and the answers to probes are served."""
+
+    ports: Ports = Ports()
+    asks_login: bool = False
+    """Whether metrics are only for whom the API server lets get /metrics."""
+    certificate: Path | None = None
+    """Without one metrics are served in plain."""
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Where the answers come from."""
 
@@ -59,9 +84,15 @@ class Site:
     """What a restart would cure, one line each; empty while all is well."""
     unready: Callable[[], list[str]]
     """What keeps the process from its work, one line each; empty when it is ready."""
+    scrapers: Scrapers | None = None
+    """Who may read the metrics; None where no login is asked for."""
     _scrape: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def metrics(self, request: web.Request) -> web.Response:
+        if self.scrapers:
+            shown = request.headers.get(hdrs.AUTHORIZATION, "")
+            if refusal := await self.scrapers.refusal(shown, request.remote):
+                return refusal
         accept = request.headers.get(hdrs.ACCEPT, "")
         # One at a time: each holds megabytes, and a second scraper can wait.
         async with self._scrape:
@@ -76,8 +107,12 @@ class Site:
 
 
 @asynccontextmanager
-async def serve(site: Site, ports: Ports, limits: Limits = _LIMITS) -> AsyncIterator[Ports]:
+async def serve(
+    site: Site, ports: Ports, limits: Limits = _LIMITS, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Ports]:
     """Answer until the block ends; yield the ports that it got. Each port has these limits for itself.
+
+    `tls` is for the metrics; probes come in plain.
 
     Raises:
         CannotListen: A port is taken or not allowed.
@@ -87,7 +122,7 @@ async def serve(site: Site, ports: Ports, limits: Limits = _LIMITS) -> AsyncIter
     async with AsyncExitStack() as stack:
         yield Ports(
             metrics=await stack.enter_async_context(
-                listen(measured, ports.metrics, "metrics", limits=limits)
+                listen(measured, ports.metrics, "metrics", tls=tls, limits=limits)
             ),
             health=await stack.enter_async_context(listen(probed, ports.health, "health", limits=limits)),
         )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
-
-import structlog
+from typing import TYPE_CHECKING
 
 from . import web
+from .servertls import ServerTls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
     from .world import World
 
 __all__ = ["Window"]
-
-_ROUND: Final = 60.0
-
-_log = structlog.get_logger()
 
 
 class Window:
@@ -38,9 +32,9 @@ class Window:
         self._settings = settings
         if settings is None:
             return
-        from .ui import Served, Tls, Ui  # noqa: PLC0415  # on first use: it is off by default
+        from .ui import Served, Ui  # noqa: PLC0415  # on first use: it is off by default
 
-        self._tls = Tls(settings.certificate, settings.key) if settings.certificate and settings.key else None
+        self._tls = ServerTls.of(settings.certificate, settings.key, "ui")
         self._ui = Ui(
             Served(
                 world.mirror,
@@ -79,15 +73,5 @@ class Window:
 
     async def keep(self) -> None:
         """Follow the files of the certificate."""
-        while self._settings and self._tls:
-            await asyncio.sleep(_ROUND)
-            self._follow()
-
-    def _follow(self) -> None:
-        from .ui import CannotServe  # noqa: PLC0415
-
-        try:
-            if self._tls and self._tls.refresh():
-                _log.info("the page has read its certificate again")
-        except CannotServe as error:
-            _log.warning("the page goes on with its old certificate", why=str(error))
+        if self._settings and self._tls:
+            await self._tls.keep()

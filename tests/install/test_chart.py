@@ -212,6 +212,49 @@ def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
     assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
 
 
+@pytest.mark.parametrize("monitored", [False, True], ids=["alone", "with the monitor"])
+@pytest.mark.parametrize(
+    ("component", "values"),
+    [
+        ("metrics-auth", "metrics.auth=true"),
+        ("metrics-https", "metrics.auth=true,metrics.tlsSecret=keyturn-metrics"),
+    ],
+)
+def test_the_login_to_the_metrics_is_the_component(
+    component: str,
+    values: str,
+    monitored: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    monitoring = [MANIFESTS / "monitoring"] if monitored else []
+    parts = {"resources": [BASE, *monitoring], "components": [MANIFESTS / "components" / component]}
+    body = {name: [os.path.relpath(one, tmp_path) for one in paths] for name, paths in parts.items()}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    made = named(render(f"--set={values},monitoring.enabled={str(monitored).lower()}"))
+    assert made == kustomized(tmp_path)
+
+
+def test_the_token_of_prometheus_can_lie_elsewhere() -> None:
+    values = "monitoring.enabled=true,metrics.auth=true,metrics.tokenFile=/etc/token"
+    (endpoint,) = one("ServiceMonitor", render(f"--set={values}"))["spec"]["endpoints"]
+
+    assert endpoint["bearerTokenFile"] == "/etc/token"
+
+
+def test_metrics_can_come_by_https_without_a_login() -> None:
+    values = "monitoring.enabled=true,metrics.tlsSecret=web"
+    objects = render("--namespace=ops", f"--set={values}")
+    (endpoint,) = one("ServiceMonitor", objects)["spec"]["endpoints"]
+
+    assert endpoint["tlsConfig"] == {
+        "ca": {"secret": {"name": "web", "key": "ca.crt"}},
+        "serverName": "keyturn-metrics.ops.svc",
+    }
+    assert (endpoint["scheme"], "bearerTokenFile" in endpoint) == ("https", False)
+    assert [body for body in objects if body["metadata"]["name"].startswith("keyturn-metrics-")] == []
+
+
 def test_the_right_to_delete_pods_is_the_component(tmp_path: Path) -> None:
     made = named(render("--set=podDeletion.enabled=true"))
 
@@ -634,6 +677,8 @@ def test_every_value_has_a_default() -> None:
         pytest.param("audit.many=1", "minimum: got 1, want 2", id="one is not many"),
         pytest.param("audit.secretName=", "audit/secretName", id="no Secret for the endpoint"),
         pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
+        pytest.param("metrics.tlsSecret=Web_TLS", "does not match pattern", id="no name of another Secret"),
+        pytest.param("metrics.tokenFile=token", "does not match pattern", id="a file from nowhere"),
         pytest.param("ui.tlsSecret=Web_TLS", "does not match pattern", id="no name of a Secret"),
         pytest.param("stores.filesRoot=files", "does not match pattern", id="a folder from nowhere"),
     ],

@@ -185,6 +185,85 @@ def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
     ]
 
 
+# Metrics for who logs in
+
+
+_METRICS_OPTIONS = {
+    "metrics-auth": ["--metrics-auth"],
+    "metrics-https": [
+        "--metrics-auth",
+        "--metrics-cert=/etc/keyturn/metrics/tls.crt",
+        "--metrics-key=/etc/keyturn/metrics/tls.key",
+    ],
+}
+
+
+@pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
+@pytest.mark.parametrize(("component", "options"), _METRICS_OPTIONS.items())
+def test_metrics_ask_for_a_login_with_the_component(
+    component: str, options: list[str], installation: Path, folder: Path
+) -> None:
+    objects = rendered(folder, installation, _COMPONENTS / component)
+    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
+
+    known = {option for parameter in run_command.params for option in parameter.opts}
+    assert [option for option in container["args"] if option.startswith("--metrics")] == options
+    assert {option.partition("=")[0] for option in options} <= known
+    reader = one("ClusterRole", objects, "keyturn-metrics-reader")
+    assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    asks = one("ClusterRole", objects, "keyturn-metrics-auth")
+    assert [(rule["resources"], rule["verbs"]) for rule in asks["rules"]] == [
+        (["tokenreviews"], ["create"]),
+        (["subjectaccessreviews"], ["create"]),
+    ]
+    bound = [one for one in objects if one.get("roleRef", {}).get("name", "").startswith("keyturn-metrics")]
+    assert [(one["roleRef"]["name"], one["subjects"][0]["name"]) for one in bound] == [
+        ("keyturn-metrics-auth", "keyturn")
+    ]
+
+
+def test_the_certificate_of_the_metrics_is_mounted(folder: Path) -> None:
+    parts = [_COMPONENTS / "metrics-https", _COMPONENTS / "ui-https", MANIFESTS / "monitoring" / "audit"]
+    for order in (parts, parts[::-1]):
+        pod = one("Deployment", rendered(folder, BASE, *order))["spec"]["template"]["spec"]
+        mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+        volumes = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"]}
+
+        assert mounts["metrics"] == "/etc/keyturn/metrics"
+        assert volumes == {"metrics": "keyturn-metrics", "ui": "keyturn-ui", "audit": "keyturn-audit"}
+
+
+@pytest.mark.parametrize(
+    ("component", "scraped"),
+    [
+        ("metrics-auth", {"bearerTokenFile": "/var/run/secrets/keyturn-metrics/token"}),
+        (
+            "metrics-https",
+            {
+                "bearerTokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token",
+                "scheme": "https",
+                "tlsConfig": {
+                    "ca": {"secret": {"name": "keyturn-metrics", "key": "ca.crt"}},
+                    "serverName": "keyturn-metrics.keyturn-system.svc",
+                },
+            },
+        ),
+    ],
+)
+def test_the_monitor_shows_the_token_that_is_taken(
+    component: str, scraped: dict[str, Any], folder: Path
+) -> None:
+    monitoring = MANIFESTS / "monitoring"
+    (before,) = one("ServiceMonitor", rendered(folder, monitoring, _COMPONENTS / "pod-deletion"))["spec"][
+        "endpoints"
+    ]
+    (after,) = one("ServiceMonitor", rendered(folder, monitoring, _COMPONENTS / component))["spec"][
+        "endpoints"
+    ]
+
+    assert after == before | scraped
+
+
 def test_whatever_is_installed_carries_the_label_that_uninstalling_goes_by() -> None:
     folders = (BASE, _COMPONENTS, MANIFESTS / "monitoring", NAMESPACED)
     paths = [path for folder in folders for path in folder.rglob("*.yaml") if path.parent.name != "apiserver"]

@@ -226,19 +226,7 @@ def test_a_namespaced_installation_needs_its_own_rights_only(
     admin_console: Console, installed: Kubectl
 ) -> None:
     """The Deployment says whom it serves, and each namespace without rights is named."""
-    (deployment,) = [
-        one
-        for one in yaml.safe_load_all((ROOT / "manifests/base/operator/deployment.yaml").read_text())
-        if one["kind"] == "Deployment"
-    ]
-    deployment["spec"]["replicas"] = 0
-    deployment["spec"]["template"]["spec"]["containers"][0]["args"] = [
-        "run",
-        "--namespace=shop",
-        "-n",
-        "bank",
-    ]
-    installed("apply", "-f", "-", given=deployment)
+    installed("apply", "-f", "-", given=_deployment("run", "--namespace=shop", "-n", "bank"))
     installed("delete", "clusterrolebinding", "keyturn")
     try:
         eventually(lambda: points(admin_console)[0] == 1, "the end of the rights")
@@ -251,6 +239,33 @@ def test_a_namespaced_installation_needs_its_own_rights_only(
     assert [one["found"].split(" has ")[1] for one in found["rights"]] == [
         f"none of the {len(there)} rights that manifests/overlays/namespaced gives"
     ]
+
+
+def test_a_login_to_the_metrics_needs_rights_of_its_own(admin_console: Console, installed: Kubectl) -> None:
+    """The Deployment says that it asks whose token one is, and the component that gives the right is named."""
+    installed("apply", "-f", "-", given=_deployment("run", "--all-namespaces", "--metrics-auth"))
+    try:
+        code, found = points(admin_console)
+    finally:
+        installed("delete", "deployment", "keyturn", "-n", OWN)
+
+    manifest = "manifests/components/metrics-auth/rbac.yaml"
+    assert code == 1
+    assert [(one["found"], one["advice"]) for one in found["rights"]] == [
+        (
+            f"{ACCOUNT.user} has none of the 2 rights that {manifest} gives",
+            f"apply {manifest} (Helm: upgrade the release)",
+        )
+    ]
+
+
+def _deployment(*arguments: str) -> dict[str, Any]:
+    """Return the shipped Deployment without pods."""
+    bodies = yaml.safe_load_all((ROOT / "manifests/base/operator/deployment.yaml").read_text())
+    (deployment,) = (one for one in bodies if one["kind"] == "Deployment")
+    deployment["spec"]["replicas"] = 0
+    deployment["spec"]["template"]["spec"]["containers"][0]["args"] = list(arguments)
+    return dict(deployment)
 
 
 def test_before_an_installation_an_admin_has_the_rights_for_it(admin_console: Console, account: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from keyturn.ui import CannotServe, Settings, Tls
+from keyturn.servertls import CannotServe, ServerTls
+from keyturn.ui import Settings
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_what_cannot_be_served_is_refused_with_what_to_write(
 
 
 def test_a_renewed_certificate_is_taken(folder: Path) -> None:
-    tls = Tls(folder / "ui.crt", folder / "ui.key")
+    tls = ServerTls(folder / "ui.crt", folder / "ui.key", "ui")
     assert not tls.refresh()
 
     Authority.new("newer").issue("keyturn").write(folder, "ui")
@@ -81,7 +82,7 @@ def test_a_renewed_certificate_is_taken(folder: Path) -> None:
 
 
 def test_a_spoiled_certificate_is_told_once(folder: Path) -> None:
-    tls = Tls(folder / "ui.crt", folder / "ui.key")
+    tls = ServerTls(folder / "ui.crt", folder / "ui.key", "ui")
     (folder / "ui.crt").write_text("nothing")
 
     with pytest.raises(CannotServe, match="must be readable PEM files"):

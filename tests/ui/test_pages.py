@@ -11,12 +11,12 @@ import pytest
 from keyturn.alarms import AlarmKey
 from keyturn.core.keys import ObjectKey
 from keyturn.core.standing import State
+from keyturn.kube.callers import Caller
 from keyturn.mirror import Mirror
 from keyturn.ui import pages
 from keyturn.ui.board import Board, Group, clocks_of, rows_of
 from keyturn.ui.clocks import Hand, Pace
 from keyturn.ui.details import about_emergency, about_secret
-from keyturn.ui.login import Viewer
 from keyturn.ui.sessions import Session
 from keyturn.ui.words import tone_of
 from tests.ui.scene import CANARY, HOSTILE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SERVED = {"standing": HOSTILE, "pod": HOSTILE, "version": HOSTILE}
-SESSION = Session(Viewer(HOSTILE), NOW + timedelta(minutes=30))
+SESSION = Session(Caller(HOSTILE), NOW + timedelta(minutes=30))
 
 
 def at(**later: float) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube import config, errors
+from keyturn.kube.callers import Caller, is_like_a_token
 from keyturn.kube.client import Api
+from keyturn.kube.jwt import end_of
 from keyturn.ui import rights
-from keyturn.ui.login import Viewer, end_of, is_like_a_token, viewer_of
+from keyturn.ui.login import viewer_of
 from keyturn.ui.rights import Rights, Scope, Unknown
 from keyturn.ui.sessions import Session
 from tests.ui.scene import applied, role
@@ -49,7 +51,7 @@ async def session_of(name: str, scene: Scene, api: Api) -> Session:
 
 async def test_a_token_for_the_page_names_its_account_and_end(scene: Scene, api: Api) -> None:
     token = scene.token("developer")
-    viewer, end = await viewer_of(token, api), end_of(token)
+    viewer, end = await viewer_of(token, api), end_of(token.encode())
 
     assert viewer
     assert viewer.name == "system:serviceaccount:shop:developer"
@@ -111,7 +113,7 @@ async def test_what_is_not_answered_is_not_taken_for_a_yes(scene: Scene, api: Ap
 
 
 def test_nobody_in_particular_has_no_extras() -> None:
-    assert Viewer("alice") == Viewer("alice", "", (), {})
+    assert Caller("alice") == Caller("alice", "", (), {})
 
 
 @pytest.mark.parametrize("text", ["", "short", "a b" * 20, "tab\t" * 10, "é" * 20, "a" * 9000, "a\n" * 20])
@@ -123,4 +125,4 @@ def test_what_is_like_no_token_is_not_asked_about(text: str) -> None:
     "token", ["opaque", "a.b.c", "a.e30.c", "a.eyJleHAiOiJzb29uIn0.c", "a.eyJleHAiOjFlOTl9.c"]
 )
 def test_a_token_that_does_not_say_when_it_ends_has_no_end(token: str) -> None:
-    assert end_of(token) is None
+    assert end_of(token.encode()) is None

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.ui.login import Viewer
+from keyturn.kube.callers import Caller
 from keyturn.ui.sessions import LONGEST, Sessions
 from keyturn.ui.throttle import Throttle
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-ALICE = Viewer("alice")
+ALICE = Caller("alice")
 SECOND = timedelta(seconds=1)
 
 
@@ -49,7 +49,7 @@ def test_the_first_of_too_many_of_one_person_ends() -> None:
 
 def test_there_are_not_more_than_two_hundred() -> None:
     sessions = Sessions()
-    keys = [sessions.begin(Viewer(f"user-{number}"), None, NOW)[0] for number in range(201)]
+    keys = [sessions.begin(Caller(f"user-{number}"), None, NOW)[0] for number in range(201)]
 
     assert len(sessions) == 200
     assert sessions.find(keys[0], NOW) is None

@@ -78,6 +78,13 @@ app.kubernetes.io/name: keyturn
 {{- if not .Values.rbac.listSecrets }}
 - --secrets=by-name
 {{- end }}
+{{- if .Values.metrics.auth }}
+- --metrics-auth
+{{- end }}
+{{- if .Values.metrics.tlsSecret }}
+- --metrics-cert=/etc/keyturn/metrics/tls.crt
+- --metrics-key=/etc/keyturn/metrics/tls.key
+{{- end }}
 {{- if .Values.encryptionProof.enabled }}
 - --prove-encryption
 {{- end }}
@@ -97,6 +104,24 @@ app.kubernetes.io/name: keyturn
 {{- if and .Values.ui.enabled .Values.ui.tlsSecret }}yes{{ end }}
 {{- end }}
 
+{{/* What Prometheus needs to read metrics that are for who logs in, or that come by https. */}}
+{{- define "keyturn.scrape" -}}
+{{- if .Values.metrics.auth }}
+{{- $ofPrometheus := "/var/run/secrets/kubernetes.io/serviceaccount/token" }}
+{{- $usual := ternary $ofPrometheus "/var/run/secrets/keyturn-metrics/token" (ne .Values.metrics.tlsSecret "") }}
+bearerTokenFile: {{ .Values.metrics.tokenFile | default $usual }}
+{{- end }}
+{{- with .Values.metrics.tlsSecret }}
+scheme: https
+tlsConfig:
+  ca:
+    secret:
+      name: {{ . }}
+      key: ca.crt
+  serverName: keyturn-metrics.{{ $.Release.Namespace }}.svc
+{{- end }}
+{{- end }}
+
 {{/*
 The objects of a folder below manifests/, in the namespace of the release and with its labels. Takes root and folder;
 kinds that are left out; labels and annotations that are added.
@@ -113,6 +138,9 @@ kinds that are left out; labels and annotations that are added.
 {{- with $given.root.Values.serviceAccount.annotations }}
 {{- $_ := set $object.metadata "annotations" . }}
 {{- end }}
+{{- end }}
+{{- if eq $object.kind "ServiceMonitor" }}
+{{- $_ := set $object.spec "endpoints" (list (merge (include "keyturn.scrape" $given.root | fromYaml) (first $object.spec.endpoints))) }}
 {{- end }}
 {{- with $given.annotations }}
 {{- $_ := set $object.metadata "annotations" (merge (deepCopy .) ($object.metadata.annotations | default dict)) }}

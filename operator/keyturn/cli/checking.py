@@ -187,6 +187,7 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
     chosen = {
         Feature.UI: said.get("ui_port"),
         Feature.AUDIT: said.get("audit_port"),
+        Feature.METRICS_AUTH: said.get("metrics_auth"),
         Feature.ENCRYPTION_PROOF: said.get("prove_encryption"),
     }
     return Place(

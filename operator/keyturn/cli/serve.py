@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .accessing import audit_endpoint
+from .measuring import metrics_endpoint
 from .viewing import page_for_people
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from keyturn.runner import Options
     from keyturn.stores import Reach
     from keyturn.ui import Settings as UiSettings
+    from keyturn.web import Exposure
 
 __all__ = ["crds_command", "run_command"]
 
@@ -76,8 +78,7 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     help="Watch Secrets, or read by name those that ManagedSecrets name, which takes no right to list them and finds"
     " what others change within a minute.",
 )
-@click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535))
+@metrics_endpoint
 @click.option(
     "--log-format",
     type=click.Choice(_LOG_FORMATS),
@@ -95,15 +96,14 @@ def run_command(
     cluster_cidrs: tuple[str, ...],
     prove_encryption: bool,  # noqa: FBT001
     secrets: str,
-    metrics_port: int,
-    health_port: int,
     log_format: str | None,
     verbose: bool,  # noqa: FBT001
     audit: Settings | None,
     ui: UiSettings | None,
+    exposure: Exposure,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
-    from keyturn import logs, runner, web
+    from keyturn import logs, runner
     from keyturn.kube.sight import Sight
 
     _check(namespaces, all_namespaces=all_namespaces)
@@ -114,7 +114,7 @@ def run_command(
     options = runner.Options(
         namespaces=None if all_namespaces else namespaces,
         lease_namespace=lease_namespace,
-        ports=web.Ports(metrics_port, health_port),
+        exposure=exposure,
         workers=workers,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,

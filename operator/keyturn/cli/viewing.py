@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .certificates import check_certificate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,20 +34,14 @@ def page_for_people(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_page(*, ui_port: int | None, ui_cert: Path | None, ui_key: Path | None, **others: Any) -> None:
-        if bool(ui_cert) != bool(ui_key):
-            raise click.UsageError("a certificate has a key: give --ui-cert and --ui-key, or neither")
+        check_certificate(ui_cert, ui_key, "ui")
         if ui_port is None:
             if ui_cert:
                 raise click.UsageError("say where the page is shown: --ui-port 8082")
             command(ui=None, **others)
             return
-        from keyturn.ui.tls import CannotServe, Settings, Tls  # noqa: PLC0415  # as with all commands
+        from keyturn.ui.settings import Settings  # noqa: PLC0415  # as with all commands
 
-        if ui_cert and ui_key:
-            try:
-                Tls(ui_cert, ui_key)
-            except CannotServe as error:
-                raise click.UsageError(str(error)) from None
         command(ui=Settings(ui_port, ui_cert, ui_key), **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_page)

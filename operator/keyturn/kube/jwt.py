@@ -1,8 +1,9 @@
-"""What a token says of itself, unproven: who has issued it, and for whom it is good."""
+"""What a token says of itself, unproven: who has issued it, for whom it is good, and until when."""
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["audiences_of", "issuer_of"]
+__all__ = ["audiences_of", "end_of", "issuer_of"]
 
 
 def issuer_of(token: bytes) -> str | None:
@@ -23,6 +24,14 @@ def audiences_of(token: bytes) -> frozenset[str]:
     audiences = _claims(token).get("aud")
     every = audiences if isinstance(audiences, list) else [audiences]
     return frozenset(one for one in every if isinstance(one, str))
+
+
+def end_of(token: bytes) -> datetime | None:
+    """Return when a token ends; None where it does not say."""
+    try:
+        return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _claims(token: bytes) -> Mapping[str, Any]:

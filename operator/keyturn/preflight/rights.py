@@ -48,6 +48,7 @@ class Feature(enum.Enum):
 
     UI = "ui"
     AUDIT = "audit"
+    METRICS_AUTH = "metrics-auth"
     ENCRYPTION_PROOF = "encryption-proof"
 
 
@@ -90,6 +91,7 @@ TO_WATCH: Final = Need(_ACCESS, Scope.SERVED, _LOOK, "", "secrets")
 """What one needs besides that is told of changed Secrets at once."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
+_METRICS = "manifests/components/metrics-auth/rbac.yaml"
 _PROOF = "manifests/components/encryption-proof/metrics.yaml"
 
 FEATURES: Final = {
@@ -100,6 +102,10 @@ FEATURES: Final = {
     Feature.AUDIT: (
         Need(_AUDIT, Scope.OWN, "create", "", "secrets"),
         Need(_AUDIT, Scope.OWN, "get update", "", "secrets", "keyturn-access"),
+    ),
+    Feature.METRICS_AUTH: (
+        Need(_METRICS, Scope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
+        Need(_METRICS, Scope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
     ),
     Feature.ENCRYPTION_PROOF: (Need(_PROOF, Scope.CLUSTER, "get", "", "/metrics"),),
 }

@@ -2,13 +2,13 @@
 
 `handlers` answers requests, `login` asks the API server who somebody is and `rights` what they may see, `sessions`
 remembers that for minutes, `throttle` keeps guessing slow, `board` and `details` say what is shown, `pages` writes it
-as HTML, `answers` and `tls` guard it. All of it comes from what the watches told: no Secret is read for it.
+as HTML, `answers` guards it. All of it comes from what the watches told: no Secret is read for it.
 """
 
 from __future__ import annotations
 
 from .answers import harden
 from .handlers import Served, Ui
-from .tls import CannotServe, Settings, Tls
+from .settings import Settings
 
-__all__ = ["CannotServe", "Served", "Settings", "Tls", "Ui", "harden"]
+__all__ = ["Served", "Settings", "Ui", "harden"]

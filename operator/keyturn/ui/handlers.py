@@ -15,11 +15,13 @@ from keyturn import __version__, metrics
 from keyturn.alarms import AlarmKey
 from keyturn.core.keys import ObjectKey
 from keyturn.kube import errors
+from keyturn.kube.callers import is_like_a_token
+from keyturn.kube.jwt import end_of
 
 from . import answers, pages
 from .board import Board, clocks_of
 from .details import about_emergency, about_secret
-from .login import AUDIENCE, end_of, is_like_a_token, viewer_of
+from .login import AUDIENCE, viewer_of
 from .rights import Rights, Unknown
 from .sessions import Session, Sessions
 from .throttle import Throttle
@@ -209,7 +211,7 @@ class Ui:
             metrics.AUTHENTICATION_FAILURES.labels("ui").inc()
             _log.warning("login to the page refused", address=request.remote)
             return answers.page(pages.login(_REFUSED), status=HTTPStatus.UNAUTHORIZED)
-        key, session = self._sessions.begin(viewer, end_of(token), self._served.now())
+        key, session = self._sessions.begin(viewer, end_of(token.encode()), self._served.now())
         if not self._served.unready() and not (await self._scope(session)).namespaces:
             self._sessions.end(key)
             _log.warning("login to the page without rights", user=viewer.name)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from keyturn.api import GROUP
-from keyturn.kube import errors, paths
+from keyturn.kube import errors
+from keyturn.kube.callers import is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from keyturn.kube.callers import Caller
     from keyturn.kube.client import Api
 
-    from .login import Viewer
     from .sessions import Session
 
 __all__ = ["Rights", "Scope", "Unknown"]
@@ -87,22 +88,11 @@ class Rights:
         session.answers[key] = may, loop.time() + _FRESH
         return may
 
-    async def _ask(self, viewer: Viewer, resource: str, namespace: str) -> bool:
+    async def _ask(self, viewer: Caller, resource: str, namespace: str) -> bool:
         place = {"namespace": namespace} if namespace else {}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": viewer.name,
-                "uid": viewer.uid,
-                "groups": list(viewer.groups),
-                "extra": dict(viewer.extra),
-                "resourceAttributes": {"verb": "list", "group": GROUP, "resource": resource, **place},
-            },
-        }
+        asked = {"verb": "list", "group": GROUP, "resource": resource, **place}
         try:
-            answer = await self._api.request(paths.access_reviews(), review)
+            return await is_allowed(viewer, {"resourceAttributes": asked}, self._api)
         except errors.ApiError as error:
             _log.warning("what a viewer may see is not known", error=error)
             raise Unknown from None
-        return (answer.get("status") or {}).get("allowed") is True

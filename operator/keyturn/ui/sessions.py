@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .login import Viewer
+    from keyturn.kube.callers import Caller
 
 __all__ = ["LONGEST", "Session", "Sessions"]
 
@@ -24,7 +24,7 @@ _ID_BYTES: Final = 32
 class Session:
     """Somebody who is logged in."""
 
-    viewer: Viewer
+    viewer: Caller
     ends: datetime
     proof: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES), repr=False)
     """Stands in the forms of our pages, where another site cannot read it."""
@@ -38,7 +38,7 @@ class Sessions:
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
 
-    def begin(self, viewer: Viewer, token_ends: datetime | None, now: datetime) -> tuple[str, Session]:
+    def begin(self, viewer: Caller, token_ends: datetime | None, now: datetime) -> tuple[str, Session]:
         """Let somebody in until their token ends, or for as long as it may be; return the id, which is a secret."""
         self._sweep(now)
         mine = [key for key, one in self._open.items() if one.viewer.name == viewer.name]

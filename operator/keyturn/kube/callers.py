@@ -1,0 +1,79 @@
+"""Who comes to us with a token, and what they may, by the word of the API server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.kube import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from keyturn.kube.client import Api
+
+__all__ = ["Caller", "caller_of", "is_allowed", "is_like_a_token"]
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,8192}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The owner of a token, as the API server knows them."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def is_like_a_token(text: str) -> bool:
+    """Say whether it is worth asking."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller | None:
+    """Ask whose token it is; None where it is not known, or made for none of these audiences.
+
+    Raises:
+        ApiError: That is not known now.
+    """
+    review = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": sorted(audiences)},
+    }
+    answer = (await api.request(paths.token_reviews(), review)).get("status") or {}
+    # A server that knows no audiences names none of them, and takes tokens for anything.
+    is_for_us = not set(audiences).isdisjoint(answer.get("audiences") or ())
+    if answer.get("authenticated") is not True or not is_for_us:
+        return None
+    user = answer["user"]
+    return Caller(
+        name=user["username"],
+        uid=user.get("uid") or "",
+        groups=tuple(user.get("groups") or ()),
+        extra=user.get("extra") or {},
+    )
+
+
+async def is_allowed(caller: Caller, attributes: Mapping[str, Any], api: Api) -> bool:
+    """Ask whether a caller may do what `resourceAttributes` or `nonResourceAttributes` say.
+
+    Raises:
+        ApiError: That is not known now.
+    """
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": caller.name,
+            "uid": caller.uid,
+            "groups": list(caller.groups),
+            "extra": dict(caller.extra),
+            **attributes,
+        },
+    }
+    answer = await api.request(paths.access_reviews(), review)
+    return (answer.get("status") or {}).get("allowed") is True
