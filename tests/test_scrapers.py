@@ -87,7 +87,11 @@ async def test_who_may_get_metrics_gets_them() -> None:
     assert await ask(Server().scrapers()) == (200, "")
 
 
-@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN])
+@pytest.mark.parametrize(
+    "shown",
+    ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN],
+    ids=["nothing", "no token", "an empty token", "another scheme", "no scheme"],
+)
 @in_no_time
 async def test_without_a_token_it_is_said_what_to_send(shown: str) -> None:
     server, before = Server(), failures()
@@ -99,7 +103,11 @@ async def test_without_a_token_it_is_said_what_to_send(shown: str) -> None:
     assert (server.asked, failures() - before) == ([], 1)
 
 
-@pytest.mark.parametrize("token", [secrets.token_urlsafe(32), "short", "a b" * 20, "é" * 40, "a" * 9000])
+@pytest.mark.parametrize(
+    "token",
+    [secrets.token_urlsafe(32), "short", "a b" * 20, "é" * 40, "a" * 9000],
+    ids=["unknown", "short", "with spaces", "with other letters", "long"],
+)
 @in_no_time
 async def test_a_token_of_nobody_is_refused_with_the_audience_to_write(token: str) -> None:
     before = failures()
