@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.core.standing import UNDER_WAY_OUTSIDE
+from keyturn.core.pulled import MAKING_VALUES, READING_STORES
 from tests.cluster.space import password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS
@@ -78,7 +78,7 @@ def test_a_minute_of_applying_the_same_manifests_makes_nobody_write_anything(
 ) -> None:
     names = {body["metadata"]["name"] for body in bodies}
     kubectl("apply", "-f", "-", given=as_list(bodies))
-    eventually(lambda: is_at_rest(space, bodies), "all of it at rest", timeout=120)
+    eventually(lambda: is_at_rest(space, bodies), "all of it at rest", 120, lambda: reasons(space, bodies))
     space.rotated("auth-secrets")
     assert space.marker("api"), "the mark of a restart stands in what is applied again"
 
@@ -104,13 +104,24 @@ def is_at_rest(space: Space, bodies: list[Body]) -> bool:
         if status.get("observedGeneration") != generation or status.get("rotation"):
             return False
         # A status that says "the stores are being read" is followed by another, which no `apply` has caused.
-        if any(one["reason"] in UNDER_WAY_OUTSIDE for one in status.get("conditions", ())):
+        if any(one["reason"] in {READING_STORES, MAKING_VALUES} for one in status.get("conditions", ())):
             return False
         if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get(
             "replicas", 1
         ):
             return False
     return True
+
+
+def reasons(space: Space, bodies: list[Body]) -> dict[str, list[str]]:
+    """Return the reasons of the conditions of each object."""
+    found = [space.get(body["kind"], body["metadata"]["name"]) for body in bodies]
+    return {
+        f"{one['kind']}/{one['metadata']['name']}": [
+            condition["reason"] for condition in one.get("status", {}).get("conditions", ())
+        ]
+        for one in found
+    }
 
 
 def versions(space: Space) -> dict[str, str]:
