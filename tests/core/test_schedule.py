@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -383,3 +384,24 @@ def test_a_window_that_closes_passes(given_window: Window) -> None:
 )
 def test_the_longest_pause_of_a_schedule(expression: str, days: float) -> None:
     assert schedule.longest_pause(Cron(expression, "Europe/Berlin")) == timedelta(days=days)
+
+
+# What it costs
+
+
+def test_a_moment_is_reckoned_once_however_often_a_look_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    reckoned: list[tuple[str, datetime]] = []
+
+    def counted(expression: str, after: datetime) -> CronSim:
+        reckoned.append((expression, after))
+        return CronSim(expression, after)
+
+    monkeypatch.setattr(schedule, "CronSim", counted)
+    windows = tuple(Window(Cron(f"{minute} 3 29 2 *", "UTC"), timedelta(hours=1)) for minute in range(16))
+    now = datetime(2026, 11, 27, 9, 1, 2, 345, tzinfo=UTC)
+    for _ in range(3):
+        schedule.is_open(windows, now)
+        schedule.starts_at(now + timedelta(days=90), windows, now)
+        schedule.opening(windows, now + timedelta(days=90))
+
+    assert len(reckoned) == 3 * len(windows)

@@ -208,6 +208,8 @@ def _taken_off(cadence: Every, uid: str) -> timedelta:
     return timedelta(seconds=int(seconds))
 
 
+# One look asks ten times for the same ones, and those after a due date stay the same from look to look.
+@functools.lru_cache(maxsize=4096)
 def _next_tick(cron: Cron, after: datetime) -> datetime:
     return next(_ticks(cron, after))
 
