@@ -13,7 +13,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sandbox import ControlPlane, SandboxError
 from tests.redteam.attack import chosen
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{one.name}: {one.what} ({', '.join(one.findings)})" for one in ALL.values()))
         return 0
-    # What was started is ended as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # What was started is ended as after Ctrl-C, which a process in the background does not get.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     rows: list[Row] = []
     try:
         _run(chosen(tuple(options.attack), ALL), rows, options.logs)
@@ -43,10 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"redteam: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(shown(rows))
-        return 130
+        return _told(rows, 130)
+    except AssertionError as error:  # the next attack has no clean field
+        print(f"redteam: {error}", file=sys.stderr)
+        return _told(rows, 2)
+    return _told(rows, int(any(row.broken for row in rows)))
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _told(rows: list[Row], code: int) -> int:
     print(shown(rows))
-    return int(any(row.broken for row in rows))
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SOON: Final = 5.0
 _PATIENCE: Final = 180.0
+_MOST_OF_A_PATH: Final = '$[?@.a == "c" || @.a == "d"]'
+"""As many comparisons, of as many items, as a filter may have."""
 
 
 @attack("F1")
@@ -94,9 +96,13 @@ def template_bombs(field: Field) -> Iterator[None]:
 
 @attack("F1")
 def paths_through_json(field: Field) -> Iterator[None]:
-    """Forty stores follow costly JSONPaths through wide and deep documents."""
+    """Sixty stores follow costly JSONPaths through wide and deep documents, a third of them as much as they may."""
     (space,) = field.spaces()
-    bodies = {"wide": corpus.wide_json(), "deep": corpus.deep_json()}
+    bodies = {
+        "wide": corpus.wide_json(),
+        "deep": corpus.deep_json(),
+        "most": json.dumps([{"a": "b"}] * 4900).encode(),
+    }
     with front("") as server:
         server.fault = lambda asked: refuse(200, bodies.get(asked.path.strip("/"), b"{}"))
         for number in range(40):
@@ -107,6 +113,10 @@ def paths_through_json(field: Field) -> Iterator[None]:
             )
             key = "wide" if number % 2 else "deep"
             space.manage(pulled("it", key, f"store-{number}"), name=f"path-{number}")
+        most = {"url": f"{server.address}/{{{{ key }}}}", "result": {"jsonPath": _MOST_OF_A_PATH}}
+        for number in range(20):
+            Stores(space, Path()).write({"webhook": most}, f"most-{number}")
+            space.manage(pulled("it", "most", f"most-{number}"), name=f"most-{number}")
         yield
         until_looked_at(space)
 
@@ -125,19 +135,22 @@ def rare_schedules(field: Field) -> Iterator[None]:
 
 @attack("F1")
 def documents(field: Field) -> Iterator[None]:
-    """Kubeconfigs of YAML that grows or nests, .env files that refer to themselves, and 40,000 properties."""
+    """Kubeconfigs of YAML that grows or nests, .env files that refer to themselves, and too many properties."""
     (space,) = field.spaces()
+    bodies = {str(many): corpus.wide_json(many) for many in (40_000, 1000)}
     contents = [corpus.yaml_bomb(), corpus.deep_yaml(), b"a: " + b"[[" * 20_000, b"- " * 30_000]
     for number, content in enumerate(contents):
         _write_kubeconfig(space, content, f"far-{number}")
-    write_secret(space, "env", {".env": corpus.dotenv()})
-    Stores(space, Path()).write({"dotenv": {"secretRef": {"name": "env", "key": ".env"}}}, "lines")
-    space.manage(pulled("it", "A1", "lines"), name="lines")
+    for name, lines in (("lines", 20_000), ("most", 50)):
+        write_secret(space, name, {".env": corpus.dotenv(lines)})
+        Stores(space, Path()).write({"dotenv": {"secretRef": {"name": name, "key": ".env"}}}, name)
+        space.manage(pulled("it", "A1", name), name=name)
     with front("") as server:
-        server.fault = lambda _: refuse(200, corpus.wide_json())
+        server.fault = lambda asked: refuse(200, bodies.get(asked.path.strip("/"), b"{}"))
         Stores(space, Path()).write({"webhook": {"url": f"{server.address}/{{{{ key }}}}"}}, "wide")
-        all_ = {"storeRef": {"name": "wide"}, "remoteRef": {"key": "any"}}
-        space.create(_of_everything("wide", all_))
+        for many in bodies:
+            all_ = {"storeRef": {"name": "wide"}, "remoteRef": {"key": many}}
+            space.create(_of_everything(f"wide-{many}", all_))
         yield
         until_looked_at(space)
         for number in range(len(contents)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from tests.cluster.space import Space
 from tests.support.kubectl import Kubectl, eventually
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox import ControlPlane
     from tests.support.objects import Body
 
-__all__ = ["HOME", "Field"]
+__all__ = ["HOME", "Field", "Processors"]
 
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = "redteam"
@@ -31,6 +32,7 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 _AT_ONCE: Final = 8
 _START: Final = 120.0
 _GONE: Final = 180.0
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 # Who may write our kinds and nothing else: no Secret, no workload, no token.
 _AUTHOR: Final = {
     "apiVersion": f"{_RBAC}/v1",
@@ -39,6 +41,22 @@ _AUTHOR: Final = {
     "rules": [{"apiGroups": ["keyturn.dev"], "resources": ["*"], "verbs": ["*"]}],
 }
 _ROLES: Final = {"editor": "edit", "author": "redteam-author"}
+
+
+class Processors(NamedTuple):
+    """Seconds of processors, since each began."""
+
+    waited: float = 0.0
+    """For which the operator's loop could have worked and had no processor."""
+    apart: float = 0.0
+    """That the other threads of the operator had."""
+    others: float = 0.0
+    """That other processes of the machine had."""
+
+    def starved_since(self, before: Processors) -> float:
+        """Return how long the loop has waited for other processes: those for which it waited had the processors."""
+        waited, apart, others = (max(0.0, now - then) for now, then in zip(self, before, strict=True))
+        return waited * others / (others + apart) if others else 0.0
 
 
 @dataclass(eq=False)
@@ -55,6 +73,8 @@ class Field:
     """Every process of the operator since the last `clear`, the one that runs last."""
     _namespaces: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
+    _most: float = 0.0
+    """What processes before the one that runs have held."""
 
     @classmethod
     @contextmanager
@@ -82,7 +102,10 @@ class Field:
         return self.logs[-1]
 
     def start(self, *, under: Sequence[str] = ()) -> None:
-        """Start the operator, in place of the one that runs; it does not wait until it leads."""
+        """Start the operator, in place of the one that runs, and wait until it leads."""
+        if self.logs:
+            assert self.operator.returncode is None, f"the operator ended with {self.operator.returncode}"
+            self._most = self.memory()
         self._end()
         log = self.folder / f"operator-{next(self._numbers)}.log"
         options = ("--all-namespaces", "--allow-host=127.0.0.1", "--allow-host=localhost")
@@ -102,18 +125,25 @@ class Field:
         operator.wait_for_log("leading", _START)
 
     def memory(self) -> float:
-        """Return the most that the running process has held, in MiB."""
+        """Return the most that the running process and those before it have held, in MiB."""
         status = Path(f"/proc/{self.operator.pid}/status").read_text()
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-        return int(found[1]) / 1024 if found else 0.0
+        return max(self._most, int(found[1]) / 1024 if found else 0.0)
 
-    def starved(self) -> float:
-        """Return for how many seconds the operator's loop could have worked and had no processor, so far."""
-        path = Path(f"/proc/{self.operator.pid}/task/{self.operator.pid}/schedstat")
+    def processors(self) -> Processors:
+        """Return who has had the processors so far, the operator and all others."""
+        pid = self.operator.pid
         try:
-            return int(path.read_text().split()[1]) / 1e9
+            of_loop, waited = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[:2]
+            of_operator = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         except FileNotFoundError:  # a kernel that does not count it, or a process that has ended
-            return 0.0
+            return Processors()
+        user, nice, system, _, _, *more = map(
+            int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        )
+        own = sum(map(int, of_operator)) / _TICKS
+        everybody = (user + nice + system + sum(more)) / _TICKS
+        return Processors(int(waited) / 1e9, own - int(of_loop) / 1e9, everybody - own)
 
     # Namespaces
 
@@ -140,20 +170,20 @@ class Field:
 
     @contextmanager
     def meanwhile(self, do: Callable[[], object], every: float = 1.0) -> Iterator[None]:
-        """Do something again and again for as long as the block lasts."""
+        """Do something again and again for as long as the block lasts, which fails where that failed."""
         ends = threading.Event()
 
         def again() -> None:
             while not ends.wait(every):
                 do()
 
-        thread = threading.Thread(target=again, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ends.set()
-            thread.join()
+        with ThreadPoolExecutor(1) as pool:
+            under_way = pool.submit(again)
+            try:
+                yield
+            finally:
+                ends.set()
+            under_way.result()
 
     # Ends
 
@@ -161,6 +191,7 @@ class Field:
         """End the operator and delete every namespace; wait until they are gone."""
         self._end()
         self.logs.clear()
+        self._most = 0.0
         names, self._namespaces = self._namespaces, []
         for namespace in names:
             for body in self.objects.all("ManagedSecret", namespace):

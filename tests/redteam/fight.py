@@ -41,10 +41,9 @@ def fight(
             _watch(row, neighbour, looks)
     except AssertionError as error:
         row.broken.append(str(error).partition("\n")[0] or "something was not as it should be")
-    finally:
-        _look_at_operator(row, field)
-        row.judge(limits)
-        field.clear()
+    _look_at_operator(row, field)
+    row.judge(limits)
+    field.clear()  # not after Ctrl-C: then the whole cluster goes
     return row
 
 
@@ -61,7 +60,7 @@ def _look_at_operator(row: Row, field: Field) -> None:
         row.broken.append(f"the operator ended with {field.operator.returncode}")
     else:
         row.memory = field.memory()
-    for line in field.operator.lines():
+    for line in (line for operator in field.logs for line in operator.lines()):
         if line.get("event") == "event loop held up":
             row.holds.append(Hold(line["place"], line["seconds"], line["processor_seconds"]))
         if line.get("event") == "work failed":

@@ -30,7 +30,7 @@ class Wait(NamedTuple):
 
     seconds: float
     starved: float = 0.0
-    """For how much of it the machine had no processor for the operator's loop."""
+    """For how much of it the operator's loop had no processor, since other processes had them all."""
 
     @property
     def own(self) -> float:
@@ -85,10 +85,11 @@ class _Clock:
 
     def __init__(self, field: Field) -> None:
         self._field = field
-        self._began, self._starved = time.monotonic(), field.starved()
+        self._began, self._processors = time.monotonic(), field.processors()
 
     def now(self) -> Wait:
-        return Wait(time.monotonic() - self._began, max(0.0, self._field.starved() - self._starved))
+        starved = self._field.processors().starved_since(self._processors)
+        return Wait(time.monotonic() - self._began, starved)
 
 
 def _until(space: Space, clock: _Clock, *names: str) -> dict[str, Wait]:

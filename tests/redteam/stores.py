@@ -119,7 +119,7 @@ def addresses_inside(field: Field) -> Iterator[None]:
         until_refused(space, store)
         ready = Stores(space, Path()).condition("Ready", store)
         assert ready is not None
-        assert ready["reason"] not in {"Unreachable", "StoreUnreachable"}, f"{store} was asked"
+        assert ready["reason"] == "InvalidSettings", f"{store} was asked"
 
 
 def _fill(field: Field, address: str) -> list[Space]:

@@ -13,6 +13,7 @@ import pytest
 from tests.redteam.__main__ import main
 from tests.redteam.attack import ATTACKS, Attack, attack, chosen
 from tests.redteam.crowd import hostile_crowd
+from tests.redteam.field import Processors
 from tests.redteam.fight import ALL, fight
 from tests.redteam.neighbour import PATIENCE, Served, Wait
 from tests.redteam.verdict import Hold, Limits, Row, shown
@@ -99,6 +100,18 @@ def judged(**facts: object) -> Row:
 )
 def test_it_is_held(facts: dict[str, object]) -> None:
     assert judged(**facts).broken == []
+
+
+@pytest.mark.parametrize(
+    ("apart", "others", "starved"),
+    [(0.0, 8.0, 6.0), (8.0, 0.0, 0.0), (2.0, 6.0, 4.5)],
+    ids=["other processes", "its own threads", "both"],
+)
+def test_a_loop_that_waits_for_the_operators_own_threads_is_not_starved(
+    apart: float, others: float, starved: float
+) -> None:
+    before = Processors(waited=1.0, apart=1.0, others=100.0)
+    assert Processors(7.0, 1.0 + apart, 100.0 + others).starved_since(before) == starved
 
 
 @pytest.mark.parametrize(
