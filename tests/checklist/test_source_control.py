@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.checklist.repository import git, source_control
+from keyturn.checklist.repository.rules import hits
 from tests.checklist.repository import Repository, audit
 from tests.leaks.scan import leaks
 
@@ -71,6 +72,20 @@ def test_what_looks_issued_is_found_with_its_line(repository: Repository, make: 
     assert found["where"] == "src/settings.py"
     assert found["line"] == (4 if make is private_key else 3)
     assert found["remedy"]
+
+
+@pytest.mark.parametrize("first", ["n", "r", "a"])
+@pytest.mark.parametrize(
+    "end",
+    ["\n", "\\n", "\\\\n", "\\r\\n", '" +\n"', "\\\n"],
+    ids=["new line", "escaped", "escaped twice", "of Windows", "joined strings", "continued line"],
+)
+def test_a_private_key_is_found_whatever_letter_it_begins_with(first: str, end: str) -> None:
+    body = first + base64.b64encode(secrets.token_bytes(45)).decode()
+
+    (hit,) = hits(f"KEY = '-----BEGIN PRIVATE KEY-----{end}{body}{end}-----END PRIVATE KEY-----'\n")
+
+    assert hit.secret.reveal() == body.encode()
 
 
 def test_what_was_deleted_is_found_in_the_history(repository: Repository) -> None:

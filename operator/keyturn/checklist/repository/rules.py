@@ -36,6 +36,8 @@ _PLACEHOLDER_BITS: Final = 20.0
 """What has fewer is password, changeme and the like: an example, or no secret worth the name."""
 _INTERESTING: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY")
 """What every line has that a rule finds something in, and most lines do not."""
+_ESCAPES: Final = frozenset({"\\n", "\\r", "\\t"})
+"""How a break is written within a string, so that its letter is none of the word behind it."""
 _LONGEST_LINE: Final = 4096
 _OVERLAP: Final = 512
 _LEFT_OUT: Final = frozenset({"AzureStorageKeyDetector", "PrivateKeyDetector", "JwtTokenDetector"})
@@ -45,7 +47,8 @@ _OURS: Final = (
     (
         "Private Key",
         re.compile(
-            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[\"'\\nr\s+]{1,20}([A-Za-z0-9+/=]{16,80})"
+            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?:[\"'\s+]|\\{1,2}[nr]?){1,20}([A-Za-z0-9+/=]{16,80})"
         ),
     ),
     ("Age Key", re.compile(r"\b(AGE-SECRET-KEY-1[A-Z0-9]{58})\b")),
@@ -101,7 +104,8 @@ def _interesting(text: str) -> tuple[list[int], list[str]]:
 
 def _stands_alone(piece: str, place: int, secret: str) -> bool:
     """Say whether it is not a part of a longer word, such as a checksum or a picture in base64."""
-    before, after = piece[:place][-1:], piece[place + len(secret) :][:1]
+    two, after = piece[max(place - 2, 0) : place], piece[place + len(secret) :][:1]
+    before = "" if two in _ESCAPES else two[-1:]
     return not (before.isalnum() and secret[0].isalnum()) and not (after.isalnum() and secret[-1].isalnum())
 
 
