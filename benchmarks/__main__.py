@@ -72,7 +72,8 @@ async def _compare(created: int, commit: str) -> Figures:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    # What was started is ended as after Ctrl-C, which asyncio knows.
+    # What was started is ended as after Ctrl-C, which asyncio knows; in the background a shell has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
         "creation": (_creation, 1000, 5),

@@ -105,11 +105,28 @@ async def test_a_comparison_with_a_commit_that_is_not_there_says_so() -> None:
         await compare("no-such-commit", 1, 1)
 
 
+_IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_one_that_is_stopped_leaves_nothing_behind(ending: signal.Signals, short: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "before"),
+    [(signal.SIGINT, ()), (signal.SIGTERM, _IN_BACKGROUND)],
+    ids=["ctrl-c", "terminated in the background"],
+)
+def test_one_that_is_stopped_leaves_nothing_behind(
+    ending: signal.Signals, before: tuple[str, ...], short: Path
+) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "pulled", "--objects=5000", f"--results={short / 'results'}"],
+        [
+            *before,
+            sys.executable,
+            "-m",
+            "benchmarks",
+            "pulled",
+            "--objects=5000",
+            f"--results={short / 'results'}",
+        ],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(short), "XDG_RUNTIME_DIR": ""},
         stderr=subprocess.DEVNULL,

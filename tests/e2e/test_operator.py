@@ -35,8 +35,7 @@ def test_the_shipped_manifests_start_two_replicas_under_restricted_pod_security(
         for source in volume["projected"]["sources"]
     ]
     assert installed.warnings == ""
-    assert operators.ended() == []
-    assert len(pods) == 2
+    assert (installed.pods, installed.ended) == (2, [])
     assert operators.leader() in names(pods)
     assert sum("serviceAccountToken" in source for source in sources) == len(pods)
 
