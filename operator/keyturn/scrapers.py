@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from . import metrics
 from .kube import errors
-from .kube.callers import caller_of, is_allowed, is_like_a_token
+from .kube.callers import bearer_token, caller_of, is_allowed, is_like_a_token
 from .kube.jwt import end_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Scrapers:
 
     async def refusal(self, authorization: str, address: str | None) -> web.Response | None:
         """Answer a request of who may not read the metrics; None for who may."""
-        verdict = await self._judged(_token_in(authorization))
+        verdict = await self._judged(bearer_token(authorization))
         if verdict.is_good:
             return None
         if verdict.status is HTTPStatus.UNAUTHORIZED:
@@ -175,11 +175,6 @@ class Scrapers:
         if now >= self._silent_until.get(event, now):
             self._silent_until[event] = now + _SAID_FOR
             _log.warning(event, **fields)
-
-
-def _token_in(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _now() -> float:

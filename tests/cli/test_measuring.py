@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from keyturn.cli.commands import main
 from keyturn.preflight.rights import Feature
 from keyturn.web import Exposure, Ports
 from sandbox.pki import Authority
+from tests.support.options import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +22,6 @@ def folder(tmp_path: Path) -> Path:
     for name in ("metrics", "other"):
         Authority.new(name).issue("keyturn").write(tmp_path, name)
     return tmp_path
-
-
-def run(folder: Path, *options: str) -> tuple[int, str]:
-    """Run it with options in which @ stands for the folder."""
-    given = [option.replace("@", f"{folder}/") for option in options]
-    answer = CliRunner().invoke(main, ["run", "--all-namespaces", *given])
-    return answer.exit_code, answer.output
 
 
 def test_metrics_are_for_everybody_unless_a_login_is_asked_for(served: list[Options], folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.kube.callers import bearer_token
 from keyturn.renewedfiles import RenewedFiles
 from keyturn.tls import server_context
 
@@ -79,10 +80,10 @@ class Login:
         return self._has_token(authorization) or self._has_name(certificate)
 
     def _has_token(self, authorization: str) -> bool:
-        scheme, _, token = authorization.partition(" ")
-        if self._token is None or scheme.lower() != "bearer":
+        if self._token is None:
             return False
-        return hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._token)
+        shown = bearer_token(authorization).encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(shown, self._token)
 
     def _has_name(self, certificate: Mapping[str, Any] | None) -> bool:
         if self.settings.client_ca is None or not certificate:

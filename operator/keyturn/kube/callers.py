@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["Caller", "caller_of", "is_allowed", "is_like_a_token"]
+__all__ = ["Caller", "bearer_token", "caller_of", "is_allowed", "is_like_a_token"]
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,8192}")
 
@@ -26,6 +26,12 @@ class Caller:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token of an Authorization header (RFC 6750, section 2.1); empty where it shows none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_like_a_token(text: str) -> bool:

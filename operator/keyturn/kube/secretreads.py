@@ -36,7 +36,7 @@ _TOO_LATE: Final = 60.0 - LATEST
 _SAID_FOR: Final = 600.0
 _LONGEST_PAUSE: Final = 10.0
 _PASSING: Final = (errors.Unavailable, errors.Throttled, errors.Unauthorized)
-"""What a later try may find over; who may not read a Secret is told so by the look at it."""
+"""Errors that a retry can pass; a missing right to read a Secret is reported by its ManagedSecret."""
 
 _log = structlog.get_logger()
 

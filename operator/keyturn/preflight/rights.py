@@ -88,7 +88,7 @@ NEEDS: Final = (
 )
 """What every operator needs."""
 TO_WATCH: Final = Need(_ACCESS, Scope.SERVED, _LOOK, "", "secrets")
-"""What one needs besides that is told of changed Secrets at once."""
+"""The further rights of an operator that watches Secrets."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _METRICS = "manifests/components/metrics-auth/rbac.yaml"

@@ -29,7 +29,7 @@ from .errors import Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
@@ -206,7 +206,8 @@ class Guard:
                 self._turns[self._owner],
                 asking_for(self._owner),
             ):
-                return await self._over_a_curve(method, admitted, headers, body, trust)
+                asked = partial(self._asked, method, admitted, headers, body, trust)
+                return await self._over_a_curve(admitted, asked)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -214,21 +215,14 @@ class Guard:
         # Out here, so that the library's error with its headers and bytes is no context of ours.
         raise refusal.with_traceback(None) if refusal else Unreachable(failure)
 
-    async def _over_a_curve(
-        self,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        trust: ssl.SSLContext | None,
-    ) -> Answer:
+    async def _over_a_curve(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask over each curve in turn until a handshake comes to its end; nothing is sent before."""
         server = Server(self._owner, str(url.host), url.port or 0)
         failure: StoreError = Unreachable("NoCommonCurve")
         for curve in self._curves.for_server(server):
             try:
                 with tls.offering(curve):
-                    answer = await self._asked(method, url, headers, body, trust)
+                    answer = await asked()
             except aiohttp.ClientConnectorError as error:
                 if (told := failed_for_want_of_a_curve(error.os_error)) is None:
                     raise
