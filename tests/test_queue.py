@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from keyturn.fairqueue import FairQueue
 from keyturn.queue import Priority, WorkQueue
 from tests.support.jumping import JumpingLoop
 
@@ -570,3 +571,48 @@ def test_owners_take_turns_however_many_keys_one_has(priority: Priority) -> None
 
     begun = [key for _, key in play(scenario, workers=1).begun]
     assert begun == ["evil/0", "bad/0", "good/0", "evil/1", "bad/1", "evil/2"]
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_an_owner_who_was_idle_does_not_wait_for_a_round_of_the_others(priority: Priority) -> None:
+    async def scenario(bench: Bench) -> None:
+        for turn in range(5):
+            for owner in range(20):
+                bench.lasts[f"bad-{owner}/{turn}"] = 1
+                bench.queue.add(f"bad-{owner}/{turn}", priority)
+        await asyncio.sleep(50.5)
+        bench.lasts |= {"good/0": 1, "good/1": 1}
+        bench.queue.add("good/0", priority)
+        bench.queue.add("good/1", priority)
+        await asyncio.sleep(100)
+
+    begun = [key for _, key in play(scenario, workers=1).begun]
+    assert begun[51:53] == ["good/0", "good/1"]
+
+
+def test_an_owner_who_comes_back_again_and_again_gets_no_more_than_the_others() -> None:
+    async def scenario(bench: Bench) -> None:
+        for owner in ("bad", "good"):
+            for number in range(100):
+                bench.lasts[f"{owner}/{number}"] = 1
+                bench.queue.add(f"{owner}/{number}")
+        bench.lasts |= {f"evil/{number}": 1 for number in range(100)}
+        number = 0
+        for _ in range(600):
+            if number == sum(key.startswith("evil") for _, key in bench.ended):  # it has no other key now
+                number += 1
+                bench.queue.add(f"evil/{number}")
+            await asyncio.sleep(0.25)
+
+    shares = Counter(key.partition("/")[0] for _, key in play(scenario, workers=1).begun[:150])
+    assert shares["evil"] <= 50 + 8
+
+
+def test_of_owners_who_were_long_idle_nothing_is_kept() -> None:
+    lane: FairQueue[str] = FairQueue()
+    for number in range(10_000):
+        lane.append(f"owner-{number}", "key")
+        lane.append("busy", "key")
+        assert lane.take(lambda _: True) == lane.take(lambda _: True) == "key"
+
+    assert len(lane._next) < 200  # what it costs shows nowhere else

@@ -8,13 +8,14 @@ import enum
 import heapq
 import itertools
 import random
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import structlog
 
 from keyturn import logs, metrics
+from keyturn.fairqueue import FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -62,7 +63,7 @@ class WorkQueue(Generic[K]):
         self._owner = owner
         self._now = now
         self._chance = chance
-        self._lanes: dict[Priority, _Lane[K]] = {priority: _Lane() for priority in Priority}
+        self._lanes: dict[Priority, FairQueue[K]] = {priority: FairQueue() for priority in Priority}
         self._waiting: dict[K, Priority] = {}
         self._working: set[K] = set()
         self._busy: Counter[str] = Counter()
@@ -215,29 +216,6 @@ def _is_cancelled() -> bool:
     """Whether somebody ends this task, which an error out of a library that cancels itself does not mean."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-class _Lane(Generic[K]):
-    """The keys of one priority: each owner's in the order in which they came, and the owners in turn."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[str, deque[K]] = OrderedDict()
-
-    def append(self, owner: str, key: K) -> None:
-        self._of.setdefault(owner, deque()).append(key)
-
-    def take(self, may: Callable[[str], bool]) -> K | None:
-        """Take the next key of the first owner who may have one, whose next turn comes after all others'."""
-        owner = next(filter(may, self._of), None)
-        if owner is None:
-            return None
-        keys = self._of[owner]
-        key = keys.popleft()
-        if keys:
-            self._of.move_to_end(owner)
-        else:
-            del self._of[owner]
-        return key
 
 
 class _DueTimes(Generic[K]):

@@ -1,0 +1,85 @@
+"""Whose key is next where owners share workers."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["FairQueue"]
+
+K = TypeVar("K", bound="Hashable")
+
+_LEAD: Final = 4
+"""Rounds, of one key of each owner who has work, that an idle owner is ahead: a first Secret takes a few looks."""
+
+
+class FairQueue(Generic[K]):
+    """Keys in the order in which their owners added them, and of the owners one in turn.
+
+    Start-time fair queueing with keys of equal length (Goyal, Vin, Cheng, SIGCOMM 1996): an owner's next key has a
+    start tag one above that of its last, and the lowest start tag is next. An owner without keys keeps a lead of
+    `_LEAD` rounds, so that a first Secret does not wait for a round of all owners who have work.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[K]] = {}
+        self._starts: list[tuple[int, int, str]] = []
+        """A heap with the start tag of each owner who has keys, and the order among equal ones."""
+        self._order = itertools.count()
+        self._now = 0
+        """The virtual time: the highest start tag that was taken."""
+        self._next: dict[str, int] = {}
+        """By owner, the lowest start tag that the next key may have."""
+        self._most = 64
+        """Tags that are kept until those of idle owners are looked for."""
+
+    def append(self, owner: str, key: K) -> None:
+        keys = self._of.get(owner)
+        if keys is None:
+            keys = self._of[owner] = deque()
+            self._push(owner, max(self._next.get(owner, self._earliest), self._earliest))
+        keys.append(key)
+
+    def take(self, may: Callable[[str], bool]) -> K | None:
+        """Take the next key of the first owner who may have one."""
+        passed_over = []
+        key = None
+        while self._starts and key is None:
+            start, _, owner = entry = heapq.heappop(self._starts)
+            if may(owner):
+                key = self._take_of(owner, start)
+            else:
+                passed_over.append(entry)
+        for entry in passed_over:
+            heapq.heappush(self._starts, entry)
+        return key
+
+    @property
+    def _earliest(self) -> int:
+        return self._now - _LEAD
+
+    def _take_of(self, owner: str, start: int) -> K:
+        keys = self._of[owner]
+        key = keys.popleft()
+        self._now = max(self._now, start)
+        self._next[owner] = start + 1
+        if keys:
+            self._push(owner, start + 1)
+        else:
+            del self._of[owner]
+            self._forget_idle()
+        return key
+
+    def _push(self, owner: str, start: int) -> None:
+        heapq.heappush(self._starts, (start, next(self._order), owner))
+
+    def _forget_idle(self) -> None:
+        """Drop the tags of those who have been idle for so long that they start like new owners."""
+        if len(self._next) > self._most:
+            self._next = {owner: start for owner, start in self._next.items() if start > self._earliest}
+            self._most = 2 * len(self._next) + 64
