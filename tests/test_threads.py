@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import threading
 import time
 from datetime import timedelta
@@ -303,3 +304,14 @@ async def ended(gate: Gate) -> None:
     async with asyncio.timeout(10):
         while owner.overdue:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
+
+
+async def test_what_takes_long_leaves_the_processors_to_the_loop() -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ours = priority()
+    assert await threads.for_tenant_at_length("a", priority) > ours
+    assert (
+        await threads.for_tenant("a", priority) == ours
+    )  # it holds the interpreter lock, so it is not to wait

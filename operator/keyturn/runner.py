@@ -34,6 +34,7 @@ from .pulse import Pulse, is_stuck
 from .queue import Priority, WorkQueue
 from .reconcile import reconcile
 from .registry import kopf_registry
+from .scheduling import favour_event_loop
 from .shelf import StoreKey
 from .startup import Startup
 from .stores import News, Reach
@@ -274,6 +275,7 @@ async def run(options: Options) -> None:
     """
     stop = asyncio.Event()
     _on_signals(stop)
+    favour_event_loop()
     await threads.for_us(_load)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"

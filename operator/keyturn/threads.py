@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from .core.errors import Wait
+from .scheduling import yield_processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ class _Kind:
 _OURS: Final = ThreadPoolExecutor(2, "ours")
 # Each of them holds what a template may keep; see keyturn.templates.bounds.
 _QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _REPLACED, "tenants"))
-_LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _REPLACED, "keys"))
+_LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _REPLACED, "keys", yield_processor))
 
 
 class TookTooLong(Wait):
