@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .runtime import Claim
 
 _TIMEOUT = 30.0
+_END_TIMEOUT = 120.0
+"""Seconds for all programs together, each of which may use its patience, on a machine that does much else."""
 _SOCKET = "control.sock"
 
 
@@ -47,7 +49,7 @@ class Control:
 
     def stop(self, name: str, patience: float) -> None:
         """End a program and wait for it, killing it after `patience` seconds; absent is success."""
-        self._ask({"do": "stop", "name": name, "patience": patience})
+        self._ask({"do": "stop", "name": name, "patience": patience}, patience + _TIMEOUT)
 
     def programs(self) -> Mapping[str, Program]:
         found = self._ask({"do": "status"})["programs"]
@@ -59,12 +61,12 @@ class Control:
 
     def end(self) -> None:
         """End every program, the supervisor and the folder, and wait for that."""
-        self._ask({"do": "end"})
+        self._ask({"do": "end"}, _END_TIMEOUT)
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, Any], timeout: float = _TIMEOUT) -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_TIMEOUT)
+                connection.settimeout(timeout)
                 connection.connect(str(self.folder / self.socket))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("r") as lines:

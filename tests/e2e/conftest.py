@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from release import image
-from tests.e2e.machine import NAMESPACE, Machine, running
-from tests.install.installation import BASE
+from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from tests.support.kubectl import Kubectl
 
@@ -28,15 +25,14 @@ elif soak.TIMES == 1:
     collect_ignore_glob = ["test_weight.py"]  # it needs both processors for minutes, and gigabytes
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """What `kubectl apply -k manifests/base` said, and how the replicas came up after it."""
-
-    warnings: str
-    seconds: float
-    pods: int
-    ended: list[str]
-    """Which containers had ended by then: later tests end some themselves."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the cluster and the operator's pods say of it."""
+    report = yield
+    machines = [one for one in getattr(item, "funcargs", {}).values() if isinstance(one, Machine)]
+    if report.failed and machines:
+        report.sections.append(("cluster", machines[0].story()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +44,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="session")
 def installed(machine: Machine) -> Installed:
-    done = machine.kubectl.run("apply", "-k", str(BASE))
-    assert done.returncode == 0, done.stderr
-    began = time.monotonic()
-    machine.kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=60s")
-    seconds = time.monotonic() - began
-    return Installed(done.stderr, seconds, len(machine.pods()), machine.ended())
+    return install(machine)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox import ControlPlane
+from tests.install.installation import BASE
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import BEGUN
 
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = [
     "NAMESPACE",
     "OPERATORS",
+    "Installed",
     "Load",
     "Machine",
+    "install",
     "is_ready",
     "names",
     "restarts",
@@ -51,6 +55,17 @@ class Load:
     """Fingerprints of the value that processes read at their start, in the order in which they answered first."""
     file: list[str]
     """Fingerprints of the value that was in the file, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `kubectl apply -k manifests/base` said, and how the replicas came up after it."""
+
+    warnings: str
+    seconds: float
+    pods: int
+    ended: list[str]
+    """Which containers had ended by then: later tests end some themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +161,17 @@ class Machine:
         listed = json.loads(self.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/secrets?limit=1"))
         return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
 
+    def story(self) -> str:
+        """Return what explains a failure: pods, ManagedSecrets that are not ready, and the operator's last lines."""
+        commands = (
+            ("get", "pods", "--all-namespaces", "-o", "wide"),
+            ("get", "ms", "--all-namespaces"),
+            ("get", "lease", "-n", NAMESPACE),
+            ("logs", self.leader(), "-n", NAMESPACE, "--tail=25"),
+        )
+        said = [self.kubectl.run(*command) for command in commands]
+        return "\n".join("\n".join((done.stdout + done.stderr).splitlines()[-25:]) for done in said)
+
     def keep_logs(self, folder: Path) -> None:
         """Copy what the operator's pods have logged to where the gate against leaks looks for it."""
         for pod in self.kubectl.json("get", "pods", "-n", NAMESPACE, "-l", OPERATORS)["items"]:
@@ -172,11 +198,18 @@ class Machine:
 
     @contextmanager
     def load(self, url: str, *, rate: int = 20) -> Iterator[list[Load]]:
-        """Send requests from inside the node during the block; the list has the outcome after it."""
+        """Send requests from inside the node during the block, from the first answer on.
+
+        The list has the outcome after it.
+        """
         command = self.node.command(self.node.app, "load", f"--url={url}", f"--rate={rate}", "--for=5m")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         outcome: list[Load] = []
         try:
+            assert process.stdout
+            readable, _, _ = select.select([process.stdout], [], [], _END)
+            assert readable, f"{url} gave no answer within {_END:.0f} s"
+            assert process.stdout.readline() == "begun\n"
             yield outcome
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=_END)
@@ -193,6 +226,16 @@ def running(*images: Path) -> Iterator[Machine]:
     with ControlPlane.start(fake_nodes=0) as plane:
         node = plane.start_node(images)
         yield Machine(plane, node, Kubectl(plane.kubeconfig))
+
+
+def install(machine: Machine) -> Installed:
+    """Apply manifests/base as the README says, and wait for both replicas."""
+    done = machine.kubectl.run("apply", "-k", str(BASE))
+    assert done.returncode == 0, done.stderr
+    began = time.monotonic()
+    machine.kubectl("rollout", "status", "deployment/keyturn", "-n", NAMESPACE, "--timeout=60s")
+    seconds = time.monotonic() - began
+    return Installed(done.stderr, seconds, len(machine.pods()), machine.ended())
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -13,8 +13,7 @@ from tests.support.kubectl import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.e2e.conftest import Installed
-    from tests.e2e.machine import Machine
+    from tests.e2e.machine import Installed, Machine
     from tests.support.kubectl import Kubectl
 
 _OBJECTS = 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +58,9 @@ def test_a_rotation_under_load_fails_no_request(operators: Machine, namespace: s
 
     (load,) = outcome
     assert (load.failed, load.errors) == (0, {})
-    assert load.sent > 0
-    assert (len(load.env), len(load.file)) == (2, 2)  # the old value and the new one of each, and no third
+    # The old value and the new one of each, and no third.
+    assert (len(load.env), load.env[-1]) == (2, fingerprint(kubectl, namespace, "token"))
+    assert (len(load.file), load.file[-1]) == (2, fingerprint(kubectl, namespace, "certificate-password"))
     assert not before & uids(kubectl, namespace)
 
 
@@ -114,6 +117,12 @@ def begin(kubectl: Kubectl, namespace: str, kind: str, fault: str) -> set[str]:
     apply(kubectl, namespace, application(kind, "api", "auth", {fault: "revision:auth=2"}))
     kubectl("rollout", "status", f"{kind}/api", "-n", namespace, "--timeout=60s")
     return uids(kubectl, namespace)
+
+
+def fingerprint(kubectl: Kubectl, namespace: str, key: str) -> str:
+    """Return the SHA-256 of what the Secret `auth` has under `key`, as the application shows it."""
+    data = kubectl.json("get", "secret", "auth", "-n", namespace)["data"]
+    return hashlib.sha256(base64.b64decode(data[key])).hexdigest()
 
 
 def went_back(kubectl: Kubectl, namespace: str) -> bool:

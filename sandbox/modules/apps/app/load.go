@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// report is what `load` prints as one line of JSON at its end. A request failed if it had no answer of status 200.
+// report is what `load` prints as one line of JSON at its end, after the line `begun` at the first answer of status 200.
+// A request failed if it had no answer of status 200.
 type report struct {
 	Sent      int            `json:"sent"`
 	OK        int            `json:"ok"`
@@ -84,6 +85,9 @@ func (found *report) once(client *http.Client, url string) {
 		found.Errors[err.Error()]++
 		fmt.Fprintln(os.Stderr, time.Now().UTC().Format(time.RFC3339Nano), err)
 		return
+	}
+	if found.OK == 0 {
+		fmt.Println("begun")
 	}
 	found.OK++
 	remember(&found.Env, answer.Env)
