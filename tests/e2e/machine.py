@@ -169,8 +169,14 @@ class Machine:
             ("get", "lease", "-n", NAMESPACE),
             ("logs", self.leader(), "-n", NAMESPACE, "--tail=25"),
         )
-        said = [self.kubectl.run(*command) for command in commands]
-        return "\n".join("\n".join((done.stdout + done.stderr).splitlines()[-25:]) for done in said)
+        return "\n".join(line for command in commands for line in self._said(command)[-25:])
+
+    def _said(self, command: tuple[str, ...]) -> list[str]:
+        try:
+            done = self.kubectl.run(*command)
+        except subprocess.TimeoutExpired as error:
+            return [str(error)]
+        return (done.stdout + done.stderr).splitlines()
 
     def keep_logs(self, folder: Path) -> None:
         """Copy what the operator's pods have logged to where the gate against leaks looks for it."""
