@@ -39,3 +39,11 @@ async def test_a_list_ends_with_its_first_page_and_is_empty() -> None:
 )
 async def test_what_is_no_list_of_objects_is_shown_as_it_is(body: Any) -> None:
     assert await shown(body) == body
+
+
+async def test_a_kind_that_is_absent_is_asked_for_again() -> None:
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"kind": "Status", "code": 404}, status=404)
+
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=Unfilled) as session:
+        assert (await session.get(server)).status == 503  # which kopf takes for a trouble that passes

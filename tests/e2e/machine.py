@@ -208,7 +208,8 @@ class Machine:
 
         The list has the outcome after it.
         """
-        command = self.node.command(self.node.app, "load", f"--url={url}", f"--rate={rate}", "--for=5m")
+        asks = ("load", f"--url={url}", f"--rate={rate}", "--for=5m", "--begin")
+        command = self.node.command(self.node.app, *asks)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         outcome: list[Load] = []
         try:

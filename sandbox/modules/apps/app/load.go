@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// report is what `load` prints as one line of JSON at its end, after the line `begun` at the first answer of status 200.
-// A request failed if it had no answer of status 200.
+// report is what `load` prints as one line of JSON at its end. A request failed if it had no answer of status 200.
 type report struct {
 	Sent      int            `json:"sent"`
 	OK        int            `json:"ok"`
@@ -27,6 +26,7 @@ type report struct {
 	File      []string       `json:"file"`
 	Pods      []string       `json:"pods"`
 	SlowestMS int64          `json:"slowest_ms"`
+	begin     bool
 	lock      sync.Mutex
 }
 
@@ -38,6 +38,7 @@ func load(arguments []string) error {
 	rate := flags.Float64("rate", 20, "requests in a second")
 	length := flags.Duration("for", time.Hour, "how long")
 	timeout := flags.Duration("timeout", 5*time.Second, "how long an answer may take")
+	begin := flags.Bool("begin", false, "print the line `begun` at the first answer of status 200")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func load(arguments []string) error {
 	until, stop := context.WithTimeout(until, *length)
 	defer stop()
 	client := &http.Client{Timeout: *timeout, Transport: &http.Transport{DisableKeepAlives: true}}
-	found := &report{Errors: map[string]int{}, Env: []string{}, File: []string{}, Pods: []string{}}
+	found := &report{begin: *begin, Errors: map[string]int{}, Env: []string{}, File: []string{}, Pods: []string{}}
 	found.ask(until, client, *url, time.Duration(float64(time.Second) / *rate))
 	return json.NewEncoder(os.Stdout).Encode(found)
 }
@@ -86,7 +87,7 @@ func (found *report) once(client *http.Client, url string) {
 		fmt.Fprintln(os.Stderr, time.Now().UTC().Format(time.RFC3339Nano), err)
 		return
 	}
-	if found.OK == 0 {
+	if found.begin && found.OK == 0 {
 		fmt.Println("begun")
 	}
 	found.OK++

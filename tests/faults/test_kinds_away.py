@@ -1,0 +1,64 @@
+"""A kind that is taken away and comes back, as by a CRD that is replaced, stops nothing but its own objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.apiserver import MANAGED
+from tests.faults.conftest import ROOT
+from tests.faults.scene import scenes
+from tests.support.kubectl import eventually
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+
+_CRD = "clustersecretstores.keyturn.dev"
+_STORE = f"{MANAGED}/clustersecretstores/away"
+
+
+@pytest.fixture
+def no_cluster_stores(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """Take the kind ClusterSecretStore away; call it to have the kind back, which the end of the test does, too."""
+
+    def bring_back() -> None:
+        cluster.kubectl("apply", "-k", str(ROOT / "crds"))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{_CRD}", "--timeout=20s")
+
+    yield bring_back
+    bring_back()
+
+
+def test_a_kind_that_is_away_for_a_while_is_watched_again(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, no_cluster_stores: Callable[[], None]
+) -> None:
+    meanwhile, after = scenes(cluster, 2)
+    log, env = tmp_path / "operator.log", {"POD_NAMESPACE": after.namespace}
+    with Operator(accounts("away"), log, "--all-namespaces", env=env) as operator:
+        operator.wait_for_log("leading")
+        is_judged(cluster)
+        cluster.kubectl("delete", "crd", _CRD, "--timeout=30s")
+        eventually(lambda: "will retry" in log.read_text(), "a try that fails", 90)
+        meanwhile.create()
+        eventually(lambda: meanwhile.is_at(1), "a first revision meanwhile", 30)
+
+        no_cluster_stores()
+        is_judged(cluster)
+        after.create()
+        eventually(lambda: after.is_at(1), "a first revision after it", 30)
+        assert operator.returncode is None
+    cluster.delete(_STORE)
+
+
+def is_judged(cluster: Cluster) -> None:
+    """Make a ClusterSecretStore, and wait until the operator has seen it."""
+    kind = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ClusterSecretStore"}
+    spec = {"provider": {"files": {"path": "/nowhere"}}}
+    path, _, name = _STORE.rpartition("/")
+    cluster.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
+    eventually(lambda: "status" in (cluster.get(_STORE) or {}), "a status of a store of that kind", 90)
