@@ -156,7 +156,7 @@ def _search_less_garbage() -> None:
 def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
     if bool(namespaces) == all_namespaces:
         raise click.UsageError(
-            "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces"
+            "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces, and not both"
         )
     for name in namespaces:
         _check_name(name)
