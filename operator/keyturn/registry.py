@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["kopf_registry"]
 
 _SERVER_TIMEOUT = 60
-_LAST_RESORT = 5
-"""Seconds after which kopf ends the process, if one of its own tasks has failed and others do not end."""
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
 _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 
@@ -116,7 +114,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = _SERVER_TIMEOUT
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _Backoffs()
-    settings.process.ultimate_exiting_timeout = _LAST_RESORT
+    settings.process.ultimate_exiting_timeout = 25
 
 
 class _Backoffs:
