@@ -35,14 +35,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with running(image.archive()) as machine:
         yield machine
         machine.keep_logs(tmp_path_factory.mktemp("operator-pods"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(machine: Machine) -> Installed:
     return install(machine)
 
@@ -55,7 +55,7 @@ def operators(machine: Machine, installed: Installed) -> Machine:
     return machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(machine: Machine) -> Kubectl:
     return machine.kubectl
 

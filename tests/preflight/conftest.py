@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_plane() -> Iterator[Cluster]:
     """A control plane whose CRDs and rights these tests take away and give back."""
     with ControlPlane.start() as plane:
         yield Cluster(plane.kubeconfig, plane)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(own_plane: Cluster) -> Kubectl:
     """kubectl for that plane, with Keyturn installed and no pod of it."""
     kubectl = Kubectl(own_plane.kubeconfig)
@@ -31,7 +31,7 @@ def installed(own_plane: Cluster) -> Kubectl:
     return kubectl
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def account(own_plane: Cluster, installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig with the rights of the operator."""
     del installed
