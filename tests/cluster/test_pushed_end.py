@@ -238,6 +238,7 @@ def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
     assert space.find("Secret", "auth-keyturn"), "what is to be undone is known"
     vault.front.fault = lambda _: None
 
-    eventually(lambda: space.find("ManagedSecret", "auth") is None, "the ManagedSecret is gone", 60)
+    # The longer Kubernetes took, the longer is the pause after the last refusal.
+    eventually(lambda: space.find("ManagedSecret", "auth") is None, "the ManagedSecret is gone", 180)
     assert vault.kept() is None
     eventually(lambda: space.find("Secret", "auth-keyturn") is None, "its record is gone")
