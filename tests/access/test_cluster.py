@@ -51,7 +51,11 @@ class Audited:
         )
 
     def comes_to(self, more: float, before: float, name: str, **labels: str) -> None:
-        eventually(lambda: self.count(name, **labels) == before + more, f"{name} {labels} grew by {more}")
+        eventually(
+            lambda: self.count(name, **labels) == before + more,
+            f"{name} {labels} grew by {more}",
+            instead=lambda: self.count(name, **labels) - before,
+        )
 
     def account(self, namespace: str, name: str) -> Kubectl:
         """Return kubectl of a new ServiceAccount that may read the Secrets of its namespace."""

@@ -234,7 +234,7 @@ def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
         "--cascade=foreground",
         "--wait=false",
     )
-    eventually(lambda: space.find("Secret", "auth") is None, "the Secret goes with its ManagedSecret")
+    eventually(lambda: space.find("Secret", "auth") is None, "the Secret goes with its ManagedSecret", 150)
     assert space.find("Secret", "auth-keyturn"), "what is to be undone is known"
     vault.front.fault = lambda _: None
 

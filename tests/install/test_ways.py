@@ -47,6 +47,8 @@ def kubectl(plane: ControlPlane) -> Iterator[Kubectl]:
     kubectl = Kubectl(plane.kubeconfig)
     assert left(kubectl) == []
     yield kubectl
+    # A CRD whose objects cannot be listed yet is tried again by Kubernetes after minutes only.
+    eventually(lambda: all(is_listed(kubectl, name) for name in crds(kubectl)), "lists of all kinds")
     kubectl("delete", "crds", "--all", "--wait=false")
     eventually(lambda: not crds(kubectl), "the end of the CRDs", timeout=150, instead=lambda: crds(kubectl))
 
@@ -62,6 +64,10 @@ def left(kubectl: Kubectl) -> list[str]:
     rights = kubectl("get", "roles,rolebindings", "-A", "-o", "name").split()
     namespace = kubectl("get", "namespace", "keyturn-system", "--ignore-not-found", "-o", "name").split()
     return [name for name in (*wide, *rights, *namespace) if "keyturn" in name]
+
+
+def is_listed(kubectl: Kubectl, crd: str) -> bool:
+    return kubectl.run("get", crd, "--all-namespaces").returncode == 0
 
 
 def crds(kubectl: Kubectl) -> dict[str, object]:
