@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release import image
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
 from tests.support.kubectl import eventually
@@ -37,9 +36,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="package")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with running(image.archive()) as machine:
+    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
         yield machine
-        machine.keep_logs(tmp_path_factory.mktemp("operator-pods"))
 
 
 @pytest.fixture(scope="package")

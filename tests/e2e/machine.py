@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from release import image
 from sandbox import ControlPlane
 from tests.install.installation import BASE
 from tests.support.kubectl import Kubectl, eventually
@@ -228,11 +229,16 @@ class Machine:
 
 
 @contextmanager
-def running(*images: Path) -> Iterator[Machine]:
-    """Start a control plane with a real node that has `images`, and end both with the block."""
+def running(logs: Path) -> Iterator[Machine]:
+    """Start a control plane with a real node that has the operator's image, and end both with the block.
+
+    What the operator's pods have logged by then is in the folder `logs`.
+    """
     with ControlPlane.start(fake_nodes=0) as plane:
-        node = plane.start_node(images)
-        yield Machine(plane, node, Kubectl(plane.kubeconfig))
+        node = plane.start_node([image.archive()])
+        machine = Machine(plane, node, Kubectl(plane.kubeconfig))
+        yield machine
+        machine.keep_logs(logs)
 
 
 def install(machine: Machine) -> Installed:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from release import image
 from tests.e2e.applications import managed_secret
 from tests.e2e.machine import NAMESPACE, Machine, running
 from tests.install.helm import BUILD_SECONDS, CHART, helm
@@ -22,9 +21,8 @@ _REPOSITORY = "keyturn.invalid/keyturn"
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A cluster with a real node on which nothing is installed."""
-    with running(image.archive()) as machine:
+    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
         yield machine
-        machine.keep_logs(tmp_path_factory.mktemp("operator-pods"))
 
 
 def test_a_release_is_upgraded_and_rolled_back_without_a_new_value(bare: Machine) -> None:

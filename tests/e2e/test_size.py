@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
-from release import image
 from tests.e2e.applications import managed_secret
 from tests.e2e.machine import install, restarts, running
 from tests.support.kubectl import eventually
@@ -30,11 +29,10 @@ pytestmark = pytest.mark.timeout(900)  # beyond what its waits add up to
 @pytest.fixture
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A cluster that ends with the test: to delete so many objects takes minutes in which others would wait."""
-    with running(image.archive()) as machine:
+    with running(tmp_path_factory.mktemp("operator-pods")) as machine:
         install(machine)
         machine.wait_until_ready()
         yield machine
-        machine.keep_logs(tmp_path_factory.mktemp("operator-pods"))
 
 
 def test_ten_thousand_objects_fit_into_the_shipped_limits(
