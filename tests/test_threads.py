@@ -312,6 +312,5 @@ async def test_what_takes_long_leaves_the_processors_to_the_loop() -> None:
 
     ours = priority()
     assert await threads.for_tenant_at_length("a", priority) > ours
-    assert (
-        await threads.for_tenant("a", priority) == ours
-    )  # it holds the interpreter lock, so it is not to wait
+    # What holds the interpreter lock is not to wait for a processor.
+    assert await threads.for_tenant("a", priority) == ours

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.machine import Machine
 
+_NAMESPACE = "crowd"
 _OBJECTS = 10_000
 _LIMIT = 512 * 1024 * 1024
 _REQUESTED_CORES = 0.05
@@ -38,28 +39,27 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_ten_thousand_objects_fit_into_the_shipped_limits(
     crowded: Machine, record_property: Callable[[str, object], None]
 ) -> None:
-    operators, namespace = crowded, "crowd"
-    operators.kubectl("create", "namespace", namespace)
-    pods = operators.pods()
+    crowded.kubectl("create", "namespace", _NAMESPACE)
+    pods = crowded.pods()
     (container,) = pods[0]["spec"]["containers"]
-    leader = operators.leader()
+    leader = crowded.leader()
     assert (container["resources"]["limits"]["memory"], container["resources"]["requests"]["cpu"]) == (
         "512Mi",
         "50m",
     )
 
-    asyncio.run(_create(operators, namespace))
-    eventually(lambda: operators.secrets(namespace) >= 2 * _OBJECTS, "two Secrets each", timeout=400)
-    eventually(lambda: operators.queue_depth(leader) == 0, "an empty queue", timeout=120)
+    asyncio.run(_create(crowded, _NAMESPACE))
+    eventually(lambda: crowded.secrets(_NAMESPACE) >= 2 * _OBJECTS, "two Secrets each", timeout=400)
+    eventually(lambda: crowded.queue_depth(leader) == 0, "an empty queue", timeout=120)
     eventually(
-        lambda: _cores(operators, leader) < _REQUESTED_CORES,
+        lambda: _cores(crowded, leader) < _REQUESTED_CORES,
         "rest within the requested processor",
         timeout=180,
     )
 
-    most = {pod["metadata"]["name"]: operators.most_memory(pod["metadata"]["name"]) for pod in pods}
+    most = {pod["metadata"]["name"]: crowded.most_memory(pod["metadata"]["name"]) for pod in pods}
     record_property("MiB that the leader used at most, with 10,000 objects", most[leader] >> 20)
-    assert (operators.leader(), restarts(operators.pods())) == (leader, restarts(pods))
+    assert (crowded.leader(), restarts(crowded.pods())) == (leader, restarts(pods))
     assert max(most.values()) < _LIMIT
 
 
