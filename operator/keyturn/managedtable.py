@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .core.keys import ObjectKey
 
@@ -94,6 +94,9 @@ class ManagedTable:
 
     def names(self, namespace: str) -> list[ObjectKey]:
         return list(self._labels.get(namespace, ()))
+
+    def namespaces(self) -> Collection[str]:
+        return self._labels.keys()
 
     def __contains__(self, key: ObjectKey) -> bool:
         return key in self._kept

@@ -19,7 +19,7 @@ from .spreads import Spreads
 from .workloadtable import WorkloadTable, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .api.managedsecret import ManagedSecret
     from .core.workload import Workload
@@ -114,6 +114,10 @@ class Mirror:
     def managed_in(self, namespace: str) -> list[ObjectKey]:
         """Name the ManagedSecrets of one namespace."""
         return self._managed.names(namespace)
+
+    def managed_namespaces(self) -> Collection[str]:
+        """Name the namespaces that have ManagedSecrets."""
+        return self._managed.namespaces()
 
     def version_of(self, key: _Key) -> int:
         """Return the resourceVersion up to which an object is known; -1 if it is not."""

@@ -92,6 +92,20 @@ async def test_a_read_of_ours_that_comes_back_is_noted(
         assert counted("secret_access_total") == {}
 
 
+async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
+    counted: Callable[[str], Any],
+) -> None:
+    mirrored = mirror()
+    it = watcher(mirrored)
+    take(it, event("list", name=""), event("list", namespace="bank", name=""))
+
+    metadata = {"name": "auth", "namespace": "bank", "uid": "2", "resourceVersion": "2"}
+    mirrored.put_managed({"metadata": metadata, "spec": {}})
+    take(it, event("list", namespace="bank", name=""))
+
+    assert counted("secret_access_total") == {"list serviceaccount": 2}
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -22,7 +21,7 @@ from .habits import Unusual
 from .journal import Journal, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from keyturn.mirror import Mirror
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Watcher"]
 
 _PRODUCTION: Final = "production"
-_PLACES_FRESH: Final = 5.0
 _SAID_FOR: Final = timedelta(hours=1)
 _MOST_SAID: Final = 1_000
 _MANY_FAILURES: Final = 20
@@ -45,16 +43,6 @@ _READS: Final = frozenset({"get", "list"})
 _EXPECTED: Final = frozenset({SubjectKind.NODE, SubjectKind.SYSTEM})
 
 _log = structlog.get_logger()
-
-
-class _Places(NamedTuple):
-    """The namespaces that have managed secrets, with those."""
-
-    all: Mapping[str, Sequence[ObjectKey]]
-    has_production: bool
-
-
-_NOWHERE: Final = _Places({}, has_production=False)
 
 
 @dataclass(slots=True)
@@ -71,8 +59,6 @@ class Watcher:
     is_ourselves: Callable[[str], bool] = lambda _: False
     note_own: Callable[[datetime], None] = lambda _: None
     """Told when a read of our own comes back: so reads of Secrets are logged."""
-    _places: _Places = _NOWHERE
-    _places_until: float = 0.0
     _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
     _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
@@ -134,8 +120,8 @@ class Watcher:
             return Scope(access.namespace, owner) if owner else None
         if access.verb == "create":
             return None  # refused before anybody knew its name
-        places = self._known_places().all
-        reached = access.namespace in places if access.namespace else bool(places)
+        namespaces = self.mirror.managed_namespaces()
+        reached = access.namespace in namespaces if access.namespace else bool(namespaces)
         return Scope(access.namespace, "") if reached else None
 
     def _owner(self, namespace: str, name: str) -> str | None:
@@ -149,21 +135,9 @@ class Watcher:
                 return owner
         return None
 
-    def _known_places(self) -> _Places:
-        now = asyncio.get_running_loop().time()
-        if now >= self._places_until:
-            self._places_until = now + _PLACES_FRESH
-            found: defaultdict[str, list[ObjectKey]] = defaultdict(list)
-            for key in self.mirror.managed_keys():
-                found[key.namespace].append(key)
-            has_production = any(self.mirror.environment(one) == _PRODUCTION for one in found)
-            self._places = _Places(found, has_production)
-        return self._places
-
     def _is_production(self, scope: Scope) -> bool:
-        if scope.namespace:
-            return self.mirror.environment(scope.namespace) == _PRODUCTION
-        return self._known_places().has_production
+        namespaces = (scope.namespace,) if scope.namespace else self.mirror.managed_namespaces()
+        return any(self.mirror.environment(one) == _PRODUCTION for one in namespaces)
 
     def _is_allowed(self, scope: Scope, subject: str) -> bool:
         """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
@@ -171,7 +145,7 @@ class Watcher:
             return True
         if scope.name:
             return self._allows(ObjectKey(*scope), subject)
-        reached = self._known_places().all.get(scope.namespace, ())
+        reached = self.mirror.managed_in(scope.namespace)
         return bool(reached) and all(self._allows(key, subject) for key in reached)
 
     def _allows(self, key: ObjectKey, subject: str) -> bool:
