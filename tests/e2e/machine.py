@@ -170,7 +170,14 @@ class Machine:
             ("get", "lease", "-n", NAMESPACE),
             ("logs", self.leader(), "-n", NAMESPACE, "--tail=25"),
         )
-        return "\n".join(line for command in commands for line in self._said(command)[-25:])
+        lines = [line for command in commands for line in self._said(command)[-25:]]
+        return "\n".join([*lines, *self._ended_if_known()])
+
+    def _ended_if_known(self) -> list[str]:
+        try:
+            return self.ended()
+        except (subprocess.TimeoutExpired, AssertionError) as error:
+            return [str(error)]
 
     def _said(self, command: tuple[str, ...]) -> list[str]:
         try:

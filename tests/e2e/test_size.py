@@ -1,4 +1,7 @@
-"""That the shipped limits hold 10,000 objects, and the shipped request what the operator does at rest."""
+"""The shipped limit of memory holds 10,000 objects, and the shipped request of processor what they need at rest.
+
+`make test` creates a fifth of them, at rest too, and computes the memory of all; `make soak` creates all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import pytest
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
 from tests.e2e.applications import managed_secret
-from tests.e2e.machine import install, restarts, running
+from tests.e2e.machine import install, names, restarts, running
+from tests.support import soak
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
     from tests.e2e.machine import Machine
 
 _NAMESPACE = "crowd"
-_OBJECTS = 10_000
+_CLAIMED = 10_000
+_OBJECTS = _CLAIMED if soak.TIMES > 1 else _CLAIMED // 5
 _LIMIT = 512 * 1024 * 1024
 _REQUESTED_CORES = 0.05
 _SPAN = 5.0
@@ -36,20 +41,26 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
 
 
-def test_ten_thousand_objects_fit_into_the_shipped_limits(
+def test_the_shipped_limits_hold_ten_thousand_objects(
     crowded: Machine, record_property: Callable[[str, object], None]
 ) -> None:
     crowded.kubectl("create", "namespace", _NAMESPACE)
-    pods = crowded.pods()
+    pods, leader = crowded.pods(), crowded.leader()
     (container,) = pods[0]["spec"]["containers"]
-    leader = crowded.leader()
     assert (container["resources"]["limits"]["memory"], container["resources"]["requests"]["cpu"]) == (
         "512Mi",
         "50m",
     )
 
+    empty = {name: crowded.most_memory(name) for name in names(pods)}
+
     asyncio.run(_create(crowded, _NAMESPACE))
-    eventually(lambda: crowded.secrets(_NAMESPACE) >= 2 * _OBJECTS, "two Secrets each", timeout=400)
+    eventually(
+        lambda: crowded.secrets(_NAMESPACE) >= 2 * _OBJECTS,
+        f"two Secrets of each of {_OBJECTS} objects",
+        timeout=600,
+        instead=lambda: crowded.secrets(_NAMESPACE),
+    )
     eventually(lambda: crowded.queue_depth(leader) == 0, "an empty queue", timeout=120)
     eventually(
         lambda: _cores(crowded, leader) < _REQUESTED_CORES,
@@ -57,10 +68,12 @@ def test_ten_thousand_objects_fit_into_the_shipped_limits(
         timeout=180,
     )
 
-    most = {pod["metadata"]["name"]: crowded.most_memory(pod["metadata"]["name"]) for pod in pods}
-    record_property("MiB that the leader used at most, with 10,000 objects", most[leader] >> 20)
-    assert (crowded.leader(), restarts(crowded.pods())) == (leader, restarts(pods))
-    assert max(most.values()) < _LIMIT
+    assert (crowded.leader(), restarts(crowded.pods())) == (leader, restarts(pods)), crowded.ended()
+    full = {name: crowded.most_memory(name) for name in empty}
+    claimed = {name: empty[name] + (full[name] - empty[name]) * _CLAIMED // _OBJECTS for name in empty}
+    record_property(f"MiB of the leader at most, with {_OBJECTS} objects", full[leader] >> 20)
+    record_property(f"MiB of the leader at most, for {_CLAIMED} objects", claimed[leader] >> 20)
+    assert max(claimed.values()) < _LIMIT
 
 
 async def _create(machine: Machine, namespace: str) -> None:
