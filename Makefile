@@ -38,7 +38,7 @@ run: $(READY) ## run the operator of this checkout against the current context (
 
 test: check sandbox ## run every gate and every test; a skipped test fails it
 	@$(BIN)/python -m tests.programs
-	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
 
