@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 
+from .api.base import first_flaw
 from .api.managedsecret import ManagedSecret, ManagedSecretSpec
 from .core.errors import Stalled
 
@@ -14,9 +15,8 @@ __all__ = ["light", "readable", "sentence", "without_spec"]
 
 def sentence(error: pydantic.ValidationError) -> str:
     """Say where the first error is, and what to write instead."""
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    where, message = first_flaw(error)
+    return f"{'.'.join(str(part) for part in where)}: {message}"
 
 
 def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:

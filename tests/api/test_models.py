@@ -7,6 +7,7 @@ from datetime import timedelta
 import pydantic
 import pytest
 
+from keyturn.api.base import first_flaw
 from keyturn.api.duration import Duration, Pause, format_duration, parse_duration
 from keyturn.api.meta import NEVER_LOOKED, Conditions
 from keyturn.api.recipe import Recipe
@@ -116,3 +117,15 @@ def test_the_condition_that_the_api_server_fills_in_is_none_of_ours() -> None:
     assert only.last_transition_time.year == 2026
     with pytest.raises(pydantic.ValidationError):
         _CONDITIONS.validate_python("no list")
+
+
+def test_a_refused_input_is_named_by_its_place_and_by_the_sentence_of_its_rule() -> None:
+    with pytest.raises(pydantic.ValidationError) as ours:
+        _INTERVAL.validate_python("9s")
+    with pytest.raises(pydantic.ValidationError) as of_pydantic:
+        _CONDITIONS.validate_python([{}])
+
+    where, sentence = first_flaw(ours.value)
+    assert (where, sentence.startswith("Value error")) == ((), False)
+    assert "10s" in sentence
+    assert first_flaw(of_pydantic.value)[0] == (0, "type")

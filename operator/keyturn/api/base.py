@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 from pydantic.alias_generators import to_camel
 
-__all__ = ["Schema", "rules"]
+__all__ = ["Schema", "first_flaw", "rules"]
 
 
 class Schema(pydantic.BaseModel):
@@ -31,3 +31,10 @@ def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
     """
     names = ("rule", "message", "fieldPath")
     return {"x-kubernetes-validations": [dict(zip(names, parts, strict=False)) for parts in given]}
+
+
+def first_flaw(error: pydantic.ValidationError) -> tuple[tuple[int | str, ...], str]:
+    """Return where the first error of an input is and what is wrong; of a rule of ours, its own sentence."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    raised = first.get("ctx", {}).get("error")
+    return first["loc"], str(raised) if isinstance(raised, ValueError) else first["msg"]

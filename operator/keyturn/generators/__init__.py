@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pydantic
 
+from keyturn.api.base import first_flaw
 from keyturn.core.errors import Stalled
 
 from .base import LEAST_BITS, LEAST_LENGTH, Generator, Given, Outputs, SingleValue, Strength
@@ -91,7 +92,6 @@ def _hold_to_the_floor(generator: Generator[Any]) -> None:
 
 
 def _sentence(kind: str, error: pydantic.ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join((kind, *(str(part) for part in first["loc"])))
-    message = first["msg"].removeprefix("Value error, ")
+    where, message = first_flaw(error)
+    place = ".".join((kind, *(str(part) for part in where)))
     return f"{place}: {message[0].lower()}{message[1:]}"

@@ -10,6 +10,7 @@ import pydantic
 import yaml
 
 from keyturn import generators
+from keyturn.api.base import first_flaw
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.core import policy
@@ -99,11 +100,9 @@ def _validated(kind: type[_Kind], body: Mapping[str, Any]) -> _Kind:
     try:
         return kind.model_validate({**body, "status": {}})
     except pydantic.ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        sentence = (
-            f"{kind.__name__} {known.get('name')}: {place}: {first['msg'].removeprefix('Value error, ')}"
-        )
+        where, message = first_flaw(error)
+        place = ".".join(str(part) for part in where)
+        sentence = f"{kind.__name__} {known.get('name')}: {place}: {message}"
     raise Refused(sentence)
 
 

@@ -35,6 +35,9 @@ from .lexer import tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from liquid.ast import IllegalNode
+    from liquid.stream import TokenStream
+
     from keyturn.core.value import Value
 
 __all__ = ["Budget", "Names", "Reference", "Template", "exposed"]
@@ -137,7 +140,7 @@ def _syntax(error: LiquidError) -> str:
     """Say what Liquid says of a text that has no values in it yet."""
     message = " ".join(str(error.message).split())
     tags = ", ".join(sorted(tag.name for tag in _TAGS if tag.name.isalpha() and tag not in _PSEUDO))
-    hint = f"; there are the tags {tags}, raw and comment" if message.startswith("unexpected tag") else ""
+    hint = f"; there are the tags {tags}, raw and comment" if isinstance(error, _UnknownTagError) else ""
     return f"{message[:_LONGEST_MESSAGE]}{hint}"
 
 
@@ -243,7 +246,25 @@ class _Bound(BoundTemplate):
 
 # Reading
 
-_PSEUDO = (Literal, Output, Illegal)
+
+class _UnknownTagError(LiquidSyntaxError):
+    """A tag that there is not."""
+
+
+class _Illegal(Illegal):
+    """Takes the place of every tag that there is not."""
+
+    def parse(self, stream: TokenStream) -> IllegalNode:
+        name = stream.current.value
+        try:
+            return super().parse(stream)
+        except LiquidSyntaxError as error:
+            if not name:
+                raise
+            raise _UnknownTagError(str(error.message), token=error.token) from None
+
+
+_PSEUDO = (Literal, Output, _Illegal)
 _TAGS = (*_PSEUDO, IfTag, UnlessTag, CaseTag, _ForTag, BreakTag, ContinueTag, AssignTag, CaptureTag)
 
 
