@@ -115,9 +115,9 @@ def test_without_workloads_it_says_so() -> None:
 
 def test_it_tells_which_deadline_was_missed() -> None:
     missed = {
-        "time": STARTED,
+        "time": STARTED + timedelta(hours=1),
         "reason": "DeadlineMissed",
-        "what": "ServicesUpdated was due at 13:00",
+        "what": "in any words",
         "who": "keyturn",
     }
     status = {"rotatedAt": STARTED, "servicesUpdatedAt": STARTED + timedelta(hours=2), "timeline": [missed]}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from .core.clockwork import open_stages
 from .core.declaration import ACKNOWLEDGE_REPORT, deadlines_of
+from .core.timeline import DEADLINE_MISSED
 from .markdown import bounded, code, section, table, text, when
 from .readership import readership
 
@@ -85,14 +86,19 @@ def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
         "AccessAudited": status.access_audit_at,
         "Documented": status.documented_at,
     }
-    missed = {one.what.split(" ", 1)[0] for one in status.timeline if one.reason == "DeadlineMissed"}
+    missed = {one.time for one in status.timeline if one.reason == DEADLINE_MISSED}
     started = emergency.metadata.creation_timestamp
     due = deadlines_of(started) if started else {}
     yield from section("The clock")
     yield from table(
         ("What", "Due", "Done", "In time"),
         (
-            (title, when(due.get(stage)), when(done[stage]), "no" if stage in missed else _yes(done[stage]))
+            (
+                title,
+                when(due.get(stage)),
+                when(done[stage]),
+                "no" if due.get(stage) in missed else _yes(done[stage]),
+            )
             for stage, title in _STAGES.items()
         ),
     )

@@ -247,6 +247,14 @@ def test_a_deadline_that_was_missed_is_told_once(incident: Incident) -> None:
     assert told(status).count("DeadlineMissed") == 3
 
 
+def test_entries_in_the_words_of_another_version_are_not_added_again(incident: Incident) -> None:
+    before = incident.look(after(hours=26), {"db": PENDING})
+    worded = [one.model_copy(update={"what": "in other words"}) for one in before.timeline]
+    incident.status = before.model_copy(update={"timeline": worded})
+
+    assert incident.look(after(hours=26, minutes=1), {"db": PENDING}).timeline == worded
+
+
 @pytest.mark.parametrize(
     ("now", "near"),
     [

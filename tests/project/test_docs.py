@@ -107,7 +107,7 @@ def posted_in(tree: ast.AST) -> Iterator[str]:
 def of_emergencies() -> set[str]:
     """Name what the entries of a timeline are posted as."""
     stages = {*timeline._STAGES, timeline.DEADLINE_NEAR, timeline.DEADLINE_MISSED}
-    secrets = {f"Secret{state}" for state in timeline._WORDS}
+    secrets = {f"Secret{state}" for state in timeline._SENTENCES}
     return {"EmergencyDeclared"} | stages | secrets - emergencies._QUIET
 
 

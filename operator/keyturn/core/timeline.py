@@ -27,7 +27,7 @@ _DETAIL = "Secret"
 _MOST_DETAILS = 200
 """Entries about single secrets; what comes after is counted into the last of its kind, and `secrets` has it all."""
 _MOST_NAMES = 20
-_WORDS: Mapping[AffectedState, str] = {
+_SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
     AffectedState.ROLLED_OUT: "every workload runs on the new values of",
     AffectedState.FAILED: "a rollout failed, or was taken back, of",
@@ -48,10 +48,10 @@ _ANNOTATIONS = {"AccessAudited": ACKNOWLEDGE_AUDIT, "Documented": ACKNOWLEDGE_RE
 def added(
     found: Found, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
-    """Return the timeline with all that is new."""
+    """Return the timeline with all that is new; a reason and a time identify an entry about the whole."""
     timeline = list(found.emergency.status.timeline)
-    told = {(one.reason, one.what) for one in timeline}
-    stages = [one for one in _of_stages(found, stamps, deadlines) if (one.reason, one.what) not in told]
+    told = {(one.reason, one.time) for one in timeline}
+    stages = [one for one in _of_stages(found, stamps, deadlines) if (one.reason, one.time) not in told]
     for one in sorted([*stages, *_of_secrets(found)], key=_order):
         timeline = _with_detail(timeline, one) if one.reason.startswith(_DETAIL) else [*timeline, one]
     return timeline
@@ -87,12 +87,12 @@ def _who(found: Found, stage: str) -> str:
 
 def _of_secrets(found: Found) -> Iterator[TimelineEntry]:
     before = {one.name: one.state for one in found.emergency.status.secrets}
-    turned = [one for one in found.rows if one.state in _WORDS and before.get(one.name) is not one.state]
+    turned = [one for one in found.rows if one.state in _SENTENCES and before.get(one.name) is not one.state]
     order = list(AffectedState)
     by_state = sorted(turned, key=lambda one: order.index(one.state))
     for state, rows in groupby(by_state, key=lambda one: one.state):
         some = list(rows)
-        what = f"{_WORDS[state]} {_named(some)}"
+        what = f"{_SENTENCES[state]} {_named(some)}"
         count = len(some) if len(some) > 1 else None
         yield _entry(_time(some, found.now), f"{_DETAIL}{state}", what).model_copy(update={"count": count})
 
