@@ -52,7 +52,7 @@ _DEFAULTS: Final = frozenset(
     thistokenisnotsosecretchangeit toor user username wordpress xxx your-256-bit-secret your-secret-key
     """.split()  # noqa: SIM905  # sixty quotes more would hide the words
 )
-_WORDS: Final = frozenset(
+_COMMON_NAMES: Final = frozenset(
     """
     access admin api app asdfghjkl auth be bit change changeit changeme commit data database db default demo dev
     development django do env example for from guest have in insecure is it jwt key keyturn local localhost login
@@ -64,7 +64,7 @@ _WORDS: Final = frozenset(
 )
 _LISTED_BITS: Final = math.log2(7776) + 1
 """A word of the EFF's list, and whether it is written small, large or with a capital."""
-_COMMON_BITS: Final = math.log2(len(_WORDS)) + 1
+_COMMON_BITS: Final = math.log2(len(_COMMON_NAMES)) + 1
 """One of the words of which bad secrets are made."""
 _SEPARATOR_BITS: Final = 2.0
 """A mark that was there before, as it stands between the words of a phrase."""
@@ -184,5 +184,5 @@ def _words() -> tuple[dict[str, float], int]:
     from keyturn.generators.passphrase import known_words  # noqa: PLC0415  # on first use: reads the list
 
     listed = {word: _LISTED_BITS for word in known_words() if len(word) >= _SHORTEST_WORD}
-    words = listed | dict.fromkeys(_WORDS, _COMMON_BITS)
+    words = listed | dict.fromkeys(_COMMON_NAMES, _COMMON_BITS)
     return words, max(map(len, words))

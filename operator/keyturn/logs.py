@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LogFormat", "configure", "describe"]
 
 _MOST_FRAMES = 20
-_WORDS_OF_KOPF: Final = re.compile(
+_LINE_OF_KOPF: Final = re.compile(
     r"(?P<what>.*?\b(fail(s|ed)?|error|exception|unsupported event type)\b[^:]*):.*", re.IGNORECASE
 )
 """What failed, and after a colon in which words: those of an error, or what a watch has read."""
@@ -163,7 +163,7 @@ def _without_bodies(line: str) -> str:
         what, arrow, error = line.partition(" -> ")
         kind, status = re.match(r"\w*", error), re.search(r", status=\d+(?=\)$)", error)
         return what + arrow + "".join(found[0] for found in (kind, status) if found)
-    found = _WORDS_OF_KOPF.match(line)
+    found = _LINE_OF_KOPF.match(line)
     return found["what"] if found else line
 
 

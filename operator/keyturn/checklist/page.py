@@ -29,7 +29,7 @@ td { overflow-wrap: anywhere; } td.verdict { white-space: nowrap; width: 8rem; }
   .Fail { color: #ff8a80; } .Unknown { color: #ffcc66; } .Pass { color: #7fd69b; } .NotApplicable { color: #9aa4ad; }
 }
 """
-_WORDS = {
+_LABELS = {
     Verdict.FAIL: "to be mended",
     Verdict.UNKNOWN: "not proven",
     Verdict.PASS: "proven",
@@ -80,4 +80,4 @@ def _rows(findings: Iterable[Finding]) -> Iterable[str]:
 
 
 def _cell(verdict: Verdict) -> str:
-    return f'<td class="verdict {verdict.value}">{_WORDS[verdict]}</td>'
+    return f'<td class="verdict {verdict.value}">{_LABELS[verdict]}</td>'

@@ -115,12 +115,12 @@ def _pace(wanted: Wanted) -> str:
     )
 
 
-_WORDS = {"Make": "is made", "Replace": "is made anew", "Keep": "stays", "Remove": "is removed"}
+_ACTIONS = {"Make": "is made", "Replace": "is made anew", "Keep": "stays", "Remove": "is removed"}
 
 
 def _value_cells(one: ValueLine) -> list[str]:
     why = f": {one.why}" if one.why else ""
-    return [one.name, ", ".join(one.keys), one.source, f"{_WORDS[one.action]}{why}"]
+    return [one.name, ", ".join(one.keys), one.source, f"{_ACTIONS[one.action]}{why}"]
 
 
 def _push_cells(one: PushLine) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Passphrase", "PassphraseConfig", "known_words"]
 
-_LEAST_WORDS = 10
+_LEAST_COUNT = 10
 
 Separator = Annotated[
     str,
@@ -37,13 +37,13 @@ class PassphraseConfig(Schema):
     """Words of the EFF's long list."""
 
     words: int = pydantic.Field(
-        _LEAST_WORDS,
+        _LEAST_COUNT,
         ge=0,
         le=64,
         json_schema_extra=rules(
             (
-                f"self >= {_LEAST_WORDS}",
-                f"{LEAST_BITS} bits of entropy need {_LEAST_WORDS} words; write words: {_LEAST_WORDS} or more",
+                f"self >= {_LEAST_COUNT}",
+                f"{LEAST_BITS} bits of entropy need {_LEAST_COUNT} words; write words: {_LEAST_COUNT} or more",
             )
         ),
     )
@@ -88,4 +88,4 @@ class Passphrase(SingleValue[PassphraseConfig]):
         return Strength(written, self.config.words * math.log2(len(_drawable())), "more words", "more words")
 
     def remedy(self) -> str:
-        return f"write words: {_LEAST_WORDS} or more"
+        return f"write words: {_LEAST_COUNT} or more"

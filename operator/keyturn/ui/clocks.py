@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock", "Hand", "Pace", "clock_of"]
 
-_WORDS: Final[Mapping[str, str]] = {
+_LABELS: Final[Mapping[str, str]] = {
     "Rotated": "Secrets rotated",
     "ServicesUpdated": "Services updated",
     "AccessAudited": "Access audited",
@@ -94,7 +94,7 @@ def _hands(emergency: EmergencyRotation, now: datetime) -> list[Hand]:
     stamps = (status.rotated_at, status.services_updated_at, status.access_audit_at, status.documented_at)
     deadlines = deadlines_of(started).items()
     return [
-        _hand(_WORDS[stage], stamp, due, started, now)
+        _hand(_LABELS[stage], stamp, due, started, now)
         for (stage, due), stamp in zip(deadlines, stamps, strict=True)
     ]
 
