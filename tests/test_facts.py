@@ -196,10 +196,16 @@ def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
     ("conditions", "status", "change"),
     [
         pytest.param(
+            [],
+            {"policy": {"violations": [{"rule": "weakValue", "message": "pin does not"}]}},
+            {"strength": "Fail"},
+            id="a broken rule",
+        ),
+        pytest.param(
             [condition("PolicyCompliant", "False", "weakValue", "weakValue: pin does not")],
             {},
             {"strength": "Fail"},
-            id="a rule of the condition",
+            id="a broken rule, by a status without violations",
         ),
         pytest.param([], {"overdue": True}, {"schedule": "Fail"}, id="overdue, by a status of before"),
         pytest.param(
@@ -257,8 +263,9 @@ def test_environments_are_compared_where_there_are_two(environments: list[str], 
 
 def test_violations_are_counted_by_rule_and_point() -> None:
     mirror = Mirror()
-    text = "minLength: a would be short; minLength: b would be; noSchedule: nothing says when a rotates"
-    put(mirror, "shop", "db", condition("PolicyCompliant", "False", "minLength", text))
+    rules = [("minLength", "a"), ("minLength", "b"), ("noSchedule", None), ('x",y="', None)]
+    violations = [{"rule": rule, "item": item, "message": "in any words"} for rule, item in rules]
+    put(mirror, "shop", "db", policy={"violations": violations})
 
     told = {(labels["rule"], labels["point"]): count for labels, count in series(mirror, "policy_violations")}
     assert told == {("minLength", "strength"): 1, ("noSchedule", "schedule"): 1}

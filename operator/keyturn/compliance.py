@@ -8,10 +8,10 @@ import structlog
 
 from . import threads
 from .api.recipe import Recipe
-from .core.checklist import GRACE, NO_SIGNS, Signs
+from .core.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from .core.errors import Stalled
 from .core.items import VALUE
-from .core.policy import Evidence, twins_in, violations_of
+from .core.policy import Evidence, violations_of
 from .core.renewal import is_overdue
 from .core.revision import LITERAL
 from .estimate import is_weak
@@ -238,8 +238,7 @@ def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
     world.tags.wait(key)
     if seen.state and seen.state.current_number != world.memo(key).first:
         return frozenset(found)  # it holds other values by now
-    before = (one.message for one in seen.managed.status.conditions if one.type == "PolicyCompliant")
-    return frozenset(found) | twins_in(next(before, ""))
+    return frozenset(found) | told_twins(seen.managed.status)
 
 
 def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], world: World) -> None:

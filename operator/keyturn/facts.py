@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .api.status import WorkloadState
-from .core.checklist import GRACE, broken_of
+from .core.checklist import GRACE, told_violations
 from .core.clockwork import open_stages
 from .core.errors import Stalled
 from .core.finding import Point, Verdict
@@ -105,7 +105,6 @@ def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts
 
 def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
     status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
-    broken = (one for one in status.conditions if one.type == "PolicyCompliant" and one.status == "False")
     return ObjectFacts(
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
@@ -116,7 +115,7 @@ def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
         conditions=_conditions(status.conditions),
-        violations=tuple(rule for one in broken for rule in set(broken_of(one.message))),
+        violations=tuple({one.rule for one in told_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
         stalled=_stalled(status.conditions),
         step=_word(status.rotation.step) if status.rotation else "",

@@ -224,7 +224,7 @@ def _pass_over(
     now = denied_again(before, error, workload, seen, seen.wanted)
     of_others = {other: one for other, one in memo.denials.items() if one.number == now.number}
     memo.denials = of_others | {workload.key: now}
-    if before is None or (before.number, before.message) != (now.number, now.message):
+    if before is None or (before.number, before.reason) != (now.number, now.reason):
         tell_denied(workload, error, key, seen, world)
 
 

@@ -10,7 +10,9 @@ import structlog
 from . import metrics
 from .api.status import WorkloadState
 from .core.blind import status_unseen
+from .core.checklist import told_violations
 from .core.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
+from .core.denied import told_reason
 from .core.durations import duration_of
 from .core.errors import Stalled
 from .core.marking import goes_back
@@ -210,8 +212,9 @@ def _workload_ref(workload: Workload) -> ObjectRef:
 
 
 def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
-    """Tell that the API server refuses a restart, unless an earlier process has told it."""
-    if any(one.message == error.message for one in seen.managed.status.workloads):
+    """Post that the API server refuses a restart, unless an earlier process has written it into the status."""
+    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    if told and told_reason(told) == error.reason:
         return
     post(seen, world, error.reason, error.message, EventType.WARNING)
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
@@ -249,7 +252,9 @@ def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled 
     memo = world.memo(key)
     told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
     was_told, memo.told = memo.told, told
-    if error is None or told is None or told == was_told or _stands_in(managed.status, error):
+    if error is None or told is None or told == was_told:
+        return
+    if was_told is None and _stands_in(managed.status, error):
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
         post_about(managed, world, error.reason, error.message, EventType.WARNING)
@@ -260,16 +265,15 @@ def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled 
 
 
 def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
-    """Say whether an earlier process told it: conditions have it alone, or after words of their own."""
-    return any(one.message.endswith(error.message) for one in status.conditions)
+    """Say whether an earlier process has written it into the status: a condition has its reason."""
+    return any(one.reason == error.reason for one in status.conditions)
 
 
 def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
-    """Tell of the rules that are broken where the class only warns; where it denies, that is a trouble."""
-    text = named(seen.violations)
-    # The condition goes on with what the checklist finds.
-    is_known = any(one.message.startswith(text) for one in before.conditions)
-    if not text or denies(seen.secret_class) or is_known:
+    """Post the rules that are broken where the class only warns; where it denies, that is a trouble."""
+    told = {(one.rule, one.item) for one in told_violations(before)}
+    if denies(seen.secret_class) or all((one.rule, one.item) in told for one in seen.violations):
         return
+    text = named(seen.violations)
     post(seen, world, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)

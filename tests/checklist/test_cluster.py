@@ -109,7 +109,8 @@ def test_a_weak_value_that_was_adopted_is_told_as_the_operator_knows_it(
     ((where, evidence),) = audited(console, "--only", "strength").found("Fail")
 
     assert where == f"{space.namespace}/auth"
-    assert evidence.startswith("it breaks the rule weakValue: password does not reach 32 characters")
+    assert "weakValue" in evidence
+    assert "password" in evidence
 
 
 def test_what_the_operator_finds_weak_as_well_is_named_once(space: Space, console: Console) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.checklist import broken_in
 from tests.cluster.space import Space, bytes_, literal, password
 from tests.support.kubectl import eventually
 
@@ -25,10 +24,10 @@ SCHEDULE: dict[str, Any] = {"every": "90d"}
 
 
 def broken(space: Space, name: str = "auth") -> dict[str, str]:
-    """Return by rule what the condition says to be broken."""
-    found = space.condition("PolicyCompliant", name)
-    assert found, "the condition is there"
-    return {one.rule: one.message for one in broken_in(found["message"]) if found["status"] == "False"}
+    """Return by rule what the status says to be broken."""
+    assert space.condition("PolicyCompliant", name), "the condition is there"
+    policy = space.status(name).get("policy") or {}
+    return {one["rule"]: one["message"] for one in policy.get("violations", ())}
 
 
 def metrics(operator: Operator, name: str) -> set[str]:

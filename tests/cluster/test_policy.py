@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.checklist import POINTS, broken_of
+from keyturn.core.checklist import POINTS
 from tests.cluster.classes import Class
 from tests.cluster.space import OWNER, Space, bytes_, literal, password
 from tests.support.kubectl import eventually
@@ -24,8 +24,8 @@ ROTATE = "rotate it, such as by the annotation keyturn.dev/rotate"
 
 def violated(space: Space, name: str = "auth") -> tuple[str, ...]:
     """Return the rules that the status names as broken."""
-    found = space.condition("PolicyCompliant", name)
-    return broken_of(found["message"]) if found and found["status"] == "False" else ()
+    policy = space.status(name).get("policy") or {}
+    return tuple(one["rule"] for one in policy.get("violations", ()))
 
 
 # Warn and Deny

@@ -42,7 +42,7 @@ A_MINUTE_AGO, SOON = NOW - minutes(1), NOW + seconds(30)
 
 
 def denial(since: datetime = A_MINUTE_AGO, again: datetime = SOON, number: int = 2, times: int = 2) -> Denial:
-    return Denial(number, since, again, times, NO)
+    return Denial(number, since, again, times, "Forbidden", NO)
 
 
 def look(
@@ -60,11 +60,9 @@ def of_api(at: Seen) -> Standing:
     return standings(at, at.wanted)[0]
 
 
-def row(state: str, message: str | None = NO, name: str = "api") -> dict[str, Any]:
-    return {
-        "revision": 2,
-        "workloads": [{"kind": "Deployment", "name": name, "state": state, "message": message}],
-    }
+def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict[str, Any]:
+    one = {"kind": "Deployment", "name": name, "state": state, "reason": reason, "message": "in other words"}
+    return {"revision": 2, "workloads": [one]}
 
 
 # What is remembered
@@ -85,7 +83,7 @@ def test_each_refusal_makes_the_next_try_later(
     at = look(consumer("api"))
     assert at.wanted
     found = denied_again(before, ERROR, workload("api"), at, at.wanted)
-    assert found == Denial(2, since, NOW + seconds(pause), times, NO)
+    assert found == Denial(2, since, NOW + seconds(pause), times, "Forbidden", NO)
 
 
 # What is said and done
@@ -111,12 +109,12 @@ def test_a_refused_restart_counts_as_failed_after_the_deadline(
     known: Denial, state: WorkloadState, turn: Turn
 ) -> None:
     found = of_api(look(consumer("api"), denials={API: known}))
-    assert (found.state, found.turn, found.message, found.denied) == (state, turn, NO, True)
+    assert (found.state, found.turn, found.reason, found.denied) == (state, turn, "Forbidden", True)
 
 
 def test_a_refusal_of_an_earlier_revision_is_over() -> None:
     found = of_api(look(consumer("api"), denials={API: denial(number=1)}))
-    assert (found.turn, found.message) == (Turn.NEXT, "waits for its turn")
+    assert (found.turn, found.reason) == (Turn.NEXT, "WaitingForTurn")
 
 
 def test_the_others_are_restarted_meanwhile() -> None:
@@ -180,22 +178,30 @@ def test_a_new_process_says_the_same_until_it_has_tried(
     status: dict[str, Any], spec: dict[str, Any] | None, state: WorkloadState
 ) -> None:
     found = of_api(look(consumer("api"), spec=spec, status=status))
-    assert (found.state, found.turn, found.message, found.denied) == (state, Turn.NEXT, NO, True)
+    assert (found.state, found.turn, found.reason, found.denied) == (state, Turn.NEXT, "Forbidden", True)
+    assert found.message == "in other words"
+
+
+@pytest.mark.parametrize("reason", ["Forbidden", "Refused", "NotFound"])
+def test_each_refusal_is_told_again_with_its_reason(reason: str) -> None:
+    found = of_api(look(consumer("api"), status=row("Pending", reason)))
+    assert (found.reason, found.denied) == (reason, True)
 
 
 @pytest.mark.parametrize(
     "status",
     [
         pytest.param({"revision": 2}, id="nothing"),
-        pytest.param(row("Pending", "waits for its turn"), id="something else"),
-        pytest.param(row("Pending", None), id="no words"),
+        pytest.param(row("Pending", "WaitingForTurn"), id="something else"),
+        pytest.param(row("Pending", "OfALaterVersion"), id="a reason that this version does not know"),
+        pytest.param(row("Pending", None), id="no reason"),
         pytest.param(row("Pending", name="web"), id="of another workload"),
         pytest.param(row("Failed") | {"revision": 1}, id="of another revision"),
     ],
 )
 def test_what_was_not_told_of_it_is_not_believed(status: dict[str, Any]) -> None:
     found = of_api(look(consumer("api"), spec=HOLD, status=status))
-    assert (found.state, found.message, found.denied) == (PENDING, "waits for its turn", False)
+    assert (found.state, found.reason, found.denied) == (PENDING, "WaitingForTurn", False)
 
 
 @pytest.mark.parametrize(

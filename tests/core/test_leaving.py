@@ -168,7 +168,9 @@ def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], new
 )
 def test_they_are_counted_and_named(pods: tuple[Pod, ...], message: str) -> None:
     one = settled(*pods)
-    assert standing_of(look(one)) == Standing(one, ROLLING, Turn.HINDERED, message, leaving=True)
+    assert standing_of(look(one)) == Standing(
+        one, ROLLING, Turn.HINDERED, message, "EarlierPods", leaving=True
+    )
 
 
 def test_of_pods_from_before_every_record_no_revision_is_named() -> None:

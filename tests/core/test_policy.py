@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from keyturn.core.cadence import Cron, Every
-from keyturn.core.checklist import broken_of
-from keyturn.core.policy import Evidence, Violation, denies, named, twins_in, violations_of
+from keyturn.core.policy import Evidence, denies, named, violations_of
 from keyturn.core.strength import Strength
 from tests.core.builders import secret_class
 
 if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
+Broken: TypeAlias = tuple[str, str | None, frozenset[str]]
+"""A rule, the value that breaks it, and what a rotation has to replace."""
 PASSWORD = frozenset({"password"})
-ROTATE = "rotate it, such as by the annotation keyturn.dev/rotate"
-SHORT = Violation(
-    "minLength", "password would have 39 characters and class strict asks for 40; write a larger length"
-)
-WEAK = Violation(
-    "minEntropyBits",
-    "password would have 199 bits of entropy and class strict asks for 200;"
-    " write a larger length or exclude less",
-)
+SHORT: Broken = ("minLength", "password", frozenset())
+WEAK: Broken = ("minEntropyBits", "password", frozenset())
 STRICT = secret_class(minLength=40, minEntropyBits=200)
 QUARTERLY = secret_class(maxInterval="90d")
 DISTINCT = secret_class(distinctAcrossEnvironments=True)
 STRONG = Strength(64, 300)
 QUARTER = Every(timedelta(days=90), 10)
 GOOD = Evidence({"password": STRONG}, QUARTER, PASSWORD)
+
+
+def broken(given: SecretClass | None, found: Evidence) -> list[Broken]:
+    return [(one.rule, one.item, one.cured_by) for one in violations_of(given, found)]
 
 
 def made(length: int, bits: float) -> Evidence:
@@ -43,77 +41,46 @@ def made(length: int, bits: float) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    ("given", "found", "violations"),
+    ("given", "found", "rules"),
     [
-        pytest.param(None, made(1, 1), (), id="no class"),
-        pytest.param(secret_class(), made(1, 1), (), id="a class without minimums"),
-        pytest.param(STRICT, made(40, 200), (), id="just enough"),
-        pytest.param(STRICT, made(39, 200), (SHORT,), id="one character short"),
-        pytest.param(STRICT, made(40, 199), (WEAK,), id="one bit short"),
-        pytest.param(STRICT, made(39, 199), (SHORT, WEAK), id="both"),
+        pytest.param(None, made(1, 1), [], id="no class"),
+        pytest.param(secret_class(), made(1, 1), [], id="a class without minimums"),
+        pytest.param(STRICT, made(40, 200), [], id="just enough"),
+        pytest.param(STRICT, made(39, 200), [SHORT], id="one character short"),
+        pytest.param(STRICT, made(40, 199), [WEAK], id="one bit short"),
+        pytest.param(STRICT, made(39, 199), [SHORT, WEAK], id="both"),
     ],
 )
 def test_a_recipe_is_held_against_the_minimums(
-    given: SecretClass | None, found: Evidence, violations: tuple[Violation, ...]
+    given: SecretClass | None, found: Evidence, rules: list[Broken]
 ) -> None:
-    assert violations_of(given, found) == violations
+    assert broken(given, found) == rules
 
 
 def test_a_value_a_fraction_of_a_bit_short_is_not_called_enough() -> None:
     (violation,) = violations_of(STRICT, made(40, 199.9))
-    assert "199 bits" in violation.message
+    assert "199" in violation.message
 
 
 @pytest.mark.parametrize(
-    ("older", "violations"),
+    ("older", "rules"),
     [
-        pytest.param(Strength(40, 200), (), id="just enough"),
-        pytest.param(
-            Strength(39, 200),
-            (
-                Violation(
-                    "minLength",
-                    f"password has 39 characters and class strict asks for 40; {ROTATE}",
-                    PASSWORD,
-                ),
-            ),
-            id="one character short",
-        ),
-        pytest.param(
-            Strength(40, 199.9),
-            (
-                Violation(
-                    "minEntropyBits",
-                    f"password has 199 bits of entropy and class strict asks for 200; {ROTATE}",
-                    PASSWORD,
-                ),
-            ),
-            id="a fraction of a bit short",
-        ),
-        pytest.param(
-            None,
-            (
-                Violation(
-                    "minEntropyBits",
-                    "password was found, so nobody knows its entropy, and class strict asks for 200;"
-                    f" {ROTATE}",
-                    PASSWORD,
-                ),
-            ),
-            id="made by nobody knows whom",
-        ),
+        pytest.param(Strength(40, 200), [], id="just enough"),
+        pytest.param(Strength(39, 200), ["minLength"], id="one character short"),
+        pytest.param(Strength(40, 199.9), ["minEntropyBits"], id="a fraction of a bit short"),
+        pytest.param(None, ["minEntropyBits"], id="made by nobody knows whom"),
     ],
 )
 def test_an_older_value_is_held_against_them_too_and_a_rotation_cures_it(
-    older: Strength | None, violations: tuple[Violation, ...]
+    older: Strength | None, rules: list[str]
 ) -> None:
-    found = violations_of(STRICT, replace(GOOD, older={"password": older}))
-    assert found == violations
-    assert all(one.curable for one in found)
+    found = replace(GOOD, older={"password": older})
+    assert broken(STRICT, found) == [(rule, "password", PASSWORD) for rule in rules]
+    assert all(one.curable for one in violations_of(STRICT, found))
 
 
 def test_what_only_another_spec_cures_is_not_curable() -> None:
-    assert not SHORT.curable
+    assert not any(one.curable for one in violations_of(STRICT, made(39, 199)))
 
 
 @pytest.mark.parametrize(
@@ -144,48 +111,36 @@ def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("found", "fact"),
     [
-        pytest.param(
-            replace(GOOD, cadence=None),
-            "nothing says when values rotate and class strict allows 90d at most;"
-            " write rotation.every: 90d or less",
-            id="no cadence",
-        ),
+        pytest.param(replace(GOOD, cadence=None), "90d", id="no cadence"),
         pytest.param(
             replace(GOOD, cadence=Every(timedelta(days=90, seconds=1), 50)),
-            "rotation.every is 90d1s and class strict allows 90d at most; write rotation.every: 90d or less",
+            "90d1s",
             id="a second too long, whatever the jitter",
         ),
         pytest.param(
-            replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")),
-            "rotation.schedule lets 92d go by and class strict allows 90d at most;"
-            " write one that comes more often",
-            id="a quarter of 92 days",
+            replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")), "92d", id="a quarter of 92 days"
         ),
         pytest.param(
             replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
-            "rotation.only leaves out key, token and class strict allows 90d at most;"
-            " name it too, or remove only",
+            "key, token",
             id="values that never rotate",
         ),
     ],
 )
-def test_values_that_rotate_too_rarely_break_it(found: Evidence, message: str) -> None:
-    assert violations_of(QUARTERLY, found) == (Violation("maxInterval", message),)
+def test_values_that_rotate_too_rarely_break_it(found: Evidence, fact: str) -> None:
+    assert broken(QUARTERLY, found) == [("maxInterval", None, frozenset())]
+    assert fact in violations_of(QUARTERLY, found)[0].message
 
 
 # Environments
 
 
 def test_an_equal_value_in_another_environment_breaks_the_rule_and_a_rotation_cures_it() -> None:
-    assert violations_of(DISTINCT, replace(GOOD, twins=PASSWORD)) == (
-        Violation(
-            "distinctAcrossEnvironments",
-            f"password has the same value as in another environment, which class strict forbids; {ROTATE}",
-            PASSWORD,
-        ),
-    )
+    assert broken(DISTINCT, replace(GOOD, twins=PASSWORD)) == [
+        ("distinctAcrossEnvironments", "password", PASSWORD)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +166,7 @@ def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: boo
     assert denies(given) == expected
 
 
-def test_all_rules_are_named_and_can_be_read_back() -> None:
+def test_all_rules_are_named_each_with_the_value_that_breaks_it() -> None:
     everything = secret_class(
         minLength=40, minEntropyBits=200, maxInterval="90d", distinctAcrossEnvironments=True
     )
@@ -219,14 +174,8 @@ def test_all_rules_are_named_and_can_be_read_back() -> None:
     violations = violations_of(everything, found)
     rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
     assert tuple(one.rule for one in violations) == rules
-    assert broken_of(named(violations)) == rules
-    assert twins_in(named(violations)) == PASSWORD
-
-
-@pytest.mark.parametrize("text", ["", "every rule of the class holds", "perl: minLength", "x; noRule: y"])
-def test_other_texts_name_no_rule(text: str) -> None:
-    assert broken_of(text) == ()
-    assert twins_in(text) == frozenset()
+    assert [one.item for one in violations] == ["password"] * 4 + [None, "password"]
+    assert named(violations) == "; ".join(f"{one.rule}: {one.message}" for one in violations)
 
 
 def test_a_key_is_made_stronger_in_its_own_way() -> None:
@@ -234,7 +183,4 @@ def test_a_key_is_made_stronger_in_its_own_way() -> None:
     found = violations_of(
         secret_class(minLength=300, minEntropyBits=192), Evidence({"key": strength}, None, frozenset({"key"}))
     )
-    assert [one.message.rpartition("; ")[2] for one in found] == [
-        "write a larger curve",
-        "write a larger curve",
-    ]
+    assert ["a larger curve" in one.message for one in found] == [True, True]

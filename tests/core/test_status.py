@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.checklist import Signs, broken_in
+from keyturn.core.checklist import Signs
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy import Violation
 from keyturn.core.renewal import Reason
@@ -128,12 +128,14 @@ def test_of_a_rotation_that_rolls_out() -> None:
                 "via": ["envFrom"],
                 "state": "Rolling",
                 "revision": 2,
+                "reason": "RollingOut",
             },
             {
                 "kind": "Deployment",
                 "name": "web",
                 "via": ["envFrom"],
                 "state": "Pending",
+                "reason": "WaitingForTurn",
                 "message": "waits for its turn",
             },
         ],
@@ -600,10 +602,16 @@ def test_without_a_class_the_checklist_is_told() -> None:
 
 def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
     look = seen(given=secret_class(), violations=(Violation("minLength", "too short"),))
-    status, reason, message = conditions(replace(look, signs=Signs(is_overdue=True)))["PolicyCompliant"]
+    breaks = replace(look, signs=Signs(is_overdue=True))
+    policy = status_of(breaks, RESTS).policy
 
-    assert (status, reason) == ("False", "minLength")
-    assert [one.rule for one in broken_in(message)] == ["minLength", "overdue"]
+    assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "minLength")
+    assert policy
+    assert [one.rule for one in policy.violations] == ["minLength", "overdue"]
+
+
+def test_where_every_rule_holds_the_status_has_no_violations() -> None:
+    assert status_of(seen(given=secret_class()), RESTS).policy is None
 
 
 def test_of_a_spec_that_cannot_be_followed_no_rule_is_told() -> None:

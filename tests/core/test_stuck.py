@@ -90,7 +90,7 @@ def test_none_is_deleted_once_a_person_asks_for_something_else() -> None:
 @pytest.mark.parametrize(("again", "expected"), [(NOW + seconds(1), Rest), (NOW, DeletePod)])
 def test_one_whose_deletion_was_refused_is_tried_later(again: Any, expected: type) -> None:
     one = stateful(STUCK)
-    denial = Denial(1, NOW, again, 1, "the API server forbids it")
+    denial = Denial(1, NOW, again, 1, "Forbidden", "the API server forbids it")
     assert isinstance(next_step(look(one, denials={one.workload.key: denial})), expected)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from keyturn import emergencies
+from keyturn.api.status import WorkloadReason
 from keyturn.core import renewal, timeline
 from keyturn.core.emergency import EMERGENCY
 from keyturn.core.status import ROLLED_BACK
@@ -125,6 +126,13 @@ def test_every_reason_of_the_history_is_explained_once() -> None:
     assert sorted(made | {EMERGENCY, ROLLED_BACK}) == sorted(
         re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", page, re.MULTILINE)
     )
+
+
+def test_every_reason_of_a_workload_is_explained_once() -> None:
+    page = (_ROOT / "docs" / "rollout.md").read_text()
+    table = page.partition("| `status.workloads[].reason` |")[2].partition("\n\n")[0]
+
+    assert sorted(WorkloadReason) == sorted(re.findall(r"^\| `([A-Z]\w+)` \|", table, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)

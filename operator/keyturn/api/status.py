@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "MOST_VIOLATIONS",
     "MOST_WORKLOADS",
     "HistoryEntry",
     "ManagedSecretStatus",
+    "PolicyStatus",
+    "PolicyViolation",
     "PreviousStatus",
     "RotationStatus",
     "Via",
     "WorkloadKind",
+    "WorkloadReason",
     "WorkloadState",
     "WorkloadStatus",
 ]
 
 MOST_WORKLOADS = 1000
+MOST_VIOLATIONS = 1000
+"""More than a spec can break: each of its 128 values breaks a rule in at most two ways."""
 
 
 class WorkloadKind(StrEnum):
@@ -55,6 +61,51 @@ class WorkloadState(StrEnum):
     PENDING = "Pending"
     ROLLING = "Rolling"
     FAILED = "Failed"
+
+
+class WorkloadReason(StrEnum):
+    """Why a workload does not run the current revision, as a code for programs; a later version may have others."""
+
+    FORBIDDEN = "Forbidden"
+    """The API server forbids its restart."""
+    REFUSED = "Refused"
+    """The API server or an admission webhook refuses its restart."""
+    NOT_FOUND = "NotFound"
+    """The API server did not find it when it was to be restarted."""
+    RESTART_NEVER = "RestartNever"
+    """Its annotation keyturn.dev/restart is never."""
+    RESTART_DISABLED = "RestartDisabled"
+    """rollout.restart is None."""
+    NOT_LISTED = "NotListed"
+    """rollout.restart is Listed, and rollout.targets does not have it."""
+    NOT_CONSUMING = "NotConsuming"
+    """rollout.targets has it, but it does not use the Secret and has not agreed to a restart."""
+    MARKER_REMOVED = "MarkerRemoved"
+    """Another program removed keyturn.dev/secret-versions from its pod template after the restart."""
+    PAUSED = "Paused"
+    """The Deployment is paused."""
+    EARLIER_ROLLOUT = "EarlierRollout"
+    """An earlier rollout of it has not finished."""
+    WAITING_FOR_TURN = "WaitingForTurn"
+    """It is restarted when the workloads before it are through and the debounce is over."""
+    ROLLING_OUT = "RollingOut"
+    """It was restarted, and its rollout has not finished."""
+    UPDATED_BY_HAND = "UpdatedByHand"
+    """Its update strategy leaves pods to a person: OnDelete, or a partition."""
+    PODS_NOT_CREATED = "PodsNotCreated"
+    """Its controller cannot create pods."""
+    POD_LEFT_BEHIND = "PodLeftBehind"
+    """A StatefulSet does not replace a pod that is not ready; the pod must be deleted."""
+    PODS_NOT_RUNNING = "PodsNotRunning"
+    """A pod of it does not run; the message has the pod and the API's reason."""
+    EARLIER_PODS = "EarlierPods"
+    """Pods with earlier values still run or are terminating."""
+    PODS_UNKNOWN = "PodsUnknown"
+    """The operator has no right to list pods."""
+    CRASH_LOOP = "CrashLoop"
+    """Its new pods crash."""
+    DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    """Its new pods did not become available within rollout.progressDeadline, or its Deployment's own deadline."""
 
 
 class RotationStatus(Schema):
@@ -91,8 +142,28 @@ class WorkloadStatus(Schema):
     """The revision that it was restarted for, where somebody has taken that off its pod template since."""
     terminating: int | None = None
     """How many pods with earlier values are terminating, where their end is waited for without a deadline."""
+    reason: str | None = None
+    """Why it is not Current, as a code for programs, such as Forbidden, Paused, EarlierPods or CrashLoop."""
     message: str | None = None
-    """What it waits for."""
+    """What it waits for, for people; its words can change with each version."""
+
+
+class PolicyViolation(Schema):
+    """A broken rule."""
+
+    rule: str
+    """The rule, such as minLength, maxInterval or sharedValue."""
+    item: str | None = None
+    """The value that breaks it; absent where the rule is about several values or about the spec."""
+    message: str
+    """What is wrong and what to write instead, for people; its words can change with each version."""
+
+
+class PolicyStatus(Schema):
+    """How the Secret stands with the rules of its class and of the checklist."""
+
+    violations: list[PolicyViolation] = pydantic.Field(default_factory=list, max_length=MOST_VIOLATIONS)
+    """The broken rules, those of the class first."""
 
 
 class HistoryEntry(Schema):
@@ -146,6 +217,8 @@ class ManagedSecretStatus(Schema):
     """The revision before, while its values are still valid."""
     workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and how far each is."""
+    policy: PolicyStatus | None = None
+    """The broken rules of the class and of the checklist; absent where none is broken."""
     history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)
     """The last ten revisions, the newest first."""
     conditions: Conditions = pydantic.Field(

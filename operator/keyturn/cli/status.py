@@ -161,6 +161,7 @@ def _workloads_document(found: Found) -> list[dict[str, Any]]:
             "via": list(one.via),
             "state": one.state,
             "revision": one.revision,
+            "reason": one.reason,
             "message": one.message,
         }
         for one in found.managed.status.workloads

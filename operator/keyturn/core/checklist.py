@@ -5,33 +5,47 @@ They never keep anything from being written: what a class asks for does that, if
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
+
 from .finding import Point
-from .policy import Violation
+from .legacy_status import legacy_violations
+from .policy import DISTINCT, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-__all__ = ["GRACE", "NO_SIGNS", "POINTS", "Broken", "Signs", "broken_in", "broken_of", "findings_of"]
+    from keyturn.api.status import ManagedSecretStatus
+
+__all__ = [
+    "GRACE",
+    "NO_SIGNS",
+    "POINTS",
+    "Signs",
+    "findings_of",
+    "policy_of",
+    "told_twins",
+    "told_violations",
+]
 
 GRACE: Final = timedelta(minutes=1)
 """An old value is out of the Secret so long after its overlap at the latest, where all is well."""
 _MOST_NAMED: Final = 10
+_SHARED: Final = "sharedValue"
 
 POINTS: Final[Mapping[str, Point]] = {
     # Of a class.
     "minLength": Point.STRENGTH,
     "minEntropyBits": Point.STRENGTH,
     "maxInterval": Point.SCHEDULE,
-    "distinctAcrossEnvironments": Point.ENVIRONMENTS,
+    DISTINCT: Point.ENVIRONMENTS,
     # Of the checklist.
     "weakValue": Point.STRENGTH,
-    "sharedValue": Point.ENVIRONMENTS,
+    _SHARED: Point.ENVIRONMENTS,
     "noSchedule": Point.SCHEDULE,
     "overdue": Point.SCHEDULE,
     "notRevoked": Point.REVOCATION,
@@ -57,27 +71,27 @@ class Signs:
 NO_SIGNS: Final = Signs()
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A rule that a condition says to be broken, in its words."""
-
-    rule: str
-    message: str
-
-
 def findings_of(signs: Signs) -> tuple[Violation, ...]:
     """Name every rule that is broken, in the order of the points."""
     return tuple(_findings(signs))
 
 
-def broken_of(text: str) -> tuple[str, ...]:
-    """Name the rules that the message of a condition says to be broken."""
-    return tuple(one.rule for one in broken_in(text))
+def policy_of(broken: Iterable[Violation]) -> PolicyStatus | None:
+    """Return what the status has of the broken rules; nothing where none is broken."""
+    told = [PolicyViolation(rule=one.rule, item=one.item, message=one.message) for one in broken]
+    return PolicyStatus(violations=told[:MOST_VIOLATIONS]) if told else None
 
 
-def broken_in(text: str) -> tuple[Broken, ...]:
-    """Read such a message back: each rule with what it says."""
-    return tuple(Broken(found[1], found[2]) for found in _TOLD.finditer(text))
+def told_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, ...]:
+    """Return the broken rules that a status has; rules that this version does not know are left out."""
+    told = status.policy.violations if status.policy else legacy_violations(status)
+    return tuple(one for one in told if one.rule in POINTS)
+
+
+def told_twins(status: ManagedSecretStatus) -> frozenset[str]:
+    """Return the values that another environment has as well, as a status has them."""
+    rules = (DISTINCT, _SHARED)
+    return frozenset(one.item for one in told_violations(status) if one.rule in rules and one.item)
 
 
 def _findings(signs: Signs) -> Iterator[Violation]:
@@ -90,9 +104,10 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         )
     for name in sorted(signs.shared):
         yield Violation(
-            "sharedValue",
+            _SHARED,
             f"{name} has the same value as in another environment; rotate it, such as by the annotation"
             " keyturn.dev/rotate",
+            item=name,
         )
     if signs.unscheduled:
         yield Violation(
@@ -114,7 +129,3 @@ def _few(names: Iterable[str]) -> str:
     known = sorted(names)
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     return ", ".join(known[:_MOST_NAMED]) + more
-
-
-_RULE: Final = "|".join(POINTS)
-_TOLD: Final = re.compile(rf"(?:^|; )({_RULE}): (.*?)(?=; (?:{_RULE}): |$)", re.DOTALL)

@@ -23,11 +23,20 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import RotationStatus
 
+    from .policy import Violation
     from .rollout import Standing
     from .seen import Seen
     from .wanted import Wanted
 
-__all__ = ["NOTHING_TO_ROTATE", "Look", "Verdict", "conditions_of", "nothing_to_rotate", "stamped"]
+__all__ = [
+    "NOTHING_TO_ROTATE",
+    "Look",
+    "Verdict",
+    "broken_rules",
+    "conditions_of",
+    "nothing_to_rotate",
+    "stamped",
+]
 
 NOTHING_TO_ROTATE = "NothingToRotate"
 
@@ -193,10 +202,14 @@ def _why_behind(behind: list[Standing]) -> str:
     return "RollingOut"
 
 
+def broken_rules(seen: Seen) -> tuple[Violation, ...]:
+    """Return the broken rules of the class, then those of the checklist that the class does not have."""
+    return (*seen.violations, *findings_of(seen.signs))
+
+
 def _policy_compliant(seen: Seen) -> Verdict:
     """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
-    broken = (*seen.violations, *findings_of(seen.signs))
-    if broken:
+    if broken := broken_rules(seen):
         return Verdict("False", broken[0].rule, named(broken))
     if seen.unchecked:
         return Verdict("Unknown", "NotChecked", seen.unchecked)

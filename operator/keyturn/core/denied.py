@@ -11,22 +11,35 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import OnFailure
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import WorkloadReason, WorkloadState
+
+from .legacy_status import legacy_reason
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from keyturn.api.status import WorkloadStatus
 
     from .errors import Stalled, Wait
     from .seen import Seen
     from .wanted import Wanted
     from .workload import Workload
 
-__all__ = ["Denial", "denial_of", "denied_again", "denied_until", "fallback_of", "told_before"]
+__all__ = [
+    "Denial",
+    "Told",
+    "denial_of",
+    "denied_again",
+    "denied_until",
+    "fallback_of",
+    "told_before",
+    "told_reason",
+]
 
 _FIRST = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=5)
-_WORDS = "the API server "
-"""How the message of every refusal begins."""
+_DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
+"""The reasons of every refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,17 @@ class Denial:
     again: datetime
     """When it is tried again."""
     times: int
+    reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an earlier process has written of a restart that the API server refuses."""
+
+    state: WorkloadState
+    reason: str
+    message: str | None
 
 
 def denied_again(
@@ -51,7 +74,7 @@ def denied_again(
     since = known.since if known else _began(workload, seen, wanted)
     times = known.times + 1 if known else 1
     pause = min(_FIRST * 2 ** min(times - 1, 10), _LONGEST)
-    return Denial(number, since, seen.now + pause, times, error.message)
+    return Denial(number, since, seen.now + pause, times, error.reason, error.message)
 
 
 def denial_of(workload: Workload, seen: Seen) -> Denial | None:
@@ -69,19 +92,25 @@ def denied_until(workload: Workload, seen: Seen, wanted: Wanted) -> datetime | N
     return min((when for when in times if when > seen.now), default=None)
 
 
-def told_before(workload: Workload, seen: Seen, wanted: Wanted) -> tuple[WorkloadState, str] | None:
+def told_before(workload: Workload, seen: Seen, wanted: Wanted) -> Told | None:
     """Return what an earlier process said of its restart, so that nothing else is said before the next try.
 
     A failure is taken over only where no return to an earlier revision follows from it.
     """
-    status, key = seen.managed.status, workload.key
+    status = seen.managed.status
     if seen.current is None or status.revision != seen.current.number:
         return None
-    for one in status.workloads:
-        if (one.kind, one.name) == (workload.kind, key.name) and (one.message or "").startswith(_WORDS):
-            has_failed = one.state is WorkloadState.FAILED and fallback_of(seen, wanted) is None
-            return WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(one.message)
-    return None
+    one = status.by_workload.get((workload.kind, workload.key.name))
+    reason = told_reason(one) if one else None
+    if one is None or reason not in _DENIED:
+        return None
+    has_failed = one.state is WorkloadState.FAILED and fallback_of(seen, wanted) is None
+    return Told(WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(reason), one.message)
+
+
+def told_reason(told: WorkloadStatus) -> str | None:
+    """Return why a workload is not current, as its status tells, be it of the version before."""
+    return told.reason or legacy_reason(told)
 
 
 def fallback_of(seen: Seen, wanted: Wanted) -> int | None:
@@ -95,6 +124,6 @@ def _began(workload: Workload, seen: Seen, wanted: Wanted) -> datetime:
     """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
     told = told_before(workload, seen, wanted)
     published = seen.target.published if seen.target else None
-    if published is None or told is None or told[0] is not WorkloadState.FAILED:
+    if published is None or told is None or told.state is not WorkloadState.FAILED:
         return seen.now
     return published if published + wanted.progress_deadline <= seen.now else seen.now

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import WorkloadReason, WorkloadState
 
-from .denied import fallback_of
+from .denied import fallback_of, told_reason
 from .workload import read_marker
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ NOT_READY = "NotReady"
 """The reason of a container that runs and whose probe has not succeeded."""
 _MILD = frozenset({NOT_READY, "ContainerCreating", "PodInitializing"})
 """Every pod that starts passes through these."""
-_CRASHES = "its new pods crash: "
-"""How the message of a workload begins that has failed by a crash loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def crash_of(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str
         return before
     crashing = [pod for pod in new if pod.crashes >= wanted.crashes and not pod.ready]
     is_its_fault = not old or any(pod.ready for pod in old)
-    return f"{_CRASHES}{_described(crashing)}" if crashing and is_its_fault else None
+    return f"its new pods crash: {_described(crashing)}" if crashing and is_its_fault else None
 
 
 def trouble_of(consumer: Consumer) -> str | None:
@@ -148,5 +146,5 @@ def _failed_before(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) 
     said = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
     if said is None or said.state is not WorkloadState.FAILED or said.revision != number:
         return None
-    is_crash = (said.message or "").startswith(_CRASHES)
+    is_crash = told_reason(said) == WorkloadReason.CRASH_LOOP
     return said.message if is_crash and fallback_of(seen, wanted) is None else None

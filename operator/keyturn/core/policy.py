@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import Enforcement
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 
     from .strength import Strength
 
-__all__ = ["RULES", "Evidence", "Violation", "denies", "named", "twins_in", "violations_of"]
+__all__ = ["DISTINCT", "RULES", "Evidence", "Violation", "denies", "named", "violations_of"]
+
+DISTINCT: Final = "distinctAcrossEnvironments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Violation:
     message: str
     cured_by: frozenset[str] = frozenset()
     """The values that a rotation has to make anew to cure it; none where only another spec does."""
+    item: str | None = None
+    """The value that breaks the rule, where it is one."""
 
     @property
     def curable(self) -> bool:
@@ -71,11 +74,6 @@ def named(violations: Iterable[Violation]) -> str:
     return "; ".join(f"{one.rule}: {one.message}" for one in violations)
 
 
-def twins_in(text: str) -> frozenset[str]:
-    """Read back from such a text which values another environment has as well, whoever asks for others."""
-    return frozenset(re.findall(r"(?:^|; )(?:distinctAcrossEnvironments|sharedValue): (\S+) has ", text))
-
-
 # The rules
 
 
@@ -89,11 +87,12 @@ def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation
             yield Violation(
                 "minLength",
                 f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
+                item=name,
             )
     for name, length in found.pulled.items():
         if length < least:
             shorter = f"{name} is shorter than its store should hold it"
-            yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}))
+            yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}), name)
     for name, strength in _known(found.older):
         if strength.length < least:
             yield _outdated("minLength", name, f"has {strength.length} characters {asks}")
@@ -110,6 +109,7 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
                 "minEntropyBits",
                 f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
                 f" write {strength.to_be_stronger}",
+                item=name,
             )
     for name, strength in _known(found.older):
         if strength.bits < least:
@@ -138,7 +138,7 @@ def distinct_across_environments(secret_class: SecretClass, found: Evidence) -> 
         return
     for name in sorted(found.twins):
         yield _outdated(
-            "distinctAcrossEnvironments",
+            DISTINCT,
             name,
             f"has the same value as in another environment, which class {secret_class.metadata.name} forbids",
         )
@@ -148,15 +148,14 @@ RULES: Mapping[str, Callable[[SecretClass, Evidence], Iterator[Violation]]] = {
     "minLength": min_length,
     "minEntropyBits": min_entropy_bits,
     "maxInterval": max_interval,
-    "distinctAcrossEnvironments": distinct_across_environments,
+    DISTINCT: distinct_across_environments,
 }
 
 
 def _outdated(rule: str, name: str, flaw: str) -> Violation:
     """Blame the value that is there, not the spec: a new one keeps the rule."""
-    return Violation(
-        rule, f"{name} {flaw}; rotate it, such as by the annotation keyturn.dev/rotate", frozenset({name})
-    )
+    message = f"{name} {flaw}; rotate it, such as by the annotation keyturn.dev/rotate"
+    return Violation(rule, message, frozenset({name}), name)
 
 
 def _known(older: Mapping[str, Strength | None]) -> Iterator[tuple[str, Strength]]:

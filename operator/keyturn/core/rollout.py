@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.rollout import Restart
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import WorkloadReason, WorkloadState
 
 from .denied import denial_of, told_before
 from .leaving import brings_pods_back, holds_places, look_again, waiting_for_pods
-from .obstacles import when_late, while_rolling, while_waiting
+from .obstacles import Obstacle, by_hand, refusal, when_late, while_rolling, while_waiting
 from .outdated import published, runs_other_values
 from .pods import crash_of
 from .workload import read_marker
@@ -35,7 +34,6 @@ __all__ = [
     "restart_due",
     "standing_of",
     "standings",
-    "was_reverted",
     "watched_until",
 ]
 
@@ -65,6 +63,8 @@ class Standing:
     state: WorkloadState
     turn: Turn
     message: str | None = None
+    reason: str | None = None
+    """Why it is not current, as a code for programs."""
     denied: bool = False
     """The API server refuses its restart, or was said to."""
     leaving: bool = False
@@ -164,10 +164,10 @@ def standing_of(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
         return _after_restart(consumer, seen, wanted, current.number)
     if consumer.renewed or not runs_other_values(consumer, seen, wanted):
         return _while_pods_leave(consumer, seen, wanted)
-    if refusal := _refusal(consumer, seen, wanted):
-        return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refusal)
+    if refused := refusal(consumer, seen, wanted):
+        return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason)
     if hindrance := _hindrance(consumer, seen, wanted, marked):
-        return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance)
+        return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason)
     return _in_turn(consumer, seen, wanted)
 
 
@@ -175,47 +175,56 @@ def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     """Say how far one is that only its turn, or the API server, keeps from being restarted."""
     denial = denial_of(consumer.workload, seen)
     if denial is None:
-        told = told_before(consumer.workload, seen, wanted)
-        state, message = told or (WorkloadState.PENDING, "waits for its turn")
-        return Standing(consumer, state, Turn.NEXT, message, denied=told is not None)
+        if told := told_before(consumer.workload, seen, wanted):
+            return Standing(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
+        waits = WorkloadReason.WAITING_FOR_TURN
+        return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
     turn = Turn.NEXT if seen.now >= denial.again else Turn.HINDERED
     is_late = seen.now >= denial.since + wanted.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
-    return Standing(consumer, state, turn, denial.message, denied=True)
+    return Standing(consumer, state, turn, denial.message, denial.reason, denied=True)
 
 
 def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
     if consumer.workload.settled or _was_through(consumer.workload, seen, number):
         return _while_pods_leave(consumer, seen, wanted)
     if crash := crash_of(consumer, number, seen, wanted):
-        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash)
-    return _watched(
-        consumer, seen, wanted, waiting_for_pods(consumer, seen, wanted) if consumer.held_up else None
-    )
+        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP)
+    return _watched(consumer, seen, wanted, _old_pods(consumer, seen, wanted) if consumer.held_up else None)
 
 
-def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: str | None) -> Standing:
+def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: Obstacle | None) -> Standing:
     """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
-    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, while_rolling(consumer) or pods)
+    reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = watched_until(seen, wanted, rolling)
     is_late = deadline is not None and seen.now >= deadline
     has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
-    if (has_failed or consumer.held_up) and holds_places(consumer, seen, wanted):
-        message = consumer.workload.hint or waiting_for_pods(consumer, seen, wanted)
-        return replace(rolling, message=message, leaving=True)
+    is_held = (has_failed or consumer.held_up) and holds_places(consumer, seen, wanted)
+    if is_held and (waits := by_hand(consumer) or _old_pods(consumer, seen, wanted)):
+        return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed:
-        return replace(rolling, state=WorkloadState.FAILED, message=when_late(consumer))
+        late = when_late(consumer)
+        return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
     return rolling
 
 
 def _while_pods_leave(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     """Say of one that needs nothing more whether pods with earlier values are still there."""
-    message = waiting_for_pods(consumer, seen, wanted)
+    pods = _old_pods(consumer, seen, wanted)
     if not consumer.workload.settled and brings_pods_back(consumer, seen, wanted):
-        return _watched(consumer, seen, wanted, message)
-    if message is None:
+        return _watched(consumer, seen, wanted, pods)
+    if pods is None:
         return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, leaving=True)
+    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, pods.message, pods.reason, leaving=True)
+
+
+def _old_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None:
+    message = waiting_for_pods(consumer, seen, wanted)
+    if message is None:
+        return None
+    is_unknown = consumer.pods is not None and consumer.pods.forbidden
+    return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
 
 
 def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
@@ -230,38 +239,10 @@ def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
     return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
 
 
-def _refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
-    workload = consumer.workload
-    listed = workload.key in wanted.targets
-    if workload.restart == "never":
-        return "refuses restarts by keyturn.dev/restart: never; restart it yourself"
-    if wanted.restart is Restart.NONE:
-        return "rollout.restart is None; restart it yourself"
-    if wanted.restart is Restart.LISTED and not listed:
-        return "is not among rollout.targets; restart it yourself"
-    if consumer.use is None and workload.restart != "allow":
-        return "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
-    if was_reverted(workload, seen, wanted):
-        return (
-            "somebody else took keyturn.dev/secret-versions off its pod template after the restart;"
-            " have that tool leave the annotation alone, or restart it yourself"
-        )
-    return None
-
-
-def was_reverted(workload: Workload, seen: Seen, wanted: Wanted) -> bool:
-    """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
-    current, marked = seen.current, read_marker(workload.marker).get(wanted.secret)
-    if current is None or marked == current.number:
-        return False
-    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and (told.restarted or told.revision) == current.number
-
-
-def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> str | None:
+def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> Obstacle | None:
     workload = consumer.workload
     if workload.paused:
-        return "waits: the Deployment is paused"
+        return Obstacle(WorkloadReason.PAUSED, "waits: the Deployment is paused")
     if workload.settled or _hangs_in_what_was_given_up(consumer, seen, wanted, marked):
         return None
     return while_waiting(consumer)

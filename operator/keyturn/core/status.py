@@ -14,12 +14,14 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 
-from .conditions import Look, conditions_of
+from .checklist import policy_of
+from .conditions import Look, broken_rules, conditions_of
 from .errors import Wait
 from .leaving import terminating
 from .needs import ROLLED_BACK
+from .obstacles import was_reverted
 from .renewal import CREATED, is_overdue, start_time
-from .rollout import standings, was_reverted
+from .rollout import standings
 from .steps import Begin, Rest, rotation_id
 from .workload import read_marker
 
@@ -73,6 +75,7 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         workloads=[_workload(one, seen, seen.wanted) for one in everyone[:MOST_WORKLOADS]]
         if seen.wanted
         else before.workloads,
+        policy=policy_of(broken_rules(seen)),
         history=_history(seen, everyone),
         conditions=conditions_of(Look(seen, everyone, rotation, outcome.error, _hindrance(outcome))),
     )
@@ -207,6 +210,7 @@ def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
         revision=read_marker(workload.marker).get(wanted.secret),
         restarted=seen.state.current_number if seen.state and was_reverted(workload, seen, wanted) else None,
         terminating=_terminating(standing, seen, wanted),
+        reason=standing.reason,
         message=standing.message,
     )
 
