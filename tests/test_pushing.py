@@ -205,7 +205,10 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                "pushTo: key 'shop/db' of SecretStore 'vault': the store did not do it (Timeout); it is tried again",
+                (
+                    "pushTo: key 'shop/db' of SecretStore 'vault': the store did not answer as it should (Timeout);"
+                    " retrying"
+                ),
                 seconds(5),
             ),
             [5, 10, 20, 40, 80, 160, 300, 300],

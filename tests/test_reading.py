@@ -230,7 +230,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=90),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not do it (Status429); it is tried again",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
                 timedelta(seconds=90),
             ),
             id="too often, and it says when",
@@ -239,7 +239,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=0.1),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not do it (Status429); it is tried again",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
                 timedelta(seconds=5),
             ),
             id="too often, and it says too soon",
@@ -248,7 +248,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not do it (Timeout); it is tried again",
+                f"{WHERE}: the store did not answer as it should (Timeout); retrying",
                 timedelta(seconds=5),
             ),
             id="no answer",
@@ -257,7 +257,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Conflict("Status409"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not do it (Status409); it is tried again",
+                f"{WHERE}: the store did not answer as it should (Status409); retrying",
                 timedelta(seconds=5),
             ),
             id="somebody wrote in between",

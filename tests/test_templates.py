@@ -199,6 +199,13 @@ UNREADABLE = {
         "line 2: expected tag endif, found end of expression",
     ),
     "a raw block that is not closed": ("{% raw %}a", "line 1: raw is never closed"),
+    "a Go template": (
+        "{{ .password }}",
+        (
+            "line 1: expected a primitive expression, found dot; this is Go template syntax, and Keyturn uses Liquid:"
+            " write {{ NAME }} without the dot"
+        ),
+    ),
     "nothing within braces": ("{{ }}", "line 1: expected a primitive expression, found end of expression"),
     "an expression over 500 characters": (
         "{{ '" + 500 * "a" + "' }}",

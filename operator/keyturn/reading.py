@@ -15,7 +15,7 @@ from .core.policy import denies
 from .core.revision import Kept, Life
 from .outside import Reading
 from .providers import properties
-from .providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
+from .providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable, detail_of
 from .providers.properties import Document
 from .world import generator_for
 
@@ -194,12 +194,14 @@ def _source_of(item: Item) -> Source:
 
 def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     """Say what a store's refusal means: most pass, others need a person."""
-    detail = f"{error.code}: {error.hint}" if error.hint else error.code
+    detail = detail_of(error)
     if isinstance(error, NotFound):
         return Stalled("SourceNotFound", f"{where} is not there ({detail}); store it, or write another key")
     if isinstance(error, Throttled | Unreachable | Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _SOON.total_seconds()))
-        return Wait("ProviderError", f"{where}: the store did not do it ({detail}); it is tried again", after)
+        return Wait(
+            "ProviderError", f"{where}: the store did not answer as it should ({detail}); retrying", after
+        )
     return Stalled("ProviderError", f"{where}: the store refused ({detail})")
 
 

@@ -45,7 +45,7 @@ def test_a_weak_value_of_an_unmanaged_secret_is_found_by_its_key(space: Space, c
     assert done.found("Fail") == [
         (
             f"{space.namespace}/weak",
-            "key password does not reach 32 characters and 128 bits, as far as can be told",
+            "key password looks weak: estimated below 32 characters or 128 bits",
         )
     ]
 

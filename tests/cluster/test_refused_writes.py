@@ -162,7 +162,7 @@ def test_a_write_that_is_refused_beside_a_whole_secret_is_told(space: Space, pol
     condition = space.condition("Ready")
     assert condition
     assert condition["message"].startswith(
-        "the Secret stays as it is: the API server forbids to update the Secret 'auth-keyturn'"
+        "Secret unchanged: the API server forbids to update the Secret 'auth-keyturn'"
     )
     assert space.condition("Reconciling") is None
     policy.lift()

@@ -137,7 +137,7 @@ def test_hold_leaves_everything_as_it_is(space: Space) -> None:
     space.rotate()
 
     message = space.stalled("RolloutFailed")
-    assert "did not get ready with revision 2 and nobody else is restarted" in message
+    assert "did not get ready with revision 2 and no other is restarted" in message
     assert (space.revision(), space.marker("api")) == ("2", "auth=2")
 
 

@@ -44,7 +44,7 @@ def dotenv(name: str = "env") -> dict[str, Any]:
 def test_a_store_that_works_says_so(space: Space, stores: Stores) -> None:
     stores.write({"kubernetes": {}})
 
-    assert stores.until("Valid") == "the store takes the login"
+    assert stores.until("Valid") == "the last check of the store succeeded"
 
     status = stores.status()
     assert (status["provider"], status["observedGeneration"]) == ("kubernetes", 1)
@@ -90,7 +90,7 @@ def test_an_inside_address_that_nobody_allowed_is_refused(space: Space, stores: 
     login(space, token="canary")  # noqa: S106
     stores.write(vault("https://127.0.0.2:8200"))
     said = stores.until("InvalidSettings")
-    assert "an administrator may --allow-host it" in said
+    assert "an administrator can allow it with --allow-host" in said
 
 
 @pytest.mark.parametrize("type_", ["keyturn.dev/state"])

@@ -118,7 +118,7 @@ def test_a_chart_that_is_not_rendered_is_told_from_a_broken_file() -> None:
 
     assert (done.exit_code, done.stderr) == (
         2,
-        "Error: standard input, line 2: this is no YAML; render a Helm chart by `helm template` first\n",
+        "Error: standard input, line 2: this is not valid YAML; render a Helm chart by `helm template` first\n",
     )
 
 

@@ -169,7 +169,7 @@ def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None
                 "WorkloadsCurrent",
                 "Unknown",
                 "SpecNotFollowed",
-                "nobody is looked for while the spec cannot be followed",
+                "workloads are not checked until the spec is fixed",
             ),
             condition("Stalled", "True", "InvalidSpec", "write another"),
         ],
@@ -349,7 +349,10 @@ def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
     assert conditions(seen(**BACK))["Rotating"] == (
         "False",
         "Held",
-        "revision 2 was given up, and nothing is rotated before a new trigger or spec change",
+        (
+            "scheduled rotation is paused since the rollback from revision 2;"
+            " run `keyturn rotate db` or change the spec"
+        ),
     )
 
 
@@ -462,7 +465,7 @@ def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_i
         pytest.param(
             seen(),
             Outcome(None, Stalled("PolicyViolation", "too short")),
-            ("True", "PolicyViolation", "the Secret stays as it is: too short"),
+            ("True", "PolicyViolation", "Secret unchanged: too short"),
             id="stalled, complete",
         ),
         pytest.param(
@@ -496,12 +499,12 @@ def test_ready_means_that_every_key_is_there(
     [
         pytest.param(
             Outcome(Bind(), FORBIDDEN, attempts=1),
-            ("Forbidden", "the Secret stays as it is: the API server forbids it"),
+            ("Forbidden", "Secret unchanged: the API server forbids it"),
             id="a refusal",
         ),
         pytest.param(
             Outcome(Bind(), TROUBLE, attempts=3),
-            ("ApiServerUnavailable", "the Secret stays as it is: the API server does not answer"),
+            ("ApiServerUnavailable", "Secret unchanged: the API server does not answer"),
             id="an API server that is away for a while",
         ),
         pytest.param(

@@ -444,7 +444,7 @@ def test_a_return_that_was_asked_for_leaves_nothing_to_mend() -> None:
         pytest.param("9", None, "write one of 1, 2", id="there is none"),
         pytest.param("latest", None, "write one of 1, 2", id="no number"),
         pytest.param(
-            "1", [3], "there is none but the current one, so remove the annotation", id="its values are gone"
+            "1", [3], "no earlier revision is kept, so remove the annotation", id="its values are gone"
         ),
     ],
 )

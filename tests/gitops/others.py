@@ -53,11 +53,11 @@ def _store(kind: str, health: Health, generation: int = 1, shared: str | None = 
 
 def _stores(kind: str) -> Mapping[str, Expected]:
     told = {
-        "it takes the login": (VALID, "Current", "Healthy", "the store takes the login"),
+        "it takes the login": (VALID, "Current", "Healthy", "the last check of the store succeeded"),
         "each namespace has its own login": (IN_USE, "Current", "Healthy", "each namespace has a login"),
         "it refuses the login": (
             health_of(errors.Unauthorized("Status401")),
-            *("Failed", "Degraded", "does not take the login"),
+            *("Failed", "Degraded", "refuses the login"),
         ),
         "it cannot be used so": (
             health_of(errors.Refused("InsideAddress", "allow it")),
@@ -90,7 +90,7 @@ def _stores(kind: str) -> Mapping[str, Expected]:
                 _store(kind, VALID, shared="keys are shared"),
                 "Current",
                 "Healthy",
-                "the store takes the login",
+                "the last check of the store succeeded",
             ),
             **found,
         }.items()

@@ -246,7 +246,7 @@ def test_a_file_that_is_no_yaml_is_refused(content: bytes, folder: Folder) -> No
 
     said = folder.refusal("init", "-f", path)
 
-    assert f"{path} is no YAML" in said or "hold no ManagedSecret" in said
+    assert f"{path} is not valid YAML" in said or "hold no ManagedSecret" in said
     assert "canary" not in said
 
 

@@ -38,14 +38,30 @@ async def test_a_new_store_is_checked_and_told(town: Town) -> None:
         (
             Unauthorized("Status401"),
             "AuthenticationFailed",
-            "the store does not take the login; mend it (Status401)",
+            "the store refuses the login (Status401)",
         ),
         (
             Refused("InsideAddress", "allow it"),
             "InvalidSettings",
-            "the store cannot be used as its spec says (InsideAddress): allow it",
+            "the settings of the store cannot be used (InsideAddress): allow it",
         ),
         (Unreachable("Timeout"), "Unreachable", "the store does not answer (Timeout)"),
+        (
+            Unreachable("ClientConnectorDNSError"),
+            "Unreachable",
+            (
+                "the store does not answer (ClientConnectorDNSError): its host name cannot be resolved;"
+                " check the host or the region in the spec"
+            ),
+        ),
+        (
+            Unreachable("ClientConnectorCertificateError"),
+            "Unreachable",
+            (
+                "the store does not answer (ClientConnectorCertificateError): its TLS certificate is not trusted; set"
+                " caRef to a ConfigMap with its CA"
+            ),
+        ),
         (
             Throttled("Status429", retry_after=60),
             "Throttled",
@@ -202,7 +218,7 @@ async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_some
     assert town.keeper.asked == []
     health = town.stores.health(key)
     assert health
-    assert health.message.startswith("the settings can be followed; each namespace has a login of its own")
+    assert health.message.startswith("the settings are valid; each namespace has a login of its own")
 
 
 @in_no_time

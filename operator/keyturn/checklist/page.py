@@ -30,9 +30,9 @@ td { overflow-wrap: anywhere; } td.verdict { white-space: nowrap; width: 8rem; }
 }
 """
 _LABELS = {
-    Verdict.FAIL: "to be mended",
-    Verdict.UNKNOWN: "not proven",
-    Verdict.PASS: "proven",
+    Verdict.FAIL: "failed",
+    Verdict.UNKNOWN: "unknown",
+    Verdict.PASS: "passed",
     Verdict.NOT_APPLICABLE: "does not apply",
 }
 

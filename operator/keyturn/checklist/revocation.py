@@ -39,7 +39,7 @@ def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> 
         evidence = f"of {len(declared)} ManagedSecrets none hands an old value out after its overlap"
         found.append(_finding(Verdict.PASS, evidence))
     if held is None or any(not one.owner for one in held):
-        evidence = "of values that Keyturn does not manage nobody knows"
+        evidence = "not checked for Secrets that Keyturn does not manage"
         found.append(_finding(Verdict.NOT_APPLICABLE, evidence, "declare a ManagedSecret for them"))
     return found
 

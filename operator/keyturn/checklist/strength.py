@@ -44,7 +44,7 @@ def _weak(held: list[Held]) -> Iterator[Finding]:
             yield Finding(
                 Point.STRENGTH,
                 Verdict.FAIL,
-                f"key {one.key} does not reach 32 characters and 128 bits, as far as can be told",
+                f"key {one.key} looks weak: estimated below 32 characters or 128 bits",
                 "replace it, best by a ManagedSecret: adopt: IfUnowned takes this Secret over, and keyturn rotate"
                 " makes a new value",
                 one.where,

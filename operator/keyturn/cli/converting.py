@@ -106,7 +106,7 @@ def _loaded(name: str, content: bytes) -> list[Any]:
         pass
     hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
     where = f", line {line}" if line else ""
-    raise _Unreadable(f"{name}{where}: this is no YAML{hint}")
+    raise _Unreadable(f"{name}{where}: this is not valid YAML{hint}")
 
 
 def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

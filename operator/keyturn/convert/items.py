@@ -135,7 +135,7 @@ class _Reader:
         remote = self._remote(ref, store, ref.text("property"))
         decoder = _decoder(ref)
         if not (name and store and "key" in remote):
-            _tell_incomplete(entry)
+            _tell_incomplete(entry, secretKey=name, storeRef=store, key=ref.text("key"))
             return None
         return Item(name, {"from": {"storeRef": store.body, "remoteRef": remote}}, entry.path, decoder)
 
@@ -166,7 +166,7 @@ class _Reader:
         if _decoder(ref):
             ref.report.lost(ref.at("decodingStrategy"), "is not applied to parts", "name them in data")
         if not (store and "key" in remote):
-            _tell_incomplete(entry)
+            _tell_incomplete(entry, storeRef=store, key=ref.text("key"))
             return None
         prefix = _prefix(entry.parts("rewrite"))
         return {"storeRef": store.body, "remoteRef": remote, **({"prefix": prefix} if prefix else {})}
@@ -185,8 +185,9 @@ class _Reader:
         return remote
 
 
-def _tell_incomplete(entry: Part) -> None:
-    entry.report.lost(entry.path, "names no key, no name or no store, and is left out", "write all three")
+def _tell_incomplete(entry: Part, **parts: object) -> None:
+    missing = " and no ".join(name for name, given in parts.items() if not given)
+    entry.report.lost(entry.path, f"has no {missing}, and is left out", "write what is missing")
 
 
 def _property(ref: Part, written: str) -> str:

@@ -116,7 +116,7 @@ def _ready(look: Look) -> Verdict:
         return Verdict("False", "Progressing", "the Secret is being written")
     kept_back = error if isinstance(error, Stalled) else look.hindrance
     if kept_back:
-        return Verdict("True", kept_back.reason, f"the Secret stays as it is: {kept_back.message}")
+        return Verdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
     if seen.managed.spec.suspend:
         return Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
     number = seen.target.revision if seen.target else None
@@ -145,7 +145,8 @@ def _idle(seen: Seen) -> Verdict:
     return Verdict(
         "False",
         "Held",
-        f"revision {seen.held.number} was given up, and nothing is rotated before a new trigger or spec change",
+        f"scheduled rotation is paused since the rollback from revision {seen.held.number};"
+        f" run `keyturn rotate {seen.name}` or change the spec",
     )
 
 
@@ -173,7 +174,7 @@ def _workloads_current(look: Look) -> Verdict:
     absent = look.seen.missing_targets
     count = len(look.everyone)
     if look.seen.wanted is None:
-        return Verdict("Unknown", "SpecNotFollowed", "nobody is looked for while the spec cannot be followed")
+        return Verdict("Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed")
     if absent:
         return Verdict(
             "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"

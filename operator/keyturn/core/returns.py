@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .denied import fallback_of
 from .errors import Stalled
 from .ownership import refuse_change
-from .seen import ROLLBACK, ROTATE
+from .seen import ROLLBACK
 from .steps import GoBack
 from .stuck import told_of_stuck
 
@@ -42,10 +42,10 @@ def refuse_unknown_return(seen: Seen) -> None:
         return
     others = sorted(seen.state.restorable - {seen.state.current_number})
     kept = ", ".join(str(one) for one in others)
-    hint = f"write one of {kept}" if kept else "there is none but the current one, so remove the annotation"
-    raise Stalled(
-        "NoSuchRevision", f"{ROLLBACK} does not begin with a revision whose values are kept; {hint}"
-    )
+    hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
+    asked = _unhandled_return(seen)
+    what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
+    raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
 
 
 def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> GoBack:
@@ -58,11 +58,11 @@ def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> 
     if good is not None:
         return GoBack(good, current.number, failed=True)
     help_ = told_of_stuck(seen.consumers) or (
-        f"mend it, or write a new text into {ROTATE}, or go back with {ROLLBACK}"
+        f"fix the workload, or run `keyturn rotate {seen.name}` or `keyturn rollback {seen.name}`"
     )
     raise Stalled(
         "RolloutFailed",
-        f"a workload did not get ready with revision {current.number} and nobody else is restarted; {help_}",
+        f"a workload did not get ready with revision {current.number} and no other is restarted; {help_}",
     )
 
 
@@ -76,8 +76,8 @@ def ask_for_help(seen: Seen, current: RevisionFacts) -> None:
         raise Stalled(
             "RolledBack",
             f"workloads did not get ready with revision {seen.held.number}, so revision"
-            f" {current.number} is back; look at their events, then write a new text into {ROTATE}"
-            " or change the spec",
+            f" {current.number} is back; their Warning events say why (kubectl describe); then run"
+            f" `keyturn rotate {seen.name}` or change the spec",
         )
 
 

@@ -81,7 +81,9 @@ def _bodies(path: Path) -> Iterator[dict[str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         bodies = None
     if bodies is None:  # outside the handler, because its error quotes the file
-        raise Refused(f"{path} is no YAML; kubectl apply --dry-run=client -f {path} says what is wrong")
+        raise Refused(
+            f"{path} is not valid YAML; kubectl apply --dry-run=client -f {path} says what is wrong"
+        )
     yield from (one for one in bodies if str(one.get("apiVersion", "")).startswith(_GROUP))
 
 

@@ -29,7 +29,7 @@ def below(root: Path | None, written: str) -> Path:
         Refused: It is elsewhere, or the operator has no root.
     """
     if root is None:
-        raise Refused("NoFilesRoot", "the operator reads no files; start it with --files-root")
+        raise Refused("NoFilesRoot", "this operator may not read files; start it with --files-root DIR")
     with _meaning():
         real = Path(written).resolve()
         if real.is_relative_to(root.resolve()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,11 +24,21 @@ __all__ = [
     "Throttled",
     "Unauthorized",
     "Unreachable",
+    "detail_of",
+    "hint_of",
     "of_status",
     "word",
 ]
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._]{0,63}")
+_CAUSES: Final = MappingProxyType(
+    {
+        "ClientConnectorDNSError": "its host name cannot be resolved; check the host or the region in the spec",
+        "NoAddress": "its host name cannot be resolved; check the host or the region in the spec",
+        "ClientConnectorCertificateError": "its TLS certificate is not trusted; set caRef to a ConfigMap with its CA",
+    }
+)
+"""What the codes of a connection mean that come from a library."""
 _LONGEST_WAIT: Final = 86400.0
 _ANSWERS: Final = frozenset(
     {
@@ -112,3 +123,14 @@ def seconds(retry_after: str | None) -> float | None:
 def word(code: object) -> str:
     """Take a code from an answer if it is a single word: a server may write anything there."""
     return code if isinstance(code, str) and _WORD.fullmatch(code) else "Unknown"
+
+
+def hint_of(error: StoreError) -> str:
+    """Return what the author of an error says should be done, or what its code means."""
+    return error.hint or _CAUSES.get(error.code, "")
+
+
+def detail_of(error: StoreError) -> str:
+    """Return the code of an error, with what it means."""
+    hint = hint_of(error)
+    return f"{error.code}: {hint}" if hint else error.code

@@ -171,7 +171,11 @@ class Guard:
                 return
             if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and is_private(leads_to):
                 return
-        raise Refused("InsideAddress", "the host has an inside address; an administrator may --allow-host it")
+        raise Refused(
+            "InsideAddress",
+            "the host has a private or loopback address, which stores may not use;"
+            " an administrator can allow it with --allow-host",
+        )
 
     async def addresses(self, url: URL) -> list[tuple[str, int]]:
         """Look up where a URL leads that was admitted, for what connects by itself: to these and no others."""

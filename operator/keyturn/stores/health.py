@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyturn.providers.errors import Refused, Throttled, Unauthorized, Unreachable
+from keyturn.providers.errors import Refused, Throttled, Unauthorized, Unreachable, hint_of
 
 from .logins import LOGIN_NOT_FOUND
 
@@ -24,11 +24,11 @@ class Health(NamedTuple):
     """Whether what is wrong can pass by itself."""
 
 
-VALID: Final = Health(is_ready=True, reason="Valid", message="the store takes the login")
+VALID: Final = Health(is_ready=True, reason="Valid", message="the last check of the store succeeded")
 IN_USE: Final = Health(
     is_ready=True,
     reason="Valid",
-    message="the settings can be followed; each namespace has a login of its own, which is tried when it is used",
+    message="the settings are valid; each namespace has a login of its own, which is checked on first use",
 )
 
 
@@ -38,18 +38,19 @@ def health_of(error: StoreError) -> Health:
         case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
             return Health(is_ready=False, reason=LOGIN_NOT_FOUND, message=error.hint)
         case Unauthorized():
-            return _told(error, "AuthenticationFailed", "the store does not take the login; mend it")
+            return _told(error, "AuthenticationFailed", "the store refuses the login")
         case Throttled():
             return _told(error, "Throttled", "the store asks for fewer requests", passes=True)
         case Unreachable():
             return _told(error, "Unreachable", "the store does not answer", passes=True)
         case Refused():
-            return _told(error, "InvalidSettings", "the store cannot be used as its spec says")
+            return _told(error, "InvalidSettings", "the settings of the store cannot be used")
         case _:
             return _told(error, "Unknown", "the store did not do what was asked", passes=True)
 
 
 def _told(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
-    """Add the code of an error to a sentence, and what its author says should be done."""
-    hint = f": {error.hint}" if error.hint else ""
-    return Health(is_ready=False, reason=reason, message=f"{sentence} ({error.code}){hint}", passes=passes)
+    """Add to a sentence what is known of an error."""
+    hint = hint_of(error)
+    message = f"{sentence} ({error.code}){f': {hint}' if hint else ''}"
+    return Health(is_ready=False, reason=reason, message=message, passes=passes)

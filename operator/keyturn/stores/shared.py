@@ -252,7 +252,7 @@ class Shared:
         """
         if self._breaker.is_open:
             raise Unreachable(
-                "NoAnswer", "it did not answer lately; as soon as it does, all goes on by itself"
+                "NoAnswer", "it did not answer recently; it is probed, and requests resume when it answers"
             )
         if (quiet := self._breaker.quiet(_now())) > _SHORT_PAUSE:
             raise Throttled("Paused", "the store asked for a pause", retry_after=quiet)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Names", "Reference", "Template", "exposed"]
 
 _LONGEST_MESSAGE: Final = 100
+_GO: Final = frozenset({"expected a primitive expression, found dot"})
+"""What Liquid says of a field of a Go template, as External Secrets has them."""
 
 
 def exposed(name: str, outputs: Mapping[str, Value]) -> object:
@@ -139,6 +141,8 @@ class Template:
 def _syntax(error: LiquidError) -> str:
     """Say what Liquid says of a text that has no values in it yet."""
     message = " ".join(str(error.message).split())
+    if message in _GO:
+        return f"{message}; this is Go template syntax, and Keyturn uses Liquid: write {{{{ NAME }}}} without the dot"
     tags = ", ".join(sorted(tag.name for tag in _TAGS if tag.name.isalpha() and tag not in _PSEUDO))
     hint = f"; there are the tags {tags}, raw and comment" if isinstance(error, _UnknownTagError) else ""
     return f"{message[:_LONGEST_MESSAGE]}{hint}"

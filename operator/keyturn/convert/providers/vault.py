@@ -62,7 +62,7 @@ def _login(part: Part, store: Store) -> dict[str, Any]:
         if name in auth:
             return read(auth.part(name), store)
     for name in auth.names():
-        auth.lost(name, "is no way in which Keyturn logs in", "use a token, an AppRole or a ServiceAccount")
+        auth.lost(name, "is not supported as a login of Vault", "use a token, an AppRole or a ServiceAccount")
     return {"token": {"secretRef": {"name": store.name, "key": "token"}}}
 
 
