@@ -61,7 +61,7 @@ def file(space: Space, console: Console, keeper: Somebody, tmp_path: Path) -> Pa
     space.managed(password(), bytes_(), literal("user", "shop"))
     space.managed(password(), name="other")
     path = tmp_path / "backup.age"
-    console("backup", "--recipient", keeper.recipient, "-o", str(path))
+    console("backup", "--recipient", keeper.recipient, "--output", str(path))
     return path
 
 
@@ -185,7 +185,7 @@ def test_an_existing_file_is_not_written_over(console: Console, keeper: Somebody
     link.symlink_to(tmp_path / "nowhere")
 
     for path in (there, link):
-        assert "already" in console.refusal("backup", "--recipient", keeper.recipient, "-o", str(path))
+        assert "already" in console.refusal("backup", "--recipient", keeper.recipient, "--output", str(path))
     assert there.read_text() == "mine"
     assert not link.exists()
 
@@ -195,7 +195,7 @@ def test_a_namespace_without_values_is_no_backup(
 ) -> None:
     there = Console(console.kubeconfig, empty.namespace)
 
-    refused = there.refusal("backup", "--recipient", keeper.recipient, "-o", str(tmp_path / "b.age"))
+    refused = there.refusal("backup", "--recipient", keeper.recipient, "--output", str(tmp_path / "b.age"))
 
     assert "has no values that Keyturn made" in refused
     assert not (tmp_path / "b.age").exists()
@@ -318,7 +318,7 @@ def test_no_word_of_a_backup_is_a_value(
     space.managed(literal("given", canary), password())
     there = Console(console.kubeconfig, empty.namespace)
     path = tmp_path / "b.age"
-    said = console.run("backup", "--recipient", keeper.recipient, "-o", str(path))
+    said = console.run("backup", "--recipient", keeper.recipient, "--output", str(path))
     drilled = drill(console, path, keeper, empty)
     restored = there.run("restore", str(path), "--identity", str(keeper.identity))
     texts = (said.stdout + said.stderr, restored.stdout + restored.stderr, drilled.printed + drilled.errors)

@@ -47,7 +47,8 @@ def test_without_the_package_for_age_it_is_said_what_to_install(read: Callable[[
 def test_a_backup_names_the_missing_package_before_it_asks_the_cluster(tmp_path: Path) -> None:
     output = tmp_path / "new.age"
     done = CliRunner().invoke(
-        main, ["backup", "--recipient", "age1", "-o", str(output), "--kubeconfig", str(tmp_path / "none")]
+        main,
+        ["backup", "--recipient", "age1", "--output", str(output), "--kubeconfig", str(tmp_path / "none")],
     )
 
     assert done.exit_code == 1

@@ -125,7 +125,15 @@ def test_it_backs_up(plugin: Plugin, space: Space, console: Console, tmp_path: P
     space.managed()
     keeper = x25519.Identity.generate()
     target = tmp_path / "backup.age"
-    question = ("backup", "--recipient", str(keeper.to_public()), "-o", str(target), "-n", space.namespace)
+    question = (
+        "backup",
+        "--recipient",
+        str(keeper.to_public()),
+        "--output",
+        str(target),
+        "-n",
+        space.namespace,
+    )
 
     plugin.kubectl("keyturn", *question, kubeconfig=console.kubeconfig)
 

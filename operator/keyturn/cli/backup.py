@@ -18,43 +18,41 @@ identity_option = click.option(
 )
 
 
-@click.command("backup", short_help="Write the values of a namespace into an age file.")
+@click.command("backup", short_help="Save the generated values of a namespace in an encrypted age file.")
 @click.option(
     "--recipient",
     "recipients",
     metavar="KEY",
     multiple=True,
     required=True,
-    help="Who can open it: a public key of age (age1…) or of SSH; repeatable.",
+    help="A public key of age (age1…) or of SSH that can open the file; repeatable.",
 )
 @click.option(
-    "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
     required=True,
-    help="A file that is new.",
+    help="The file to write; it must not exist yet.",
 )
 @place
 def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> None:
-    """Write every value that Keyturn made in a namespace into a file that only the recipients can open.
+    """Save every value that Keyturn generated in a namespace in a file that only the recipients can decrypt.
 
-    It reads the state Secrets, so it takes the right to list Secrets. Values that stores hold are not in it: the
-    stores have them.
+    It reads the state Secrets, so it needs the right to list Secrets. Values that come from stores are not included.
     """
     from . import backingup
 
     backingup.backup(where, recipients, output)
 
 
-@click.command("restore", short_help="Put the values of a backup into an empty namespace.")
+@click.command("restore", short_help="Restore the values of a backup into an empty namespace.")
 @click.argument("file", type=click.Path(path_type=Path))
 @identity_option
 @place
 def restore_command(file: Path, identity: Path | None, where: Where) -> None:
-    """Put the values of FILE into a namespace that has none of Keyturn; nothing is ever overwritten.
+    """Restore the values of FILE into a namespace that has none of Keyturn; nothing is overwritten.
 
-    Apply the ManagedSecrets afterwards: they find their values, and write the Secrets as they were.
+    Apply the ManagedSecrets afterwards: they take over these values and write the Secrets as they were.
     """
     from . import backingup
 
