@@ -51,7 +51,7 @@ def test_bash_completes_options(console: Console) -> None:
 
 
 def test_bash_completes_how_to_print(console: Console) -> None:
-    assert in_bash(console, "status", "-o", "") == ["table", "wide", "json"]
+    assert in_bash(console, "status", "-o", "") == ["table", "wide", "json", "yaml", "name"]
 
 
 @pytest.mark.parametrize("command", ["status", "plan", "history", "rotate", "rollback", "suspend", "resume"])
@@ -97,8 +97,8 @@ def test_other_shells_have_scripts_too(shell: str, sign: str, console: Console) 
 @pytest.mark.parametrize(
     ("shell", "answer"),
     [
-        ("zsh", ["plain", "rotate", "Replace the values now."]),
-        ("fish", ["plain,rotate\tReplace the values now."]),
+        ("zsh", ["plain", "rotate", "Rotate the generated values now."]),
+        ("fish", ["plain,rotate\tRotate the generated values now."]),
     ],
 )
 def test_other_shells_are_answered_with_help(shell: str, answer: list[str], console: Console) -> None:
@@ -150,7 +150,7 @@ def test_the_plugin_names_itself_as_kubectl_does(console: Console) -> None:
         check=True,
     )
 
-    assert done.stdout.startswith("Usage: kubectl keyturn rotate [OPTIONS] NAME\n")
+    assert done.stdout.startswith("Usage: kubectl keyturn rotate [OPTIONS] [NAME]...\n")
 
 
 def test_kubectl_completes_names_from_the_cluster(space: Space, console: Console) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.kubectl import Kubectl
 
 _COMMANDS = [("status",), ("plan", "auth"), ("history", "auth"), ("rotate", "auth"), ("resume", "auth")]
-_READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollback", "auth", "--to=2")]
+_READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollback", "auth", "--to=1")]
 
 
 @contextmanager
@@ -78,15 +78,16 @@ def test_a_server_that_does_not_answer(command: tuple[str, ...], tmp_path: Path)
 def test_a_cluster_that_does_not_know_our_kinds(command: tuple[str, ...], tmp_path: Path) -> None:
     with a_server(404, "404 page not found\n") as server:
         assert at(server, tmp_path).refusal(*command) == (
-            f"the cluster at {server} does not know managedsecrets of keyturn.dev;"
-            " install Keyturn there first: kubectl apply -k manifests/base"
+            f"Keyturn is not installed in the cluster at {server}, which has no managedsecrets of keyturn.dev;"
+            " select another cluster with --context, or install the operator with its Helm chart or its manifests"
+            " (`keyturn crds` prints the CRDs alone)"
         )
 
 
 def test_a_login_that_has_ended(tmp_path: Path) -> None:
     with a_server(401, json.dumps({"kind": "Status", "reason": "Unauthorized"})) as server:
         assert at(server, tmp_path).refusal("status") == (
-            f"the API server at {server} does not know you; log in anew"
+            f"the API server at {server} rejects your credentials; log in again"
         )
 
 
@@ -114,7 +115,9 @@ def test_a_kubeconfig_that_is_not_there(console: Console) -> None:
 
 
 def test_a_context_that_is_not_there(console: Console) -> None:
-    assert "nowhere" in console.refusal("status", "--context=nowhere")
+    assert console.refusal("status", "--context=nowhere").startswith(
+        "there is no context 'nowhere' in kubeconfig "
+    )
 
 
 # The object
@@ -167,10 +170,11 @@ def test_a_name_of_every_namespace_is_refused(console: Console) -> None:
 @pytest.mark.parametrize("command", _WRITES, ids=lambda command: command[0])
 def test_who_may_only_view_may_not_change(command: tuple[str, ...], space: Space, viewer: Console) -> None:
     space.managed()
+    space.rotated()
 
     assert viewer.refusal(*command) == (
-        f"you may not patch managedsecrets in namespace {space.namespace};"
-        " ask for this right, see docs/cli.md"
+        f"forbidden: cannot patch managedsecrets in namespace {space.namespace};"
+        " ask an administrator for the ClusterRole keyturn-edit, which is part of edit"
     )
 
 
@@ -178,7 +182,8 @@ def test_who_may_view_one_namespace_may_not_view_all(space: Space, viewer: Conso
     space.managed()
 
     assert viewer.refusal("status", "-A") == (
-        "you may not list managedsecrets in all namespaces; ask for this right, see docs/cli.md"
+        "forbidden: cannot list managedsecrets in all namespaces;"
+        " ask an administrator for the ClusterRole keyturn-view, which is part of view"
     )
 
 
@@ -187,5 +192,6 @@ def test_who_may_nothing_is_told_so(space: Space, viewer: Console, kubectl: Kube
     kubectl("delete", "rolebinding", "somebody-who-may-view", "-n", space.namespace)
 
     assert viewer.refusal("status") == (
-        f"you may not list managedsecrets in namespace {space.namespace}; ask for this right, see docs/cli.md"
+        f"forbidden: cannot list managedsecrets in namespace {space.namespace};"
+        " ask an administrator for the ClusterRole keyturn-view, which is part of view"
     )

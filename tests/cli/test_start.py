@@ -48,8 +48,15 @@ def test_help_brings_nothing_but_click(console: Console) -> None:
 
 
 def test_help_cuts_no_sentence_off() -> None:
-    _, commands = CliRunner().invoke(main, ["--help"]).output.split("Commands:")
+    _, commands = CliRunner().invoke(main, ["--help"]).output.split("\nSecrets in a cluster:")
     assert "..." not in commands
+
+
+def test_help_groups_every_command_once() -> None:
+    shown = [line.split() for line in CliRunner().invoke(main, ["--help"]).output.splitlines()]
+    names = [words[0] for words in shown if words and words[0] in main.commands]
+
+    assert sorted(names) == sorted(main.commands)
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

@@ -66,14 +66,85 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     )
 
 
-def test_a_line_is_cut_where_the_terminal_ends() -> None:
-    assert table(
-        ("NAME", "MESSAGE"), [("a", "a long story")], width=13
-    ) == "NAME   MESSAGE\na      a lon…".replace("NAME   MESSAGE", "NAME   MESSA…")
+def test_the_last_column_takes_the_rest_of_the_terminal_in_several_lines() -> None:
+    rows = [("a", "Stalled", "there is no SecretClass; create it"), ("b", "Ready", "")]
+    assert table(("NAME", "STATE", "MESSAGE"), rows, width=46).splitlines() == [
+        "NAME   STATE     MESSAGE",
+        "a      Stalled   there is no SecretClass;",
+        "                 create it",
+        "b      Ready",
+    ]
 
 
-def test_a_line_that_just_fits_is_not_cut() -> None:
+def test_a_last_column_without_room_has_lines_of_its_own() -> None:
+    name = "a-name-of-thirty-characters-aa"
+    rows = [(name, "there is no SecretClass; create it")]
+    assert table(("NAME", "MESSAGE"), rows, width=40).splitlines() == [
+        f"{'NAME':<30}   MESSAGE",
+        name,
+        "    there is no SecretClass; create it",
+    ]
+
+
+def test_no_word_of_a_message_is_lost_at_any_width() -> None:
+    message = (
+        "SecretClassNotFound: there is no SecretClass 'api-keys'; create it or write one of these: internal"
+    )
+    for width in range(1, 200):
+        shown = table(("NAME", "STATE", "MESSAGE"), [("auth", "Stalled", message)], width)
+        assert message.replace(" ", "") in "".join(shown.split()), width
+
+
+def test_a_line_that_just_fits_is_not_wrapped() -> None:
     assert table(("NAME", "WHY"), [("a", "a tale")], width=13) == "NAME   WHY\na      a tale"
+
+
+def test_a_terminal_gets_no_column_that_is_empty_in_every_row() -> None:
+    rows = [("a", "-", "1", ""), ("b", "", "-", "")]
+    assert (
+        table(("NAME", "NEXT", "REVISION", "MESSAGE"), rows, width=80)
+        == "NAME   REVISION\na      1\nb      -"
+    )
+
+
+def test_what_is_no_terminal_gets_every_column_and_every_letter() -> None:
+    long = "word " * 100
+    rows = [("a", "", long)]
+    header, row = table(("NAME", "NEXT", "MESSAGE"), rows).splitlines()
+    assert (header, row) == ("NAME   NEXT   MESSAGE", f"a      -      {long.rstrip()}")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+    ids=["a terminal", "a pipe", "NO_COLOR", "NO_COLOR that is empty", "TERM=dumb"],
+)
+def test_states_have_a_colour_on_terminals_that_take_one(
+    *, terminal: bool, environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+
+    shown = table(("NAME", "STATE", "MESSAGE"), [("a", "Failed", "Ready")])
+    failed = "\x1b[31mFailed\x1b[0m" if coloured else "Failed"
+
+    assert shown == f"NAME   STATE    MESSAGE\na      {failed}   Ready"
+
+
+def test_a_colour_that_somebody_wrote_into_an_object_is_printed_by_its_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_lines(table(("NAME", "STATE"), [("\x1b[31ma", "\x1b[32mReady")]))
+    assert capsys.readouterr().out.splitlines()[1] == r"\u001b[31ma   \u001b[32mReady"
 
 
 HIDDEN = "a\u202eb\u2066c\x1b[31md\x9be\u200bf\xadg\U000e0041h\u3164i"

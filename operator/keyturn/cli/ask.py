@@ -1,4 +1,4 @@
-"""What people ask of the operator: each a small patch of the ManagedSecret, answered in its status."""
+"""What is asked of the operator for one ManagedSecret: a small patch of it, answered in its status."""
 
 from __future__ import annotations
 
@@ -9,109 +9,86 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.core.seen import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.wanted import history_limit_of
 
 from . import managed
-from .follow import follow
-from .printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from keyturn.api.managedsecret import DataItem, ManagedSecret
 
     from .cluster import Cluster
     from .managed import Found
 
-__all__ = ["Manner", "refresh", "resume", "rollback", "rotate", "suspend"]
+__all__ = ["Asked", "NotApplicable", "refresh", "resume", "rollback", "rotate", "suspend"]
 
-_ROLLED_BACK = "RolledBack"
+_ROLLED_BACK, _SUCCEEDED = "RolledBack", "Succeeded"
+
+
+class NotApplicable(click.ClickException):
+    """There is nothing in a ManagedSecret that this could be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How it is asked and answered."""
+class Asked:
+    """What was asked of one ManagedSecret."""
 
-    wait: timedelta | None = None
-    """How long the answer is waited for; None for not at all."""
-    as_json: bool = False
-    """Standard output is one document; who waits for it is told on standard error how far it is."""
-
-    def tell(self, line: str) -> None:
-        if self.wait or not self.as_json:
-            print_lines(line, err=self.as_json)
-
-    def answer(self, action: str, now: ManagedSecret, **others: object) -> None:
-        """End with what a program wants to know."""
-        if not self.as_json:
-            return
-        known = {"namespace": now.metadata.namespace, "name": now.metadata.name, "action": action}
-        told = {
-            "changed": True,
-            "request": None,
-            "done": True if self.wait else None,
-            "revision": now.status.revision,
-            "suspended": bool(now.spec.suspend),
-        }
-        print_json({**known, **told, **others})
+    found: Found
+    action: str
+    said: str
+    """What is told of it, such as `rotation requested`."""
+    request: str | None = None
+    """The text of the annotation."""
+    is_taken_up: Callable[[ManagedSecret], bool] | None = None
+    """Whether a status answers it; None where nothing is to be waited for."""
+    changed: bool = True
 
 
-async def rotate(cluster: Cluster, name: str, manner: Manner) -> None:
+async def rotate(cluster: Cluster, found: Found) -> Asked:
     """Ask for a rotation by a trigger that was never there before."""
-    _hold_to_what_turns(await managed.one(cluster, name))
+    _hold_to_what_turns(found)
     trigger = f"cli-{secrets.token_hex(6)}"
-    found = await managed.annotate(cluster, name, ROTATE, trigger)
-    manner.tell(f"managedsecret/{name} rotation requested")
-    now = await _followed(cluster, found, lambda now: now.status.last_trigger == trigger, manner)
-    manner.answer("rotate", now, request=trigger)
+    now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
+    return Asked(now, "rotate", "rotation requested", trigger, lambda now: now.status.last_trigger == trigger)
 
 
-async def rollback(cluster: Cluster, name: str, to: int | None, manner: Manner) -> None:
+async def rollback(cluster: Cluster, found: Found, to: int | None) -> Asked:
     """Ask for an earlier revision; the text after the number makes the same request new."""
-    before = await managed.one(cluster, name)
-    number = to or _revision_before(before)
-    if number == before.managed.status.revision:
-        manner.tell(f"managedsecret/{name} holds revision {number} already")
-        manner.answer("rollback", before.managed, changed=False)
-        return
+    number = to or _revision_before(found)
+    if number == found.managed.status.revision:
+        return Asked(found, "rollback", f"holds revision {number} already", changed=False)
+    _hold_to_what_is_kept(found, number)
     request = f"{number}/cli-{secrets.token_hex(6)}"
-    found = await managed.annotate(cluster, name, ROLLBACK, request)
-    manner.tell(f"managedsecret/{name} rollback to revision {number} requested")
-    now = await _followed(cluster, found, lambda now: now.status.revision == number, manner)
-    manner.answer("rollback", now, request=request)
+    now = await managed.annotate(cluster, found.key.name, ROLLBACK, request)
+    said = f"rollback to revision {number} requested"
+    return Asked(now, "rollback", said, request, lambda now: now.status.revision == number)
 
 
-async def refresh(cluster: Cluster, name: str, manner: Manner) -> None:
+async def refresh(cluster: Cluster, found: Found) -> Asked:
     """Ask for the stores to be read now."""
-    before = await managed.one(cluster, name)
-    if not _pulls(before.managed):
-        raise click.ClickException(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
+    name = found.key.name
+    if not _pulls(found.managed):
+        raise NotApplicable(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
     request = f"cli-{secrets.token_hex(6)}"
-    found = await managed.annotate(cluster, name, REFRESH, request)
-    manner.tell(f"managedsecret/{name} refresh requested")
-    now = await _followed(cluster, found, lambda now: now.status.last_refresh == request, manner)
-    manner.answer("refresh", now, request=request)
+    now = await managed.annotate(cluster, name, REFRESH, request)
+    return Asked(now, "refresh", "refresh requested", request, lambda now: now.status.last_refresh == request)
 
 
-async def suspend(cluster: Cluster, name: str, manner: Manner) -> None:
+async def suspend(cluster: Cluster, found: Found) -> Asked:
     """Stop every write for a ManagedSecret."""
-    await _set_suspend(cluster, name, manner, said="suspended", to=True)
+    if found.managed.spec.suspend:
+        return Asked(found, "suspend", "unchanged: it is suspended", changed=False)
+    now = await managed.change(cluster, found.key.name, {"spec": {"suspend": True}})
+    return Asked(now, "suspend", "suspended")
 
 
-async def resume(cluster: Cluster, name: str, manner: Manner) -> None:
+async def resume(cluster: Cluster, found: Found) -> Asked:
     """Let writes go on."""
-    await _set_suspend(cluster, name, manner, said="resumed", to=False)
-
-
-async def _set_suspend(cluster: Cluster, name: str, manner: Manner, *, said: str, to: bool) -> None:
-    action, before = "suspend" if to else "resume", await managed.one(cluster, name)
-    if bool(before.managed.spec.suspend) is to:
-        manner.tell(f"managedsecret/{name} unchanged: it is {'suspended' if to else 'not suspended'}")
-        manner.answer(action, before.managed, changed=False)
-        return
-    found = await managed.change(cluster, name, {"spec": {"suspend": to or None}})
-    manner.tell(f"managedsecret/{name} {said}")
-    manner.answer(action, found.managed)
+    if not found.managed.spec.suspend:
+        return Asked(found, "resume", "unchanged: it is not suspended", changed=False)
+    now = await managed.change(cluster, found.key.name, {"spec": {"suspend": None}})
+    return Asked(now, "resume", "resumed")
 
 
 def _hold_to_what_turns(found: Found) -> None:
@@ -122,22 +99,11 @@ def _hold_to_what_turns(found: Found) -> None:
     instead = (
         f"have the stores read with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
     )
-    raise click.ClickException(f"{name} has nothing to rotate, since no value of it is made here; {instead}")
+    raise NotApplicable(f"{name} has nothing to rotate, since no value of it is generated; {instead}")
 
 
 def _is_given(item: DataItem) -> bool:
     return item.from_ is not None or item.literal is not None
-
-
-async def _followed(
-    cluster: Cluster, found: Found, is_taken_up: Callable[[ManagedSecret], bool], manner: Manner
-) -> ManagedSecret:
-    """Wait where that is wanted; return the object as it was seen last."""
-    if manner.wait:
-        return await follow(cluster, found, is_taken_up, manner.wait, manner.tell)
-    if found.managed.spec.suspend:  # who waits is told so by an error
-        print_lines(f"note: it is suspended; this starts after `keyturn resume {found.key.name}`", err=True)
-    return found.managed
 
 
 def _pulls(found: ManagedSecret) -> bool:
@@ -154,3 +120,24 @@ def _revision_before(found: Found) -> int:
             f"the history of {found.key.name} names no revision before {current}; name one with --to"
         )
     return max(good)
+
+
+def _hold_to_what_is_kept(found: Found, number: int) -> None:
+    """Refuse a revision whose values cannot be there, so that no annotation is left that nothing can follow."""
+    name, others = found.key.name, _perhaps_kept(found.managed)
+    if number in others or found.managed.status.revision is None:
+        return
+    there = f"available: {', '.join(map(str, sorted(others)))}" if others else "no earlier revision is kept"
+    raise click.ClickException(
+        f"revision {number} of {name} is not available for rollback; {there} (see `keyturn history {name}`)"
+    )
+
+
+def _perhaps_kept(found: ManagedSecret) -> set[int]:
+    """Name the revisions that may be kept: the latest ones, and the last on which every workload ran."""
+    status = found.status
+    made = [status.revision or 0, *(one.revision for one in status.history)]
+    latest = range(max(made) - history_limit_of(found), max(made) + 1)
+    good = (one.revision for one in status.history if one.result == _SUCCEEDED)
+    last = next((one for one in good if one != status.revision), 0)
+    return {one for one in (*latest, last) if one > 0 and one != status.revision}

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["audit_command"]
 
-_HELP = """Hold a cluster, a namespace or a Git repository against the checklist of eight points.
+_HELP = """Check a cluster, a namespace or a Git repository against the checklist of eight points.
 
-Secrets are read with your own rights, and nothing of a value is printed. What you may not read is said.
+Secrets are read with your own rights, and no value is printed. What you cannot read is listed as unknown.
 
-Ends with 0 where all is proven, with 1 where something is to be mended, and with 2 where something could not be
-looked at. With --publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
+Ends with 0 where every point has passed, with 1 where one has failed, and with 2 where one is unknown. With
+--publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
 """
 POINTS = (
     "strength",
@@ -87,7 +87,7 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(
     "audit",
-    short_help="Go through the checklist: what is proven, and what to mend.",
+    short_help="Check against the security checklist: what passed and what failed.",
     invoke_without_command=True,
     help=_HELP,
 )
@@ -97,11 +97,11 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     metavar="DIR",
     help="A Git repository; alone it needs no cluster.",
 )
-@click.option("-A", "--all-namespaces", is_flag=True, help="Look into every namespace.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
 @click.option(
-    "--only", "points", type=click.Choice(POINTS), multiple=True, help="This point alone; repeatable."
+    "--only", "points", type=click.Choice(POINTS), multiple=True, help="Check this point only; repeatable."
 )
-@click.option("--allow-unknown", is_flag=True, help="End with 0 also where something could not be proven.")
+@click.option("--allow-unknown", is_flag=True, help="End with 0 also where a point is unknown.")
 @click.option(
     "--time-limit",
     default="10m",
@@ -148,7 +148,7 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(_FORMS),
     default=_FORMS[0],
     show_default=True,
-    help="How the report is written.",
+    help="The format of the report.",
 )
 @place
 @click.pass_context
@@ -201,8 +201,8 @@ def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) 
     return None
 
 
-@audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, to be committed.")
-@click.option("-A", "--all-namespaces", is_flag=True, help="Look into every namespace.")
+@audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, for your repository.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
 @place
 @_cannot_look
 def schedule_command(

@@ -6,19 +6,19 @@ import sys
 
 import click
 
-from .options import Where, home
+from .options import Output, Where, formats, home
 
 __all__ = ["check_command"]
 
 
-@click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods, clocks.")
+@click.command("check", short_help="Check the cluster and the operator: CRDs, rights, Lease, pods.")
 @click.option(
-    "--pre", is_flag=True, help="Check before an installation: the API server, and the right to install."
+    "--pre", is_flag=True, help="Check before an installation: the API server, and your right to install."
 )
-@click.option("-o", "--output", type=click.Choice(["json"]), help="One document with stable names.")
+@formats(Output.JSON, Output.YAML)
 @home
-def check_command(pre: bool, output: str | None, where: Where) -> None:  # noqa: FBT001 - click passes flags so
-    """Check whether the operator can do its work, and say of each point what to do.
+def check_command(pre: bool, output: Output | None, where: Where) -> None:  # noqa: FBT001 - click passes flags so
+    """Check whether the operator can work in this cluster, with advice for each problem.
 
     It reads and writes nothing but access reviews. An admin asks for the rights of the operator's ServiceAccount; in
     a pod of the operator it asks for its own. Ends with 1 where a point has failed.
@@ -28,6 +28,6 @@ def check_command(pre: bool, output: str | None, where: Where) -> None:  # noqa:
     namespace = checking.namespace_of(where)
     look = checking.before if pre else checking.points
     found = cluster.run(where, lambda here: look(here.api, namespace))
-    checking.show(found, namespace, as_json=output == "json")
+    checking.show(found, namespace, output)
     if checking.has_failed(found):
         sys.exit(1)

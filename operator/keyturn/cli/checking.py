@@ -13,7 +13,7 @@ from keyturn.preflight import deployment, election, home, releases, rights, sche
 from keyturn.preflight.point import Point, Result
 from keyturn.preflight.rights import Account, Feature, Place
 
-from .printing import print_json, print_lines
+from .printing import print_data, print_lines
 from .serve import run_command
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.preflight.election import Election
     from keyturn.preflight.rights import Right
 
-    from .options import Where
+    from .options import Output, Where
 
 __all__ = ["before", "has_failed", "namespace_of", "points", "show"]
 
@@ -73,19 +73,18 @@ def has_failed(found: Iterable[Point]) -> bool:
     return any(point.result is Result.FAILED for point in found)
 
 
-def show(found: Sequence[Point], namespace: str, *, as_json: bool) -> None:
+def show(found: Sequence[Point], namespace: str, output: Output | None) -> None:
     """Print the points, with what to do below each that is not in order."""
     count = Counter(point.result for point in found)
-    if as_json:
+    if output:
         worst = next(one for one in reversed(Result) if count[one])
-        print_json(
-            {
-                "result": worst,
-                "client": build.version(),
-                "namespace": namespace,
-                "points": [_document(point) for point in found],
-            }
-        )
+        document = {
+            "result": worst,
+            "client": build.version(),
+            "namespace": namespace,
+            "points": [_document(point) for point in found],
+        }
+        print_data(document, output)
         return
     print_lines(*(line for point in found for line in _lines(point)))
     print_lines("", ", ".join(f"{count[one]} {one}" for one in Result))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from .options import Where
 
-__all__ = ["INTERRUPTED", "Cluster", "beside", "run"]
+__all__ = ["INTERRUPTED", "Cluster", "beside", "run", "sentence"]
 
 INTERRUPTED = 130
 _PATIENCE = 10.0
 """Seconds that one answer may take: somebody sits before the screen."""
-_NOT_FOUND = 404
+_READS = frozenset({"get", "list", "watch"})
 
 _Answer = TypeVar("_Answer")
 
@@ -39,13 +39,24 @@ class Cluster:
 
     api: Api
     namespace: str
+    server: str = ""
+
+    def at(self, namespace: str) -> Cluster:
+        """Return the same API server, with another namespace."""
+        return replace(self, namespace=namespace)
 
     def now(self) -> datetime:
         """Return the time by the API server's clock, which stamped whatever is compared with it."""
         return self.api.clock.now()
 
 
-def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: float = _PATIENCE) -> _Answer:
+def run(
+    where: Where,
+    work: Callable[[Cluster], Awaitable[_Answer]],
+    patience: float = _PATIENCE,
+    *,
+    says_interrupted: bool = True,
+) -> _Answer:
     """Do `work` at the cluster that is meant; what goes wrong becomes a sentence that says what to do."""
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
     try:
@@ -53,7 +64,8 @@ def run(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: f
     except config.NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
     except KeyboardInterrupt:
-        print_lines("interrupted", err=True)
+        if says_interrupted:
+            print_lines("interrupted", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -62,9 +74,9 @@ async def _done(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], pat
     async with config.session(connection) as session:
         api = Api(session, connection.server, timeout=patience)
         try:
-            return await work(Cluster(api, where.namespace or connection.namespace))
+            return await work(Cluster(api, where.namespace or connection.namespace, connection.server))
         except errors.ApiError as error:
-            _tell(error, connection.server)
+            _end(error, connection.server)
 
 
 @asynccontextmanager
@@ -74,16 +86,17 @@ async def beside(where: Where, patience: float = _PATIENCE) -> AsyncIterator[Clu
     async with config.session(connection) as session:
         api = Api(session, connection.server, timeout=patience)
         try:
-            yield Cluster(api, where.namespace or connection.namespace)
+            yield Cluster(api, where.namespace or connection.namespace, connection.server)
         except errors.ApiError as error:
-            _tell(error, connection.server)
+            _end(error, connection.server)
 
 
-def _tell(error: errors.ApiError, server: str) -> NoReturn:
-    raise click.ClickException(_sentence(error, server)) from None
+def _end(error: errors.ApiError, server: str) -> NoReturn:
+    raise click.ClickException(sentence(error, server)) from None
 
 
-def _sentence(error: errors.ApiError, server: str) -> str:
+def sentence(error: errors.ApiError, server: str) -> str:
+    """Say what the API server has refused, and what to do."""
     match error:
         case errors.Unavailable(status=0):
             return (
@@ -92,14 +105,23 @@ def _sentence(error: errors.ApiError, server: str) -> str:
             )
         case errors.Unavailable(status=404):
             return (
-                f"the cluster at {server} does not know {paths.resource(error.path)} of keyturn.dev;"
-                " install Keyturn there first: kubectl apply -k manifests/base"
+                f"Keyturn is not installed in the cluster at {server}, which has no"
+                f" {paths.resource(error.path)} of keyturn.dev; select another cluster with --context, or install the"
+                " operator with its Helm chart or its manifests (`keyturn crds` prints the CRDs alone)"
             )
         case errors.Unauthorized():
-            return f"the API server at {server} does not know you; log in anew"
+            return f"the API server at {server} rejects your credentials; log in again"
         case errors.Forbidden():
-            return (
-                f"you may not {error.verb} {paths.described(error.path)}; ask for this right, see docs/cli.md"
-            )
+            return f"forbidden: cannot {error.verb} {paths.described(error.path)}; {_who_gives(error)}"
         case _:
             return f"the API server at {server} refuses it: {error.reason} ({error.verb} {error.path})"
+
+
+def _who_gives(error: errors.Forbidden) -> str:
+    """Name the role that has a right: it comes with Keyturn, or is one of Kubernetes' own."""
+    if not error.path.startswith(paths.OURS):
+        return "ask an administrator for this right, see docs/cli.md"
+    if paths.resource(error.path) == "secretclasses":
+        return "ask an administrator for the ClusterRole keyturn-class-reader"
+    role = "view" if error.verb in _READS else "edit"
+    return f"ask an administrator for the ClusterRole keyturn-{role}, which is part of {role}"

@@ -9,7 +9,7 @@ import click
 __all__ = ["convert_command"]
 
 
-@click.command("convert", short_help="Turn manifests of External Secrets into ours.")
+@click.command("convert", short_help="Convert manifests of External Secrets to Keyturn.")
 @click.option(
     "-f",
     "--filename",
@@ -19,17 +19,19 @@ __all__ = ["convert_command"]
     required=True,
     help="A file, a folder with all below it, or - for standard input; repeatable.",
 )
-@click.option("--all", "keeps_others", is_flag=True, help="Print other documents as well, but no Secret.")
+@click.option(
+    "--all", "keeps_others", is_flag=True, help="Print all other documents as well, except Secrets."
+)
 @click.option("--lenient", is_flag=True, help="End with 0 even where meaning is lost.")
 def convert_command(
     files: tuple[str, ...],
     keeps_others: bool,  # noqa: FBT001 - click passes flags so
     lenient: bool,  # noqa: FBT001
 ) -> None:
-    """Print what ExternalSecrets, PushSecrets and their stores and generators are as ManagedSecrets and stores.
+    """Convert ExternalSecrets, PushSecrets and their stores and generators to ManagedSecrets and stores.
 
-    What has no counterpart is told on standard error, and above the manifest that it is missing in. No cluster is
-    asked, and no value of a Secret is printed. Give files that speak of one another together.
+    What has no counterpart is listed on standard error and above the manifest that lacks it. No cluster is needed,
+    and no value of a Secret is printed. Name files that refer to one another in one call.
 
     Ends with 0 where all is converted, with 1 where meaning is lost, and with 2 where a file cannot be read.
     """

@@ -14,7 +14,8 @@ from keyturn.core.emergency import concerns
 from keyturn.kube import errors, paths
 
 from . import incidents
-from .printing import print_lines
+from .options import Output
+from .printing import print_data, print_lines, print_names
 from .text import listed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Scope", "Wish", "declare", "labels_in", "name_of", "scope_of"]
 
 _FEW = 10
+_NEW = "declared"
 _LONGEST_NAME = 63
 
 Scope = tuple[str, ...] | None
@@ -91,14 +93,20 @@ def name_of(incident: str) -> str:
 
 
 async def declare(
-    cluster: Cluster, wish: Wish, scope: Scope, *, wait: timedelta | None, is_real: bool
+    cluster: Cluster,
+    wish: Wish,
+    scope: Scope,
+    *,
+    wait: timedelta | None,
+    is_real: bool,
+    output: Output | None = None,
 ) -> None:
     """Declare an emergency in each namespace that is meant and has something to rotate."""
     selected = await _selected(cluster, wish.body(), scope)
     if not selected:
         raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
     name = name_of(wish.incident)
-    failed = []
+    documents, failed = [], []
     for namespace, names in sorted(selected.items()):
         try:
             body = _only(wish, names).body()
@@ -108,13 +116,38 @@ async def declare(
         except click.ClickException as error:
             failed.append(f"in {namespace}: {error.message}")
         else:
-            more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-            listed_names = f"{', '.join(names[:_FEW])}{more}"
-            print_lines(f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {listed_names}")
+            documents.append(_document(namespace, wish, said, names))
+            if output is None:
+                print_lines(_line(namespace, name, said, names))
+    _answer(documents, name, output)
     if failed:
         raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
     if wait and is_real:
-        await incidents.follow(cluster, name, sorted(selected), wait)
+        await incidents.follow(cluster, name, sorted(selected), wait, err=output is not None)
+
+
+def _line(namespace: str, name: str, said: str, names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return (
+        f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {', '.join(names[:_FEW])}{more}"
+    )
+
+
+def _document(namespace: str, wish: Wish, said: str, names: list[str]) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "name": name_of(wish.incident),
+        "incident": wish.incident,
+        "changed": said == _NEW,
+        "secrets": names,
+    }
+
+
+def _answer(documents: list[dict[str, Any]], name: str, output: Output | None) -> None:
+    if output is Output.NAME:
+        print_names((name for _ in documents), "emergencyrotation")
+    elif output:
+        print_data({"items": documents}, output)
 
 
 def _only(wish: Wish, names: list[str]) -> Wish:
@@ -150,4 +183,4 @@ async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> s
         raise click.ClickException(
             "it was declared before, with another content; declare this one under another number"
         ) from None
-    return "declared"
+    return _NEW

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import Length, Output, Where, output, place
+from .options import Length, Output, Where, answer, output, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,32 +30,39 @@ def _somewhere(command: Callable[..., None]) -> Callable[..., None]:
     return _everywhere(_in(place(command)))
 
 
-@click.group("emergency", short_help="Rotate what is compromised at once, and keep the clock.")
+@click.group("emergency", short_help="Rotate compromised secrets at once, and track the deadlines.")
 def emergency_group() -> None:
-    """Rotate what is compromised at once, and keep the clock of 0, 1, 24 and 48 hours.
+    """Rotate compromised secrets at once, and track the deadlines of 0, 1, 24 and 48 hours.
 
     One incident may concern several namespaces: each gets an EmergencyRotation of its own, all with the incident's
     number.
     """
 
 
-@emergency_group.command("declare", short_help="Declare an incident: rotate at once.")
+@emergency_group.command("declare", short_help="Declare an incident and rotate its secrets at once.")
 @_incident
-@click.option("--reason", required=True, help="What has happened, in one line that everybody may read.")
-@click.option("--contact", help="Whom to ask.")
-@click.option("-l", "--selector", metavar="KEY=VALUE,…", help="Which ManagedSecrets, by their labels.")
-@click.option("--secret", "names", multiple=True, metavar="NAME", help="Which ManagedSecret; repeatable.")
+@click.option(
+    "--reason", required=True, help="What happened, in one line that all users of the namespace can read."
+)
+@click.option("--contact", help="The person or team to contact.")
+@click.option("-l", "--selector", metavar="KEY=VALUE,…", help="The ManagedSecrets with these labels.")
+@click.option(
+    "--secret", "names", multiple=True, metavar="NAME", help="The ManagedSecret of this name; repeatable."
+)
 @click.option("--all", "takes_all", is_flag=True, help="Every ManagedSecret of the namespace.")
 @click.option(
     "--revoke",
     type=click.Choice([_IMMEDIATELY, _AFTER_ROLLOUT]),
     default=_IMMEDIATELY,
     show_default=True,
-    help="When the values before stop being readable.",
+    help="When the previous values are removed.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be rotated, and declare nothing.")
-@click.option("--wait", is_flag=True, help="Stay until every service runs on the new values.")
+@click.option("--dry-run", is_flag=True, help="Show what would be rotated, and declare nothing.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until every workload runs on the new values and print each change."
+)
 @click.option("--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits.")
+@answer
 @_somewhere
 def declare_command(  # click passes each option by its name
     *,
@@ -69,6 +76,7 @@ def declare_command(  # click passes each option by its name
     dry_run: bool,
     wait: bool,
     timeout: timedelta,
+    output: Output | None,
     all_namespaces: bool,
     namespaces: tuple[str, ...],
     where: Where,
@@ -93,12 +101,12 @@ def declare_command(  # click passes each option by its name
     cluster.run(
         where,
         lambda here: declaring.declare(
-            here, wish, scope, wait=timeout if wait else None, is_real=not dry_run
+            here, wish, scope, wait=timeout if wait else None, is_real=not dry_run, output=output
         ),
     )
 
 
-@emergency_group.command("status", short_help="Say how far an incident is, and what is due.")
+@emergency_group.command("status", short_help="Show the progress of incidents and what is due.")
 @click.argument("incident", required=False)
 @output
 @_somewhere
@@ -110,7 +118,7 @@ def status_command(
     namespaces: tuple[str, ...],
     where: Where,
 ) -> None:
-    """Say how far every incident is; with INCIDENT, also what of it is not done.
+    """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
 
     Ends with 0 where nothing needs a person, and with 3 where a deadline is missed or a person must act.
     """
@@ -121,35 +129,37 @@ def status_command(
         sys.exit(_ATTENTION)
 
 
-@emergency_group.command("acknowledge", short_help="Close the access audit, or the incident.")
+@emergency_group.command("acknowledge", short_help="Mark the access audit or the report as completed.")
 @_incident
-@click.option("--audit", "what", flag_value="audit", help="Who read the secrets is known.")
-@click.option("--report", "what", flag_value="report", help="The incident document is complete.")
-@click.option("--by", required=True, metavar="NAME", help="Who acknowledges it.")
+@click.option("--audit", "what", flag_value="audit", help="Mark the access audit as completed.")
+@click.option("--report", "what", flag_value="report", help="Mark the incident report as completed.")
+@click.option("--by", required=True, metavar="NAME", help="The name to record.")
+@answer
 @_somewhere
 def acknowledge_command(
     *,
     incident: str,
     what: str | None,
     by: str,
+    output: Output | None,
     all_namespaces: bool,
     namespaces: tuple[str, ...],
     where: Where,
 ) -> None:
-    """Acknowledge a part of INCIDENT by name, in each namespace that it concerns."""
+    """Mark a stage of INCIDENT as completed, in each namespace that it concerns."""
     from . import cluster, declaring, incidents
 
     if what is None:
         raise click.UsageError("write one of --audit and --report")
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    cluster.run(where, lambda here: incidents.acknowledge(here, incident, what, by, scope))
+    cluster.run(where, lambda here: incidents.acknowledge(here, incident, what, by, scope, output))
 
 
-@emergency_group.command("report", short_help="Print the incident document.")
+@emergency_group.command("report", short_help="Print the incident report.")
 @_incident
 @_somewhere
 def report_command(*, incident: str, all_namespaces: bool, namespaces: tuple[str, ...], where: Where) -> None:
-    """Print the document of INCIDENT as Markdown, one part for each namespace that it concerns."""
+    """Print the report of INCIDENT as Markdown, one part for each namespace that it concerns."""
     from . import cluster, declaring, incidents
 
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)

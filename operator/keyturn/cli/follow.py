@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.core.standing import AFTER_THE_ROLLOUT, condition
+from keyturn.core.standing import AFTER_THE_ROLLOUT, condition, standing_of
 from keyturn.kube import errors, paths
 
 from . import managed
@@ -16,7 +18,7 @@ from .text import clock, length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
-    from datetime import timedelta
+    from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import ManagedSecretStatus
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .managed import Found
 
-__all__ = ["changes_between", "follow", "trouble_of"]
+__all__ = ["Waiting", "changes_between", "follow", "trouble_of"]
 
 _GRACE = 3.0
 """Seconds in which the operator takes up a request; what the status complained of before is no answer to it."""
@@ -33,36 +35,65 @@ _ONE_WATCH = 2
 _PAUSE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long several are waited for, from one moment on."""
+
+    patience: timedelta | None
+    label: str = ""
+    """What begins each line, where several are told of."""
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def seconds(self) -> float:
+        return asyncio.get_running_loop().time() - self.began
+
+    @property
+    def left(self) -> float | None:
+        return None if self.patience is None else self.patience.total_seconds() - self.seconds
+
+
 async def follow(
     cluster: Cluster,
     asked: Found,
     is_taken_up: Callable[[ManagedSecret], bool],
-    patience: timedelta,
+    waiting: Waiting,
     tell: Callable[[str], None],
-) -> ManagedSecret:
+) -> Found:
     """Tell every change since somebody `asked`, until what `is_taken_up` knows is done; return it as it is then.
 
     What keeps it from that is an error.
     """
-    loop = asyncio.get_running_loop()
-    began, before, name = loop.time(), asked.managed.status, asked.key.name
+    last, name, taken_up = asked, asked.key.name, False
     try:
-        async with asyncio.timeout(patience.total_seconds()), aclosing(_versions(cluster, name)) as versions:
-            async for now in versions:
-                seconds = loop.time() - began
-                for line in changes_between(before, now.status):
-                    tell(f"{seconds:6.1f} s  {line}")
-                before = now.status
-                taken_up = is_taken_up(now)
+        async with asyncio.timeout(waiting.left), aclosing(_versions(cluster, name)) as versions:
+            async for found in versions:
+                seconds, now = waiting.seconds, found.managed
+                for line in changes_between(last.managed.status, now.status):
+                    tell(f"{seconds:6.1f} s  {waiting.label}{line}")
+                last, taken_up = found, is_taken_up(now)
                 if (taken_up or seconds > _GRACE) and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
                 if taken_up and _is_through(now.status):
-                    tell(f"{seconds:6.1f} s  done: {_outcome(now)}")
-                    return now
+                    tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
+                    return found
     except TimeoutError:
         pass
-    raise click.ClickException(
-        f"not done after {length(patience)}; it goes on, and `keyturn status {name}` tells how far it is"
+    raise click.ClickException(_timed_out(last, waiting, cluster.now(), is_taken_up=taken_up))
+
+
+def _timed_out(last: Found, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
+    """Say how far it is: the operator does not stop when the waiting ends."""
+    name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
+    if not is_taken_up and last.managed.status.rotation is None:
+        return (
+            f"timed out after {after} waiting for {name}: the operator has not taken up the request"
+            f" (now {standing.state}); see `keyturn status {name}` and `keyturn check`"
+        )
+    state = f"{standing.state}: {standing.message}" if standing.message else standing.state
+    return (
+        f"timed out after {after} waiting for {name} (now {state});"
+        f" the operator continues, see `keyturn status {name}`"
     )
 
 
@@ -97,7 +128,7 @@ def trouble_of(found: ManagedSecret) -> str | None:
 
 
 def _is_through(status: ManagedSecretStatus) -> bool:
-    """Say whether every workload runs what it should: nobody waits for an overlap of hours."""
+    """Say whether every workload runs what it should; an overlap of hours is not waited for."""
     return status.rotation is None or status.rotation.step in AFTER_THE_ROLLOUT
 
 
@@ -107,23 +138,23 @@ def _outcome(found: ManagedSecret) -> str:
     return f"revision {found.status.revision} is in the Secret {found.status.secret_name}{workloads}"
 
 
-async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[ManagedSecret, None]:
+async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[Found, None]:
     """Yield the object as it is, then each newer version, whatever the API server does meanwhile."""
     while True:
         try:
             found = await managed.one(cluster, name)
-            yield found.managed
+            yield found
             async for now in _watched(cluster, name, found.managed.metadata.resource_version):
                 yield now
         except (errors.Gone, errors.Unavailable):
             await asyncio.sleep(_PAUSE)
 
 
-async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[ManagedSecret, None]:
+async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[Found, None]:
     only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
     async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_ONE_WATCH)) as changes:
         async for kind, body in changes:
             if kind == "DELETED":
                 raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")
             if kind in {"ADDED", "MODIFIED"}:
-                yield managed.found_in(body).managed
+                yield managed.found_in(body)

@@ -7,29 +7,62 @@ from typing import TYPE_CHECKING, Any
 from keyturn.core.standing import AFTER_THE_ROLLOUT
 
 from . import managed
-from .options import Output
-from .printing import print_json, print_lines
+from .printing import print_data, print_lines
+from .selecting import chosen
+from .status import said_of_none
 from .text import NOTHING, clock, length, room, table
 
 if TYPE_CHECKING:
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus
 
     from .cluster import Cluster
+    from .managed import Found
+    from .options import Output, Selection
 
 __all__ = ["show"]
 
 _RUNNING = "Running"
+_HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT")
 
 
-async def show(cluster: Cluster, name: str, output: Output) -> None:
-    """Print the revisions of one ManagedSecret, the newest first."""
-    status = (await managed.one(cluster, name)).managed.status
-    if output is Output.JSON:
-        print_json({"items": _documents(status)})
+async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
+    """Print the revisions of each ManagedSecret, the newest first; say whether one is missing."""
+    if selection.name:
+        _print(await managed.one(cluster, selection.name), output)
+        return False
+    there = await chosen(cluster, selection)
+    if output.is_document:
+        print_data({"items": [_named(one) for one in there.found]}, output)
+    elif there.found:
+        header = (*(("NAMESPACE",) if selection.everywhere else ()), "NAME", *_HEADER)
+        lines = [[*_place(one, selection), *cells] for one in there.found for cells in _rows(one)]
+        print_lines(table(header, lines, room()))
+    elif not there.failures:
+        print_lines(await said_of_none(cluster, selection))
+    for failure in there.failures:
+        print_lines(f"Error: {failure.message}", err=True)
+    return bool(there.failures)
+
+
+def _print(found: Found, output: Output) -> None:
+    if output.is_document:
+        print_data({"items": _documents(found.managed.status)}, output)
         return
-    header = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT")
-    lines = [_cells(one) for one in _documents(status)]
-    print_lines(table(header, lines, room()) if lines else f"{name} has no finished revision yet")
+    rows = _rows(found)
+    print_lines(table(_HEADER, rows, room()) if rows else f"{found.key.name} has no finished revision yet")
+
+
+def _named(found: Found) -> dict[str, Any]:
+    revisions = _documents(found.managed.status)
+    return {"namespace": found.key.namespace, "name": found.key.name, "revisions": revisions}
+
+
+def _place(found: Found, selection: Selection) -> list[str]:
+    return [found.key.namespace, found.key.name] if selection.everywhere else [found.key.name]
+
+
+def _rows(found: Found) -> list[list[str]]:
+    return [_cells(one) for one in _documents(found.managed.status)]
 
 
 def _documents(status: ManagedSecretStatus) -> list[dict[str, Any]]:

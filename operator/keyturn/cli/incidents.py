@@ -14,8 +14,9 @@ from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 from keyturn.paperwork import FILE
 
+from .cluster import sentence
 from .options import Output
-from .printing import print_document, print_json, print_lines
+from .printing import print_data, print_document, print_lines, print_names
 from .text import NOTHING, length, room, table, until
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     """Print how far each incident is; say whether one needs a person."""
     found = await _found(cluster, incident, scope)
     now = cluster.now()
-    if output is Output.JSON:
-        print_json({"items": [_document(one, now) for one in found]})
+    if output is Output.NAME:
+        print_names((one.metadata.name for one in found), "emergencyrotation")
+    elif output.is_document:
+        print_data({"items": [_document(one, now) for one in found]}, output)
     elif not found:
         print_lines("no emergency is declared")
     else:
@@ -48,19 +51,35 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     return any(_needs_a_person(one, now) for one in found)
 
 
-async def acknowledge(cluster: Cluster, incident: str, what: str, by: str, scope: Scope) -> None:
+async def acknowledge(
+    cluster: Cluster, incident: str, what: str, by: str, scope: Scope, output: Output | None = None
+) -> None:
     """Write a name into the annotation that closes a part of an incident."""
     annotation = _ANNOTATIONS[what]
     if not by.strip():
         raise click.UsageError("--by is empty; write who acknowledges it")
+    documents, failed = [], []
     for one in await _known(cluster, incident, scope):
         name, namespace = one.metadata.name, one.metadata.namespace
-        if known := who_acknowledges(one, annotation):
-            print_lines(f"emergencyrotation/{name} in {namespace} unchanged: acknowledged by {known}")
+        known = who_acknowledges(one, annotation)
+        try:
+            if not known:
+                patch = {"metadata": {"annotations": {annotation: by}}}
+                await cluster.api.patch(paths.emergency_rotation(namespace, name), patch, Patch.MERGE)
+        except errors.ApiError as error:
+            failed.append(f"in {namespace}: {sentence(error, cluster.server)}")
             continue
-        patch = {"metadata": {"annotations": {annotation: by}}}
-        await cluster.api.patch(paths.emergency_rotation(namespace, name), patch, Patch.MERGE)
-        print_lines(f"emergencyrotation/{name} in {namespace} {what} acknowledged")
+        said = f"unchanged: acknowledged by {known}" if known else f"{what} acknowledged"
+        if output is None:
+            print_lines(f"emergencyrotation/{name} in {namespace} {said}")
+        place = {"namespace": namespace, "name": name, "incident": one.spec.incident}
+        documents.append({**place, "stage": what, "changed": not known, "acknowledgedBy": known or by})
+    if output is Output.NAME:
+        print_names((str(one["name"]) for one in documents), "emergencyrotation")
+    elif output:
+        print_data({"items": documents}, output)
+    if failed:
+        raise click.ClickException("\n  ".join((f"{what} of {incident} is not acknowledged", *failed)))
 
 
 async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
@@ -70,8 +89,10 @@ async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
     print_document("\n---\n\n".join(parts))
 
 
-async def follow(cluster: Cluster, name: str, namespaces: list[str], patience: timedelta) -> None:
-    """Tell each step until every service runs on the new values, in each of the namespaces."""
+async def follow(
+    cluster: Cluster, name: str, namespaces: list[str], patience: timedelta, *, err: bool = False
+) -> None:
+    """Tell each step until every workload runs on the new values, in each of the namespaces."""
     told: dict[str, str] = {}
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -83,13 +104,15 @@ async def follow(cluster: Cluster, name: str, namespaces: list[str], patience: t
                     said = _said(one)
                     if told.get(one.metadata.namespace) != said:
                         told[one.metadata.namespace] = said
-                        print_lines(f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}")
+                        line = f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}"
+                        print_lines(line, err=err)
                 if all(one.status.services_updated_at for one in found):
                     return
                 await asyncio.sleep(_PAUSE)
     except TimeoutError:
         raise click.ClickException(
-            f"not done after {length(patience)}; it goes on, and `keyturn emergency status {name}` tells how far"
+            f"timed out after {length(patience)} waiting for {name}; the operator continues,"
+            f" see `keyturn emergency status {name}`"
         ) from None
 
 

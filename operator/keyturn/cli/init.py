@@ -26,7 +26,7 @@ folder_option = click.option(
     type=click.Path(path_type=Path),
     default=".",
     show_default=True,
-    help="Where .env.example and the .env files are.",
+    help="The folder of .env.example and the .env files.",
 )
 manifests_option = click.option(
     "-f",
@@ -34,17 +34,17 @@ manifests_option = click.option(
     "manifests",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="ManagedSecret manifests in the place of .env.example; repeatable.",
+    help="ManagedSecret manifests instead of .env.example; repeatable.",
 )
 
 
-@click.command("init", short_help="Write .env files with strong values.")
+@click.command("init", short_help="Create .env files with strong values.")
 @click.option(
     "--environment",
     "environments",
     type=click.Choice(ENVIRONMENTS),
     multiple=True,
-    help="Which file; repeatable. Without it development, or with --check every file that is there.",
+    help="The file to fill; repeatable. Default: development, with --check every existing file.",
 )
 @manifests_option
 @folder_option
@@ -61,11 +61,11 @@ def init_command(
 ) -> None:
     """Fill .env.development, .env.staging or .env.production from .env.example, without a cluster.
 
-    What is missing or empty is made as a hint in .env.example says, such as `# keyturn: bytes length=32`, or as the
-    name of the variable tells. A value that is there is never overwritten. No value is printed.
+    Missing or empty values are generated as a hint in .env.example says, such as `# keyturn: bytes length=32`, or by
+    the name of the variable. An existing value is never overwritten. No value is printed.
 
-    Ends with 3 where something is left for a person: a value that somebody else issues, or one that two
-    environments share.
+    Ends with 3 where a value is left for a person: one that an external party issues, or one that two environments
+    share.
     """
     from keyturn.local import initialise
     from keyturn.local.errors import Refused

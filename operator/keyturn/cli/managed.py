@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Found", "all_of", "annotate", "change", "found_in", "one"]
+__all__ = ["Found", "all_of", "annotate", "change", "found_in", "one", "refuse_labels", "said_of_namespace"]
 
 _FEW = 5
 
@@ -56,14 +56,51 @@ async def one(cluster: Cluster, name: str) -> Found:
     raise click.ClickException(await _unknown(cluster, name))
 
 
-async def all_of(cluster: Cluster, namespace: str | None) -> list[Found]:
-    """Return every ManagedSecret of a namespace, or of all."""
+async def all_of(cluster: Cluster, namespace: str | None, labels: str | None = None) -> list[Found]:
+    """Return every ManagedSecret of a namespace, or of all; with `labels`, those that they match."""
     found: list[Found] = []
-    async for page in cluster.api.pages(paths.managed_secrets(namespace)):
-        if page.first:
-            found.clear()
-        found += (found_in(body) for body in page.items)
+    chosen = {"labelSelector": labels} if labels else {}
+    try:
+        async for page in cluster.api.pages(paths.managed_secrets(namespace), chosen):
+            if page.first:
+                found.clear()
+            found += (found_in(body) for body in page.items)
+    except errors.BadRequest:
+        refuse_labels(labels)
+        raise
     return found
+
+
+def refuse_labels(labels: str | None) -> None:
+    """Say what a selector that the API server cannot read should be.
+
+    Raises:
+        click.UsageError: One was written.
+    """
+    if labels:
+        raise click.UsageError(
+            f"{labels!r} is not a label selector;"
+            " write KEY=VALUE, KEY!=VALUE, KEY or 'KEY in (A,B)', joined by commas"
+        ) from None
+
+
+async def said_of_namespace(cluster: Cluster) -> str:
+    """Say what is unknown of a namespace in which nothing was found.
+
+    Raises:
+        click.ClickException: It does not exist.
+    """
+    try:
+        await cluster.api.get(paths.namespace(cluster.namespace), metadata_only=True)
+    except errors.NotFound:
+        pass
+    except errors.Forbidden:
+        return "; whether this namespace exists is unknown, since you cannot get namespaces"
+    else:
+        return ""
+    raise click.ClickException(
+        f"namespace {cluster.namespace!r} does not exist; see `kubectl get namespaces`"
+    )
 
 
 async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> Found:
@@ -96,7 +133,8 @@ async def _unknown(cluster: Cluster, name: str) -> str:
     if like := difflib.get_close_matches(name, names, n=_FEW):
         return f"{problem}; did you mean {listed(like)}?"
     if not names:
-        return f"{problem}, which has none; another namespace is named with --namespace"
+        unknown = await said_of_namespace(cluster)
+        return f"{problem}, which has none; another namespace is named with --namespace{unknown}"
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     return f"{problem}; there is {listed(sorted(names)[:_FEW])}{more}"
 

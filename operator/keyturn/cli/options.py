@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = ["Length", "Output", "Where", "home", "output", "place"]
+__all__ = ["Length", "Output", "Selection", "Where", "answer", "formats", "home", "output", "place"]
 
 
 class Output(enum.StrEnum):
@@ -22,6 +22,13 @@ class Output(enum.StrEnum):
     TABLE = "table"
     WIDE = "wide"
     JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+    @property
+    def is_document(self) -> bool:
+        """Whether a program reads it by the names of its fields."""
+        return self in {Output.JSON, Output.YAML}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +40,41 @@ class Where:
     namespace: str | None = None
 
 
-_CONTEXT = click.option("--context", metavar="NAME", help="The context; else the kubeconfig's current one.")
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The ManagedSecrets that are meant; without names and labels, all of them."""
+
+    names: tuple[str, ...] = ()
+    labels: str | None = None
+    everywhere: bool = False
+    is_confirmed: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The only one that is named, if one is."""
+        return self.names[0] if len(self.names) == 1 else None
+
+    def __str__(self) -> str:
+        return f" that matches {self.labels!r}" if self.labels else ""
+
+
+_CONTEXT = click.option(
+    "--context", metavar="NAME", help="The kubeconfig context to use. Default: the current one."
+)
 _KUBECONFIG = click.option(
-    "--kubeconfig", metavar="FILE", help="Else $KUBECONFIG, the pod's own account, or ~/.kube/config."
+    "--kubeconfig",
+    metavar="FILE",
+    help="The kubeconfig. Default: $KUBECONFIG, in a pod its ServiceAccount, or ~/.kube/config.",
 )
 _HOME = click.option(
     "-n",
     "--namespace",
     metavar="NAME",
-    help="The operator's namespace; else $POD_NAMESPACE, this pod's own, or keyturn-system.",
+    help="The operator's namespace. Default: $POD_NAMESPACE, this pod's own, or keyturn-system.",
 )
-_NAMESPACE = click.option("-n", "--namespace", metavar="NAME", help="The namespace; else the context's.")
+_NAMESPACE = click.option(
+    "-n", "--namespace", metavar="NAME", help="The namespace. Default: that of the context."
+)
 
 
 class Length(click.ParamType["timedelta"]):
@@ -78,11 +109,27 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
     return placed
 
 
-output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice([one.value for one in Output]),
-    default=Output.TABLE.value,
-    callback=lambda _, __, written: Output(written),
-    help="table (default), wide with more columns, or json with stable names.",
-)
+_HELP = {
+    Output.TABLE: "table (default)",
+    Output.WIDE: "wide with more columns",
+    Output.JSON: "json or yaml with stable names",
+    Output.NAME: "name for the names alone",
+}
+
+
+def formats(
+    *allowed: Output, default: Output | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add -o; the command gets the format as `output`, or None where none is named and there is no default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice([one.value for one in allowed]),
+        default=default.value if default else None,
+        callback=lambda _, __, written: Output(written) if written else None,
+        help=f"The format: {', '.join(_HELP[one] for one in allowed if one in _HELP)}.",
+    )
+
+
+output = formats(*Output, default=Output.TABLE)
+answer = formats(Output.JSON, Output.YAML, Output.NAME)

@@ -226,7 +226,7 @@ def _doubts(plan: Plan) -> Iterator[str]:
         known = then.get(item.name)
         if item.name in plan.foresight.fresh or known is None or item.recipe is None or item.recipe == known:
             continue
-        yield f"{item.name} is made anew as well if the present value does not satisfy the new settings"
+        yield f"{item.name} is replaced as well if the present value does not satisfy the new settings"
 
 
 def due_again(plan: Plan) -> datetime | None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.duration import format_duration
 from keyturn.core.standing import State, standing_of
 
-from .options import Output
 from .planned import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
-from .printing import print_json, print_lines
+from .printing import print_data, print_lines
 from .text import clock, listed, room, table, until
 
 if TYPE_CHECKING:
@@ -19,17 +18,21 @@ if TYPE_CHECKING:
     from keyturn.core.standing import Standing
     from keyturn.core.wanted import Wanted
 
-__all__ = ["print_plan"]
+    from .options import Output
+
+__all__ = ["print_plans"]
 
 _NAMES = 13
 
 
-def print_plan(plan: Plan, output: Output) -> bool:
-    if output is Output.JSON:
-        print_json(_document(plan))
-    else:
-        print_lines(*_lines(plan))
-    return plan.is_refused
+def print_plans(plans: list[Plan], output: Output, *, are_many: bool) -> bool:
+    """Print one plan after another; say whether one would be refused."""
+    if output.is_document:
+        documents = [_document(plan) for plan in plans]
+        print_data({"items": documents} if are_many else documents[0], output)
+    for number, plan in enumerate(plans if not output.is_document else ()):
+        print_lines(*([""] if number else []), *_lines(plan))
+    return any(plan.is_refused for plan in plans)
 
 
 # For people
@@ -74,9 +77,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Now", f"{standing.state}{f': {standing.message}' if standing.message else ''}"
     if foresight.number is not None:
         yield "Starts", _start(plan)
-    due = plan.found.managed.status.next_rotation_time
     if plan.is_rotation:
-        yield "By itself", f"{until(due, now)}, at {clock(due)}" if due else _why_never(standing)
+        yield "Scheduled", _scheduled(plan, standing)
     if again := due_again(plan):
         yield "Then again", f"{until(again, now)}, at {clock(again)}"
     if wanted and foresight.restarts:
@@ -104,8 +106,18 @@ def _start(plan: Plan) -> str:
     return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
 
 
-def _why_never(standing: Standing) -> str:
-    return "not while it is held" if standing.state is State.HELD else "never; rotation names no time"
+def _scheduled(plan: Plan, standing: Standing) -> str:
+    """Say when it rotates without a request: what the operator has written, or the spec where it has not looked."""
+    wanted, due, now = plan.now.wanted, plan.found.managed.status.next_rotation_time, plan.now.now
+    if due:
+        return f"{until(due, now)}, at {clock(due)}"
+    if standing.state is State.HELD:
+        return "none while it is held after a rollback"
+    if wanted is None or not wanted.rotates or wanted.cadence is None:
+        return "none (no rotation.every and no rotation.schedule)"
+    if plan.found.managed.status.observed_generation is None:
+        return "counted from the first revision, which the operator has not made yet"
+    return "not known yet: the operator has not written it"
 
 
 def _pace(wanted: Wanted) -> str:
@@ -115,7 +127,7 @@ def _pace(wanted: Wanted) -> str:
     )
 
 
-_ACTIONS = {"Make": "is made", "Replace": "is made anew", "Keep": "stays", "Remove": "is removed"}
+_ACTIONS = {"Make": "is made", "Replace": "is replaced", "Keep": "stays", "Remove": "is removed"}
 
 
 def _value_cells(one: ValueLine) -> list[str]:

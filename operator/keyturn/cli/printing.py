@@ -1,4 +1,4 @@
-"""How what was found is printed: for people, or as JSON for programs; and no letter of it that cannot be seen."""
+"""How what was found is printed: for people, or as JSON or YAML for programs; and no hidden letter of it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,54 @@ import click
 
 from keyturn.letters import seen
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .colours import Shown
 
-__all__ = ["print_document", "print_json", "print_lines"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .options import Output
+
+__all__ = ["print_data", "print_document", "print_json", "print_lines", "print_names"]
+
+
+def print_data(document: Mapping[str, Any], output: Output) -> None:
+    """Print a document for programs, as JSON or as YAML with the same content."""
+    if output == "yaml":
+        _print_yaml(document)
+    else:
+        print_json(document)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print a document with its times in UTC and whole seconds."""
-    import orjson  # noqa: PLC0415  # every command prints lines, few of them JSON
+    print_document(f"{_json(document).decode()}\n")
 
-    look = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
-    print_document(f"{orjson.dumps(document, option=look).decode()}\n")
+
+def print_names(names: Iterable[str], kind: str = "managedsecret") -> None:
+    """Print objects as `kubectl get -o name` does, so that a shell hands them on."""
+    print_lines(*(f"{kind}.keyturn.dev/{name}" for name in names))
 
 
 def print_lines(*lines: str, err: bool = False) -> None:
-    click.echo(seen("\n".join(lines)), err=err)
+    if lines:
+        click.echo("\n".join(line if isinstance(line, Shown) else seen(line) for line in lines), err=err)
 
 
 def print_document(text: str) -> None:
     """Print a text with the line ends that it has."""
     click.echo(seen(text), nl=False)
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    import orjson  # noqa: PLC0415  # every command prints lines, few of them JSON
+
+    look = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+    return orjson.dumps(document, option=look)
+
+
+def _print_yaml(document: Mapping[str, Any]) -> None:
+    import orjson  # noqa: PLC0415
+    import yaml  # noqa: PLC0415
+
+    # By way of JSON, so that times are the same text; letters that cannot be seen are escaped as YAML escapes them.
+    click.echo(yaml.safe_dump(orjson.loads(_json(document)), sort_keys=False, width=1000), nl=False)

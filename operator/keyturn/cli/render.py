@@ -18,21 +18,21 @@ __all__ = ["render_command"]
 _FORMS = ("dotenv", "compose", "kubernetes")
 
 
-@click.command("render", short_help="Write the values for compose, shells or Kubernetes.")
-@click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="What is written.")
+@click.command("render", short_help="Render the values for Compose, shells or Kubernetes.")
+@click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="The form.")
 @click.option(
     "--environment",
     type=click.Choice(ENVIRONMENTS),
     default=ENVIRONMENTS[0],
     show_default=True,
-    help="Whose values.",
+    help="The environment.",
 )
 @manifests_option
 @folder_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The file; else .env, or standard output for what has no value.",
+    help="The file to write. Default: .env, or standard output for what has no value.",
 )
 @click.option("--name", help="kubernetes: the name; else that of the folder with -secrets.")
 @click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")
@@ -51,7 +51,7 @@ def render_command(
     namespace: str | None,
     with_values: bool,  # noqa: FBT001 - click passes flags so
 ) -> None:
-    """Write an environment in another form.
+    """Render the values of an environment in another form.
 
     \b
     dotenv      .env with every reference filled in; compose, python-dotenv and shells read it alike

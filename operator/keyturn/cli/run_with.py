@@ -27,7 +27,7 @@ _REFUSED = 125
     type=click.Choice(ENVIRONMENTS),
     default=ENVIRONMENTS[0],
     show_default=True,
-    help="Whose .env file.",
+    help="The environment whose .env file is used.",
 )
 @click.option("-f", "--filename", type=click.Path(path_type=Path), help="Another .env file.")
 @folder_option
@@ -35,10 +35,10 @@ _REFUSED = 125
     "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]..."
 )
 def run_with_command(environment: str, filename: Path | None, folder: Path, command: tuple[str, ...]) -> None:
-    """Run COMMAND with the values of .env.development, or another file, in its environment.
+    """Run COMMAND with the values of .env.development, or of another file, in its environment.
 
-    They go before what the environment has already. The program takes this one's place, so signals and its exit code
-    are its own. Where a value is missing it is not started, and the exit code is 125.
+    They override variables of the environment. COMMAND replaces this process, so signals and the exit code are its
+    own. Where a value is missing it is not started, and the exit code is 125.
     """
     from keyturn.local.errors import Refused
     from keyturn.local.running import CannotStart, become, values_in

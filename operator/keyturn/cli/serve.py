@@ -33,8 +33,8 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 
 
 @click.command("run", short_help="Run the operator.")
-@click.option("-n", "--namespace", "namespaces", multiple=True, help="Serve this namespace only; repeatable.")
-@click.option("--all-namespaces", is_flag=True, help="Serve every namespace.")
+@click.option("-n", "--namespace", "namespaces", multiple=True, help="Watch this namespace only; repeatable.")
+@click.option("--all-namespaces", is_flag=True, help="Watch every namespace.")
 @click.option(
     "--lease-namespace",
     metavar="NAME",
@@ -42,7 +42,11 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     " pod's own, or keyturn-system.",
 )
 @click.option(
-    "--workers", default=16, show_default=True, type=click.IntRange(1, 256), help="Objects at a time."
+    "--workers",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Objects that are reconciled at a time.",
 )
 @click.option(
     "--files-root",
@@ -194,12 +198,14 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 @click.command("crds", short_help="Print the CustomResourceDefinitions.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write them into this folder.")
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to write them to.")
 @click.option(
-    "--check", type=click.Path(path_type=Path), help="Fail if this folder's differ from the models."
+    "--check",
+    type=click.Path(path_type=Path),
+    help="Fail if the files of this folder differ from the models.",
 )
 def crds_command(output: Path | None, check: Path | None) -> None:
-    """Print the CustomResourceDefinitions, ready for `kubectl apply -f -`."""
+    """Print the CustomResourceDefinitions, ready for `kubectl apply --server-side -f -`."""
     from keyturn import crdgen
 
     if check:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.standing import Standing, standing_of
 from keyturn.core.wanted import secret_of
 
 from . import managed
-from .options import Output
-from .printing import print_json, print_lines
+from .options import Output, Selection
+from .printing import print_data, print_lines, print_names
+from .selecting import chosen
 from .text import NOTHING, room, since, table, until
 
 if TYPE_CHECKING:
@@ -22,10 +23,27 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
     from .managed import Found
+    from .selecting import Failure
 
-__all__ = ["Row", "rows_of", "show_all", "show_one"]
+__all__ = [
+    "Row",
+    "Shown",
+    "cells_of",
+    "document",
+    "header_of",
+    "rows_of",
+    "said_of_none",
+    "show",
+]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Shown(NamedTuple):
+    """How a look ended."""
+
+    needs_a_person: bool
+    has_failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +65,71 @@ def rows_of(everything: Iterable[Found], now: datetime) -> list[Row]:
     return sorted((Row(one, standing_of(one, now), now) for one in everything), key=lambda row: row.order)
 
 
-async def show_all(cluster: Cluster, namespace: str | None, output: Output) -> bool:
-    """Print a line for each of a namespace, or of all; say whether one needs a person."""
-    everything = await managed.all_of(cluster, namespace)
-    rows = rows_of(everything, cluster.now())
-    if output is Output.JSON:
-        print_json({"items": [_document(row) for row in rows]})
+async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
+    """Print one with its workloads, or a line for each; say how that ended."""
+    if selection.name:
+        found = [await managed.one(cluster, selection.name)]
+        failures: tuple[Failure, ...] = ()
+    else:
+        there = await chosen(cluster, selection)
+        found, failures = list(there.found), there.failures
+    rows = rows_of(found, cluster.now())
+    if output is Output.NAME:
+        print_names(row.found.key.name for row in rows)
+    elif output.is_document:
+        print_data(_whole(rows, selection), output)
+    elif not rows and not failures:
+        print_lines(await said_of_none(cluster, selection))
     elif rows:
-        print_lines(_table(rows, output, with_namespace=namespace is None))
-    else:
-        place = f"namespace {namespace!r}" if namespace else "the cluster"
-        print_lines(f"there is no ManagedSecret in {place}")
-    return any(row.standing.state.needs_a_person for row in rows)
+        print_lines(*_text(rows, selection, output))
+    for failure in failures:
+        print_lines(f"Error: {failure.message}", err=True)
+    return Shown(any(row.standing.state.needs_a_person for row in rows), bool(failures))
 
 
-async def show_one(cluster: Cluster, name: str, output: Output) -> bool:
-    """Print one with its workloads; say whether it needs a person."""
-    found = await managed.one(cluster, name)
-    (row,) = rows_of([found], cluster.now())
-    if output is Output.JSON:
-        print_json(_document(row) | {"workloads": _workloads_document(found)})
-    else:
-        print_lines(*_details(row, output))
-    return row.standing.state.needs_a_person
+async def said_of_none(cluster: Cluster, selection: Selection) -> str:
+    """Say that nothing is there, which may be because the namespace is not.
+
+    Raises:
+        click.ClickException: The namespace does not exist.
+    """
+    if selection.everywhere:
+        return f"there is no ManagedSecret{selection} in the cluster"
+    unknown = await managed.said_of_namespace(cluster)
+    return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
+
+
+def _whole(rows: list[Row], selection: Selection) -> dict[str, Any]:
+    if not selection.name:
+        return {"items": [document(row) for row in rows]}
+    (row,) = rows
+    return document(row) | {"workloads": _workloads_document(row.found)}
+
+
+def _text(rows: list[Row], selection: Selection, output: Output) -> list[str]:
+    if selection.name:
+        return _details(rows[0], output)
+    header = header_of(output, selection)
+    return [table(header, [cells_of(row, output, selection) for row in rows], room())]
 
 
 # For people
 
 
-def _table(rows: list[Row], output: Output, *, with_namespace: bool) -> str:
-    is_wide = output is Output.WIDE
+def header_of(output: Output, selection: Selection) -> list[str]:
     header = ["NAME", "STATE", "REVISION", "WORKLOADS", "ROTATED", "NEXT"]
-    header = [*(["NAMESPACE"] if with_namespace else []), *header]
-    header += [*(["CLASS", "OWNER", "SECRET"] if is_wide else []), "MESSAGE"]
-    lines = [
-        [
-            *([row.found.key.namespace] if with_namespace else []),
-            *_cells(row),
-            *(_more_cells(row) if is_wide else []),
-            row.standing.message,
-        ]
-        for row in rows
+    header = [*(["NAMESPACE"] if selection.everywhere else []), *header]
+    return [*header, *(["CLASS", "OWNER", "SECRET"] if output is Output.WIDE else []), "MESSAGE"]
+
+
+def cells_of(row: Row, output: Output, selection: Selection) -> list[str]:
+    """Write what is shown of one in a line."""
+    return [
+        *([row.found.key.namespace] if selection.everywhere else []),
+        *_cells(row),
+        *(_more_cells(row) if output is Output.WIDE else []),
+        row.standing.message,
     ]
-    return table(header, lines, room())
 
 
 def _cells(row: Row) -> list[str]:
@@ -118,7 +158,8 @@ def _current(workloads: list[WorkloadStatus]) -> int:
 
 
 def _details(row: Row, output: Output) -> list[str]:
-    lines = [_table([row], output, with_namespace=False)]
+    alone = Selection((row.found.key.name,))
+    lines: list[str] = [table(header_of(output, alone), [cells_of(row, output, alone)], room())]
     if workloads := row.found.managed.status.workloads:
         header = ("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE")
         lines += ["", table(header, [_workload_cells(one) for one in workloads], room())]
@@ -133,7 +174,8 @@ def _workload_cells(one: WorkloadStatus) -> list[str]:
 # For programs
 
 
-def _document(row: Row) -> dict[str, Any]:
+def document(row: Row) -> dict[str, Any]:
+    """Write what a program reads of one."""
     metadata, spec, status = row.found.managed.metadata, row.found.managed.spec, row.found.managed.status
     return {
         "namespace": metadata.namespace,

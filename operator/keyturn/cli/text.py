@@ -4,24 +4,104 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from keyturn.core.times import NOTHING, clock, length, since, until
 from keyturn.letters import seen
 
+from .colours import Shown, is_coloured, painted
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["NOTHING", "clock", "in_one_line", "length", "listed", "room", "since", "table", "until"]
+__all__ = [
+    "NOTHING",
+    "Columns",
+    "clock",
+    "in_one_line",
+    "length",
+    "listed",
+    "room",
+    "since",
+    "table",
+    "until",
+]
 
-_GAP = "   "
+_GAP: Final = "   "
+_INDENT: Final = "    "
+_NARROW: Final = 24
+"""Characters below which the last column goes into lines of its own."""
+_STATES: Final = frozenset({"STATE", "RESULT"})
+"""The columns whose words have a colour."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> str:
-    """Align columns as kubectl does; only the last one is cut, and only where a `width` is given."""
-    lines = [tuple(header), *(_filled(row) for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
-    return "\n".join(_line(line, widths, width) for line in lines)
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> Shown:
+    """Align columns as kubectl does; within a `width` the last one wraps, and columns that are empty are left out."""
+    lines = [_filled(row) for row in rows]
+    kept = _kept(header, lines) if width is not None else range(len(header))
+    chosen = [[line[place] for place in kept] for line in lines]
+    columns = Columns.of([header[place] for place in kept], chosen, width)
+    return Shown("\n".join([*columns.header(), *(text for line in chosen for text in columns.row(line))]))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide the columns of a table are, so that a row that comes later stands under the others."""
+
+    names: tuple[str, ...]
+    widths: tuple[int, ...]
+    width: int | None
+    """How wide a line may be."""
+
+    @classmethod
+    def of(cls, names: Sequence[str], rows: Iterable[Sequence[str]], width: int | None) -> Columns:
+        lines = [tuple(names), *(_filled(row) for row in rows)]
+        widths = tuple(max(len(line[place]) for line in lines) for place in range(len(names)))
+        return cls(tuple(names), widths, width)
+
+    def header(self) -> list[Shown]:
+        return [Shown(line) for line in self._lines(self.names, coloured=False)]
+
+    def row(self, cells: Sequence[str]) -> list[Shown]:
+        """Write one row, in several lines where the last cell wraps."""
+        return [Shown(line) for line in self._lines(_filled(cells), coloured=is_coloured())]
+
+    def _lines(self, cells: Sequence[str], *, coloured: bool) -> Iterator[str]:
+        *before, last = cells
+        padded = [cell.ljust(wide) for cell, wide in zip(before, self.widths[:-1], strict=True)]
+        start = len(_GAP.join([*padded, ""]))
+        shown = [
+            painted(cell) if coloured and name in _STATES else cell
+            for cell, name in zip(padded, self.names[:-1], strict=True)
+        ]
+        if coloured and self.names[-1] in _STATES:
+            yield _GAP.join([*shown, painted(last)])
+            return
+        first, *others = _wrapped(last, start, self.width) or [""]
+        yield _GAP.join([*shown, first]).rstrip()
+        yield from others
+
+
+def _wrapped(text: str, start: int, width: int | None) -> list[str]:
+    """Break the last cell into lines, all but the first with their indent."""
+    if width is None or start + len(text) <= width:
+        return [text]
+    if width - start >= _NARROW:
+        first, *others = textwrap.wrap(text, width - start, break_on_hyphens=False)
+        return [first, *(" " * start + line for line in others)]
+    below = textwrap.wrap(text, max(width - len(_INDENT), _NARROW), break_on_hyphens=False)
+    return ["", *(_INDENT + line for line in below)]
+
+
+def _kept(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
+    """Name the columns that have something in some row; the first stays."""
+    return [
+        place
+        for place in range(len(header))
+        if place == 0 or not lines or any(line[place] not in {"", NOTHING} for line in lines)
+    ]
 
 
 def room() -> int | None:
@@ -43,9 +123,3 @@ def _filled(row: Sequence[str]) -> tuple[str, ...]:
     """Let no cell be empty but the last one, so that columns can be counted."""
     *cells, last = map(in_one_line, row)
     return (*(cell or NOTHING for cell in cells), last)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], width: int | None) -> str:
-    padded = (cell.ljust(wide) for cell, wide in zip(cells[:-1], widths[:-1], strict=True))
-    line = _GAP.join([*padded, cells[-1]]).rstrip()
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"

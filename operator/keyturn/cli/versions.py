@@ -9,13 +9,14 @@ from keyturn import __version__, build
 from keyturn.kube import errors
 from keyturn.preflight import deployment, election, server
 
-from .printing import print_json, print_lines
+from .printing import print_data, print_lines
 from .text import NOTHING
 
 if TYPE_CHECKING:
     from keyturn.kube.holder import Holder
 
     from .cluster import Cluster
+    from .options import Output
 
 __all__ = ["Found", "found", "show"]
 
@@ -46,10 +47,11 @@ async def found(cluster: Cluster, namespace: str) -> Found:
     return Found(version, namespace, leader, image)
 
 
-def show(there: Found | None, *, as_json: bool) -> None:
+def show(there: Found | None, output: Output | None) -> None:
     """Print what this is, and what is there; None for no cluster."""
-    if as_json:
-        print_json({"client": {"version": __version__, "commit": build.commit() or None}, **_document(there)})
+    if output:
+        client = {"version": __version__, "commit": build.commit() or None}
+        print_data({"client": client, **_document(there)}, output)
         return
     print_lines(f"Client:      {build.version()}")
     if there is not None:

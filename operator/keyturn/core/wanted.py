@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .source import Destination
 
-__all__ = ["VALUE", "Item", "Shape", "Wanted", "secret_of", "wanted_by"]
+__all__ = ["VALUE", "Item", "Shape", "Wanted", "history_limit_of", "secret_of", "wanted_by"]
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -164,7 +164,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         cadence=cadence_of(*cadences),
         windows=windows_of(*cadences),
         overlap=overlap_of(cadences),
-        history_limit=_history_limit(managed),
+        history_limit=history_limit_of(managed),
         rotates=frozenset() if shape.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
         targets=tuple(_waves(managed)),
@@ -272,6 +272,7 @@ def _crashes(fail_fast: FailFast | None) -> int | None:
     return None if fail_fast.when is FailFastWhen.NEVER else fail_fast.restarts or _DEFAULT_CRASHES
 
 
-def _history_limit(managed: ManagedSecret) -> int:
+def history_limit_of(managed: ManagedSecret) -> int:
+    """Return how many earlier revisions keep their values."""
     limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
     return _DEFAULT_HISTORY if limit is None else limit

@@ -1,6 +1,7 @@
 """How a kubeconfig says to reach its API server and to log in there."""
 
 import contextlib
+import difflib
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _NO_READER: Final = (
 )
 _CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
 """Ways of a kubeconfig's user to log in that change without telling when."""
+_FEW: Final = 10
 _FOUND: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
 """What the loader sets on the configuration that it fills."""
 
@@ -65,6 +67,8 @@ class _Kubeconfig:
         self._merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # only its models are typed
         if self._merged.config is None:
             raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
+        if context:
+            _refuse_unknown(context, self._merged.config, files)
         self._context = context or self._merged.config["current-context"]
         named = self._merged.config["contexts"].get_with_name(self._context)
         self._chosen: dict[str, Any] = named.value["context"]
@@ -123,6 +127,25 @@ class _Kubeconfig:
         if expiry is not None:
             return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
         return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
+
+
+def _refuse_unknown(context: str, config: Any, files: str) -> None:
+    """Refuse a context that the kubeconfig does not have.
+
+    Raises:
+        NotConfigured: With those that it has.
+    """
+    names = sorted(str(one["name"]) for one in config["contexts"].value if "name" in one)
+    if context in names:
+        return
+    like = difflib.get_close_matches(context, names)
+    hint = f"did you mean {', '.join(like)}?" if like else f"it has {_few(names)}"
+    raise NotConfigured(f"there is no context {context!r} in kubeconfig {files}; {hint}")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{', '.join(names[:_FEW]) or 'none'}{more}"
 
 
 def _user(config: Any, name: str | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 _CORE: Final = "/api/v1"
 _APPS: Final = "/apis/apps/v1"
-_OURS: Final = "/apis/keyturn.dev/v1alpha1"
+OURS: Final = "/apis/keyturn.dev/v1alpha1"
+"""Where the kinds of Keyturn are."""
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -29,7 +30,7 @@ def secret(namespace: str, name: str) -> str:
 
 
 def managed_secrets(namespace: str | None = None) -> str:
-    return _collection(_OURS, "managedsecrets", namespace)
+    return _collection(OURS, "managedsecrets", namespace)
 
 
 def managed_secret(namespace: str, name: str) -> str:
@@ -41,11 +42,11 @@ def managed_secret_status(namespace: str, name: str) -> str:
 
 
 def secret_classes() -> str:
-    return _collection(_OURS, "secretclasses", None)
+    return _collection(OURS, "secretclasses", None)
 
 
 def emergency_rotations(namespace: str | None = None) -> str:
-    return _collection(_OURS, "emergencyrotations", namespace)
+    return _collection(OURS, "emergencyrotations", namespace)
 
 
 def emergency_rotation(namespace: str, name: str) -> str:
@@ -71,7 +72,7 @@ def token(namespace: str, account: str) -> str:
 
 def stores(kind: str, namespace: str | None = None) -> str:
     """Say where the stores of `kind` (SecretStore or ClusterSecretStore, which has no namespace) are listed."""
-    return _collection(_OURS, _STORES[kind], namespace or None)
+    return _collection(OURS, _STORES[kind], namespace or None)
 
 
 def store_status(kind: str, namespace: str, name: str) -> str:

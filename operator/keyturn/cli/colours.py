@@ -1,0 +1,36 @@
+"""Which words of a table have a colour on a terminal, and when."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ["Shown", "is_coloured", "painted"]
+
+_RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36
+_BY_COLOUR: Final = {
+    _RED: ("Failed", "Stalled", "Overdue", "Unseen", "NotReady", "RolledBack"),
+    _YELLOW: ("Behind", "NotSynced", "NotCompliant", "Suspended", "Held", "Pending", "Superseded", "Deleted"),
+    _CYAN: ("Rotating", "Overlapping", "Due", "Rolling", "Running"),
+    _GREEN: ("Ready", "Current", "Succeeded", "RolledOut"),
+}
+_COLOURS: Final = MappingProxyType({word: code for code, words in _BY_COLOUR.items() for word in words})
+
+
+class Shown(str):
+    """Text that is printed as it is: no letter of it is hidden, and its only escapes are colours of ours."""
+
+    __slots__ = ()
+
+
+def is_coloured() -> bool:
+    """Say whether standard output takes colours: https://no-color.org, and terminals that know no escapes."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(cell: str) -> str:
+    """Colour a cell that holds one word of a state, padded or not; leave any other as it is."""
+    code = _COLOURS.get(cell.rstrip())
+    return f"\x1b[{code}m{cell}\x1b[0m" if code else cell

@@ -1,0 +1,72 @@
+"""Which ManagedSecrets a command is about: by name, by label or all, in one namespace or in every one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.core.keys import ObjectKey
+from keyturn.kube import errors
+
+from . import cluster as clusters
+from . import managed
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .managed import Found
+    from .options import Selection
+
+__all__ = ["Chosen", "Failure", "chosen", "confirm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be done for one ManagedSecret."""
+
+    key: ObjectKey
+    message: str
+
+    @classmethod
+    def of(cls, key: ObjectKey, error: click.ClickException | errors.ApiError, cluster: Cluster) -> Failure:
+        if isinstance(error, errors.ApiError):
+            return cls(key, clusters.sentence(error, cluster.server))
+        return cls(key, error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was found, and what was not."""
+
+    found: tuple[Found, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+async def chosen(cluster: Cluster, selection: Selection) -> Chosen:
+    """Find what a selection is about; a name that is not there keeps no other from being found."""
+    if not selection.names:
+        namespace = None if selection.everywhere else cluster.namespace
+        found = await managed.all_of(cluster, namespace, selection.labels)
+        return Chosen(tuple(sorted(found, key=lambda one: (one.key.namespace, one.key.name))))
+    found, failures = [], []
+    for name in selection.names:
+        try:
+            found.append(await managed.one(cluster, name))
+        except (click.ClickException, errors.ApiError) as error:
+            if isinstance(error, click.UsageError):
+                raise
+            failures.append(Failure.of(ObjectKey(cluster.namespace, name), error, cluster))
+    return Chosen(tuple(found), tuple(failures))
+
+
+def confirm(action: str, found: tuple[Found, ...], selection: Selection) -> None:
+    """Ask before something is done in every namespace."""
+    if not selection.everywhere or selection.is_confirmed:
+        return
+    namespaces = len({one.key.namespace for one in found})
+    what = f"{action} {len(found)} ManagedSecrets in {namespaces} namespaces"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"this would {what}; confirm it with --yes")
+    click.confirm(f"This would {what}. Continue?", abort=True, err=True)
