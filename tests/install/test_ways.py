@@ -99,7 +99,7 @@ def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) 
     assert deployed == "registry.example.com/keyturn:0.1.0"
     assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
     kubectl("rollout", "status", "deployment/keyturn", "-n", "keyturn-system", "--timeout=90s")
-    checkout.walk("uninstall", "2. Take the operator away", block=0)
+    checkout.walk("uninstall", "2. Remove the operator", block=0)
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
     assert left(kubectl) == []
 
@@ -130,11 +130,11 @@ def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl
     named = {name.rpartition("/")[2] for name in left(kubectl)}
     assert {"keyturn-tokens", "keyturn-ui", "keyturn-encryption-proof", "keyturn-view"} <= named
 
-    checkout.walk("uninstall", "2. Take the operator away", block=1)
+    checkout.walk("uninstall", "2. Remove the operator", block=1)
 
     assert left(kubectl) == []
     assert "managedsecrets.keyturn.dev" in kubectl("get", "crds", "-o", "name")
-    checkout.walk("uninstall", "3. Only if nothing of it shall be left", block=0)
+    checkout.walk("uninstall", "3. Remove CRDs and objects", block=0)
     assert kubectl("get", "crds", "-o", "name") == ""
 
 
@@ -143,12 +143,12 @@ def test_from_the_whole_cluster_to_one_namespace(kubectl: Kubectl, checkout: Che
     checkout.walk("namespaced", "With Kustomize")
     assert may(kubectl, "default")  # what the overlay leaves bound
 
-    said = checkout.walk("namespaced", "From the whole cluster to chosen namespaces")
+    said = checkout.walk("namespaced", "From the whole cluster to selected namespaces")
 
     assert said.splitlines()[-1] == "no"
     eventually(lambda: not may(kubectl, "default"), "the loss of the right")
     assert may(kubectl, "shop")
-    checkout.walk("uninstall", "2. Take the operator away", block=1)
+    checkout.walk("uninstall", "2. Remove the operator", block=1)
     assert left(kubectl) == []
 
 
@@ -158,7 +158,7 @@ def test_without_the_right_to_list_secrets(kubectl: Kubectl, checkout: Checkout)
     assert said.splitlines()[-1] == "no"
     eventually(lambda: gets(kubectl), "the right that is left")
     assert not may(kubectl, "shop")
-    checkout.walk("uninstall", "2. Take the operator away", block=1)
+    checkout.walk("uninstall", "2. Remove the operator", block=1)
     assert left(kubectl) == []
 
 

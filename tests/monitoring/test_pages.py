@@ -13,7 +13,7 @@ from tests.monitoring.rules import ALERTS
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _PAGES = _DOCS / "alerts"
-_SECTIONS = ["What it means", "What to look at", "How to mend it", "What it is not"]
+_SECTIONS = ["Meaning", "Diagnosis", "Mitigation", "Scope"]
 _ALERTS = pytest.mark.parametrize("name", ALERTS)
 
 

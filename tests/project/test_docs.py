@@ -67,9 +67,7 @@ def test_every_reason_to_stand_still_is_explained() -> None:
     raised = r"(?:Stalled|Wait|TookTooLong|super\(\)\.__init__)"
     written = re.findall(raised + r'\(\s*(?:"([A-Z]\w+)"|([A-Z_]+)\b)', code)
     reasons = {literal or constants[name] for literal, name in written}
-    listed = re.findall(
-        r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("When something stands still"), re.MULTILINE
-    )
+    listed = re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("Troubleshooting"), re.MULTILINE)
 
     assert sorted(reasons) == sorted(listed)
 

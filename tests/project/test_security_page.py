@@ -48,7 +48,7 @@ def rights(role: str, rule: dict[str, Any]) -> Iterator[Right]:
 
 
 def explained() -> Iterator[Right]:
-    _, _, section = _PAGE.partition("## Rights, line by line")
+    _, _, section = _PAGE.partition("## RBAC reference")
     for line in re.findall(r"^\| (`keyturn.*) \|$", section, re.MULTILINE):
         role, resources, verbs, reason = line.split(" | ")
         assert reason
@@ -63,7 +63,7 @@ def test_each_right_is_explained_and_nothing_else() -> None:
 
 
 def test_each_policy_on_the_account_is_explained() -> None:
-    _, _, rest = _PAGE.partition("## What a stolen token can do")
+    _, _, rest = _PAGE.partition("## Stolen operator token")
     rows = re.findall(r"^\| `(keyturn-own-[a-z]+)` \|", rest, re.MULTILINE)
     bodies = (
         body
