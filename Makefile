@@ -53,12 +53,13 @@ soak: sandbox ## run the sweeps longer and with other draws than make test does;
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them
 	@$(BIN)/python -m tests.redteam $(subst $(comma), ,$(ATTACKS))
 
-check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, CRDs
+check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, words, CRDs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>&1
 	$(BIN)/python .ci/sizes operator
+	$(BIN)/python .ci/words
 	$(BIN)/keyturn crds --check crds
 	.ci/chart-copies --check
 
@@ -89,15 +90,15 @@ release: $(READY) ## make every file of a release into dist/, VERSION=…, signe
 		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
 
-generate: $(READY) ## write anew what is generated: CRDs, API reference, and the chart's copies
+generate: $(READY) ## regenerate the CRDs, the API reference, and the copies in the chart
 	$(BIN)/keyturn crds --output crds
 	.ci/chart-copies
 
-format: $(READY) ## format the code and mend what ruff can mend
+format: $(READY) ## format the code and apply fixes of ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: $(READY) ## compile the locks anew; pins stay where pyproject.toml allows it
+lock: $(READY) ## recompile the lock files; pins stay where pyproject.toml permits
 	$(LOCK) pyproject.toml --output-file requirements-operator.txt
 	$(LOCK) pyproject.toml --extra cli --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra cli --group dev --output-file requirements-dev.txt
