@@ -20,15 +20,15 @@ import aiohttp
 import orjson
 from cryptography import x509
 
-from keyturn import web
-from keyturn.access.endpoint import Endpoint
-from keyturn.access.habits import Habits
-from keyturn.access.intake import Intake
-from keyturn.access.journal import Journal
-from keyturn.access.login import Login, Settings
-from keyturn.access.watcher import Watcher
-from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import Mirror
+from keyturn.endpoints import server as web
+from keyturn.endpoints.audit.access_log import Journal
+from keyturn.endpoints.audit.authentication import Login, Settings
+from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.classifier import Watcher
+from keyturn.endpoints.audit.endpoint import Endpoint
+from keyturn.endpoints.audit.queue import Intake
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.secret_informer import SecretMeta
 from sandbox.pki import Authority
 
 from .process import cpu_of

@@ -15,7 +15,7 @@ _DIGITS = "12"
 
 
 class CommitHook(BuildHookInterface[Any]):
-    """Adds `keyturn/commit.txt`, which `keyturn.build` reads; a build without git and variable has none."""
+    """Adds `keyturn/commit.txt`, which `keyturn.runtime.build` reads; a build without git and variable has none."""
 
     PLUGIN_NAME = "custom"
 

@@ -25,7 +25,7 @@ from tests.support.operator import Operator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.runner import Options
+    from keyturn.controllers.manager import Options
 
 ROOT = Path(__file__).parents[1]
 _MEASURED = frozenset({"core", "api"})
@@ -201,6 +201,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
         served.append(options)
         raise NotConfigured("no cluster")
 
-    monkeypatch.setattr("keyturn.runner.run", run)
-    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
+    monkeypatch.setattr("keyturn.controllers.manager.run", run)
+    monkeypatch.setattr("keyturn.runtime.logs.configure", lambda *_: None)
     return served

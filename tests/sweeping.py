@@ -14,10 +14,10 @@ from typing import Any
 
 import aiohttp
 
+from keyturn.controllers.context import World
+from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
-from keyturn.queue import WorkQueue
-from keyturn.watch import Key, Watches
-from keyturn.world import World
 
 
 async def _sweep(server: str) -> int:

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.borrowing import Borrower, abandon, given_back
+from keyturn.controllers.background import Outside
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret.leases import Borrower, abandon, given_back
+from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.revision import Revision
-from keyturn.core.state import State, Triggers
-from keyturn.core.steps import GiveBack
-from keyturn.outside import Outside
-from keyturn.providers.errors import Denied, Refused, Throttled, Unreachable
-from keyturn.reading import read_all
-from keyturn.world import World
+from keyturn.core.rotation.steps import GiveBack
+from keyturn.core.state.revision import Revision
+from keyturn.core.state.state import State, Triggers
+from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unreachable
 from tests.core import builders
 from tests.core.builders import MADE, NOW, UID, VAULT, minutes, seen
 from tests.support.shelves import Shelves, texts
 
 if TYPE_CHECKING:
-    from keyturn.outside import Reading
+    from keyturn.controllers.background import Reading
 
 KEY = ObjectKey("shop", "db")
 ORDERS = "creds/orders"

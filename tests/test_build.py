@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn import __version__, build
+from keyturn import __version__
+from keyturn.runtime import build
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _COMMIT = "17cd311dd37aa877b468748d9c01759cd875154c"
 @pytest.fixture
 def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have the package at another place, where nothing says which commit it is; return the place of the checkout."""
-    monkeypatch.setattr(build, "_HERE", tmp_path / "operator" / "keyturn" / "build.py")
+    monkeypatch.setattr(build, "_PACKAGE", tmp_path / "operator" / "keyturn")
     monkeypatch.delenv(build.VARIABLE, raising=False)
     (tmp_path / "operator" / "keyturn").mkdir(parents=True)
     build.commit.cache_clear()

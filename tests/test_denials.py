@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.renewal import Reason
-from keyturn.core.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
-from keyturn.denials import concerns_one, denied, unread
+from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.rotation.triggers import Reason
 from keyturn.kube import errors
 from tests.core.builders import consumer, pod, seen
 
 if TYPE_CHECKING:
-    from keyturn.core.steps import Step
+    from keyturn.core.rotation.steps import Step
 
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
 STEPS: dict[str, Step] = {

@@ -9,14 +9,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from keyturn import metrics
-from keyturn.crdgen.definition import KINDS
-from keyturn.discovery import unnamed
+from keyturn.controllers.cache_sync import Upkeep
+from keyturn.controllers.discovery import unnamed
+from keyturn.controllers.kopf_source import kopf_registry
+from keyturn.controllers.watch_liveness import Pulse
+from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
-from keyturn.pulse import Pulse
-from keyturn.registry import kopf_registry
-from keyturn.upkeep import Upkeep
+from keyturn.runtime import metrics
 from tests.stores.haste import in_no_time
 
 if TYPE_CHECKING:

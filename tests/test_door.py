@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from keyturn.web import Limits, Ports, Site, listen, serve
+from keyturn.endpoints.server import Limits, Ports, Site, listen, serve
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _FEW = 256
 
 SERVER = """
 import asyncio
-from keyturn.web import Ports, Site, serve
+from keyturn.endpoints.server import Ports, Site, serve
 
 async def main():
     async with serve(Site(objects=tuple, unhealthy=list, unready=list), Ports(0, 0)) as ports:

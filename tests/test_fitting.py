@@ -8,11 +8,11 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.revision import Kept, Revision, RevisionFacts
-from keyturn.core.state import State, Triggers
+from keyturn.core.state.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
-from keyturn.fitting import fitted
-from keyturn.kube.secrets import LARGEST, size_of
+from keyturn.kube.state_size import fitted
+from keyturn.kube.target_secret import LARGEST, size_of
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, tzinfo=UTC)

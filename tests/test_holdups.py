@@ -11,16 +11,17 @@ import pytest
 import structlog
 import uvloop
 
-from keyturn import holdups, metrics
+from keyturn.controllers.managedsecret.generate import making_order
 from keyturn.core.errors import Stalled
-from keyturn.core.wanted import wanted_by
-from keyturn.stage import making_order
+from keyturn.core.spec.desired import wanted_by
+from keyturn.runtime import event_loop_stalls as holdups
+from keyturn.runtime import metrics
 from tests.core.builders import managed
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from keyturn.holdups import HoldUp
+    from keyturn.runtime.event_loop_stalls import HoldUp
 
 CANARY = "c4n4ry-in-an-argument"
 
@@ -100,7 +101,7 @@ async def test_the_place_is_the_function_of_ours_and_the_one_that_it_calls(
         raise Stalled("No", "no")
 
     wanted = wanted_by(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
-    monkeypatch.setattr("keyturn.stage.generator_for", slow)
+    monkeypatch.setattr("keyturn.controllers.managedsecret.generate.generator_for", slow)
     told = await found(_order, wanted)
     (one,) = [one for one in told if one.processor > holdups.LONGEST]
     assert one.place.startswith("keyturn/stage.py:")

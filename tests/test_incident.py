@@ -11,10 +11,10 @@ import markdown  # type: ignore[import-untyped]  # ships no stubs
 import pytest
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
-from keyturn.core.affected import Affected
-from keyturn.core.pushes import Unpushed
-from keyturn.incident import document
-from keyturn.markdown import LARGEST, text
+from keyturn.controllers.emergency.document import document
+from keyturn.controllers.emergency.markdown import LARGEST, text
+from keyturn.core.emergency.progress import Affected
+from keyturn.core.rotation.push import Unpushed
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOSTILE = [

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import structlog
 
-from keyturn.core.finding import Finding, Point, Verdict, in_order
-from keyturn.inspection import Inspection
+from keyturn.checklist.evidence import Look, Proofs
+from keyturn.checklist.monitor import Inspection
+from keyturn.checklist.report_configmap import merged, written
+from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 from keyturn.kube import errors
-from keyturn.proofs import Look, Proofs
-from keyturn.published import merged, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

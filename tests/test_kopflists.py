@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from keyturn.kopflists import Unfilled
+from keyturn.controllers.kopf_lists import Unfilled
 from tests.kube.helpers import serving
 
 LIST = {

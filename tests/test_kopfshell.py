@@ -10,15 +10,15 @@ import pytest
 
 @pytest.mark.parametrize("client", ["kubernetes", "pykube"])
 def test_an_operator_loads_no_client_that_it_does_not_log_in_by(client: str) -> None:
-    assert client not in loaded("import keyturn.runner")
+    assert client not in loaded("import keyturn.controllers.manager")
 
 
 def test_a_client_can_be_loaded_later() -> None:
-    assert "kubernetes" in loaded("import keyturn.runner, kubernetes")
+    assert "kubernetes" in loaded("import keyturn.controllers.manager, kubernetes")
 
 
 def test_a_client_that_was_loaded_before_stays() -> None:
-    assert "kubernetes" in loaded("import kubernetes, keyturn.runner; kubernetes.config")
+    assert "kubernetes" in loaded("import kubernetes, keyturn.controllers.manager; kubernetes.config")
 
 
 def loaded(code: str) -> set[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.controllers.large_objects import LargeOnes
 from keyturn.core.keys import ObjectKey
-from keyturn.largeones import LargeOnes
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from kopf._cogs.clients.errors import APITooManyRequestsError
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.value import Value
-from keyturn.letters import is_seen
-from keyturn.logs import LogFormat, configure, describe
+from keyturn.runtime.invisible_characters import is_seen
+from keyturn.runtime.logs import LogFormat, configure, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn import making, reconcile
+from keyturn.controllers.background import Reading, begin
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret import generate_item as making
+from keyturn.controllers.managedsecret import reconcile
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.pulled import being_read
-from keyturn.core.status import Outcome
+from keyturn.core.observation.store_reads import being_read
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
-from keyturn.core.wanted import wanted_by
 from keyturn.generators import Given
-from keyturn.outside import Reading, begin
-from keyturn.world import World
 from tests.core.builders import NOW, managed, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.revision import Kept
+    from keyturn.core.state.revision import Kept
     from keyturn.generators import Outputs
 
 KEY = ObjectKey("shop", "db")

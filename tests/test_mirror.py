@@ -10,8 +10,8 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import WHOLE, Mirror, namespace_key
+from keyturn.kube.cache.cache import WHOLE, Mirror, namespace_key
+from keyturn.kube.secret_informer import SecretMeta
 from tests.core.builders import use, workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")

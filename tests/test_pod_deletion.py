@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret.execute import take
 from keyturn.core.keys import ObjectKey
-from keyturn.core.steps import DeletePod
+from keyturn.core.rotation.steps import DeletePod
 from keyturn.kube import errors, paths
-from keyturn.take import take
-from keyturn.world import World
 from tests.core.builders import NOW, consumer, pod, seen
 
 if TYPE_CHECKING:

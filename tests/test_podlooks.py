@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.pods import GRACE, NO_GRACE, PodLooks
 from keyturn.kube.client import Page
-from keyturn.podlooks import GRACE, NO_GRACE, PodLooks
 from tests.core.builders import NOW, seconds, workload
 from tests.kube.test_pods import body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from keyturn.core.pods import PodsSeen
-    from keyturn.core.workload import Workload
+    from keyturn.core.observation.pods import PodsSeen
+    from keyturn.core.observation.workload import Workload
 
 ONE = workload(kind="StatefulSet", name="web", marker="db=2", settled=False)
 STUCK = workload(kind="StatefulSet", name="web", marker="db=1", settled=False, templates=("before", "before"))

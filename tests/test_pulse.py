@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from keyturn.pulse import Pulse, is_stuck
+from keyturn.controllers.watch_liveness import Pulse, is_stuck
 from tests.stores.haste import in_no_time
 
 PATH = "/apis/keyturn.dev/v1alpha1/managedsecrets"

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret.push import pushed, withdrawn
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.revision import Kept, Rendered, Revision
-from keyturn.core.source import Destination, Source
-from keyturn.core.state import State, Triggers
-from keyturn.core.steps import Push, Withdraw
+from keyturn.core.rotation.steps import Push, Withdraw
+from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.state.revision import Kept, Rendered, Revision
+from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
-from keyturn.providers.errors import Denied, Unreachable
-from keyturn.pushing import pushed, withdrawn
-from keyturn.world import World
+from keyturn.stores.providers.errors import Denied, Unreachable
 from tests.core import builders
 from tests.core.builders import MADE, NOW, UID, minutes, seconds
 from tests.support.shelves import Shelves, texts
@@ -27,8 +27,8 @@ from tests.support.shelves import Shelves, texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.pulled import PushProblem
-    from keyturn.outside import Outside
+    from keyturn.controllers.background import Outside
+    from keyturn.core.observation.store_reads import PushProblem
 
 KEY = ObjectKey("shop", "db")
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")

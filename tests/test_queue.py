@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from keyturn.fairqueue import FairQueue
-from keyturn.queue import Priority, WorkQueue
+from keyturn.controllers.fair_queue import FairQueue
+from keyturn.controllers.workqueue import Priority, WorkQueue
 from tests.support.jumping import JumpingLoop
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.borrowing import Borrower
+from keyturn.controllers.background import Outside
+from keyturn.controllers.managedsecret.leases import Borrower
+from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.outside import Outside
-from keyturn.providers.errors import (
+from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
     NotFound,
@@ -23,7 +24,6 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.reading import read_all
 from tests.core.builders import (
     API_KEY,
     AT_REST,
@@ -39,7 +39,7 @@ from tests.core.builders import (
 from tests.support.shelves import Shelves, texts
 
 if TYPE_CHECKING:
-    from keyturn.outside import Reading
+    from keyturn.controllers.background import Reading
 
 KEY = ObjectKey("shop", "db")
 TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/token"}}}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.rounds import LATEST, SOONEST, Rounds
+from keyturn.kube.read_rounds import LATEST, SOONEST, Rounds
 
 
 def rounds(chance: float | None = None, seed: int = 1) -> Rounds[str]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn import metrics
+from keyturn.endpoints.scrape_authorization import AUDIENCE, Scrapers
 from keyturn.kube import errors, paths
-from keyturn.scrapers import AUDIENCE, Scrapers
+from keyturn.runtime import metrics
 from tests.stores.haste import in_no_time
 
 if TYPE_CHECKING:

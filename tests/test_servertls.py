@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from keyturn import servertls
-from keyturn.servertls import ServerTls
+from keyturn.endpoints import server_tls as servertls
+from keyturn.endpoints.server_tls import ServerTls
 from sandbox.pki import Authority
 from tests.kube.helpers import until
 

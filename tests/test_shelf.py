@@ -8,8 +8,8 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.mirror import Mirror
-from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, Shelf, StoreKey
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, Shelf, StoreKey
 
 AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret.refresh import pulled_now
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.pulled import Pulled
-from keyturn.core.revision import Kept, Revision
-from keyturn.core.seen import REFRESH
-from keyturn.core.source import next_refresh
-from keyturn.core.state import Held, State, Triggers
+from keyturn.core.observation.observed import REFRESH
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.spec.store_refs import next_refresh
+from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.state import Held, State, Triggers
 from keyturn.core.value import Value
-from keyturn.providers.errors import NotFound, Unreachable
-from keyturn.sources import pulled_now
-from keyturn.world import World
+from keyturn.stores.providers.errors import NotFound, Unreachable
 from tests.core import builders
 from tests.core.builders import (
     API_KEY,
@@ -39,7 +39,7 @@ from tests.support.shelves import Shelves
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.seen import Seen
+    from keyturn.core.observation.observed import Seen
 
 KEY = ObjectKey("shop", "db")
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.controllers.value_index import Tags
 from keyturn.core.keys import ObjectKey
 from keyturn.core.value import Value
-from keyturn.tags import Tags
 
 HERE, THERE, ELSEWHERE = (ObjectKey(namespace, "auth") for namespace in ("here", "there", "elsewhere"))
 CANARY = Value.of_text("canary-7Qd0")

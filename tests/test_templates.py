@@ -17,7 +17,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.core.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.revision import Kept, Revision, RevisionFacts
 from keyturn.core.value import Value
 from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn import threads
+from keyturn.runtime import threadpools as threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

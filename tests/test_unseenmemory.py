@@ -8,7 +8,7 @@ import sys
 
 _START = """
 import ctypes, os, resource
-from keyturn import runner
+from keyturn.controllers import manager as runner
 from keyturn.cli.commands import main
 
 async def look(_options):
@@ -20,7 +20,7 @@ main(["run", "--all-namespaces"])
 """
 _OPEN_OWN = """
 import os, tempfile
-from keyturn.unseenmemory import keep_memory_unseen
+from keyturn.runtime.memory_protection import keep_memory_unseen
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65532)
@@ -50,7 +50,7 @@ def test_its_own_files_are_still_opened_by_their_number() -> None:
 
 
 def test_no_core_is_dumped_of_it() -> None:
-    script = "from keyturn.unseenmemory import keep_memory_unseen as keep; keep(); import os; os.abort()"
+    script = "from keyturn.runtime.memory_protection import keep_memory_unseen as keep; keep(); import os; os.abort()"
     child = subprocess.Popen([sys.executable, "-c", script])  # our own line
     _pid, status = os.waitpid(child.pid, 0)
     child.returncode = status

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from keyturn.controllers.context import World
+from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey
-from keyturn.queue import WorkQueue
-from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
-from keyturn.watch import Key, Watches
-from keyturn.world import World
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from keyturn import metrics
-from keyturn.exposition import ObjectFacts
-from keyturn.web import CannotListen, Ports, Site, serve
+from keyturn.endpoints.exposition import ObjectFacts
+from keyturn.endpoints.server import CannotListen, Ports, Site, serve
+from keyturn.runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn.metrics import REGISTRY
+from keyturn.runtime.metrics import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

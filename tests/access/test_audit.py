@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.access import Audit, Settings
-from keyturn.access.event import told
+from keyturn.endpoints.audit import Audit, Settings
+from keyturn.endpoints.audit.event import told
 from keyturn.kube import errors
 from sandbox.pki import Authority
 from tests.access.events import ALICE, API, START, at, event
@@ -244,7 +244,7 @@ async def test_what_was_accepted_is_counted_and_written_at_the_end(
 async def test_nothing_is_judged_before_we_know_our_own_name(
     replica: Callable[[OneSecret], Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keyturn.access.audit._TRY_AGAIN", 0)
+    monkeypatch.setattr("keyturn.endpoints.audit.audit._TRY_AGAIN", 0)
     api = OneSecret(refusal=errors.Unavailable)
     audit = replica(api)
     one = told(event(name="login"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.access.deferred import Deferred
+from keyturn.endpoints.audit.rejected_batches import Deferred
 
 
 def test_what_comes_again_is_not_lost() -> None:

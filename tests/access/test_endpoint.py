@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 from cryptography import x509
 
-from keyturn import web
-from keyturn.access import deferred
-from keyturn.access.endpoint import Endpoint
-from keyturn.access.event import Access
-from keyturn.access.intake import Intake
-from keyturn.access.login import CannotServe, Login, Settings
+from keyturn.endpoints import server as web
+from keyturn.endpoints.audit import rejected_batches as deferred
+from keyturn.endpoints.audit.authentication import CannotServe, Login, Settings
+from keyturn.endpoints.audit.endpoint import Endpoint
+from keyturn.endpoints.audit.event import Access
+from keyturn.endpoints.audit.queue import Intake
 from sandbox.pki import Authority
 from tests.access.events import event, event_list
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from keyturn.access.event import Told
+    from keyturn.endpoints.audit.event import Told
 
 TOKEN = secrets.token_urlsafe(32)
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from keyturn.access.event import Access, LoginFailed, Missed, NotAnEvent, Refusal, SubjectKind, items_of, told
+from keyturn.endpoints.audit.event import (
+    Access,
+    LoginFailed,
+    Missed,
+    NotAnEvent,
+    Refusal,
+    SubjectKind,
+    items_of,
+    told,
+)
 from tests.access.events import ALICE, API, START, event, event_list, login_failed
 
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")

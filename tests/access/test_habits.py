@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.access import habits
-from keyturn.access.event import Access, SubjectKind
-from keyturn.access.habits import Habits, Unusual
-from keyturn.access.journal import Scope
+from keyturn.endpoints.audit import baseline as habits
+from keyturn.endpoints.audit.access_log import Scope
+from keyturn.endpoints.audit.baseline import Habits, Unusual
+from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import API, START, at
 
 if TYPE_CHECKING:

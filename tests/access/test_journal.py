@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.access import journal as module
-from keyturn.access.event import Access, SubjectKind
-from keyturn.access.journal import Entry, Journal, Scope
-from keyturn.core.reader import Reader, Standing
+from keyturn.core.emergency.readers import Reader, Standing
+from keyturn.endpoints.audit import access_log as module
+from keyturn.endpoints.audit.access_log import Entry, Journal, Scope
+from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:

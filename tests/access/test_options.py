@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from keyturn.access import Settings
 from keyturn.cli.commands import main
+from keyturn.endpoints.audit import Settings
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.runner import Options
+    from keyturn.controllers.manager import Options
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from keyturn.access import record
-from keyturn.access.event import Access, SubjectKind
-from keyturn.access.habits import MOST_PAIRS, Habits, Unusual
-from keyturn.access.journal import Journal, Scope
-from keyturn.core.reader import Standing
+from keyturn.core.emergency.readers import Standing
+from keyturn.endpoints.audit import persistence as record
+from keyturn.endpoints.audit.access_log import Journal, Scope
+from keyturn.endpoints.audit.baseline import MOST_PAIRS, Habits, Unusual
+from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.api.emergency import EmergencyRotation
-from keyturn.core.reader import Reader, Readership, Standing
-from keyturn.incident import document
+from keyturn.controllers.emergency.document import document
+from keyturn.core.emergency.readers import Reader, Readership, Standing
 from tests.access.events import ALICE, API, START
 
 READER = Reader(

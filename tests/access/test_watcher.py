@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.access.event import told
-from keyturn.access.habits import Habits
-from keyturn.access.journal import Journal
-from keyturn.access.watcher import Watcher
-from keyturn.kube.secretwatch import SecretMeta
-from keyturn.mirror import Mirror
+from keyturn.endpoints.audit.access_log import Journal
+from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.classifier import Watcher
+from keyturn.endpoints.audit.event import told
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.secret_informer import SecretMeta
 from tests.access.events import ALICE, API, START, at, event, login_failed
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ import pydantic
 import pytest
 import yaml
 
-from keyturn import crdgen, generators, providers
+from keyturn import generators
 from keyturn.api.base import Schema, rules
-from keyturn.crdgen.schema import structural
+from keyturn.installation import crds as crdgen
+from keyturn.installation.crds.schema import structural
+from keyturn.stores import providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

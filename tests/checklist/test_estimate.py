@@ -9,8 +9,8 @@ import uuid
 
 import pytest
 
+from keyturn.checklist.strength_estimate import bits_of, is_strong
 from keyturn.core.value import Value
-from keyturn.estimate import bits_of, is_strong
 from keyturn.generators.passphrase import known_words
 
 WORDS = list(known_words())

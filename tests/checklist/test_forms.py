@@ -6,9 +6,9 @@ import json
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
-from keyturn.checklist.page import page
+from keyturn.checklist.html import page
 from keyturn.checklist.sarif import sarif
-from keyturn.core.finding import Finding, Point, Verdict, in_order
+from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:
     from tests.checklist.repository import Repository

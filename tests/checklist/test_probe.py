@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from keyturn.access import record
-from keyturn.access.event import SubjectKind
-from keyturn.access.habits import Habits
-from keyturn.access.journal import Entry, Journal, Scope
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared, Facts
 from keyturn.checklist.probe import Probe
+from keyturn.endpoints.audit import persistence as record
+from keyturn.endpoints.audit.access_log import Entry, Journal, Scope
+from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.event import SubjectKind
 from keyturn.kube import errors
 from tests.access.test_cluster import audited, space  # noqa: F401  # an API server with its audit webhook
 from tests.checklist import cluster

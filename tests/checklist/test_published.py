@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from keyturn.core.finding import Finding, Point, Verdict, in_order
-from keyturn.published import Published, Unreadable, is_name, merged, read, reports_in, written
+from keyturn.checklist.report_configmap import (
+    Published,
+    Unreadable,
+    is_name,
+    merged,
+    read,
+    reports_in,
+    written,
+)
+from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)

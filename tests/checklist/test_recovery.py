@@ -9,10 +9,10 @@ from keyturn.checklist.backup import Backup
 from keyturn.checklist.facts import Facts
 from keyturn.checklist.recovery import Drill
 from keyturn.core.keys import ObjectKey
-from keyturn.core.revision import Kept, Revision
-from keyturn.core.state import State, Triggers
+from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
-from keyturn.kube.statesecret import state_body
+from keyturn.kube.state_secret import state_body
 from tests.core import builders
 
 if TYPE_CHECKING:

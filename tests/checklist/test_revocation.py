@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist import revocation, schedule
 from keyturn.checklist.facts import Declared
-from keyturn.checklist.held import Held
+from keyturn.checklist.fingerprints import Held
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

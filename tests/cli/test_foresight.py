@@ -7,19 +7,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.foresight import Foresight, foresee
-from keyturn.cli.paper import Makers
+from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.simulate import Foresight, foresee
 from keyturn.core.errors import Stalled
-from keyturn.core.policy import Violation
-from keyturn.core.pulled import Pulled
-from keyturn.core.source import Destination
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.policy.rules import Violation
+from keyturn.core.spec.store_refs import Destination
 from tests.core import builders
 from tests.core.builders import NOW, consumer, use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.seen import Consumer
+    from keyturn.core.observation.observed import Consumer
 
 ASKED = {"keyturn.dev/rotate": "now"}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}

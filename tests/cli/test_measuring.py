@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.preflight.rights import Feature
-from keyturn.web import Exposure, Ports
+from keyturn.endpoints.server import Exposure, Ports
+from keyturn.installation.checks.rights import Feature
 from sandbox.pki import Authority
 from tests.support.options import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.runner import Options
+    from keyturn.controllers.manager import Options
 
 
 @pytest.fixture

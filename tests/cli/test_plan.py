@@ -239,7 +239,7 @@ def test_no_value_is_read(space: Space, console: Console, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Api, "get", noted_get)
     monkeypatch.setattr(Api, "pages", noted_pages)
-    monkeypatch.setattr("keyturn.logs.configure", lambda *_: None)
+    monkeypatch.setattr("keyturn.runtime.logs.configure", lambda *_: None)
     where = [f"--kubeconfig={console.kubeconfig}", f"--namespace={space.namespace}"]
     done = CliRunner().invoke(main, ["plan", "auth", *where], catch_exceptions=False)
 

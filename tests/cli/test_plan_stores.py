@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.cli.foresight import foresee
-from keyturn.cli.look import Look
 from keyturn.cli.managed import found_in
-from keyturn.cli.paper import Makers
-from keyturn.cli.planned import Plan, notes, pushes, values
-from keyturn.cli.planprint import _document, _lines
-from keyturn.core.pulled import Pulled
-from keyturn.core.wanted import wanted_by
+from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.model import Plan, notes, pushes, values
+from keyturn.cli.plan.observe import Look
+from keyturn.cli.plan.output import _document, _lines
+from keyturn.cli.plan.simulate import foresee
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.spec.desired import wanted_by
 from tests.core.builders import API_KEY, EVERYTHING, MADE, PASSWORD, PUSH, VAULT, managed, seen, state
 
 if TYPE_CHECKING:

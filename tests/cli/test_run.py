@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from keyturn.providers.guard import AllowedHost
+from keyturn.stores.providers.guard import AllowedHost
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.runner import Options
+    from keyturn.controllers.manager import Options
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "a/b", "-shop", "shop-", "shop.eu", "shop\n", "*", "a" * 64])

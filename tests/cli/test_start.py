@@ -35,7 +35,8 @@ def modules_after(console: Console, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "heavy", ["kopf", "prometheus_client", "cryptography", "google", "keyturn.runner", "keyturn.stores"]
+    "heavy",
+    ["kopf", "prometheus_client", "cryptography", "google", "keyturn.controllers.manager", "keyturn.stores"],
 )
 def test_a_look_at_the_status_brings_nothing_of_the_operator(heavy: str, console: Console) -> None:
     assert heavy not in modules_after(console, "status", "-n", console.namespace)

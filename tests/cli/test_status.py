@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.standing import State
+from keyturn.core.status.summary import State
 from tests.cli.console import Console, cells
 from tests.cluster.space import literal, password
 from tests.cluster.workloads import deployment, env_from, volume

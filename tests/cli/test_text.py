@@ -16,7 +16,7 @@ from keyturn.cli import printing
 from keyturn.cli.commands import main
 from keyturn.cli.printing import print_json, print_lines
 from keyturn.cli.text import length, since, table, until
-from keyturn.letters import is_seen, seen
+from keyturn.runtime.invisible_characters import is_seen, seen
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.checklist import POINTS
+from keyturn.core.policy.checklist import POINTS
 from tests.cluster.classes import Class
 from tests.cluster.space import OWNER, Space, bytes_, literal, password
 from tests.support.kubectl import eventually

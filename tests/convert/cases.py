@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from keyturn.convert import Conversion, convert, written
+from keyturn.offline.convert import Conversion, convert, written
 
 __all__ = ["CASES", "Case", "documents"]
 

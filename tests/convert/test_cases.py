@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from keyturn.api import ManagedSecret
-from keyturn.convert import convert, written
+from keyturn.offline.convert import convert, written
 from tests.convert.cases import CASES, Case, documents, told
 
 _EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn import templates
-from keyturn.convert.gofunctions import Expression, literal
-from keyturn.convert.gotemplate import Untranslatable, to_liquid
 from keyturn.core.value import Value
+from keyturn.offline.convert.gofunctions import Expression, literal
+from keyturn.offline.convert.gotemplate import Untranslatable, to_liquid
 from tests.support.soak import TIMES
 
 VALUES = {

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn.convert import convert
 from keyturn.core.value import Value
+from keyturn.offline.convert import convert
 from tests.cli.console import BIN
 from tests.cluster.space import OWNER
 from tests.cluster.workloads import deployment, env

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from keyturn.convert import convert, written
-from keyturn.convert.inputs import label_of
+from keyturn.offline.convert import convert, written
+from keyturn.offline.convert.inputs import label_of
 from tests.convert.cases import CASES, Case, told
 from tests.support.soak import TIMES
 

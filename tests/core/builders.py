@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
-from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.pods import Pod, PodsSeen
-from keyturn.core.pulled import NOT_PULLED, Pulled, PushProblem
-from keyturn.core.revision import RevisionFacts
-from keyturn.core.seen import FINALIZER, Consumer, Seen, Sibling, TargetFacts
-from keyturn.core.state import Publication, Pushed, StateFacts, Triggers
-from keyturn.core.wanted import Wanted, wanted_by
-from keyturn.core.workload import Workload
+from keyturn.core.observation.observed import FINALIZER, Consumer, Seen, Sibling, TargetFacts
+from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.observation.secret_refs import Use
+from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
+from keyturn.core.observation.workload import Workload
+from keyturn.core.spec.desired import Wanted, wanted_by
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import Publication, Pushed, StateFacts, Triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from keyturn.core.denied import Denial
-    from keyturn.core.emergency import Emergency
     from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.policy import Violation
-    from keyturn.core.source import Destination
+    from keyturn.core.policy.rules import Violation
+    from keyturn.core.rotation.emergency import Emergency
+    from keyturn.core.rotation.restart_backoff import Denial
+    from keyturn.core.spec.store_refs import Destination
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(hours=1)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from keyturn.core.agreement import hold_together
 from keyturn.core.errors import Stalled
-from keyturn.core.wanted import wanted_by
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.validation import hold_together
 from tests.core.builders import PASSWORD, managed, secret_class
 
 Part = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.core import at_rest
+from keyturn.core.policy import encryption as at_rest
 
 _OPERATIONS = "apiserver_storage_transformation_operations_total"
 

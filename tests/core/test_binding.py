@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.pushes import binder_of
+from keyturn.core.rotation.push import binder_of
 from tests.core.builders import UID, pushed, seen, state
 from tests.core.test_loans import NEW
 from tests.core.test_pushes import KEPT_FOR, PLACE
 
 if TYPE_CHECKING:
-    from keyturn.core.state import StateFacts
+    from keyturn.core.state.state import StateFacts
 
 GOES: dict[str, Any] = {"target": {"deletionPolicy": "Delete"}}
 PUSHED = state(pushed=(pushed(KEPT_FOR, deletes=True),))

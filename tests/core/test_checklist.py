@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatus, PolicyViolation
-from keyturn.core.checklist import (
+from keyturn.core.policy.checklist import (
     GRACE,
     POINTS,
     Signs,
@@ -17,11 +17,11 @@ from keyturn.core.checklist import (
     told_twins,
     told_violations,
 )
-from keyturn.core.decision import next_step
-from keyturn.core.finding import Point, Verdict
-from keyturn.core.policy import RULES, Violation
-from keyturn.core.steps import Rest
-from keyturn.core.verdicts import All, judged
+from keyturn.core.policy.findings import Point, Verdict
+from keyturn.core.policy.rules import RULES, Violation
+from keyturn.core.policy.verdicts import All, judged
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Rest
 from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target
 
 LATE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)

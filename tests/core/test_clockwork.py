@@ -17,9 +17,15 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
-from keyturn.core.affected import Affected
-from keyturn.core.clockwork import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
-from keyturn.core.declaration import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT, NEAR, Found, who_acknowledges
+from keyturn.core.emergency.deadlines import (
+    ACKNOWLEDGE_AUDIT,
+    ACKNOWLEDGE_REPORT,
+    NEAR,
+    Found,
+    who_acknowledges,
+)
+from keyturn.core.emergency.progress import Affected
+from keyturn.core.emergency.status import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
 from keyturn.core.errors import Stalled
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

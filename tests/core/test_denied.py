@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.decision import next_step
-from keyturn.core.denied import Denial, denied_again, told_before
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.rollout import Standing, Turn, standings
-from keyturn.core.steps import GoBack, Rest, RollOut
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.restart_backoff import Denial, denied_again, told_before
+from keyturn.core.rotation.rollout import Standing, Turn, standings
+from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.core.builders import (
     NOW,
     PUBLISHED,
@@ -28,7 +28,7 @@ from tests.core.builders import (
 
 if TYPE_CHECKING:
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
 
 NO = "the API server forbids to patch Deployment/api"
 ERROR = Wait("Forbidden", NO, seconds(15))

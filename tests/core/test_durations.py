@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.durations import duration_of, rollout_duration
-from keyturn.core.renewal import Reason
-from keyturn.core.state import Held
-from keyturn.core.steps import Expire, Publish, Repair, Revoke, Stage
+from keyturn.core.rotation.durations import duration_of, rollout_duration
+from keyturn.core.rotation.steps import Expire, Publish, Repair, Revoke, Stage
+from keyturn.core.rotation.triggers import Reason
+from keyturn.core.state.state import Held
 from tests.core.builders import (
     MADE,
     NOW,
@@ -25,8 +25,8 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
 
 WROTE = seconds(0.02)
 TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)

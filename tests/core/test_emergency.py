@@ -11,29 +11,18 @@ import pytest
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
-from keyturn.core.affected import Affected, affected
-from keyturn.core.decision import next_step
-from keyturn.core.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted, published_from
+from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.pulled import Pulled
-from keyturn.core.pushes import Unpushed
-from keyturn.core.renewal import Reason, reason_to_renew, start_time
-from keyturn.core.seen import ROLLBACK
-from keyturn.core.source import Destination
-from keyturn.core.state import Held, Publication
-from keyturn.core.steps import (
-    Begin,
-    Expire,
-    GoBack,
-    Publish,
-    Refresh,
-    Rest,
-    Stage,
-    rotation_id,
-)
-from keyturn.core.steps import (
-    Revoke as RevokeStep,
-)
+from keyturn.core.observation.observed import ROLLBACK
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted, published_from
+from keyturn.core.rotation.push import Unpushed
+from keyturn.core.rotation.steps import Begin, Expire, GoBack, Publish, Refresh, Rest, Stage, rotation_id
+from keyturn.core.rotation.steps import Revoke as RevokeStep
+from keyturn.core.rotation.triggers import Reason, reason_to_renew, start_time
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.state import Held, Publication
 from tests.core.builders import (
     API_KEY,
     MADE,
@@ -57,8 +46,8 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Seen
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 STARTED = NOW - minutes(1)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled
-from keyturn.core.fight import Fight, over, repaired, was_changed
-from keyturn.core.steps import Publish, Repair, Rest, Revoke
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.drift import Fight, over, repaired, was_changed
+from keyturn.core.rotation.steps import Publish, Repair, Rest, Revoke
 from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from keyturn.core.seen import Seen, TargetFacts
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Seen, TargetFacts
+    from keyturn.core.rotation.steps import Step
 
 EDITED = replace(target(differs=["password"]), changed_by="kubectl-edit")
 CONTESTED = (

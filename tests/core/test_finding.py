@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.core.finding import Finding, Point, Verdict, in_order
+from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 
 def test_findings_come_by_their_points_and_the_worst_first() -> None:

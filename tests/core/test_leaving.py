@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.conditions import Look, conditions_of
-from keyturn.core.decision import next_step
-from keyturn.core.leaving import held_up_before
-from keyturn.core.needs import Need, need_of
-from keyturn.core.outdated import are_newer, older_pods, pod_revision
-from keyturn.core.pods import Pod, PodsSeen
-from keyturn.core.rollout import Standing, Turn, next_restarts, pods_again, standings
-from keyturn.core.state import Held
-from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Expire, Overlap, Rest
+from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.old_pods import held_up_before
+from keyturn.core.rotation.outdated_pods import are_newer, older_pods, pod_revision
+from keyturn.core.rotation.pod_reads import Need, need_of
+from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, pods_again, standings
+from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from keyturn.core.state.state import Held
+from keyturn.core.status.conditions import Look, conditions_of
+from keyturn.core.status.status import Outcome, status_of
 from tests.core import builders
 from tests.core.builders import (
     BEFORE,
@@ -38,7 +38,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
 
 CURRENT, ROLLING, FAILED = WorkloadState.CURRENT, WorkloadState.ROLLING, WorkloadState.FAILED
 KEPT = {"password.previous"}

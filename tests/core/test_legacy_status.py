@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import ManagedSecretStatus, WorkloadReason
-from keyturn.core.checklist import told_twins, told_violations
-from keyturn.core.denied import told_reason
 from keyturn.core.legacy_status import legacy_violations
+from keyturn.core.policy.checklist import told_twins, told_violations
+from keyturn.core.rotation.restart_backoff import told_reason
 
 TIME = "2026-11-24T12:00:00Z"
 BROKEN = (

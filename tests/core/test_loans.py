@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.decision import next_step
-from keyturn.core.emergency import Emergency
-from keyturn.core.loans import Loan, next_return, returned_again
-from keyturn.core.pulled import Pulled
-from keyturn.core.source import Destination, Source
-from keyturn.core.state import State, Triggers
-from keyturn.core.steps import Borrow, Finalize, GiveBack, Publish, Rest
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.emergency import Emergency
+from keyturn.core.rotation.leases import Loan, next_return, returned_again
+from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
+from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.state.state import State, Triggers
 from tests.core.builders import (
     MADE,
     NOW,
@@ -35,8 +35,8 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Consumer, Seen
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders")
 LENT: dict[str, Any] = {

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.decision import next_step
-from keyturn.core.marking import next_marker
-from keyturn.core.pods import Pod, PodsSeen
-from keyturn.core.seen import Sibling
-from keyturn.core.state import Held, Publication
-from keyturn.core.steps import RollOut
+from keyturn.core.observation.observed import Sibling
+from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.markers import next_marker
+from keyturn.core.rotation.steps import RollOut
+from keyturn.core.state.state import Held, Publication
 from tests.core import builders
 from tests.core.builders import (
     BEFORE,
@@ -31,7 +31,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
 
 DURING = PUBLISHED + minutes(2)
 BACK = PUBLISHED + minutes(5)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.needs import Need, need_of
+from keyturn.core.rotation.pod_reads import Need, need_of
 from tests.core.builders import NOW, consumer, minutes
 from tests.core.test_pods import crashing, look, rolling, standing
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Consumer
+    from keyturn.core.observation.observed import Consumer
 
 
 @pytest.mark.parametrize(

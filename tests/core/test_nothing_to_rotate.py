@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.decision import next_step
-from keyturn.core.renewal import turns_nothing
-from keyturn.core.seen import ROLLBACK, ROTATE
-from keyturn.core.state import Held, Triggers
-from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Begin, Decline, GoBack, Rest
+from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
+from keyturn.core.rotation.triggers import turns_nothing
+from keyturn.core.state.state import Held, Triggers
+from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import API_KEY, EVERYTHING, NOW, PASSWORD, USERNAME, revision, seen, state, wanted
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen
+    from keyturn.core.observation.observed import Seen
 
 PULLED: dict[str, Any] = {"data": [API_KEY]}
 ASKED = {ROTATE: "now"}

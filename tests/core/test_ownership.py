@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
 from tests.core.builders import PUBLISHED_TARGET, seen, state, target
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen, TargetFacts
+    from keyturn.core.observation.observed import Seen, TargetFacts
 
 FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, dressed=False)
 MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}

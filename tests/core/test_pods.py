@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.pods import NOT_READY, Trouble, trouble_of, worst_of
-from keyturn.core.rollout import Standing, Turn, next_restarts, standings
-from keyturn.core.state import Held
+from keyturn.core.observation.pods import NOT_READY, Trouble, trouble_of, worst_of
+from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, standings
+from keyturn.core.state.state import Held
 from tests.core.builders import NOW, PUBLISHED, consumer, pod, revision, seconds, seen, state, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.core.pods import Pod
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.pods import Pod
 
 ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
 CRASH = Trouble("CrashLoopBackOff", "main", 1)

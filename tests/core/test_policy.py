@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from keyturn.core.cadence import Cron, Every
-from keyturn.core.policy import Evidence, denies, named, violations_of
-from keyturn.core.strength import Strength
+from keyturn.core.policy.rules import Evidence, denies, named, violations_of
+from keyturn.core.policy.strength import Strength
+from keyturn.core.spec.cadence import Cron, Every
 from tests.core.builders import secret_class
 
 if TYPE_CHECKING:

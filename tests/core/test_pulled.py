@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.policy import Evidence, violations_of
-from keyturn.core.pulled import Pulled, being_made
-from keyturn.core.renewal import Reason, reason_to_renew
-from keyturn.core.revision import Kept
-from keyturn.core.seen import REFRESH, ROTATE
-from keyturn.core.source import Destination
-from keyturn.core.state import Held, State, Triggers
-from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Begin, Intend, Publish, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.observation.observed import REFRESH, ROTATE
+from keyturn.core.observation.store_reads import Pulled, being_made
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Begin, Intend, Publish, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.rotation.triggers import Reason, reason_to_renew
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.revision import Kept
+from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value
-from keyturn.core.wanted import wanted_by
 from tests.core.builders import (
     API_KEY,
     EVERYTHING,
@@ -45,8 +45,8 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
 
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
 NAMES = ("password", "api-key")

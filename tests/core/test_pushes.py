@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.pushes import next_push
-from keyturn.core.seen import REFRESH
-from keyturn.core.source import Destination
-from keyturn.core.state import Triggers
-from keyturn.core.steps import (
+from keyturn.core.observation.observed import REFRESH
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.push import next_push
+from keyturn.core.rotation.steps import (
     Bind,
     Finalize,
     Intend,
@@ -27,6 +25,8 @@ from keyturn.core.steps import (
     RollOut,
     Withdraw,
 )
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.state import Triggers
 from tests.core.builders import (
     NOW,
     PUSH,
@@ -42,8 +42,8 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from keyturn.core.reader import Reader, Readership, Standing
+from keyturn.core.emergency.readers import Reader, Readership, Standing
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.renewal import (
+from keyturn.core.observation.observed import ROTATE
+from keyturn.core.rotation.triggers import (
     Reason,
     due_time,
     is_overdue,
@@ -17,13 +18,12 @@ from keyturn.core.renewal import (
     start_time,
     waits_until,
 )
-from keyturn.core.revision import Life
-from keyturn.core.seen import ROTATE
-from keyturn.core.state import Held, Triggers
+from keyturn.core.state.revision import Life
+from keyturn.core.state.state import Held, Triggers
 from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Seen
+    from keyturn.core.observation.observed import Seen
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"data": [PASSWORD, TOKEN]}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
-from keyturn.core.marking import marker_for
-from keyturn.core.outdated import runs_other_values
-from keyturn.core.rollout import Standing, Turn, next_restarts, restart_due, standings
-from keyturn.core.seen import Sibling
-from keyturn.core.state import Held, Publication
-from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Rest
+from keyturn.core.observation.observed import Sibling
+from keyturn.core.rotation.markers import marker_for
+from keyturn.core.rotation.outdated_pods import runs_other_values
+from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, restart_due, standings
+from keyturn.core.rotation.steps import Rest
+from keyturn.core.state.state import Held, Publication
+from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import (
     BEFORE,
     MADE,
@@ -31,7 +31,7 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
 
 HISTORY = state(
     revision(4, "Triggered", changed=["password"]),

@@ -9,9 +9,9 @@ from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core import schedule
-from keyturn.core.cadence import Cron, Every, Window
 from keyturn.core.errors import Stalled
+from keyturn.core.spec import schedule
+from keyturn.core.spec.cadence import Cron, Every, Window
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 QUARTER = timedelta(days=90)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.selector import LabelSelector
-from keyturn.core.selecting import selects
+from keyturn.core.spec.selector import selects
 
 LABELS = {"team": "auth", "tier": "gold"}
 

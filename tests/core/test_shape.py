@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
-from keyturn.core.cadence import Every
 from keyturn.core.errors import Stalled
-from keyturn.core.renewal import reason_to_renew
-from keyturn.core.wanted import Shape, wanted_by
+from keyturn.core.rotation.triggers import reason_to_renew
+from keyturn.core.spec.cadence import Every
+from keyturn.core.spec.desired import Shape, wanted_by
 from tests.core.builders import USERNAME, managed, secret_class, seen, state, wanted
 
 PAIR = ("privateKey", "publicKey")

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.api.source import DataFrom, From, PushTo, StoreKind, StoreRef
-from keyturn.core.source import Destination, Source, destination_of, next_refresh, source_of, spread_of
+from keyturn.core.spec.store_refs import (
+    Destination,
+    Source,
+    destination_of,
+    next_refresh,
+    source_of,
+    spread_of,
+)
 
 LOCAL, SHARED = StoreKind.SECRET_STORE, StoreKind.CLUSTER_SECRET_STORE
 VAULT: dict[str, Any] = {"storeRef": {"name": "vault"}}

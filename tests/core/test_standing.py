@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.core.standing import Standing, State, standing_of
+from keyturn.core.status.summary import Standing, State, standing_of
 
 if TYPE_CHECKING:
     from keyturn.cli.managed import Found

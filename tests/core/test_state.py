@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.core.revision import Kept, Life, Rendered, Revision, changed_keys, found_under
-from keyturn.core.source import Source
-from keyturn.core.state import Held, Publication, State, Triggers
+from keyturn.core.spec.store_refs import Source
+from keyturn.core.state.revision import Kept, Life, Rendered, Revision, changed_keys, found_under
+from keyturn.core.state.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from tests.core import builders
 from tests.core.builders import MADE, NOW, UID

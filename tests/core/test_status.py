@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.checklist import Signs
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.policy import Violation
-from keyturn.core.renewal import Reason
-from keyturn.core.state import Held, Triggers
-from keyturn.core.status import Outcome, status_of
-from keyturn.core.steps import Begin, Bind, Publish, Rest, Revoke, Stage
+from keyturn.core.policy.checklist import Signs
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
+from keyturn.core.rotation.triggers import Reason
+from keyturn.core.state.state import Held, Triggers
+from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import (
     MADE,
     NOW,
@@ -34,7 +34,7 @@ from tests.core.builders import (
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.core.seen import Seen
+    from keyturn.core.observation.observed import Seen
 
 RESTS = Outcome(Rest(None))
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)

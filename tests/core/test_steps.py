@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core import decision
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled
-from keyturn.core.numbering import next_number
-from keyturn.core.policy import Violation
-from keyturn.core.renewal import Reason
-from keyturn.core.seen import ROLLBACK, ROTATE
-from keyturn.core.state import Held, Triggers
-from keyturn.core.steps import (
+from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation import decision
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.numbering import next_number
+from keyturn.core.rotation.steps import (
     Begin,
     Claim,
     Expire,
@@ -31,6 +29,8 @@ from keyturn.core.steps import (
     Step,
     rotation_id,
 )
+from keyturn.core.rotation.triggers import Reason
+from keyturn.core.state.state import Held, Triggers
 from tests.core.builders import (
     MADE,
     NOW,
@@ -51,8 +51,8 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.seen import Seen
-    from keyturn.core.state import StateFacts
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.state.state import StateFacts
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
 LOST = Reason(

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.decision import next_step
-from keyturn.core.denied import Denial
 from keyturn.core.errors import Stalled
-from keyturn.core.rollout import standings
-from keyturn.core.seen import ROTATE
-from keyturn.core.state import Held
-from keyturn.core.steps import DeletePod, Rest
+from keyturn.core.observation.observed import ROTATE
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.restart_backoff import Denial
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.steps import DeletePod, Rest
+from keyturn.core.state.state import Held
 from tests.core.builders import NOW, consumer, minutes, pod, revision, seconds, seen, state, target
 
 if TYPE_CHECKING:
-    from keyturn.core.pods import Pod
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.pods import Pod
 
 HELD = Held(2, 1, NOW - seconds(30), failed=True)
 BACK: dict[str, Any] = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.core.times import NOTHING, clock, since, until
+from keyturn.core.text import NOTHING, clock, since, until
 
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 

@@ -10,11 +10,11 @@ import pytest
 from keyturn.api.recipe import Recipe
 from keyturn.api.rollout import OnFailure, Restart
 from keyturn.api.target import SecretType
-from keyturn.core.cadence import Cron, Every, Window, cadence_of, windows_of
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.spec.cadence import Cron, Every, Window, cadence_of, windows_of
+from keyturn.core.spec.desired import Item, Wanted, wanted_by
 from keyturn.core.value import Value
-from keyturn.core.wanted import Item, Wanted, wanted_by
 from tests.core.builders import PASSWORD, USERNAME, managed, secret_class
 
 QUARTER, YEAR = timedelta(days=90), timedelta(days=365)

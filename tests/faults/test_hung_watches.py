@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
 
 _HASTY = """
-from keyturn import pulse, registry
+from keyturn.controllers import watch_liveness as pulse, kopf_source as registry
 from keyturn.cli.commands import main
-from keyturn.kube import secretwatch
+from keyturn.kube import secret_informer as secretwatch
 
 registry._SERVER_TIMEOUT = secretwatch._LASTS = 1  # instead of 60
 pulse._STUCK_AFTER = 6.0  # instead of 180

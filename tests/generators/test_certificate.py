@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from keyturn.core.revision import Life
+    from keyturn.core.state.revision import Life
 
 Settings = dict[str, Any]
 Held = dict[str, bytes]

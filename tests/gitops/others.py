@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
-from keyturn.core.declaration import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.controllers.secretstore import status_of
+from keyturn.core.emergency.deadlines import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.errors import Stalled
-from keyturn.providers import errors
 from keyturn.stores.health import IN_USE, VALID, health_of
-from keyturn.storestatus import status_of
+from keyturn.stores.providers import errors
 from tests.core.builders import NOW
 from tests.core.test_clockwork import FAILED, PENDING, ROLLED_OUT, ROTATED, STARTED, Incident, after
 from tests.gitops.situations import Expected
@@ -18,7 +18,7 @@ from tests.support.unseen import filled_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.shelf import AnyStore
+    from keyturn.kube.cache.stores import AnyStore
     from keyturn.stores.health import Health
     from tests.support.objects import Body
 

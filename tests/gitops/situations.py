@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keyturn
 from keyturn.api.source import StoreKind
-from keyturn.core.decision import next_step
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.pods import PodsSeen
-from keyturn.core.policy import Violation
-from keyturn.core.pulled import Pulled
-from keyturn.core.source import Destination
-from keyturn.core.state import Held, Triggers
-from keyturn.core.status import Outcome, status_of
+from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.state import Held, Triggers
+from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import (
     API_KEY,
     NOW,
@@ -36,8 +36,8 @@ from tests.support.unseen import filled_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.revision import RevisionFacts
-    from keyturn.core.seen import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.state.revision import RevisionFacts
     from tests.support.objects import Body
 
 __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "verdicts", "waiting"]
@@ -73,7 +73,7 @@ def reasons(kind: str) -> list[str]:
 
 def verdicts() -> set[str]:
     """Return every reason of a condition that stands in the code, beside those of errors and steps."""
-    words = set(re.findall(r'"([A-Z][a-z]\w*)"', (_CODE / "core" / "conditions.py").read_text()))
+    words = set(re.findall(r'"([A-Z][a-z]\w*)"', (_CODE / "core" / "status" / "conditions.py").read_text()))
     return words - {"Look", "Verdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
 
 

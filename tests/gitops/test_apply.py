@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.core.pulled import MAKING_VALUES, READING_STORES
+from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
 from tests.cluster.space import password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS

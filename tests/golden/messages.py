@@ -11,24 +11,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.core.cadence import Cron, Every
-from keyturn.core.checklist import Signs, findings_of
-from keyturn.core.pods import PodsSeen, Trouble
-from keyturn.core.policy import Evidence, violations_of
-from keyturn.core.renewal import Reason
-from keyturn.core.rollout import standings
-from keyturn.core.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
-from keyturn.core.strength import Strength
-from keyturn.denials import contended, denied, unexpected, unread
+from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
+from keyturn.core.observation.pods import PodsSeen, Trouble
+from keyturn.core.policy.checklist import Signs, findings_of
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.policy.strength import Strength
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.rotation.triggers import Reason
+from keyturn.core.spec.cadence import Cron, Every
 from keyturn.kube import errors
 from tests.core.builders import NOW, consumer, pod, revision, secret_class, seen, state, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.pods import Pod
-    from keyturn.core.seen import Consumer
-    from keyturn.core.steps import Step
+    from keyturn.core.observation.observed import Consumer
+    from keyturn.core.observation.pods import Pod
+    from keyturn.core.rotation.steps import Step
 
 FILE: Final = Path(__file__).with_name("messages.txt")
 _ASKED: Final = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyturn.api.status import WorkloadReason
-from keyturn.core.checklist import POINTS
+from keyturn.core.policy.checklist import POINTS
 from tests.golden import messages
 
 

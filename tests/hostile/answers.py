@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.providers.guard import Limits
+from keyturn.stores.providers.guard import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

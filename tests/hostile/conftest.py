@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.holdups import LONGEST
+from keyturn.runtime.event_loop_stalls import LONGEST
 from tests.support.timedcalls import timed
 
 if TYPE_CHECKING:

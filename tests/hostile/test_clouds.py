@@ -12,10 +12,10 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Given, Reference, _azure_sdk, discover
-from keyturn.providers._gcp_login import GcpAuth, Login
-from keyturn.providers.errors import StoreError
-from keyturn.providers.guard import AllowedHost, Answer, Guard
+from keyturn.stores.providers import Found, Given, Reference, _azure_sdk, discover
+from keyturn.stores.providers._gcp_login import GcpAuth, Login
+from keyturn.stores.providers.errors import StoreError
+from keyturn.stores.providers.guard import AllowedHost, Answer, Guard
 from tests.hostile import answers
 from tests.providers.azure.login import TENANT
 from tests.providers.names import Names
@@ -24,7 +24,7 @@ from tests.providers.shops import access_key, aws_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 assert _azure_sdk  # imported before a call of the loop is timed: it takes a second
 PROVIDERS = discover()

@@ -13,25 +13,31 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from keyturn import claims, compliance, generators, holdups, providers, stage, suits
-from keyturn.borrowing import Borrower
-from keyturn.core.decision import next_step
+from keyturn import generators
+from keyturn.controllers.background import Outside
+from keyturn.controllers.context import World, generator_for
+from keyturn.controllers.managedsecret import adoption as claims
+from keyturn.controllers.managedsecret import compliance
+from keyturn.controllers.managedsecret import generate as stage
+from keyturn.controllers.managedsecret import value_checks as suits
+from keyturn.controllers.managedsecret.leases import Borrower
+from keyturn.controllers.managedsecret.pull import read_all
+from keyturn.controllers.managedsecret.resolve import resolved, template_flaw
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.renewal import Reason
-from keyturn.core.revision import Kept, Revision
-from keyturn.core.state import State, Triggers
-from keyturn.core.steps import Adopt, Stage
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Adopt, Stage
+from keyturn.core.rotation.triggers import Reason
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
-from keyturn.core.wanted import wanted_by
 from keyturn.kube import errors
-from keyturn.outside import Outside
-from keyturn.providers import Found, Given, Reference, _vault_http
-from keyturn.providers.errors import StoreError
-from keyturn.providers.guard import Answer
-from keyturn.reading import read_all
-from keyturn.resolving import resolved, template_flaw
-from keyturn.world import World, generator_for
+from keyturn.runtime import event_loop_stalls as holdups
+from keyturn.stores import providers
+from keyturn.stores.providers import Found, Given, Reference, _vault_http
+from keyturn.stores.providers.errors import StoreError
+from keyturn.stores.providers.guard import Answer
 from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, revision, seen
 from tests.hostile import corpus
 from tests.support.shelves import Shelves
@@ -39,7 +45,7 @@ from tests.support.shelves import Shelves
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.core.wanted import Wanted
+    from keyturn.core.spec.desired import Wanted
     from tests.support.timedcalls import Call
 
 PROVIDERS = providers.discover()

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from keyturn import tls
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import Given, _authority, _chains, _jwk, _pem, _ssh
-from keyturn.providers import _client_certificate
+from keyturn.runtime import tls
+from keyturn.stores.providers import _client_certificate
 from tests.generators.making import boxed, generator_of
 from tests.hostile import corpus
 

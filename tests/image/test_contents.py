@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from keyturn import __version__
-from keyturn.providers.aws_parameter_store import AwsParameterStore
-from keyturn.providers.aws_secrets_manager import AwsSecretsManager
+from keyturn.stores.providers.aws_parameter_store import AwsParameterStore
+from keyturn.stores.providers.aws_secrets_manager import AwsSecretsManager
 from release import image as images
 from tests.conftest import ROOT
 from tests.image.seconds import SECONDS
@@ -187,7 +187,7 @@ def test_the_services_of_aws_that_stores_ask_are_described(container: Container)
     services = (AwsSecretsManager.service, AwsParameterStore.service, "sts")
 
     told = container.python(
-        "from keyturn.providers import _aws_client as aws\n"
+        "from keyturn.stores.providers import _aws_client as aws\n"
         f"for name in {services!r}:\n"
         "    print(aws._model(name).service_name, aws._public(name, 'eu-central-1', fips=False))"
     )
@@ -221,7 +221,7 @@ def test_nothing_is_compiled_when_the_operator_starts(container: Container) -> N
         "compiled = []\n"
         "loading.SourceLoader.source_to_code = (lambda known: lambda self, data, path, **more:\n"
         "    compiled.append(path) or known(self, data, path, **more))(loading.SourceLoader.source_to_code)\n"
-        "import keyturn.__main__, keyturn.runner\n"
+        "import keyturn.__main__, keyturn.controllers.manager\n"
         "print(*compiled)"
     )
 

@@ -107,7 +107,7 @@ def test_what_the_image_starts_tells_its_version(container: Container) -> None:
 
 
 def test_the_image_knows_the_commit_that_it_is_built_from(container: Container) -> None:
-    known = container.python("from keyturn import build; print(build.commit())").strip()
+    known = container.python("from keyturn.runtime import build; print(build.commit())").strip()
 
     revision = source().revision
     assert revision is not None

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from keyturn import __version__
-from keyturn.cli.serve import run_command
+from keyturn.cli.run.command import run_command
 from tests.install.helm import BUILD_SECONDS, CHART, ROOT, Refused, helm, render
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST
 from tests.support.kubectl import Kubectl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn.cli.serve import run_command
+from keyturn.cli.run.command import run_command
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
 from tests.support.kubectl import Kubectl
 

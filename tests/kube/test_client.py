@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn import __version__, build
+from keyturn import __version__
 from keyturn.kube import client, config, errors, paths
 from keyturn.kube.client import Api, Change, Page, Patch
+from keyturn.runtime import build
 from tests.kube.helpers import Scripted, answer, forgotten, refused, scripted, secret
 
 if TYPE_CHECKING:

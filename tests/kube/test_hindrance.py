@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from keyturn.kube import errors
-from keyturn.kube.hindrance import Hindrance
+from keyturn.kube.lease_hindrance import Hindrance
 
 _PATH = "/apis/coordination.k8s.io/v1/namespaces/keyturn-system/leases/keyturn"
 
@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         def time(self) -> float:
             return clock.now
 
-    monkeypatch.setattr("keyturn.kube.hindrance.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("keyturn.kube.lease_hindrance.asyncio.get_running_loop", Loop)
     return clock
 
 

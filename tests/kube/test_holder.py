@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from keyturn import __version__, build
-from keyturn.kube.holder import ANNOTATION, Holder, holder_of, signature
+from keyturn import __version__
+from keyturn.kube.lease_holder import ANNOTATION, Holder, holder_of, signature
+from keyturn.runtime import build
 
 _SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
 _RENEWED = datetime(2026, 11, 27, 0, 0, 0, 123456, UTC)

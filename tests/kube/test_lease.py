@@ -11,8 +11,8 @@ import structlog
 from keyturn import __version__
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Body, Patch
-from keyturn.kube.holder import holder_of, signature
-from keyturn.kube.lease import Elector, LeadershipLost, Terms
+from keyturn.kube.leader_election import Elector, LeadershipLost, Terms
+from keyturn.kube.lease_holder import holder_of, signature
 from tests.kube.helpers import kubectl, secret, until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.pods import NOT_READY, Pod, Trouble
+from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
 from keyturn.kube.client import Page
 from keyturn.kube.pods import Part, pod_of, pods_of
 from tests.core.builders import workload
@@ -17,7 +17,7 @@ from tests.core.builders import workload
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.core.workload import Workload
+    from keyturn.core.observation.workload import Workload
 
 CREATED = datetime(2026, 11, 24, 11, 59, tzinfo=UTC)
 

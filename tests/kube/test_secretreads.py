@@ -12,16 +12,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state import state_name
+from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secretreads import PER_SECOND, SecretReads
-from keyturn.kube.secretwatch import OWNER_LABEL
+from keyturn.kube.secret_informer import OWNER_LABEL
+from keyturn.kube.secret_poller import PER_SECOND, SecretReads
 from tests.support.jumping import JumpingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from keyturn.kube.secretwatch import SecretMeta
+    from keyturn.kube.secret_informer import SecretMeta
 
 MINUTE = 60.0
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
-from keyturn.core.revision import Kept, Revision, RevisionFacts
-from keyturn.core.seen import TargetFacts
-from keyturn.core.state import State, Triggers
+from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.state.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
-from keyturn.core.wanted import wanted_by
-from keyturn.kube.secrets import (
+from keyturn.kube.target_secret import (
     Stamp,
     dressed_target,
     owner_of,

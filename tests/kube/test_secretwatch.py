@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.kube import paths, secretwatch
-from keyturn.kube.secretwatch import SecretMeta, SecretWatch
+from keyturn.kube import paths
+from keyturn.kube import secret_informer as secretwatch
+from keyturn.kube.secret_informer import SecretMeta, SecretWatch
 from tests.kube.helpers import Scripted, answer, forgotten, kubectl, refused, scripted, secret, until
 
 if TYPE_CHECKING:

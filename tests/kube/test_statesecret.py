@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.loans import Loan
-from keyturn.core.revision import Kept, Life, Rendered, Revision, RevisionFacts
-from keyturn.core.source import Destination
-from keyturn.core.state import Held, Publication, Pushed, State, Triggers
+from keyturn.core.rotation.leases import Loan
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
-from keyturn.kube.statesecret import state_body, state_of
+from keyturn.kube.state_secret import state_body, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.consumers import Use
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.workload import Workload
+from keyturn.core.observation.secret_refs import Use
+from keyturn.core.observation.workload import Workload
 from keyturn.kube.workloads import workload_of
 
 CREATED = "2026-11-24T12:00:00Z"

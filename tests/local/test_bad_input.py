@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.local import quoting
+from keyturn.offline.dotenv import quoting
 from tests.cli.console import BIN
 from tests.local.folder import Folder
 

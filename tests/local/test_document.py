@@ -11,9 +11,9 @@ from dotenv import dotenv_values
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from keyturn.local.declaration import declared_in
-from keyturn.local.document import Document
-from keyturn.local.errors import Refused
+from keyturn.offline.dotenv.declaration import declared_in
+from keyturn.offline.dotenv.document import Document
+from keyturn.offline.dotenv.errors import Refused
 from tests.support.pace import pace
 
 _PIECES = st.sampled_from(

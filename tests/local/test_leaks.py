@@ -92,7 +92,7 @@ def test_an_error_that_nobody_thought_of_tells_no_value(folder: Folder) -> None:
     folder.example("JWT_SECRET=\n# keyturn: template\nA='{{ JWT_SECRET }}'\n")
     folder.init()
     script = (
-        "import keyturn.local.initialise as initialise\n"
+        "import keyturn.offline.dotenv.initialise as initialise\n"
         "from keyturn.cli.commands import main\n"
         "def broken(document, changes, making):\n"
         "    raise TypeError(f'{document!r} {making!r}')\n"
@@ -104,7 +104,7 @@ def test_an_error_that_nobody_thought_of_tells_no_value(folder: Folder) -> None:
         [sys.executable, "-c", script], cwd=folder.path, check=False, capture_output=True, timeout=60
     )
 
-    assert b"TypeError: <keyturn.local.document.Document object" in done.stderr
+    assert b"TypeError: <keyturn.offline.dotenv.document.Document object" in done.stderr
     assert leaks(values_in(folder), {"the traceback": done.stderr}) == set()
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from keyturn.local.manifests import variable_of
+from keyturn.offline.dotenv.read_manifests import variable_of
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

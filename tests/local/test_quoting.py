@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyturn.core.value import Value
-from keyturn.local.errors import Refused
-from keyturn.local.quoting import written
+from keyturn.offline.dotenv.errors import Refused
+from keyturn.offline.dotenv.quoting import written
 from tests.local.readers import READERS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.local.composefile import users_of
+from keyturn.offline.dotenv.compose import users_of
 
 if TYPE_CHECKING:
     from tests.local.folder import Folder

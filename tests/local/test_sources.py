@@ -9,11 +9,11 @@ import yaml
 
 from keyturn import generators
 from keyturn.api.recipe import Recipe
-from keyturn.local.classes import SHIPPED
-from keyturn.local.declaration import declared_in
-from keyturn.local.document import Document
-from keyturn.local.errors import Refused
-from keyturn.local.sources import Composed, Copied, Given, Made, Rendered, Source, written
+from keyturn.offline.dotenv.declaration import declared_in
+from keyturn.offline.dotenv.document import Document
+from keyturn.offline.dotenv.errors import Refused
+from keyturn.offline.dotenv.shipped_classes import SHIPPED
+from keyturn.offline.dotenv.sources import Composed, Copied, Given, Made, Rendered, Source, written
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

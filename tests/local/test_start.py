@@ -11,7 +11,14 @@ import pytest
 if TYPE_CHECKING:
     from tests.local.folder import Folder
 
-_OF_THE_OPERATOR = {"kopf", "kubernetes", "aiohttp", "prometheus_client", "keyturn.kube", "keyturn.world"}
+_OF_THE_OPERATOR = {
+    "kopf",
+    "kubernetes",
+    "aiohttp",
+    "prometheus_client",
+    "keyturn.kube",
+    "keyturn.controllers.context",
+}
 _OF_GENERATORS = {"pydantic", "liquid", "cryptography", "yaml", "keyturn.generators"}
 
 

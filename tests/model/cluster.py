@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.controllers.context import World
+from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.workload import MARKER, read_marker
+from keyturn.core.observation.workload import MARKER, read_marker
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page, Patch
-from keyturn.kube.secretwatch import OWNER_LABEL, meta_of
-from keyturn.kube.statesecret import state_of
+from keyturn.kube.secret_informer import OWNER_LABEL, meta_of
+from keyturn.kube.state_secret import state_of
 from keyturn.kube.workloads import workload_of
-from keyturn.reconcile import reconcile
-from keyturn.world import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

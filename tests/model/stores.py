@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.renewal import REFRESHED
-from keyturn.core.seen import FINALIZER
-from keyturn.core.source import Destination
-from keyturn.kube.secretwatch import meta_of
-from keyturn.kube.statesecret import state_of
+from keyturn.core.observation.observed import FINALIZER
+from keyturn.core.rotation.triggers import REFRESHED
+from keyturn.core.spec.store_refs import Destination
+from keyturn.kube.secret_informer import meta_of
+from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.shelves import Shelves
 
 if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
-    from keyturn.core.state import State
+    from keyturn.controllers.context import World
+    from keyturn.core.state.state import State
     from keyturn.kube.client import Body
-    from keyturn.providers import Content, Policy, Written
-    from keyturn.world import World
+    from keyturn.stores.providers import Content, Policy, Written
 
 API, APP, PLACE = "prod/api", "prod/app", "shop/db"
 

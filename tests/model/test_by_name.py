@@ -9,8 +9,8 @@ import pytest
 import structlog
 from hypothesis import example, given, settings
 
-from keyturn.kube.sight import Sight
-from keyturn.world import World
+from keyturn.controllers.context import World
+from keyturn.kube.secret_sight import Sight
 from tests.model.cluster import STATE, TARGET, Cluster, Quiet
 from tests.model.test_convergence import (
     Story,

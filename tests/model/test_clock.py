@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from keyturn.api import ManagedSecret
-from keyturn.core.seen import ROTATE
-from keyturn.kube.statesecret import state_of
+from keyturn.core.observation.observed import ROTATE
+from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, STATE, Cluster
 
 HOUR = timedelta(hours=1)

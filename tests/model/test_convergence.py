@@ -16,15 +16,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.core.seen import ROLLBACK, ROTATE
-from keyturn.kube.statesecret import state_of
+from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from keyturn.core.state import State
+    from keyturn.core.state.state import State
 
 USES: dict[str, frozenset[str] | None] = {
     "all": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from keyturn.kube.secretwatch import meta_of
+from keyturn.kube.secret_informer import meta_of
 from tests.model.cluster import KEY, TARGET, Cluster
 
 if TYPE_CHECKING:

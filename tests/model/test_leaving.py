@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors, paths
-from keyturn.kube.statesecret import state_of
+from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, SECOND, STATE, Cluster
 
 if TYPE_CHECKING:

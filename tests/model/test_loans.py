@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from keyturn.api.source import StoreRef
-    from keyturn.providers import Found
-    from keyturn.providers.base import Lent
-    from keyturn.providers.errors import StoreError
+    from keyturn.stores.providers import Found
+    from keyturn.stores.providers.base import Lent
+    from keyturn.stores.providers.errors import StoreError
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -31,7 +31,7 @@ def _quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with pytest.MonkeyPatch.context() as patched:
         # The store answers at once; a busy machine must not make it look slow.
-        patched.setattr("keyturn.outside._PATIENCE", 60.0)
+        patched.setattr("keyturn.controllers.background._PATIENCE", 60.0)
         yield
     structlog.reset_defaults()
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.core.seen import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.observation.observed import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.value import Value
-from keyturn.providers.errors import Denied, Throttled, Unreachable
-from keyturn.providers.properties import are_same
+from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
+from keyturn.stores.providers.properties import are_same
 from tests.model.cluster import MANAGED, STATE, TARGET
 from tests.model.stores import API, APP, PLACE, Town
 from tests.support.soak import TIMES
@@ -24,7 +24,7 @@ from tests.support.soak import TIMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from keyturn.core.state import State
+    from keyturn.core.state.state import State
 
 HOUR = timedelta(hours=1)
 VAULT = {"kind": "SecretStore", "name": "vault"}
@@ -35,7 +35,7 @@ def _quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with pytest.MonkeyPatch.context() as patched:
         # The store answers at once; a busy machine must not make it look slow.
-        patched.setattr("keyturn.outside._PATIENCE", 60.0)
+        patched.setattr("keyturn.controllers.background._PATIENCE", 60.0)
         yield
     structlog.reset_defaults()
 

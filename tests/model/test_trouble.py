@@ -42,7 +42,7 @@ class Refusing(Cluster):
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     log = CapturingLogger()
-    monkeypatch.setattr("keyturn.reconcile._log", log)
+    monkeypatch.setattr("keyturn.controllers.managedsecret.reconcile._log", log)
     return log
 
 

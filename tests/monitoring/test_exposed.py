@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn import metrics
-from keyturn.access.endpoint import Endpoint
-from keyturn.access.watcher import Watcher
-from keyturn.core.finding import Point, Verdict
-from keyturn.exposition import ChecklistFacts, expose
-from keyturn.published import OPERATOR
+from keyturn.checklist.report_configmap import OPERATOR
+from keyturn.core.policy.findings import Point, Verdict
+from keyturn.endpoints.audit.classifier import Watcher
+from keyturn.endpoints.audit.endpoint import Endpoint
+from keyturn.endpoints.exposition import ChecklistFacts, expose
+from keyturn.runtime import metrics
 from tests.cluster.space import password
 from tests.cluster.stores import Stores, pulled
 from tests.cluster.workloads import deployment, env_from

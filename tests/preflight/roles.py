@@ -7,7 +7,7 @@ import copy
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from keyturn.preflight.rights import Account, Right, missing
+from keyturn.installation.checks.rights import Account, Right, missing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn import __version__, build
+from keyturn import __version__
+from keyturn.installation.checks.rights import Place, rights_of
 from keyturn.kube.client import Patch
-from keyturn.kube.holder import signature
-from keyturn.preflight.rights import Place, rights_of
+from keyturn.kube.lease_holder import signature
+from keyturn.runtime import build
 from tests.cli.console import Console
 from tests.conftest import ROOT
 from tests.preflight.roles import ACCOUNT, OWN, without

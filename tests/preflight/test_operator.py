@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn.preflight.rights import Place, Right, rights_of
+from keyturn.installation.checks.rights import Place, Right, rights_of
 from tests.cli.console import Console
 from tests.conftest import ROOT
 from tests.preflight.roles import OWN, without

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from keyturn import __version__
-from keyturn.kube.holder import Holder
-from keyturn.preflight import deployment, election, home, releases, server
-from keyturn.preflight.deployment import Deployed
-from keyturn.preflight.election import Election
-from keyturn.preflight.point import Result
-from keyturn.preflight.rights import Account
+from keyturn.installation.checks import api_server as server
+from keyturn.installation.checks import deployment, election
+from keyturn.installation.checks import operator_namespace as home
+from keyturn.installation.checks import versions as releases
+from keyturn.installation.checks.deployment import Deployed
+from keyturn.installation.checks.election import Election
+from keyturn.installation.checks.point import Result
+from keyturn.installation.checks.rights import Account
+from keyturn.kube.lease_holder import Holder
 from tests.conftest import ROOT
 
 _NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.kube.sight import Sight
-from keyturn.preflight.rights import (
+from keyturn.installation.checks.rights import (
     FEATURES,
     Feature,
     Place,
@@ -20,6 +19,7 @@ from keyturn.preflight.rights import (
     rights_of,
     to_install,
 )
+from keyturn.kube.secret_sight import Sight
 from tests.conftest import ROOT
 from tests.preflight.roles import ACCOUNT, OWN, without
 

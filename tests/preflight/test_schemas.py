@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from keyturn.crdgen.definition import KINDS
-from keyturn.preflight.point import Point, Result
-from keyturn.preflight.schemas import APPLY, SHALLOW, Installed, compared, lacking, points_of
+from keyturn.installation.checks.point import Point, Result
+from keyturn.installation.checks.schemas import APPLY, SHALLOW, Installed, compared, lacking, points_of
+from keyturn.installation.crds.definition import KINDS
 
 _ALL = {kind.name: kind.schema() for kind in KINDS}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from keyturn.providers import discover
-from keyturn.providers.base import Can
+from keyturn.stores.providers import discover
+from keyturn.stores.providers.base import Can
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
 _WRITES_ELSEWHERE = {"kubernetes"}

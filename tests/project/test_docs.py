@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from keyturn import emergencies
 from keyturn.api.status import WorkloadReason
-from keyturn.core import renewal, timeline
-from keyturn.core.emergency import EMERGENCY
-from keyturn.core.status import ROLLED_BACK
-from keyturn.exposition import expose
+from keyturn.controllers.emergency import reconcile as emergencies
+from keyturn.core.emergency import timeline
+from keyturn.core.rotation import triggers as renewal
+from keyturn.core.rotation.emergency import EMERGENCY
+from keyturn.core.status.status import ROLLED_BACK
+from keyturn.endpoints.exposition import expose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.preflight import server
+from keyturn.installation.checks import api_server as server
 from release import olm
 from sandbox import releases
 from tests import matrix

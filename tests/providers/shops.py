@@ -18,8 +18,8 @@ from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
 from keyturn.kube.connection import Login
-from keyturn.providers import Found, Given, Provider, Reference, discover
-from keyturn.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers import Found, Given, Provider, Reference, discover
+from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.kube.helpers import plain, serving
 from tests.providers.azure import cloud
 from tests.providers.gcp import google as googles

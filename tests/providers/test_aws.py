@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Outcome, discover
-from keyturn.providers.errors import (
+from keyturn.stores.providers import Outcome, discover
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -20,7 +20,7 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.providers.guard import Guard
+from keyturn.stores.providers.guard import Guard
 from tests.kube.helpers import Scripted, answer, serving, until
 from tests.providers.names import Asked, Names
 from tests.providers.recording import Recording
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
     from tests.providers.servers import Moto
 
 BOTH = ["awsSecretsManager", "awsParameterStore"]

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.providers import _sts, discover
-from keyturn.providers.errors import (
+from keyturn.stores.providers import _sts, discover
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -24,7 +24,7 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.providers.guard import Guard
+from keyturn.stores.providers.guard import Guard
 from tests.kube.helpers import answer, serving
 from tests.providers.names import Asked
 from tests.providers.recording import Heard, Recording
@@ -33,7 +33,7 @@ from tests.providers.shops import ACCESS_KEY, LOOPBACK, SECRET_KEY, access_key, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
     from tests.providers.servers import Moto
 
 BOTH = ["awsSecretsManager", "awsParameterStore"]

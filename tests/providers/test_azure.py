@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from keyturn.providers import Reference, _azure_login, _azure_refusals, discover
-from keyturn.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
-from keyturn.providers.errors import Refused
-from keyturn.providers.guard import AllowedHost
+from keyturn.stores.providers import Reference, _azure_login, _azure_refusals, discover
+from keyturn.stores.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
+from keyturn.stores.providers.errors import Refused
+from keyturn.stores.providers.guard import AllowedHost
 from tests.providers.azure.cloud import CLIENT
 from tests.providers.azure.login import TENANT
 from tests.providers.shops import guarded
@@ -121,10 +121,10 @@ def test_a_link_that_names_the_port_is_the_same_vault(url: str) -> None:
 
 def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> None:
     code = (
-        "import keyturn.providers as p, keyturn.providers.guard, gc\n"
+        "import keyturn.stores.providers as p, keyturn.stores.providers.guard, gc\n"
         "rss = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])\n"
         "p.discover(); gc.collect(); before = rss()\n"
-        "from keyturn.providers import _azure_sdk; gc.collect(); print(rss() - before)"
+        "from keyturn.stores.providers import _azure_sdk; gc.collect(); print(rss() - before)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60

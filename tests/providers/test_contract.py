@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn import providers
 from keyturn.core.value import Value
-from keyturn.crdgen.schema import structural
-from keyturn.providers import Can, Outcome, Policy, discover, properties, provider_of
-from keyturn.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
+from keyturn.installation.crds.schema import structural
+from keyturn.stores import providers
+from keyturn.stores.providers import Can, Outcome, Policy, discover, properties, provider_of
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
 from tests.leaks.scan import leaks
 from tests.providers import vault as vaults
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from keyturn.providers import Found, Provider
+    from keyturn.stores.providers import Found, Provider
     from tests.providers.shops import Shop
 
 KINDS = list(discover())
@@ -89,7 +89,7 @@ def test_they_are_found_in_alphabetical_order() -> None:
 
 def imported_by(doing: str) -> set[str]:
     """Name the modules that a process has imported after it has done something with providers."""
-    code = f"import sys; from keyturn import providers; {doing}; print(*sys.modules)"
+    code = f"import sys; from keyturn.stores import providers; {doing}; print(*sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
@@ -113,7 +113,7 @@ def test_what_is_no_kind_is_no_provider(kind: str) -> None:
 
 def test_to_use_one_imports_no_other() -> None:
     all_of_them = {provider.__module__ for provider in discover().values()}
-    assert imported_by("providers.provider_of('vault')") & all_of_them == {"keyturn.providers.vault"}
+    assert imported_by("providers.provider_of('vault')") & all_of_them == {"keyturn.stores.providers.vault"}
 
 
 @every_kind

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from keyturn import tls
-from keyturn.providers._curves import Curves, Server
-from keyturn.providers.errors import StoreError, Unreachable
-from keyturn.providers.guard import AllowedHost, Guard
+from keyturn.runtime import tls
+from keyturn.stores.providers._curves import Curves, Server
+from keyturn.stores.providers.errors import StoreError, Unreachable
+from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.providers.names import Names
 from tests.providers.tls import authority, serving_tls
 

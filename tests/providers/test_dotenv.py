@@ -13,8 +13,8 @@ import pydantic
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Reference, discover
-from keyturn.providers.errors import NotFound, Refused, StoreError
+from keyturn.stores.providers import Found, Reference, discover
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.providers.shops import opened
 from tests.support.pace import pace
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 REFERENCE = Reference("ConfigMap", "env", "production")
 SETTINGS = {"configMapRef": {"name": "env", "key": "production"}}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers.errors import NotFound, Refused, StoreError
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.providers.shops import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 
 @pytest.fixture

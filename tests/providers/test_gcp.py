@@ -24,8 +24,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from keyturn.core.value import Value
-from keyturn.providers import Outcome, Policy, _gcp_crc32c, discover
-from keyturn.providers.errors import (
+from keyturn.stores.providers import Outcome, Policy, _gcp_crc32c, discover
+from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
     NotFound,
@@ -35,7 +35,7 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.kube.helpers import Scripted, answer
 from tests.providers.gcp.google import (
     EMAIL,
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard as GuardType
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard as GuardType
 
 CANARY = "canary-of-an-answer"
 SERVICE_ACCOUNT_TOKEN = "canary.token-of.service-account"  # noqa: S105  # of nobody

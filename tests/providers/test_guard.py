@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from keyturn import threads
-from keyturn.providers import _lookups
-from keyturn.providers._networks import FORBIDDEN, Network
-from keyturn.providers.errors import Refused, StoreError, Unreachable
-from keyturn.providers.guard import AllowedHost, Guard, Limits
+from keyturn.runtime import threadpools as threads
+from keyturn.stores.providers import _lookups
+from keyturn.stores.providers._networks import FORBIDDEN, Network
+from keyturn.stores.providers.errors import Refused, StoreError, Unreachable
+from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import serving
 from tests.providers.names import Names
 from tests.providers.tls import authority, serving_tls

@@ -20,9 +20,9 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.providers import Found, Reference
-from keyturn.providers.errors import StoreError
-from keyturn.providers.guard import Guard, Limits
+from keyturn.stores.providers import Found, Reference
+from keyturn.stores.providers.errors import StoreError
+from keyturn.stores.providers.guard import Guard, Limits
 from tests.kube.helpers import plain, serving
 from tests.leaks.scan import leaks
 from tests.providers.shops import LOOPBACK, opened
@@ -30,7 +30,7 @@ from tests.providers.shops import LOOPBACK, opened
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 OPERATOR = "canary-token-of-the-operator-itself"
 PUSHED = "canary-value-to-be-pushed"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.crdgen.schema import structural
+from keyturn.installation.crds.schema import structural
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.providers import discover, properties
-from keyturn.providers.errors import Refused, StoreError
+from keyturn.stores.providers import discover, properties
+from keyturn.stores.providers.errors import Refused, StoreError
 from tests.kube.helpers import Scripted, answer, refused, scripted
 from tests.providers.shops import opened
 

@@ -14,8 +14,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Outcome, Policy, Reference, _kubeconfig, discover, properties
-from keyturn.providers.errors import (
+from keyturn.stores.providers import Found, Outcome, Policy, Reference, _kubeconfig, discover, properties
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.conftest import Cluster
     from tests.support.kubectl import Kubectl
 

@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
-from keyturn.providers import _lookups
-from keyturn.providers._lookups import Lookups
+from keyturn.stores.providers import _lookups
+from keyturn.stores.providers._lookups import Lookups
 
 
 class NoThread(Thread):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.value import Value
-from keyturn.providers import properties
-from keyturn.providers.errors import NotFound, Refused, StoreError
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.support.pace import pace
 
 CANARY = "canary-of-a-long-value"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Outcome, Reference, discover, properties
-from keyturn.providers.errors import (
+from keyturn.stores.providers import Found, Outcome, Reference, discover, properties
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -19,7 +19,7 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.providers.guard import AllowedHost
+from keyturn.stores.providers.guard import AllowedHost
 from tests.kube.helpers import Scripted, answer, serving
 from tests.providers import shops
 from tests.providers import vault as vaults
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
     from tests.providers.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)

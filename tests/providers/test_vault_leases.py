@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Reference, properties
-from keyturn.providers.base import Lent
-from keyturn.providers.errors import NotFound, StoreError, Unreachable
+from keyturn.stores.providers import Found, Reference, properties
+from keyturn.stores.providers.base import Lent
+from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
 from tests.kube.helpers import answer, serving
 from tests.providers import vault as vaults
 from tests.providers.recording import Heard, Recording
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.providers.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Outcome, Reference, _vault_auth, _vault_session, discover
-from keyturn.providers.errors import (
+from keyturn.stores.providers import Found, Outcome, Reference, _vault_auth, _vault_session, discover
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from sandbox import ControlPlane
     from tests.conftest import Cluster
     from tests.providers.vault import VaultServer

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.crdgen.schema import structural
-from keyturn.providers import Found, Reference, discover, properties
-from keyturn.providers._webhook_result import Result
-from keyturn.providers.errors import (
+from keyturn.installation.crds.schema import structural
+from keyturn.stores.providers import Found, Reference, discover, properties
+from keyturn.stores.providers._webhook_result import Result
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -27,7 +27,7 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.providers.guard import AllowedHost, Guard, Limits
+from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.kube.helpers import Scripted, answer, serving
 from tests.providers.shops import LOOPBACK, guarded, opened
 from tests.providers.tls import authority, serving_tls
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 TOKEN = "token-of-the-hook"  # noqa: S105  # of nobody
 CANARY = "canary-of-an-answer"

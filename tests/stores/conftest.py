@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.providers import provider_of
-from keyturn.stores import plan
+from keyturn.stores import settings as plan
+from keyturn.stores.providers import provider_of
 from tests.stores.town import Kept, Town
 
 

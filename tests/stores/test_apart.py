@@ -9,11 +9,11 @@ import pytest
 
 from keyturn.api.base import Schema
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
-from keyturn.providers import discover, provider_of
-from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
-from keyturn.stores.apart import shared_keys
+from keyturn.controllers.secretstore import status_of
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.stores.health import VALID, Health
-from keyturn.storestatus import status_of
+from keyturn.stores.key_isolation import shared_keys
+from keyturn.stores.providers import discover, provider_of
 
 KEY = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
 SEVERAL = {"names": ["shop", "bank"]}

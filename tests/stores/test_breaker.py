@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.providers.errors import (
+from keyturn.stores.circuit_breaker import Breaker, Bucket
+from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
     NotFound,
@@ -14,7 +15,6 @@ from keyturn.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.stores.breaker import Breaker, Bucket
 
 AWAY = Unreachable("Timeout")
 

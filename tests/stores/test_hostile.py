@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from keyturn.providers.errors import Refused, Unreachable
-from keyturn.providers.guard import AllowedHost
 from keyturn.stores import Reach
+from keyturn.stores.providers.errors import Refused, Unreachable
+from keyturn.stores.providers.guard import AllowedHost
 from tests.kube.helpers import serving
 from tests.stores.town import OPERATOR, Town, ref
 from tests.support.pace import pace

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.providers.errors import Refused
-from keyturn.stores.keys import located
+from keyturn.stores.providers.errors import Refused
+from keyturn.stores.remote_keys import located
 
 OWN = "{namespace}/"
 

@@ -9,8 +9,8 @@ import pytest
 
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
-from keyturn.providers.errors import Refused, StoreError, Unauthorized, Unreachable
-from keyturn.stores import opening
+from keyturn.stores import connections as opening
+from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
 from tests.stores.haste import in_no_time
 from tests.stores.town import OPERATOR, cluster_ref, now
 

@@ -9,10 +9,10 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.kube import paths
-from keyturn.providers import Found, Policy
-from keyturn.providers.errors import NotFound, Refused, Unauthorized
-from keyturn.providers.guard import AllowedHost
 from keyturn.stores import Reach
+from keyturn.stores.providers import Found, Policy
+from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
+from keyturn.stores.providers.guard import AllowedHost
 from tests.providers import vault as vaults
 from tests.stores.town import OPERATOR, Town, cluster_ref, ref
 

@@ -9,17 +9,17 @@ import structlog
 
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.providers.errors import Refused, Unreachable
-from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE
-from keyturn.stores.logins import look_at
-from keyturn.stores.plan import plan_of
-from keyturn.stores.sessions import SESSION_TYPE, SessionSecret
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE
+from keyturn.stores.credentials import look_at
+from keyturn.stores.lease_login import SESSION_TYPE, SessionSecret
+from keyturn.stores.providers.errors import Refused, Unreachable
+from keyturn.stores.settings import plan_of
 from tests.stores.town import Town
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.stores.plan import Plan
+    from keyturn.stores.settings import Plan
 
 LOGIN = Value.of_text("hvs.canary-of-a-login")
 VAULT = {"server": "https://vault.test", "engine": "dynamic", "mount": "database"}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Outcome, Policy
-from keyturn.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
+from keyturn.stores.providers import Outcome, Policy
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
 from tests.stores.haste import in_no_time
 from tests.stores.town import cluster_ref, now, ref
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.providers.guard import AllowedHost
-from keyturn.shelf import SECRET_STORE, StoreKey
+from keyturn.kube.cache.stores import SECRET_STORE, StoreKey
+from keyturn.runtime.concurrency import Turns
 from keyturn.stores import Reach
-from keyturn.turns import Turns
+from keyturn.stores.providers.guard import AllowedHost
 from tests.kube.helpers import answer, serving
 from tests.stores.town import OPERATOR, Town, ref, revealed
 

@@ -14,18 +14,18 @@ from keyturn.api.source import StoreRef
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
-from keyturn.mirror import Mirror
-from keyturn.providers import Can, Found, Provider, Reference
-from keyturn.providers._refs import KeyRef
-from keyturn.providers.errors import NotFound, StoreError, Unauthorized
-from keyturn.shelf import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.stores import News, Reach, Stores
 from keyturn.stores.consent import STORES
+from keyturn.stores.providers import Can, Found, Provider, Reference
+from keyturn.stores.providers._refs import KeyRef
+from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.providers import Content
+    from keyturn.stores.providers import Content
 
 __all__ = ["Keeper", "Town", "cluster_ref", "now", "ref", "revealed"]
 

@@ -20,7 +20,8 @@ from tempfile import TemporaryFile
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from keyturn import cli, failpoints
+from keyturn import cli
+from keyturn.runtime import failpoints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Forked", "run"]
 
 _FORKS = get_context("forkserver")
-_COMMANDS = [f"keyturn.cli.{module.name}" for module in pkgutil.iter_modules(cli.__path__)]
+_COMMANDS = [module.name for module in pkgutil.walk_packages(cli.__path__, "keyturn.cli.")]
 _FORKS.set_forkserver_preload(
-    [__name__, "keyturn.runner", *_COMMANDS, "kubernetes.config.kube_config", "uvloop"]
+    [__name__, "keyturn.controllers.manager", *_COMMANDS, "kubernetes.config.kube_config", "uvloop"]
 )
 _ALONE = Lock()
 """Starting a process looks at the ends of all others, and an end can be read once."""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.providers import Found, Outcome, Policy, Written
-from keyturn.providers.base import Lent
-from keyturn.providers.errors import NotFound, StoreError
-from keyturn.providers.properties import are_same
+from keyturn.stores.providers import Found, Outcome, Policy, Written
+from keyturn.stores.providers.base import Lent
+from keyturn.stores.providers.errors import NotFound, StoreError
+from keyturn.stores.providers.properties import are_same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
     from keyturn.api.source import StoreRef
-    from keyturn.providers import Content
+    from keyturn.stores.providers import Content
 
 __all__ = ["Shelves", "texts"]
 

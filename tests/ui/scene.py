@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
-from keyturn.ui.login import AUDIENCE
+from keyturn.endpoints.dashboard.login import AUDIENCE
 
 if TYPE_CHECKING:
     import ssl

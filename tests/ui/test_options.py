@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.servertls import CannotServe, ServerTls
-from keyturn.ui import Settings
+from keyturn.endpoints.dashboard import Settings
+from keyturn.endpoints.server_tls import CannotServe, ServerTls
 from sandbox.pki import Authority
 from tests.support.options import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyturn.runner import Options
+    from keyturn.controllers.manager import Options
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.alarms import AlarmKey
 from keyturn.core.keys import ObjectKey
-from keyturn.core.standing import State
+from keyturn.core.status.summary import State
+from keyturn.endpoints.dashboard import pages
+from keyturn.endpoints.dashboard.board import Board, Group, clocks_of, rows_of
+from keyturn.endpoints.dashboard.clocks import Hand, Pace
+from keyturn.endpoints.dashboard.details import about_emergency, about_secret
+from keyturn.endpoints.dashboard.sessions import Session
+from keyturn.endpoints.dashboard.words import tone_of
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.emergencies import AlarmKey
 from keyturn.kube.callers import Caller
-from keyturn.mirror import Mirror
-from keyturn.ui import pages
-from keyturn.ui.board import Board, Group, clocks_of, rows_of
-from keyturn.ui.clocks import Hand, Pace
-from keyturn.ui.details import about_emergency, about_secret
-from keyturn.ui.sessions import Session
-from keyturn.ui.words import tone_of
 from tests.ui.scene import CANARY, HOSTILE
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ async def test_many_who_look_at_once_cost_no_more_than_one(monkeypatch: pytest.M
         made.append(now)
         return rows_of(mirror, now)
 
-    monkeypatch.setattr("keyturn.ui.board.rows_of", slowly)
+    monkeypatch.setattr("keyturn.endpoints.dashboard.board.rows_of", slowly)
     board = Board(mirror_of(*(managed(f"auth-{number}") for number in range(500))), lambda: NOW)
     answers = await asyncio.gather(*(board.rows() for _ in range(20)))
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.endpoints.dashboard import rights
+from keyturn.endpoints.dashboard.login import viewer_of
+from keyturn.endpoints.dashboard.rights import Rights, Scope, Unknown
+from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.kube import config, errors
 from keyturn.kube.callers import Caller, is_like_a_token
 from keyturn.kube.client import Api
 from keyturn.kube.jwt import end_of
-from keyturn.ui import rights
-from keyturn.ui.login import viewer_of
-from keyturn.ui.rights import Rights, Scope, Unknown
-from keyturn.ui.sessions import Session
 from tests.ui.scene import applied, role
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keyturn.endpoints.dashboard.sessions import LONGEST, Sessions
+from keyturn.endpoints.dashboard.throttle import Throttle
 from keyturn.kube.callers import Caller
-from keyturn.ui.sessions import LONGEST, Sessions
-from keyturn.ui.throttle import Throttle
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ALICE = Caller("alice")

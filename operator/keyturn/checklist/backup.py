@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.kube.secretwatch import OWNER_LABEL
-from keyturn.kube.statesecret import STATE_TYPE, state_of
+from keyturn.kube.secret_informer import OWNER_LABEL
+from keyturn.kube.state_secret import STATE_TYPE, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from keyturn.core.state import State
+    from keyturn.core.state.state import State
     from keyturn.kube.client import Body
 
 __all__ = ["Backup", "NoBackup", "closed", "identities_in", "opened", "recipients_of"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core import at_rest
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy import encryption as at_rest
+from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors, paths
 
 from . import access_log, environments, recovery, revocation, schedule, strength
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from .facts import Declared, Facts
-    from .held import Held
+    from .fingerprints import Held
     from .recovery import Drill
 
 __all__ = ["Look", "Other"]

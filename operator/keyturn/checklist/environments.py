@@ -6,16 +6,16 @@ import contextlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors
 
-from .told import told
+from .condition import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .facts import Facts
-    from .held import Held
+    from .fingerprints import Held
 
 __all__ = ["look", "look_at_two"]
 

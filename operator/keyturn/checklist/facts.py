@@ -7,14 +7,14 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from keyturn.controllers.context import generator_for
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.wanted import secret_of, wanted_by
+from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.kube import errors, paths
-from keyturn.mirror import WHOLE, Mirror
-from keyturn.world import generator_for
+from keyturn.kube.cache.cache import WHOLE, Mirror
 
-from .held import Held, held_in
+from .fingerprints import Held, held_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.core.wanted import Wanted
+    from keyturn.core.spec.desired import Wanted
     from keyturn.kube.client import Api, Body
 
 __all__ = ["Declared", "Facts"]

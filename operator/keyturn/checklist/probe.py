@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.access import record
-from keyturn.access.crowd import crowd_of
-from keyturn.access.habits import Habits
-from keyturn.access.journal import Journal
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.endpoints.audit import persistence as record
+from keyturn.endpoints.audit.access_log import Journal
+from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.crowd import crowd_of
 from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn import published
 from keyturn.kube import errors, paths
+
+from . import report_configmap as published
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from keyturn.core.finding import Point, Report
+    from keyturn.core.policy.findings import Point, Report
     from keyturn.kube.client import Api
 
 __all__ = ["publish"]

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
-from keyturn.core.finding import Finding, Point, Verdict
-from keyturn.kube.statesecret import state_of
+from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.kube.state_secret import state_of
 
 from .backup import NoBackup
-from .held import marked
+from .fingerprints import marked
 from .restoring import put_back, states_of, take_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.state import State
+    from keyturn.core.state.state import State
     from keyturn.kube.client import Body
 
     from .backup import Backup

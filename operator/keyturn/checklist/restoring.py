@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from keyturn.kube import errors, paths
-from keyturn.kube.statesecret import STATE_TYPE
+from keyturn.kube.state_secret import STATE_TYPE
 
 from .backup import Backup, NoBackup
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
 
     from .facts import Declared
-    from .held import Held
+    from .fingerprints import Held
 
 __all__ = ["judged"]
 

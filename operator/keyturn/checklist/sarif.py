@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from keyturn import __version__
-from keyturn.core.finding import Point, Verdict
+from keyturn.core.policy.findings import Point, Verdict
 
 if TYPE_CHECKING:
-    from keyturn.core.finding import Finding, Report
+    from keyturn.core.policy.findings import Finding, Report
 
 __all__ = ["sarif"]
 

@@ -6,17 +6,17 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.duration import format_duration
-from keyturn.compliance import unscheduled
-from keyturn.core.cadence import Cron, Every
-from keyturn.core.finding import Finding, Point, Verdict
-from keyturn.world import generator_for
+from keyturn.controllers.context import generator_for
+from keyturn.controllers.managedsecret.compliance import unscheduled
+from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.spec.cadence import Cron, Every
 
-from .told import told
+from .condition import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keyturn.core.wanted import Wanted
+    from keyturn.core.spec.desired import Wanted
 
     from .facts import Declared
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
 
-from .told import told
+from .condition import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .facts import Declared, Facts
-    from .held import Held
+    from .fingerprints import Held
 
 __all__ = ["look"]
 

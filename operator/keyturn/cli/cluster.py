@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
-from keyturn import logs
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
+from keyturn.runtime import logs
 
 from .printing import print_lines
 

@@ -11,20 +11,26 @@ from typing import Any
 import click
 
 from keyturn import __version__
-from keyturn.letters import seen
+from keyturn.runtime.invisible_characters import seen
 
-from .asking import refresh_command, resume_command, rollback_command, rotate_command, suspend_command
-from .audit import audit_command
-from .backup import backup_command, restore_command
-from .check import check_command
-from .convert import convert_command
-from .emergency import emergency_group
+from .action_commands import (
+    refresh_command,
+    resume_command,
+    rollback_command,
+    rotate_command,
+    suspend_command,
+)
+from .audit.command import audit_command
+from .backup.command import backup_command, restore_command
+from .check.command import check_command
+from .convert.command import convert_command
+from .emergency.command import emergency_group
 from .init import init_command
-from .looking import history_command, plan_command, status_command
 from .render import render_command
+from .run.command import crds_command, run_command
 from .run_with import run_with_command
-from .serve import crds_command, run_command
-from .version import version_command
+from .version.command import version_command
+from .view_commands import history_command, plan_command, status_command
 
 __all__ = ["kubectl_completion", "kubectl_plugin", "main"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.standing import AFTER_THE_ROLLOUT
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT
 
 from . import managed
 from .printing import print_data, print_lines
-from .selecting import chosen
+from .selection import chosen
 from .status import said_of_none
 from .text import NOTHING, clock, length, room, table
 

@@ -13,8 +13,8 @@ from .printing import print_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.local.environments import Flaw
-    from keyturn.local.initialise import Filled
+    from keyturn.offline.dotenv.environments import Flaw
+    from keyturn.offline.dotenv.initialise import Filled
 
 __all__ = ["ENVIRONMENTS", "folder_option", "init_command", "manifests_option"]
 
@@ -67,8 +67,8 @@ def init_command(
     Ends with 3 where a value is left for a person: one that an external party issues, or one that two environments
     share.
     """
-    from keyturn.local import initialise
-    from keyturn.local.errors import Refused
+    from keyturn.offline.dotenv import initialise
+    from keyturn.offline.dotenv.errors import Refused
 
     if check and rotated:
         raise click.UsageError("--check writes nothing: leave out --rotate")
@@ -93,7 +93,7 @@ def _there(folder: Path) -> tuple[str, ...]:
 def _fill(
     folder: Path, manifests: tuple[Path, ...], names: Sequence[str], rotated: Sequence[str]
 ) -> list[Flaw]:
-    from keyturn.local import initialise
+    from keyturn.offline.dotenv import initialise
 
     if rotated:
         filled, ignored = initialise.rotate(folder, manifests, names, rotated)
@@ -121,8 +121,8 @@ def _tell(one: Filled, *, only_replaced: bool) -> None:
 
 
 def _tell_services(folder: Path, one: Filled) -> None:
-    from keyturn.local.composefile import users_of
-    from keyturn.local.errors import Refused
+    from keyturn.offline.dotenv.compose import users_of
+    from keyturn.offline.dotenv.errors import Refused
 
     try:
         services = users_of(folder, one.touched, one.file)

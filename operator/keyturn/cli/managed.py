@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyturn.core.keys import ObjectKey
-from keyturn.core.standing import Known
+from keyturn.core.status.summary import Known
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.managed_secrets import slim
+from keyturn.kube.cache.parsing import readable
 from keyturn.kube.client import Patch
-from keyturn.managedtable import slim
-from keyturn.refusals import readable
 
 from .text import listed
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.letters import seen
+from keyturn.runtime.invisible_characters import seen
 
 from .colours import Shown
 

@@ -11,7 +11,7 @@ from .init import ENVIRONMENTS, folder_option, manifests_option
 from .printing import print_lines
 
 if TYPE_CHECKING:
-    from keyturn.local.render import Source
+    from keyturn.offline.dotenv.render import Source
 
 __all__ = ["render_command"]
 
@@ -58,7 +58,7 @@ def render_command(
     compose     secrets/ENVIRONMENT/NAME.txt, which only you can read, and what a compose file says of them
     kubernetes  a ManagedSecret that declares what .env.example does; only --with-values prints values, as a Secret
     """  # noqa: D301 - click wants the character, not its spelling
-    from keyturn.local.errors import Refused
+    from keyturn.offline.dotenv.errors import Refused
 
     if form != "kubernetes" and (name or namespace or with_values):
         raise click.UsageError("--name, --namespace and --with-values belong to --to kubernetes")
@@ -78,7 +78,8 @@ def render_command(
 
 
 def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path) -> None:
-    from keyturn.local import disk, render
+    from keyturn.offline.dotenv import files as disk
+    from keyturn.offline.dotenv import render
 
     source = render.source_at(folder, manifests, environment)
     render.put(output, render.to_dotenv(source), disk.PRIVATE)
@@ -86,7 +87,7 @@ def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output:
 
 
 def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path | None) -> None:
-    from keyturn.local import render
+    from keyturn.offline.dotenv import render
 
     source = render.source_at(folder, manifests, environment)
     _tell_undeclared(source)
@@ -98,9 +99,9 @@ def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output
 
 
 def _declaration(folder: Path, name: str | None, namespace: str | None, output: Path | None) -> None:
-    from keyturn.local.declaration import EXAMPLE, declared_in
-    from keyturn.local.environments import before
-    from keyturn.local.manifest import default_name, manifest
+    from keyturn.offline.dotenv.declaration import EXAMPLE, declared_in
+    from keyturn.offline.dotenv.environments import before
+    from keyturn.offline.dotenv.write_manifest import default_name, manifest
 
     example = before(folder)
     _print(manifest(declared_in(example), example, name or default_name(folder), namespace), EXAMPLE, output)
@@ -111,8 +112,8 @@ def _secret(
 ) -> None:
     import yaml
 
-    from keyturn.local import render
-    from keyturn.local.manifest import default_name
+    from keyturn.offline.dotenv import render
+    from keyturn.offline.dotenv.write_manifest import default_name
 
     if output:
         raise click.UsageError("--with-values prints, so that no file of it stays: leave out --output")
@@ -128,7 +129,7 @@ def _tell_undeclared(source: Source) -> None:
 
 
 def _print(text: str, origin: str, output: Path | None) -> None:
-    from keyturn.local import render
+    from keyturn.offline.dotenv import render
 
     if output is None:
         click.echo(text, nl=False)

@@ -40,8 +40,8 @@ def run_with_command(environment: str, filename: Path | None, folder: Path, comm
     They override variables of the environment. COMMAND replaces this process, so signals and the exit code are its
     own. Where a value is missing it is not started, and the exit code is 125.
     """
-    from keyturn.local.errors import Refused
-    from keyturn.local.running import CannotStart, become, values_in
+    from keyturn.offline.dotenv.errors import Refused
+    from keyturn.offline.dotenv.run import CannotStart, become, values_in
 
     path = filename or folder / f".env.{environment}"
     try:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.standing import Standing, standing_of
-from keyturn.core.wanted import secret_of
+from keyturn.core.spec.desired import secret_of
+from keyturn.core.status.summary import Standing, standing_of
 
 from . import managed
 from .options import Output, Selection
 from .printing import print_data, print_lines, print_names
-from .selecting import chosen
+from .selection import chosen
 from .text import NOTHING, room, since, table, until
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
     from .managed import Found
-    from .selecting import Failure
+    from .selection import Failure
 
 __all__ = [
     "Row",

@@ -8,8 +8,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.times import NOTHING, clock, length, since, until
-from keyturn.letters import seen
+from keyturn.core.text import NOTHING, clock, length, since, until
+from keyturn.runtime.invisible_characters import seen
 
 from .colours import Shown, is_coloured, painted
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn import tls
 from keyturn.core.errors import Stalled
+from keyturn.runtime import tls
 
 from ._chains import certificates_in, is_signed_by, may_sign, path_length
 from ._pem import private_key_in

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from keyturn import tls
+from keyturn.runtime import tls
 
 from ._pem import is_small
 from ._x509 import BACKDATED, DEFAULT_USAGES, USAGES, alternative_names, subject_of, written

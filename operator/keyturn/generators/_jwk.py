@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from keyturn import tls
 from keyturn.core.value import Value
+from keyturn.runtime import tls
 
 from ._pem import is_sound
 

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from keyturn import rsaparts, tls
 from keyturn.core.value import Value
+from keyturn.runtime import rsa_parts as rsaparts
+from keyturn.runtime import tls
 
 from ._keyforms import Ec, Ed25519, Rsa
 

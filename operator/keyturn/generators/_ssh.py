@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from keyturn import tls
 from keyturn.core.value import Value
+from keyturn.runtime import tls
 
 from ._pem import is_ours, is_small, is_sound, one_block
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from keyturn.api.base import Schema
-from keyturn.core.strength import LEAST_BITS, LEAST_LENGTH, Strength
+from keyturn.core.policy.strength import LEAST_BITS, LEAST_LENGTH, Strength
+from keyturn.core.spec.desired import VALUE
 from keyturn.core.value import Value
-from keyturn.core.wanted import VALUE
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.revision import Life
+    from keyturn.core.state.revision import Life
 
 __all__ = [
     "LEAST_BITS",

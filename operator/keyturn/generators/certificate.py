@@ -10,7 +10,7 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.api.duration import Duration, format_duration
-from keyturn.core.revision import Life
+from keyturn.core.state.revision import Life
 
 from ._keyforms import LEAST_RSA_BITS, Curve, Ec, Ed25519, Rsa, RsaBits
 from ._spelled import Spelled

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.kube import paths
+from . import paths
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from keyturn.kube.client import Api
+    from .client import Api
 
 __all__ = ["Caller", "bearer_token", "caller_of", "is_allowed", "is_like_a_token"]
 

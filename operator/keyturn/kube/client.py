@@ -17,11 +17,11 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from keyturn.kube import errors, paths, wire
-from keyturn.kube.clock import ServerClock
-from keyturn.kube.fencedbody import FencedBody
-from keyturn.kube.paging import Pace, TooMuch
-from keyturn.kube.wire import Body, Call, Change, Headers, Patch
+from . import errors, paths, wire
+from .clock import ServerClock
+from .fenced_body import FencedBody
+from .paging import Pace, TooMuch
+from .wire import Body, Call, Change, Headers, Patch
 
 __all__ = ["Api", "Body", "Change", "OnResponse", "Page", "Params", "Patch"]
 

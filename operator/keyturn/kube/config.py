@@ -11,10 +11,12 @@ import aiohttp
 import orjson
 from aiohttp.hdrs import AUTHORIZATION
 
-from keyturn import build, threads
-from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured
-from keyturn.kube.kubeconfig import of_kubeconfig
-from keyturn.tls import cluster_context
+from keyturn.runtime import build
+from keyturn.runtime import threadpools as threads
+from keyturn.runtime.tls import cluster_context
+
+from .connection import TOKEN_LIFE, Connection, Login, NotConfigured
+from .kubeconfig import of_kubeconfig
 
 __all__ = [
     "USUAL_NAMESPACE",

@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from keyturn import threads
-from keyturn.kube.jwt import audiences_of
+from keyturn.runtime import threadpools as threads
+
+from .jwt import audiences_of
 
 TOKEN_LIFE: Final = 60.0
 """Seconds that a token from a file is used before the file is read again."""

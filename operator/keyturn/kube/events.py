@@ -17,9 +17,10 @@ from typing import Final
 
 import structlog
 
-from keyturn import metrics
-from keyturn.kube import errors, paths
-from keyturn.kube.client import Api, Body
+from keyturn.runtime import metrics
+
+from . import errors, paths
+from .client import Api, Body
 
 CONTROLLER: Final = "keyturn.dev/keyturn"
 

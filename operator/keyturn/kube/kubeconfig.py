@@ -13,9 +13,10 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from keyturn.kube.connection import TOKEN_LIFE, Connection, Login, NotConfigured
-from keyturn.tls import cluster_context
-from keyturn.unseen import unseen
+from keyturn.runtime.lazy_imports import unseen
+from keyturn.runtime.tls import cluster_context
+
+from .connection import TOKEN_LIFE, Connection, Login, NotConfigured
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before its end that a login is replaced."""

@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadKind
-from keyturn.core.pods import NOT_READY, Pod, Trouble
-from keyturn.core.workload import MARKER
+from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
+from keyturn.core.observation.workload import MARKER
 
 from . import errors, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from keyturn.core.workload import Workload
+    from keyturn.core.observation.workload import Workload
 
     from .client import Api, Body
 

@@ -7,13 +7,14 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.value import Value
-from keyturn.kube import errors, paths
-from keyturn.kube.jwt import issuer_of
+
+from . import errors, paths
+from .jwt import issuer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from keyturn.kube.client import Api, Body
+    from .client import Api, Body
 
 __all__ = ["OWN_AUDIENCE", "Tokens"]
 

@@ -12,7 +12,7 @@ from aiohttp.hdrs import ACCEPT, CONTENT_TYPE
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from keyturn.kube import errors
+from . import errors
 
 Body: TypeAlias = dict[str, Any]
 Headers: TypeAlias = CIMultiDictProxy[str]

@@ -7,9 +7,9 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadKind
-from keyturn.core.consumers import uses_of
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.workload import MARKER, RESTART, Workload
+from keyturn.core.observation.secret_refs import uses_of
+from keyturn.core.observation.workload import MARKER, RESTART, Workload
 
 from . import paths
 from .client import Patch

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.kube.cache.stores import StoreKey
 from keyturn.kube.tokens import Tokens
-from keyturn.providers.errors import Refused, StoreError, Unreachable
-from keyturn.shelf import StoreKey
+from keyturn.runtime.background_tasks import Tasks
 
 from .cache import Cache
-from .circles import circle
-from .flights import closed
+from .client import Shared
+from .connections import Outside
 from .health import health_of
-from .keys import located
+from .health_check import News
 from .lookup import store_for
-from .opening import Outside
-from .plan import plan_of
-from .shared import Shared
-from .standing import News
-from .tasks import Tasks
+from .providers.errors import Refused, StoreError, Unreachable
+from .reference_cycles import circle
+from .remote_keys import located
+from .settings import plan_of
+from .single_flight import closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.api.source import StoreRef
+    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.stores import AnyStore
     from keyturn.kube.client import Api
-    from keyturn.mirror import Mirror
-    from keyturn.providers import Content, Found, Policy, Written
-    from keyturn.providers.base import Lent
-    from keyturn.providers.guard import AllowedHost, Guard, Network
-    from keyturn.shelf import AnyStore
 
-    from .breaker import Past
+    from .circuit_breaker import Past
     from .health import Health
+    from .providers import Content, Found, Policy, Written
+    from .providers.base import Lent
+    from .providers.guard import AllowedHost, Guard, Network
 
 __all__ = ["Failure", "News", "Reach", "Stores"]
 
@@ -282,7 +282,7 @@ class Stores:
 
     def _guarded(self) -> Guard:
         if self._guard is None:
-            from keyturn.providers.guard import Guard  # noqa: PLC0415  # on first use: few clusters have stores
+            from .providers.guard import Guard  # noqa: PLC0415  # on first use: few clusters have stores
 
             self._guard = Guard(self._reach.allowed, self._reach.inside)
         return self._guard

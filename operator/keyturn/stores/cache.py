@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from keyturn.providers import properties
-from keyturn.providers.base import Found
+from .providers import properties
+from .providers.base import Found
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from keyturn.providers.errors import StoreError
+    from .providers.errors import StoreError
 
 __all__ = ["Cache", "Outcome"]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from keyturn.kube import paths
-from keyturn.providers.errors import Unauthorized
+
+from .providers.errors import Unauthorized
 
 if TYPE_CHECKING:
+    from keyturn.kube.cache.stores import StoreKey
     from keyturn.kube.client import Api
-    from keyturn.shelf import StoreKey
 
 __all__ = ["NO_CONSENT", "STORES", "hold_to_consent"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyturn.providers.errors import Refused, Throttled, Unauthorized, Unreachable, hint_of
-
-from .logins import LOGIN_NOT_FOUND
+from .credentials import LOGIN_NOT_FOUND
+from .providers.errors import Refused, Throttled, Unauthorized, Unreachable, hint_of
 
 if TYPE_CHECKING:
-    from keyturn.providers.errors import StoreError
+    from .providers.errors import StoreError
 
 __all__ = ["IN_USE", "VALID", "Health", "health_of"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
-from keyturn.core.selecting import selects
-from keyturn.shelf import CLUSTER_SECRET_STORE, StoreKey
+from keyturn.core.spec.selector import selects
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, StoreKey
 
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.api.source import StoreRef
-    from keyturn.mirror import Mirror
-    from keyturn.shelf import AnyStore
+    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.stores import AnyStore
 
 __all__ = ["store_for"]
 

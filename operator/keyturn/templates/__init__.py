@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.items import VALUE, is_spread
-from keyturn.core.revision import Kept, Rendered
+from keyturn.core.spec.items import VALUE, is_spread
+from keyturn.core.state.revision import Kept, Rendered
 from keyturn.core.value import Value
 
 from .failure import TemplateFailed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.revision import Revision
+    from keyturn.core.state.revision import Revision
 
     from .bounds import Budget
     from .engine import Reference

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from keyturn.providers.errors import StoreError
+from keyturn.stores.providers.errors import StoreError
 from tests.providers.azure.login import CANARY
 
 if TYPE_CHECKING:

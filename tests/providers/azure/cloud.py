@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Given, Reference, discover
-from keyturn.providers._azure_login import AUDIENCE
-from keyturn.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers import Found, Given, Reference, discover
+from keyturn.stores.providers._azure_login import AUDIENCE
+from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.providers.azure.login import CANARY, TENANT, Application, Entra, Federated, jwt
 from tests.providers.azure.vault import KeyVault
 from tests.providers.names import Names
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
 
 CLIENT: Final = "11112222-bbbb-3333-cccc-4444dddd5555"
 CLUSTER: Final = Federated("https://cluster.test", "system:serviceaccount:shop:web", AUDIENCE)

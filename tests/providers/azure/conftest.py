@@ -7,8 +7,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.providers.azure.cloud import Azure
 
 

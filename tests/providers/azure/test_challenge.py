@@ -8,17 +8,15 @@ import pytest
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.providers.errors import (
-    Refused,
-)
+from keyturn.stores.providers.errors import Refused
 from tests.leaks.scan import leaks
 from tests.providers.azure.asks import failing
 from tests.providers.azure.cloud import LOGIN, VAULT
 from tests.providers.azure.login import CANARY, TENANT
 
 if TYPE_CHECKING:
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.providers.azure.cloud import Azure, Sent
 
 

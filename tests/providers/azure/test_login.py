@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers.errors import (
-    Refused,
-    StoreError,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from keyturn.stores.providers.errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
 from tests.providers.azure.asks import again, answering, failing
 from tests.providers.azure.cloud import CLIENT, LOGIN, VAULT
 from tests.providers.azure.login import CANARY
@@ -22,8 +16,8 @@ from tests.providers.azure.login import CANARY
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.providers.azure.cloud import Azure
 
 

@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.providers import Outcome
-from keyturn.providers.errors import (
-    Conflict,
-    Denied,
-    NotFound,
-    Refused,
-)
-from keyturn.stores.keys import located
+from keyturn.stores.providers import Outcome
+from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused
+from keyturn.stores.remote_keys import located
 from tests.providers.azure.asks import failing, refusal
 from tests.providers.azure.cloud import CLIENT
 
 if TYPE_CHECKING:
-    from keyturn.providers import Provider
+    from keyturn.stores.providers import Provider
     from tests.providers.azure.cloud import Azure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from keyturn.providers.errors import (
+from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
     Refused,
@@ -23,8 +23,8 @@ from tests.providers.azure.cloud import CLIENT, VAULT
 from tests.providers.azure.login import CANARY
 
 if TYPE_CHECKING:
-    from keyturn.providers import Provider
-    from keyturn.providers.guard import Guard
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
     from tests.providers.azure.cloud import Azure, Sent
 
 

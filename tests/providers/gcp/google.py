@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keyturn.core.value import Value
-from keyturn.providers import Found, Given, Provider, Reference, discover
-from keyturn.providers.guard import AllowedHost, Guard, Limits
+from keyturn.stores.providers import Found, Given, Provider, Reference, discover
+from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.providers.gcp.service import NAMES, Service, serving
 from tests.providers.tls import authority
 

@@ -14,7 +14,7 @@ import jwt
 from google.cloud import secretmanager_v1 as sm
 from google.protobuf import empty_pb2, timestamp_pb2
 
-from keyturn.providers import _gcp_crc32c
+from keyturn.stores.providers import _gcp_crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

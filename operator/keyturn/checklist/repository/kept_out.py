@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.finding import Finding, Point, Verdict
-from keyturn.estimate import bits_of
-from keyturn.local.names import inferred
-from keyturn.local.sources import Copied
+from keyturn.checklist.strength_estimate import bits_of
+from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.offline.dotenv.inference import inferred
+from keyturn.offline.dotenv.sources import Copied
 
 from .git import shown
 

@@ -15,8 +15,8 @@ from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.checklist.strength_estimate import bits_of
 from keyturn.core.value import Value
-from keyturn.estimate import bits_of
 
 from .git import CannotLook
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.finding import Finding, Point, Verdict
+from keyturn.core.policy.findings import Finding, Point, Verdict
 
 from . import history, kept_out, tree
 from .git import CannotLook, shown

@@ -1,0 +1,25 @@
+"""What the operator has found of a ManagedSecret and writes into its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.core.policy.checklist import POINTS, told_violations
+from keyturn.core.policy.findings import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from .facts import Declared
+
+__all__ = ["told"]
+
+
+def told(one: Declared, point: Point, but: Collection[str] = ()) -> Iterator[Finding]:
+    """Return the broken rules that belong to a point, but those that are looked at otherwise."""
+    for broken in told_violations(one.managed.status):
+        if POINTS[broken.rule] is point and broken.rule not in but:
+            evidence = f"it breaks the rule {broken.rule}: {broken.message}"
+            yield Finding(
+                point, Verdict.FAIL, evidence, "change the spec or rotate, as the rule says", one.where
+            )

@@ -1,0 +1,153 @@
+"""How verdicts of the checklist are published: an entry of a ConfigMap for each report, in the form of conditions.
+
+Whoever audits writes it with rights of their own, and the operator reads it: only words that are known here come out
+of it again, whatever was written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+import pydantic
+
+from keyturn.api.base import Schema
+from keyturn.core.policy.findings import Point, Report, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+__all__ = [
+    "NAME",
+    "OPERATOR",
+    "Published",
+    "Unreadable",
+    "is_name",
+    "merged",
+    "read",
+    "reports_in",
+    "written",
+]
+
+NAME: Final = "keyturn-checklist"
+"""The ConfigMap beside the operator."""
+OPERATOR: Final = "operator"
+"""The report of the operator itself, which nobody publishes."""
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_MOST_REPORTS: Final = 50
+_LARGEST: Final = 64 * 1024
+_LONGEST_MESSAGE: Final = 500
+_STATUS: Final = {Verdict.PASS: "True", Verdict.FAIL: "False"}
+
+
+class Unreadable(Exception):  # noqa: N818  # it says what it is
+    """This is no report that we have written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was last found of one point."""
+
+    point: Point
+    verdict: Verdict
+    message: str
+    turned: datetime
+    """Since when the verdict is this one."""
+    looked: datetime
+
+
+class _Condition(Schema):
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: Verdict
+    message: str
+    last_transition_time: pydantic.AwareDatetime
+    last_probe_time: pydantic.AwareDatetime
+
+
+class _Document(Schema):
+    conditions: list[_Condition]
+
+
+_TYPES: Final[Mapping[str, Point]] = {point.value.title().replace("-", ""): point for point in Point}
+_TYPE_OF: Final = {point: type_ for type_, point in _TYPES.items()}
+
+
+def is_name(text: str) -> bool:
+    """Say whether a report may be called so: it becomes a key of the ConfigMap and a label of metrics."""
+    return bool(_NAME.fullmatch(text)) and text != OPERATOR
+
+
+def merged(
+    before: Iterable[Published], report: Report, looked_at: Collection[Point], now: datetime
+) -> tuple[Published, ...]:
+    """Put what was found over what was published before; of a point that was not looked at, that stays."""
+    known = {one.point: one for one in before}
+    now = now.replace(microsecond=0)
+    for point, verdict in report.verdicts.items():
+        if point in looked_at or point not in known:
+            last = known.get(point)
+            turned = last.turned if last and last.verdict is verdict else now
+            known[point] = Published(point, verdict, _message(report, point, verdict), turned, now)
+    return tuple(known[point] for point in Point if point in known)
+
+
+def written(published: Iterable[Published]) -> str:
+    """Write a report as JSON that people can read too."""
+    conditions = [
+        _Condition(
+            type=_TYPE_OF[one.point],
+            status=_STATUS.get(one.verdict, "Unknown"),
+            reason=one.verdict,
+            message=one.message,
+            last_transition_time=one.turned,
+            last_probe_time=one.looked,
+        )
+        for one in published
+    ]
+    return (
+        json.dumps(_Document(conditions=conditions).model_dump(mode="json", by_alias=True), indent=2) + "\n"
+    )
+
+
+def read(text: str) -> tuple[Published, ...]:
+    """Read a report back.
+
+    Raises:
+        Unreadable: Somebody else has written it, or a newer version.
+    """
+    try:
+        found = _Document.model_validate_json(text) if len(text) <= _LARGEST else None
+    except pydantic.ValidationError:
+        found = None  # its error quotes what it could not read
+    if found is None or {one.type for one in found.conditions} - _TYPES.keys():
+        raise Unreadable
+    return tuple(_published(one) for one in found.conditions)
+
+
+def reports_in(data: Mapping[str, str]) -> Iterator[tuple[str, tuple[Published, ...] | None]]:
+    """Read every report of the ConfigMap, so many as there may be; None for one that cannot be read."""
+    for name in sorted(name for name in data if is_name(name))[:_MOST_REPORTS]:
+        try:
+            yield name, read(data[name])
+        except Unreadable:
+            yield name, None
+
+
+def _published(one: _Condition) -> Published:
+    turned, looked = (time.astimezone(UTC) for time in (one.last_transition_time, one.last_probe_time))
+    return Published(_TYPES[one.type], one.reason, one.message, turned, looked)
+
+
+def _message(report: Report, point: Point, verdict: Verdict) -> str:
+    """Say what was found of the whole; of single objects, keys and files only how many there are.
+
+    Their names would be a list of what is weak.
+    """
+    found = [one for one in report.findings if one.point is point and one.verdict is verdict]
+    single = sum(1 for one in found if one.where)
+    said = [one.evidence for one in found if not one.where] + ([f"{single} findings"] if single else [])
+    return "; ".join(said)[:_LONGEST_MESSAGE]

@@ -1,0 +1,132 @@
+"""The commands that change something in the cluster: rotate, refresh, rollback, suspend and resume."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Length, Selection, answer, place
+from .selection_options import acted_on, name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from .bulk_actions import Manner
+    from .options import Output, Where
+
+__all__ = ["refresh_command", "resume_command", "rollback_command", "rotate_command", "suspend_command"]
+
+_wait = click.option("--wait", is_flag=True, help="Wait until the operation completes and print each change.")
+_timeout = click.option(
+    "--timeout",
+    type=Length(),
+    default="15m",
+    show_default=True,
+    help="How long --wait waits, such as 90s.",
+)
+
+
+def _answered(command: Callable[..., None]) -> Callable[..., None]:
+    """Add -o; the command gets with --wait and --timeout, where it has them, how it is asked as `manner`."""
+
+    @functools.wraps(command)
+    def asked(
+        *, output: Output | None, wait: bool = False, timeout: timedelta | None = None, **others: Any
+    ) -> None:
+        from .bulk_actions import Manner
+
+        command(manner=Manner(timeout if wait else None, output), **others)
+
+    return answer(asked)
+
+
+def _waited(command: Callable[..., None]) -> Callable[..., None]:
+    return _wait(_timeout(command))
+
+
+@click.command("rotate", short_help="Rotate the generated values now.")
+@acted_on
+@_waited
+@_answered
+@place
+def rotate_command(selection: Selection, manner: Manner, where: Where) -> None:
+    """Request new values for NAME now, or when the next window opens where it has windows.
+
+    It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` shows what follows.
+    """
+    from . import actions as ask
+
+    _carry_out("rotate", ask.rotate, selection, manner, where)
+
+
+@click.command("refresh", short_help="Read values from their stores now.")
+@acted_on
+@_waited
+@_answered
+@place
+def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
+    """Read the values of NAME that come from stores now; a changed value is a new revision and restarts workloads.
+
+    It sets the annotation keyturn.dev/refresh to a new text and nothing else.
+    """
+    from . import actions as ask
+
+    _carry_out("refresh", ask.refresh, selection, manner, where)
+
+
+@click.command("rollback", short_help="Go back to an earlier revision.")
+@name
+@click.option(
+    "--to",
+    type=click.IntRange(min=1),
+    metavar="REVISION",
+    help="The revision; else the one before the current.",
+)
+@_waited
+@_answered
+@place
+def rollback_command(name: str, to: int | None, manner: Manner, where: Where) -> None:
+    """Put an earlier revision of NAME back into its Secret and restart its workloads on it.
+
+    Afterwards scheduled rotation is paused until the next `keyturn rotate` or change of the spec.
+    """
+    from . import actions as ask
+
+    def back(here: Any, found: Any) -> Any:
+        return ask.rollback(here, found, to)
+
+    _carry_out("rollback", back, Selection((name,)), manner, where)
+
+
+@click.command("suspend", short_help="Stop all writes until resume.")
+@acted_on
+@_answered
+@place
+def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
+    """Stop all writes for NAME: no new values, no restarts, no repair. The status is still updated."""
+    from . import actions as ask
+
+    _carry_out("suspend", ask.suspend, selection, manner, where)
+
+
+@click.command("resume", short_help="Allow writes again after suspend.")
+@acted_on
+@_answered
+@place
+def resume_command(selection: Selection, manner: Manner, where: Where) -> None:
+    """Remove spec.suspend of NAME; what came due meanwhile is done at once, or in the next window."""
+    from . import actions as ask
+
+    _carry_out("resume", ask.resume, selection, manner, where)
+
+
+def _carry_out(action: str, ask: Any, selection: Selection, manner: Manner, where: Where) -> None:
+    from . import bulk_actions as carry
+    from . import cluster
+
+    if cluster.run(where, lambda here: carry.carry_out(here, action, ask, selection, manner)):
+        sys.exit(1)

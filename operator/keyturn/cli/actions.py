@@ -1,0 +1,143 @@
+"""What is asked of the operator for one ManagedSecret: a small patch of it, answered in its status."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.core.observation.observed import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.spec.desired import history_limit_of
+
+from . import managed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyturn.api.managedsecret import DataItem, ManagedSecret
+
+    from .cluster import Cluster
+    from .managed import Found
+
+__all__ = ["Asked", "NotApplicable", "refresh", "resume", "rollback", "rotate", "suspend"]
+
+_ROLLED_BACK, _SUCCEEDED = "RolledBack", "Succeeded"
+
+
+class NotApplicable(click.ClickException):
+    """There is nothing in a ManagedSecret that this could be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of one ManagedSecret."""
+
+    found: Found
+    action: str
+    said: str
+    """What is told of it, such as `rotation requested`."""
+    request: str | None = None
+    """The text of the annotation."""
+    is_taken_up: Callable[[ManagedSecret], bool] | None = None
+    """Whether a status answers it; None where nothing is to be waited for."""
+    changed: bool = True
+
+
+async def rotate(cluster: Cluster, found: Found) -> Asked:
+    """Ask for a rotation by a trigger that was never there before."""
+    _hold_to_what_turns(found)
+    trigger = f"cli-{secrets.token_hex(6)}"
+    now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
+    return Asked(now, "rotate", "rotation requested", trigger, lambda now: now.status.last_trigger == trigger)
+
+
+async def rollback(cluster: Cluster, found: Found, to: int | None) -> Asked:
+    """Ask for an earlier revision; the text after the number makes the same request new."""
+    number = to or _revision_before(found)
+    if number == found.managed.status.revision:
+        return Asked(found, "rollback", f"holds revision {number} already", changed=False)
+    _hold_to_what_is_kept(found, number)
+    request = f"{number}/cli-{secrets.token_hex(6)}"
+    now = await managed.annotate(cluster, found.key.name, ROLLBACK, request)
+    said = f"rollback to revision {number} requested"
+    return Asked(now, "rollback", said, request, lambda now: now.status.revision == number)
+
+
+async def refresh(cluster: Cluster, found: Found) -> Asked:
+    """Ask for the stores to be read now."""
+    name = found.key.name
+    if not _pulls(found.managed):
+        raise NotApplicable(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
+    request = f"cli-{secrets.token_hex(6)}"
+    now = await managed.annotate(cluster, name, REFRESH, request)
+    return Asked(now, "refresh", "refresh requested", request, lambda now: now.status.last_refresh == request)
+
+
+async def suspend(cluster: Cluster, found: Found) -> Asked:
+    """Stop every write for a ManagedSecret."""
+    if found.managed.spec.suspend:
+        return Asked(found, "suspend", "unchanged: it is suspended", changed=False)
+    now = await managed.change(cluster, found.key.name, {"spec": {"suspend": True}})
+    return Asked(now, "suspend", "suspended")
+
+
+async def resume(cluster: Cluster, found: Found) -> Asked:
+    """Let writes go on."""
+    if not found.managed.spec.suspend:
+        return Asked(found, "resume", "unchanged: it is not suspended", changed=False)
+    now = await managed.change(cluster, found.key.name, {"spec": {"suspend": None}})
+    return Asked(now, "resume", "resumed")
+
+
+def _hold_to_what_turns(found: Found) -> None:
+    """Refuse to ask for a rotation of what is only read from stores, or given."""
+    spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
+    if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
+        return
+    instead = (
+        f"have the stores read with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
+    )
+    raise NotApplicable(f"{name} has nothing to rotate, since no value of it is generated; {instead}")
+
+
+def _is_given(item: DataItem) -> bool:
+    return item.from_ is not None or item.literal is not None
+
+
+def _pulls(found: ManagedSecret) -> bool:
+    return bool(found.spec.data_from) or any(item.from_ for item in found.spec.data)
+
+
+def _revision_before(found: Found) -> int:
+    """Return the revision that the current one followed, as the history tells."""
+    status = found.managed.status
+    current = status.revision or 0
+    good = [one.revision for one in status.history if one.result != _ROLLED_BACK and one.revision < current]
+    if not good:
+        raise click.ClickException(
+            f"the history of {found.key.name} names no revision before {current}; name one with --to"
+        )
+    return max(good)
+
+
+def _hold_to_what_is_kept(found: Found, number: int) -> None:
+    """Refuse a revision whose values cannot be there, so that no annotation is left that nothing can follow."""
+    name, others = found.key.name, _perhaps_kept(found.managed)
+    if number in others or found.managed.status.revision is None:
+        return
+    there = f"available: {', '.join(map(str, sorted(others)))}" if others else "no earlier revision is kept"
+    raise click.ClickException(
+        f"revision {number} of {name} is not available for rollback; {there} (see `keyturn history {name}`)"
+    )
+
+
+def _perhaps_kept(found: ManagedSecret) -> set[int]:
+    """Name the revisions that may be kept: the latest ones, and the last on which every workload ran."""
+    status = found.status
+    made = [status.revision or 0, *(one.revision for one in status.history)]
+    latest = range(max(made) - history_limit_of(found), max(made) + 1)
+    good = (one.revision for one in status.history if one.result == _SUCCEEDED)
+    last = next((one for one in good if one != status.revision), 0)
+    return {one for one in (*latest, last) if one > 0 and one != status.revision}

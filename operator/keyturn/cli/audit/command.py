@@ -1,0 +1,220 @@
+"""`keyturn audit`: the checklist of eight points, for a cluster, a namespace or a Git repository."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.cli.backup.command import identity_option
+from keyturn.cli.options import Where, place
+from keyturn.cli.printing import print_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .run import Drilled
+
+__all__ = ["audit_command"]
+
+_HELP = """Check a cluster, a namespace or a Git repository against the checklist of eight points.
+
+Secrets are read with your own rights, and no value is printed. What you cannot read is listed as unknown.
+
+Ends with 0 where every point has passed, with 1 where one has failed, and with 2 where one is unknown. With
+--publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
+"""
+POINTS = (
+    "strength",
+    "source-control",
+    "environments",
+    "at-rest",
+    "access-log",
+    "schedule",
+    "recovery",
+    "revocation",
+)
+_INTERRUPTED = 130
+_FORMS = ("table", "json", "sarif", "html")
+
+
+class _CannotLook(click.ClickException):
+    """Nothing could be looked at; 1 would say that something was found."""
+
+    exit_code = 2
+
+
+def _seconds(_: click.Context, __: click.Parameter, written: str) -> float:
+    from keyturn.api.duration import parse_duration
+
+    try:
+        return parse_duration(written).total_seconds()
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+
+
+def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
+    from keyturn.checklist.report_configmap import OPERATOR, is_name
+
+    if written is None or is_name(written):
+        return written
+    raise click.BadParameter(
+        f"{written!r} cannot be a report: write up to 63 lower-case letters, digits and dashes, with no dash at"
+        f" either end, and not {OPERATOR}, which is what the operator finds by itself"
+    )
+
+
+def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
+    """End with 2 where nothing could be looked at."""
+
+    @functools.wraps(command)
+    def looked(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except click.UsageError:
+            raise  # ends with 2 by itself, and shows how it is used
+        except click.ClickException as problem:
+            raise _CannotLook(problem.message) from None
+        except KeyboardInterrupt:
+            print_lines("interrupted", err=True)
+            sys.exit(_INTERRUPTED)
+
+    return looked
+
+
+@click.group(
+    "audit",
+    short_help="Check against the security checklist: what passed and what failed.",
+    invoke_without_command=True,
+    help=_HELP,
+)
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A Git repository; alone it needs no cluster.",
+)
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
+@click.option(
+    "--only", "points", type=click.Choice(POINTS), multiple=True, help="Check this point only; repeatable."
+)
+@click.option("--allow-unknown", is_flag=True, help="End with 0 also where a point is unknown.")
+@click.option(
+    "--time-limit",
+    default="10m",
+    show_default=True,
+    callback=_seconds,
+    help="How long the history of a repository is read, the newest commits first.",
+)
+@click.option(
+    "--compare-context",
+    metavar="NAME",
+    help="Another context, of a cluster that must have no value of this one.",
+)
+@click.option(
+    "--schedule",
+    "committed",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The schedule that is committed; `keyturn audit schedule` writes it.",
+)
+@click.option(
+    "--backup",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A backup to restore for a drill, with the next two.",
+)
+@identity_option
+@click.option("--drill", metavar="NAMESPACE", help="An empty namespace, which is empty again afterwards.")
+@click.option(
+    "--publish",
+    "report_name",
+    callback=_report_name,
+    metavar="NAME",
+    help="Have the operator serve the verdicts as metrics, as the report of this name.",
+)
+@click.option(
+    "--operator-namespace",
+    metavar="NAMESPACE",
+    help="Where the operator is, if its Deployment does not tell: it knows who reads Secrets, and finds published"
+    " verdicts there.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(_FORMS),
+    default=_FORMS[0],
+    show_default=True,
+    help="The format of the report.",
+)
+@place
+@click.pass_context
+@_cannot_look
+def audit_command(
+    context: click.Context,
+    repository: Path | None,
+    all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    points: tuple[str, ...],
+    allow_unknown: bool,  # noqa: FBT001
+    time_limit: float,
+    compare_context: str | None,
+    committed: Path | None,
+    backup: Path | None,
+    identity: Path | None,
+    drill: str | None,
+    report_name: str | None,
+    operator_namespace: str | None,
+    output: str,
+    where: Where,
+) -> None:
+    if context.invoked_subcommand:
+        return
+    from . import run as auditing
+
+    if all_namespaces and where.namespace:
+        raise click.UsageError("leave out -A, or --namespace")
+    asked = auditing.Asked(
+        repository=repository,
+        where=where,
+        all_namespaces=all_namespaces,
+        points=points or POINTS,
+        time_limit=time_limit,
+        compare_context=compare_context,
+        schedule=committed,
+        drill=_drilled(backup, identity, drill),
+        report_name=report_name,
+        operator_namespace=operator_namespace,
+    )
+    sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
+
+
+def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) -> Drilled | None:
+    from . import run as auditing
+
+    if backup and identity and namespace:
+        return auditing.Drilled(backup, identity, namespace)
+    if backup or identity or namespace:
+        raise click.UsageError("a drill takes all of --backup, --identity and --drill")
+    return None
+
+
+@audit_command.command("schedule", short_help="Print the rotation schedule as Markdown, for your repository.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
+@place
+@_cannot_look
+def schedule_command(
+    all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    where: Where,
+) -> None:
+    """Print when the values of every ManagedSecret rotate, as Markdown: `keyturn audit schedule > SCHEDULE.md`.
+
+    It has no time in it that passes, so it changes only when a spec or a class does.
+    """
+    from . import run as auditing
+
+    if all_namespaces and where.namespace:
+        raise click.UsageError("leave out -A, or --namespace")
+    auditing.schedule(where, all_namespaces=all_namespaces)

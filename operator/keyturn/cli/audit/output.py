@@ -1,0 +1,69 @@
+"""How a report of the checklist is printed: for people, or as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.cli.printing import print_json, print_lines
+from keyturn.cli.text import in_one_line, room, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.core.policy.findings import Report
+
+__all__ = ["FORMS"]
+
+
+def _table(report: Report) -> None:
+    rows = [
+        (one.point, one.verdict, f"{one.where}:{one.line}" if one.line else one.where, one.evidence)
+        for one in report.findings
+    ]
+    print_lines(table(("POINT", "VERDICT", "WHERE", "EVIDENCE"), rows, room()))
+    remedies = {(one.point, one.remedy): None for one in report.findings if one.remedy}
+    if remedies:
+        print_lines("", "To be done:", *(in_one_line(f"  {point}: {remedy}") for point, remedy in remedies))
+
+
+def _json(report: Report) -> None:
+    verdicts = report.verdicts
+    print_json(
+        {
+            "points": [
+                {"number": point.number, "point": point, "asks": point.asks, "verdict": verdict}
+                for point, verdict in verdicts.items()
+            ],
+            "findings": [
+                {
+                    "point": one.point,
+                    "verdict": one.verdict,
+                    "where": one.where or None,
+                    "line": one.line or None,
+                    "evidence": one.evidence,
+                    "remedy": one.remedy or None,
+                }
+                for one in report.findings
+            ],
+        }
+    )
+
+
+def _sarif(report: Report) -> None:
+    from keyturn.checklist.sarif import sarif  # noqa: PLC0415  # only where asked for
+
+    print_json(sarif(report))
+
+
+def _html(report: Report) -> None:
+    from keyturn.checklist.html import page  # noqa: PLC0415  # only where asked for
+
+    print_lines(page(report).rstrip())
+
+
+FORMS: Mapping[str, Callable[[Report], None]] = {
+    "table": _table,
+    "json": _json,
+    "sarif": _sarif,
+    "html": _html,
+}

@@ -1,0 +1,192 @@
+"""What `keyturn audit` looks at, and how it tells what it found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli.printing import print_document, print_lines
+from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
+
+from . import output as auditprint
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from keyturn.checklist.recovery import Drill
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.options import Where
+    from keyturn.core.policy.findings import Report
+
+__all__ = ["Asked", "Drilled", "report", "schedule"]
+
+_FOUND, _CANNOT_LOOK = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A backup that is to be restored into a namespace, to see that it can be."""
+
+    backup: Path
+    identity: Path
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be looked at."""
+
+    repository: Path | None
+    where: Where
+    all_namespaces: bool
+    points: Collection[str]
+    time_limit: float
+    compare_context: str | None = None
+    schedule: Path | None = None
+    drill: Drilled | None = None
+    report_name: str | None = None
+    """As which the verdicts are published; None for not at all."""
+    operator_namespace: str | None = None
+    """Where the operator is; None where it is to be found."""
+
+    @property
+    def looked_at(self) -> set[Point]:
+        """The points of which a look tells more than that there was none."""
+        left_out = {
+            *(() if self.drill else (Point.RECOVERY,)),
+            *(() if self.repository else (Point.SOURCE_CONTROL,)),
+        }
+        return {Point(one) for one in self.points} - left_out
+
+    @property
+    def wants_cluster(self) -> bool:
+        """A repository alone needs none, unless one is named."""
+        where = self.where.kubeconfig or self.where.context or self.where.namespace or self.compare_context
+        return (
+            bool(where) or self.all_namespaces or bool(self.schedule or self.drill) or self.repository is None
+        )
+
+
+def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
+    """Look, print what was found, and return the exit code."""
+    found = in_order(_found(asked))
+    auditprint.FORMS[output](found)
+    if asked.report_name:
+        _publish(found, asked, asked.report_name)
+    if found.has(Verdict.FAIL):
+        return _FOUND
+    return _CANNOT_LOOK if found.has(Verdict.UNKNOWN) and not allow_unknown else 0
+
+
+def schedule(where: Where, *, all_namespaces: bool) -> None:
+    """Print the document that --schedule is compared with."""
+    from keyturn.checklist.facts import Facts  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.schedule import document  # noqa: PLC0415  # the same
+    from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
+
+    async def work(cluster: Cluster) -> str:
+        facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
+        return document(await facts.declared())
+
+    print_document(run(where, work))
+
+
+def _publish(report: Report, asked: Asked, name: str) -> None:
+    from keyturn.checklist.publishing import publish  # noqa: PLC0415  # only where asked for
+    from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
+
+    async def work(cluster: Cluster) -> str:
+        namespace = await _operator_namespace(asked, cluster)
+        await publish(cluster.api, namespace, name, report, asked.looked_at, cluster.now())
+        return namespace
+
+    _tell(f"published as {name} in ConfigMap {run(asked.where, work)}/keyturn-checklist")
+
+
+async def _operator_namespace(asked: Asked, cluster: Cluster) -> str:
+    from keyturn.checklist.operator import found_in  # noqa: PLC0415  # only where a cluster is looked at
+
+    return asked.operator_namespace or await found_in(cluster.api)
+
+
+def _found(asked: Asked) -> Iterator[Finding]:
+    if asked.wants_cluster:
+        yield from _cluster(asked)
+    if Point.SOURCE_CONTROL in asked.points:
+        yield from _repository(asked)
+
+
+def _cluster(asked: Asked) -> list[Finding]:
+    from keyturn.checklist.cluster import Look, Other  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
+    from keyturn.cli.cluster import beside, run  # noqa: PLC0415  # the same
+
+    committed, drill = _committed(asked.schedule), _drill(asked.drill)
+
+    async def work(here: Cluster) -> list[Finding]:
+        facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
+        operator = await _operator_namespace(asked, here)
+        if asked.compare_context is None:
+            return await Look(facts, None, committed, drill, _tell, operator).findings(asked.points)
+        where = replace(asked.where, context=asked.compare_context)
+        async with beside(where) as there:
+            namespace = None if asked.all_namespaces else there.namespace
+            other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
+            return await Look(facts, other, committed, drill, _tell, operator).findings(asked.points)
+
+    return run(asked.where, work)
+
+
+def _drill(drilled: Drilled | None) -> Drill | None:
+    if drilled is None:
+        return None
+    from keyturn.checklist.recovery import Drill  # noqa: PLC0415  # only where asked for
+    from keyturn.cli.backup.run import read  # noqa: PLC0415  # the same
+
+    return Drill(read(drilled.backup, drilled.identity), drilled.namespace)
+
+
+def _committed(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    from keyturn.offline.dotenv import files as disk  # noqa: PLC0415  # only where one is named
+    from keyturn.offline.dotenv.errors import Refused  # noqa: PLC0415  # the same
+
+    try:
+        content = disk.read(path)
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+    if content is None:
+        raise click.ClickException(f"there is no {path}; write it with keyturn audit schedule")
+    return content.decode("utf-8", "replace")
+
+
+def _repository(asked: Asked) -> Iterator[Finding]:
+    from keyturn.checklist.repository import git, rules, source_control  # noqa: PLC0415  # where one is named
+
+    if asked.repository is None:
+        yield Finding(
+            Point.SOURCE_CONTROL,
+            Verdict.NOT_APPLICABLE,
+            "no repository was named",
+            "name one with --repository",
+        )
+        return
+    until = time.monotonic() + asked.time_limit
+    try:
+        rules.load()
+        opened = git.opened(asked.repository)
+        yield from source_control.look(
+            opened, lambda: time.monotonic() > until, lambda how_far: _tell(f"history: {how_far}")
+        )
+    except git.CannotLook as problem:
+        raise click.ClickException(str(problem)) from None
+
+
+def _tell(progress: str) -> None:
+    """Let somebody who waits see how far it has come."""
+    print_lines(progress, err=True)

@@ -1,0 +1,63 @@
+"""`keyturn backup` and `keyturn restore`: the values of a namespace in an age file, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keyturn.cli.options import Where, place
+
+__all__ = ["backup_command", "identity_option", "restore_command"]
+
+identity_option = click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The secret key of a recipient, as age-keygen or ssh-keygen writes it.",
+)
+
+
+@click.command("backup", short_help="Save the generated values of a namespace in an encrypted age file.")
+@click.option(
+    "--recipient",
+    "recipients",
+    metavar="KEY",
+    multiple=True,
+    required=True,
+    help="A public key of age (age1…) or of SSH that can open the file; repeatable.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="The file to write; it must not exist yet.",
+)
+@place
+def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> None:
+    """Save every value that Keyturn generated in a namespace in a file that only the recipients can decrypt.
+
+    It reads the state Secrets, so it needs the right to list Secrets. Values that come from stores are not included.
+    """
+    from . import run as backingup
+
+    backingup.backup(where, recipients, output)
+
+
+@click.command("restore", short_help="Restore the values of a backup into an empty namespace.")
+@click.argument("file", type=click.Path(path_type=Path))
+@identity_option
+@place
+def restore_command(file: Path, identity: Path | None, where: Where) -> None:
+    """Restore the values of FILE into a namespace that has none of Keyturn; nothing is overwritten.
+
+    Apply the ManagedSecrets afterwards: they take over these values and write the Secrets as they were.
+    """
+    from . import run as backingup
+
+    if identity is None:
+        raise click.UsageError("name the secret key of a recipient with --identity")
+    if where.namespace is None:
+        raise click.UsageError("name the empty namespace with --namespace")
+    backingup.restore(where, file, identity)

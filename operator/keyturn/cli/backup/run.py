@@ -1,0 +1,96 @@
+"""How backups are written, read and put back for somebody at a command line."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from keyturn.checklist.backup import NoBackup, closed, identities_in, opened, recipients_of
+from keyturn.checklist.restoring import put_back, take
+from keyturn.cli.cluster import run
+from keyturn.cli.printing import print_lines
+from keyturn.offline.dotenv import files as disk
+from keyturn.offline.dotenv.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from keyturn.checklist.backup import Backup
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.options import Where
+
+__all__ = ["backup", "read", "restore"]
+
+_LARGEST: Final = 1024 * 1024 * 1024
+
+
+def backup(where: Where, written: Sequence[str], output: Path) -> None:
+    """Write a backup into a new file."""
+    if os.path.lexists(output):
+        raise click.ClickException(f"there is {output} already; name a file that is new")
+    try:
+        recipients = recipients_of(written)
+
+        async def work(cluster: Cluster) -> Backup:
+            return await take(cluster.api, cluster.namespace, cluster.now())
+
+        taken = run(where, work)
+        disk.write(output, closed(taken, recipients), instead_of=None)
+    except (NoBackup, Refused) as problem:
+        raise click.ClickException(str(problem)) from None
+    print_lines(
+        f"{output}: the values of {len(taken.states)} ManagedSecrets of namespace {taken.namespace},"
+        f" for {len(recipients)} recipients"
+    )
+
+
+def restore(where: Where, file: Path, identity: Path) -> None:
+    """Put a backup into an empty namespace."""
+    found = read(file, identity)
+
+    async def work(cluster: Cluster) -> int:
+        return len(await put_back(cluster.api, found, cluster.namespace))
+
+    try:
+        count = run(where, work)
+    except NoBackup as problem:
+        raise click.ClickException(str(problem)) from None
+    print_lines(
+        f"the values of {count} ManagedSecrets of namespace {found.namespace} are in namespace"
+        f" {where.namespace}; now apply their manifests there"
+    )
+
+
+def read(file: Path, identity: Path) -> Backup:
+    """Open a backup."""
+    try:
+        identities = identities_in(_keys(identity))
+    except (NoBackup, Refused) as problem:
+        raise click.ClickException(f"{identity}: {problem}") from None
+    try:
+        return opened(_content(file), identities)
+    except NoBackup as problem:
+        raise click.ClickException(f"{file}: {problem}") from None
+
+
+def _keys(identity: Path) -> bytes:
+    content = disk.read(identity)
+    if content is None:
+        raise NoBackup("there is no such file")
+    return content
+
+
+def _content(file: Path) -> bytes:
+    """Read a file that may be large, but is one."""
+    try:
+        facts = file.stat()
+        if stat.S_ISREG(facts.st_mode) and facts.st_size <= _LARGEST:
+            return file.read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise NoBackup(f"it cannot be read: {reason}") from None
+    raise NoBackup("it is no file, or larger than any backup")

@@ -1,0 +1,190 @@
+"""How one request is made of each ManagedSecret that is chosen, told line by line, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.kube import errors
+
+from . import managed
+from .actions import NotApplicable
+from .options import Output
+from .printing import print_data, print_lines, print_names
+from .selection import Failure, chosen, confirm
+from .text import in_one_line
+from .wait import Waiting, follow
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from keyturn.core.keys import ObjectKey
+
+    from .actions import Asked
+    from .cluster import Cluster
+    from .managed import Found
+    from .options import Selection
+
+    Ask = Callable[[Cluster, Found], Awaitable[Asked]]
+
+__all__ = ["Manner", "carry_out"]
+
+_AT_A_TIME = 20
+"""How many are waited for at a time: each is watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it is asked and answered."""
+
+    wait: timedelta | None = None
+    """How long the answer is waited for; None for not at all."""
+    output: Output | None = None
+    """What standard output is for a program; progress then goes to standard error."""
+
+    def tell(self, line: str) -> None:
+        if self.output is None:
+            print_lines(line)
+        elif self.wait:
+            print_lines(line, err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was asked of one, and how it was seen last."""
+
+    asked: Asked
+    now: Found
+
+    def document(self, manner: Manner) -> dict[str, Any]:
+        now, asked = self.now.managed, self.asked
+        return {
+            "namespace": now.metadata.namespace,
+            "name": now.metadata.name,
+            "action": asked.action,
+            "changed": asked.changed,
+            "request": asked.request,
+            "done": True if manner.wait else None,
+            "revision": now.status.revision,
+            "suspended": bool(now.spec.suspend),
+        }
+
+
+async def carry_out(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
+    """Ask it of one that is named, whose failure is the command's, or of many, each with a line of its own.
+
+    Say whether it could not be done for some.
+    """
+    if selection.name:
+        return await _of_one(cluster, selection.name, ask, manner)
+    return await _of_many(cluster, action, ask, selection, manner)
+
+
+async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: Manner) -> bool:
+    asked = await ask(cluster, await managed.one(cluster, name))
+    manner.tell(f"managedsecret/{name} {asked.said}")
+    done = await _followed(cluster, asked, manner, Waiting(manner.wait))
+    if manner.output is Output.NAME:
+        print_names([name])
+    elif manner.output:
+        print_data(done.document(manner), manner.output)
+    return False
+
+
+async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
+    there = await chosen(cluster, selection)
+    if not there.found and not there.failures:
+        place = "the cluster" if selection.everywhere else f"namespace {cluster.namespace!r}"
+        unknown = "" if selection.everywhere else await managed.said_of_namespace(cluster)
+        raise click.ClickException(
+            f"there is no ManagedSecret{selection} in {place}, so nothing is done{unknown}"
+        )
+    confirm(action, there.found, selection)
+    failures = list(there.failures)
+    for failure in failures:
+        _tell_failure(failure, selection)
+    asked = [
+        one
+        for found in there.found
+        if (one := await _asked(cluster, found, ask, selection, manner, failures))
+    ]
+    done = await _all_followed(cluster, asked, selection, manner, failures)
+    _answer(done, failures, manner)
+    return bool(failures)
+
+
+async def _asked(
+    cluster: Cluster, found: Found, ask: Ask, selection: Selection, manner: Manner, failures: list[Failure]
+) -> Asked | None:
+    """Ask it of one; what it cannot be asked of was only chosen along with others, or is a failure if named."""
+    try:
+        asked = await ask(cluster.at(found.key.namespace), found)
+    except (click.ClickException, errors.ApiError) as error:
+        if isinstance(error, NotApplicable) and not selection.names:
+            manner.tell(f"{_object(found.key, selection)} skipped: {in_one_line(error.message)}")
+        else:
+            failures.append(Failure.of(found.key, error, cluster))
+            _tell_failure(failures[-1], selection)
+        return None
+    manner.tell(f"{_object(found.key, selection)} {asked.said}")
+    return asked
+
+
+async def _all_followed(
+    cluster: Cluster, asked: list[Asked], selection: Selection, manner: Manner, failures: list[Failure]
+) -> list[_Done]:
+    """Wait for all at a time, and for each to its own end."""
+    slots, waiting = asyncio.Semaphore(_AT_A_TIME), Waiting(manner.wait)
+
+    async def one(asked: Asked) -> _Done | None:
+        key = asked.found.key
+        label = f"{key}: " if selection.everywhere else f"{key.name}: "
+        async with slots:
+            try:
+                return await _followed(
+                    cluster.at(key.namespace), asked, manner, replace(waiting, label=label)
+                )
+            except (click.ClickException, errors.ApiError) as error:
+                failures.append(Failure.of(key, error, cluster))
+                _tell_failure(failures[-1], selection)
+                return None
+
+    return [done for done in await asyncio.gather(*map(one, asked)) if done]
+
+
+async def _followed(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiting) -> _Done:
+    """Wait where that is wanted."""
+    found, name = asked.found, asked.found.key.name
+    if asked.is_taken_up is None:
+        return _Done(asked, found)
+    if manner.wait:
+        return _Done(asked, await follow(cluster, found, asked.is_taken_up, waiting, manner.tell))
+    if found.managed.spec.suspend:  # with --wait an error says so
+        print_lines(f"note: {name} is suspended; this starts after `keyturn resume {name}`", err=True)
+    return _Done(asked, found)
+
+
+def _answer(done: list[_Done], failures: list[Failure], manner: Manner) -> None:
+    if manner.output is Output.NAME:
+        print_names(one.now.key.name for one in done)
+    elif manner.output:
+        failed = [
+            {"namespace": one.key.namespace, "name": one.key.name, "message": one.message} for one in failures
+        ]
+        print_data({"items": [one.document(manner) for one in done], "failures": failed}, manner.output)
+
+
+def _tell_failure(failure: Failure, selection: Selection) -> None:
+    print_lines(f"{_object(failure.key, selection)} failed: {in_one_line(failure.message)}", err=True)
+
+
+def _object(key: ObjectKey, selection: Selection) -> str:
+    return (
+        f"managedsecret/{key.name} in {key.namespace}"
+        if selection.everywhere
+        else f"managedsecret/{key.name}"
+    )

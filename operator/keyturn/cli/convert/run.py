@@ -1,0 +1,119 @@
+"""How manifests of External Secrets are read, converted, and printed with what there is to look at."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from keyturn.cli.printing import print_document, print_lines
+from keyturn.cli.text import table
+from keyturn.offline.convert import Conversion, Manifest, Weight, convert, grouped, printable, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["show"]
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+_ALL = "--all keeps all but Secrets, whose values are never printed"
+_WEIGHTS = {Weight.LOST: "lost", Weight.CHANGED: "changed"}
+
+
+class _Unreadable(click.ClickException):
+    """A file is not what it should be."""
+
+    exit_code = 2
+
+
+def show(files: Sequence[str], *, keeps_others: bool) -> bool:
+    """Print what the documents of all files are in ours; say whether nothing of their meaning is lost."""
+    conversion = convert([body for file in files for body in _documents(file)])
+    others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
+    kept = [Manifest(dict(body)) for body in others]
+    text = written([*conversion.manifests, *kept])
+    print_document(text)
+    _tell(conversion, [body for body in conversion.others if not any(body is one for one in others)])
+    return conversion.is_whole
+
+
+def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
+    findings = sorted(grouped(conversion.findings), key=lambda finding: finding.weight is not Weight.LOST)
+    rows = [
+        tuple(
+            map(printable, (one.document, one.field, _WEIGHTS[one.weight], one.what, one.remedy or "nothing"))
+        )
+        for one in findings
+    ]
+    if rows:
+        print_lines(table(("DOCUMENT", "FIELD", "MEANING", "WHAT HAPPENS", "WHAT TO DO"), rows), err=True)
+    kinds = Counter(str(body.get("kind") or "of no kind") for body in left)
+    if kinds:
+        names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        print_lines(f"Left out, as they need no conversion: {names}; {_ALL}", err=True)
+    if not conversion.manifests:
+        print_lines("There is nothing of External Secrets to convert", err=True)
+
+
+# Reading
+
+
+def _documents(name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield every document of a file, of the files in a folder, or of standard input."""
+    if name == "-":
+        yield from _parsed("standard input", sys.stdin.buffer.read())
+        return
+    for path in _files(Path(name)):
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise _Unreadable(f"{path} cannot be read: {problem.strerror}") from None
+        yield from _parsed(str(path), content)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+    if not found:
+        raise _Unreadable(f"{path} has no file that ends in .yaml, .yml or .json")
+    return found
+
+
+def _parsed(name: str, content: bytes) -> Iterator[Mapping[str, Any]]:
+    documents = _loaded(name, content)
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise _Unreadable(f"{name} holds something that is no object of Kubernetes")
+        yield from _items(name, document)
+
+
+def _loaded(name: str, content: bytes) -> list[Any]:
+    """Parse a stream; an error of YAML would quote the lines that it is about."""
+    line = 0
+    try:
+        return list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.MarkedYAMLError as problem:
+        line = problem.problem_mark.line + 1 if problem.problem_mark else 0
+    except (yaml.YAMLError, ValueError, RecursionError):
+        pass
+    hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
+    where = f", line {line}" if line else ""
+    raise _Unreadable(f"{name}{where}: this is not valid YAML{hint}")
+
+
+def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    items = document.get("items")
+    if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
+        for item in items:
+            if not isinstance(item, dict):
+                raise _Unreadable(f"{name} has a list with something that is no object of Kubernetes")
+            yield from _items(name, item)
+    else:
+        yield document

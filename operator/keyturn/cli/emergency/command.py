@@ -1,0 +1,176 @@
+"""`keyturn emergency`: what is typed when a secret is compromised."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli.options import Length, Output, Where, answer, output, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+__all__ = ["emergency_group"]
+
+_ATTENTION = 3
+_IMMEDIATELY, _AFTER_ROLLOUT = "immediately", "after-rollout"
+
+_incident = click.argument("incident")
+_everywhere = click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
+_in = click.option(
+    "--in", "namespaces", multiple=True, metavar="NAMESPACE", help="In this namespace; repeatable."
+)
+
+
+def _somewhere(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say in which namespaces an incident is."""
+    return _everywhere(_in(place(command)))
+
+
+@click.group("emergency", short_help="Rotate compromised secrets at once, and track the deadlines.")
+def emergency_group() -> None:
+    """Rotate compromised secrets at once, and track the deadlines of 0, 1, 24 and 48 hours.
+
+    One incident may concern several namespaces: each gets an EmergencyRotation of its own, all with the incident's
+    number.
+    """
+
+
+@emergency_group.command("declare", short_help="Declare an incident and rotate its secrets at once.")
+@_incident
+@click.option(
+    "--reason", required=True, help="What happened, in one line that all users of the namespace can read."
+)
+@click.option("--contact", help="The person or team to contact.")
+@click.option("-l", "--selector", metavar="KEY=VALUE,…", help="The ManagedSecrets with these labels.")
+@click.option(
+    "--secret", "names", multiple=True, metavar="NAME", help="The ManagedSecret of this name; repeatable."
+)
+@click.option("--all", "takes_all", is_flag=True, help="Every ManagedSecret of the namespace.")
+@click.option(
+    "--revoke",
+    type=click.Choice([_IMMEDIATELY, _AFTER_ROLLOUT]),
+    default=_IMMEDIATELY,
+    show_default=True,
+    help="When the previous values are removed.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be rotated, and declare nothing.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until every workload runs on the new values and print each change."
+)
+@click.option("--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits.")
+@answer
+@_somewhere
+def declare_command(  # click passes each option by its name
+    *,
+    incident: str,
+    reason: str,
+    contact: str | None,
+    selector: str | None,
+    names: tuple[str, ...],
+    takes_all: bool,
+    revoke: str,
+    dry_run: bool,
+    wait: bool,
+    timeout: timedelta,
+    output: Output | None,
+    all_namespaces: bool,
+    namespaces: tuple[str, ...],
+    where: Where,
+) -> None:
+    """Declare INCIDENT: everything that is selected is rotated at once, whatever its windows and overlaps are.
+
+    A declaration cannot be changed. With -A it is made in each namespace that has something to rotate.
+    """
+    from keyturn.cli import cluster
+    from keyturn.cli.emergency import declare as declaring
+
+    if sum([selector is not None, bool(names), takes_all]) != 1:
+        raise click.UsageError("write one of --selector, --secret and --all")
+    wish = declaring.Wish(
+        incident=incident,
+        reason=reason,
+        contact=contact,
+        selector={} if takes_all else declaring.labels_in(selector) if selector is not None else None,
+        names=names,
+        revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
+    )
+    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    cluster.run(
+        where,
+        lambda here: declaring.declare(
+            here, wish, scope, wait=timeout if wait else None, is_real=not dry_run, output=output
+        ),
+    )
+
+
+@emergency_group.command("status", short_help="Show the progress of incidents and what is due.")
+@click.argument("incident", required=False)
+@output
+@_somewhere
+def status_command(
+    *,
+    incident: str | None,
+    output: Output,
+    all_namespaces: bool,
+    namespaces: tuple[str, ...],
+    where: Where,
+) -> None:
+    """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
+
+    Ends with 0 where nothing needs a person, and with 3 where a deadline is missed or a person must act.
+    """
+    from keyturn.cli import cluster
+
+    from . import declare as declaring
+    from . import status as incidents
+
+    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    if cluster.run(where, lambda here: incidents.show(here, incident, scope, output)):
+        sys.exit(_ATTENTION)
+
+
+@emergency_group.command("acknowledge", short_help="Mark the access audit or the report as completed.")
+@_incident
+@click.option("--audit", "what", flag_value="audit", help="Mark the access audit as completed.")
+@click.option("--report", "what", flag_value="report", help="Mark the incident report as completed.")
+@click.option("--by", required=True, metavar="NAME", help="The name to record.")
+@answer
+@_somewhere
+def acknowledge_command(
+    *,
+    incident: str,
+    what: str | None,
+    by: str,
+    output: Output | None,
+    all_namespaces: bool,
+    namespaces: tuple[str, ...],
+    where: Where,
+) -> None:
+    """Mark a stage of INCIDENT as completed, in each namespace that it concerns."""
+    from keyturn.cli import cluster
+
+    from . import declare as declaring
+    from . import status as incidents
+
+    if what is None:
+        raise click.UsageError("write one of --audit and --report")
+    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    cluster.run(where, lambda here: incidents.acknowledge(here, incident, what, by, scope, output))
+
+
+@emergency_group.command("report", short_help="Print the incident report.")
+@_incident
+@_somewhere
+def report_command(*, incident: str, all_namespaces: bool, namespaces: tuple[str, ...], where: Where) -> None:
+    """Print the report of INCIDENT as Markdown, one part for each namespace that it concerns."""
+    from keyturn.cli import cluster
+
+    from . import declare as declaring
+    from . import status as incidents
+
+    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    cluster.run(where, lambda here: incidents.report(here, incident, scope))

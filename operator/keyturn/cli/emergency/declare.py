@@ -1,0 +1,186 @@
+"""How an incident is declared: in which namespaces, for which secrets, and under one number."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.api.emergency import EmergencyRotation
+from keyturn.cli.options import Output
+from keyturn.cli.printing import print_data, print_lines, print_names
+from keyturn.cli.text import listed
+from keyturn.core.rotation.emergency import concerns
+from keyturn.kube import errors, paths
+
+from . import status as incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from keyturn.cli.cluster import Cluster
+
+__all__ = ["Scope", "Wish", "declare", "labels_in", "name_of", "scope_of"]
+
+_FEW = 10
+_NEW = "declared"
+_LONGEST_NAME = 63
+
+Scope = tuple[str, ...] | None
+"""The namespaces that are meant: None for all, none for that of the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks to be rotated, and why."""
+
+    incident: str
+    reason: str
+    contact: str | None
+    selector: Mapping[str, str] | None
+    """Labels, none of them for all."""
+    names: tuple[str, ...]
+    revoke: str | None
+
+    def body(self) -> dict[str, Any]:
+        spec = {
+            "reason": self.reason,
+            "incident": self.incident,
+            "contact": self.contact,
+            "selector": None if self.selector is None else {"matchLabels": dict(self.selector)},
+            "names": list(self.names) or None,
+            "revoke": self.revoke,
+        }
+        if self.selector == {}:
+            spec["selector"] = {}
+        return {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "EmergencyRotation",
+            "metadata": {"name": name_of(self.incident)},
+            "spec": {name: given for name, given in spec.items() if given is not None},
+        }
+
+
+def scope_of(namespaces: tuple[str, ...], *, everywhere: bool) -> Scope:
+    if everywhere and namespaces:
+        raise click.UsageError("write -A or --in, not both")
+    return None if everywhere else namespaces
+
+
+def labels_in(selector: str) -> dict[str, str]:
+    """Read labels as kubectl takes them, such as team=auth,tier=gold."""
+    labels = {}
+    for part in selector.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise click.UsageError(f"{part!r} is no label; write KEY=VALUE, several with commas")
+        labels[key.strip()] = value.lstrip("=").strip()
+    return labels
+
+
+def name_of(incident: str) -> str:
+    """Make a name of Kubernetes out of an incident's number."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", incident.lower())[:_LONGEST_NAME].strip("-.")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name):
+        raise click.UsageError(
+            f"{incident!r} makes no name; use letters, digits and '-', such as INC-2026-042"
+        )
+    return name
+
+
+async def declare(
+    cluster: Cluster,
+    wish: Wish,
+    scope: Scope,
+    *,
+    wait: timedelta | None,
+    is_real: bool,
+    output: Output | None = None,
+) -> None:
+    """Declare an emergency in each namespace that is meant and has something to rotate."""
+    selected = await _selected(cluster, wish.body(), scope)
+    if not selected:
+        raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
+    name = name_of(wish.incident)
+    documents, failed = [], []
+    for namespace, names in sorted(selected.items()):
+        try:
+            body = _only(wish, names).body()
+            said = await _declared(cluster, body, namespace) if is_real else "would be declared"
+        except errors.ApiError as error:
+            failed.append(f"in {namespace}: the API server refuses it ({error.reason})")
+        except click.ClickException as error:
+            failed.append(f"in {namespace}: {error.message}")
+        else:
+            documents.append(_document(namespace, wish, said, names))
+            if output is None:
+                print_lines(_line(namespace, name, said, names))
+    _answer(documents, name, output)
+    if failed:
+        raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
+    if wait and is_real:
+        await incidents.follow(cluster, name, sorted(selected), wait, err=output is not None)
+
+
+def _line(namespace: str, name: str, said: str, names: list[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return (
+        f"emergencyrotation/{name} {said} in {namespace}, for {len(names)}: {', '.join(names[:_FEW])}{more}"
+    )
+
+
+def _document(namespace: str, wish: Wish, said: str, names: list[str]) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "name": name_of(wish.incident),
+        "incident": wish.incident,
+        "changed": said == _NEW,
+        "secrets": names,
+    }
+
+
+def _answer(documents: list[dict[str, Any]], name: str, output: Output | None) -> None:
+    if output is Output.NAME:
+        print_names((name for _ in documents), "emergencyrotation")
+    elif output:
+        print_data({"items": documents}, output)
+
+
+def _only(wish: Wish, names: list[str]) -> Wish:
+    """Ask for what a namespace has: a name that is another's would be waited for without end."""
+    return replace(wish, names=tuple(names)) if wish.names else wish
+
+
+async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
+    """Name the ManagedSecrets of each namespace that an emergency would concern."""
+    body = {**body, "metadata": {**body["metadata"], "namespace": ""}}
+    emergency = EmergencyRotation.model_validate(body)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for namespace in (None,) if scope is None else scope or (cluster.namespace,):
+        async for page in cluster.api.pages(paths.managed_secrets(namespace), metadata_only=True):
+            for one in page.items:
+                metadata = one["metadata"]
+                if concerns(emergency, metadata["name"], metadata.get("labels") or {}):
+                    found[metadata["namespace"]].append(metadata["name"])
+    missing = set(emergency.spec.names or ()) - {name for names in found.values() for name in names}
+    if missing:
+        raise click.ClickException(f"there is no ManagedSecret {listed(missing)}; nothing is declared")
+    return {namespace: sorted(names) for namespace, names in found.items()}
+
+
+async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
+    name = body["metadata"]["name"]
+    try:
+        await cluster.api.create(paths.emergency_rotations(namespace), body)
+    except errors.AlreadyExists:
+        there = await cluster.api.get(paths.emergency_rotation(namespace, name))
+        if there["spec"] == body["spec"]:
+            return "was declared before"
+        raise click.ClickException(
+            "it was declared before, with another content; declare this one under another number"
+        ) from None
+    return _NEW

@@ -1,0 +1,257 @@
+"""How far an incident is, in all the namespaces that it concerns, and what people do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.api.emergency import AffectedState, EmergencyRotation
+from keyturn.cli.cluster import sentence
+from keyturn.cli.options import Output
+from keyturn.cli.printing import print_data, print_document, print_lines, print_names
+from keyturn.cli.text import NOTHING, length, room, table, until
+from keyturn.controllers.emergency.report_configmap import FILE
+from keyturn.core.emergency.deadlines import (
+    ACKNOWLEDGE_AUDIT,
+    ACKNOWLEDGE_REPORT,
+    report_name,
+    who_acknowledges,
+)
+from keyturn.core.emergency.status import open_stages
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
+
+    from keyturn.cli.cluster import Cluster
+
+    from .declare import Scope
+
+__all__ = ["acknowledge", "follow", "report", "show"]
+
+_ANNOTATIONS = {"audit": ACKNOWLEDGE_AUDIT, "report": ACKNOWLEDGE_REPORT}
+_DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
+_PAUSE = 1.0
+_MOST_ROWS = 50
+
+
+async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Output) -> bool:
+    """Print how far each incident is; say whether one needs a person."""
+    found = await _found(cluster, incident, scope)
+    now = cluster.now()
+    if output is Output.NAME:
+        print_names((one.metadata.name for one in found), "emergencyrotation")
+    elif output.is_document:
+        print_data({"items": [_document(one, now) for one in found]}, output)
+    elif not found:
+        print_lines("no emergency is declared")
+    else:
+        print_lines(_table(found, now, output))
+        if incident:
+            print_lines(*_details(found))
+    return any(_needs_a_person(one, now) for one in found)
+
+
+async def acknowledge(
+    cluster: Cluster, incident: str, what: str, by: str, scope: Scope, output: Output | None = None
+) -> None:
+    """Write a name into the annotation that closes a part of an incident."""
+    annotation = _ANNOTATIONS[what]
+    if not by.strip():
+        raise click.UsageError("--by is empty; write who acknowledges it")
+    documents, failed = [], []
+    for one in await _known(cluster, incident, scope):
+        name, namespace = one.metadata.name, one.metadata.namespace
+        known = who_acknowledges(one, annotation)
+        try:
+            if not known:
+                patch = {"metadata": {"annotations": {annotation: by}}}
+                await cluster.api.patch(paths.emergency_rotation(namespace, name), patch, Patch.MERGE)
+        except errors.ApiError as error:
+            failed.append(f"in {namespace}: {sentence(error, cluster.server)}")
+            continue
+        said = f"unchanged: acknowledged by {known}" if known else f"{what} acknowledged"
+        if output is None:
+            print_lines(f"emergencyrotation/{name} in {namespace} {said}")
+        place = {"namespace": namespace, "name": name, "incident": one.spec.incident}
+        documents.append({**place, "stage": what, "changed": not known, "acknowledgedBy": known or by})
+    if output is Output.NAME:
+        print_names((str(one["name"]) for one in documents), "emergencyrotation")
+    elif output:
+        print_data({"items": documents}, output)
+    if failed:
+        raise click.ClickException("\n  ".join((f"{what} of {incident} is not acknowledged", *failed)))
+
+
+async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
+    """Print the documents of an incident."""
+    found = await _known(cluster, incident, scope)
+    parts = [await _report_of(cluster, one) for one in found]
+    print_document("\n---\n\n".join(parts))
+
+
+async def follow(
+    cluster: Cluster, name: str, namespaces: list[str], patience: timedelta, *, err: bool = False
+) -> None:
+    """Tell each step until every workload runs on the new values, in each of the namespaces."""
+    told: dict[str, str] = {}
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            while True:
+                found = [await _one(cluster, namespace, name) for namespace in namespaces]
+                for one in found:
+                    said = _said(one)
+                    if told.get(one.metadata.namespace) != said:
+                        told[one.metadata.namespace] = said
+                        line = f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}"
+                        print_lines(line, err=err)
+                if all(one.status.services_updated_at for one in found):
+                    return
+                await asyncio.sleep(_PAUSE)
+    except TimeoutError:
+        raise click.ClickException(
+            f"timed out after {length(patience)} waiting for {name}; the operator continues,"
+            f" see `keyturn emergency status {name}`"
+        ) from None
+
+
+def _said(one: EmergencyRotation) -> str:
+    conditions = {condition.type: condition for condition in one.status.conditions}
+    if "Stalled" in conditions:
+        return f"a person must act: {conditions['Stalled'].message}"
+    if one.status.services_updated_at:
+        return conditions["ServicesUpdated"].message
+    return conditions["Rotated"].message if "Rotated" in conditions else "waits for the operator"
+
+
+async def _one(cluster: Cluster, namespace: str, name: str) -> EmergencyRotation:
+    body = await cluster.api.get(paths.emergency_rotation(namespace, name))
+    return EmergencyRotation.model_validate(body)
+
+
+async def _known(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
+    found = await _found(cluster, incident, scope)
+    if not found:
+        raise click.ClickException(
+            f"no emergency {incident!r} is declared here; -A looks into every namespace"
+        )
+    return found
+
+
+async def _found(cluster: Cluster, incident: str | None, scope: Scope) -> list[EmergencyRotation]:
+    """Return the emergencies of an incident, or all, the newest incident first."""
+    found: list[EmergencyRotation] = []
+    for namespace in (None,) if scope is None else scope or (cluster.namespace,):
+        async for page in cluster.api.pages(paths.emergency_rotations(namespace)):
+            found += (EmergencyRotation.model_validate(body) for body in page.items)
+    meant = [one for one in found if incident is None or _is_meant(one, incident)]
+    return sorted(meant, key=lambda one: (-_age(one), one.metadata.namespace, one.metadata.name))
+
+
+def _is_meant(one: EmergencyRotation, incident: str) -> bool:
+    return incident.lower() in {one.metadata.name, (one.spec.incident or "").lower()}
+
+
+def _age(one: EmergencyRotation) -> float:
+    return one.metadata.creation_timestamp.timestamp() if one.metadata.creation_timestamp else 0
+
+
+async def _report_of(cluster: Cluster, one: EmergencyRotation) -> str:
+    namespace, name = one.metadata.namespace, report_name(one)
+    try:
+        body = await cluster.api.get(paths.config_map(namespace, name))
+    except errors.NotFound:
+        raise click.ClickException(
+            f"the document of {one.metadata.name} in {namespace} is not written yet"
+        ) from None
+    return str((body.get("data") or {}).get(FILE, ""))
+
+
+def _overdue(one: EmergencyRotation, now: datetime) -> list[str]:
+    """Judge by the clock: an operator that is away writes nothing."""
+    return [stage for stage, due in open_stages(one).items() if due < now]
+
+
+def _needs_a_person(one: EmergencyRotation, now: datetime) -> bool:
+    stalled = [said for said in one.status.conditions if (said.type, said.status) == ("Stalled", "True")]
+    return bool(stalled or _overdue(one, now))
+
+
+# For people
+
+
+def _table(found: Iterable[EmergencyRotation], now: datetime, output: Output) -> str:
+    header = ("NAMESPACE", "NAME", "SECRETS", "ROTATED", "UPDATED", "AUDITED", "DOCUMENTED", "NEXT DEADLINE")
+    wide = ("INCIDENT", "REASON") if output is Output.WIDE else ()
+    return table((*header, *wide), [_cells(one, now, output) for one in found], room())
+
+
+def _cells(one: EmergencyRotation, now: datetime, output: Output) -> list[str]:
+    status, started = one.status, one.metadata.creation_timestamp or now
+    stamps = (status.rotated_at, status.services_updated_at, status.access_audit_at, status.documented_at)
+    due = min(open_stages(one).values(), default=None)
+    wide = [one.spec.incident or "", one.spec.reason] if output is Output.WIDE else []
+    return [
+        one.metadata.namespace,
+        one.metadata.name,
+        status.progress or NOTHING,
+        *(f"after {length(stamp - started)}" if stamp else NOTHING for stamp in stamps),
+        until(due, now),
+        *wide,
+    ]
+
+
+def _details(found: Iterable[EmergencyRotation]) -> list[str]:
+    rows = [
+        [
+            one.metadata.namespace,
+            secret.name,
+            secret.state,
+            str(secret.revision or NOTHING),
+            secret.message or "",
+        ]
+        for one in found
+        for secret in one.status.secrets
+        if secret.state not in _DONE or secret.message
+    ]
+    if not rows:
+        return []
+    more = [f"and {len(rows) - _MOST_ROWS} more"] if len(rows) > _MOST_ROWS else []
+    header = ("NAMESPACE", "MANAGEDSECRET", "STATE", "REVISION", "MESSAGE")
+    return ["", table(header, rows[:_MOST_ROWS], room()), *more]
+
+
+# For programs
+
+
+def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:
+    status = one.status
+    return {
+        "namespace": one.metadata.namespace,
+        "name": one.metadata.name,
+        "incident": one.spec.incident,
+        "reason": one.spec.reason,
+        "startedAt": one.metadata.creation_timestamp,
+        "rotatedAt": status.rotated_at,
+        "servicesUpdatedAt": status.services_updated_at,
+        "accessAuditAt": status.access_audit_at,
+        "documentedAt": status.documented_at,
+        "deadlines": open_stages(one),
+        "overdue": _overdue(one, now),
+        "needsAPerson": _needs_a_person(one, now),
+        "secrets": [
+            {
+                "name": secret.name,
+                "state": secret.state,
+                "revision": secret.revision,
+                "message": secret.message,
+            }
+            for secret in status.secrets
+        ],
+    }

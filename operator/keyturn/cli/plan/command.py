@@ -1,0 +1,98 @@
+"""`keyturn plan`: what a rotation, or a manifest, would do if it were asked for now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import click
+
+from keyturn.cli import managed
+from keyturn.cli.printing import print_lines
+from keyturn.cli.selection import chosen
+from keyturn.cli.status import said_of_none
+from keyturn.core.observation.observed import ROTATE
+
+from .manifest import Unreadable, declared_in, found_in_manifest
+from .model import Plan
+from .observe import look_at
+from .output import print_plans
+from .simulate import foresee
+
+if TYPE_CHECKING:
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.managed import Found
+    from keyturn.cli.options import Output, Selection
+    from keyturn.core.observation.observed import Seen
+
+    from .manifest import Declared
+
+__all__ = ["Shown", "show", "show_manifest"]
+
+_UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
+
+
+class Shown(NamedTuple):
+    """How a look ahead ended."""
+
+    is_refused: bool
+    has_failed: bool
+
+
+async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
+    """Print what a rotation of each would do; say whether one would be refused, and whether one is missing."""
+    if selection.name:
+        plan = await _of_rotation(cluster, await managed.one(cluster, selection.name))
+        return Shown(print_plans([plan], output, are_many=False), has_failed=False)
+    there = await chosen(cluster, selection)
+    if not there.found and not there.failures:
+        raise click.ClickException(await said_of_none(cluster, selection))
+    plans = [await _of_rotation(cluster.at(found.key.namespace), found) for found in there.found]
+    is_refused = print_plans(plans, output, are_many=True)
+    for failure in there.failures:
+        print_lines(f"Error: {failure.message}", err=True)
+    return Shown(is_refused, bool(there.failures))
+
+
+async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only: str | None) -> Shown:
+    """Print what applying each ManagedSecret of a manifest would do; say whether one would be refused."""
+    declared = declared_in(file, cluster.namespace, only=only)
+    if len(declared) == 1:
+        plan = await _of_manifest(cluster, declared[0])
+        return Shown(print_plans([plan], output, are_many=False), has_failed=False)
+    plans, failures = [], []
+    for one in declared:
+        try:
+            plans.append(await _of_manifest(cluster, one))
+        except Unreadable as problem:
+            failures.append(problem.message)
+    is_refused = print_plans(plans, output, are_many=True)
+    for failure in failures:
+        print_lines(f"Error: {failure}", err=True)
+    return Shown(is_refused, bool(failures))
+
+
+async def _of_rotation(cluster: Cluster, found: Found) -> Plan:
+    look = await look_at(cluster, found)
+    asked = _with_trigger(_awake(look.seen))
+    return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
+
+
+async def _of_manifest(cluster: Cluster, declared: Declared) -> Plan:
+    here = cluster.at(declared.namespace)
+    found, applied = await found_in_manifest(here, declared)
+    look = await look_at(here, found, applied)
+    return Plan(found, look, foresee(_awake(look.seen), look.makers), is_rotation=False)
+
+
+def _with_trigger(seen: Seen) -> Seen:
+    metadata = seen.managed.metadata
+    annotations = {**metadata.annotations, ROTATE: _UNKNOWN_TRIGGER}
+    changed = metadata.model_copy(update={"annotations": annotations})
+    return replace(seen, managed=seen.managed.model_copy(update={"metadata": changed}))
+
+
+def _awake(seen: Seen) -> Seen:
+    """Look at what would follow after a resume; that it is suspended is said apart."""
+    spec = seen.managed.spec.model_copy(update={"suspend": None})
+    return replace(seen, managed=seen.managed.model_copy(update={"spec": spec}))

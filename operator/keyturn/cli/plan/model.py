@@ -1,0 +1,238 @@
+"""What is said of each part of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.cli.text import listed
+from keyturn.core.rotation.triggers import CREATED, removed_items, start_time
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
+    from keyturn.cli.managed import Found
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation import rollout
+    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.core.spec.store_refs import Destination
+
+    from .observe import Look
+    from .simulate import Foresight, Restart
+
+__all__ = [
+    "Plan",
+    "PushLine",
+    "Refusal",
+    "ValueLine",
+    "WorkloadLine",
+    "due_again",
+    "notes",
+    "pushes",
+    "values",
+    "workloads",
+]
+
+_WHAT_IS_KEPT = {
+    "Refreshed": "what stores hold stays as it was read last",
+    "Pushed": "not every place has its values",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing that keeps a rotation from being done."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would follow, beside how all is now."""
+
+    found: Found
+    look: Look
+    foresight: Foresight
+    is_rotation: bool
+    """A rotation is planned; otherwise it is what a manifest would do."""
+
+    @property
+    def now(self) -> Seen:
+        return self.look.seen
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What keeps it from being done, be it that only the operator can see it."""
+        foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
+        said = condition(self.found.managed, "Stalled") if self.is_rotation else None
+        known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation ends
+        known |= {
+            one.reason for one in _of_stores(self.found.managed)
+        }  # which keeps no rotation from being done
+        if said is None or said.status != "True" or said.reason in known:
+            return foreseen
+        return (*foreseen, Refusal(said.reason, said.message))
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueLine:
+    name: str
+    keys: tuple[str, ...]
+    source: str
+    action: str
+    why: str
+
+
+def values(plan: Plan) -> Iterator[ValueLine]:
+    wanted, before = plan.now.wanted, plan.now.state
+    if wanted is None:
+        return
+    for item in wanted.items:
+        action, why = _fate(item, plan, wanted)
+        yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
+    if before is None:
+        return
+    for name in sorted(removed_items(wanted, before)):
+        yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
+
+
+def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:
+    is_new = plan.now.state is None or item.name not in plan.now.state.keys
+    if item.name in plan.foresight.fresh:
+        return ("Make" if is_new else "Replace"), "is read" if item.source else ""
+    if plan.foresight.adopts:
+        return "Keep", "where the Secret has it; else it is made"
+    if item.literal is not None:
+        return "Keep", "a literal"
+    if item.source is not None:
+        return "Keep", "read again on its own schedule"
+    if plan.foresight.number is None:
+        return "Keep", ""
+    return "Keep", "" if item.name in wanted.rotates else "not in rotation.only"
+
+
+def _source(item: Item) -> str:
+    if item.source is not None:
+        return str(item.source)
+    if item.recipe is None:
+        return "literal"
+    return f"{item.recipe.kind} (of the class)" if item.of_class else item.recipe.kind
+
+
+@dataclass(frozen=True, slots=True)
+class PushLine:
+    """What becomes of one key of a store."""
+
+    destination: Destination
+    keys: tuple[str, ...]
+    action: str
+
+
+def pushes(plan: Plan) -> Iterator[PushLine]:
+    wanted, before = plan.now.wanted, plan.look.before
+    if wanted is None:
+        return
+    is_new = plan.foresight.number is not None or plan.foresight.adopts is not None
+    then = {one.id: one for one in before.pushes} if before else {}
+    for one in wanted.pushes:
+        keys = (one.secret_key,) if one.secret_key else tuple(sorted(wanted.made_here))
+        is_other = one.id not in then or then[one.id].text != one.text
+        yield PushLine(one, keys, "Push" if is_new or is_other else "Keep")
+    for place in then.keys() - {one.id for one in wanted.pushes}:
+        yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadLine:
+    standing: rollout.Standing
+    wave: int
+    round: int | None
+    why: str
+
+    @property
+    def via(self) -> tuple[str, ...]:
+        use = self.standing.consumer.use
+        return tuple(use.via) if use else ()
+
+    @property
+    def keys(self) -> list[str] | None:
+        use = self.standing.consumer.use
+        return None if use is None or use.keys is None else sorted(use.keys)
+
+
+def workloads(plan: Plan) -> Iterator[WorkloadLine]:
+    waves = plan.now.wanted.waves if plan.now.wanted else {}
+    for restart in plan.foresight.restarts:
+        yield WorkloadLine(restart.standing, waves.get(restart.key, 0), restart.round, _after_what(restart))
+    for standing in plan.foresight.left:
+        wave = waves.get(standing.consumer.workload.key, 0)
+        yield WorkloadLine(standing, wave, None, _why_left(standing, plan))
+
+
+def _after_what(restart: Restart) -> str:
+    workload = restart.standing.consumer.workload
+    return "; ".join(text for text in (restart.waits_for, workload.hint) if text)
+
+
+def _why_left(standing: rollout.Standing, plan: Plan) -> str:
+    if standing.message:
+        return standing.message
+    use, reason = standing.consumer.use, plan.foresight.reason
+    if reason and reason.name == CREATED:
+        return "the first revision restarts nobody"
+    if reason and use and use.keys is not None:
+        return f"takes only what stays: {listed(use.keys)}"
+    return "runs the current values"
+
+
+def notes(plan: Plan) -> Iterator[str]:
+    if plan.found.managed.spec.suspend:
+        yield "spec.suspend is true: nothing of this happens before `keyturn resume`"
+    status, metadata = plan.found.managed.status, plan.found.managed.metadata
+    if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
+        number = status.rotation.id.rpartition("/")[2]
+        yield f"revision {number} is on its way ({status.rotation.step}); this is what follows upon it"
+    if plan.is_rotation and status.revision and status.observed_generation != metadata.generation:
+        yield "the operator has not looked at the last change of the spec yet; what it does is not part of this"
+    for target in plan.now.missing_targets:
+        yield f"rollout.targets names {target}, which is not there"
+    for said in _of_stores(plan.found.managed):
+        yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
+    yield from _doubts(plan)
+    yield from plan.look.blind_spots
+
+
+def _of_stores(managed: ManagedSecret) -> list[Condition]:
+    """Return what the operator says of stores that do not give, or take, what they should."""
+    said = [condition(managed, type_) for type_ in _WHAT_IS_KEPT]
+    return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]
+
+
+def _doubts(plan: Plan) -> Iterator[str]:
+    """Name the values of which only the operator can tell whether the new recipe takes them."""
+    wanted, before = plan.now.wanted, plan.look.before
+    then = {item.name: item.recipe for item in before.items} if before else {}
+    for item in wanted.items if wanted else ():
+        known = then.get(item.name)
+        if item.name in plan.foresight.fresh or known is None or item.recipe is None or item.recipe == known:
+            continue
+        yield f"{item.name} is replaced as well if the present value does not satisfy the new settings"
+
+
+def due_again(plan: Plan) -> datetime | None:
+    """Return when the rotation after the planned one comes by itself.
+
+    Nobody knows before there is an object, since jitter comes from its UID, or before a certificate is made.
+    """
+    end, makers = plan.foresight.end, plan.look.makers
+    is_certain = plan.foresight.number and plan.now.uid and not plan.is_refused and not makers.mortal
+    return start_time(end) if is_certain else None

@@ -1,0 +1,299 @@
+"""What a caller may see of a ManagedSecret and its surroundings, as the operator would see it.
+
+No Secret is read. Of the two Secrets only the metadata is asked for, and without the right to that, the status says
+what it knows. So values, and whatever only values tell, are no part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadState
+from keyturn.cli.managed import all_of
+from keyturn.controllers.context import World, generator_for
+from keyturn.controllers.managedsecret.observe import observe
+from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.workload import read_marker
+from keyturn.core.rotation.triggers import CREATED
+from keyturn.core.spec.desired import secret_of, wanted_by
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
+from keyturn.generators import Generator
+from keyturn.kube import errors, paths
+from keyturn.kube.cache.cache import WHOLE, Mirror
+from keyturn.kube.events import Events
+from keyturn.kube.ownership import foreign_owner
+from keyturn.kube.secret_informer import SecretMeta, meta_of
+from keyturn.kube.workloads import KINDS, workload_of
+
+from .effects import Makers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.managed import Found
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.kube.client import Api, Body
+
+__all__ = ["Look", "look_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen, and what the caller may not see."""
+
+    seen: Seen
+    before: Wanted | None
+    """What the values that are there were made for."""
+    makers: Makers
+    blind_spots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """What is known of target and state Secret; None where there is none."""
+
+    target: Body | None
+    state: Body | None
+
+
+async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None = None) -> Look:
+    """Look at a ManagedSecret; `applied` is the one of its name that is there, if that is another."""
+    mirror, blind_spots = Mirror(WHOLE), list[str]()
+    mirror.put_managed(found.body)
+    blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, mirror)
+    blind_spots += await _put_workloads(cluster, mirror)
+    await _put_siblings(cluster, found.key, mirror)
+    world = World(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, mirror=mirror)
+    seen = await observe(found.key, world)
+    if seen is None:
+        raise errors.NotFound(
+            "get", paths.managed_secret(found.key.namespace, found.key.name), 404, "NotFound"
+        )
+    secrets = await _secrets(cluster.api, found.key, secret_of(found.managed))
+    if secrets is None:
+        blind_spots.append(
+            "you may not get Secrets: that they are there and whose they are is as the status says"
+        )
+    before = _wanted_before(seen, applied, mirror) if applied else seen.wanted
+    # No store is read: what would follow is told as if each gave what it gave before.
+    seen = replace(
+        _with_secrets(seen, before, secrets), unfit=_unfit(seen.wanted, before), pulled=Pulled(read=True)
+    )
+    return Look(seen, before, _makers(seen.wanted), tuple(blind_spots))
+
+
+def _wanted_before(seen: Seen, applied: ManagedSecret, mirror: Mirror) -> Wanted | None:
+    """Return what was asked for when the operator looked last, as far as that can be followed."""
+    name = applied.spec.class_name
+    try:
+        secret_class = mirror.secret_class(name) if name else seen.secret_class
+        return wanted_by(applied, secret_class, lambda recipe: generator_for(recipe).outputs)
+    except Stalled:
+        return seen.wanted
+
+
+def _unfit(wanted: Wanted | None, before: Wanted | None) -> frozenset[str]:
+    """Return the values that another spec certainly does not accept."""
+    if wanted is None or before is None:
+        return frozenset()
+    then = {item.name: item for item in before.items}
+    return frozenset(
+        item.name
+        for item in wanted.items
+        if item.name in then
+        and (_given(item) != _given(then[item.name]) or _is_of_other_form(item, then[item.name]))
+    )
+
+
+def _given(item: Item) -> object:
+    return item.literal, item.source
+
+
+def _is_of_other_form(item: Item, then: Item) -> bool:
+    """Say whether an older value cannot stay; one whose recipe is the class's may be of an older recipe."""
+    return item.keys.keys() != then.keys.keys() if item.of_class else _kind(item) != _kind(then)
+
+
+def _kind(item: Item) -> str | None:
+    return item.recipe.kind if item.recipe else None
+
+
+async def _put_classes(api: Api, wanted: str | None, mirror: Mirror) -> list[str]:
+    """Take every class: one may be the default, and an unknown name is answered with the others."""
+    try:
+        async for page in api.pages(paths.secret_classes()):
+            for body in page.items:
+                mirror.put_class(body)
+    except errors.Forbidden:
+        if wanted is None:
+            return ["you may not list SecretClasses: what a default class would say is missing here"]
+    else:
+        return []
+    with contextlib.suppress(errors.NotFound):
+        mirror.put_class(await api.get(paths.secret_class(wanted)))
+    return []
+
+
+async def _put_workloads(cluster: Cluster, mirror: Mirror) -> list[str]:
+    blind_spots = []
+    for kind in KINDS:
+        try:
+            async for page in cluster.api.pages(paths.workloads(kind, cluster.namespace)):
+                for body in page.items:
+                    mirror.put_workload(workload_of(kind, body))
+        except errors.Forbidden:
+            blind_spots.append(f"you may not list {kind}s: those that use the Secret are missing here")
+    return blind_spots
+
+
+async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: Mirror) -> None:
+    """Take what other ManagedSecrets say of their Secrets for what the Secrets would say."""
+    try:
+        others = await all_of(cluster, cluster.namespace)
+    except errors.Forbidden:
+        return
+    for other in others:
+        status = other.managed.status
+        if other.key != key and status.secret_name and status.revision:
+            mirror.put_secret(_meta_of_status(other, status.secret_name, status.revision))
+
+
+def _meta_of_status(other: Found, secret: str, revision: int) -> SecretMeta:
+    return SecretMeta(
+        namespace=other.key.namespace,
+        name=secret,
+        resource_version="0",
+        uid="",
+        owner=other.key.name,
+        revision=revision,
+        published=None,
+    )
+
+
+async def _secrets(api: Api, key: ObjectKey, target: str) -> _Secrets | None:
+    try:
+        return _Secrets(
+            await _meta(api, key.namespace, target), await _meta(api, key.namespace, state_name(key.name))
+        )
+    except errors.Forbidden:
+        return None
+
+
+async def _meta(api: Api, namespace: str, name: str) -> Body | None:
+    try:
+        return await api.get(paths.secret(namespace, name), metadata_only=True)
+    except errors.NotFound:
+        return None
+
+
+# What the operator would have read in the Secrets
+
+
+def _with_secrets(seen: Seen, before: Wanted | None, secrets: _Secrets | None) -> Seen:
+    state = _state_of_status(seen, before)
+    if secrets is None:
+        return replace(seen, state=state, target=_target_of_status(seen, state))
+    if secrets.state is not None and (owner := meta_of(secrets.state).owner) != seen.name:
+        return replace(seen, state_is_foreign=True, state_owner=owner or None)
+    target = _target_of_meta(secrets.target, seen) if secrets.target else None
+    return replace(seen, state=state if secrets.state else None, target=target)
+
+
+def _target_of_meta(body: Body, seen: Seen) -> TargetFacts:
+    meta = meta_of(body)
+    return TargetFacts(
+        owner=meta.owner or None,
+        revision=meta.revision,
+        published=meta.published,
+        differs=frozenset(),
+        dressed=True,
+        overlapping=meta.overlapping,
+        holder=None if meta.owner == seen.name else foreign_owner(body["metadata"], seen.uid),
+        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
+    )
+
+
+def _state_of_status(seen: Seen, before: Wanted | None) -> StateFacts | None:
+    """Tell from the status what the state Secret would say, but for what only values tell."""
+    status = seen.managed.status
+    if status.revision is None or before is None:
+        return None
+    numbers = sorted({status.revision, *_numbers(seen, before)}, reverse=True)
+    is_behind = any(one.state is not WorkloadState.CURRENT for one in status.workloads)
+    every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
+    revisions = tuple(
+        RevisionFacts(
+            number=number,
+            reason=CREATED if number == 1 else "",
+            made=_published(seen) or seen.now,
+            changed=every_key if is_behind and number == status.revision else frozenset(),
+            base=base,
+        )
+        for number, base in zip(numbers, [*numbers[1:], None], strict=True)
+    )
+    return StateFacts(
+        uid=seen.uid,
+        rotated=status.last_rotation_time or seen.now,
+        triggers=_handled(seen),
+        revisions=revisions,
+        restorable=frozenset({status.revision}),
+        current_number=status.revision,
+        keys={item.name: item.keys for item in before.items},
+        templates=before.templates,
+        lives={},
+        publications=(Publication(status.revision, _published(seen) or seen.now),),
+    )
+
+
+def _numbers(seen: Seen, wanted: Wanted) -> set[int]:
+    """Return the revisions of which somebody speaks: they were made, whatever is known of them."""
+    status = seen.managed.status
+    spoken = {one.revision for one in status.history}
+    spoken |= {read_marker(one.workload.marker).get(wanted.secret, 1) for one in seen.consumers}
+    if status.rotation and (number := status.rotation.id.rpartition("/")[2]).isdecimal():
+        spoken.add(int(number))
+    return {number for number in spoken if 0 < number <= HIGHEST_HINT}
+
+
+def _handled(seen: Seen) -> Triggers:
+    """Take the requests that stand in the object as handled: what is planned is one more."""
+    return Triggers.at_first(seen.requested)
+
+
+def _target_of_status(seen: Seen, state: StateFacts | None) -> TargetFacts | None:
+    if state is None:
+        return None
+    return TargetFacts(
+        owner=seen.name,
+        revision=state.current_number,
+        published=_published(seen),
+        differs=frozenset(),
+        dressed=True,
+        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
+    )
+
+
+def _published(seen: Seen) -> datetime | None:
+    """Return about when the present revision was published: the status does not say it any closer."""
+    status = seen.managed.status
+    times = [one.started_at for one in status.history if one.revision == status.revision]
+    return times[0] if times else status.last_rotation_time
+
+
+def _makers(wanted: Wanted | None) -> Makers:
+    recipes = {item.name: item.recipe for item in wanted.items if item.recipe} if wanted else {}
+    made = {name: generator_for(recipe) for name, recipe in recipes.items()}
+    return Makers(
+        needs={name: generator.needs for name, generator in made.items()},
+        merges={name: generator.merges for name, generator in made.items()},
+        mortal=frozenset(name for name, one in made.items() if type(one).life is not Generator.life),
+    )

@@ -1,0 +1,226 @@
+"""How a plan is printed: in sentences and tables for people, as one document for programs."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.duration import format_duration
+from keyturn.cli.printing import print_data, print_lines
+from keyturn.cli.text import clock, listed, room, table, until
+from keyturn.core.status.summary import State, standing_of
+
+from .model import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.cli.options import Output
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.status.summary import Standing
+
+__all__ = ["print_plans"]
+
+_NAMES = 13
+
+
+def print_plans(plans: list[Plan], output: Output, *, are_many: bool) -> bool:
+    """Print one plan after another; say whether one would be refused."""
+    if output.is_document:
+        documents = [_document(plan) for plan in plans]
+        print_data({"items": documents} if are_many else documents[0], output)
+    for number, plan in enumerate(plans if not output.is_document else ()):
+        print_lines(*([""] if number else []), *_lines(plan))
+    return any(plan.is_refused for plan in plans)
+
+
+# For people
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    yield _title(plan)
+    yield ""
+    yield from (_fact(name, text) for name, text in _facts(plan))
+    of_values, of_workloads = list(values(plan)), list(workloads(plan))
+    if of_values:
+        yield ""
+        yield table(
+            ("VALUE", "KEYS", "FROM", "WHAT HAPPENS"), [_value_cells(one) for one in of_values], room()
+        )
+    if of_pushes := list(pushes(plan)):
+        yield ""
+        yield table(("PLACE", "WHAT HAPPENS"), [_push_cells(one) for one in of_pushes], room())
+    if of_workloads:
+        yield ""
+        header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
+        yield table(header, [_workload_cells(one) for one in of_workloads], room())
+
+
+def _title(plan: Plan) -> str:
+    key, number = plan.found.key, plan.foresight.number
+    act = "a rotation" if plan.is_rotation else "applying this"
+    secret = plan.now.wanted.secret if plan.now.wanted else key.name
+    made = f"would make revision {number} of the Secret {secret}" if number else "would replace nothing"
+    if plan.foresight.adopts:
+        made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}"
+    refused = f"would be refused; otherwise it {made}" if number else "would be refused"
+    return f"ManagedSecret {key}: {act} {refused if plan.is_refused else made}"
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    foresight, wanted, now = plan.foresight, plan.now.wanted, plan.now.now
+    for refusal in plan.refusals:
+        yield "Refused", f"{refusal.reason}: {refusal.message}"
+    standing = standing_of(plan.found, now)
+    if plan.is_rotation:
+        yield "Now", f"{standing.state}{f': {standing.message}' if standing.message else ''}"
+    if foresight.number is not None:
+        yield "Starts", _start(plan)
+    if plan.is_rotation:
+        yield "Scheduled", _scheduled(plan, standing)
+    if again := due_again(plan):
+        yield "Then again", f"{until(again, now)}, at {clock(again)}"
+    if wanted and foresight.restarts:
+        yield "Restarts", _pace(wanted)
+    if wanted and foresight.lingers:
+        keys = listed(foresight.lingers)
+        yield (
+            "Overlap",
+            f"for {format_duration(wanted.overlap)} after the last restart the values before stay: {keys}",
+        )
+    for note in notes(plan):
+        yield "Note", note
+
+
+def _fact(name: str, text: str) -> str:
+    """Write a sentence beside its name; a terminal gets it in lines that fit."""
+    first, width = f"  {name:<{_NAMES}}", room()
+    if width is None:
+        return first + text
+    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _start(plan: Plan) -> str:
+    starts, now = plan.foresight.starts, plan.now.now
+    return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
+
+
+def _scheduled(plan: Plan, standing: Standing) -> str:
+    """Say when it rotates without a request: what the operator has written, or the spec where it has not looked."""
+    wanted, due, now = plan.now.wanted, plan.found.managed.status.next_rotation_time, plan.now.now
+    if due:
+        return f"{until(due, now)}, at {clock(due)}"
+    if standing.state is State.HELD:
+        return "none while it is held after a rollback"
+    if wanted is None or not wanted.rotates or wanted.cadence is None:
+        return "none (no rotation.every and no rotation.schedule)"
+    if plan.found.managed.status.observed_generation is None:
+        return "counted from the first revision, which the operator has not made yet"
+    return "not known yet: the operator has not written it"
+
+
+def _pace(wanted: Wanted) -> str:
+    return (
+        f"{format_duration(wanted.debounce)} after the last change, {wanted.max_concurrent} at a time;"
+        f" one that is not ready after {format_duration(wanted.progress_deadline)} means {wanted.on_failure}"
+    )
+
+
+_ACTIONS = {"Make": "is made", "Replace": "is replaced", "Keep": "stays", "Remove": "is removed"}
+
+
+def _value_cells(one: ValueLine) -> list[str]:
+    why = f": {one.why}" if one.why else ""
+    return [one.name, ", ".join(one.keys), one.source, f"{_ACTIONS[one.action]}{why}"]
+
+
+def _push_cells(one: PushLine) -> list[str]:
+    where = "" if one.destination.replaces else ", where it holds nothing yet"
+    what = {
+        "Push": f"gets {listed(one.keys)}{where}",
+        "Keep": f"has {listed(one.keys)}: stays",
+        "Delete": "is no longer pushed to, and deleted there",
+        "Leave": "is no longer pushed to: what is there stays",
+    }
+    return [str(one.destination), what[one.action]]
+
+
+def _workload_cells(one: WorkloadLine) -> list[str]:
+    what = "is restarted" if one.round else "is not restarted"
+    via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
+    why = f"{'; ' if one.round else ': '}{one.why}" if one.why else ""
+    return [str(one.round or ""), str(one.standing.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
+
+
+# For programs
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    foresight, wanted, status = plan.foresight, plan.now.wanted, plan.found.managed.status
+    return {
+        "namespace": plan.found.key.namespace,
+        "name": plan.found.key.name,
+        "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
+        "now": _now_document(plan) if plan.is_rotation else None,
+        "secretName": wanted.secret if wanted else None,
+        "revision": status.revision,
+        "nextRevision": foresight.number or foresight.adopts,
+        "reason": foresight.reason.name if foresight.reason else None,
+        "startsAt": foresight.starts if foresight.number is not None else None,
+        "nextRotationTime": status.next_rotation_time,
+        "dueAgain": due_again(plan),
+        "values": [
+            {
+                "name": one.name,
+                "keys": list(one.keys),
+                "from": one.source,
+                "action": one.action,
+                "why": one.why,
+            }
+            for one in values(plan)
+        ],
+        "pushes": [_push_document(one) for one in pushes(plan)],
+        "workloads": [_workload_document(one) for one in workloads(plan)],
+        "rollout": _rollout_document(wanted) if wanted else None,
+        "overlapKeys": sorted(foresight.lingers),
+        "notes": list(notes(plan)),
+    }
+
+
+def _now_document(plan: Plan) -> dict[str, Any]:
+    standing = standing_of(plan.found, plan.now.now)
+    return {"state": standing.state, "message": standing.message}
+
+
+def _push_document(one: PushLine) -> dict[str, Any]:
+    place = one.destination
+    return {
+        "storeRef": {"kind": place.kind, "name": place.store},
+        "key": place.key,
+        "keys": list(one.keys),
+        "action": one.action,
+    }
+
+
+def _workload_document(one: WorkloadLine) -> dict[str, Any]:
+    key = one.standing.consumer.workload.key
+    return {
+        "kind": key.kind,
+        "name": key.name,
+        "via": list(one.via),
+        "keys": one.keys,
+        "wave": one.wave,
+        "round": one.round,
+        "restarted": one.round is not None,
+        "why": one.why,
+    }
+
+
+def _rollout_document(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "debounce": format_duration(wanted.debounce),
+        "maxConcurrent": wanted.max_concurrent,
+        "progressDeadline": format_duration(wanted.progress_deadline),
+        "onFailure": wanted.on_failure,
+        "overlap": format_duration(wanted.overlap),
+    }

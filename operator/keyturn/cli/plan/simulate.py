@@ -1,0 +1,145 @@
+"""What would follow: the operator's own decisions, played forward over a world that exists on paper only.
+
+Each step is chosen by `next_step`, as in the operator, and counts as done. Where the operator would wait, what it
+waits for comes true: a window opens, the debounce ends, pods get ready, a paused Deployment is resumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Adopt, Rest, RollOut, Stage
+
+from .effects import Makers, taken, with_dependents
+from .waits import everyone, is_hindered, waited
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.rollout import Standing
+    from keyturn.core.rotation.steps import Step
+    from keyturn.core.rotation.triggers import Reason
+
+__all__ = ["Foresight", "Restart", "foresee"]
+
+_MOST_STEPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One workload that would be restarted."""
+
+    standing: Standing
+    round: int
+    """Those of one round roll at the same time; the next round starts when they are through."""
+    waits_for: str | None
+    """What has to come true before it is restarted."""
+
+    @property
+    def key(self) -> WorkloadKey:
+        return self.standing.consumer.workload.key
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """Everything that would follow."""
+
+    refusals: tuple[Stalled | Wait, ...]
+    """What keeps it from being done; the rest says what would follow without them."""
+    reason: Reason | None
+    """Why a revision would be made; None if none would."""
+    number: int | None
+    adopts: int | None
+    """The revision as which a Secret that nobody owns would be taken over."""
+    fresh: frozenset[str]
+    """The values that would be made anew."""
+    starts: datetime
+    restarts: tuple[Restart, ...]
+    left: tuple[Standing, ...]
+    """The workloads that would not be restarted; a message says who decided that."""
+    lingers: frozenset[str]
+    """The keys that read otherwise, or are there at all, only while the overlap lasts."""
+    end: Seen
+    """How all would be at last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """One step, and how the world was before and after it."""
+
+    step: Step
+    before: Seen
+    after: Seen
+
+
+def foresee(seen: Seen, makers: Makers) -> Foresight:
+    """Play forward until there is nothing to do before the next rotation by itself."""
+    moments: list[_Moment] = []
+    refusals: list[Stalled | Wait] = []
+    began = seen
+    for _ in range(_MOST_STEPS):
+        try:
+            step = next_step(seen)
+        except (Stalled, Wait) as refusal:
+            refusals.append(refusal)
+            if not seen.violations:
+                break
+            seen = replace(seen, violations=())
+            continue
+        after = waited(seen) if isinstance(step, Rest) else taken(step, seen, makers)
+        if after is None or after is seen:
+            break
+        moments.append(_Moment(step, seen, after))
+        seen = after
+    return _told(moments, refusals, began, seen, makers)
+
+
+# What is told of it
+
+
+def _told(
+    moments: list[_Moment], refusals: list[Stalled | Wait], began: Seen, end: Seen, makers: Makers
+) -> Foresight:
+    staged = next((one for one in moments if isinstance(one.step, Stage)), None)
+    reason = staged.step.reason if staged and isinstance(staged.step, Stage) else None
+    current = staged.after.current if staged else None
+    restarts = _restarts(moments)
+    restarted = {one.key for one in restarts}
+    return Foresight(
+        refusals=tuple(refusals),
+        reason=reason,
+        number=current.number if current else None,
+        adopts=next((one.step.number for one in moments if isinstance(one.step, Adopt)), None),
+        fresh=with_dependents(reason.fresh, makers) if reason else frozenset(),
+        starts=staged.before.now if staged else began.now,
+        restarts=restarts,
+        left=tuple(one for one in everyone(end) if one.consumer.workload.key not in restarted),
+        lingers=current.previous if current else frozenset(),
+        end=end,
+    )
+
+
+def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
+    obstacles: dict[WorkloadKey, str] = {}
+    restarts: list[Restart] = []
+    round_, is_new_round = 0, True
+    for moment in moments:
+        if isinstance(moment.step, RollOut):
+            round_ += is_new_round
+            is_new_round = False
+            key = moment.step.consumer.workload.key
+            standing = next(one for one in everyone(moment.before) if one.consumer.workload.key == key)
+            restarts.append(Restart(standing, round_, obstacles.get(key)))
+        elif isinstance(moment.step, Rest):
+            is_new_round = True
+            obstacles |= {
+                one.consumer.workload.key: one.message or "waits"
+                for one in everyone(moment.before)
+                if is_hindered(one)
+            }
+    return tuple(restarts)

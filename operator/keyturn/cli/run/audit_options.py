@@ -1,0 +1,119 @@
+"""The options of `keyturn run` for the endpoint that takes audit events."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyturn.cli.options import Length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from keyturn.endpoints.audit import Settings
+
+__all__ = ["audit_endpoint"]
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_OPTIONS = (
+    click.option(
+        "--audit-port",
+        type=click.IntRange(0, 65535),
+        help="Take the API server's audit events at https://…:PORT/audit; off without it.",
+    ),
+    click.option("--audit-cert", type=_FILE, help="The certificate of that endpoint, PEM."),
+    click.option("--audit-key", type=_FILE, help="Its key, PEM."),
+    click.option("--audit-token-file", type=_FILE, help="Who sends the token of this file may send events."),
+    click.option(
+        "--audit-client-ca", type=_FILE, help="Who has a client certificate of this authority may, PEM."
+    ),
+    click.option(
+        "--audit-client-name",
+        default="kube-apiserver",
+        show_default=True,
+        help="The common name of that certificate.",
+    ),
+    click.option(
+        "--audit-allow",
+        "audit_allowed",
+        multiple=True,
+        metavar="SUBJECT",
+        help="Nothing that this user reads is unusual; * and ? are taken; repeatable.",
+    ),
+    click.option(
+        "--audit-learning",
+        type=Length(),
+        default="14d",
+        show_default=True,
+        help="For so long after the first event, a new reader is no news.",
+    ),
+    click.option(
+        "--audit-many",
+        type=click.IntRange(2),
+        default=10,
+        show_default=True,
+        help="So many different secrets read within 5 minutes are unusual.",
+    ),
+)
+
+
+def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options; the command gets them as `audit`, which is None where there is to be no endpoint."""
+
+    @functools.wraps(command)
+    def with_endpoint(
+        *,
+        audit_port: int | None,
+        audit_cert: Path | None,
+        audit_key: Path | None,
+        audit_token_file: Path | None,
+        audit_client_ca: Path | None,
+        audit_client_name: str,
+        audit_allowed: tuple[str, ...],
+        audit_learning: timedelta,
+        audit_many: int,
+        **others: Any,
+    ) -> None:
+        if audit_port is None:
+            _leave_out(audit_cert, audit_key, audit_token_file, audit_client_ca)
+            command(audit=None, **others)
+            return
+        from keyturn.endpoints.audit import Settings  # noqa: PLC0415  # as with all commands
+
+        if not (audit_cert and audit_key):
+            raise click.UsageError("audit events come over TLS: give --audit-cert and --audit-key")
+        audit = Settings(
+            audit_port,
+            audit_cert,
+            audit_key,
+            token_file=audit_token_file,
+            client_ca=audit_client_ca,
+            client_name=audit_client_name,
+            allowed=audit_allowed,
+            learning=audit_learning,
+            many=audit_many,
+        )
+        command(audit=_checked(audit), **others)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_endpoint)
+
+
+def _leave_out(*files: Path | None) -> None:
+    if any(files):
+        raise click.UsageError("say where audit events are taken: --audit-port 8443")
+
+
+def _checked(audit: Settings) -> Settings:
+    """Refuse at once what cannot be served: the files are read again when the operator has started."""
+    from keyturn.endpoints.audit import CannotServe  # noqa: PLC0415
+    from keyturn.endpoints.audit.authentication import Login  # noqa: PLC0415
+
+    try:
+        Login(audit)
+    except CannotServe as error:
+        raise click.UsageError(str(error)) from None
+    return audit

@@ -1,0 +1,24 @@
+"""Whether the files of a certificate can be served with, before anything is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_certificate"]
+
+
+def check_certificate(certificate: Path | None, key: Path | None, name: str) -> None:
+    """Refuse a certificate without its key, and files that cannot be used; `name` begins their options."""
+    from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # as with all commands
+
+    if bool(certificate) != bool(key):
+        raise click.UsageError(f"a certificate has a key: give --{name}-cert and --{name}-key, or neither")
+    try:
+        ServerTls.of(certificate, key, name)
+    except CannotServe as error:
+        raise click.UsageError(str(error)) from None

@@ -1,0 +1,223 @@
+"""`keyturn run` and `keyturn crds`: what the operator's own pod and this repository use."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .audit_options import audit_endpoint
+from .dashboard_options import page_for_people
+from .metrics_options import metrics_endpoint
+
+if TYPE_CHECKING:
+    from keyturn.controllers.manager import Options
+    from keyturn.endpoints.audit import Settings
+    from keyturn.endpoints.dashboard import Settings as UiSettings
+    from keyturn.endpoints.server import Exposure
+    from keyturn.stores import Reach
+
+__all__ = ["crds_command", "run_command"]
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LOG_FORMATS = ("console", "json")
+_SIGHTS = ("watch", "by-name")
+_YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
+"""How many new containers, and collections of the generation before, it takes to search a generation for cycles."""
+
+
+@click.command("run", short_help="Run the operator.")
+@click.option("-n", "--namespace", "namespaces", multiple=True, help="Watch this namespace only; repeatable.")
+@click.option("--all-namespaces", is_flag=True, help="Watch every namespace.")
+@click.option(
+    "--lease-namespace",
+    metavar="NAME",
+    help="Where the operator keeps its Lease, and finds logins of ClusterSecretStores; else $POD_NAMESPACE, the"
+    " pod's own, or keyturn-system.",
+)
+@click.option(
+    "--workers",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Objects that are reconciled at a time.",
+)
+@click.option(
+    "--files-root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Let ClusterSecretStores read files below this folder.",
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Let stores use plain http and inside addresses of this host; repeatable.",
+)
+@click.option(
+    "--cluster-cidr",
+    "cluster_cidrs",
+    multiple=True,
+    metavar="CIDR",
+    help="Keep stores from these addresses of pods, services or nodes too, if they are public; repeatable.",
+)
+@audit_endpoint
+@page_for_people
+@click.option(
+    "--prove-encryption",
+    is_flag=True,
+    help="Read the API server's metrics, which prove that Secrets are encrypted at rest.",
+)
+@click.option(
+    "--secrets",
+    type=click.Choice(_SIGHTS),
+    default=_SIGHTS[0],
+    show_default=True,
+    help="Watch Secrets, or read by name those that ManagedSecrets name, which takes no right to list them and finds"
+    " what others change within a minute.",
+)
+@metrics_endpoint
+@click.option(
+    "--log-format",
+    type=click.Choice(_LOG_FORMATS),
+    default=None,
+    help="console on a terminal, otherwise json.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more; never a value.")
+def run_command(
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,  # noqa: FBT001 - click passes flags so
+    lease_namespace: str | None,
+    workers: int,
+    files_root: Path | None,
+    allowed_hosts: tuple[str, ...],
+    cluster_cidrs: tuple[str, ...],
+    prove_encryption: bool,  # noqa: FBT001
+    secrets: str,
+    log_format: str | None,
+    verbose: bool,  # noqa: FBT001
+    audit: Settings | None,
+    ui: UiSettings | None,
+    exposure: Exposure,
+) -> None:
+    """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
+    from keyturn.controllers import manager as runner
+    from keyturn.kube.secret_sight import Sight
+    from keyturn.runtime import logs
+
+    _check(namespaces, all_namespaces=all_namespaces)
+    if lease_namespace is not None:
+        _check_name(lease_namespace)
+    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
+    logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
+    options = runner.Options(
+        namespaces=None if all_namespaces else namespaces,
+        lease_namespace=lease_namespace,
+        exposure=exposure,
+        workers=workers,
+        reach=_reach(files_root, allowed_hosts, cluster_cidrs),
+        audit=audit,
+        ui=ui,
+        sight=Sight(secrets),
+        proves_encryption=prove_encryption,
+    )
+    _serve(options)
+
+
+def _serve(options: Options) -> None:
+    import uvloop
+
+    from keyturn.controllers import manager as runner
+    from keyturn.endpoints import server as web
+    from keyturn.kube.config import NotConfigured
+    from keyturn.kube.leader_election import LeadershipLost
+    from keyturn.runtime.memory_protection import keep_memory_unseen
+
+    keep_memory_unseen()
+    _search_less_garbage()
+    try:
+        uvloop.run(runner.run(options))
+    except* (NotConfigured, web.CannotListen) as group:
+        raise click.ClickException(str(_first(group))) from None
+    except* LeadershipLost:
+        sys.exit(1)  # the elector has said why; the next start begins as a standby
+
+
+def _search_less_garbage() -> None:
+    """Leave out what is loaded for good, and search the rest less often: a pass makes much, and hardly a cycle.
+
+    https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
+
+
+def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
+    if bool(namespaces) == all_namespaces:
+        raise click.UsageError(
+            "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces, and not both"
+        )
+    for name in namespaces:
+        _check_name(name)
+
+
+def _check_name(name: str) -> None:
+    if not _NAMESPACE.fullmatch(name):
+        raise click.UsageError(
+            f"{name!r} cannot be a namespace: write up to 63 lowercase letters, digits and dashes,"
+            " with no dash at either end"
+        )
+
+
+def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:
+    """Read what stores may reach."""
+    from keyturn.stores import Reach
+    from keyturn.stores.providers.guard import AllowedHost
+
+    try:
+        allowed = frozenset(AllowedHost.parse(host) for host in hosts)
+    except ValueError as error:
+        raise click.UsageError(f"--allow-host: {error}") from None
+    try:
+        inside = tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
+    except ValueError:
+        raise click.UsageError("--cluster-cidr: write a range such as 10.0.0.0/8 or fd00::/8") from None
+    return Reach(files_root=files_root, allowed=allowed, inside=inside)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
+
+
+@click.command("crds", short_help="Print the CustomResourceDefinitions.")
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to write them to.")
+@click.option(
+    "--check",
+    type=click.Path(path_type=Path),
+    help="Fail if the files of this folder differ from the models.",
+)
+def crds_command(output: Path | None, check: Path | None) -> None:
+    """Print the CustomResourceDefinitions, ready for `kubectl apply --server-side -f -`."""
+    from keyturn.installation import crds as crdgen
+
+    if check:
+        if drifted := crdgen.drifted(check):
+            raise click.ClickException(
+                f"out of date: {', '.join(drifted)}; run keyturn crds --output {check}"
+            )
+    elif output:
+        crdgen.write(output)
+    else:
+        for name, text in crdgen.render().items():
+            if name.startswith("keyturn.dev_"):
+                click.echo(f"---\n{text}", nl=False)

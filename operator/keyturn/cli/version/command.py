@@ -1,0 +1,30 @@
+"""`keyturn version`: which Keyturn this is, which one leads in the cluster, and which Kubernetes that is."""
+
+from __future__ import annotations
+
+import click
+
+from keyturn.cli.options import Output, Where, formats, home
+
+__all__ = ["version_command"]
+
+
+@click.command("version", short_help="Print the versions of the client, the operator and the API server.")
+@click.option("--client", is_flag=True, help="Print the version of this CLI only, without a cluster.")
+@formats(Output.JSON, Output.YAML)
+@home
+def version_command(client: bool, output: Output | None, where: Where) -> None:  # noqa: FBT001 - click passes flags so
+    """Print the version and the commit of this CLI and of the operator that leads, and the API server's version.
+
+    The operator's is read from the Lease of its leader.
+    """
+    from keyturn.cli import cluster
+    from keyturn.cli.check import run as checking
+
+    from . import find as versions
+
+    if client:
+        versions.show(None, output)
+    else:
+        namespace = checking.namespace_of(where)
+        versions.show(cluster.run(where, lambda here: versions.found(here, namespace)), output)

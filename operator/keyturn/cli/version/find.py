@@ -1,0 +1,81 @@
+"""How versions are found in a cluster and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keyturn import __version__
+from keyturn.cli.printing import print_data, print_lines
+from keyturn.cli.text import NOTHING
+from keyturn.installation.checks import api_server as server
+from keyturn.installation.checks import deployment, election
+from keyturn.kube import errors
+from keyturn.runtime import build
+
+if TYPE_CHECKING:
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.options import Output
+    from keyturn.kube.lease_holder import Holder
+
+__all__ = ["Found", "found", "show"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a cluster says."""
+
+    api_server: str
+    namespace: str
+    leader: Holder | None
+    image: str | None
+    """That of the operator's Deployment; None where there is none, or it may not be read."""
+
+
+async def found(cluster: Cluster, namespace: str) -> Found:
+    """Ask the API server, and read the Lease and the Deployment as far as that is allowed."""
+    api = cluster.api
+    version = await server.version_of(api)
+    leader = image = None
+    try:
+        elected = await election.look(api, namespace)
+        leader = elected.holder if elected else None
+        deployed = await deployment.find(api, namespace)
+        image = deployed.image if deployed else None
+    except errors.Forbidden:
+        pass  # what is not known is printed as such
+    return Found(version, namespace, leader, image)
+
+
+def show(there: Found | None, output: Output | None) -> None:
+    """Print what this is, and what is there; None for no cluster."""
+    if output:
+        client = {"version": __version__, "commit": build.commit() or None}
+        print_data({"client": client, **_document(there)}, output)
+        return
+    print_lines(f"Client:      {build.version()}")
+    if there is not None:
+        print_lines(f"Operator:    {_operator(there)}", f"API server:  {there.api_server}")
+
+
+def _operator(there: Found) -> str:
+    leader, image = there.leader, f", image {there.image}" if there.image else ""
+    if leader is None:
+        return f"unknown: no replica is seen to lead in namespace {there.namespace}{image}"
+    version = leader.version or "of unknown version, older than this"
+    commit = f" ({leader.commit})" if leader.commit else ""
+    return f"{version}{commit}, led by {leader.identity or NOTHING} in namespace {there.namespace}{image}"
+
+
+def _document(there: Found | None) -> dict[str, Any]:
+    if there is None:
+        return {}
+    leader = there.leader
+    operator = {
+        "namespace": there.namespace,
+        "leader": leader.identity if leader else None,
+        "version": (leader.version or None) if leader else None,
+        "commit": (leader.commit or None) if leader else None,
+        "image": there.image,
+    }
+    return {"operator": operator, "apiServer": {"version": there.api_server}}

@@ -1,0 +1,100 @@
+"""The commands that look and change nothing: status, plan and history."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from .options import Output, formats, output, place
+from .selection_options import looked_at
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from .cluster import Cluster
+    from .options import Selection, Where
+
+__all__ = ["ATTENTION", "history_command", "plan_command", "status_command"]
+
+ATTENTION = 3
+"""The exit code that says: answered, and something needs a person."""
+
+_documents = formats(Output.TABLE, Output.WIDE, Output.JSON, Output.YAML, default=Output.TABLE)
+
+
+@click.command("status", short_help="Show what is due, overdue, rolling or failed, the worst first.")
+@looked_at
+@click.option("-w", "--watch", "watches", is_flag=True, help="Then print each change, until Ctrl-C.")
+@output
+@place
+def status_command(*, selection: Selection, watches: bool, output: Output, where: Where) -> None:
+    """Show the state of ManagedSecrets, the worst first; with one NAME, each of its workloads as well.
+
+    Without NAME it shows every ManagedSecret of the namespace. Ends with 0 where nothing needs a person, with 3 where
+    one is Failed, Stalled, Overdue or Unseen, and with 1 where a NAME is not there.
+    """
+    from . import cluster
+
+    if watches:
+        from . import watch as watching
+
+        cluster.run(where, lambda here: watching.watch(here, selection, output), says_interrupted=False)
+        return
+    from . import status
+
+    shown = cluster.run(where, lambda here: status.show(here, selection, output))
+    _end(shown.has_failed, shown.needs_a_person)
+
+
+@click.command("plan", short_help="Show what a rotation or a manifest would do, without doing it.")
+@looked_at
+@click.option(
+    "-f",
+    "--filename",
+    type=click.File("rb"),
+    help="A manifest that need not be applied yet; - for standard input.",
+)
+@_documents
+@place
+def plan_command(*, selection: Selection, filename: IO[bytes] | None, output: Output, where: Where) -> None:
+    """Show what a rotation of NAME would do now: which values it replaces, which workloads restart, and when.
+
+    With -f it shows what applying each ManagedSecret of a manifest would do. Nothing is written, and no value is
+    read: of the caller's own Secrets only metadata, where that is allowed. Ends with 3 where it would be refused.
+    """
+    from . import cluster
+    from .plan import command as plan
+
+    is_chosen = bool(selection.names or selection.labels or selection.everywhere)
+    if is_chosen == bool(filename):
+        raise click.UsageError("name a ManagedSecret, or write --selector, or a manifest with -f")
+
+    def show(here: Cluster) -> Awaitable[plan.Shown]:
+        if filename:
+            return plan.show_manifest(here, filename, output, where.namespace)
+        return plan.show(here, selection, output)
+
+    shown = cluster.run(where, show)
+    _end(shown.has_failed, shown.is_refused)
+
+
+@click.command("history", short_help="List the revisions: when, why, and how each ended.")
+@looked_at
+@_documents
+@place
+def history_command(*, selection: Selection, output: Output, where: Where) -> None:
+    """List the last revisions of NAME, the newest first, with the reason and the result of each."""
+    from . import cluster, history
+
+    if not (selection.names or selection.labels or selection.everywhere):
+        raise click.UsageError("name a ManagedSecret, or write --selector or --all-namespaces")
+    _end(cluster.run(where, lambda here: history.show(here, selection, output)), needs_a_person=False)
+
+
+def _end(has_failed: bool, needs_a_person: bool) -> None:  # noqa: FBT001
+    if has_failed:
+        sys.exit(1)
+    if needs_a_person:
+        sys.exit(ATTENTION)

@@ -1,0 +1,160 @@
+"""`--wait`: tells each change of a ManagedSecret once, until what was asked for is done or cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_of
+from keyturn.kube import errors, paths
+
+from . import managed
+from .text import clock, length
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.status import ManagedSecretStatus
+
+    from .cluster import Cluster
+    from .managed import Found
+
+__all__ = ["Waiting", "changes_between", "follow", "trouble_of"]
+
+_GRACE = 3.0
+"""Seconds in which the operator takes up a request; what the status complained of before is no answer to it."""
+_ONE_WATCH = 2
+"""Seconds; after each the object is read and judged again, so that an operator that is silent is noticed."""
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long several are waited for, from one moment on."""
+
+    patience: timedelta | None
+    label: str = ""
+    """What begins each line, where several are told of."""
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def seconds(self) -> float:
+        return asyncio.get_running_loop().time() - self.began
+
+    @property
+    def left(self) -> float | None:
+        return None if self.patience is None else self.patience.total_seconds() - self.seconds
+
+
+async def follow(
+    cluster: Cluster,
+    asked: Found,
+    is_taken_up: Callable[[ManagedSecret], bool],
+    waiting: Waiting,
+    tell: Callable[[str], None],
+) -> Found:
+    """Tell every change since somebody `asked`, until what `is_taken_up` knows is done; return it as it is then.
+
+    What keeps it from that is an error.
+    """
+    last, name, taken_up = asked, asked.key.name, False
+    try:
+        async with asyncio.timeout(waiting.left), aclosing(_versions(cluster, name)) as versions:
+            async for found in versions:
+                seconds, now = waiting.seconds, found.managed
+                for line in changes_between(last.managed.status, now.status):
+                    tell(f"{seconds:6.1f} s  {waiting.label}{line}")
+                last, taken_up = found, is_taken_up(now)
+                if (taken_up or seconds > _GRACE) and (trouble := trouble_of(now)):
+                    raise click.ClickException(trouble)
+                if taken_up and _is_through(now.status):
+                    tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
+                    return found
+    except TimeoutError:
+        pass
+    raise click.ClickException(_timed_out(last, waiting, cluster.now(), is_taken_up=taken_up))
+
+
+def _timed_out(last: Found, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
+    """Say how far it is: the operator does not stop when the waiting ends."""
+    name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
+    if not is_taken_up and last.managed.status.rotation is None:
+        return (
+            f"timed out after {after} waiting for {name}: the operator has not taken up the request"
+            f" (now {standing.state}); see `keyturn status {name}` and `keyturn check`"
+        )
+    state = f"{standing.state}: {standing.message}" if standing.message else standing.state
+    return (
+        f"timed out after {after} waiting for {name} (now {state});"
+        f" the operator continues, see `keyturn status {name}`"
+    )
+
+
+def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:
+    """Say what has changed from one status to another."""
+    if after.rotation and after.rotation.step == "Stage" and before.rotation is None:
+        yield f"revision {after.rotation.id.rpartition('/')[2]} is on its way ({after.rotation.reason})"
+    if after.revision != before.revision:
+        yield f"revision {after.revision} is in the Secret {after.secret_name}"
+    elif after.rotation is None and _comes_sooner(before, after) and after.next_rotation_time:
+        yield f"it starts when its window opens, at {clock(after.next_rotation_time)}"
+    states = {(one.kind, one.name): (one.state, one.message) for one in before.workloads}
+    for one in after.workloads:
+        if states.get((one.kind, one.name)) != (one.state, one.message):
+            detail = f": {one.message}" if one.message else ""
+            yield f"{one.kind}/{one.name} is {one.state}{detail}"
+
+
+def _comes_sooner(before: ManagedSecretStatus, after: ManagedSecretStatus) -> bool:
+    then, now = before.next_rotation_time, after.next_rotation_time
+    return now is not None and (then is None or now < then)
+
+
+def trouble_of(found: ManagedSecret) -> str | None:
+    """Say what keeps a ManagedSecret from going on before a person acts."""
+    if found.spec.suspend:
+        return "spec.suspend is true, so nothing is written; see `keyturn resume`"
+    stalled = condition(found, "Stalled")
+    if stalled and stalled.status == "True":
+        return f"stalled by {stalled.reason}: {stalled.message}"
+    return None
+
+
+def _is_through(status: ManagedSecretStatus) -> bool:
+    """Say whether every workload runs what it should; an overlap of hours is not waited for."""
+    return status.rotation is None or status.rotation.step in AFTER_THE_ROLLOUT
+
+
+def _outcome(found: ManagedSecret) -> str:
+    said = condition(found, "WorkloadsCurrent")
+    workloads = f"; {said.message}" if said and found.status.workloads else ""
+    return f"revision {found.status.revision} is in the Secret {found.status.secret_name}{workloads}"
+
+
+async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[Found, None]:
+    """Yield the object as it is, then each newer version, whatever the API server does meanwhile."""
+    while True:
+        try:
+            found = await managed.one(cluster, name)
+            yield found
+            async for now in _watched(cluster, name, found.managed.metadata.resource_version):
+                yield now
+        except (errors.Gone, errors.Unavailable):
+            await asyncio.sleep(_PAUSE)
+
+
+async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[Found, None]:
+    only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
+    async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_ONE_WATCH)) as changes:
+        async for kind, body in changes:
+            if kind == "DELETED":
+                raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")
+            if kind in {"ADDED", "MODIFIED"}:
+                yield managed.found_in(body)

@@ -1,0 +1,178 @@
+"""`keyturn status --watch`: prints each change of what is chosen, as `kubectl get --watch` does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.core.status.summary import State
+from keyturn.kube import errors, paths
+
+from . import managed
+from .options import Output
+from .printing import print_data, print_document, print_lines, print_names
+from .status import Row, cells_of, document, header_of, rows_of, said_of_none
+from .text import Columns, room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from keyturn.core.keys import ObjectKey
+    from keyturn.kube.client import Change
+
+    from .cluster import Cluster
+    from .managed import Found
+    from .options import Selection
+
+__all__ = ["watch"]
+
+_ONE_WATCH: Final = 5
+"""Seconds; after each all are listed and judged again: some states come with the clock and not with a change."""
+_PAUSE: Final = 1.0
+_BY_THE_CLOCK: Final = frozenset({State.OVERDUE, State.OVERLAPPING})
+"""The states whose message tells a time that passes."""
+
+
+async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
+    """Print how all are, then each that changes, until somebody presses Ctrl-C."""
+    found, version = await _listed(cluster, selection)
+    teller = _Teller(cluster, selection, output)
+    for name in set(selection.names) - {one.key.name for one in found}:
+        await managed.one(cluster, name)  # says what is there instead
+    if found:
+        teller.begin(found)
+    elif not output.is_document and output is not Output.NAME:
+        print_lines(await said_of_none(cluster, selection), err=True)
+    while True:
+        try:
+            async with aclosing(_changes(cluster, selection, version)) as changes:
+                async for change in changes:
+                    teller.take(change)
+            found, version = await _listed(cluster, selection)
+            teller.take_all(found)
+        except errors.Gone:
+            found, version = await _listed(cluster, selection)
+            teller.take_all(found)
+        except errors.Unavailable as error:
+            print_lines(f"note: no answer from {cluster.server} ({error.reason}); retrying", err=True)
+            await asyncio.sleep(_PAUSE)
+
+
+class _Teller:
+    """What was told last of each, so that only what differs is printed."""
+
+    def __init__(self, cluster: Cluster, selection: Selection, output: Output) -> None:
+        self._cluster, self._selection, self._output = cluster, selection, output
+        self._told: dict[ObjectKey, tuple[Any, ...]] = {}
+        self._last: dict[ObjectKey, Found] = {}
+        self._columns: Columns | None = None
+
+    def begin(self, found: list[Found]) -> None:
+        """Print the first of all in the order of `keyturn status`."""
+        for row in self._headed(rows_of(found, self._cluster.now())):
+            self._tell(row)
+
+    def take(self, change: Change) -> None:
+        """Take in what a watch tells of."""
+        if change.kind == "DELETED":
+            self._gone(managed.found_in(change.body).key)
+        elif change.kind in {"ADDED", "MODIFIED"}:
+            self._look([managed.found_in(change.body)])
+
+    def take_all(self, found: list[Found]) -> None:
+        """Take in a whole list, in which what was deleted is missing."""
+        for key in self._told.keys() - {one.key for one in found}:
+            self._gone(key)
+        self._look(found)
+
+    def _look(self, found: list[Found]) -> None:
+        rows = [
+            row for row in rows_of(found, self._cluster.now()) if self._told.get(row.found.key) != _signs(row)
+        ]
+        for row in self._headed(rows):
+            self._tell(row)
+
+    def _gone(self, key: ObjectKey) -> None:
+        self._told.pop(key, None)
+        if (last := self._last.pop(key, None)) is None:
+            return
+        (row,) = rows_of([last], self._cluster.now())
+        self._print(row, "Deleted")
+
+    def _headed(self, rows: list[Row]) -> list[Row]:
+        """Print the header above the first rows, as wide as those are."""
+        is_table = self._output in {Output.TABLE, Output.WIDE}
+        if rows and is_table and self._columns is None:
+            cells = [cells_of(row, self._output, self._selection) for row in rows]
+            self._columns = Columns.of(header_of(self._output, self._selection), cells, room())
+            print_lines(*self._columns.header())
+        return rows
+
+    def _tell(self, row: Row) -> None:
+        key = row.found.key
+        self._told[key], self._last[key] = _signs(row), row.found
+        self._print(row)
+
+    def _print(self, row: Row, state: str | None = None) -> None:
+        if self._output is Output.NAME:
+            print_names([row.found.key.name])
+        elif self._columns is None:
+            if self._output is Output.YAML:
+                print_document("---\n")
+            print_data(document(row) | ({"state": state, "message": ""} if state else {}), self._output)
+        else:
+            cells = cells_of(row, self._output, self._selection)
+            if state:
+                cells[1 + self._selection.everywhere], cells[-1] = state, ""
+            print_lines(*self._columns.row(cells))
+
+
+def _signs(row: Row) -> tuple[Any, ...]:
+    """Return what a change is judged by: no length of time that passes by itself."""
+    status, standing = row.found.managed.status, row.standing
+    message = "" if standing.state in _BY_THE_CLOCK else standing.message
+    states = tuple((one.kind, one.name, one.state) for one in status.workloads)
+    times = status.last_rotation_time, status.next_rotation_time
+    return standing.state, message, status.revision, states, times
+
+
+async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[Found], str]:
+    """Return all that are chosen, and the version of the list, from which a watch goes on."""
+    found: list[Found] = []
+    version = ""
+    path, params = _where(cluster, selection)
+    try:
+        async for page in cluster.api.pages(path, params):
+            if page.first:
+                found.clear()
+            found += (managed.found_in(body) for body in page.items)
+            version = page.resource_version
+    except errors.BadRequest:
+        managed.refuse_labels(selection.labels)
+        raise
+    return [one for one in found if _is_chosen(one, selection)], version
+
+
+async def _changes(cluster: Cluster, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
+    path, params = _where(cluster, selection)
+    async with aclosing(cluster.api.watch(path, version, params, timeout_seconds=_ONE_WATCH)) as changes:
+        async for change in changes:
+            if change.kind not in {"ADDED", "MODIFIED", "DELETED"} or not _is_chosen_name(change, selection):
+                continue
+            yield change
+
+
+def _where(cluster: Cluster, selection: Selection) -> tuple[str, dict[str, str]]:
+    path = paths.managed_secrets(None if selection.everywhere else cluster.namespace)
+    if selection.name:
+        return path, {"fieldSelector": f"metadata.name={selection.name}"}
+    return path, {"labelSelector": selection.labels} if selection.labels else {}
+
+
+def _is_chosen(found: Found, selection: Selection) -> bool:
+    return not selection.names or found.key.name in selection.names
+
+
+def _is_chosen_name(change: Change, selection: Selection) -> bool:
+    return not selection.names or change.body["metadata"]["name"] in selection.names

@@ -1,0 +1,234 @@
+"""What the operator works with: the API server, what the watches told, the generators, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from keyturn import generators
+from keyturn.api.recipe import Recipe
+from keyturn.checklist.evidence import Proofs
+from keyturn.core.keys import ObjectKey
+from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.pods import PodLooks
+from keyturn.kube.secret_sight import Sight
+from keyturn.stores import Reach, Stores
+
+from .background import Outside
+from .large_objects import LargeOnes
+from .managedsecret.leases import abandon
+from .value_index import Tags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.secretclass import SecretClass
+    from keyturn.core.emergency.progress import Affected
+    from keyturn.core.emergency.readers import Readership
+    from keyturn.core.errors import Stalled
+    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.policy.strength import Strength
+    from keyturn.core.rotation.drift import Fight
+    from keyturn.core.rotation.restart_backoff import Denial
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.state import State, StateFacts
+    from keyturn.generators import Generator
+    from keyturn.kube.cache.emergencies import AlarmKey
+    from keyturn.kube.client import Api, Body
+    from keyturn.kube.events import Events
+    from keyturn.kube.secret_informer import SecretMeta
+
+__all__ = ["Alarm", "Memo", "Parsed", "Published", "Resolved", "World", "Writing", "generator_for"]
+
+
+class Published(NamedTuple):
+    """A publication of ours, and the resource version that it got."""
+
+    number: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A write of one of our Secrets whose answer is awaited."""
+
+    name: str
+    seen: set[str] = field(default_factory=set)
+    """The versions that the watch tells of meanwhile: it mostly overtakes the answer."""
+
+
+class Parsed(NamedTuple):
+    """A ManagedSecret as it was last read out of the mirror, and what is wrong with its spec."""
+
+    version: int
+    managed: ManagedSecret
+    trouble: Stalled | None
+
+
+class Resolved(NamedTuple):
+    """What a spec asks for, as long as it and its class are the same."""
+
+    of: tuple[str, int]
+    """The UID and the generation of the ManagedSecret."""
+    secret_class: SecretClass | None
+    wanted: Wanted
+
+
+@dataclass(slots=True)
+class Memo:
+    """What was read of one ManagedSecret's Secrets: facts for good, values and what is large while a pass lasts."""
+
+    state_facts: StateFacts | None = None
+    checked: tuple[str | int, ...] | None = None
+    """The versions of state and target, and the generation, that were found to agree."""
+    foreign: set[str] = field(default_factory=set)
+    """Names of Secrets that the watch of ours does not show and that exist all the same."""
+    older: Mapping[str, Strength | None] | None = None
+    """How strong the values are that a recipe of today could not have made."""
+    lengths: Mapping[str, int] | None = None
+    """How long the values are that were read from stores."""
+    weak: Mapping[str, str] | None = None
+    """The keys whose values nobody's recipe has made and that are certainly weak, each with the name of its item."""
+    twins: Mapping[str, frozenset[ObjectKey]] | None = None
+    """The values that another environment has as well, with who has them there, as far as the log was told."""
+    first: int | None = None
+    """The revision that was current when this process read the state for the first time."""
+    published: Published | None = None
+    attempts: int = 0
+    denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
+    """Whose restart the API server refuses."""
+    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
+    """Whose pods with earlier values have ended, each with the revision and its restart."""
+    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    """Whose pods with earlier values held the places of new ones, each with when that was seen last."""
+    fight: Fight | None = None
+    """How often the Secret was put back lately."""
+    told: str | None = None
+    """What keeps it from going on, as people were told last."""
+    state: State | None = None
+    state_version: str | None = None
+    """The version of the state Secret that `state` was read from, or written as."""
+    target: Body | None = None
+    parsed: Parsed | None = None
+    resolved: Resolved | None = None
+    writing: Writing | None = None
+    outside: Outside = field(default_factory=Outside)
+    emergencies: Mapping[str, Affected] | None = None
+    """How far it is with each emergency that concerns it, by the UID of that."""
+
+    def forget_values(self) -> None:
+        self.state = self.target = self.parsed = self.resolved = None
+        self.outside.forget_values()
+
+
+@dataclass(slots=True)
+class Alarm:
+    """What this process has done for one emergency."""
+
+    looked: datetime | None = None
+    reported: datetime | None = None
+    report: str | None = None
+    """The document that its ConfigMap holds."""
+    stages: frozenset[str] = frozenset()
+    """What was open when the document was written."""
+    trouble: Stalled | None = None
+    """What keeps the document from being written."""
+    is_unfinished: bool = False
+    """The status was written, and the document was not looked at since."""
+
+
+@dataclass(slots=True)
+class World:
+    """Opened once, when the process starts."""
+
+    api: Api
+    events: Events
+    now: Callable[[], datetime]
+    """By the API server's clock."""
+    wake: Callable[[ObjectKey], None] = lambda _: None
+    """Has another object looked at."""
+    alert: Callable[[AlarmKey], None] = lambda _: None
+    """Has an emergency looked at."""
+    doubt_crds: Callable[[], None] = lambda: None
+    """Has the CRDs compared with this version again."""
+    lost: tuple[str, ...] = ()
+    """The fields of a ManagedSecret's status that the installed CRD does not have."""
+    mirror: Mirror = field(default_factory=Mirror)
+    tags: Tags = field(default_factory=Tags)
+    readership: Callable[[str, Collection[str], datetime], Readership] | None = None
+    """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
+    reach: Reach = field(default_factory=Reach)
+    """What outside stores may reach."""
+    sight: Sight = Sight.WATCH
+    """Whether a Secret of ours that nothing has told of is not there, or was not looked for yet."""
+    stores: Stores = field(init=False)
+    large: LargeOnes = field(init=False)
+    pods: PodLooks = field(init=False)
+    proofs: Proofs = field(default_factory=Proofs)
+    since: datetime | None = None
+    """When this process began to act."""
+    memos: dict[ObjectKey, Memo] = field(default_factory=dict)
+    alarms: dict[AlarmKey, Alarm] = field(default_factory=dict)
+
+    _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def __post_init__(self) -> None:
+        self.stores = Stores(self.api, self.mirror, self.reach)
+        self.pods = PodLooks(self.api, self.now)
+        self.large = LargeOnes(lambda key: self.wake(key))  # noqa: PLW0108  # which is set later
+
+    def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
+        """Take in what the watch tells of a Secret; return whom that concerns, if it is news.
+
+        Of a Secret that we are writing it is news only if the answer says that this was somebody else.
+        """
+        if not self.mirror.put_secret(meta):
+            return None
+        key = ObjectKey(meta.namespace, meta.owner)
+        memo = self.memos.get(key)
+        if memo and memo.writing and memo.writing.name == meta.name:
+            memo.writing.seen.add(meta.resource_version)
+            return None
+        return key
+
+    def rolling(self, workload: WorkloadKey) -> asyncio.Lock:
+        """Return the lock of a workload's marker."""
+        lock = self._rolling.get(workload)
+        if lock is None:
+            lock = self._rolling[workload] = asyncio.Lock()
+        return lock
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop all that is known of an object that is gone, and end what goes on for it."""
+        if memo := self.memos.pop(key, None):
+            memo.outside.end()
+            abandon(key, memo.outside, self.stores)
+        self.large.forget(key)
+
+    def memo(self, key: ObjectKey) -> Memo:
+        memo = self.memos.get(key)
+        if memo is None:
+            memo = self.memos[key] = Memo()
+        return memo
+
+    def alarm(self, key: AlarmKey) -> Alarm:
+        return self.alarms.setdefault(key, Alarm())
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(text: str) -> Generator[Any]:
+    return generators.make(Recipe.model_validate_json(text))
+
+
+def generator_for(recipe: Recipe) -> Generator[Any]:
+    """Return the generator of a recipe; most of a cluster's secrets share a few.
+
+    Raises:
+        Stalled: The recipe cannot be followed.
+    """
+    return _made(recipe.text)

@@ -1,0 +1,111 @@
+"""Who could read exposed secrets, and who did: a section of the incident document."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.emergency.deadlines import ACKNOWLEDGE_AUDIT
+from keyturn.core.emergency.readers import Standing
+
+from .markdown import code, section, table, text, when
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from keyturn.api.emergency import EmergencyRotation
+    from keyturn.core.emergency.progress import Affected
+    from keyturn.core.emergency.readers import Reader, Readership
+
+__all__ = ["READERS_BEFORE", "readership"]
+
+READERS_BEFORE: Final = timedelta(days=30)
+"""For how long before the declaration the document names readers; who was not there before is new."""
+_MOST_READERS: Final = 500
+_MOST_REFUSED: Final = 100
+
+
+def readership(
+    emergency: EmergencyRotation,
+    known: Mapping[str, Affected | None],
+    readers: Readership | None,
+) -> Iterator[str]:
+    """Say who may read the secrets of an emergency, and who is known to have done it."""
+    namespace = code(emergency.metadata.namespace)
+    count = len({workload for found in known.values() if found for workload in found.workloads})
+    yield from section("Who could read them, and who did")
+    yield f"- Pods of the {count} workloads above, and whoever may open a shell in them."
+    yield f"- Whoever may get, list or watch Secrets, or create pods, in namespace {namespace}."
+    yield "- Whoever reads the backups of the cluster or its etcd."
+    yield ""
+    if readers is None:
+        yield "Keyturn has no access report for this incident. The API server's audit log tells who read: look for"
+        yield f"the verbs get, list and watch on `secrets` of namespace {namespace} before the declaration."
+    else:
+        yield from _access_report(readers)
+    yield f"When that is done, write your name into the annotation `{ACKNOWLEDGE_AUDIT}`."
+
+
+def _access_report(found: Readership) -> Iterator[str]:
+    """Tell who read what; who asked for all of a namespace stands there once."""
+    rows = {
+        (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one)
+        for name, one in found.readers
+    }
+    yield f"In the {READERS_BEFORE.days} days before, and since, {len(rows)} readers were seen in the API server's"
+    yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run. New is who was"
+    yield "never there before, after a time in which it was learned who reads what."
+    yield ""
+    if rows:
+        header = ("Who", "Kind", "Read", "How", "First", "Last", "Times", "Before")
+        yield from table(
+            header, (_access(name, one, found.since) for name, one in [*rows.values()][:_MOST_READERS])
+        )
+        yield ""
+    if len(rows) > _MOST_READERS:
+        yield f"{len(rows) - _MOST_READERS} more are not listed here; the audit log has them."
+        yield ""
+    if any(one.subject.endswith("*") for _, one in found.readers):
+        yield "A name that ends with * counts many together: the accounts of a namespace, nodes, or the names that"
+        yield "one subject takes. The audit log tells them apart."
+        yield ""
+    yield from _refused(found)
+    if found.forgotten:
+        yield f"**This is not all.** {found.forgotten} more were forgotten, since a secret has room for its first and"
+        yield "its last readers only; the audit log has them."
+        yield ""
+
+
+def _refused(found: Readership) -> Iterator[str]:
+    """Tell who tried; of many the last ones."""
+    if not found.refused:
+        return
+    yield f"{len(found.refused)} tried and were refused, the last one first:"
+    yield ""
+    header = ("Who", "Kind", "How", "First", "Last", "Times")
+    yield from table(header, (_attempt(one) for one in found.refused[:_MOST_REFUSED]))
+    yield ""
+
+
+def _attempt(one: Reader) -> tuple[str, ...]:
+    how = ", ".join(text(verb) for verb in sorted(one.verbs))
+    return text(one.subject), text(one.kind), how, when(one.first), when(one.last), str(one.count)
+
+
+def _unknown(since: datetime) -> str:
+    return f"unknown, recorded since {since:%Y-%m-%d}"
+
+
+def _access(name: str, one: Reader, since: datetime | None) -> tuple[str, ...]:
+    what = {"secret": code(name), "namespace": "all of the namespace", "cluster": "all of the cluster"}
+    return (
+        text(one.subject),
+        text(one.kind),
+        what.get(one.reach, "-"),
+        ", ".join(text(verb) for verb in sorted(one.verbs)),
+        when(one.first),
+        when(one.last),
+        str(one.count),
+        one.standing if one.standing is not Standing.UNKNOWN or since is None else _unknown(since),
+    )

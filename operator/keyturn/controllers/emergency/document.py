@@ -1,0 +1,217 @@
+"""The incident document: what happened, when, to which secrets and services, and what is still open, as Markdown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.emergency.deadlines import ACKNOWLEDGE_REPORT, deadlines_of
+from keyturn.core.emergency.status import open_stages
+from keyturn.core.emergency.timeline import DEADLINE_MISSED
+
+from .access_section import readership
+from .markdown import bounded, code, section, table, text, when
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from keyturn.api.emergency import AffectedSecret, EmergencyRotation
+    from keyturn.core.emergency.progress import Affected
+    from keyturn.core.emergency.readers import Readership
+
+__all__ = ["document"]
+
+_STAGES: Final = {
+    "Rotated": "Rotate the secrets (at once)",
+    "ServicesUpdated": "Update all services (1 hour)",
+    "AccessAudited": "Audit access logs (24 hours)",
+    "Documented": "Document the incident (48 hours)",
+}
+
+
+def document(
+    emergency: EmergencyRotation,
+    by: str,
+    rows: Sequence[AffectedSecret],
+    known: Mapping[str, Affected | None],
+    readers: Readership | None = None,
+) -> str:
+    """Write the document of an emergency with its newest status; equal facts make an equal document.
+
+    `readers` are who read the secrets lately; None where nobody tells.
+    """
+    parts = (
+        _head(emergency, by),
+        _deadlines(emergency),
+        _secrets(rows),
+        _services(known),
+        _elsewhere(known),
+        _stores(known),
+        readership(emergency, known, readers),
+        _open(emergency, rows, known),
+        _timeline(emergency),
+    )
+    return bounded("\n".join(line for part in parts for line in part))
+
+
+def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
+    spec, metadata = emergency.spec, emergency.metadata
+    yield f"# Incident {text(spec.incident or metadata.name)}"
+    yield ""
+    yield f"Written by Keyturn from the EmergencyRotation {code(metadata.name)} of namespace"
+    yield f"{code(metadata.namespace)}. It is written anew until the incident is closed: keep notes elsewhere."
+    yield ""
+    yield "## What happened"
+    yield ""
+    yield text(spec.reason)
+    yield ""
+    yield from table(
+        ("", ""),
+        (
+            ("Declared", when(metadata.creation_timestamp)),
+            # Kubernetes keeps no person's name with an object; its audit log does.
+            ("Declared with", text(by) or "unknown"),
+            ("Incident", text(spec.incident or "-")),
+            ("Contact", text(spec.contact or "-")),
+            ("Old values", str(spec.revoke or "Immediately")),
+        ),
+    )
+
+
+def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
+    status = emergency.status
+    done = {
+        "Rotated": status.rotated_at,
+        "ServicesUpdated": status.services_updated_at,
+        "AccessAudited": status.access_audit_at,
+        "Documented": status.documented_at,
+    }
+    missed = {one.time for one in status.timeline if one.reason == DEADLINE_MISSED}
+    started = emergency.metadata.creation_timestamp
+    due = deadlines_of(started) if started else {}
+    yield from section("The clock")
+    yield from table(
+        ("What", "Due", "Done", "In time"),
+        (
+            (
+                title,
+                when(due.get(stage)),
+                when(done[stage]),
+                "no" if due.get(stage) in missed else _yes(done[stage]),
+            )
+            for stage, title in _STAGES.items()
+        ),
+    )
+
+
+def _yes(done: datetime | None) -> str:
+    return "yes" if done else "-"
+
+
+def _secrets(rows: Sequence[AffectedSecret]) -> Iterator[str]:
+    yield from section("Secrets")
+    yield from table(
+        ("ManagedSecret", "State", "Revision", "Rotated", "Services updated", "Note"),
+        (
+            (
+                code(one.name),
+                str(one.state),
+                str(one.revision or "-"),
+                when(one.rotated_at),
+                when(one.updated_at),
+                text(one.message or ""),
+            )
+            for one in rows
+        ),
+    )
+
+
+def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
+    used: defaultdict[str, list[str]] = defaultdict(list)
+    for name, found in sorted(known.items()):
+        for workload in found.workloads if found else ():
+            used[workload].append(name)
+    yield from section("Services")
+    if not used:
+        yield "No workload of the namespace uses these secrets."
+        return
+    rows = (
+        (code(workload), ", ".join(code(one) for one in names)) for workload, names in sorted(used.items())
+    )
+    yield from table(("Workload", "Uses"), rows)
+
+
+def _elsewhere(known: Mapping[str, Affected | None]) -> Iterator[str]:
+    """Name what Keyturn cannot replace."""
+    found = [(name, one) for name, one in sorted(known.items()) if one and (one.pulled or one.literals)]
+    if not found:
+        return
+    yield from section("Not made here")
+    yield "These values are not generated by Keyturn. Turn the first at their stores, and change the second in the"
+    yield "spec, where they were part of what leaked."
+    yield ""
+    yield from table(
+        ("ManagedSecret", "Kept in a store", "Written in the spec"),
+        (
+            (
+                code(name),
+                ", ".join(code(item) for item in one.pulled),
+                ", ".join(code(item) for item in one.literals),
+            )
+            for name, one in found
+        ),
+    )
+
+
+def _stores(known: Mapping[str, Affected | None]) -> Iterator[str]:
+    """Name the places outside the cluster that may hold what is exposed."""
+    found = [(name, place) for name, one in sorted(known.items()) if one for place in one.unpushed]
+    if not found:
+        return
+    yield from section("Not yet new in stores")
+    yield "These places got values of earlier revisions, and may hold them still."
+    yield ""
+    yield from table(
+        ("ManagedSecret", "Place", "Note"),
+        ((code(name), text(place.place), text(place.message)) for name, place in found),
+    )
+
+
+def _open(
+    emergency: EmergencyRotation, rows: Sequence[AffectedSecret], known: Mapping[str, Affected | None]
+) -> Iterator[str]:
+    yield from section("What is open")
+    waiting = open_stages(emergency)
+    unfinished = [one for one in rows if one.state not in {"RolledOut", "NothingToRotate"}]
+    lines = [f"- [ ] {_STAGES[stage]}, due {when(due)}" for stage, due in waiting.items()]
+    lines += [f"- [ ] {code(one.name)} is {one.state}: {text(one.message or 'wait')}" for one in unfinished]
+    lines += [
+        f"- [ ] Turn what {code(name)} keeps in a store"
+        for name, one in sorted(known.items())
+        if one and one.pulled
+    ]
+    lines += [
+        f"- [ ] Make sure that {text(place.place)}, where {code(name)} is pushed to, has no exposed value"
+        for name, one in sorted(known.items())
+        for place in (one.unpushed if one else ())
+    ]
+    yield from lines or ["Nothing."]
+    if "Documented" in waiting:
+        yield ""
+        yield f"To close the incident, write your name into the annotation `{ACKNOWLEDGE_REPORT}`."
+
+
+def _timeline(emergency: EmergencyRotation) -> Iterator[str]:
+    yield from section("Timeline")
+    yield from table(
+        ("Time", "What", "Who"),
+        (
+            (
+                when(one.time) + (f" to {when(one.until)}" if one.until else ""),
+                text(one.what) + (f" ({one.count} in all)" if one.until else ""),
+                text(one.who),
+            )
+            for one in emergency.status.timeline
+        ),
+    )

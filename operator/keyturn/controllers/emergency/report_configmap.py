@@ -1,0 +1,140 @@
+"""How the incident document gets into its ConfigMap: only where that is ours, and only when it says something new."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from keyturn.core.emergency.deadlines import report_name
+from keyturn.core.emergency.status import open_stages
+from keyturn.core.errors import Stalled
+from keyturn.kube import errors, paths
+from keyturn.runtime import failpoints
+
+from .access_section import READERS_BEFORE
+from .document import document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus
+    from keyturn.controllers.context import World
+    from keyturn.core.emergency.deadlines import Found
+    from keyturn.core.emergency.progress import Affected
+    from keyturn.core.emergency.readers import Readership
+    from keyturn.kube.cache.emergencies import AlarmKey
+    from keyturn.kube.client import Body
+
+__all__ = ["FILE", "brought_up_to_date"]
+
+FILE = "report.md"
+_PACE = timedelta(seconds=10)
+_LATER = timedelta(minutes=1)
+_READERS_PACE = timedelta(minutes=10)
+"""Until somebody has looked at who read, the document names those who came meanwhile."""
+
+
+async def brought_up_to_date(
+    key: AlarmKey,
+    found: Found,
+    status: EmergencyRotationStatus,
+    known: Mapping[str, Affected | None],
+    world: World,
+) -> datetime | None:
+    """Write the document if it says something new, and return when to try again.
+
+    Raises:
+        Conflict: Somebody else wrote it meanwhile.
+    """
+    alarm, now = world.alarm(key), found.now
+    if None in known.values():
+        return None  # who was not looked at yet wakes us
+    emergency = found.emergency.model_copy(update={"status": status})
+    stages = frozenset(open_stages(emergency))
+    if alarm.reported and stages == alarm.stages and now - alarm.reported < _PACE:
+        return alarm.reported + _PACE
+    readers = _readers(key, emergency, known, world)
+    later = now + _READERS_PACE if readers is not None and "AccessAudited" in stages else None
+    text = document(emergency, found.declared_by, found.rows, known, readers)
+    if text == alarm.report:
+        return later
+    before, alarm.trouble = alarm.trouble, await _written(key, emergency, text, world)
+    alarm.reported, alarm.stages = now, stages
+    if alarm.trouble:
+        return now if _differ(before, alarm.trouble) else now + _LATER
+    alarm.report = text
+    return now if before else later
+
+
+def _readers(
+    key: AlarmKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: World
+) -> Readership | None:
+    """Return who has read the secrets; None where no audit events are taken."""
+    started = emergency.metadata.creation_timestamp
+    if world.readership is None or started is None:
+        return None
+    return world.readership(key.namespace, sorted(known), started - READERS_BEFORE)
+
+
+def _differ(before: Stalled | None, after: Stalled) -> bool:
+    return before is None or before.reason != after.reason
+
+
+async def _written(key: AlarmKey, emergency: EmergencyRotation, text: str, world: World) -> Stalled | None:
+    name = report_name(emergency)
+    path = paths.config_map(key.namespace, name)
+    try:
+        there = await world.api.get(path)
+    except errors.NotFound:
+        there = None
+    if there is not None and not _is_ours(there, emergency):
+        return Stalled(
+            "ReportNotOwned",
+            f"the ConfigMap {name!r} was made by somebody else and is not touched; delete it or give it another name",
+        )
+    failpoints.reached("before", "Paper")
+    try:
+        if there is None:
+            await world.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
+        elif (there.get("data") or {}).get(FILE) != text:
+            await world.api.replace(path, _changed(there, text))
+    except errors.ApiError as error:
+        if isinstance(error, errors.Forbidden):
+            return Stalled("ReportForbidden", f"the API server forbids to write the ConfigMap {name!r}")
+        if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return Stalled(
+                "ReportRefused",
+                f"the API server refuses the ConfigMap {name!r}; remove what others have put into it, or delete it",
+            )
+        raise
+    failpoints.reached("after", "Paper")
+    return None
+
+
+def _is_ours(there: Body, emergency: EmergencyRotation) -> bool:
+    owners = there["metadata"].get("ownerReferences") or ()
+    return any(one.get("uid") == emergency.metadata.uid for one in owners)
+
+
+def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
+    owner = {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "name": emergency.metadata.name,
+        "uid": emergency.metadata.uid,
+    }
+    metadata = {
+        "name": name,
+        "namespace": emergency.metadata.namespace,
+        "labels": {"app.kubernetes.io/managed-by": "keyturn"},
+        "ownerReferences": [owner],
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
+
+
+def _changed(there: Body, text: str) -> Body:
+    """Keep what others have put beside it."""
+    data = {**(there.get("data") or {}), FILE: text}
+    return {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": data}

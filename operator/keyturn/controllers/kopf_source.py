@@ -1,0 +1,129 @@
+"""How kopf is used: it watches and lives, and hands each event to `Watches`; nothing else of it is used.
+
+kopf's other handlers keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api import GROUP, VERSION
+from keyturn.kube import config
+from keyturn.kube.cache.emergencies import AlarmKey
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+
+from .event_handlers import name_of, namespace_of, object_key, workload_key
+from .forgetful import NoDiffs, NoProgress
+from .kopf_lists import Unfilled
+from .kopfshell import kopf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.kube.config import Connection
+
+    from .event_handlers import Gone, KeyOf, Put, Watches
+    from .watch_liveness import Pulse
+
+__all__ = ["kopf_registry"]
+
+_SERVER_TIMEOUT = 60
+_STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
+_PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+
+
+def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kopf.OperatorRegistry:
+    """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
+    registry = kopf.OperatorRegistry()
+    _start_with(registry, connection, pulse)
+
+    def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
+        # Without `when` kopf would go all its way to the handler for what is known; each write of ours is echoed.
+        kopf.on.event(*resource, registry=registry, id=resource[-1], when=_is_news(watches, key_of))(
+            _on_event(watches, put, gone, key_of)
+        )
+
+    watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, object_key)
+    watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, name_of)
+    if watches.see_namespaces:
+        watch(("v1", "namespaces"), watches.namespace, watches.namespace_gone, namespace_of)
+    for plural, kind in _STORES.items():
+        watch(
+            (GROUP, VERSION, plural),
+            partial(watches.store, kind),
+            watches.store_gone,
+            partial(StoreKey.of_body, kind),
+        )
+    watch((GROUP, VERSION, "emergencyrotations"), watches.emergency, watches.emergency_gone, AlarmKey.of_body)
+    for plural, kind in _PLURALS.items():
+        watch(
+            ("apps", "v1", plural),
+            partial(watches.workload, kind),
+            watches.workload_gone,
+            workload_key(kind),
+        )
+    return registry
+
+
+def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: Pulse) -> None:
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        # kopf closes the session that it was given when it asks again, so each time it gets its own.
+        return kopf.AiohttpSession(
+            aiohttp_session=config.session(connection, pulse, answers=Unfilled),
+            server=connection.server,
+            default_namespace=connection.namespace,
+        )
+
+    @kopf.on.startup(registry=registry)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        _configure(settings)
+
+
+def _is_news(watches: Watches, key_of: KeyOf) -> Any:
+    def is_news(event: Any, **_: Any) -> bool:
+        body = event["object"]
+        return event["type"] == "DELETED" or watches.is_news(key_of(body), body)
+
+    return is_news
+
+
+def _on_event(watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Any:
+    async def on_event(event: Any, **_: Any) -> None:
+        body = event["object"]
+        if event["type"] != "DELETED":
+            put(body)
+        elif watches.is_last_word(key_of(body), body):
+            gone(key_of(body))
+
+    return on_event
+
+
+def _configure(settings: kopf.OperatorSettings) -> None:
+    """Keep kopf to what we use it for: watching and living.
+
+    A short queue idle time frees each object's task at once; the server timeout ends watches that hang unseen.
+    """
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffs()
+    settings.persistence.progress_storage = NoProgress()
+    settings.queueing.idle_timeout = 0.1
+    settings.queueing.worker_limit = None
+    settings.watching.chunk_size = 1  # its lists only begin its watches: see kopflists
+    settings.watching.server_timeout = _SERVER_TIMEOUT
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Backoffs()
+    settings.process.ultimate_exiting_timeout = 25
+
+
+class _Backoffs:
+    """Pauses between tries without end, so that an API server that is away for an hour ends nothing."""
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 1.0
+        while True:
+            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads a herd, it guards nothing
+            pause = min(pause * 2, 30.0)

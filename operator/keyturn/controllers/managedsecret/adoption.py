@@ -1,0 +1,93 @@
+"""What the state becomes where no value is made: claimed, adopted, or gone back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keyturn.core.rotation.numbering import next_number
+from keyturn.core.rotation.triggers import CLAIMED
+from keyturn.core.state.revision import Revision, RevisionFacts
+from keyturn.core.state.state import Held, State, Triggers
+from keyturn.kube.target_secret import values_of
+from keyturn.runtime import threadpools as threads
+
+from .existing_data import adopted_values, found_values
+from .generate import publication_of
+from .observe import load_state, load_target
+
+if TYPE_CHECKING:
+    from keyturn.controllers.context import World
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Adopt, Claim, GoBack
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.kube.client import Body
+
+__all__ = ["adopted", "claimed", "gone_back"]
+
+
+def gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
+    """Make an earlier revision the current one, and hold rotations where it is another than before."""
+    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
+    if step.number == step.given_up:
+        return replace(state, triggers=triggers)
+    return replace(
+        state.with_published(publication_of(seen)),
+        triggers=triggers,
+        current_number=step.number,
+        held=Held(step.given_up, seen.managed.metadata.generation, world.now(), step.failed),
+    )
+
+
+async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world: World) -> State:
+    """Go on with the values that are there: triggers present when the object is made are only recorded."""
+    state = await load_state(key, world)
+    if state is not None:
+        handled = state.triggers.with_handled(seen.requested).with_refreshed(seen.requested)
+        # Whoever makes it again has decided: no generation of the new object is the one that was held.
+        held = state.held and replace(state.held, generation=0)
+        # Where the Secret is gone as well, nobody else remembers that it was published.
+        known = state if seen.target else state.with_published(state.current.facts.made)
+        return replace(known, uid=seen.uid, triggers=handled, held=held)
+    body = await load_target(key, wanted.secret, world)
+    kept = await threads.for_tenant(key.namespace, found_values, wanted, values_of(body) if body else {})
+    keys = frozenset(key for one in kept.values() for key in one.keys.values())
+    # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
+    changed = keys if step.number > 1 else frozenset[str]()
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), changed)
+    handled = Triggers.at_first(seen.requested)
+    return State(
+        seen.uid,
+        _last_rotation(seen, body),
+        handled,
+        (Revision(facts, kept),),
+        step.number,
+        used=next_number(seen) - 1,  # the record is lost, but no number must come twice
+    )
+
+
+async def adopted(
+    step: Adopt, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+) -> State:
+    """Record what is found as a revision of its own; who reads it runs with it already."""
+    body = await load_target(key, wanted.secret, world)
+    found = await threads.for_tenant(key.namespace, adopted_values, wanted, values_of(body) if body else {})
+    # What it does not hold is no reason to make a value anew.
+    kept = {name: one for name, one in state.current.values.items() if name in wanted.names} if state else {}
+    kept |= found
+    base = state.current_number if state else None
+    facts = RevisionFacts(step.number, CLAIMED, world.now(), frozenset(), base=base, fallback=step.number)
+    revision = Revision(facts, kept)
+    if state is None:
+        handled = Triggers.at_first(seen.requested)
+        # Its values count from now: to replace them at once, since they are old, would be no adoption.
+        return State(seen.uid, facts.made, handled, (revision,), step.number)
+    return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+
+
+def _last_rotation(seen: Seen, body: Body | None) -> datetime:
+    """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
+    created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
+    return min(seen.managed.status.last_rotation_time or created, seen.now)

@@ -1,0 +1,149 @@
+"""What it means that the API server does not do what a step or a look asks, and what helps against it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.steps import (
+    Begin,
+    DeletePod,
+    Finalize,
+    Publish,
+    Release,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+)
+from keyturn.core.rotation.stuck_pods import delete_command
+from keyturn.core.spec.desired import secret_of
+from keyturn.core.state.state import state_name
+from keyturn.kube import errors, paths
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
+
+__all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unread"]
+
+PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
+"""What says nothing about the object: it is over by itself, or another process's."""
+_SOON = timedelta(seconds=2)
+_LATER = timedelta(seconds=15)
+_GONE = timedelta(seconds=5)
+
+
+def denied(error: errors.ApiError, step: Step, seen: Seen) -> Wait | Stalled:
+    """Say in our words what it means that a step was not done; the server's own may quote a value."""
+    what = _what(step, seen)
+    match error:
+        case errors.Invalid():
+            advice = _against_invalid(step, seen)
+            return Stalled("Refused", f"the API server refused to {error.verb} {what} as invalid; {advice}")
+        case errors.Forbidden():
+            return Wait(
+                "Forbidden",
+                f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
+                _LATER,
+            )
+        case errors.NotFound():
+            return Wait("NotFound", f"{what} is gone", _GONE)
+        case errors.Throttled() | errors.Unavailable():
+            return Wait("ApiServerUnavailable", _unanswered(error, what), _SOON)
+        case _:
+            return Wait(
+                "Refused", f"{_answered(error, what)}; look for an admission webhook that denies it", _LATER
+            )
+
+
+def concerns_one(error: Wait | Stalled) -> bool:
+    """Say whether it is about one object, so that others may fare better."""
+    return error.reason != "ApiServerUnavailable"
+
+
+def unread(error: errors.ApiError) -> Wait:
+    """Say what it means that a look could not be ended."""
+    asked = (
+        f"{_answered(error, paths.resource(error.path))}, so that nobody knows whether the Secret is whole"
+    )
+    if isinstance(error, errors.Forbidden | errors.Unauthorized):
+        return Wait("Forbidden", f"{asked}; give the operator its rights back", _SOON)
+    return Wait("Refused", asked, _SOON)
+
+
+def unexpected() -> Wait:
+    """Say that a look ended in an error which nobody had thought of; the log has more."""
+    return Wait(
+        "UnexpectedError",
+        "the last look ended in a defect of Keyturn, which its log names as `work failed`; it is repeated",
+        _SOON,
+    )
+
+
+def contended() -> Wait:
+    """Say that every write of a look met a conflict: one is somebody who was faster, all of them are not."""
+    return Wait(
+        "Contended",
+        "the API server answers every write with Conflict; look for an admission webhook that does, or for"
+        " somebody who writes the object all the time",
+        _SOON,
+    )
+
+
+def _answered(error: errors.ApiError, what: str) -> str:
+    return f"the API server answers {error.status} when asked to {error.verb} {what}"
+
+
+def _unanswered(error: errors.ApiError, what: str) -> str:
+    if error.status < 500:  # noqa: PLR2004  # no answer, or one that asks for patience
+        return "the API server does not answer"
+    return f"{_answered(error, what)}; it is in trouble, or an admission webhook is"
+
+
+def _against_forbidden(step: Step) -> str:
+    advice = "look at the namespace's quota and admission policies and at the operator's rights"
+    if isinstance(step, DeletePod):
+        return f"{advice}, or run: {_command(step)}"
+    return advice
+
+
+def _command(step: DeletePod) -> str:
+    return delete_command(step.consumer.workload.key.namespace, step.pod.name)
+
+
+def _against_invalid(step: Step, seen: Seen) -> str:
+    match step:
+        case Publish() | Repair() | Revoke() | Release():
+            return (
+                "write the values that its type asks for, look at the admission policies, or, if it is"
+                " immutable or of another type, delete it: it is made again with the same values"
+            )
+        case RollOut():
+            return "look at the admission policies for workloads, or restart it yourself"
+        case DeletePod():
+            return f"look at the admission policies for pods, or run: {_command(step)}"
+        case Begin() | Finalize() | Rest():
+            return "look at the admission policies, and apply the CRDs of this version"
+        case _:
+            return f"look at the admission policies; {state_name(seen.name)!r} keeps the values, so leave it there"
+
+
+def _what(step: Step, seen: Seen) -> str:  # noqa: PLR0911  # a line for each kind of object
+    """Name what a step writes."""
+    match step:
+        case Finalize():
+            return "the finalizers of the ManagedSecret"
+        case Publish() | Repair() | Revoke():
+            return f"the Secret {secret_of(seen.managed)!r}"
+        case Release(secret=secret):
+            return f"the Secret {secret!r}"
+        case RollOut(consumer=consumer):
+            return str(consumer.workload.key)
+        case DeletePod(pod=pod):
+            return f"the pod {pod.name!r}"
+        case Begin() | Rest():
+            return "the status"
+        case _:
+            return f"the Secret {state_name(seen.name)!r}"

@@ -1,0 +1,126 @@
+"""What is told when a rotation, a rollout or a return to an earlier revision comes to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.rotation.durations import rollout_duration
+from keyturn.core.rotation.old_pods import had_what_was_given_up
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.triggers import REFRESHED
+from keyturn.core.status.status import ROLLED_BACK, SUCCEEDED
+from keyturn.kube.events import EventType
+from keyturn.runtime import metrics
+
+from .posting import post
+
+if TYPE_CHECKING:
+    from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
+    from keyturn.controllers.context import World
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+
+__all__ = ["count_what_failed", "tell_ends"]
+
+_log = structlog.get_logger()
+
+
+def tell_ends(
+    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+) -> None:
+    """Tell what has ended between two statuses."""
+    _tell_failed_rollout(key, seen, before, after, world)
+    _count_restarts(seen, before, after)
+    if before.revision is None:
+        return  # a ManagedSecret that was made again: what its Secret went through is no news
+    known = {_identity(entry) for entry in before.history}
+    for entry in after.history:
+        if _identity(entry) not in known:
+            _tell_rolled_out(seen, entry, before, after, world)
+            _tell_end(key, seen, entry, world)
+
+
+def _identity(entry: HistoryEntry) -> tuple[object, ...]:
+    """Return what tells it from others: a revision can come back more than once."""
+    return (entry.revision, entry.started_at if entry.reason == ROLLED_BACK else None)
+
+
+def _tell_rolled_out(
+    seen: Seen, entry: HistoryEntry, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+) -> None:
+    count = sum(one.revision == entry.revision for one in after.workloads)
+    if entry.reason == ROLLED_BACK:
+        count += sum(_has_gone_back(one, before, seen) for one in after.workloads)
+    if not count or entry.result != SUCCEEDED:
+        return
+    if timed := rollout_duration(seen, world.now()):
+        step, took = timed
+        metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
+    who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
+    post(seen, world, "RolledOut", f"{who} revision {entry.revision}")
+
+
+def _count_restarts(seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
+    """Count how restarts for the current revision came out, each when that turns."""
+    number = seen.current.number if seen.current else None
+    known = {(one.kind, one.name): one for one in before.workloads}
+    for one in after.workloads:
+        last = known.get((one.kind, one.name))
+        is_same = last is not None and (last.state, last.revision) == (one.state, one.revision)
+        concerns = one.revision == number or _has_gone_back(one, before, seen)
+        if last is None or is_same or not concerns:
+            continue
+        if result := _RESULTS.get(one.state):
+            metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
+
+
+def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, seen: Seen) -> bool:
+    """Say whether a workload, which had no marker before the revision that was given up, has none again."""
+    last = before.by_workload.get((one.kind, one.name))
+    return one.revision is None and last is not None and had_what_was_given_up(last, seen)
+
+
+def count_what_failed(seen: Seen) -> None:
+    """Count the restarts for which a revision is given up, before any status tells of them."""
+    told = _failed(seen.managed.status)
+    for one in standings(seen, seen.wanted) if seen.wanted else ():
+        workload = one.consumer.workload
+        if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
+            metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()
+
+
+_RESULTS = {WorkloadState.CURRENT: SUCCEEDED, WorkloadState.FAILED: "Failed"}
+
+
+def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
+    _log.info(
+        "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
+    )
+    if entry.reason == ROLLED_BACK:
+        return  # the rotation that it gave up is an entry of its own
+    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
+    if entry.result != SUCCEEDED:
+        return
+    if entry.reason == REFRESHED:
+        post(seen, world, "Refreshed", f"revision {entry.revision} holds what the stores hold")
+        return
+    post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
+
+
+def _tell_failed_rollout(
+    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+) -> None:
+    failed = _failed(after) - _failed(before)
+    if not failed or seen.current is None:
+        return
+    metrics.ROTATIONS.labels(seen.current.reason, "Failed").inc()
+    names = ", ".join(sorted(failed))
+    post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
+    _log.warning("rollout failed", secret=str(key), revision=seen.current.number, workloads=names)
+
+
+def _failed(status: ManagedSecretStatus) -> set[str]:
+    return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}

@@ -1,0 +1,94 @@
+"""What a Secret holds that was there before its record, sorted by the items that write it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.controllers.context import generator_for
+from keyturn.core.spec.desired import VALUE
+from keyturn.core.state.revision import LITERAL, Kept, found_under, is_found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.core.state.revision import Life
+    from keyturn.core.value import Value
+    from keyturn.generators import Outputs
+
+__all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
+
+
+def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret holds by the items that write it.
+
+    A key of no item is kept under its own name, unless it is left to others.
+    """
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs and outputs.keys() == item.keys.keys():
+            kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+    if wanted.shape.merges:
+        return kept
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    if wanted.shape.adopts:  # they may be what it was adopted with
+        return {found_under(key): one for key, one in stray.items()} | kept
+    return {name: one for name, one in stray.items() if name not in kept} | kept
+
+
+def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+    """Sort what a Secret that nobody owns holds by the items that will write it.
+
+    A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
+    if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
+    """
+    kept = {}
+    for item in wanted.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
+            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
+            kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
+    if wanted.shape.merges:
+        return kept
+    known = {key for one in kept.values() for key in one.keys.values()}
+    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    return kept | {found_under(key): one for key, one in stray.items()}
+
+
+def others_kept(wanted: Wanted, before: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Return what was found in an adopted Secret, as far as no item writes its key by now."""
+    if not wanted.shape.keeps_others:
+        return {}
+    found = {name: kept.behind(wanted.every_key) for name, kept in before.items() if is_found(name)}
+    return {name: kept for name, kept in found.items() if kept.outputs}
+
+
+def taken_up(item: Item, before: Mapping[str, Kept]) -> Kept | None:
+    """Return what was found in an adopted Secret under the key of an item that has been added since."""
+    found = {
+        key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()
+    }
+    outputs = {output: found[key] for output, key in item.keys.items() if key in found}
+    if item.recipe is None or outputs.keys() != item.keys.keys() or not _stays(item, outputs):
+        return None
+    return Kept(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
+
+
+def _stays(item: Item, outputs: Outputs) -> bool:
+    if outputs.keys() == {VALUE}:
+        return bool(outputs[VALUE].reveal())
+    return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
+
+
+def _recipe_of(item: Item, outputs: Outputs) -> str:
+    if item.recipe is None:
+        return item.source.text if item.source else LITERAL
+    return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
+
+
+def _life_of(item: Item, outputs: Outputs) -> Life | None:
+    if item.recipe is None or not generator_for(item.recipe).accepts(outputs):
+        return None
+    return generator_for(item.recipe).life(outputs)

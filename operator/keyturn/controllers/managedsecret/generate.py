@@ -1,0 +1,256 @@
+"""How the values of a new revision are made: fresh ones anew, the others as they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn import templates
+from keyturn.controllers.context import generator_for
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.workload import read_marker
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.spec.desired import VALUE
+from keyturn.core.state.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
+from keyturn.core.state.state import State, Triggers
+from keyturn.generators import Given
+from keyturn.kube import errors, paths
+from keyturn.kube.target_secret import values_of
+from keyturn.runtime import threadpools as threads
+
+from . import generate_item as making
+from .existing_data import others_kept, taken_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.controllers.context import World
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Stage
+    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.generators import Generator, Outputs
+
+__all__ = ["making_order", "publication_of", "staged"]
+
+_ISSUER_SOON = timedelta(seconds=5)
+
+
+async def staged(
+    step: Stage, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+) -> State:
+    """Return the state with the new revision on top.
+
+    Raises:
+        Wait: The Secret that signs a certificate is not there yet.
+        Stalled: A value or a template cannot be made.
+    """
+    before = _carried(state)
+    fresh = _with_dependents(step.reason.fresh, wanted)
+    values: dict[str, Kept] = {}
+    for item in making_order(wanted):
+        found = before.get(item.name)
+        if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
+            values[item.name] = adopted
+        elif found is None or item.name in fresh:
+            values[item.name] = await _made(item, found, values, wanted, key, world)
+        else:
+            values[item.name] = _kept(item, found, wanted)
+    now = world.now()
+    facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
+    rendered = await _rendered(key.namespace, wanted, values, state, now)
+    revision = Revision(facts, values | others_kept(wanted, before), rendered)
+    revision = replace(revision, facts=_facts(revision, seen, wanted, state))
+    outside = world.memo(key).outside
+    outside.forget_made()
+    last = outside.last
+    return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())
+
+
+def making_order(wanted: Wanted) -> tuple[Item, ...]:
+    """Sort the items so that each comes after those that it is made from.
+
+    Raises:
+        Stalled: A recipe cannot be followed, or names a value that there is not.
+    """
+    needs = {item.name: _needs(item) for item in wanted.items}
+    for name, needed in needs.items():
+        if lacking := sorted(needed - (wanted.names - {name})):
+            raise Stalled(
+                "InvalidGenerator",
+                f"data item {name!r} is made from {', '.join(lacking)}, which is no other item of data;"
+                " write the name of one",
+            )
+    ordered: dict[str, Item] = {}
+    while len(ordered) < len(wanted.items):
+        ready = [one for one in wanted.items if one.name not in ordered and needs[one.name] <= ordered.keys()]
+        if not ready:
+            raise Stalled(
+                "InvalidGenerator", "items of data are made from each other; give one another source"
+            )
+        ordered |= {item.name: item for item in ready}
+    return tuple(ordered.values())
+
+
+def _needs(item: Item) -> frozenset[str]:
+    return generator_for(item.recipe).needs if item.recipe else frozenset()
+
+
+def _with_dependents(fresh: frozenset[str], wanted: Wanted) -> frozenset[str]:
+    """Add what is made from a fresh value."""
+    grown = fresh
+    for item in making_order(wanted):
+        if _needs(item) & grown:
+            grown |= {item.name}
+    return grown
+
+
+def _carried(state: State | None) -> Mapping[str, Kept]:
+    """Return the current values; what an overlap that is over kept readable is left behind."""
+    if state is None:
+        return {}
+    values, ended = state.current.values, state.current.facts.ended
+    return {name: kept.settled() if ended else kept for name, kept in values.items()}
+
+
+def _kept(item: Item, found: Kept, wanted: Wanted) -> Kept:
+    """Keep a value under the keys of today; what dataFrom has brought gives way to what data brings."""
+    return found.behind(wanted.item_keys) if item.spreads else replace(found, keys=item.keys)
+
+
+async def _made(
+    item: Item, before: Kept | None, made: Mapping[str, Kept], wanted: Wanted, key: ObjectKey, world: World
+) -> Kept:
+    if item.literal is not None:
+        return Kept(LITERAL, {VALUE: item.literal}, item.keys)
+    if item.source is not None:
+        return _read_before(item, key, world)
+    if before is None and (lost := _lost(item, key, world)):
+        return lost
+    if item.recipe is None:
+        raise Stalled(
+            "NoGenerator", f"data item {item.name!r} has no source; write generate, from or literal"
+        )
+    generator = generator_for(item.recipe)
+    given = Given(
+        now=world.now(),
+        values={name: kept.outputs for name, kept in made.items()},
+        previous=_previous(item, before) if wanted.overlap else None,
+        issuer=await _issuer(generator, key, world),
+    )
+    return await making.kept(item, item.recipe.text, generator, given, key, world)
+
+
+def _read_before(item: Item, key: ObjectKey, world: World) -> Kept:
+    """Take what this pass has read.
+
+    Raises:
+        Conflict: It has forgotten it: look again.
+    """
+    last = world.memo(key).outside.last
+    if last is None or item.name not in last.values:
+        raise errors.Conflict("get", paths.secret(key.namespace, key.name), 0, "NotRead")
+    return last.values[item.name]
+
+
+def _lost(item: Item, key: ObjectKey, world: World) -> Kept | None:
+    """Take back what an earlier life of this object has pushed into a store."""
+    last = world.memo(key).outside.last
+    return last.found.get(item.name) if last else None
+
+
+def _previous(item: Item, before: Kept | None) -> Outputs | None:
+    """Return what was readable before, if this item has made it: a literal is no secret to keep."""
+    if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
+        return None
+    return before.overlapping
+
+
+async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Outputs | None:
+    name = generator.issuer_secret
+    if name is None:
+        return None
+    try:
+        return values_of(await world.api.get(paths.secret(key.namespace, name)))
+    except errors.NotFound as error:
+        raise Wait(
+            "IssuerNotFound",
+            f"the Secret {name!r} that signs the certificate is not there; create it,"
+            " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
+            _ISSUER_SOON,
+        ) from error
+
+
+async def _rendered(
+    namespace: str, wanted: Wanted, values: Mapping[str, Kept], state: State | None, now: datetime
+) -> Mapping[str, Rendered]:
+    """Render in a thread, since a template is somebody else's program."""
+    if not wanted.templates:
+        return {}
+    before = state.current if state else None
+    return await threads.for_tenant(namespace, templates.rendered, wanted.templates, values, before, now)
+
+
+def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) -> RevisionFacts:
+    base = state.current if state else None
+    previous = frozenset(revision.overlap_data())
+    changed = changed_keys(base.data() if base else {}, revision.data())
+    appeared = frozenset(key for key in previous if key not in revision.data())
+    return replace(
+        revision.facts,
+        changed=changed | appeared,
+        base=base.facts.number if base else None,
+        fallback=_fallback(seen, wanted),
+        previous=previous,
+    )
+
+
+def _fallback(seen: Seen, wanted: Wanted) -> int | None:
+    """Return the last revision on which every workload ran: the current one, if nothing is under way."""
+    if seen.current is None:
+        return None
+    under_way = any(one.under_way for one in standings(seen, wanted))
+    is_through = not under_way and _was_published(seen.current, seen, wanted)
+    return seen.current.number if is_through else seen.current.fallback
+
+
+def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
+    """Say whether anything tells so: the Secret, the status, the overlap that it began, a workload's marker."""
+    if publication_of(seen) is not None or current.valid_until is not None:
+        return True
+    markers = (read_marker(one.workload.marker) for one in seen.consumers)
+    return any(marked.get(wanted.secret) == current.number for marked in markers)
+
+
+def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:
+    now = revision.facts.made
+    is_read = any(item.source and item.name in step.reason.fresh for item in wanted.items)
+    read_at = seen.read_for(now) if is_read else None
+    if state is None:
+        handled = Triggers.at_first(seen.requested)
+        return State(seen.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
+    # A trigger that waits for its window is not handled by what does not wait for one.
+    handled = state.triggers.with_handled(seen.requested) if step.reason.rotates else state.triggers
+    if read_at:
+        handled = handled.with_refreshed(seen.requested)
+    handed_on = replace(
+        state,
+        rotated=now if step.reason.rotates else state.rotated,
+        triggers=handled,
+        refreshed=read_at or state.refreshed,
+    )
+    return handed_on.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+
+
+def publication_of(seen: Seen) -> datetime | None:
+    """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
+    if seen.current is None:
+        return None
+    if seen.is_published and seen.target:
+        return seen.target.published or seen.current.made
+    was_there = (
+        seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+    )
+    return seen.current.made if was_there else None

@@ -1,0 +1,309 @@
+"""How every value of a managed secret is read where it is kept: all of them or none."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from keyturn.controllers.background import Reading
+from keyturn.controllers.context import generator_for
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.policy.rules import denies
+from keyturn.core.spec.items import VALUE
+from keyturn.core.state.revision import Kept, Life
+from keyturn.runtime import threadpools as threads
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.errors import (
+    Conflict,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unreachable,
+    detail_of,
+)
+from keyturn.stores.providers.properties import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.leases import Loan
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.items import Item
+    from keyturn.core.spec.store_refs import Destination, Source
+    from keyturn.core.value import Value
+    from keyturn.stores import Stores
+    from keyturn.stores.providers import Content, Found
+
+    from .leases import Borrower
+
+T = TypeVar("T")
+
+__all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
+
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""Four times what a Secret holds: documents hold more than what is taken out of them."""
+_SOON: Final = timedelta(seconds=5)
+_IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
+
+
+def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
+    """Say whether a value may be found again that an earlier life of this object has pushed."""
+    return bool(wanted.pushes) and seen.state is None and not seen.is_ours
+
+
+async def read_all(
+    key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, borrower: Borrower, *, fresh: bool
+) -> Reading:
+    """Read everything, and drop everything where one part fails; what failed is part of the answer."""
+    lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
+    documents = _Documents(key.namespace)
+    pulled = [
+        asyncio.ensure_future(_item(item, key, seen, wanted, stores, borrower, documents, fresh=fresh))
+        for item in wanted.pulled
+    ]
+    pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
+    try:
+        await asyncio.wait([*pulled, *pushed])
+    finally:
+        for task in (*pulled, *pushed):
+            task.cancel()
+        borrower.close()
+    problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
+    if problems:
+        return Reading(problem=_joined(problems), loans=borrower.loans)
+    values = {item.name: task.result() for item, task in zip(wanted.pulled, pulled, strict=True)}
+    if clash := _clash(values):
+        return Reading(problem=clash, loans=borrower.loans)
+    parts = [task.result() for task in pushed]
+    found = await threads.for_tenant(key.namespace, _found, parts, wanted) if parts else {}
+    return Reading(values, found, borrower.loans)
+
+
+def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
+    """Return what a task failed with; a defect of ours goes on as it is."""
+    error = task.exception()
+    if error is None or isinstance(error, Wait | Stalled):
+        return error
+    raise error
+
+
+def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
+    """Name the first; one that a person must act on goes before one that passes."""
+    first = next((one for one in problems if isinstance(one, Stalled)), problems[0])
+    if len(problems) == 1:
+        return first
+    message = f"{first.message}; and {len(problems) - 1} more could not be read"
+    if isinstance(first, Stalled):
+        return Stalled(first.reason, message)
+    return Wait(first.reason, message, first.after)
+
+
+class _Documents:
+    """What was read, each document parsed once for all items that take something out of it."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._known: dict[int, tuple[Found, Document]] = {}
+        self._parsing = asyncio.Lock()
+        self._bytes = 0
+
+    async def take(self, found: Found, doing: Callable[[Document], T]) -> T:
+        """Do something with a document, in a thread where that takes long.
+
+        Raises:
+            Refused: What is read for one ManagedSecret becomes too much.
+        """
+        document = self._document(found)
+        if not document.is_large:
+            return doing(document)
+        async with self._parsing:
+            return await threads.for_tenant(self._owner, doing, document)
+
+    def _document(self, found: Found) -> Document:
+        if id(found) not in self._known:
+            self._bytes += properties.size_of(found.content)
+            if self._bytes > _MOST_BYTES:
+                raise Refused(
+                    "TooLarge",
+                    f"what one ManagedSecret reads may have {_MOST_BYTES} bytes; spread it over several",
+                )
+            self._known[id(found)] = found, Document(found.content)
+        return self._known[id(found)][1]
+
+
+async def _item(
+    item: Item,
+    key: ObjectKey,
+    seen: Seen,
+    wanted: Wanted,
+    stores: Stores,
+    borrower: Borrower,
+    documents: _Documents,
+    *,
+    fresh: bool,
+) -> Kept:
+    source = _source_of(item)
+    _hold_to_others(item.name, source, key, wanted, stores)
+    try:
+        if stores.lends(source.ref, key.namespace):
+            loan, taken = await borrower.borrowed(source)
+            if taken is None:
+                return borrower.recorded(item.name)
+            found = taken
+        else:
+            loan = None
+            found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
+        if source.spreads:
+            every = _spread(source, await documents.take(found, Document.parts), item.name, wanted)
+            return _lent(every, loan)
+        value = await documents.take(found, lambda document: document.take(source.part))
+    except StoreError as error:
+        trouble = trouble_of(error, f"{item.name}: {source}")
+    else:
+        _hold_to_floor(value, item, source, seen)
+        return _lent(Kept(source.text, {VALUE: value}, item.keys), loan)
+    # Out here, so that the store's error is no context of ours.
+    raise trouble
+
+
+def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Wanted, stores: Stores) -> None:
+    """Let no Secret be read into itself, be it by way of others.
+
+    Raises:
+        Stalled: It would be.
+    """
+    if source.key == wanted.secret and stores.is_here(source.ref, key.namespace):
+        raise Stalled(
+            "InvalidSource",
+            f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",
+        )
+    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
+        raise Stalled(
+            "InvalidSource",
+            f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
+            " so each would grow with the other; read the keys that you need one by one with from",
+        )
+
+
+def _lent(kept: Kept, loan: Loan | None) -> Kept:
+    return replace(kept, life=Life(loan.due, loan.ends), loan=loan.id) if loan else kept
+
+
+def _source_of(item: Item) -> Source:
+    if item.source is None:
+        raise Stalled("InvalidSpec", f"{item.name} has no source")
+    return item.source
+
+
+def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
+    """Say what a store's refusal means: most pass, others need a person."""
+    detail = detail_of(error)
+    if isinstance(error, NotFound):
+        return Stalled("SourceNotFound", f"{where} is not there ({detail}); store it, or write another key")
+    if isinstance(error, Throttled | Unreachable | Conflict):
+        after = timedelta(seconds=max(error.retry_after or 0, _SOON.total_seconds()))
+        return Wait(
+            "ProviderError", f"{where}: the store did not answer as it should ({detail}); retrying", after
+        )
+    return Stalled("ProviderError", f"{where}: the store refused ({detail})")
+
+
+def _hold_to_floor(value: Value, item: Item, source: Source, seen: Seen) -> None:
+    """Let nothing in that empties a Secret, or is weaker than the class allows.
+
+    Raises:
+        Stalled: It is so; the Secret keeps what it has.
+    """
+    if not value.reveal():
+        raise empty(f"{item.name}: {source}")
+    least = seen.secret_class.spec.min_length if seen.secret_class else None
+    if least and denies(seen.secret_class) and len(value.reveal()) < least:
+        name = seen.secret_class.metadata.name if seen.secret_class else ""
+        raise Stalled(
+            "PolicyViolation",
+            f"{item.name}: {source} is shorter than the {least} characters that class {name} asks for;"
+            " store a longer one",
+        )
+
+
+def empty(where: str) -> Stalled:
+    return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps what it has; store a value there")
+
+
+def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wanted) -> Kept:
+    """Name the keys of all properties; what data writes under such a key goes before.
+
+    Raises:
+        Stalled: There are none, or one makes no key of a Secret.
+    """
+    if not found:
+        raise empty(f"{name}: {source}")
+    keys = {property_: f"{source.prefix}{property_}" for property_ in found}
+    for number, key in enumerate(keys.values(), 1):
+        if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
+            # The name itself may be what nobody should read: that is for those who wrote it to say.
+            raise Stalled(
+                "InvalidKeys",
+                f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
+                " there; rename it, or read the others one by one with from",
+            )
+    return Kept(source.text, found, keys).behind(wanted.item_keys)
+
+
+def _clash(values: Mapping[str, Kept]) -> Stalled | None:
+    """Say which two entries of dataFrom bring the same key."""
+    writers: dict[str, str] = {}
+    for name, kept in values.items():
+        for key in kept.keys.values():
+            if other := writers.get(key):
+                return Stalled(
+                    "InvalidKeys",
+                    f"{other} and {name} both bring the key {key!r}; give one of them another prefix",
+                )
+            writers[key] = name
+    return None
+
+
+# Values that were pushed in an earlier life
+
+
+async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
+    try:
+        found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+    except NotFound:
+        return {}
+    except StoreError as error:
+        trouble = trouble_of(error, f"pushTo: {destination}")
+    else:
+        return await threads.for_tenant(key.namespace, _pushed_parts, destination, found.content)
+    raise trouble
+
+
+def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value]:
+    """Name what is there by the keys that were pushed; what cannot be of ours is nothing to find."""
+    try:
+        if destination.secret_key:
+            return {destination.secret_key: properties.take(content, None)}
+        return properties.parts(content)
+    except StoreError:
+        return {}
+
+
+def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str, Kept]:
+    """Return what the generators of today could have made, out of what the stores hold."""
+    data = {key: value for one in reversed([*pushed]) for key, value in one.items()}
+    found = {}
+    for item in wanted.items:
+        if item.recipe is None or not data.keys() >= set(item.keys.values()):
+            continue
+        outputs = {output: data[key] for output, key in item.keys.items()}
+        generator = generator_for(item.recipe)
+        if generator.accepts(outputs):
+            found[item.name] = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
+    return found

@@ -1,0 +1,281 @@
+"""How one managed secret is brought to what its spec says: look, decide, do, tell, until there is nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from keyturn.controllers.emergency.reconcile import note_standing
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.restart_backoff import denied_again
+from keyturn.core.rotation.steps import DeletePod, Publish, Rest, RollOut
+from keyturn.core.status.status import Outcome
+from keyturn.kube import errors
+from keyturn.runtime import failpoints, metrics
+
+from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
+from .execute import take
+from .observe import observe
+from .report import report, report_unseen, tell_denied, tell_step
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.controllers.background import Outside
+    from keyturn.controllers.context import World
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.steps import Step
+
+__all__ = ["reconcile"]
+
+_MAX_STEPS = 25
+_BREATHER = timedelta(milliseconds=200)
+_LOOK_AGAIN = timedelta(minutes=1)
+_LONGEST_WAIT = timedelta(minutes=5)
+_MADE_LASTS = timedelta(minutes=10)
+"""How long a large key waits for what cannot be had now."""
+_SOON = timedelta(seconds=2)
+_PATIENCE = timedelta(seconds=1)
+"""How long values are read or made before people are told of it."""
+
+_log = structlog.get_logger()
+
+
+async def reconcile(key: ObjectKey, world: World) -> datetime | None:
+    """Bring one managed secret to what its spec says, and return when to look again.
+
+    Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
+    """
+    if not (world.mirror.is_large(key) or world.large.has_turn(key)):
+        return await _brought(key, world)
+    if not world.large.enter(key):
+        return None
+    try:
+        return await _brought(key, world)
+    finally:
+        if not _is_reading(key, world):  # which holds all that it reads for
+            world.large.leave(key)
+
+
+def _is_reading(key: ObjectKey, world: World) -> bool:
+    """Say whether stores are being read for it, whose end wakes it."""
+    memo = world.memos.get(key)
+    reading = memo.outside.reading if memo else None
+    return reading is not None and not reading.task.done()
+
+
+async def _brought(key: ObjectKey, world: World) -> datetime | None:
+    memo = world.memo(key)
+    attempt = memo.attempts + 1
+    try:
+        with metrics.RECONCILE_SECONDS.time():
+            return await _steps(key, world)
+    except errors.NotLeading:
+        raise  # nothing of ours is tried again
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
+        return _after_failure(_SOON, world, key, attempt)
+    except Wait as wait:
+        await _tell_unseen(key, wait, world)
+        return _after_failure(wait.after, world, key, attempt)
+    except Exception:
+        await _tell_unseen(key, unexpected(), world)
+        raise  # the queue logs it, and has it repeated
+    finally:
+        memo.forget_values()
+        if not world.mirror.has_managed(key):
+            world.forget(key)
+
+
+async def _steps(key: ObjectKey, world: World) -> datetime | None:
+    """Take steps until there is none.
+
+    Raises:
+        ApiError: Something could not be read, or told, now.
+        Wait: Nobody could look.
+    """
+    conflicts, attempt = 0, world.memo(key).attempts + 1
+    for _ in range(_MAX_STEPS):
+        try:
+            seen = await _look(key, world)
+            if seen is None:
+                return None
+            outcome = await _one_step(key, seen, world)
+            if isinstance(outcome, Outcome):
+                return await _ended(key, seen, outcome, world)
+            if _lets_others_go_first(outcome, seen):
+                return world.now()
+        except errors.Conflict:
+            # Somebody was faster: what was read is stale. Read again and decide again.
+            world.memo(key).forget_values()
+            conflicts += 1
+    _log.warning("no rest found", secret=str(key), steps=_MAX_STEPS)
+    if conflicts == _MAX_STEPS:
+        await _tell_unseen(key, contended(), world)
+    return _after_failure(_BREATHER, world, key, attempt)
+
+
+async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
+    """Tell how a pass ended, and return when to look again."""
+    if not _keeps_made(outcome, world.memo(key).outside, world.now()):
+        world.memo(key).outside.forget_made()
+    if later := _told_later(key, outcome, world):
+        return later
+    failpoints.reached("before", "Report")
+    await report(key, seen, outcome, world)
+    note_standing(key, seen, outcome.error, world)
+    failpoints.reached("after", "Report")
+    if outcome.error is None:
+        world.memo(key).attempts = 0
+    return _look_again(key, outcome, world)
+
+
+def _keeps_made(outcome: Outcome, outside: Outside, now: datetime) -> bool:
+    """Say whether what was made of a revision is still asked for, while something else of it is awaited.
+
+    The values of stores are read again once a large key is made: it would be lost each time where that takes a while.
+    """
+    match outcome.error:
+        case Wait(reason=reason) if reason in {MAKING_VALUES, READING_STORES}:
+            return True
+        case Wait():  # such as for the Secret that signs
+            return outside.making_since is not None and now - outside.making_since < _MADE_LASTS
+    return False
+
+
+def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+    """Return when to tell that values are awaited, if that began just now: its end, which wakes, is near."""
+    began = _awaited_since(outcome, world.memo(key).outside)
+    if began is None:
+        return None
+    when = began + _PATIENCE
+    return when if began <= world.now() < when else None  # clocks are set back, too
+
+
+def _awaited_since(outcome: Outcome, outside: Outside) -> datetime | None:
+    match outcome.error:
+        case Wait(reason=reason) if reason == MAKING_VALUES:
+            return outside.making_since
+        case Wait(reason=reason) if reason == READING_STORES and outside.reading:
+            return outside.reading_since
+    return None
+
+
+async def _look(key: ObjectKey, world: World) -> Seen | None:
+    """Look at everything.
+
+    Raises:
+        ApiError: Something could not be read now.
+        Wait: Something may not be read.
+    """
+    try:
+        return await observe(key, world)
+    except PASSING:
+        raise
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
+        raise unread(error) from error
+
+
+async def _tell_unseen(key: ObjectKey, wait: Wait, world: World) -> None:
+    try:
+        await report_unseen(key, wait, world)
+    except errors.NotLeading:
+        raise
+    except errors.Conflict:
+        pass  # the next look finds what has changed
+    except errors.ApiError as error:
+        _log.warning("look failed", secret=str(key), error=error)
+
+
+async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
+    """Take the next step; return how the pass ends, or the step that was done."""
+    step: Step | None = None
+    try:
+        step = next_step(seen)
+        if isinstance(step, Rest):
+            return _at_rest(step, key, world)
+        began = asyncio.get_running_loop().time()
+        await _taken(step, key, seen, world)
+    except (Wait, Stalled) as error:
+        if isinstance(step, RollOut | DeletePod) and concerns_one(error):
+            _pass_over(step, error, key, seen, world)
+            return step
+        memo = world.memo(key)
+        memo.attempts += 1
+        return Outcome(step, error, memo.attempts)
+    tell_step(step, key, seen, asyncio.get_running_loop().time() - began, world)
+    return step
+
+
+def _pass_over(
+    step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World
+) -> None:
+    """Remember that nothing may be done to a workload now, and go on with the others."""
+    memo, workload = world.memo(key), step.consumer.workload
+    if seen.wanted is None:
+        return
+    before = memo.denials.get(workload.key)
+    now = denied_again(before, error, workload, seen, seen.wanted)
+    of_others = {other: one for other, one in memo.denials.items() if one.number == now.number}
+    memo.denials = of_others | {workload.key: now}
+    if before is None or (before.number, before.reason) != (now.number, now.reason):
+        tell_denied(workload, error, key, seen, world)
+
+
+def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:
+    if step.problem is None:
+        return Outcome(step)
+    memo = world.memo(key)
+    memo.attempts += 1
+    return Outcome(step, step.problem, memo.attempts)
+
+
+def _lets_others_go_first(done: Step, seen: Seen) -> bool:
+    """Say whether the pass goes on at the end of the queue.
+
+    Where many secrets turn at once, all are published before the first workload rolls, and all restarts are asked
+    for before the first of them is told: rolling pods take the API server's time from everybody.
+    """
+    return isinstance(done, RollOut) or (isinstance(done, Publish) and bool(seen.consumers))
+
+
+async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Take a step, and say in our words what the API server's refusal means."""
+    name = type(step).__name__
+    failpoints.reached("before", name)
+    try:
+        await take(step, key, seen, world)
+    except (errors.Conflict, errors.NotLeading):
+        raise
+    except errors.ApiError as error:
+        raise denied(error, step, seen) from error
+    failpoints.reached("after", name)
+
+
+def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+    until = outcome.step.until if isinstance(outcome.step, Rest) else None
+    match outcome.error:
+        case Wait(after=after):
+            again = world.now() + _backoff(after, world, key)
+        case Stalled():
+            again = world.now() + _LOOK_AGAIN
+        case None:
+            return until
+    return min(until, again) if until else again
+
+
+def _after_failure(first: timedelta, world: World, key: ObjectKey, attempt: int) -> datetime:
+    world.memo(key).attempts = attempt
+    return world.now() + _backoff(first, world, key)
+
+
+def _backoff(first: timedelta, world: World, key: ObjectKey) -> timedelta:
+    """Return the pause after the last failed attempt: the first one at first, then twice as long each time."""
+    return min(first * 2.0 ** min(max(world.memo(key).attempts - 1, 0), 10), _LONGEST_WAIT)

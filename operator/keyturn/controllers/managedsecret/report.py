@@ -1,0 +1,280 @@
+"""What people and machines are told of a pass: status, events, metrics and a log line, in one place."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.errors import Stalled
+from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.policy.checklist import told_violations
+from keyturn.core.policy.rules import denies, named
+from keyturn.core.rotation.durations import duration_of
+from keyturn.core.rotation.markers import goes_back
+from keyturn.core.rotation.restart_backoff import told_reason
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.steps import (
+    Adopt,
+    Begin,
+    Borrow,
+    Claim,
+    Decline,
+    DeletePod,
+    Expire,
+    Finalize,
+    GiveBack,
+    GoBack,
+    Intend,
+    Overlap,
+    Publish,
+    Push,
+    Refresh,
+    Release,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+    Withdraw,
+)
+from keyturn.core.rotation.triggers import CREATED
+from keyturn.core.status.blind import status_unseen
+from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
+from keyturn.core.status.status import Outcome, status_of
+from keyturn.kube.events import EventType, ObjectRef
+from keyturn.runtime import metrics
+
+from .events import count_what_failed, tell_ends
+from .posting import post, post_about
+from .write_status import write_status
+
+if TYPE_CHECKING:
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.status import ManagedSecretStatus
+    from keyturn.controllers.context import World
+    from keyturn.core.errors import Wait
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.workload import Workload
+    from keyturn.core.rotation.steps import OutsideStep, Step
+
+__all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
+
+_NO_TROUBLE = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
+"""What keeps a pass from its end as long as a store, or a key, takes for it."""
+
+_log = structlog.get_logger()
+
+
+def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
+    """Tell what was just done."""
+    _time_step(step, seen, seconds, world)
+    match step:
+        case Repair():
+            _tell_repair(step, key, seen, world)
+        case GoBack():
+            _tell_return(step, key, seen, world)
+        case RollOut(consumer=consumer):
+            _tell_restart(consumer, key, seen, world)
+        case DeletePod():
+            _tell_deleted_pod(step, key, world)
+        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
+            _tell_of_outside(step, key, seen, world)
+        case Rest():
+            pass
+        case _:
+            _tell_news(step, seen, world)
+            _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
+
+
+def _tell_news(step: Step, seen: Seen, world: World) -> None:
+    """Post what somebody can notice of a record or of a Secret."""
+    match step:
+        case Claim(number=number) | Adopt(number=number):
+            post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
+        case Publish(number=number):
+            was_there = seen.managed.status.revision is not None
+            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
+            post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
+        case Revoke(number=number):
+            post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
+        case Decline() if seen.wanted:
+            post(seen, world, NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted), EventType.WARNING)
+        case Release(secret=secret):
+            note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
+            post(seen, world, "Released", note)
+
+
+def _facts(step: Step) -> dict[str, object]:
+    match step:
+        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
+            return {"revision": number, "reason": reason.name}
+        case Release(secret=secret):
+            return {"released": secret}
+        case Claim() | Adopt() | Publish() | Revoke() | Overlap() | Expire():
+            return {"revision": step.number}
+        case _:
+            return {}
+
+
+def _tell_repair(step: Repair, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.DRIFT_REPAIRED.inc()
+    what = ", ".join(sorted(step.keys)) or "its labels and annotations"
+    note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
+    post(seen, world, "DriftRepaired", note)
+    _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
+
+
+def _time_step(step: Step, seen: Seen, wrote: float, world: World) -> None:
+    took = duration_of(step, seen, timedelta(seconds=wrote), world.now())
+    if took is not None:
+        name = "Overlap" if isinstance(step, Expire) else type(step).__name__
+        metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
+
+
+def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Tell of a write into a store; one that goes on is told of at its end."""
+    name = type(step).__name__
+    problem = None
+    if isinstance(step, Push | Withdraw):
+        problem = world.memo(key).outside.push_problems.get(step.destination.id)
+    if problem is not None:
+        if problem.error.reason != "Pushing":
+            _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
+        return
+    if isinstance(step, GiveBack) and step.loan.id in world.memo(key).outside.returns:
+        return
+    match step:
+        case GiveBack(loan=loan):
+            post(seen, world, "GivenBack", f"what {loan.where} had lent before is given back")
+        case Push(destination=destination, number=number):
+            post(seen, world, "Pushed", f"{destination} has revision {number}")
+        case Withdraw(destination=destination, deletes=True):
+            post(seen, world, "Withdrawn", f"{destination} is deleted")
+        case Refresh():
+            post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
+    _log.info("step done", step=name, secret=str(key))
+
+
+def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
+    metrics.ROLLBACKS.inc()
+    if step.failed:
+        count_what_failed(seen)
+    why = f"workloads did not get ready{_failures(seen)}" if step.failed else "it was asked for"
+    note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
+    post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    _log.warning(
+        "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
+    )
+
+
+def _failures(seen: Seen) -> str:
+    """Name who failed and why: with the return the pods go that show it."""
+    failed = (
+        (one for one in standings(seen, seen.wanted) if one.state is WorkloadState.FAILED)
+        if seen.wanted
+        else ()
+    )
+    return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
+
+
+def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) -> None:
+    workload, number = consumer.workload, seen.current.number if seen.current else 0
+    metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
+    what = "its pods are made anew for"
+    if seen.wanted and goes_back(consumer, seen, seen.wanted):
+        what = "its pods go back to"  # those that run it stay
+    world.events.post(
+        _workload_ref(workload),
+        "Restarted",
+        f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
+    )
+    _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
+
+
+def _tell_deleted_pod(step: DeletePod, key: ObjectKey, world: World) -> None:
+    workload, pod = step.consumer.workload, step.pod
+    world.events.post(
+        _workload_ref(workload),
+        "PodDeleted",
+        f"pod {pod.name} is deleted, so that it is made again: it has revision {step.withdrawn} of the Secret of"
+        f" ManagedSecret {key.name}, which was taken back, and was never ready",
+    )
+    _log.info(
+        "pod deleted", secret=str(key), revision=step.withdrawn, workload=str(workload.key), pod=pod.name
+    )
+
+
+def _workload_ref(workload: Workload) -> ObjectRef:
+    return ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid)
+
+
+def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+    """Post that the API server refuses a restart, unless an earlier process has written it into the status."""
+    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    if told and told_reason(told) == error.reason:
+        return
+    post(seen, world, error.reason, error.message, EventType.WARNING)
+    _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
+
+
+async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> None:
+    """Write the status if it changed, and tell what a change means.
+
+    Raises:
+        ApiError: The status could not be written; nothing was told.
+    """
+    before, after = seen.managed.status, status_of(seen, outcome)
+    await write_status(key, seen.managed, after, world)
+    _tell_trouble(key, seen.managed, outcome.error, world)
+    _tell_warning(key, seen, before, world)
+    tell_ends(key, seen, before, after, world)
+
+
+async def report_unseen(key: ObjectKey, error: Wait, world: World) -> None:
+    """Tell that nobody could look, as far as that can be told.
+
+    Raises:
+        ApiError: The status could not be written; the event was posted.
+    """
+    found = world.mirror.managed(key)
+    if found is None:
+        return
+    managed, _ = found
+    _tell_trouble(key, managed, error, world)
+    await write_status(key, managed, status_unseen(managed, error, world.now()), world)
+
+
+def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: World) -> None:
+    """Tell what keeps a pass from its end, once as long as it stays the same."""
+    memo = world.memo(key)
+    told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
+    was_told, memo.told = memo.told, told
+    if error is None or told is None or told == was_told:
+        return
+    if was_told is None and _stands_in(managed.status, error):
+        return
+    if error.reason != "ApiServerUnavailable":  # which could not take the event either
+        post_about(managed, world, error.reason, error.message, EventType.WARNING)
+    if isinstance(error, Stalled):
+        _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
+    else:
+        _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+
+
+def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
+    """Say whether an earlier process has written it into the status: a condition has its reason."""
+    return any(one.reason == error.reason for one in status.conditions)
+
+
+def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
+    """Post the rules that are broken where the class only warns; where it denies, that is a trouble."""
+    told = {(one.rule, one.item) for one in told_violations(before)}
+    if denies(seen.secret_class) or all((one.rule, one.item) in told for one in seen.violations):
+        return
+    text = named(seen.violations)
+    post(seen, world, "PolicyViolation", text, EventType.WARNING)
+    _log.warning("policy violated", secret=str(key), message=text)

@@ -1,0 +1,172 @@
+"""What metrics tell of each managed secret, store and emergency, and of the checklist, when they are asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadState
+from keyturn.checklist.report_configmap import OPERATOR
+from keyturn.core.emergency.status import open_stages
+from keyturn.core.errors import Stalled
+from keyturn.core.policy.checklist import GRACE, told_violations
+from keyturn.core.policy.findings import Point, Verdict
+from keyturn.core.policy.verdicts import All, judged
+from keyturn.endpoints.exposition import ChecklistFacts, EmergencyFacts, ObjectFacts, StoreFacts
+from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
+    from keyturn.api.status import ManagedSecretStatus, PreviousStatus
+    from keyturn.checklist.evidence import Proofs
+    from keyturn.endpoints.exposition import Facts
+    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.emergencies import AlarmKey
+    from keyturn.kube.cache.stores import StoreKey
+
+__all__ = ["facts"]
+
+_PRODUCTION = "production"
+_FRESH = timedelta(minutes=10)
+"""A read of ours comes back within some seconds, and there is one in each minute and a half."""
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
+
+
+def facts(mirror: Mirror, proofs: Proofs) -> Iterator[Facts]:
+    """Tell of every ManagedSecret, store and emergency, and how the points of the checklist stand.
+
+    Another thread may call it, so it begins with copies of the keys.
+    """
+    tally = _Tally(mirror)
+    for key in list(mirror.managed_keys()):
+        found = mirror.managed(key)
+        if found:
+            told = _of_object(found[0], mirror)
+            tally.add(told, found[0].status.previous)
+            yield told
+    for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
+        for store_key in mirror.stores.keys(kind):
+            yield from _of_store(store_key, mirror)
+    for alarm in mirror.emergencies.known():
+        yield from _of_emergency(alarm, mirror)
+    yield from _of_checklist(tally.all, proofs)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is kept of every object while one after the other is told of."""
+
+    mirror: Mirror
+    all: All = field(default_factory=All)
+    _environments: set[str] = field(default_factory=set)
+    _now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def add(self, told: ObjectFacts, previous: PreviousStatus | None) -> None:
+        self._environments.add(self.mirror.environment(told.namespace) or "")
+        others = self._environments - {"", _PRODUCTION}
+        until = previous.valid_until if previous else None
+        rules = {
+            *told.violations,
+            *(["overdue"] if told.is_overdue else []),
+            *(["notRevoked"] if until and self._now >= until + GRACE else []),
+        }
+        self.all = All(
+            count=self.all.count + 1,
+            broken=self.all.broken | rules,
+            has_environments=bool(others) and _PRODUCTION in self._environments,
+            keeps_old=self.all.keeps_old or (previous is not None and until is None),
+        )
+
+
+def _of_checklist(every: All, proofs: Proofs) -> Iterator[ChecklistFacts]:
+    """Tell what the operator knows by itself, and what people have published."""
+    for point, verdict in judged(every).items():
+        yield ChecklistFacts(OPERATOR, point, verdict)
+    if look := proofs.at_rest:
+        yield ChecklistFacts(OPERATOR, Point.AT_REST, look.verdict, look.at)
+    if proofs.awaited:
+        yield _of_access_log(proofs.awaited, proofs.logged)
+    for name, report in proofs.published.items():
+        for one in report:
+            yield ChecklistFacts(name, one.point, one.verdict, one.looked)
+
+
+def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts:
+    """Tell whether our own reads come back; where they do not, it may be that another replica gets them."""
+    is_proven = logged is not None and datetime.now(UTC) - logged < _FRESH
+    verdict = Verdict.PASS if is_proven else Verdict.UNKNOWN
+    return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
+
+
+def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
+    status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
+    return ObjectFacts(
+        namespace=managed.metadata.namespace,
+        name=managed.metadata.name,
+        class_name=class_name or "",
+        priority=_priority(class_name, mirror) if class_name else "",
+        revision=status.revision or 0,
+        last_rotation=status.last_rotation_time,
+        next_rotation=status.next_rotation_time,
+        is_overdue=bool(status.overdue),
+        conditions=_conditions(status.conditions),
+        violations=tuple({one.rule for one in told_violations(status)}),
+        is_suspended=bool(managed.spec.suspend),
+        stalled=_stalled(status.conditions),
+        step=_word(status.rotation.step) if status.rotation else "",
+        rotation_started=status.rotation.started_at if status.rotation else None,
+        previous_valid_until=status.previous.valid_until if status.previous else None,
+        workloads=len(status.workloads),
+        workloads_current=_current(status),
+    )
+
+
+def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:
+    return {one.type: one.status == "True" for one in conditions if _WORD.fullmatch(one.type)}
+
+
+def _stalled(conditions: Iterable[Condition]) -> str:
+    reasons = (one.reason for one in conditions if one.type == "Stalled" and one.status == "True")
+    return _word(next(reasons, ""))
+
+
+def _word(text: str) -> str:
+    """Take only words of a status as labels: whoever may write one could write anything."""
+    return text if not text or _WORD.fullmatch(text) else "Unknown"
+
+
+def _current(status: ManagedSecretStatus) -> int:
+    return sum(one.state is WorkloadState.CURRENT for one in status.workloads)
+
+
+def _of_store(key: StoreKey, mirror: Mirror) -> Iterator[StoreFacts]:
+    """Tell how a store is, once that was found out."""
+    try:
+        store = mirror.stores.store(key)
+    except Stalled:
+        return  # this version cannot read it, which its users say
+    if store is None:
+        return
+    for one in store.status.conditions:
+        if one.type == "Ready":
+            is_ready = one.status == "True"
+            yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
+
+
+def _of_emergency(key: AlarmKey, mirror: Mirror) -> Iterator[EmergencyFacts]:
+    declared = mirror.emergencies.declared(key)
+    if declared is not None:
+        yield EmergencyFacts(key.namespace, key.name, open_stages(declared.emergency))
+
+
+def _priority(class_name: str, mirror: Mirror) -> str:
+    try:
+        secret_class = mirror.secret_class(class_name)
+    except Stalled:
+        return ""
+    return str(secret_class.spec.priority or "") if secret_class else ""

@@ -1,0 +1,92 @@
+"""Whether a SecretClass can be followed, said in its status."""
+
+from __future__ import annotations
+
+import math
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.secretclass import SecretClassStatus
+from keyturn.core.errors import Stalled
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.policy.strength import Strength
+from keyturn.core.spec import schedule
+from keyturn.core.spec.cadence import Every, cadence_of, windows_of
+from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Patch
+
+from .context import generator_for
+from .managedsecret.write_status import status_patch
+
+if TYPE_CHECKING:
+    from keyturn.api.secretclass import SecretClass
+
+    from .context import World
+
+__all__ = ["reconcile_class"]
+
+_GENERATED = "generate"
+_STRONG = Strength(sys.maxsize, math.inf)
+_OFTEN = Every(timedelta(0), 0)
+
+
+async def reconcile_class(name: str, world: World) -> None:
+    """Check a class, and write what is wrong with it where its author looks.
+
+    Raises:
+        ApiError: The status could not be written.
+    """
+    try:
+        secret_class = world.mirror.secret_class(name)
+    except Stalled:
+        return  # its users say so; a status cannot be written over what cannot be read
+    if secret_class is None:
+        return
+    changes = status_patch(secret_class.status, _status(secret_class, _flaw(secret_class), world))
+    if not changes:
+        return
+    metadata = {"resourceVersion": secret_class.metadata.resource_version}
+    body = {"metadata": metadata, "status": changes}
+    try:
+        written = await world.api.patch(f"{paths.secret_class(name)}/status", body, Patch.MERGE)
+    except (errors.Conflict, errors.NotFound):
+        return  # it has changed: the watch brings the newer one
+    world.mirror.put_class(written)
+
+
+def _flaw(secret_class: SecretClass) -> Stalled | None:
+    spec = secret_class.spec
+    cadence = cadence_of(spec.rotation)
+    try:
+        schedule.check(cadence, windows_of(spec.rotation))
+        strength = generator_for(spec.generate).strength() if spec.generate else None
+    except Stalled as stalled:
+        return stalled
+    # What a class does not say it leaves to its users, who are held to its rules themselves.
+    own = Evidence({_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}))
+    broken = violations_of(secret_class, own)
+    return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
+
+
+def _status(secret_class: SecretClass, flaw: Stalled | None, world: World) -> SecretClassStatus:
+    reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, world)
+    verdicts = [("Ready", Verdict("False" if flaw else "True", reason, message))]
+    if flaw:
+        verdicts.append(("Stalled", Verdict("True", reason, message)))
+    before, generation = secret_class.status.conditions, secret_class.metadata.generation
+    return SecretClassStatus(
+        observed_generation=generation,
+        conditions=[stamped(type_, verdict, before, world.now(), generation) for type_, verdict in verdicts],
+    )
+
+
+def _standing(secret_class: SecretClass, world: World) -> tuple[str, str]:
+    """Say of a class without a flaw whom it serves."""
+    name, marked = secret_class.metadata.name, world.mirror.default_classes()
+    if name not in marked:
+        return "Valid", "managed secrets may use this class"
+    if name == marked[0]:
+        return "Default", "managed secrets that name no class use this one"
+    return "NotDefault", f"it is marked as the default class, and {marked[0]}, which is newer, goes before it"

@@ -1,0 +1,92 @@
+"""Whether a store can be used, said in its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from keyturn.api.secretstore import SecretStoreStatus
+from keyturn.core.errors import Stalled
+from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Patch
+from keyturn.kube.events import EventType, ObjectRef
+from keyturn.stores.key_isolation import shared_keys
+
+from .managedsecret.write_status import status_patch
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.kube.cache.stores import AnyStore, StoreKey
+    from keyturn.stores.health import Health
+
+    from .context import World
+
+__all__ = ["reconcile_store", "status_of"]
+
+_log = structlog.get_logger()
+
+
+async def reconcile_store(key: StoreKey, world: World) -> None:
+    """Write how a store is where its author looks, if that has changed.
+
+    Raises:
+        ApiError: The status could not be written.
+    """
+    try:
+        store = world.mirror.stores.store(key)
+    except Stalled:
+        store = None  # its users say so; a status cannot be written over what cannot be read
+    if store is None:
+        world.stores.forget(key)
+        return
+    health = world.stores.health(key)
+    if health is None:
+        return  # it is being found out, and this comes up again then
+    changes = status_patch(store.status, status_of(store, health, world.now(), shared_keys(key, store)))
+    if not changes:
+        return
+    metadata = {"resourceVersion": store.metadata.resource_version, "uid": store.metadata.uid}
+    path = paths.store_status(key.kind, key.namespace, key.name)
+    try:
+        written = await world.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+    except (errors.Conflict, errors.NotFound):
+        return  # it has changed: the watch brings the newer one
+    world.mirror.put_store(key, written)
+    if _is_turn(store, health):
+        _tell(key, store, health, world)
+
+
+def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
+    """Say how a store is, whether a person must act, and whether namespaces share its keys."""
+    verdicts = [("Ready", Verdict("True" if health.is_ready else "False", health.reason, health.message))]
+    if not health.is_ready and not health.passes:
+        verdicts.append(("Stalled", Verdict("True", health.reason, health.message)))
+    if shared:
+        verdicts.append(("KeysShared", Verdict("True", "NoNamespaceInPrefix", shared)))
+    before, generation = store.status.conditions, store.metadata.generation
+    return SecretStoreStatus(
+        observed_generation=generation,
+        provider=store.spec.provider.kind,
+        conditions=[stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts],
+    )
+
+
+def _is_turn(store: AnyStore, health: Health) -> bool:
+    before = next((one for one in store.status.conditions if one.type == "Ready"), None)
+    return before is None or (before.status == "True", before.reason) != (health.is_ready, health.reason)
+
+
+def _tell(key: StoreKey, store: AnyStore, health: Health, world: World) -> None:
+    if health.is_ready:
+        _log.info("store ready", store=str(key))
+        return
+    _log.warning("store not ready", store=str(key), reason=health.reason, message=health.message)
+    if key.is_for_all and not world.mirror.sees_namespaces:
+        return  # events about such objects lie in a namespace where this operator may write none
+    regarding = ObjectRef(
+        "keyturn.dev/v1alpha1", key.kind, key.namespace or None, key.name, store.metadata.uid
+    )
+    world.events.post(regarding, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)

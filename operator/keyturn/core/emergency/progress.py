@@ -1,0 +1,126 @@
+"""How far a managed secret is with an emergency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from keyturn.api.emergency import AffectedState
+from keyturn.api.status import WorkloadState
+from keyturn.core.errors import Stalled
+from keyturn.core.rotation.emergency import asked_at, is_fixed, published_at, renewed_by, was_published
+from keyturn.core.rotation.push import unpushed
+from keyturn.core.rotation.rollout import standings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.errors import Wait
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.emergency import Emergency
+    from keyturn.core.rotation.push import Unpushed
+    from keyturn.core.rotation.rollout import Standing
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.revision import RevisionFacts
+
+__all__ = ["Affected", "affected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """How far one secret is with an emergency."""
+
+    state: AffectedState
+    revision: int | None = None
+    """The revision that the Secret holds, where its values are new since the emergency began."""
+    rotated: datetime | None = None
+    """When they were in the Secret."""
+    message: str | None = None
+    workloads: tuple[str, ...] = ()
+    """Who uses the Secret."""
+    pulled: tuple[str, ...] = ()
+    """What is to be turned at its store, with the store."""
+    literals: tuple[str, ...] = ()
+    """What stands in the spec for everybody to read."""
+    unpushed: tuple[Unpushed, ...] = ()
+    """The places of stores that it is pushed to and that may hold values from before."""
+
+
+def affected(emergency: Emergency, seen: Seen, error: Wait | Stalled | None) -> Affected:
+    """Say how far a secret is with an emergency, after a look that ended with `error` or without one."""
+    wanted = seen.wanted
+    if wanted is None:
+        return _unrotated(seen, error)
+    told = Affected(
+        AffectedState.PENDING,
+        workloads=tuple(str(one.workload.key) for one in seen.consumers),
+        pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in wanted.pulled if item.source),
+        literals=tuple(item.name for item in wanted.items if item.literal is not None),
+    )
+    if not any(item.recipe for item in wanted.items):
+        message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
+        return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+    renewed = renewed_by(emergency, seen, wanted)
+    if renewed is None or not was_published(renewed, seen):
+        found = _unrotated(seen, error)
+        return replace(told, state=found.state, message=found.message or _waiting(emergency, seen, wanted))
+    return _rotated(told, renewed, seen, wanted)
+
+
+def _unrotated(seen: Seen, error: Wait | Stalled | None) -> Affected:
+    if seen.managed.spec.suspend:
+        return Affected(AffectedState.SUSPENDED, message="spec.suspend is true, so nothing is written")
+    if isinstance(error, Stalled):
+        return Affected(AffectedState.STALLED, message=f"{error.reason}: {error.message}")
+    return Affected(AffectedState.PENDING, message=error.message if error else None)
+
+
+def _waiting(emergency: Emergency, seen: Seen, wanted: Wanted) -> str | None:
+    if is_fixed(seen, wanted):
+        return "the Secret is immutable: write another target.name for one with new values"
+    asked = asked_at(seen, wanted)
+    if asked is None or asked[1] <= seen.now or asked[0].name != emergency.name:
+        return None
+    return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
+
+
+def _rotated(told: Affected, renewed: RevisionFacts, seen: Seen, wanted: Wanted) -> Affected:
+    current = seen.current
+    if current is None or current.number < renewed.number:
+        number = current.number if current else None
+        back = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
+        return replace(told, state=AffectedState.FAILED, message=back)
+    told = replace(
+        told,
+        revision=current.number,
+        rotated=published_at(renewed, seen) or renewed.made,
+        unpushed=unpushed(seen, wanted),
+    )
+    behind = [one for one in standings(seen, wanted) if one.state is not WorkloadState.CURRENT]
+    if failed := [one for one in behind if one.state is WorkloadState.FAILED]:
+        return replace(told, state=AffectedState.FAILED, message=_told(failed))
+    if behind:
+        return replace(told, state=AffectedState.ROTATED, message=_told(behind))
+    if current.overlaps:
+        return replace(told, state=AffectedState.ROTATED, message="the values before are still readable")
+    if told.unpushed:
+        return _unpushed(told)
+    return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told))
+
+
+def _unpushed(told: Affected) -> Affected:
+    first, *others = sorted(told.unpushed, key=lambda one: (not one.needs_a_person, one.place))
+    more = f"; and {len(others)} more of pushTo" if others else ""
+    state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
+    return replace(told, state=state, message=f"pushTo: {first.message}{more}")
+
+
+def _told(behind: list[Standing]) -> str:
+    first, more = behind[0], len(behind) - 1
+    others = f" and {more} more" if more else ""
+    detail = f": {first.message}" if first.message else ""
+    return f"{first.consumer.workload.key} is {first.state.lower()}{others}{detail}"
+
+
+def _elsewhere(told: Affected) -> str | None:
+    return f"to be turned at its store: {', '.join(told.pulled)}" if told.pulled else None

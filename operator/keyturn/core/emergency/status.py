@@ -1,0 +1,287 @@
+"""The clock of an emergency: what its status says, from what is known of its secrets and from the time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
+from keyturn.core.status.conditions import Verdict, stamped
+
+from .deadlines import (
+    ACKNOWLEDGE_AUDIT,
+    ACKNOWLEDGE_REPORT,
+    NEAR,
+    deadlines_of,
+    report_name,
+    who_acknowledges,
+)
+from .timeline import added
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from keyturn.api.emergency import EmergencyRotation
+
+    from .deadlines import Found
+    from .progress import Affected
+
+__all__ = [
+    "KEPT_ROWS",
+    "open_stages",
+    "rows_of",
+    "status_of",
+    "wake_up",
+]
+
+KEPT_ROWS = 2000
+_LONGEST_MESSAGE = 1024
+_DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
+_NEEDS_A_PERSON = frozenset(
+    {AffectedState.FAILED, AffectedState.SUSPENDED, AffectedState.STALLED, AffectedState.NOT_FOUND}
+)
+
+
+def rows_of(
+    emergency: EmergencyRotation, known: Mapping[str, Affected | None], now: datetime
+) -> tuple[AffectedSecret, ...]:
+    """Say how far each secret is that is selected, that is named, or that was concerned before.
+
+    `known` has those that are there, with None for those that nobody has looked at yet.
+    """
+    before = {one.name: one for one in emergency.status.secrets}
+    every = {*known, *(emergency.spec.names or ()), *before}
+    return tuple(_row(name, before.get(name), known, now) for name in sorted(every))
+
+
+def _row(
+    name: str, before: AffectedSecret | None, known: Mapping[str, Affected | None], now: datetime
+) -> AffectedSecret:
+    if name not in known:
+        return _absent(name, before)
+    found = known[name]
+    if found is None:
+        return before or AffectedSecret(name=name, state=AffectedState.PENDING)
+    is_new = found.revision is not None or found.state is AffectedState.NOTHING_TO_ROTATE
+    updated = (before.updated_at if before else None) or now
+    return AffectedSecret(
+        name=name,
+        state=found.state,
+        revision=found.revision,
+        rotated_at=_second((before.rotated_at if before else None) or found.rotated or now)
+        if is_new
+        else None,
+        updated_at=_second(updated) if found.state in _DONE else None,
+        message=found.message[:_LONGEST_MESSAGE] if found.message else None,
+    )
+
+
+def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
+    if before and before.state in _DONE:
+        return before
+    message = "there is no such ManagedSecret"
+    if before and before.state is not AffectedState.NOT_FOUND:
+        message = "the ManagedSecret was deleted meanwhile, and its Secret may still be there"
+    if before and before.state is AffectedState.NOT_FOUND:
+        return before
+    return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message)
+
+
+def status_of(found: Found) -> EmergencyRotationStatus:
+    """Say everything that is known; what was stamped or told once stays."""
+    before, emergency = found.emergency.status, found.emergency
+    stamps = _stamps(found)
+    deadlines = deadlines_of(found.started)
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    is_open = [stage for stage, stamp in stamps.items() if stamp is None]
+    return EmergencyRotationStatus(
+        observed_generation=emergency.metadata.generation,
+        started_at=found.started,
+        deadlines=Deadlines(
+            rotated=deadlines["Rotated"],
+            services_updated=deadlines["ServicesUpdated"],
+            access_audited=deadlines["AccessAudited"],
+            documented=deadlines["Documented"],
+        ),
+        due_at=min((deadlines[stage] for stage in is_open), default=None),
+        rotated_at=stamps["Rotated"],
+        services_updated_at=stamps["ServicesUpdated"],
+        access_audit_at=stamps["AccessAudited"],
+        documented_at=stamps["Documented"],
+        progress=f"{sum(_is_rotated(one) for one in made_here)}/{len(made_here)}",
+        report_name=None if found.trouble or found.refused else report_name(emergency),
+        secrets=_kept(found.rows),
+        timeline=added(found, stamps, deadlines),
+        conditions=[
+            stamped(type_, verdict, before.conditions, found.now, emergency.metadata.generation)
+            for type_, verdict in _verdicts(found, stamps)
+        ],
+    )
+
+
+def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
+    """Return the deadlines of what is not done yet, as the status tells."""
+    status, started = emergency.status, emergency.metadata.creation_timestamp
+    if started is None:
+        return {}
+    done = {
+        "Rotated": status.rotated_at,
+        "ServicesUpdated": status.services_updated_at,
+        "AccessAudited": status.access_audit_at,
+        "Documented": status.documented_at,
+    }
+    return {stage: time for stage, time in deadlines_of(started).items() if done[stage] is None}
+
+
+def wake_up(found: Found, status: EmergencyRotationStatus) -> datetime | None:
+    """Return when the clock has something to tell, if nothing happens before."""
+    after = found.emergency.model_copy(update={"status": status})
+    waiting = open_stages(after)
+    times = [time + timedelta(seconds=1) for time in waiting.values()]
+    times += [waiting[stage] - lead for stage, lead in NEAR.items() if stage in waiting]
+    return min((time for time in times if time > found.now), default=None)
+
+
+def _kept(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
+    """Keep as many rows as a status can bear, first those that somebody waits for."""
+    if len(rows) <= KEPT_ROWS:
+        return list(rows)
+    first = sorted(rows, key=lambda one: (one.state in _DONE, one.name))[:KEPT_ROWS]
+    return sorted(first, key=lambda one: one.name)
+
+
+def _stamps(found: Found) -> dict[str, datetime | None]:
+    """Return when each stage was reached: once, and for good."""
+    before, rows, emergency = found.emergency.status, found.rows, found.emergency
+    now, started = _second(found.now), found.started
+    rotated = max((one.rotated_at or now for one in rows), default=now)
+    updated = max((one.updated_at or now for one in rows), default=now)
+    all_rotated = bool(rows) and all(_is_rotated(one) for one in rows)
+    all_updated = bool(rows) and all(one.state in _DONE for one in rows)
+    audited = who_acknowledges(emergency, ACKNOWLEDGE_AUDIT) is not None
+    documented = who_acknowledges(emergency, ACKNOWLEDGE_REPORT) is not None
+    return {
+        "Rotated": before.rotated_at or (max(started, rotated) if all_rotated else None),
+        "ServicesUpdated": before.services_updated_at or (max(started, updated) if all_updated else None),
+        "AccessAudited": before.access_audit_at or (now if audited else None),
+        "Documented": before.documented_at or (now if documented else None),
+    }
+
+
+def _is_rotated(one: AffectedSecret) -> bool:
+    """Say whether all is done of it that can be done here."""
+    return one.revision is not None or _is_elsewhere(one)
+
+
+def _is_elsewhere(one: AffectedSecret) -> bool:
+    return one.state is AffectedState.NOTHING_TO_ROTATE
+
+
+# Conditions
+
+
+def _verdicts(found: Found, stamps: Mapping[str, datetime | None]) -> Iterator[tuple[str, Verdict]]:
+    rotated, updated = _rotated(found), _updated(found)
+    yield "Rotated", rotated
+    yield "ServicesUpdated", updated
+    yield (
+        "AccessAudited",
+        _acknowledged(
+            stamps["AccessAudited"],
+            who_acknowledges(found.emergency, ACKNOWLEDGE_AUDIT),
+            f"find out who read the secrets, then write your name into the annotation {ACKNOWLEDGE_AUDIT}",
+        ),
+    )
+    yield (
+        "Documented",
+        _acknowledged(
+            stamps["Documented"],
+            who_acknowledges(found.emergency, ACKNOWLEDGE_REPORT),
+            f"read the ConfigMap {report_name(found.emergency)}, then write your name into the annotation"
+            f" {ACKNOWLEDGE_REPORT}",
+        ),
+    )
+    yield "Overdue", _overdue(found, stamps)
+    # kstatus: these two are there only while they hold.
+    if trouble := _trouble(found):
+        yield "Stalled", trouble
+    elif "False" in {rotated.status, updated.status}:
+        yield "Reconciling", Verdict("True", updated.reason, updated.message)
+
+
+def _rotated(found: Found) -> Verdict:
+    waits = [one for one in found.rows if not _is_rotated(one)]
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    elsewhere = len(found.rows) - len(made_here)
+    count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
+    if elsewhere:
+        count += f", {elsewhere} to be turned elsewhere, since nothing of it is generated here"
+    if found.rows and not waits:
+        return Verdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
+    return Verdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
+
+
+def _updated(found: Found) -> Verdict:
+    waits = [one for one in found.rows if one.state not in _DONE]
+    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    done = len(made_here) - len(waits)
+    count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
+    if found.rows and not waits:
+        return Verdict("True", "AllUpdated", count)
+    return Verdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))
+
+
+def _nobody(found: Found) -> str:
+    return found.refused.reason if found.refused else "NothingSelected"
+
+
+def _first_of(waits: list[AffectedSecret]) -> str:
+    if not waits:
+        return ""
+    one = min(waits, key=lambda one: (one.state not in _NEEDS_A_PERSON, one.name))
+    return f"; {one.name} is {one.state}{': ' + one.message if one.message else ''}"
+
+
+def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> Verdict:
+    if stamp is None:
+        return Verdict("False", "NotAcknowledged", remedy)
+    by = f" by {who}" if who else ""
+    return Verdict("True", "Acknowledged", f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC")
+
+
+def _overdue(found: Found, stamps: Mapping[str, datetime | None]) -> Verdict:
+    deadlines = deadlines_of(found.started)
+    missed = [stage for stage, stamp in stamps.items() if stamp is None and found.now > deadlines[stage]]
+    if missed:
+        times = ", ".join(f"{stage} was due at {deadlines[stage]:%Y-%m-%d %H:%M} UTC" for stage in missed)
+        return Verdict("True", "DeadlineMissed", times)
+    late = [stage for stage, stamp in stamps.items() if stamp and stamp > deadlines[stage]]
+    if late:
+        return Verdict("False", "WasLate", f"no deadline is missed now; met late: {', '.join(late)}")
+    return Verdict("False", "InTime", "no deadline is missed")
+
+
+def _trouble(found: Found) -> Verdict | None:
+    """Say what a person has to do before it can go on."""
+    if found.refused:
+        return Verdict("True", found.refused.reason, found.refused.message)
+    if not found.rows:
+        return Verdict(
+            "True",
+            "NothingSelected",
+            "no ManagedSecret is selected; label some, or declare another emergency",
+        )
+    stuck = [one for one in found.rows if one.state in _NEEDS_A_PERSON]
+    if stuck:
+        more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
+        return Verdict(
+            "True", f"Secret{stuck[0].state}", f"{stuck[0].name}{more}: {stuck[0].message or stuck[0].state}"
+        )
+    if found.trouble:
+        return Verdict("True", found.trouble.reason, found.trouble.message)
+    return None
+
+
+def _second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)

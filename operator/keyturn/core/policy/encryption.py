@@ -1,0 +1,71 @@
+"""Point 4: the API server writes Secrets encrypted, as its own metrics prove."""
+
+from __future__ import annotations
+
+from .findings import Finding, Point, Verdict
+from .samples import samples
+
+__all__ = ["judged"]
+
+_TRANSFORMED = "apiserver_storage_transformation_operations_total"
+_WRITTEN = ("etcd_requests_total", "etcd_request_duration_seconds_count")
+_IDENTITY = ("", "identity")
+_WRITES = ("create", "update")
+_SECRETS = ("secrets", "*core.Secret", "core.Secret")
+_ENCRYPT = (
+    "give the API server an --encryption-provider-config with a provider that encrypts secrets before identity,"
+    " and then write every Secret anew: kubectl get secrets -A -o json | kubectl replace -f -"
+)
+
+
+def judged(metrics: str) -> list[Finding]:
+    """Judge by what the API server has done to Secrets on their way to and from etcd since it started."""
+    stored, read = _prefixes(metrics, "to_storage"), _prefixes(metrics, "from_storage")
+    plain = [prefix for prefix in stored if prefix in _IDENTITY]
+    encrypted = sorted(prefix for prefix in stored if prefix.startswith("k8s:enc:"))
+    if plain:
+        return [_finding(Verdict.FAIL, "the API server writes Secrets as they are (identity)", _ENCRYPT)]
+    if any(prefix in _IDENTITY for prefix in read):
+        return [_finding(Verdict.FAIL, "Secrets that are not encrypted were read from etcd", _ENCRYPT)]
+    if encrypted:
+        ways = ", ".join(_provider(prefix) for prefix in encrypted)
+        return [_finding(Verdict.PASS, f"the API server that answered encrypts what it writes: {ways}")]
+    if not stored and not read and _were_written(metrics):
+        return [_finding(Verdict.FAIL, "the API server has written Secrets and encrypted none", _ENCRYPT)]
+    return [
+        _finding(
+            Verdict.UNKNOWN,
+            "the API server that answered has written no Secret since it started",
+            "create one, and look again",
+        )
+    ]
+
+
+def _prefixes(metrics: str, way: str) -> set[str]:
+    """Return how Secrets were transformed; an API server before 1.31 does not say of which resource it speaks."""
+    return {
+        one.labels.get("transformer_prefix", "")
+        for one in samples(metrics, _TRANSFORMED)
+        if one.value
+        and one.labels.get("transformation_type") == way
+        and one.labels.get("resource", "secrets") == "secrets"
+    }
+
+
+def _were_written(metrics: str) -> bool:
+    return any(
+        one.value
+        and one.labels.get("operation") in _WRITES
+        and one.labels.get("resource", one.labels.get("type")) in _SECRETS
+        for name in _WRITTEN
+        for one in samples(metrics, name)
+    )
+
+
+def _provider(prefix: str) -> str:
+    """Take aescbc out of k8s:enc:aescbc:v1:."""
+    return prefix.split(":")[2]
+
+
+def _finding(verdict: Verdict, evidence: str, remedy: str = "") -> Finding:
+    return Finding(Point.AT_REST, verdict, evidence, remedy)

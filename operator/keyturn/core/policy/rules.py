@@ -1,0 +1,177 @@
+"""Which rules of its class a managed secret breaks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.duration import format_duration
+from keyturn.api.secretclass import Enforcement
+from keyturn.core.spec import schedule
+from keyturn.core.spec.cadence import Cron, Every
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import timedelta
+
+    from keyturn.api.secretclass import SecretClass
+
+    from .strength import Strength
+
+__all__ = ["DISTINCT", "RULES", "Evidence", "Violation", "denies", "named", "violations_of"]
+
+DISTINCT: Final = "distinctAcrossEnvironments"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule, with what to write instead."""
+
+    rule: str
+    message: str
+    cured_by: frozenset[str] = frozenset()
+    """The values that a rotation has to make anew to cure it; none where only another spec does."""
+    item: str | None = None
+    """The value that breaks the rule, where it is one."""
+
+    @property
+    def curable(self) -> bool:
+        return bool(self.cured_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rules of a class are held against."""
+
+    strengths: Mapping[str, Strength]
+    """How strong the values are that the recipes of today make; identifiers are not among them."""
+    cadence: Every | Cron | None = None
+    rotates: frozenset[str] = frozenset()
+    older: Mapping[str, Strength | None] = field(default_factory=dict)
+    """How strong the values are that other recipes have made; None where nobody knows how one was made."""
+    pulled: Mapping[str, int] = field(default_factory=dict)
+    """How long the values are that stores hold; how they were made nobody knows."""
+    twins: frozenset[str] = frozenset()
+    """The values that another environment has as well."""
+
+
+def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
+    """Name every rule that is broken, in the order of the rules."""
+    if secret_class is None:
+        return ()
+    return tuple(violation for rule in RULES.values() for violation in rule(secret_class, found))
+
+
+def denies(secret_class: SecretClass | None) -> bool:
+    """Say whether nothing is written while a rule is broken: so it is unless the class only warns."""
+    return secret_class is None or secret_class.spec.enforcement is not Enforcement.WARN
+
+
+def named(violations: Iterable[Violation]) -> str:
+    """Write all of them into one text, each after its rule."""
+    return "; ".join(f"{one.rule}: {one.message}" for one in violations)
+
+
+# The rules
+
+
+def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    least = secret_class.spec.min_length
+    if least is None:
+        return
+    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    for name, strength in found.strengths.items():
+        if strength.length < least:
+            yield Violation(
+                "minLength",
+                f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
+                item=name,
+            )
+    for name, length in found.pulled.items():
+        if length < least:
+            shorter = f"{name} is shorter than its store should hold it"
+            yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}), name)
+    for name, strength in _known(found.older):
+        if strength.length < least:
+            yield _outdated("minLength", name, f"has {strength.length} characters {asks}")
+
+
+def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    least = secret_class.spec.min_entropy_bits
+    if least is None:
+        return
+    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    for name, strength in found.strengths.items():
+        if strength.bits < least:
+            yield Violation(
+                "minEntropyBits",
+                f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
+                f" write {strength.to_be_stronger}",
+                item=name,
+            )
+    for name, strength in _known(found.older):
+        if strength.bits < least:
+            yield _outdated("minEntropyBits", name, f"has {math.floor(strength.bits)} bits of entropy {asks}")
+    for name, known in found.older.items():
+        if known is None:
+            yield _outdated("minEntropyBits", name, f"was found, so nobody knows its entropy, {asks}")
+
+
+def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    most = secret_class.spec.max_interval
+    if most is None or not found.strengths:
+        return
+    allows = f"class {secret_class.metadata.name} allows {format_duration(most)} at most"
+    if flaw := _too_rare(found.cadence, most):
+        yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
+    elif left_out := sorted(found.strengths.keys() - found.rotates):
+        yield Violation(
+            "maxInterval",
+            f"rotation.only leaves out {', '.join(left_out)} and {allows}; name it too, or remove only",
+        )
+
+
+def distinct_across_environments(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
+    if not secret_class.spec.distinct_across_environments:
+        return
+    for name in sorted(found.twins):
+        yield _outdated(
+            DISTINCT,
+            name,
+            f"has the same value as in another environment, which class {secret_class.metadata.name} forbids",
+        )
+
+
+RULES: Mapping[str, Callable[[SecretClass, Evidence], Iterator[Violation]]] = {
+    "minLength": min_length,
+    "minEntropyBits": min_entropy_bits,
+    "maxInterval": max_interval,
+    DISTINCT: distinct_across_environments,
+}
+
+
+def _outdated(rule: str, name: str, flaw: str) -> Violation:
+    """Blame the value that is there, not the spec: a new one keeps the rule."""
+    message = f"{name} {flaw}; rotate it, such as by the annotation keyturn.dev/rotate"
+    return Violation(rule, message, frozenset({name}), name)
+
+
+def _known(older: Mapping[str, Strength | None]) -> Iterator[tuple[str, Strength]]:
+    return ((name, strength) for name, strength in older.items() if strength is not None)
+
+
+def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] | None:
+    """Say what is too rare, and what to write instead."""
+    instead = f"write rotation.every: {format_duration(most)} or less"
+    match cadence:
+        case None:
+            return "nothing says when values rotate", instead
+        case Every(interval) if interval > most:
+            return f"rotation.every is {format_duration(interval)}", instead
+        case Cron() if (pause := schedule.longest_pause(cadence)) > most:
+            return (
+                f"rotation.schedule lets {format_duration(pause)} go by",
+                "write one that comes more often",
+            )
+    return None

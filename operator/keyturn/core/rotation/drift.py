@@ -1,0 +1,133 @@
+"""When a Secret is put back that others change again and again: a few times at once, then more and more slowly.
+
+A process remembers it and writes it nowhere; another one begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Seen
+
+__all__ = [
+    "Fight",
+    "changed_on_write",
+    "contest",
+    "is_contested",
+    "over",
+    "repaired",
+    "until",
+    "was_changed",
+    "was_sent",
+]
+
+_AT_ONCE = 3
+_FIRST, _LONGEST = timedelta(seconds=15), timedelta(minutes=5)
+_CALM = timedelta(minutes=10)
+"""Longer than the longest pause: who changes the Secret later than that begins another fight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fight:
+    """How often in a row a Secret was put back, and what came of it."""
+
+    generation: int
+    """Of the spec: what another one asks for is no repair."""
+    number: int
+    repairs: int
+    last: datetime
+    by: str | None = None
+    """Who else writes it, by the name that this program gives itself."""
+    changed: str | None = None
+    """What of the last write was not stored as it was sent."""
+
+
+def repaired(seen: Seen) -> Fight:
+    """Count a repair that was just done."""
+    before, target = _known(seen), seen.target
+    goes_on = before is not None and not before.changed
+    by = target.changed_by if target else None
+    return Fight(
+        generation=seen.managed.metadata.generation,
+        number=seen.current.number if seen.current else 0,
+        repairs=before.repairs + 1 if before and goes_on else 1,
+        last=seen.now,
+        by=by or (before.by if before else None),
+    )
+
+
+def was_changed(seen: Seen, what: str) -> Fight:
+    """Count a write of which the API server has stored something else."""
+    before, now = _known(seen), repaired(seen)
+    repairs = before.repairs + 1 if before and before.changed else _AT_ONCE + 1
+    return Fight(now.generation, now.number, repairs, now.last, now.by, what)
+
+
+def is_contested(seen: Seen) -> bool:
+    """Say whether the Secret is not to be put back yet."""
+    fight = _known(seen)
+    return fight is not None and seen.now < fight.last + _pause(fight)
+
+
+def was_sent(seen: Seen) -> bool:
+    """Say whether the current revision was written, and something else was stored."""
+    fight = _known(seen)
+    return bool(fight and fight.changed and seen.current and fight.number == seen.current.number)
+
+
+def contest(seen: Seen) -> Stalled | None:
+    """Say what a person should do about who changes the Secret, as long as there is no calm."""
+    fight, secret = _known(seen), seen.wanted.secret if seen.wanted else seen.name
+    if fight is None or fight.repairs <= _AT_ONCE:
+        return None
+    if fight.changed:
+        return changed_on_write(secret, fight.changed)
+    who = f"{fight.by} (field manager)" if fight.by else "somebody"
+    return Stalled(
+        "Contested",
+        f"{who} changes the Secret {secret!r} again and again, and it is put back more and more slowly;"
+        " have that leave the Secret alone, or write another target.name",
+    )
+
+
+def until(seen: Seen) -> datetime | None:
+    """Return when the Secret may be put back, or when there is calm."""
+    fight = _known(seen)
+    if fight is None or fight.repairs <= _AT_ONCE:
+        return None
+    return fight.last + (_pause(fight) if is_contested(seen) else _CALM)
+
+
+def over(seen: Seen) -> Fight | None:
+    """Return what is left of it after a write that was stored as it was sent."""
+    fight = _known(seen)
+    return None if fight is None or fight.changed else fight
+
+
+def changed_on_write(secret: str, what: str) -> Stalled:
+    """Say that something else is stored than what was sent."""
+    return Stalled(
+        "ChangedOnWrite",
+        f"the API server stores the Secret {secret!r} other than it was sent ({what}): look for a mutating"
+        " admission webhook or policy, and except the Secret from it",
+    )
+
+
+def _known(seen: Seen) -> Fight | None:
+    """Return the fight that goes on about what this spec asks for."""
+    fight = seen.fight
+    if fight is None or fight.generation != seen.managed.metadata.generation:
+        return None
+    return fight if seen.now < fight.last + _CALM else None
+
+
+def _pause(fight: Fight) -> timedelta:
+    times = fight.repairs - _AT_ONCE
+    return min(_FIRST * 2 ** min(times - 1, 10), _LONGEST) if times > 0 else timedelta(0)

@@ -1,0 +1,66 @@
+"""How long a step of a rotation took, from its begin until it was through.
+
+It is read from what was recorded, so that it counts also what another process began: most of a rollout, and all of
+an overlap, is waiting.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .steps import Expire, Publish, Revoke, Stage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Seen
+
+    from .steps import Step
+
+__all__ = ["duration_of", "rollout_duration"]
+
+_NOTHING = timedelta(0)
+_CUT = timedelta(seconds=1)
+"""What a time in the status may lack, since it has whole seconds."""
+
+
+def duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> timedelta | None:
+    """Return how long a step took that is done now; `wrote` is how long its write took.
+
+    None for what is no step of a rotation, and where nobody knows when it began.
+    """
+    took = _duration_of(step, seen, wrote, now)
+    return None if took is None else max(took, _NOTHING)
+
+
+def _duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> timedelta | None:
+    match step:
+        case Stage():
+            begun = seen.managed.status.rotation
+            return max(wrote, now - begun.started_at - _CUT) if begun else wrote
+        case Publish(number=number) if number != seen.managed.status.revision and seen.current:
+            return now - seen.current.made
+        case Expire():
+            return _overlapped(seen, now)
+        case Revoke():
+            until = seen.current.valid_until if seen.current else None
+            return max(wrote, now - until) if until else wrote
+        case _:
+            return None
+
+
+def _overlapped(seen: Seen, now: datetime) -> timedelta | None:
+    current, history = seen.current, seen.managed.status.history
+    if current is None or current.valid_until is None:
+        return None
+    through = next((one.finished_at for one in history if one.revision == current.number), None)
+    return min(now, current.valid_until) - through if through else None
+
+
+def rollout_duration(seen: Seen, now: datetime) -> tuple[str, timedelta] | None:
+    """Return which step it was that ended with the last workload, and how long that took."""
+    if seen.state and seen.state.held and seen.state.current_number != seen.state.newest.number:
+        return "Rollback", max(now - seen.state.held.at, _NOTHING)
+    published = seen.target.published if seen.target else None
+    return ("RollOut", max(now - published, _NOTHING)) if published else None

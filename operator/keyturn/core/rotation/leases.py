@@ -1,0 +1,139 @@
+"""What stores have lent: what is recorded of it, and when it is given back.
+
+What is lent is recorded as soon as it is taken, before a value of it is published. It stays in the record until its
+store has taken it back, or says that it will not, or it has ended: so a process that dies leaves to the next one
+what to renew and what to give back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.core.spec.store_refs import Destination
+
+from .emergency import revokes_at_once
+from .rollout import Turn, standings
+from .steps import Borrow, GiveBack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
+
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.state import StateFacts
+
+__all__ = [
+    "Loan",
+    "are_kept_for",
+    "last_return",
+    "next_loans",
+    "next_return",
+    "returned_again",
+    "returned_last",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """Something that a store lends: by what it is known there, and nothing of what it opens."""
+
+    place: str
+    """Which key of which store it was taken from: the `id` of a destination."""
+    id: str
+    """The store's own name for it."""
+    login: str
+    """The store's name for the login that it ends with; empty where somebody else keeps that."""
+    lasts: timedelta
+    """How long it was good when it was taken."""
+    ends: datetime
+
+    @property
+    def due(self) -> datetime:
+        """When half of it is over: from then on it is renewed, or another is taken."""
+        return self.ends - self.lasts / 2
+
+    @property
+    def where(self) -> Destination:
+        return Destination.at(self.place)
+
+
+def next_loans(seen: Seen) -> Borrow | None:
+    """Record what was just taken or renewed, before anything is done with it."""
+    if seen.state is None:
+        return None  # the first revision brings it along
+    new = tuple(loan for loan in seen.pulled.loans if loan not in seen.state.loans)
+    return Borrow(new) if new else None
+
+
+def next_return(seen: Seen, wanted: Wanted) -> GiveBack | None:
+    """Choose what is given back: at once what nobody could ever read, else when nobody needs it any more."""
+    ready = (loan for loan in _idle(seen) if _may_end_at(loan, seen, wanted) <= seen.now)
+    return _first(ready, seen)
+
+
+def last_return(seen: Seen) -> GiveBack | None:
+    """Choose what is given back of a ManagedSecret that somebody deletes."""
+    return _first(seen.state.loans if seen.state else (), seen)
+
+
+def are_kept_for(seen: Seen, wanted: Wanted | None) -> bool:
+    """Say whether something is given back when the ManagedSecret goes: only if its Secret goes then as well."""
+    return bool(seen.state and seen.state.loans and wanted and wanted.shape.deletes)
+
+
+def returned_again(seen: Seen, wanted: Wanted) -> datetime | None:
+    """Return when the next is given back, or tried again."""
+    times = (max(_may_end_at(loan, seen, wanted), _tried_at(loan, seen)) for loan in _idle(seen))
+    return min((time for time in times if time > seen.now), default=None)
+
+
+def returned_last(seen: Seen) -> datetime | None:
+    """Return when that is tried again of a ManagedSecret that somebody deletes."""
+    times = (_tried_at(loan, seen) for loan in (seen.state.loans if seen.state else ()))
+    return min((time for time in times if time > seen.now), default=None)
+
+
+def _idle(seen: Seen) -> tuple[Loan, ...]:
+    """Return what the current revision does not hold, and nobody is about to take in."""
+    if seen.state is None:
+        return ()
+    used = frozenset(seen.state.borrowed.values()) | seen.pulled.in_hand
+    return tuple(loan for loan in seen.state.loans if loan.id not in used)
+
+
+def _may_end_at(loan: Loan, seen: Seen, wanted: Wanted) -> datetime:
+    """Say when nobody needs it: all run on what came after it, or the overlap is over; at its end in any case."""
+    if not _was_read(loan, seen.state):
+        return seen.now
+    published = seen.target.published if seen.target and seen.is_published else None
+    if published is None:
+        return loan.ends
+    if revokes_at_once(seen):
+        return seen.now
+    everyone = standings(seen, wanted)
+    if any(one.under_way for one in everyone):
+        return loan.ends
+    if everyone and all(one.turn is Turn.DONE for one in everyone) and not _has_overlap(seen):
+        return seen.now
+    return min(published + wanted.overlap, loan.ends)
+
+
+def _has_overlap(seen: Seen) -> bool:
+    """Say whether somebody has written for how long what was read before works."""
+    of_class = seen.secret_class.spec.rotation if seen.secret_class else None
+    return any(one is not None and one.overlap is not None for one in (seen.managed.spec.rotation, of_class))
+
+
+def _was_read(loan: Loan, state: StateFacts | None) -> bool:
+    return state is not None and loan.id in state.lent_before
+
+
+def _first(loans: Iterable[Loan], seen: Seen) -> GiveBack | None:
+    return next((GiveBack(loan) for loan in loans if _tried_at(loan, seen) <= seen.now), None)
+
+
+def _tried_at(loan: Loan, seen: Seen) -> datetime:
+    """Say when it is tried again, if it failed before; what has ended is given back without asking anybody."""
+    return min(seen.returns.get(loan.id, seen.now), max(loan.ends, seen.now))

@@ -1,0 +1,77 @@
+"""Which pod templates and which pods have other values than those of the current revision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.core.observation.pods import pods_known
+from keyturn.core.observation.workload import read_marker
+
+from .revision_diff import missed_keys, revision_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.pods import Pod
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = ["are_newer", "asks_for_others", "older_pods", "pod_revision", "published", "runs_other_values"]
+
+
+def runs_other_values(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+    """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
+    workload = consumer.workload
+    return _misses(read_marker(workload.marker).get(wanted.secret), workload.created, consumer, seen)
+
+
+def older_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> tuple[Pod, ...]:
+    """Return its pods that were started with other values, by name; none where they were not read."""
+    older = (one for one in pods_known(consumer) if _is_older(one, consumer, seen, wanted))
+    return tuple(sorted(older, key=lambda one: one.name))
+
+
+def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
+    """Say whether each pod was created after `published`, but for those that are terminating; of none it is true."""
+    # Creation times have whole seconds: a pod of the same second may have read the values before.
+    return all(pod.created > published or pod.leaves for pod in pods)
+
+
+def pod_revision(pod: Pod, seen: Seen, wanted: Wanted) -> int | None:
+    """Return the revision that a pod was started with, as far as that is known."""
+    if seen.state is None:
+        return None
+    marked = read_marker(pod.marker).get(wanted.secret)
+    return revision_run(seen.state, marked, pod.created, published(seen))
+
+
+def published(seen: Seen) -> datetime:
+    """Return when the current revision was published; of one that is not yet, when it was made."""
+    stamp = seen.target.published if seen.target else None
+    return stamp or (seen.current.made if seen.current else seen.now)
+
+
+def asks_for_others(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+    """Say whether the pod template that a pod was made from, by marker and age, asks for other values."""
+    return _misses(read_marker(pod.marker).get(wanted.secret), pod.created, consumer, seen)
+
+
+def _is_older(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+    # Creation times have whole seconds: a pod of the same second may have read the values before.
+    if pod.created > published(seen):
+        return False
+    # Of one that stays and has no marker only that is known: too little to wait for its end.
+    has_ground = pod.leaves is not None or wanted.secret in read_marker(pod.marker)
+    return has_ground and asks_for_others(pod, consumer, seen, wanted)
+
+
+def _misses(marked: int | None, created: datetime, consumer: Consumer, seen: Seen) -> bool:
+    if seen.state is None:
+        return False
+    missed = missed_keys(seen.state, marked, created, published(seen))
+    if missed is None:
+        return True
+    if consumer.use is None or consumer.use.keys is None:
+        return bool(missed)
+    return bool(missed & consumer.use.keys)

@@ -1,0 +1,109 @@
+"""Whether the Secret that a spec names may be written, and what of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled, Wait
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Seen, TargetFacts
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change"]
+
+_TARGET_SOON = timedelta(seconds=5)
+_REMEDY = "write another name, or delete that Secret"
+_ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
+
+
+def hold_to_ownership(seen: Seen, wanted: Wanted) -> None:
+    """Let nothing be written into a Secret that is somebody else's, but keys of ours where the spec merges.
+
+    Raises:
+        Wait: The Secret that ours are to be merged into is not there.
+        Stalled: It belongs to somebody else, or something in it does.
+    """
+    target, shape = seen.target, wanted.shape
+    if target is None:
+        if shape.merges:
+            raise _absent(wanted.secret)
+        return
+    if target.owner != seen.name:
+        _hold_foreign(target, wanted)
+    if target.taken and not adopts_first(seen, wanted):
+        raise _taken(wanted, target)
+
+
+def adopts_first(seen: Seen, wanted: Wanted) -> bool:
+    """Say whether the values of a Secret that nobody owns are to be recorded before it is written."""
+    target = seen.target
+    return target is not None and target.owner is None and wanted.shape.adopts and not target.recorded
+
+
+def refuse_change(seen: Seen, wanted: Wanted, why: str) -> None:
+    """Let an immutable Secret keep its values.
+
+    Raises:
+        Stalled: It is there and immutable.
+    """
+    if seen.target and seen.target.immutable and wanted.shape.immutable:
+        raise Stalled(
+            "Immutable",
+            f"the Secret {wanted.secret!r} is immutable and keeps its values, but {why};"
+            " write another target.name for a Secret with new values, or take that change back",
+        )
+
+
+def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
+    """Say that a Secret belongs to another ManagedSecret, or to nobody that we know."""
+    whose = f"belongs to the ManagedSecret {owner!r}" if owner else "was made by somebody else"
+    return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
+
+
+def _hold_foreign(target: TargetFacts, wanted: Wanted) -> None:
+    shape = wanted.shape
+    if target.owner or not (shape.merges or shape.adopts):
+        raise not_owned(wanted.secret, target.owner, _REMEDY if target.owner else _ADOPT)
+    if target.filled_by:
+        raise Stalled(
+            "SecretNotOwned",
+            f"the Secret {wanted.secret!r} is filled by {target.filled_by} and is not touched; write another name",
+        )
+    if target.holder and not shape.merges:
+        raise Stalled(
+            "SecretNotOwned",
+            f"the Secret {wanted.secret!r} belongs to {target.holder} and is not touched;"
+            " write another name, take that mark off it, or delete that Secret",
+        )
+    if target.immutable and not shape.immutable:
+        raise Stalled(
+            "Immutable",
+            f"the Secret {wanted.secret!r} is immutable and takes nothing more; write another name,"
+            " or delete that Secret",
+        )
+    if target.other_type:
+        raise Stalled(
+            "TypeDiffers",
+            f"the Secret {wanted.secret!r} is of type {target.other_type} and the spec asks for {wanted.type},"
+            " which Kubernetes does not let change; write another name, or delete that Secret",
+        )
+
+
+def _absent(secret: str) -> Wait:
+    return Wait(
+        "TargetNotFound",
+        f"the Secret {secret!r} is not there and creationPolicy: Merge does not make it;"
+        " create it, or write Create",
+        _TARGET_SOON,
+    )
+
+
+def _taken(wanted: Wanted, target: TargetFacts) -> Stalled:
+    hint = ", or remove them from it" if wanted.shape.adopts else ", or write adopt: IfUnowned to keep them"
+    keys = ", ".join(sorted(target.taken))
+    return Stalled(
+        "KeyConflict",
+        f"the Secret {wanted.secret!r} has already values under {keys}; rename them by keys{hint}",
+    )

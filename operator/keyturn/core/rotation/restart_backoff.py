@@ -1,0 +1,127 @@
+"""Whose restart the API server refuses: when it is tried again, and when it counts as failed.
+
+A process remembers it and writes it nowhere. What an earlier one has told in the status is believed for as long as
+nothing follows from it but that it goes on being told; anybody could have written it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.rollout import OnFailure
+from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.core.legacy_status import legacy_reason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.api.status import WorkloadStatus
+    from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = [
+    "Denial",
+    "Told",
+    "denial_of",
+    "denied_again",
+    "denied_until",
+    "fallback_of",
+    "told_before",
+    "told_reason",
+]
+
+_FIRST = timedelta(seconds=15)
+_LONGEST = timedelta(minutes=5)
+_DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
+"""The reasons of every refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What the API server has said to the restart of one workload."""
+
+    number: int
+    """The revision that it was to be restarted for."""
+    since: datetime
+    again: datetime
+    """When it is tried again."""
+    times: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an earlier process has written of a restart that the API server refuses."""
+
+    state: WorkloadState
+    reason: str
+    message: str | None
+
+
+def denied_again(
+    before: Denial | None, error: Wait | Stalled, workload: Workload, seen: Seen, wanted: Wanted
+) -> Denial:
+    """Remember that a restart was refused just now; each time in a row the next try is later."""
+    number = seen.current.number if seen.current else 0
+    known = before if before and before.number == number else None
+    since = known.since if known else _began(workload, seen, wanted)
+    times = known.times + 1 if known else 1
+    pause = min(_FIRST * 2 ** min(times - 1, 10), _LONGEST)
+    return Denial(number, since, seen.now + pause, times, error.reason, error.message)
+
+
+def denial_of(workload: Workload, seen: Seen) -> Denial | None:
+    """Return what the API server has said to its restart for the current revision."""
+    found = seen.denials.get(workload.key)
+    return found if found and seen.current and found.number == seen.current.number else None
+
+
+def denied_until(workload: Workload, seen: Seen, wanted: Wanted) -> datetime | None:
+    """Return when its standing changes by itself."""
+    denial = denial_of(workload, seen)
+    if denial is None:
+        return None
+    times = (denial.again, denial.since + wanted.progress_deadline)
+    return min((when for when in times if when > seen.now), default=None)
+
+
+def told_before(workload: Workload, seen: Seen, wanted: Wanted) -> Told | None:
+    """Return what an earlier process said of its restart, so that nothing else is said before the next try.
+
+    A failure is taken over only where no return to an earlier revision follows from it.
+    """
+    status = seen.managed.status
+    if seen.current is None or status.revision != seen.current.number:
+        return None
+    one = status.by_workload.get((workload.kind, workload.key.name))
+    reason = told_reason(one) if one else None
+    if one is None or reason not in _DENIED:
+        return None
+    has_failed = one.state is WorkloadState.FAILED and fallback_of(seen, wanted) is None
+    return Told(WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(reason), one.message)
+
+
+def told_reason(told: WorkloadStatus) -> str | None:
+    """Return why a workload is not current, as its status tells, be it of the version before."""
+    return told.reason or legacy_reason(told)
+
+
+def fallback_of(seen: Seen, wanted: Wanted) -> int | None:
+    """Return the revision that comes back by itself when a workload fails."""
+    good, kept = seen.current.fallback if seen.current else None, seen.state.restorable if seen.state else ()
+    returns = wanted.on_failure is OnFailure.ROLLBACK and not seen.held
+    return good if returns and good in kept else None
+
+
+def _began(workload: Workload, seen: Seen, wanted: Wanted) -> datetime:
+    """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
+    told = told_before(workload, seen, wanted)
+    published = seen.target.published if seen.target else None
+    if published is None or told is None or told.state is not WorkloadState.FAILED:
+        return seen.now
+    return published if published + wanted.progress_deadline <= seen.now else seen.now

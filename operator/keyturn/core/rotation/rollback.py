@@ -1,0 +1,94 @@
+"""When the Secret goes back to an earlier revision: a rollout failed, or a person asks for it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import ROLLBACK
+
+from .ownership import refuse_change
+from .restart_backoff import fallback_of
+from .steps import GoBack
+from .stuck_pods import told_of_stuck
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.revision import RevisionFacts
+
+__all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_after_failure"]
+
+# A text after the number makes the same request new: "3" was handled, "3/again" was not.
+_ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
+
+
+def requested_return(seen: Seen, wanted: Wanted) -> GoBack | None:
+    """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
+    asked = _unhandled_return(seen)
+    if asked is None or seen.state is None or asked not in seen.state.restorable:
+        return None
+    refuse_change(seen, wanted, f"{ROLLBACK} asks for revision {asked}")
+    return GoBack(asked, seen.state.current_number, failed=False)
+
+
+def refuse_unknown_return(seen: Seen) -> None:
+    """Refuse to return to what is not kept; all else is done before.
+
+    Raises:
+        Stalled: With the revisions that are kept.
+    """
+    if seen.state is None or _unhandled_return(seen) is None:
+        return
+    others = sorted(seen.state.restorable - {seen.state.current_number})
+    kept = ", ".join(str(one) for one in others)
+    hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
+    asked = _unhandled_return(seen)
+    what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
+    raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
+
+
+def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> GoBack:
+    """Return to the revision before, or stop.
+
+    Raises:
+        Stalled: There is none, or it failed as well, or the spec wants to hold.
+    """
+    good = fallback_of(seen, wanted)
+    if good is not None:
+        return GoBack(good, current.number, failed=True)
+    help_ = told_of_stuck(seen.consumers) or (
+        f"fix the workload, or run `keyturn rotate {seen.name}` or `keyturn rollback {seen.name}`"
+    )
+    raise Stalled(
+        "RolloutFailed",
+        f"a workload did not get ready with revision {current.number} and no other is restarted; {help_}",
+    )
+
+
+def ask_for_help(seen: Seen, current: RevisionFacts) -> None:
+    """Wait for a person where an earlier revision had to come back.
+
+    Raises:
+        Stalled: With what that person can do.
+    """
+    if seen.held and seen.held.failed:
+        raise Stalled(
+            "RolledBack",
+            f"workloads did not get ready with revision {seen.held.number}, so revision"
+            f" {current.number} is back; their Warning events say why (kubectl describe); then run"
+            f" `keyturn rotate {seen.name}` or change the spec",
+        )
+
+
+def _unhandled_return(seen: Seen) -> int | None:
+    asked = seen.requested.rollback
+    if seen.state is None or asked is None or asked == seen.state.triggers.rollback:
+        return None
+    return _leading_number(asked)
+
+
+def _leading_number(asked: str) -> int:
+    found = _ASKED.fullmatch(asked)
+    return int(found[1]) if found else 0

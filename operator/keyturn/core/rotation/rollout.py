@@ -1,0 +1,278 @@
+"""How far each workload is with the current revision, and which are restarted now."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.core.observation.pods import crash_of
+from keyturn.core.observation.workload import read_marker
+
+from .old_pods import brings_pods_back, holds_places, look_again, waiting_for_pods
+from .outdated_pods import published, runs_other_values
+from .restart_backoff import denial_of, told_before
+from .rollout_obstacles import Obstacle, by_hand, refusal, when_late, while_rolling, while_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = [
+    "Standing",
+    "Turn",
+    "any_failed",
+    "next_restarts",
+    "pods_again",
+    "restart_due",
+    "standing_of",
+    "standings",
+    "watched_until",
+]
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
+_APART = timedelta(seconds=10)
+"""The shortest time between two restarts of a workload, whatever changes how often."""
+
+
+class Turn(enum.Enum):
+    """What keeps a workload from running the current revision."""
+
+    DONE = enum.auto()
+    """Nothing: it runs it."""
+    NEXT = enum.auto()
+    """Only its turn and the debounce."""
+    HINDERED = enum.auto()
+    """Something that is expected to pass."""
+    REFUSED = enum.auto()
+    """Somebody decided that it is not restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far one workload is."""
+
+    consumer: Consumer
+    state: WorkloadState
+    turn: Turn
+    message: str | None = None
+    reason: str | None = None
+    """Why it is not current, as a code for programs."""
+    denied: bool = False
+    """The API server refuses its restart, or was said to."""
+    leaving: bool = False
+    """Nothing but the end of pods with earlier values is waited for: nothing that could fail."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a rotation has to wait for it."""
+        return self.turn in (Turn.NEXT, Turn.HINDERED)
+
+    @property
+    def takes_a_slot(self) -> bool:
+        """Whether others wait for its rollout: not for one that does not end before a person acts."""
+        return (
+            self.state is WorkloadState.ROLLING and not self.leaving and self.consumer.workload.hint is None
+        )
+
+    @property
+    def holds_up_later_waves(self) -> bool:
+        if self.leaving:
+            return False
+        return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
+
+
+def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
+    """Say how far each consumer is, in the order in which they are restarted."""
+    return tuple(standing_of(one, seen, wanted) for one in sorted(seen.consumers, key=_turn(wanted)))
+
+
+def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
+    """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
+    everyone = tuple(all_standings)
+    has_failed = any_failed(everyone)
+    if has_failed and not all(one.denied for one in everyone if one.state is WorkloadState.FAILED):
+        return ()  # the revision may be what broke it: nobody else is sent after it
+    wave = _wave_now(wanted, everyone)
+    rolling = sum(one.takes_a_slot for one in everyone)
+    ready = (
+        one.consumer
+        for one in everyone
+        if one.turn is Turn.NEXT
+        and (one.state is WorkloadState.FAILED or not has_failed)
+        and _wave_of(one.consumer, wanted) <= wave
+        and seen.now >= restart_due(seen, wanted, one)
+    )
+    return tuple(ready)[: max(0, wanted.max_concurrent - rolling)]
+
+
+def any_failed(all_standings: Iterable[Standing]) -> bool:
+    return any(one.state is WorkloadState.FAILED for one in all_standings)
+
+
+def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
+    """Return when the debounce since the last change of what it consumes, and the pause since its restart, end."""
+    consumer = standing.consumer
+    if seen.held:
+        return seen.now  # to go back from what failed does not wait for other changes
+    # A process that takes over looks at every object first: a sibling may be about to change, too.
+    changes = [published(seen), *([seen.since] if seen.since else [])]
+    marked = read_marker(consumer.workload.marker)
+    changes += (
+        sibling.published
+        for sibling in consumer.siblings
+        if sibling.published and marked.get(sibling.secret) != sibling.revision
+    )
+    due, restarted = _after(max(changes), wanted.debounce, seen), consumer.workload.restarted
+    return max(due, _after(restarted, _APART, seen)) if restarted else due
+
+
+def _after(last: datetime, pause: timedelta, seen: Seen) -> datetime:
+    """Return when a pause ends: now, where it began in the future, since then the clock was put back."""
+    return seen.now if last > seen.now + _CLOCKS_DIFFER else last + pause
+
+
+def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+    """Return when a workload that rolls counts as failed, unless it is through before."""
+    workload = standing.consumer.workload
+    if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
+        return None
+    # A marker that was taken off again leaves no time of its own.
+    restarted = workload.restarted or (seen.held.at if seen.held else None)
+    began = (restarted, published(seen), standing.consumer.held_up)
+    return max(when for when in began if when) + wanted.progress_deadline if restarted else None
+
+
+def pods_again(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+    """Return when its pods are to be read again."""
+    return look_again(standing.consumer, seen, wanted) if standing.leaving else None
+
+
+def standing_of(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say how far one consumer is."""
+    workload = consumer.workload
+    current = seen.current
+    marked = read_marker(workload.marker).get(wanted.secret)
+    if current is not None and marked == current.number:
+        return _after_restart(consumer, seen, wanted, current.number)
+    if consumer.renewed or not runs_other_values(consumer, seen, wanted):
+        return _while_pods_leave(consumer, seen, wanted)
+    if refused := refusal(consumer, seen, wanted):
+        return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason)
+    if hindrance := _hindrance(consumer, seen, wanted, marked):
+        return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason)
+    return _in_turn(consumer, seen, wanted)
+
+
+def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say how far one is that only its turn, or the API server, keeps from being restarted."""
+    denial = denial_of(consumer.workload, seen)
+    if denial is None:
+        if told := told_before(consumer.workload, seen, wanted):
+            return Standing(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
+        waits = WorkloadReason.WAITING_FOR_TURN
+        return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
+    turn = Turn.NEXT if seen.now >= denial.again else Turn.HINDERED
+    is_late = seen.now >= denial.since + wanted.progress_deadline
+    state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
+    return Standing(consumer, state, turn, denial.message, denial.reason, denied=True)
+
+
+def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
+    if consumer.workload.settled or _was_through(consumer.workload, seen, number):
+        return _while_pods_leave(consumer, seen, wanted)
+    if crash := crash_of(consumer, number, seen, wanted):
+        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP)
+    return _watched(consumer, seen, wanted, _old_pods(consumer, seen, wanted) if consumer.held_up else None)
+
+
+def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: Obstacle | None) -> Standing:
+    """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
+    reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
+    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
+    deadline = watched_until(seen, wanted, rolling)
+    is_late = deadline is not None and seen.now >= deadline
+    has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
+    is_held = (has_failed or consumer.held_up) and holds_places(consumer, seen, wanted)
+    if is_held and (waits := by_hand(consumer) or _old_pods(consumer, seen, wanted)):
+        return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
+    if has_failed:
+        late = when_late(consumer)
+        return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
+    return rolling
+
+
+def _while_pods_leave(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+    """Say of one that needs nothing more whether pods with earlier values are still there."""
+    pods = _old_pods(consumer, seen, wanted)
+    if not consumer.workload.settled and brings_pods_back(consumer, seen, wanted):
+        return _watched(consumer, seen, wanted, pods)
+    if pods is None:
+        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
+    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, pods.message, pods.reason, leaving=True)
+
+
+def _old_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None:
+    message = waiting_for_pods(consumer, seen, wanted)
+    if message is None:
+        return None
+    is_unknown = consumer.pods is not None and consumer.pods.forbidden
+    return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
+
+
+def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
+    """Say whether its restart had ended before: a later rollout, such as that of another image, is not ours.
+
+    Without this, whoever breaks a workload long after a rotation would bring old values back.
+    """
+    status = seen.managed.status
+    if not seen.held and any(entry.revision == number for entry in status.history):
+        return True
+    told = status.by_workload.get((workload.kind, workload.key.name))
+    return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
+
+
+def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> Obstacle | None:
+    workload = consumer.workload
+    if workload.paused:
+        return Obstacle(WorkloadReason.PAUSED, "waits: the Deployment is paused")
+    if workload.settled or _hangs_in_what_was_given_up(consumer, seen, wanted, marked):
+        return None
+    return while_waiting(consumer)
+
+
+def _hangs_in_what_was_given_up(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
+    """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
+    if marked is None or seen.current is None:
+        return False
+    if seen.held and marked == seen.held.number:
+        return True
+    workload = consumer.workload
+    is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
+    has_failed = workload.failed or is_late or crash_of(consumer, marked, seen, wanted) is not None
+    return marked > (seen.current.fallback or 0) and has_failed
+
+
+def _wave_of(consumer: Consumer, wanted: Wanted) -> int:
+    return wanted.waves.get(consumer.workload.key, 0)
+
+
+def _wave_now(wanted: Wanted, everyone: tuple[Standing, ...]) -> int:
+    unfinished = (_wave_of(one.consumer, wanted) for one in everyone if one.holds_up_later_waves)
+    return min(unfinished, default=0)
+
+
+def _turn(wanted: Wanted) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
+    places = {key: place for place, key in enumerate(wanted.targets)}
+    return lambda consumer: (
+        _wave_of(consumer, wanted),
+        places.get(consumer.workload.key, len(places)),
+        consumer.workload.key,
+    )

@@ -1,0 +1,73 @@
+"""Which pod a StatefulSet does not replace after its template has changed again, and whether it may be deleted.
+
+A StatefulSet with podManagementPolicy OrderedReady waits for a pod that is not ready, also when that pod can only get
+ready with another template (Kubernetes, "StatefulSets", "Forced rollback"). So the pod has to be deleted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.core.observation.pods import pods_known
+from keyturn.core.observation.workload import read_marker
+
+from .restart_backoff import denial_of
+from .steps import DeletePod
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = ["delete_command", "is_deletable", "is_left_behind", "pod_to_delete", "told_of_stuck"]
+
+
+def is_left_behind(pod: Pod, workload: Workload) -> bool:
+    """Say whether a pod is of the StatefulSet, of a template that this one no longer makes pods of, and not ready."""
+    is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
+    return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
+
+
+def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
+    """Say whether a pod may be deleted: it has the withdrawn revision, and it was never ready with it.
+
+    The template must be another one by now: a pod that it would make again as it was is left alone.
+    """
+    has_it = read_marker(pod.marker).get(secret) == withdrawn
+    asks_for_it = read_marker(workload.marker).get(secret) == withdrawn
+    return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
+
+
+def pod_to_delete(seen: Seen, wanted: Wanted) -> DeletePod | None:
+    """Choose a pod to delete so that its StatefulSet goes back, too: only while a revision is withdrawn."""
+    if seen.held is None:
+        return None
+    for consumer in seen.consumers:
+        denial = denial_of(consumer.workload, seen)
+        if consumer.pods is None or not consumer.pods.deletable or (denial and seen.now < denial.again):
+            continue
+        for pod in consumer.pods.pods:
+            if is_deletable(pod, consumer.workload, wanted.secret, seen.held.number):
+                return DeletePod(consumer, pod, seen.held.number)
+    return None
+
+
+def delete_command(namespace: str, pod: str) -> str:
+    """Return what a person runs to delete a pod."""
+    return f"kubectl delete pod {pod} -n {namespace}"
+
+
+def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
+    """Name a pod that has to be deleted, and the command that does it."""
+    for consumer in consumers:
+        workload = consumer.workload
+        for pod in pods_known(consumer):
+            if is_left_behind(pod, workload):
+                return (
+                    f"{workload.key} does not replace pod {pod.name}, which is not ready and of a template that was"
+                    f" taken back; run: {delete_command(workload.key.namespace, pod.name)}"
+                )
+    return None

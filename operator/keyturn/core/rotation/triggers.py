@@ -1,0 +1,283 @@
+"""Why a managed secret gets new values: every reason there is, each a named check.
+
+A value changes for these reasons and no other; a restart of the operator is none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
+from keyturn.core.state.revision import is_found
+
+from .emergency import EMERGENCY, asked_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.revision import Life
+    from keyturn.core.state.state import StateFacts
+
+__all__ = [
+    "CLAIMED",
+    "CREATED",
+    "REFRESHED",
+    "SPEC_CHANGED",
+    "Reason",
+    "due_time",
+    "is_overdue",
+    "is_requested",
+    "reason_to_renew",
+    "removed_items",
+    "start_time",
+    "turns_nothing",
+    "waits_until",
+]
+
+CREATED = "Created"
+CLAIMED = "Claimed"
+_LOST = "Lost"
+SPEC_CHANGED = "SpecChanged"
+REFRESHED = "Refreshed"
+_TRIGGERED = "Triggered"
+_ROTATION_DUE = "RotationDue"
+_ENDING = "Ending"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason for a new revision, and the values that are made anew for it."""
+
+    name: str
+    message: str
+    fresh: frozenset[str]
+    rotates: bool
+    """It counts as a rotation: the interval starts again."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Nobody asks for it now: it is time."""
+        return self.name in {_ROTATION_DUE, _ENDING}
+
+    def joined(self, other: Reason) -> Reason:
+        return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)
+
+
+def secret_is_new(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is not None or seen.managed.status.revision is not None:
+        return None
+    return Reason(CREATED, "the Secret is written for the first time", wanted.names, rotates=True)
+
+
+def values_were_lost(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is not None or seen.managed.status.revision is None:
+        return None
+    return Reason(_LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
+
+
+def emergency_was_declared(seen: Seen, wanted: Wanted, _: StateFacts | None) -> Reason | None:
+    """Make every generated value anew, whatever else would be waited for."""
+    asked = asked_at(seen, wanted)
+    if asked is None or seen.now < asked[1]:
+        return None
+    generated = frozenset(item.name for item in wanted.items if item.recipe)
+    return Reason(EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True)
+
+
+def items_were_added(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    added = wanted.names - state.names if state else frozenset()
+    if not added:
+        return None
+    return Reason(SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
+
+
+def items_were_removed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    removed = removed_items(wanted, state) if state else frozenset()
+    if not removed:
+        return None
+    return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
+
+
+def removed_items(wanted: Wanted, state: StateFacts) -> frozenset[str]:
+    """Return what the current revision has and the next has not.
+
+    What was found in an adopted Secret stays beside the items, as far as none of them writes it by now.
+    """
+    gone = state.names - wanted.names
+    if not wanted.shape.keeps_others:
+        return gone
+    written = wanted.every_key
+    return frozenset(
+        name for name in gone if not is_found(name) or not written.isdisjoint(state.keys[name].values())
+    )
+
+
+def keys_were_renamed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is None:
+        return None
+    renamed = {name for name in wanted.keys.keys() & state.keys if wanted.keys[name] != state.keys[name]}
+    if not renamed:
+        return None
+    return Reason(SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False)
+
+
+def templates_were_changed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is None or state.templates == wanted.templates:
+        return None
+    return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
+
+
+def recipe_refuses_value(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    # What cannot be read now stays as it was, and holds nothing else up.
+    unread = frozenset(item.name for item in wanted.pulled) if seen.pulled.problem else frozenset[str]()
+    unfit = seen.unfit - unread
+    if state is None or not unfit:
+        return None
+    return Reason(SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False)
+
+
+def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    if state is None or not is_requested(seen) or not is_open(wanted.windows, seen.now):
+        return None
+    return Reason(_TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
+
+
+def rotation_is_due(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    due = scheduled_time(seen)
+    if state is None or due is None or seen.now < due or not is_open(wanted.windows, seen.now):
+        return None
+    return Reason(_ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
+
+
+def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    """A certificate that is about to end is made anew, and nothing else."""
+    lives = state.lives if state else {}
+    own = frozenset(item.name for item in wanted.items if not item.source)
+    ending = frozenset(
+        name for name in own & lives.keys() if _renewal_of(lives[name], wanted, seen.now) <= seen.now
+    )
+    if not ending:
+        return None
+    return Reason(_ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
+
+
+def store_has_others(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+    changed = seen.pulled.changed & wanted.names
+    if state is None or not changed:
+        return None
+    return Reason(REFRESHED, f"stores hold other values: {_list(changed)}", changed, rotates=False)
+
+
+RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], ...] = (
+    secret_is_new,
+    values_were_lost,
+    emergency_was_declared,
+    items_were_added,
+    items_were_removed,
+    keys_were_renamed,
+    templates_were_changed,
+    recipe_refuses_value,
+    renewal_was_requested,
+    rotation_is_due,
+    value_is_ending,
+    store_has_others,
+)
+
+
+def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
+    """Join every reason that speaks into one, named after the first, so that one revision serves them all.
+
+    After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
+    a store that neither of the two revisions has, or an emergency is declared.
+    """
+    if seen.held and not seen.pulled.changed and not emergency_was_declared(seen, wanted, seen.state):
+        return None
+    spoken = [reason for check in RENEW_CHECKS if (reason := check(seen, wanted, seen.state))]
+    if not spoken:
+        return None
+    first, *others = spoken
+    for other in others:
+        first = first.joined(other)
+    return first
+
+
+def due_time(seen: Seen) -> datetime | None:
+    """Return when the next rotation is due by itself: by schedule, or because a value ends."""
+    scheduled = scheduled_time(seen)
+    times = [life.renew for life in _lives(seen).values()]
+    return min([*times, scheduled] if scheduled else times, default=None)
+
+
+def scheduled_time(seen: Seen) -> datetime | None:
+    """Return when the next rotation by schedule is due."""
+    if seen.state is None or seen.wanted is None or not seen.wanted.rotates:
+        return None
+    return next_due(seen.wanted.cadence, seen.state.rotated, seen.uid)
+
+
+def start_time(seen: Seen) -> datetime | None:
+    """Return when the next rotation starts: what is due or asked for waits for a window."""
+    if seen.wanted is None or seen.state is None:
+        return None
+    asked = asked_at(seen, seen.wanted)
+    if seen.held:
+        return asked[1] if asked else None
+    windows, scheduled = seen.wanted.windows, scheduled_time(seen)
+    times = [_renewal_of(life, seen.wanted, seen.now) for name, life in _lives(seen).items()]
+    if scheduled:
+        times.append(starts_at(scheduled, windows, seen.now))
+    if is_requested(seen) and not is_open(windows, seen.now):
+        times.append(opening(windows, seen.now))
+    if asked:
+        times.append(asked[1])
+    return min(times, default=None)
+
+
+def waits_until(seen: Seen) -> datetime | None:
+    """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
+    if seen.wanted is None or is_open(seen.wanted.windows, seen.now):
+        return None
+    due, start = due_time(seen), start_time(seen)
+    waits = is_requested(seen) or (due is not None and due <= seen.now)
+    return start if waits and start and start > seen.now else None
+
+
+def is_overdue(seen: Seen) -> bool:
+    """Say whether a rotation is later than it should be: due, and since then a window was open."""
+    if seen.wanted is None or seen.state is None:
+        return False
+    scheduled = scheduled_time(seen)
+    chances = [_renewal_of(life, seen.wanted, life.renew) for life in _lives(seen).values()]
+    chances += [opening(seen.wanted.windows, scheduled)] if scheduled else []
+    return any(chance <= seen.now for chance in chances)
+
+
+def is_requested(seen: Seen) -> bool:
+    """Say whether a trigger asks for a rotation that was not begun."""
+    return seen.state is not None and bool(seen.state.triggers.unhandled(seen.requested))
+
+
+def turns_nothing(wanted: Wanted) -> bool:
+    """Say whether no rotation could change a value: each is given, or a store's to turn."""
+    return not wanted.shape.immutable and not any(item.recipe for item in wanted.items)
+
+
+def _renewal_of(life: Life, wanted: Wanted, now: datetime) -> datetime:
+    """Return when a value that ends is made anew: in a window, or at once where it would end before one opens."""
+    start = starts_at(life.renew, wanted.windows, now)
+    return start if start < life.end else life.renew
+
+
+def _lives(seen: Seen) -> dict[str, Life]:
+    """Return how long values last; those that stores lend are asked for again where they are read."""
+    items = seen.wanted.items if seen.wanted else ()
+    names = {item.name for item in items if not item.source}
+    return {name: life for name, life in seen.state.lives.items() if name in names} if seen.state else {}
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

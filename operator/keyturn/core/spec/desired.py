@@ -1,0 +1,278 @@
+"""What a managed secret asks for, once its class has spoken and every default is filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
+from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import WorkloadKey
+
+from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
+from .items import VALUE, Item, items_of
+from .store_refs import destination_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.recipe import Recipe
+    from keyturn.api.rollout import FailFast
+    from keyturn.api.rotation import Cadence
+    from keyturn.api.secretclass import SecretClass
+
+    from .store_refs import Destination
+
+__all__ = ["VALUE", "Item", "Shape", "Wanted", "history_limit_of", "secret_of", "wanted_by"]
+
+_DEFAULT_REFRESH = timedelta(hours=1)
+_DEFAULT_DEBOUNCE = timedelta(seconds=5)
+_DEFAULT_CONCURRENT = 1
+_DEFAULT_HISTORY = 3
+_DEFAULT_DEADLINE = timedelta(minutes=10)
+_DEFAULT_CRASHES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Whose the Secret is, and how long."""
+
+    creation: CreationPolicy = CreationPolicy.CREATE
+    adopt: Adopt = Adopt.NEVER
+    others: OtherKeys = OtherKeys.KEEP
+    deletion: DeletionPolicy = DeletionPolicy.RETAIN
+    immutable: bool = False
+    any_type: bool = False
+    """The type is left to whoever made the Secret."""
+
+    @property
+    def merges(self) -> bool:
+        return self.creation is CreationPolicy.MERGE
+
+    @property
+    def adopts(self) -> bool:
+        return self.adopt is Adopt.IF_UNOWNED
+
+    @property
+    def keeps_others(self) -> bool:
+        """Whether what was adopted and no item writes stays."""
+        return self.others is OtherKeys.KEEP
+
+    @property
+    def deletes(self) -> bool:
+        return self.deletion is DeletionPolicy.DELETE
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A ManagedSecret's spec with nothing left open."""
+
+    secret: str
+    type: SecretType
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    items: tuple[Item, ...]
+    cadence: Every | Cron | None
+    windows: tuple[Window, ...]
+    overlap: timedelta
+    history_limit: int
+    rotates: frozenset[str]
+    restart: Restart
+    targets: tuple[WorkloadKey, ...]
+    debounce: timedelta
+    waves: Mapping[WorkloadKey, int]
+    max_concurrent: int
+    progress_deadline: timedelta
+    on_failure: OnFailure
+    templates: Mapping[str, str]
+    crashes: int | None = _DEFAULT_CRASHES
+    """After how many restarts of one container a new pod crashes; None where only the deadline decides."""
+    shape: Shape = Shape()
+    refresh_interval: timedelta | None = None
+    """How often pulled values are read again; None where none is pulled, or none may change."""
+    pushes: tuple[Destination, ...] = ()
+
+    @property
+    def pulled(self) -> tuple[Item, ...]:
+        """The items that stores hold."""
+        return tuple(item for item in self.items if item.source)
+
+    @property
+    def made_here(self) -> frozenset[str]:
+        """The keys that may be pushed: those of what is generated or given, not of what a store holds.
+
+        So two clusters that read what the other one writes cannot fill a store in turns.
+        """
+        keys = frozenset(key for item in self.items if not item.source for key in item.keys.values())
+        return keys if self.pulled else keys | self.templates.keys()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(item.name for item in self.items)
+
+    @property
+    def keys(self) -> Mapping[str, Mapping[str, str]]:
+        """The keys of each item, of those whose keys are known before they are read."""
+        return {item.name: item.keys for item in self.items if not item.spreads}
+
+    @property
+    def item_keys(self) -> frozenset[str]:
+        """The keys that items are known to write before anything is read."""
+        return frozenset(key for item in self.items for key in item.keys.values())
+
+    @property
+    def every_key(self) -> frozenset[str]:
+        return self.item_keys | self.templates.keys()
+
+
+def secret_of(managed: ManagedSecret) -> str:
+    """Return the name of the native Secret."""
+    return managed.spec.target.name or managed.metadata.name
+
+
+def wanted_by(
+    managed: ManagedSecret,
+    secret_class: SecretClass | None,
+    outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),
+) -> Wanted:
+    """Fill in what the spec leaves open from the class, then from the defaults.
+
+    `outputs_of` says what a recipe makes; that is the generators' knowledge.
+
+    Raises:
+        Stalled: An item has no source, or two of them would be written under one key.
+    """
+    wanted = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
+    _hold_to_type(wanted)
+    _hold_pushes(wanted)
+    return wanted
+
+
+def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Wanted:
+    spec, rollout, shape = managed.spec, managed.spec.rollout, _shape(managed)
+    cadences = _cadences(managed, secret_class, shape)
+    template = spec.target.template.metadata
+    return Wanted(
+        secret=secret_of(managed),
+        type=spec.target.type or SecretType.OPAQUE,
+        labels=template.labels,
+        annotations=template.annotations,
+        items=items,
+        cadence=cadence_of(*cadences),
+        windows=windows_of(*cadences),
+        overlap=overlap_of(cadences),
+        history_limit=history_limit_of(managed),
+        rotates=frozenset() if shape.immutable else _rotates(managed, items),
+        restart=rollout.restart or Restart.AUTO,
+        targets=tuple(_waves(managed)),
+        debounce=_DEFAULT_DEBOUNCE if rollout.debounce is None else rollout.debounce,
+        waves={target: wave for target, wave in _waves(managed).items() if wave},
+        max_concurrent=rollout.max_concurrent or _DEFAULT_CONCURRENT,
+        progress_deadline=rollout.progress_deadline or _DEFAULT_DEADLINE,
+        on_failure=rollout.on_failure or OnFailure.ROLLBACK,
+        templates=spec.target.template.data or {},
+        crashes=_crashes(rollout.fail_fast),
+        shape=shape,
+        refresh_interval=_refresh_interval(managed, items, shape),
+        pushes=tuple(destination_of(push) for push in spec.push_to or ()),
+    )
+
+
+def _cadences(
+    managed: ManagedSecret, secret_class: SecretClass | None, shape: Shape
+) -> tuple[Cadence | None, Cadence | None]:
+    """Return what the spec and then the class say; an immutable Secret is written once, whatever a class says."""
+    of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
+    return managed.spec.rotation, of_class
+
+
+def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:
+    """Return the workloads that the spec lists, in its order, each with its wave."""
+    namespace = managed.metadata.namespace
+    return {
+        WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0
+        for ref in managed.spec.rollout.targets or ()
+    }
+
+
+def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Shape) -> timedelta | None:
+    if shape.immutable or not any(item.source for item in items):
+        return None
+    return managed.spec.refresh_interval or _DEFAULT_REFRESH
+
+
+def _hold_pushes(wanted: Wanted) -> None:
+    """Find what is to be pushed among what is made here.
+
+    Raises:
+        Stalled: It is not there.
+    """
+    pushed = ", ".join(sorted(wanted.made_here)) or "none, so remove pushTo or generate a value"
+    for place, destination in enumerate(wanted.pushes):
+        key = destination.secret_key
+        if key not in wanted.made_here | {None} or not wanted.made_here:
+            what = f"pushTo[{place}].secretKey {key!r} is no key" if key else f"pushTo[{place}] finds no key"
+            raise Stalled(
+                "InvalidPush",
+                f"{what} that is made here; what stores hold is not pushed; write one of: {pushed}",
+            )
+
+
+def _shape(managed: ManagedSecret) -> Shape:
+    target = managed.spec.target
+    return Shape(
+        creation=target.creation_policy or CreationPolicy.CREATE,
+        adopt=target.adopt or Adopt.NEVER,
+        others=target.other_keys or OtherKeys.KEEP,
+        deletion=target.deletion_policy or DeletionPolicy.RETAIN,
+        immutable=bool(target.immutable),
+        any_type=target.creation_policy is CreationPolicy.MERGE and target.type is None,
+    )
+
+
+_ALL_OF_TYPE = {
+    SecretType.TLS: ("tls.crt", "tls.key"),
+    SecretType.SSH_AUTH: ("ssh-privatekey",),
+    SecretType.DOCKER_CONFIG_JSON: (".dockerconfigjson",),
+}
+_ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
+
+
+def _hold_to_type(wanted: Wanted) -> None:
+    """Find the keys that a type needs among those that are written; in a Secret of others they may be there.
+
+    Raises:
+        Stalled: One is missing.
+    """
+    if wanted.shape.merges or any(item.spreads for item in wanted.items):
+        return  # what the others bring may be what is missing
+    one_of, all_of = _ONE_OF_TYPE.get(wanted.type, ()), _ALL_OF_TYPE.get(wanted.type, ())
+    lacks_all = bool(one_of) and wanted.every_key.isdisjoint(one_of)
+    missing = one_of if lacks_all else tuple(key for key in all_of if key not in wanted.every_key)
+    if missing:
+        raise Stalled(
+            "MissingKey",
+            f"type {wanted.type} needs the key {' or '.join(missing)}; name an item so,"
+            " or write an output under it by keys, or a template",
+        )
+
+
+def _rotates(managed: ManagedSecret, items: tuple[Item, ...]) -> frozenset[str]:
+    generated = frozenset(item.name for item in items if item.recipe)
+    only = managed.spec.rotation.only if managed.spec.rotation else None
+    return generated if only is None else generated & frozenset(only)
+
+
+def _crashes(fail_fast: FailFast | None) -> int | None:
+    if fail_fast is None:
+        return _DEFAULT_CRASHES
+    return None if fail_fast.when is FailFastWhen.NEVER else fail_fast.restarts or _DEFAULT_CRASHES
+
+
+def history_limit_of(managed: ManagedSecret) -> int:
+    """Return how many earlier revisions keep their values."""
+    limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
+    return _DEFAULT_HISTORY if limit is None else limit

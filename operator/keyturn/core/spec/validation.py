@@ -1,0 +1,69 @@
+"""What a spec may not ask for at once, where only its class or the calendar shows that it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from keyturn.api.duration import format_duration
+from keyturn.core.errors import Stalled
+
+from .cadence import Cron, Every
+from .schedule import shortest_pause
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from keyturn.api.managedsecret import ManagedSecret
+
+    from .desired import Wanted
+
+__all__ = ["hold_together"]
+
+
+def hold_together(managed: ManagedSecret, wanted: Wanted) -> None:
+    """Refuse what contradicts itself; the schedule was checked before.
+
+    Raises:
+        Stalled: With what to write instead.
+    """
+    if flaw := _flaw_of_jitter(managed, wanted) or _flaw_of_overlap(wanted):
+        raise Stalled("InvalidSchedule", flaw)
+
+
+def _flaw_of_jitter(managed: ManagedSecret, wanted: Wanted) -> str | None:
+    rotation = managed.spec.rotation
+    if rotation is None or rotation.jitter is None or isinstance(wanted.cadence, Every):
+        return None
+    has = "has a schedule, which is exact" if wanted.cadence else "has no every"
+    return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
+
+
+def _flaw_of_overlap(wanted: Wanted) -> str | None:
+    """Promise no previous value for a time that it does not last."""
+    keeping = next((item.name for item in wanted.items if item.keep_previous), None)
+    if keeping is None:
+        return None
+    if not wanted.overlap:
+        return (
+            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
+            " write an overlap, or remove keepPrevious"
+        )
+    pause = _shortest(wanted.cadence)
+    if pause is None or wanted.overlap < pause:
+        return None
+    return (
+        f"rotation.overlap ({format_duration(wanted.overlap)}) lasts until the next rotation, which can come after"
+        f" {format_duration(pause)} and ends it; write a shorter overlap"
+    )
+
+
+def _shortest(cadence: Every | Cron | None) -> timedelta | None:
+    match cadence:
+        case Every():
+            return cadence.interval * (100 - cadence.jitter) / 100
+        case Cron():
+            return shortest_pause(cadence)
+        case None:
+            return None
+        case _:
+            assert_never(cadence)

@@ -1,0 +1,264 @@
+"""Which conditions hold, in the words of kstatus and of Kubernetes' API conventions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from keyturn.api.meta import Condition
+from keyturn.api.status import WorkloadState
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import REFRESH
+from keyturn.core.policy.checklist import findings_of
+from keyturn.core.policy.rules import named
+from keyturn.core.rotation.push import push_problem
+from keyturn.core.rotation.rollout import Turn
+from keyturn.core.rotation.triggers import SPEC_CHANGED, turns_nothing, waits_until
+from keyturn.core.spec.store_refs import Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from keyturn.api.status import RotationStatus
+    from keyturn.core.observation.observed import Seen
+    from keyturn.core.policy.rules import Violation
+    from keyturn.core.rotation.rollout import Standing
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = [
+    "NOTHING_TO_ROTATE",
+    "Look",
+    "Verdict",
+    "broken_rules",
+    "conditions_of",
+    "nothing_to_rotate",
+    "stamped",
+]
+
+NOTHING_TO_ROTATE = "NothingToRotate"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a condition is decided from."""
+
+    seen: Seen
+    everyone: tuple[Standing, ...]
+    rotation: RotationStatus | None
+    error: Wait | Stalled | None
+    hindrance: Wait | None = None
+    """What keeps a write from being done, other than for a moment."""
+
+
+class Verdict(NamedTuple):
+    """What one condition says."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+def conditions_of(look: Look) -> list[Condition]:
+    """Return the conditions, each with the time of its last turn."""
+    before, metadata = look.seen.managed.status.conditions, look.seen.managed.metadata
+    return [
+        stamped(type_, verdict, before, look.seen.now, metadata.generation)
+        for type_, verdict in _verdicts(look)
+    ]
+
+
+def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
+    yield "Ready", _ready(look)
+    yield "Rotating", _rotating(look)
+    yield "WorkloadsCurrent", _workloads_current(look)
+    if look.seen.secret_class is not None or look.seen.wanted is not None:
+        yield "PolicyCompliant", _policy_compliant(look.seen)
+    if look.seen.wanted and look.seen.wanted.pulled and (refreshed := _refreshed(look.seen)):
+        yield "Refreshed", refreshed
+    if look.seen.wanted and look.seen.wanted.pushes:
+        yield "Pushed", _pushed(look.seen, look.seen.wanted)
+    # kstatus: these two are there only while they hold.
+    if isinstance(look.error, Wait) and (look.seen.unfit or not look.seen.is_complete):
+        yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
+    elif _is_changed_spec_to_be_written(look):
+        yield "Reconciling", Verdict("True", SPEC_CHANGED, _rotating(look).message)
+    if isinstance(look.error, Stalled):
+        yield "Stalled", Verdict("True", look.error.reason, look.error.message)
+    if look.seen.lost:
+        yield "CrdOutdated", Verdict("True", "FieldsMissing", _dropped(look.seen.lost))
+
+
+def _dropped(fields: tuple[str, ...]) -> str:
+    return (
+        f"the installed CRD is older than the operator, and the API server drops {', '.join(fields)};"
+        " apply the CRDs of the operator's release"
+    )
+
+
+def _is_changed_spec_to_be_written(look: Look) -> bool:
+    """Say whether the Secret is still as an earlier spec had it: a routine rotation is nothing to wait for."""
+    rotation = look.rotation
+    if rotation is None or isinstance(look.error, Stalled):
+        return False
+    return rotation.reason == SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
+
+
+def _ready(look: Look) -> Verdict:
+    seen, error = look.seen, look.error
+    if not seen.is_complete:
+        if error:
+            return Verdict("False", error.reason, error.message)
+        if seen.managed.spec.suspend:
+            return Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
+        return Verdict("False", "Progressing", "the Secret is being written")
+    kept_back = error if isinstance(error, Stalled) else look.hindrance
+    if kept_back:
+        return Verdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
+    if seen.managed.spec.suspend:
+        return Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
+    number = seen.target.revision if seen.target else None
+    return Verdict("True", "Published", f"the Secret holds revision {number} with every key")
+
+
+def _rotating(look: Look) -> Verdict:
+    if look.rotation is None:
+        return _idle(look.seen)
+    message = look.rotation.message or _what_is_under_way(look)
+    return Verdict("True", look.rotation.step, message)
+
+
+def _idle(seen: Seen) -> Verdict:
+    opens = None if seen.managed.spec.suspend else waits_until(seen)
+    if opens:
+        return Verdict(
+            "False",
+            "WaitsForWindow",
+            f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
+        )
+    if seen.held is None and seen.wanted and turns_nothing(seen.wanted) and _is_asked_to_turn(seen):
+        return Verdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted))
+    if seen.held is None:
+        return Verdict("False", "Idle", "no rotation is under way")
+    return Verdict(
+        "False",
+        "Held",
+        f"scheduled rotation is paused since the rollback from revision {seen.held.number};"
+        f" run `keyturn rotate {seen.name}` or change the spec",
+    )
+
+
+def _is_asked_to_turn(seen: Seen) -> bool:
+    asked = seen.requested
+    return asked.spec is not None or asked.annotation is not None
+
+
+def nothing_to_rotate(wanted: Wanted) -> str:
+    """Say why a rotation that was asked for is none, and what to do instead."""
+    if wanted.pulled:
+        return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
+    return "no value is made here, so a trigger turns none; change the literals, or write generate"
+
+
+def _what_is_under_way(look: Look) -> str:
+    current, step = look.seen.current, look.rotation.step if look.rotation else ""
+    if step != "Overlap" or current is None or current.valid_until is None:
+        return f"the next step is {step}"
+    return f"the values before stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
+
+
+def _workloads_current(look: Look) -> Verdict:
+    behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
+    absent = look.seen.missing_targets
+    count = len(look.everyone)
+    if look.seen.wanted is None:
+        return Verdict("Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed")
+    if absent:
+        return Verdict(
+            "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"
+        )
+    if not behind:
+        if look.seen.state is None:
+            return Verdict("Unknown", "NotPublished", "no revision is published yet")
+        reason = "AllCurrent" if count else "NoConsumers"
+        return Verdict("True", reason, f"{count} of {count} workloads run the current revision")
+    first = behind[0]
+    detail = f": {first.message}" if first.message else ""
+    is_unknown = all(one.leaving and one.consumer.pods and one.consumer.pods.forbidden for one in behind)
+    return Verdict(
+        "Unknown" if is_unknown else "False",
+        "PodsUnknown" if is_unknown else _why_behind(behind),
+        f"{count - len(behind)} of {count} workloads run the current revision;"
+        f" {first.consumer.workload.key} is {first.state.lower()}{detail}",
+    )
+
+
+def _why_behind(behind: list[Standing]) -> str:
+    if any(one.state is WorkloadState.FAILED for one in behind):
+        return "RolloutFailed"
+    if all(one.turn is Turn.REFUSED for one in behind):
+        return "RestartRefused"
+    return "RollingOut"
+
+
+def broken_rules(seen: Seen) -> tuple[Violation, ...]:
+    """Return the broken rules of the class, then those of the checklist that the class does not have."""
+    return (*seen.violations, *findings_of(seen.signs))
+
+
+def _policy_compliant(seen: Seen) -> Verdict:
+    """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
+    if broken := broken_rules(seen):
+        return Verdict("False", broken[0].rule, named(broken))
+    if seen.unchecked:
+        return Verdict("Unknown", "NotChecked", seen.unchecked)
+    whose = "the class and of the checklist" if seen.secret_class else "the checklist"
+    return Verdict("True", "Compliant", f"every rule of {whose} holds")
+
+
+def _refreshed(seen: Seen) -> Verdict | None:
+    """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
+    if problem := seen.pulled.problem:
+        return Verdict("False", problem.reason, problem.message)
+    if retained := ", ".join(sorted(seen.pulled.retained)):
+        stays = (
+            f"every value was read; what is gone at the store of {retained} stays, by deletionPolicy: Retain"
+        )
+        return Verdict("True", "Retained", stays)
+    if seen.pulled.read or seen.pulled.was_read:
+        return Verdict("True", "Read", "every value was read where it is kept")
+    before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)
+    return Verdict(before.status, before.reason, before.message) if before else None
+
+
+def _pushed(seen: Seen, wanted: Wanted) -> Verdict:
+    if problem := push_problem(seen):
+        return Verdict("False", problem.reason, problem.message)
+    number = seen.current.number if seen.current else None
+    records = [seen.state.pushed_to(one.id) if seen.state else None for one in wanted.pushes]
+    done = [one for one in records if one and one.done and one.number == number]
+    if len(done) < len(records):
+        return Verdict(
+            "False", "Progressing", f"{len(done)} of {len(records)} places hold the current revision"
+        )
+    if kept := [Destination.at(one.place) for one in done if one.kept]:
+        return Verdict(
+            "True", "Kept", f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps"
+        )
+    return Verdict("True", "Pushed", f"{len(done)} of {len(records)} places hold the current revision")
+
+
+def stamped(
+    type_: str, verdict: Verdict, before: Iterable[Condition], now: datetime, generation: int
+) -> Condition:
+    """Make a condition of a verdict; its time moves only when its status turns."""
+    last = next((one for one in before if one.type == type_), None)
+    stays = last is not None and last.status == verdict.status
+    return Condition(
+        type=type_,
+        status=verdict.status,
+        reason=verdict.reason,
+        message=verdict.message,
+        last_transition_time=last.last_transition_time if last and stays else now.replace(microsecond=0),
+        observed_generation=generation,
+    )

@@ -1,0 +1,122 @@
+"""Who may send audit events: whoever has the token, or the client certificate."""
+
+from __future__ import annotations
+
+import hmac
+import ssl
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.kube.callers import bearer_token
+from keyturn.runtime.tls import server_context
+from keyturn.runtime.tls_files import RenewedFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["CannotServe", "Login", "Settings"]
+
+_SHORTEST_TOKEN: Final = 32
+_LONGEST_FILE: Final = 64 * 1024
+
+
+class CannotServe(Exception):  # noqa: N818  # it says what happened
+    """The endpoint cannot be opened; the sentence says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the endpoint is run."""
+
+    port: int
+    certificate: Path
+    key: Path
+    token_file: Path | None = None
+    client_ca: Path | None = None
+    client_name: str = "kube-apiserver"
+    """The common name of the client certificate: an authority may have signed others as well."""
+    allowed: tuple[str, ...] = ()
+    learning: timedelta = timedelta(days=14)
+    many: int = 10
+
+
+@dataclass(slots=True)
+class Login:
+    """Checks who sends, and follows its files when they are renewed."""
+
+    settings: Settings
+    context: ssl.SSLContext = field(init=False, default_factory=server_context)
+    _token: bytes | None = field(init=False, default=None)
+    _files: RenewedFiles = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read all files.
+
+        Raises:
+            CannotServe: One of them is not what it should be.
+        """
+        if self.settings.token_file is None and self.settings.client_ca is None:
+            raise CannotServe("say who may send audit events: --audit-token-file or --audit-client-ca")
+        mine = self.settings
+        files = (mine.certificate, mine.key, mine.token_file, mine.client_ca)
+        self._files = RenewedFiles([path for path in files if path])
+        self._load()
+
+    def refresh(self) -> bool:
+        """Read the files again if they have changed; say whether they had.
+
+        Raises:
+            CannotServe: The new ones cannot be used; the old ones stay.
+        """
+        has_changed = self._files.have_changed()
+        if has_changed:
+            self._load()
+        return has_changed
+
+    def lets_in(self, authorization: str, certificate: Mapping[str, Any] | None) -> bool:
+        """Decide by the header, or by the certificate that was verified with the connection."""
+        return self._has_token(authorization) or self._has_name(certificate)
+
+    def _has_token(self, authorization: str) -> bool:
+        if self._token is None:
+            return False
+        shown = bearer_token(authorization).encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(shown, self._token)
+
+    def _has_name(self, certificate: Mapping[str, Any] | None) -> bool:
+        if self.settings.client_ca is None or not certificate:
+            return False
+        names = [
+            value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
+        ]
+        return names == [self.settings.client_name]
+
+    def _load(self) -> None:
+        mine = self.settings
+        try:
+            self.context.load_cert_chain(mine.certificate, mine.key)
+            if mine.client_ca:
+                self.context.load_verify_locations(mine.client_ca)
+                # Who has no certificate may still have the token.
+                self.context.verify_mode = ssl.CERT_OPTIONAL if mine.token_file else ssl.CERT_REQUIRED
+        except (OSError, ssl.SSLError):
+            raise CannotServe(
+                "--audit-cert, --audit-key and --audit-client-ca must be readable PEM files, and the key must fit"
+            ) from None
+        if mine.token_file:
+            self._token = _token_of(mine.token_file)
+
+
+def _token_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            token = file.read(_LONGEST_FILE).strip()
+    except OSError:
+        raise CannotServe(f"--audit-token-file: {path} cannot be read") from None
+    if len(token) < _SHORTEST_TOKEN:
+        raise CannotServe(
+            f"--audit-token-file: write at least {_SHORTEST_TOKEN} characters, from a random source"
+        )
+    return token

@@ -1,0 +1,182 @@
+"""Whom an audit event concerns, what is counted of it, and what is told as unusual."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from keyturn.core.emergency.readers import Standing
+from keyturn.core.keys import ObjectKey
+from keyturn.core.state.state import state_name
+from keyturn.runtime import metrics
+
+from .access_log import Journal, Scope
+from .baseline import Unusual
+from .event import Access, LoginFailed, Missed, Refusal, SubjectKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from keyturn.kube.cache.cache import Mirror
+
+    from .baseline import Habits
+    from .event import Told
+
+__all__ = ["Watcher"]
+
+_PRODUCTION: Final = "production"
+_SAID_FOR: Final = timedelta(hours=1)
+_MOST_SAID: Final = 1_000
+_MANY_FAILURES: Final = 20
+# Kubernetes' own, which clean up in every namespace. A process of the control plane or a node is no stranger either.
+_CONTROLLERS: Final = tuple(
+    f"system:serviceaccount:kube-system:{name}"
+    for name in ("namespace-controller", "generic-garbage-collector", "resourcequota-controller")
+)
+_READS: Final = frozenset({"get", "list"})
+_EXPECTED: Final = frozenset({SubjectKind.NODE, SubjectKind.SYSTEM})
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Counts, judges and remembers; events that concern no managed secret leave no trace."""
+
+    mirror: Mirror
+    habits: Habits
+    journal: Journal
+    allowed: Sequence[str] = ()
+    """Subjects that may read what they like, as patterns with * and ?."""
+    refused: Journal = field(default_factory=Journal)
+    """Who tried to read and was not allowed to."""
+    is_ourselves: Callable[[str], bool] = lambda _: False
+    note_own: Callable[[datetime], None] = lambda _: None
+    """Told when a read of our own comes back: so reads of Secrets are logged."""
+    _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
+    _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    @staticmethod
+    def announce() -> None:
+        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        for unusual in Unusual:
+            metrics.SECRET_ACCESS_UNUSUAL.labels(unusual)
+        for verb, kind in product(("get", "list", "watch"), SubjectKind):
+            metrics.SECRET_ACCESS_REFUSED.labels(verb, kind)
+        metrics.AUTHENTICATION_FAILURES.labels("apiserver")
+
+    def take(self, told: Told) -> None:
+        match told:
+            case LoginFailed():
+                metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
+                self._note_failure(told)
+            case Refusal(access):
+                if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
+                    metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
+                    self.refused.note(scope, access)
+                    self._say("refused access", ("refused", access.subject), scope, access)
+            case Missed(access):
+                self._note_own(access)
+            case Access():
+                if self.is_ourselves(told.subject):
+                    self._note_own(told)
+                elif scope := self._scope(told):
+                    self._note(scope, told)
+
+    def _note_own(self, access: Access) -> None:
+        if access.verb in _READS and self.is_ourselves(access.subject):
+            self.note_own(access.time)
+
+    def _note(self, scope: Scope, access: Access) -> None:
+        metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
+        if access.kind in _EXPECTED or self._is_allowed(scope, access.subject):
+            self.journal.note(scope, access, Standing.KNOWN)
+            return
+        found = self.habits.judge(scope, access)
+        self.journal.note(scope, access, self._standing(found, access))
+        is_person = access.kind in {SubjectKind.USER, SubjectKind.ANONYMOUS}
+        if is_person and self._is_production(scope):
+            found.append(Unusual.PERSON)
+        for unusual in found:
+            metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
+            what = (unusual, access.subject, *scope)
+            self._say("unusual access", what, scope, access, reason=str(unusual))
+
+    def _standing(self, found: Collection[Unusual], access: Access) -> Standing:
+        if Unusual.FIRST in found:
+            return Standing.NEW
+        return Standing.UNKNOWN if self.habits.is_learning(access.time) else Standing.KNOWN
+
+    def _scope(self, access: Access) -> Scope | None:
+        """Say what of ours it reaches; None where that is nothing."""
+        if access.name:
+            owner = self._owner(access.namespace, access.name)
+            return Scope(access.namespace, owner) if owner else None
+        if access.verb == "create":
+            return None  # refused before anybody knew its name
+        namespaces = self.mirror.managed_namespaces()
+        reached = access.namespace in namespaces if access.namespace else bool(namespaces)
+        return Scope(access.namespace, "") if reached else None
+
+    def _owner(self, namespace: str, name: str) -> str | None:
+        """Name the ManagedSecret that a Secret belongs to, be it the target or the state."""
+        if meta := self.mirror.secret(namespace, name):
+            is_ours = meta.written and self.mirror.has_managed(ObjectKey(namespace, meta.owner))
+            return meta.owner if is_ours else None
+        # It is not there yet, or not any more.
+        for owner in (name, name.removesuffix(state_name(""))):
+            if self.mirror.has_managed(ObjectKey(namespace, owner)):
+                return owner
+        return None
+
+    def _is_production(self, scope: Scope) -> bool:
+        namespaces = (scope.namespace,) if scope.namespace else self.mirror.managed_namespaces()
+        return any(self.mirror.environment(one) == _PRODUCTION for one in namespaces)
+
+    def _is_allowed(self, scope: Scope, subject: str) -> bool:
+        """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
+        if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
+            return True
+        if scope.name:
+            return self._allows(ObjectKey(*scope), subject)
+        reached = self.mirror.managed_in(scope.namespace)
+        return bool(reached) and all(self._allows(key, subject) for key in reached)
+
+    def _allows(self, key: ObjectKey, subject: str) -> bool:
+        found = self.mirror.class_of(key)
+        allowed = found.spec.access.allowed if found and found.spec.access else ()
+        return any(fnmatchcase(subject, one) for one in allowed)
+
+    def _say(self, event: str, what: tuple[str, ...], scope: Scope, access: Access, **more: str) -> None:
+        """Tell the log once in an hour: a metric names nobody."""
+        before = self._said.get(what)
+        if before and access.time - before < _SAID_FOR:
+            return
+        self._said[what] = access.time
+        self._said.move_to_end(what)
+        while len(self._said) > _MOST_SAID:
+            self._said.popitem(last=False)
+        _log.warning(
+            event,
+            **more,
+            subject=access.subject,
+            verb=access.verb,
+            namespace=scope.namespace,
+            secret=scope.name or "all",
+        )
+
+    def _note_failure(self, failed: LoginFailed) -> None:
+        """Name an address once it has failed often, and again each time that is doubled."""
+        times = self._failures.pop(failed.address, 0) + 1
+        self._failures[failed.address] = times
+        while len(self._failures) > _MOST_SAID:
+            self._failures.popitem(last=False)
+        ratio, rest = divmod(times, _MANY_FAILURES)
+        if rest == 0 and ratio & (ratio - 1) == 0:
+            _log.warning("logins refused by the API server", address=failed.address, times=times)

@@ -1,0 +1,118 @@
+"""What the first page shows: every ManagedSecret in its group, and every emergency with its clock."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.status.summary import Known, State, standing_of
+
+from .clocks import clock_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from keyturn.core.keys import ObjectKey
+    from keyturn.kube.cache.cache import Mirror
+
+    from .clocks import Clock
+
+__all__ = ["Board", "Group", "Row", "clocks_of", "rows_of"]
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_REST: Final = 10
+"""How many times longer than their making rows are shown: however many look, that takes a tenth of a core."""
+
+
+class Group(Enum):
+    """What states have in common for who looks; in the order of the page."""
+
+    ATTENTION = frozenset({State.FAILED, State.STALLED, State.OVERDUE, State.UNSEEN})
+    TROUBLE = frozenset({State.NOT_READY, State.BEHIND, State.NOT_SYNCED, State.NOT_COMPLIANT})
+    ROTATING = frozenset({State.ROTATING, State.OVERLAPPING})
+    DUE = frozenset({State.DUE})
+    REST = frozenset({State.SUSPENDED, State.HELD, State.READY})
+
+    @classmethod
+    def of(cls, state: State) -> Group:
+        return next(one for one in cls if state in one.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is shown of one ManagedSecret."""
+
+    namespace: str
+    name: str
+    state: State
+    message: str
+    revision: int | None
+    current: int
+    workloads: int
+    rotated: datetime | None
+    due: datetime | None
+
+    @property
+    def order(self) -> tuple[int, datetime, str, str]:
+        return self.state.rank, self.due or _NEVER, self.namespace, self.name
+
+
+class Board:
+    """Keeps the rows for a moment, so that many who look cost no more than one."""
+
+    def __init__(self, mirror: Mirror, now: Callable[[], datetime]) -> None:
+        """Take what the watches tell, and the time."""
+        self._mirror = mirror
+        self._now = now
+        self._making = asyncio.Lock()
+        self._rows: list[Row] = []
+        self._until = -inf
+
+    async def rows(self) -> list[Row]:
+        """Return the rows of all namespaces, the worst first."""
+        loop = asyncio.get_running_loop()
+        async with self._making:
+            began = loop.time()
+            if began >= self._until:
+                self._rows = await asyncio.to_thread(rows_of, self._mirror, self._now())
+                self._until = loop.time() + (loop.time() - began) * _REST
+            return self._rows
+
+
+def rows_of(mirror: Mirror, now: datetime) -> list[Row]:
+    """Judge every ManagedSecret; in a thread, so it begins with a copy of the keys."""
+    found = (_row(key, mirror, now) for key in list(mirror.managed_keys()))
+    return sorted((one for one in found if one), key=lambda one: one.order)
+
+
+def _row(key: ObjectKey, mirror: Mirror, now: datetime) -> Row | None:
+    found = mirror.managed(key)
+    if found is None:
+        return None
+    managed, trouble = found
+    standing = standing_of(Known(managed, trouble, managed.metadata.creation_timestamp or now), now)
+    status = managed.status
+    return Row(
+        namespace=key.namespace,
+        name=key.name,
+        state=standing.state,
+        message=standing.message,
+        revision=status.revision,
+        current=sum(one.state is WorkloadState.CURRENT for one in status.workloads),
+        workloads=len(status.workloads),
+        rotated=status.last_rotation_time,
+        due=status.next_rotation_time,
+    )
+
+
+def clocks_of(mirror: Mirror, namespaces: Iterable[str], now: datetime) -> list[Clock]:
+    """Return the emergencies of some namespaces: those that go on first, and of these the newest."""
+    keys = [key for namespace in namespaces for key in mirror.emergencies.of_namespace(namespace)]
+    declared = [one for key in keys if (one := mirror.emergencies.declared(key))]
+    clocks = [clock_of(one.emergency, now) for one in declared]
+    return sorted(clocks, key=lambda one: (one.is_closed, now - one.started, one.namespace, one.name))

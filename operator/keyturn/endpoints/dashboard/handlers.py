@@ -1,0 +1,246 @@
+"""What can be asked for: a login, the first page, a page about one object, a logout; nothing changes a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from keyturn import __version__
+from keyturn.core.keys import ObjectKey
+from keyturn.kube import errors
+from keyturn.kube.cache.emergencies import AlarmKey
+from keyturn.kube.callers import is_like_a_token
+from keyturn.kube.jwt import end_of
+from keyturn.runtime import metrics
+
+from . import answers, pages
+from .board import Board, clocks_of
+from .details import about_emergency, about_secret
+from .login import AUDIENCE, viewer_of
+from .rights import Rights, Unknown
+from .sessions import Session, Sessions
+from .throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.client import Api
+
+    from .rights import Scope
+
+__all__ = ["Served", "Ui"]
+
+_LOGIN: Final = f"{pages.ROOT}/login"
+_PATIENCE: Final = 10.0
+_AT_A_TIME: Final = 2
+_REFUSED: Final = (
+    "The API server does not take this token for this page. It may have ended, or it was made without"
+    f" --audience={AUDIENCE}."
+)
+_NOTHING_TO_SEE: Final = (
+    "This account may list neither ManagedSecrets nor EmergencyRotations in any namespace that has some. It needs the"
+    " verb list on managedsecrets.keyturn.dev."
+)
+_NOT_ASKED: Final = "The API server did not say whose token this is; the log of the operator says why."
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the page comes from."""
+
+    mirror: Mirror
+    now: Callable[[], datetime]
+    """By the API server's clock, by which tokens end."""
+    myself: str
+    leader: Callable[[], str]
+    """Who leads; empty where nobody does."""
+    unready: Callable[[], list[str]]
+    is_secure: bool
+    """Whether it is served over TLS."""
+
+
+class Ui:
+    """Runs in every replica: each knows what the watches tell. A login counts for the replica that took it."""
+
+    largest_body = 32 * 1024
+
+    def __init__(self, served: Served, api: Api) -> None:
+        """Take a client that asks also while another replica leads."""
+        self._served = served
+        self._api = api
+        self._sessions = Sessions()
+        self._rights = Rights(api)
+        self._board = Board(served.mirror, served.now)
+        self._throttle = Throttle()
+        self._turns = asyncio.Semaphore(_AT_A_TIME)
+        # Over TLS a browser takes this name from this very host alone, and never in plain.
+        self._cookie = "__Host-keyturn-ui" if served.is_secure else "keyturn-ui"
+
+    @staticmethod
+    def announce() -> None:
+        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        metrics.AUTHENTICATION_FAILURES.labels("ui")
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self._home),
+            web.get(pages.ROOT, self.overview),
+            web.get(f"{pages.ROOT}/", self._home),
+            web.get(_LOGIN, self.ask),
+            web.post(_LOGIN, self.log_in),
+            web.post(f"{pages.ROOT}/logout", self.log_out),
+            web.get(f"{pages.ROOT}/secrets/{{namespace}}/{{name}}", self.secret),
+            web.get(f"{pages.ROOT}/emergencies/{{namespace}}/{{name}}", self.emergency),
+            web.get(f"{pages.ROOT}/style.css", answers.style),
+            web.get(f"{pages.ROOT}/icon.svg", answers.icon),
+        ]
+
+    # Pages
+
+    @staticmethod
+    async def _home(_request: web.Request) -> web.Response:
+        raise web.HTTPSeeOther(pages.ROOT)
+
+    async def overview(self, request: web.Request) -> web.Response:
+        session = self._session(request)
+        scope = await self._scope(session)
+        chosen, now = request.query.get("namespace", ""), self._served.now()
+        rows = [one for one in await self._board.rows() if one.namespace in scope.secrets]
+        shown = {chosen} & scope.namespaces if chosen else scope.namespaces
+        clocks = clocks_of(self._served.mirror, sorted(scope.emergencies & shown), now)
+        text = await asyncio.to_thread(
+            pages.overview,
+            [one for one in rows if one.namespace in shown],
+            clocks,
+            namespaces=scope.namespaces,
+            chosen=chosen,
+            session=session,
+            served=self._standing(),
+            now=now,
+        )
+        return answers.page(text, refresh=True)
+
+    async def secret(self, request: web.Request) -> web.Response:
+        session, key = self._session(request), ObjectKey(**request.match_info)
+        found = self._served.mirror.managed(key)
+        if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).secrets:
+            raise answers.not_found()
+        now = self._served.now()
+        shown = about_secret(*found, now)
+        return answers.page(pages.details("secret.html", shown, session, self._standing(), now), refresh=True)
+
+    async def emergency(self, request: web.Request) -> web.Response:
+        session, key = self._session(request), AlarmKey(**request.match_info)
+        found = self._served.mirror.emergencies.declared(key)
+        if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).emergencies:
+            raise answers.not_found()
+        now = self._served.now()
+        shown = about_emergency(found.emergency, now)
+        return answers.page(
+            pages.details("emergency.html", shown, session, self._standing(), now), refresh=True
+        )
+
+    def _standing(self) -> dict[str, str]:
+        """Say who answers, and whether somebody works."""
+        leader, myself = self._served.leader(), self._served.myself
+        if leader == myself:
+            standing = "this replica leads"
+        elif leader:
+            standing = f"{_pod(leader)} leads, this replica stands by"
+        else:
+            standing = "no replica leads: nothing is being rotated"
+        return {"standing": standing, "pod": _pod(myself), "version": __version__}
+
+    # Who may see what
+
+    def _session(self, request: web.Request) -> Session:
+        session = self._sessions.find(request.cookies.get(self._cookie, ""), self._served.now())
+        if session is None:
+            raise web.HTTPSeeOther(_LOGIN)
+        if self._served.unready():
+            raise answers.unavailable("The operator has just started and has not seen everything yet.")
+        return session
+
+    async def _scope(self, session: Session) -> Scope:
+        mirror = self._served.mirror
+        secrets = {key.namespace for key in mirror.managed_keys()}
+        emergencies = {key.namespace for key in mirror.emergencies.known()}
+        return await self._asked(session, secrets, emergencies)
+
+    async def _scope_of(self, session: Session, namespace: str) -> Scope:
+        return await self._asked(session, {namespace}, {namespace})
+
+    async def _asked(self, session: Session, secrets: set[str], emergencies: set[str]) -> Scope:
+        try:
+            return await self._rights.scope(session, secrets, emergencies)
+        except Unknown:
+            raise answers.unavailable("The API server did not say what you may see.") from None
+
+    # Login and logout
+
+    async def ask(self, _request: web.Request) -> web.Response:
+        return answers.page(pages.login())
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        answers.refuse_other_sites(request)
+        address = request.remote or ""
+        if wait := self._throttle.wait(address, asyncio.get_running_loop().time()):
+            return answers.again(int(wait) + 1)
+        token = (await answers.form(request)).get("token", "").strip()
+        try:
+            async with asyncio.timeout(_PATIENCE), self._turns:
+                return await self._let_in(token, request)
+        except (errors.ApiError, TimeoutError) as error:
+            _log.warning(
+                "a login could not be checked", error=error, hint="is manifests/components/ui applied?"
+            )
+            return answers.page(pages.login(_NOT_ASKED), status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _let_in(self, token: str, request: web.Request) -> web.Response:
+        viewer = await viewer_of(token, self._api) if is_like_a_token(token) else None
+        if viewer is None:
+            metrics.AUTHENTICATION_FAILURES.labels("ui").inc()
+            _log.warning("login to the page refused", address=request.remote)
+            return answers.page(pages.login(_REFUSED), status=HTTPStatus.UNAUTHORIZED)
+        key, session = self._sessions.begin(viewer, end_of(token.encode()), self._served.now())
+        if not self._served.unready() and not (await self._scope(session)).namespaces:
+            self._sessions.end(key)
+            _log.warning("login to the page without rights", user=viewer.name)
+            return answers.page(pages.login(_NOTHING_TO_SEE), status=HTTPStatus.FORBIDDEN)
+        self._throttle.forgive(request.remote or "")
+        self._sessions.end(request.cookies.get(self._cookie, ""))
+        _log.info("login to the page", user=viewer.name)
+        answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: pages.ROOT})
+        answer.set_cookie(
+            self._cookie, key, path="/", httponly=True, samesite="Strict", secure=self._served.is_secure
+        )
+        return answer
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        answers.refuse_other_sites(request)
+        key = request.cookies.get(self._cookie, "")
+        session = self._sessions.find(key, self._served.now())
+        proof = (await answers.form(request)).get("proof", "")
+        if session and not hmac.compare_digest(proof.encode(), session.proof.encode()):
+            raise web.HTTPForbidden(text="this form is not of your session\n")
+        self._sessions.end(key)
+        answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: _LOGIN})
+        answer.del_cookie(
+            self._cookie, path="/", httponly=True, samesite="Strict", secure=self._served.is_secure
+        )
+        return answer
+
+
+def _pod(identity: str) -> str:
+    """Take the name of the pod out of what the Lease has."""
+    return identity.rpartition("_")[0] or identity

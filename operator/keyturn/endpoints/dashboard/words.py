@@ -1,0 +1,53 @@
+"""How states, times and links are written on a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from keyturn.core.status.summary import State
+from keyturn.core.text import NOTHING, clock, since, until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+__all__ = ["ROOT", "ago", "exact", "in_time", "link", "tone_of"]
+
+ROOT: Final = "/ui"
+
+_TONES: Final[Mapping[State, str]] = {
+    State.NOT_READY: "warn",
+    State.BEHIND: "warn",
+    State.NOT_SYNCED: "warn",
+    State.NOT_COMPLIANT: "warn",
+    State.SUSPENDED: "calm",
+    State.HELD: "calm",
+    State.ROTATING: "busy",
+    State.OVERLAPPING: "busy",
+    State.DUE: "busy",
+    State.READY: "good",
+}
+
+
+def tone_of(state: State) -> str:
+    """Name the colour of a state; its word stands beside it always."""
+    return _TONES.get(state, "bad")
+
+
+def exact(time: datetime | None) -> str:
+    return clock(time) if time else NOTHING
+
+
+def ago(time: datetime | None, now: datetime) -> str:
+    """Write how long ago something was, and when."""
+    return f"{since(time, now)} ago ({exact(time)})" if time else NOTHING
+
+
+def in_time(time: datetime | None, now: datetime) -> str:
+    """Write in how long something comes, and when."""
+    return f"{until(time, now)} ({exact(time)})" if time else NOTHING
+
+
+def link(kind: str, namespace: str, name: str) -> str:
+    return f"{ROOT}/{kind}/{quote(namespace, safe='')}/{quote(name, safe='')}"

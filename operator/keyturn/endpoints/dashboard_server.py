@@ -1,0 +1,78 @@
+"""How the process shows its page, if it is asked to: when it listens, and when it reads its certificate again."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from . import server as web
+from .server_tls import ServerTls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from keyturn.controllers.context import World
+    from keyturn.kube.leader_election import Elector
+
+    from .dashboard import Settings
+
+__all__ = ["Window"]
+
+
+class Window:
+    """Without settings it does nothing at all."""
+
+    def __init__(
+        self,
+        settings: Settings | None,
+        world: World,
+        elector: Elector,
+        unready: Callable[[], list[str]],
+    ) -> None:
+        """Take what is shown, who leads, and what keeps this process from showing it."""
+        self._settings = settings
+        if settings is None:
+            return
+        from .dashboard import Served, Ui  # noqa: PLC0415  # on first use: it is off by default
+
+        self._tls = ServerTls.of(settings.certificate, settings.key, "ui")
+        self._ui = Ui(
+            Served(
+                world.mirror,
+                world.now,
+                elector.identity,
+                lambda: elector.leader,
+                unready,
+                is_secure=self._tls is not None,
+            ),
+            world.api,
+        )
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[dict[str, int]]:
+        """Answer until the block ends; yield the port, if there is one.
+
+        Raises:
+            CannotListen: The port is taken or not allowed.
+        """
+        if self._settings is None:
+            yield {}
+            return
+        from .dashboard import harden  # noqa: PLC0415
+
+        self._ui.announce()
+        async with web.listen(
+            self._ui.routes(),
+            self._settings.port,
+            "the page",
+            tls=self._tls.context if self._tls else None,
+            largest=self._ui.largest_body,
+            addresses=web.Addresses.ALL if self._tls else web.Addresses.LOOPBACK,
+            on_prepare=harden,
+        ) as port:
+            yield {"ui_port": port}
+
+    async def keep(self) -> None:
+        """Follow the files of the certificate."""
+        if self._settings and self._tls:
+            await self._tls.keep()

@@ -1,0 +1,236 @@
+"""What Prometheus is told of every object, and of the checklist, when it asks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Count
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from prometheus_client.exposition import choose_encoder
+
+from keyturn.core.policy.checklist import POINTS
+from keyturn.core.policy.findings import Verdict
+from keyturn.runtime.metrics import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from keyturn.core.policy.findings import Point
+
+__all__ = ["ChecklistFacts", "EmergencyFacts", "Facts", "ObjectFacts", "StoreFacts", "expose"]
+
+_PREFIX = "keyturn"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What is told of one ManagedSecret."""
+
+    namespace: str
+    name: str
+    class_name: str = ""
+    priority: str = ""
+    revision: int = 0
+    last_rotation: datetime | None = None
+    next_rotation: datetime | None = None
+    is_overdue: bool = False
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    violations: Sequence[str] = ()
+    """The names of the rules that it breaks."""
+    is_suspended: bool = False
+    stalled: str = ""
+    """Why a person must act."""
+    step: str = ""
+    """The step of the rotation that is under way."""
+    rotation_started: datetime | None = None
+    previous_valid_until: datetime | None = None
+    workloads: int = 0
+    workloads_current: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What is told of one SecretStore, or ClusterSecretStore, which has no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+    provider: str
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyFacts:
+    """What is told of one EmergencyRotation."""
+
+    namespace: str
+    name: str
+    deadlines: Mapping[str, datetime]
+    """When what is not done yet has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistFacts:
+    """What a report says of one point of the checklist."""
+
+    report: str
+    point: Point
+    verdict: Verdict
+    at: datetime | None = None
+    """When that was found; None for now."""
+
+
+Facts: TypeAlias = ObjectFacts | StoreFacts | EmergencyFacts | ChecklistFacts
+_Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
+
+
+def expose(facts: Callable[[], Iterable[Facts]], accept: str) -> tuple[bytes, str]:
+    """Write all series in the format that `accept` asks for; return them with their content type.
+
+    This takes a while with many objects and is to run in a thread, so `facts` is called in that thread.
+    """
+    encode, content_type = choose_encoder(accept)
+    told: dict[type[Facts], list[Any]] = defaultdict(list)
+    for each in facts():
+        told[type(each)].append(each)
+    # Ours come first: OpenMetrics ends with a mark, which the library writes.
+    ours = "".join(line for kind, lines in _LINES.items() for line in lines(told[kind]))
+    return ours.encode() + encode(REGISTRY), content_type
+
+
+def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
+    """Write the series of the objects, of which nothing is kept between scrapes: they go with the object.
+
+    The library's own way, through a Sample for each line, takes seven times the CPU and twice the memory:
+    half a second of every scrape of 10,000 objects.
+    Nothing is escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
+    """
+    owned = [(f'namespace="{each.namespace}",name="{each.name}"', each) for each in objects]
+    yield from _infos(owned)
+    for name, sentence, read in _NUMBERS:
+        yield _head(name, sentence)
+        for labels, each in owned:
+            number = read(each)
+            if number is not None:
+                yield f"{_PREFIX}_{name}{{{labels}}} {number}\n"
+    yield from _conditions(owned)
+    yield from _troubles(owned)
+    yield from _violations(objects)
+
+
+def _infos(owned: _Owned) -> Iterator[str]:
+    yield _head("secret_info", "The class and priority of a secret.")
+    for labels, each in owned:
+        more = f'class="{each.class_name}",priority="{each.priority}"'
+        yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
+
+
+def _conditions(owned: _Owned) -> Iterator[str]:
+    yield _head("condition", "1 where a condition of a ManagedSecret is true, 0 where it is not.")
+    for labels, each in owned:
+        for type_, is_true in each.conditions.items():
+            yield f'{_PREFIX}_condition{{{labels},type="{type_}"}} {is_true:d}\n'
+
+
+def _troubles(owned: _Owned) -> Iterator[str]:
+    """Write what only a few objects have at a time, so that the many cost nothing."""
+    yield _head("stalled", "1 while a person must act, with the reason of the condition Stalled.")
+    for labels, each in owned:
+        if each.stalled:
+            yield f'{_PREFIX}_stalled{{{labels},reason="{each.stalled}"}} 1\n'
+    yield _head("rotation_started_timestamp_seconds", "When the rotation began that is under way at a step.")
+    for labels, each in owned:
+        if each.rotation_started:
+            at = each.rotation_started.timestamp()
+            yield f'{_PREFIX}_rotation_started_timestamp_seconds{{{labels},step="{each.step}"}} {at}\n'
+
+
+def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
+    yield _head(
+        "policy_violations", "How many secrets break a rule, and the point of the checklist that it is about."
+    )
+    for rule, count in Count(rule for each in objects for rule in each.violations).items():
+        yield f'{_PREFIX}_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} {count}\n'
+
+
+def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
+    yield _head("store_ready", "1 where a store can be used, 0 where it cannot.")
+    for each in stores:
+        labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
+        yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
+
+
+def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
+    yield _head("emergency_deadline_seconds", "Seconds to a deadline that is not met; below 0 it is missed.")
+    now = time.time()
+    for each in emergencies:
+        for stage, due in each.deadlines.items():
+            labels = f'namespace="{each.namespace}",name="{each.name}",stage="{stage}"'
+            yield f"{_PREFIX}_emergency_deadline_seconds{{{labels}}} {due.timestamp() - now:.0f}\n"
+
+
+def _checklist(points: Sequence[ChecklistFacts]) -> Iterator[str]:
+    yield _head("checklist", "1 for the verdict of a report on a point of the checklist, 0 for the others.")
+    labelled = [(f'report="{each.report}",point="{each.point}"', each) for each in points]
+    for labels, each in labelled:
+        for verdict in Verdict:
+            yield f'{_PREFIX}_checklist{{{labels},verdict="{verdict}"}} {each.verdict is verdict:d}\n'
+    yield _head("checklist_timestamp_seconds", "When a point was looked at, where that was not just now.")
+    for labels, each in labelled:
+        if each.at:
+            yield f"{_PREFIX}_checklist_timestamp_seconds{{{labels}}} {each.at.timestamp()}\n"
+
+
+_LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
+    ObjectFacts: _lines,
+    StoreFacts: _stores,
+    EmergencyFacts: _emergencies,
+    ChecklistFacts: _checklist,
+}
+
+
+def _head(name: str, sentence: str) -> str:
+    return f"# HELP {_PREFIX}_{name} {sentence}\n# TYPE {_PREFIX}_{name} gauge\n"
+
+
+def _seconds(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp()
+
+
+_NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
+    (
+        "secret_revision",
+        "The revision of a secret, which grows with each change.",
+        lambda each: each.revision,
+    ),
+    (
+        "last_rotation_timestamp_seconds",
+        "When the values of a secret were last replaced.",
+        lambda each: _seconds(each.last_rotation),
+    ),
+    (
+        "next_rotation_timestamp_seconds",
+        "When the values of a secret will be replaced.",
+        lambda each: _seconds(each.next_rotation),
+    ),
+    ("rotation_overdue", "1 while a rotation is later than it should be.", lambda each: int(each.is_overdue)),
+    (
+        "suspended",
+        "1 while nothing is written because spec.suspend is true.",
+        lambda each: 1 if each.is_suspended else None,
+    ),
+    (
+        "previous_valid_until_timestamp_seconds",
+        "Until when the values before stay readable, where that is known and they still are.",
+        lambda each: _seconds(each.previous_valid_until),
+    ),
+    ("workloads", "How many workloads use a secret.", lambda each: each.workloads or None),
+    (
+        "workloads_current",
+        "How many of them run its current revision.",
+        lambda each: each.workloads_current if each.workloads else None,
+    ),
+)

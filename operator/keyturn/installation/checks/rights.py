@@ -1,0 +1,273 @@
+"""Which rights the operator needs, which manifest gives each, and which of them it does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.kube import errors, paths
+from keyturn.kube.secret_sight import Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from keyturn.kube.client import Api
+
+__all__ = [
+    "FEATURES",
+    "NEEDS",
+    "TO_WATCH",
+    "Account",
+    "Feature",
+    "Need",
+    "Place",
+    "Right",
+    "Scope",
+    "missing",
+    "rights_of",
+]
+
+
+class Scope(enum.Enum):
+    """Where a right is needed."""
+
+    SERVED = "served"
+    """In every namespace that is served."""
+    ALL = "all"
+    """In the whole cluster, by an operator that serves all of it."""
+    OWN = "own"
+    """In the operator's own namespace."""
+    CLUSTER = "cluster"
+    """On what has no namespace."""
+
+
+class Feature(enum.Enum):
+    """What is served only where it is asked for."""
+
+    UI = "ui"
+    AUDIT = "audit"
+    METRICS_AUTH = "metrics-auth"
+    ENCRYPTION_PROOF = "encryption-proof"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Rights that one rule of a shipped Role gives."""
+
+    manifest: str
+    scope: Scope
+    verbs: str
+    group: str
+    resources: str
+    name: str = ""
+
+
+_ACCESS, _RBAC = "manifests/base/access/access.yaml", "manifests/base/operator/rbac.yaml"
+_API = "authorization.k8s.io/v1"
+_AT_ONCE = 8
+_OURS, _LOOK = "keyturn.dev", "list watch"
+
+NEEDS: Final = (
+    Need(_ACCESS, Scope.SERVED, f"get {_LOOK} patch", _OURS, "managedsecrets"),
+    Need(_ACCESS, Scope.SERVED, "patch", _OURS, "managedsecrets/status"),
+    Need(_ACCESS, Scope.SERVED, _LOOK, _OURS, "secretstores emergencyrotations"),
+    Need(_ACCESS, Scope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
+    Need(_ACCESS, Scope.SERVED, "get create update", "", "configmaps"),
+    Need(_ACCESS, Scope.SERVED, "get create update", "", "secrets"),
+    Need(_ACCESS, Scope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
+    Need(_ACCESS, Scope.SERVED, "list", "", "pods"),
+    Need(_ACCESS, Scope.SERVED, "create", "events.k8s.io", "events"),
+    Need("manifests/base/environments/environments.yaml", Scope.ALL, _LOOK, "", "namespaces"),
+    Need(_RBAC, Scope.CLUSTER, _LOOK, _OURS, "secretclasses clustersecretstores"),
+    Need(_RBAC, Scope.CLUSTER, "patch", _OURS, "secretclasses/status clustersecretstores/status"),
+    Need(_RBAC, Scope.OWN, "create", "coordination.k8s.io", "leases"),
+    Need(_RBAC, Scope.OWN, "get update", "coordination.k8s.io", "leases", "keyturn"),
+    Need(_RBAC, Scope.OWN, "get", "", "secrets configmaps"),
+)
+"""What every operator needs."""
+TO_WATCH: Final = Need(_ACCESS, Scope.SERVED, _LOOK, "", "secrets")
+"""The further rights of an operator that watches Secrets."""
+_UI = "manifests/components/ui/rbac.yaml"
+_AUDIT = "manifests/monitoring/audit/rbac.yaml"
+_METRICS = "manifests/components/metrics-auth/rbac.yaml"
+_PROOF = "manifests/components/encryption-proof/metrics.yaml"
+
+FEATURES: Final = {
+    Feature.UI: (
+        Need(_UI, Scope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
+        Need(_UI, Scope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
+    ),
+    Feature.AUDIT: (
+        Need(_AUDIT, Scope.OWN, "create", "", "secrets"),
+        Need(_AUDIT, Scope.OWN, "get update", "", "secrets", "keyturn-access"),
+    ),
+    Feature.METRICS_AUTH: (
+        Need(_METRICS, Scope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
+        Need(_METRICS, Scope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
+    ),
+    Feature.ENCRYPTION_PROOF: (Need(_PROOF, Scope.CLUSTER, "get", "", "/metrics"),),
+}
+
+_INSTALLED: Final = {
+    "apiextensions.k8s.io": "customresourcedefinitions",
+    "": "namespaces",
+    "rbac.authorization.k8s.io": "clusterroles clusterrolebindings",
+    "admissionregistration.k8s.io": "validatingadmissionpolicies validatingadmissionpolicybindings",
+}
+_INSTALLED_THERE: Final = {
+    "": "serviceaccounts services",
+    "rbac.authorization.k8s.io": "roles rolebindings",
+    "apps": "deployments",
+    "policy": "poddisruptionbudgets",
+    "networking.k8s.io": "networkpolicies",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operator is, whom it serves, and what it serves beyond that."""
+
+    own: str
+    namespaces: tuple[str, ...] | None
+    """None for all."""
+    features: frozenset[Feature] = frozenset()
+    sight: Sight = Sight.WATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One right, as an access review asks for it."""
+
+    verb: str
+    group: str
+    resource: str
+    """With its subresource, such as `managedsecrets/status`; or a path, such as `/metrics`."""
+    name: str
+    namespace: str
+    """Empty for all namespaces, and for what has none."""
+    is_of_cluster: bool
+    manifest: str
+
+    def __str__(self) -> str:
+        """Say it as RBAC does, without the manifest."""
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        named = f" {self.name}" if self.name else ""
+        where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
+        return f"{self.verb} {resource}{named}" + ("" if self.is_of_cluster else f" in {where}")
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Ask for it in the words of authorization.k8s.io."""
+        if self.resource.startswith("/"):
+            return {"nonResourceAttributes": {"verb": self.verb, "path": self.resource}}
+        resource, _, subresource = self.resource.partition("/")
+        asked = {"verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource}
+        return {"resourceAttributes": asked | {"name": self.name, "namespace": self.namespace}}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A ServiceAccount, as the API server names it."""
+
+    namespace: str
+    name: str
+
+    @property
+    def user(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        groups = [
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{self.namespace}",
+            "system:authenticated",
+        ]
+        return {"user": self.user, "groups": groups}
+
+
+def rights_of(place: Place) -> Iterator[Right]:
+    """List every right that an operator needs, one by one."""
+    wanted = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
+    if place.sight is Sight.WATCH:
+        wanted.append(TO_WATCH)
+    for need in wanted:
+        for namespace in _where(need.scope, place):
+            for resource in need.resources.split():
+                for verb in need.verbs.split():
+                    is_of_cluster = need.scope is Scope.CLUSTER or resource == "namespaces"
+                    yield Right(
+                        verb, need.group, resource, need.name, namespace, is_of_cluster, _given(need, place)
+                    )
+
+
+def to_install(namespace: str) -> Iterator[Right]:
+    """List what an admin needs to apply manifests/base, apart from giving rights that the admin does not have."""
+    for group, resources in _INSTALLED.items():
+        for resource in resources.split():
+            yield Right("create", group, resource, "", "", is_of_cluster=True, manifest="manifests/base")
+    for group, resources in _INSTALLED_THERE.items():
+        for resource in resources.split():
+            yield Right(
+                "create", group, resource, "", namespace, is_of_cluster=False, manifest="manifests/base"
+            )
+
+
+async def caller(api: Api) -> str:
+    """Return the name by which the API server knows us.
+
+    Raises:
+        ApiError: It did not say.
+    """
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = await api.request(paths.own_review(), review)
+    return str(answer["status"]["userInfo"]["username"])
+
+
+async def missing(api: Api, rights: Iterable[Right], account: Account | None) -> list[Right]:
+    """Ask for each right of an account, or of the caller, and return those that it does not have.
+
+    Raises:
+        ApiError: The question was not answered.
+    """
+    turn = asyncio.Semaphore(_AT_ONCE)
+    subject = account.subject if account else {}
+    asked = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in rights:
+                asked[one] = group.create_task(_is_allowed(api, one.attributes | subject, turn))
+    except* errors.ApiError as problems:
+        first = problems.exceptions[0]
+        raise first from None
+    return [one for one, answer in asked.items() if not answer.result()]
+
+
+async def _is_allowed(api: Api, spec: dict[str, Any], turn: asyncio.Semaphore) -> bool:
+    is_for_another = "user" in spec
+    path = paths.access_reviews() if is_for_another else paths.own_access_reviews()
+    kind = "SubjectAccessReview" if is_for_another else "SelfSubjectAccessReview"
+    async with turn:
+        answer = await api.request(path, {"apiVersion": _API, "kind": kind, "spec": spec})
+    return bool(answer["status"].get("allowed"))
+
+
+def _where(scope: Scope, place: Place) -> tuple[str, ...]:
+    match scope:
+        case Scope.OWN:
+            return (place.own,)
+        case Scope.CLUSTER:
+            return ("",)
+        case Scope.ALL:
+            return () if place.namespaces is not None else ("",)
+        case Scope.SERVED:
+            return ("",) if place.namespaces is None else place.namespaces
+
+
+def _given(need: Need, place: Place) -> str:
+    if need.scope is Scope.SERVED and place.namespaces is not None:
+        return "manifests/overlays/namespaced"
+    is_narrowed = need.manifest == _ACCESS and place.sight is Sight.BY_NAME
+    return "manifests/overlays/no-list" if is_narrowed else need.manifest

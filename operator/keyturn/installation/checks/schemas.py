@@ -1,0 +1,123 @@
+"""Whether the installed CRDs have every field that this version writes or reads.
+
+The API server's OpenAPI document shows their schemas to every login (ClusterRole system:discovery), so this takes no
+right on CustomResourceDefinitions. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.api import GROUP, VERSION
+from keyturn.installation.crds.definition import KINDS
+from keyturn.kube import errors
+
+from .point import Point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from keyturn.installation.crds.schema import Node
+    from keyturn.kube.client import Api
+
+__all__ = ["APPLY", "SHALLOW", "Installed", "compared", "lacking", "points_of", "read"]
+
+_DOCUMENT: Final = f"/openapi/v3/apis/{GROUP}/{VERSION}"
+_GVK: Final = "x-kubernetes-group-version-kind"
+_OPEN: Final = "x-kubernetes-preserve-unknown-fields"
+_PARTS: Final = ("spec", "status")
+_SHOWN: Final = 6
+SHALLOW: Final[Mapping[str, Node]] = {"Recipe": {}, "ProviderChoice": {}}
+"""Leaves out the settings of generators and providers, which would all have to be loaded for it."""
+APPLY: Final = (
+    "apply the CRDs of this release, before the operator: kubectl apply --server-side --force-conflicts -f crds/"
+    " (Helm does not upgrade CRDs; with the CLI only:"
+    " keyturn crds | kubectl apply --server-side --force-conflicts -f -)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """How one CRD of the cluster compares with this version."""
+
+    crd: str
+    is_there: bool
+    lacks: tuple[str, ...]
+    """The fields that it does not have, such as `status.workloads`."""
+
+    @property
+    def is_outdated(self) -> bool:
+        return not self.is_there or bool(self.lacks)
+
+    @property
+    def shortfall(self) -> str:
+        """Say what is missing."""
+        if not self.is_there:
+            return f"{self.crd} is not installed"
+        more = len(self.lacks) - _SHOWN
+        fields = ", ".join(self.lacks[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"{self.crd} lacks {fields}"
+
+
+async def read(api: Api) -> dict[str, Any]:
+    """Read the installed schemas by kind; none where the API server has no kind of ours.
+
+    Raises:
+        ApiError: They could not be read.
+    """
+    try:
+        document = await api.get(_DOCUMENT)
+    except errors.ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return {}
+        raise
+    found = document.get("components", {}).get("schemas", {}).values()
+    return {gvk["kind"]: schema for schema in found for gvk in schema.get(_GVK, ()) if gvk["group"] == GROUP}
+
+
+def compared(schemas: Mapping[str, Any], unions: Mapping[str, Node] | None = None) -> tuple[Installed, ...]:
+    """Compare every CRD with the schemas of the cluster."""
+    return tuple(
+        Installed(
+            f"{kind.plural}.{GROUP}",
+            kind.name in schemas,
+            tuple(_lacking(kind.schema(unions), schemas[kind.name])) if kind.name in schemas else (),
+        )
+        for kind in KINDS
+    )
+
+
+def points_of(found: tuple[Installed, ...]) -> list[Point]:
+    """Return a point for each CRD that is older than this version, or one for all."""
+    outdated = [Point.failed("crds", one.shortfall, APPLY) for one in found if one.is_outdated]
+    return outdated or [Point.ok("crds", f"all {len(found)} have every field of this version")]
+
+
+def lacking(wanted: Node, there: Node, path: str) -> Iterator[str]:
+    """Name the fields and the values of enumerations that `wanted` has and `there` has not."""
+    if there.get(_OPEN):
+        return
+    properties = there.get("properties", {})
+    for name, node in wanted.get("properties", {}).items():
+        inner = f"{path}.{name}"
+        if name in properties:
+            yield from lacking(node, properties[name], inner)
+        else:
+            yield inner
+    for part, mark in (("items", "[]"), ("additionalProperties", "[*]")):
+        if isinstance(wanted.get(part), dict):
+            yield from lacking(wanted[part], there.get(part) or {}, path + mark)
+    values: list[str] = wanted.get("enum", [])
+    yield from (f"{path}: {value}" for value in values if value not in there.get("enum", values))
+
+
+def _lacking(wanted: Node, there: Node) -> Iterator[str]:
+    """Compare two whole objects, whose metadata is the API server's own."""
+    for part in _PARTS:
+        inside = there.get("properties", {}).get(part)
+        if inside is None:
+            yield part
+        else:
+            yield from lacking(wanted["properties"][part], inside, part)

@@ -1,0 +1,129 @@
+"""How a model becomes the structural schema that the API server asks of a CRD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keyturn import generators
+from keyturn.stores import providers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pydantic
+
+__all__ = ["Node", "structural"]
+
+Node = dict[str, Any]
+
+_RULES = "x-kubernetes-validations"
+_NULL = {"type": "null"}
+_INT32_MAX = 2**31 - 1
+
+_KEPT = (
+    "description",
+    "type",
+    "enum",
+    "pattern",
+    "format",
+    *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),
+    *("minProperties", "maxProperties"),
+    "required",
+)
+# A default in the schema is written into the object, which GitOps tools then show as drift.
+_LEFT_OUT = ("title", "default")
+
+
+def structural(model: type[pydantic.BaseModel], unions: Mapping[str, Node] | None = None) -> Node:
+    """Write the schema of `model` in full, without references, nulls, defaults and titles.
+
+    `unions` is what stands for the settings of generators and providers, where those are not to be loaded.
+
+    Raises:
+        ValueError: The model says something that a structural schema has no words for.
+    """
+    whole = model.model_json_schema()
+    definitions = whole.pop("$defs", {})
+    if unions is None:
+        unions = {name: _union(*_UNIONS[name]) for name in _UNIONS if name in definitions}
+    return _inline(whole, {**definitions, **unions})
+
+
+_UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
+    "Recipe": (
+        generators.discover,
+        "write exactly one generator under generate, such as password: {length: 40}",
+    ),
+    "ProviderChoice": (
+        providers.discover,
+        "write exactly one provider under provider, such as kubernetes: {}",
+    ),
+}
+"""What the models leave to whoever brings the settings, by the name of the model."""
+
+
+def _union(discover: Callable[[], Mapping[str, Any]], message: str) -> Node:
+    """Join the settings of all that is found into one object of which exactly one property is written."""
+    return {
+        "type": "object",
+        "properties": {kind: structural(brought.Config) for kind, brought in discover().items()},
+        # Each has() would make the API server list all of the properties; what is no property was pruned before.
+        _RULES: [{"rule": "dyn(self).size() == 1", "message": message}],
+    }
+
+
+def _inline(node: Node, definitions: Mapping[str, Node]) -> Node:
+    node = _without_indirection(node, definitions)
+    return {key: value for name in node for key, value in _translated(name, node, definitions)}
+
+
+def _without_indirection(node: Node, definitions: Mapping[str, Node]) -> Node:
+    """Put what a reference or an optional's one alternative says into the node itself."""
+    if "$ref" in node:
+        target = definitions[node["$ref"].removeprefix("#/$defs/")]
+    elif "anyOf" in node:
+        target = _only_alternative(node["anyOf"])
+    else:
+        return node
+    rest = {key: value for key, value in node.items() if key not in {"$ref", "anyOf"}}
+    return _without_indirection(_merged(target, rest), definitions)
+
+
+def _only_alternative(alternatives: list[Node]) -> Node:
+    given = [alternative for alternative in alternatives if alternative != _NULL]
+    if len(given) != 1:
+        raise ValueError(f"a structural schema has no unions: {alternatives}")
+    return given[0]
+
+
+def _merged(target: Node, rest: Node) -> Node:
+    merged = {**target, **rest}
+    if _RULES in target and _RULES in rest:
+        merged[_RULES] = [*target[_RULES], *rest[_RULES]]
+    return merged
+
+
+def _translated(key: str, node: Node, definitions: Mapping[str, Node]) -> Iterator[tuple[str, Any]]:
+    value = node[key]
+    if key in _LEFT_OUT:
+        return
+    if key == "description":
+        yield key, _first_paragraph(value)
+    elif key == "properties":
+        yield key, {name: _inline(child, definitions) for name, child in value.items()}
+    elif key in {"items", "additionalProperties"}:
+        yield key, _inline(value, definitions)
+    elif key in _KEPT or key.startswith("x-kubernetes-"):
+        yield key, value
+        yield from _format_of_integer(key, node)
+    else:
+        raise ValueError(f"a structural schema has no {key!r}: {node}")
+
+
+def _format_of_integer(key: str, node: Node) -> Iterator[tuple[str, str]]:
+    if key == "type" and node["type"] == "integer":
+        yield "format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split())

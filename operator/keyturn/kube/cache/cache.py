@@ -1,0 +1,293 @@
+"""What the watches have told: every object that a decision needs, and who is concerned when one changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pydantic
+
+from keyturn.api.secretclass import SecretClass
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.state.state import state_name
+
+from .emergencies import AlarmKey, Alarms
+from .managed_secrets import LARGEST, WHOLE, ManagedTable
+from .parsing import light, readable, sentence
+from .secrets import SecretTable
+from .store_references import Spreads
+from .stores import Shelf, StoreKey
+from .workloads import WorkloadTable, secrets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.core.observation.workload import Workload
+    from keyturn.kube.secret_informer import SecretMeta
+
+__all__ = ["WHOLE", "Mirror", "namespace_key"]
+
+_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | AlarmKey | str
+_DEFAULT_CLASS = "keyturn.dev/is-default-class"
+_ENVIRONMENT = "keyturn.dev/environment"
+
+
+class Mirror:
+    """The last known state of what is watched; it decides nothing and calls nobody."""
+
+    def __init__(self, largest: float = LARGEST) -> None:
+        """Take `largest` as the bytes up to which a ManagedSecret is kept whole; see `is_large`."""
+        self._versions: dict[_Key, int] = {}
+        self._managed = ManagedTable(largest)
+        self._classes: dict[str, SecretClass | Stalled] = {}
+        self._class_of: dict[ObjectKey, str | None] = {}
+        self._default_since: dict[str, str] = {}
+        self._labels: dict[str, dict[str, str]] = {}
+        self.sees_namespaces = False
+        """Whether namespaces are watched: who serves chosen ones only has no right to."""
+        self.stores = Shelf()
+        self.spreads = Spreads()
+        self.emergencies = Alarms()
+        self._secrets = SecretTable()
+        self._workloads = WorkloadTable()
+        self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
+
+    def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
+        """Say whether `body` is newer than what is known; if so, it counts as known from now on.
+
+        A watch lags behind the answers to our own writes, and a list may overtake it. Resource versions are
+        numbers that grow (KEP-5504).
+        """
+        version = int(body["metadata"]["resourceVersion"])
+        if version <= self._versions.get(key, -1):
+            return False
+        self._versions[key] = version
+        return True
+
+    # ManagedSecrets
+
+    def put_managed(self, body: dict[str, Any]) -> bool:
+        """Take in a ManagedSecret; say whether that is news."""
+        metadata, spec = body["metadata"], body.get("spec") or {}
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        if not self.is_news(key, body):
+            return False
+        self._managed.put(key, body)
+        self._listed.pop(key, None)
+        if targets := (spec.get("rollout") or {}).get("targets"):
+            self._listed[key] = frozenset(
+                WorkloadKey(key.namespace, one["kind"], one["name"]) for one in targets
+            )
+        self._class_of[key] = spec.get("className")
+        self.stores.note_user(key, spec)
+        self.spreads.note(key, spec)
+        return True
+
+    def drop_managed(self, key: ObjectKey) -> None:
+        self._versions.pop(key, None)
+        self._managed.drop(key)
+        self._listed.pop(key, None)
+        self._class_of.pop(key, None)
+        self.stores.forget_user(key)
+        self.spreads.forget(key)
+
+    def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
+        """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it.
+
+        One that is large has only the parts of its spec that are asked for between its turns.
+        """
+        body = self._managed.get(key)
+        if body is None:
+            return None
+        return light(body) if "light" in body else readable(body)
+
+    def is_large(self, key: ObjectKey) -> bool:
+        """Say whether the spec of a ManagedSecret is to be read when its turn comes."""
+        return self._managed.is_large(key)
+
+    def has_managed(self, key: ObjectKey) -> bool:
+        return key in self._managed
+
+    def managed_keys(self) -> Iterable[ObjectKey]:
+        return self._managed.keys()
+
+    def managed_in(self, namespace: str) -> list[ObjectKey]:
+        """Name the ManagedSecrets of one namespace."""
+        return self._managed.names(namespace)
+
+    def managed_namespaces(self) -> Collection[str]:
+        """Name the namespaces that have ManagedSecrets."""
+        return self._managed.namespaces()
+
+    def version_of(self, key: _Key) -> int:
+        """Return the resourceVersion up to which an object is known; -1 if it is not."""
+        return self._versions.get(key, -1)
+
+    # SecretClasses
+
+    def put_class(self, body: dict[str, Any]) -> bool:
+        """Take in a SecretClass; say whether that is news."""
+        metadata = body["metadata"]
+        name = metadata["name"]
+        if not self.is_news(name, body):
+            return False
+        try:
+            self._classes[name] = SecretClass.model_validate(body)
+        except pydantic.ValidationError as error:
+            self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {sentence(error)}")
+        self._default_since.pop(name, None)
+        if (metadata.get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
+            self._default_since[name] = metadata["creationTimestamp"]
+        return True
+
+    def drop_class(self, name: str) -> None:
+        self._versions.pop(name, None)
+        self._classes.pop(name, None)
+        self._default_since.pop(name, None)
+
+    def secret_class(self, name: str) -> SecretClass | None:
+        """Return a class.
+
+        Raises:
+            Stalled: This version cannot read it.
+        """
+        found = self._classes.get(name)
+        if isinstance(found, Stalled):
+            raise found
+        return found
+
+    def class_of(self, key: ObjectKey) -> SecretClass | None:
+        """Return the class that a ManagedSecret follows, if it is there and can be read."""
+        found = self._classes.get(self.class_name(self._class_of.get(key)) or "")
+        return found if isinstance(found, SecretClass) else None
+
+    def class_names(self) -> Iterable[str]:
+        return self._classes.keys()
+
+    def of_class(self, name: str) -> list[ObjectKey]:
+        """Return the ManagedSecrets that follow a class, by name or because it is the default."""
+        followed = {written: self.class_name(written) for written in set(self._class_of.values())}
+        return [key for key, written in self._class_of.items() if followed[written] == name]
+
+    def class_name(self, written: str | None) -> str | None:
+        """Return the class that a ManagedSecret follows which names this one: absent the default, empty none."""
+        if written is None:
+            return next(iter(self.default_classes()), None)
+        return written or None
+
+    def default_classes(self) -> list[str]:
+        """Return the classes that are marked as the default, the one that counts first.
+
+        As among StorageClasses that is the newest, and of two that were made together the first by name.
+        """
+        by_name = sorted(self._default_since)
+        return sorted(by_name, key=self._default_since.__getitem__, reverse=True)
+
+    # Namespaces
+
+    def put_namespace(self, body: dict[str, Any]) -> bool:
+        """Take in a namespace; say whether its environment has changed."""
+        name = body["metadata"]["name"]
+        before = self.environment(name)
+        if self.is_news(namespace_key(name), body):
+            self._labels[name] = body["metadata"].get("labels") or {}
+        return self.environment(name) != before
+
+    def drop_namespace(self, key: ObjectKey) -> None:
+        self._versions.pop(key, None)
+        self._labels.pop(key.namespace, None)
+
+    def environment(self, namespace: str) -> str | None:
+        """Return the environment that a namespace's label names."""
+        return self._labels.get(namespace, {}).get(_ENVIRONMENT) or None
+
+    def labels(self, namespace: str) -> Mapping[str, str] | None:
+        """Return the labels of a namespace; None where it is not seen."""
+        return self._labels.get(namespace)
+
+    def namespaces(self) -> list[ObjectKey]:
+        return [key for key in self._versions if isinstance(key, ObjectKey) and not key.name]
+
+    # Stores
+
+    def put_store(self, key: StoreKey, body: dict[str, Any]) -> bool:
+        """Take in a SecretStore or ClusterSecretStore; say whether that is news."""
+        if is_news := self.is_news(key, body):
+            self.stores.put(key, body)
+        return is_news
+
+    def drop_store(self, key: StoreKey) -> None:
+        self._versions.pop(key, None)
+        self.stores.drop(key)
+
+    # Emergencies
+
+    def put_emergency(self, key: AlarmKey, body: dict[str, Any]) -> bool:
+        """Take in an EmergencyRotation; say whether that is news."""
+        if is_news := self.is_news(key, body):
+            self.emergencies.put(key, body)
+        return is_news
+
+    def drop_emergency(self, key: AlarmKey) -> None:
+        self._versions.pop(key, None)
+        self.emergencies.drop(key)
+
+    def labels_of(self, key: ObjectKey) -> Mapping[str, str]:
+        """Return the labels of a ManagedSecret."""
+        return self._managed.labels(key)
+
+    # Secrets of ours
+
+    def put_secret(self, meta: SecretMeta) -> bool:
+        """Take in what is known of a Secret; say whether that is news."""
+        return self._secrets.put(meta)
+
+    def drop_secret(self, key: ObjectKey) -> str | None:
+        """Forget a Secret and return whose it was."""
+        return self._secrets.drop(key)
+
+    def written_by(self, key: ObjectKey) -> set[str]:
+        """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
+        return self._secrets.written_by(key)
+
+    def secret_names(self, key: ObjectKey) -> set[str]:
+        """Name the Secrets in which a ManagedSecret's values may lie: its state, and its target of now and before."""
+        return {state_name(key.name)} | self._managed.targets(key) | self.written_by(key)
+
+    def secret(self, namespace: str, name: str) -> SecretMeta | None:
+        return self._secrets.get(ObjectKey(namespace, name))
+
+    # Workloads
+
+    def put_workload(self, workload: Workload) -> set[ObjectKey]:
+        """Take in a workload; return the ManagedSecrets that learn something new by it."""
+        if self._workloads.get(workload.key) == workload:
+            return set()
+        return self._concerned(self._workloads.put(workload)) | self._concerned(workload)
+
+    def drop_workload(self, key: WorkloadKey) -> set[ObjectKey]:
+        self._versions.pop(key, None)
+        return self._concerned(self._workloads.drop(key))
+
+    def workload(self, key: WorkloadKey) -> Workload | None:
+        return self._workloads.get(key)
+
+    def workload_keys(self, kind: str) -> list[WorkloadKey]:
+        return self._workloads.keys(kind)
+
+    def users_of(self, namespace: str, secret: str) -> list[Workload]:
+        return self._workloads.users_of(ObjectKey(namespace, secret))
+
+    def _concerned(self, workload: Workload | None) -> set[ObjectKey]:
+        """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""
+        if workload is None:
+            return set()
+        metas = (self._secrets.get(secret) for secret in secrets_of(workload))
+        writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
+        return writers | {key for key, listed in self._listed.items() if workload.key in listed}
+
+
+def namespace_key(name: str) -> ObjectKey:
+    """Return the key of a namespace itself: one without a name."""
+    return ObjectKey(name, "")

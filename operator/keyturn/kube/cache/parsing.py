@@ -1,0 +1,43 @@
+"""What is to be said of an object that this version cannot read, without a word of its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+from keyturn.api.base import first_flaw
+from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
+from keyturn.core.errors import Stalled
+
+__all__ = ["light", "readable", "sentence", "without_spec"]
+
+
+def sentence(error: pydantic.ValidationError) -> str:
+    """Say where the first error is, and what to write instead."""
+    where, message = first_flaw(error)
+    return f"{'.'.join(str(part) for part in where)}: {message}"
+
+
+def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
+    """Read a ManagedSecret, and say what is wrong with its spec if this version cannot read it."""
+    try:
+        return ManagedSecret.model_validate(body), None
+    except pydantic.ValidationError as error:
+        return without_spec(body), Stalled("InvalidSpec", sentence(error))
+
+
+def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
+    """Read a ManagedSecret of which only some of its spec was kept."""
+    spec, found = body["spec"], without_spec(body)
+    kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
+    return found.model_copy(update={"spec": found.spec.model_copy(update=kept)}), None
+
+
+def without_spec(body: dict[str, Any]) -> ManagedSecret:
+    """Read all of a ManagedSecret but its spec."""
+    empty = ManagedSecretSpec.model_construct(data=[])
+    readable = ManagedSecret.model_validate(
+        {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}}
+    )
+    return readable.model_copy(update={"spec": empty})

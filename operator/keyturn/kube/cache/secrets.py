@@ -1,0 +1,59 @@
+"""Which Secrets of ours there are, and under which names a ManagedSecret has written some."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from keyturn.core.keys import ObjectKey
+from keyturn.core.state.state import state_name
+
+if TYPE_CHECKING:
+    from keyturn.kube.secret_informer import SecretMeta
+
+__all__ = ["SecretTable"]
+
+
+class SecretTable:
+    """What the watch of Secrets has told, without any value."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[ObjectKey, SecretMeta] = {}
+        self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+
+    def get(self, key: ObjectKey) -> SecretMeta | None:
+        return self._secrets.get(key)
+
+    def put(self, meta: SecretMeta) -> bool:
+        """Take in what is known of a Secret; say whether that is news."""
+        key = ObjectKey(meta.namespace, meta.name)
+        known = self._secrets.get(key)
+        # A watch can lag behind the answer to our own write. Resource versions are ordered numbers (KEP-5504).
+        if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
+            return False
+        self._forget_name(known)
+        self._secrets[key] = meta
+        if meta.owner and meta.name not in {meta.owner, state_name(meta.owner)}:
+            self._renamed[ObjectKey(meta.namespace, meta.owner)].add(meta.name)
+        return True
+
+    def drop(self, key: ObjectKey) -> str | None:
+        """Forget a Secret and return whose it was."""
+        known = self._secrets.pop(key, None)
+        self._forget_name(known)
+        return known.owner if known else None
+
+    def written_by(self, key: ObjectKey) -> set[str]:
+        """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
+        names = {key.name, *self._renamed.get(key, ())}
+        metas = {name: self._secrets.get(ObjectKey(key.namespace, name)) for name in names}
+        return {name for name, meta in metas.items() if meta and meta.owner == key.name and meta.written}
+
+    def _forget_name(self, known: SecretMeta | None) -> None:
+        if known is None:
+            return
+        key = ObjectKey(known.namespace, known.owner)
+        if left := self._renamed.get(key, set()) - {known.name}:
+            self._renamed[key] = left
+        else:
+            self._renamed.pop(key, None)

@@ -1,0 +1,148 @@
+"""The stores that the watches told of, and which ManagedSecrets use them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pydantic
+
+from keyturn.api.secretstore import ClusterSecretStore, SecretStore
+from keyturn.core.errors import Stalled
+
+from .parsing import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from keyturn.api.source import StoreRef
+    from keyturn.core.keys import ObjectKey
+
+__all__ = ["CLUSTER_SECRET_STORE", "SECRET_STORE", "AnyStore", "Shelf", "StoreKey", "meant"]
+
+SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
+CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
+
+AnyStore: TypeAlias = SecretStore | ClusterSecretStore
+_MODELS: dict[str, type[AnyStore]] = {SECRET_STORE: SecretStore, CLUSTER_SECRET_STORE: ClusterSecretStore}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoreKey:
+    """A SecretStore, or a ClusterSecretStore, which has no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {place}{self.name}"
+
+    @property
+    def is_for_all(self) -> bool:
+        return self.kind == CLUSTER_SECRET_STORE
+
+    @classmethod
+    def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
+        """Say which store is meant by one who writes `ref` in `namespace`."""
+        return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
+
+    @classmethod
+    def of_body(cls, kind: str, body: Mapping[str, Any]) -> StoreKey:
+        metadata = body["metadata"]
+        return cls(kind, metadata.get("namespace", ""), metadata["name"])
+
+
+def meant(kind: str, name: str, namespace: str) -> StoreKey:
+    """Say which store is meant by a name in a namespace."""
+    return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)
+
+
+class Shelf:
+    """Both kinds of store by their keys, and the ManagedSecrets that name them."""
+
+    def __init__(self) -> None:
+        self._stores: dict[StoreKey, AnyStore | Stalled] = {}
+        self._uses: dict[ObjectKey, frozenset[StoreKey]] = {}
+        self._users: defaultdict[StoreKey, set[ObjectKey]] = defaultdict(set)
+
+    # Stores
+
+    def put(self, key: StoreKey, body: Mapping[str, Any]) -> None:
+        try:
+            self._stores[key] = _MODELS[key.kind].model_validate(body)
+        except pydantic.ValidationError as error:
+            self._stores[key] = Stalled("StoreInvalid", f"{key}: {sentence(error)}")
+
+    def drop(self, key: StoreKey) -> None:
+        self._stores.pop(key, None)
+
+    def store(self, key: StoreKey) -> AnyStore | None:
+        """Return a store.
+
+        Raises:
+            Stalled: This version cannot read it.
+        """
+        found = self._stores.get(key)
+        if isinstance(found, Stalled):
+            raise found.with_traceback(None)
+        return found
+
+    def identity(self, key: StoreKey) -> str | None:
+        """Name a store in the form that it has now; None where there is none that can be read."""
+        found = self._stores.get(key)
+        if found is None or isinstance(found, Stalled):
+            return None
+        return f"{found.metadata.uid}-{found.metadata.generation}"
+
+    def keys(self, kind: str) -> list[StoreKey]:
+        return [key for key in list(self._stores) if key.kind == kind]  # metrics ask from another thread
+
+    def names(self, kind: str, namespace: str) -> list[str]:
+        """Name the stores of a kind, of one namespace where they have one."""
+        return sorted(key.name for key in self._stores if (key.kind, key.namespace) == (kind, namespace))
+
+    def selected_users(self) -> set[ObjectKey]:
+        """Return who uses a store that chooses namespaces by their labels."""
+        chosen = [key for key, store in self._stores.items() if _selects(store)]
+        return {user for key in chosen for user in self._users.get(key, ())}
+
+    # Users
+
+    def note_user(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
+        """Take in which stores the spec of a ManagedSecret names."""
+        self.forget_user(user)
+        if named := frozenset(_named(spec, user.namespace)):
+            self._uses[user] = named
+            for key in named:
+                self._users[key].add(user)
+
+    def forget_user(self, user: ObjectKey) -> None:
+        for key in self._uses.pop(user, ()):
+            self._users[key].discard(user)
+            if not self._users[key]:
+                del self._users[key]
+
+    def users_of(self, key: StoreKey) -> frozenset[ObjectKey]:
+        return frozenset(self._users.get(key, ()))
+
+
+def _selects(store: AnyStore | Stalled) -> bool:
+    if not isinstance(store, ClusterSecretStore) or store.spec.allowed_namespaces is None:
+        return False
+    return store.spec.allowed_namespaces.selector is not None
+
+
+def _named(spec: Mapping[str, Any], namespace: str) -> Iterator[StoreKey]:
+    """Name the stores of a spec as it came from the API server; its schema was checked there."""
+    for ref in _refs(spec):
+        if name := ref.get("name"):
+            yield meant(ref.get("kind") or SECRET_STORE, name, namespace)
+
+
+def _refs(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    sources = (item.get("from") or {} for item in spec.get("data") or ())
+    for source in (*sources, *(spec.get("dataFrom") or ()), *(spec.get("pushTo") or ())):
+        yield source.get("storeRef") or {}

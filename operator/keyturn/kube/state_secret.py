@@ -1,0 +1,271 @@
+"""How the state Secret is written and read: every value that a ManagedSecret holds, and what was handled.
+
+Whoever may write Secrets may write this one, so nothing in it is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import asdict, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from keyturn.core.errors import Stalled
+from keyturn.core.rotation.leases import Loan
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
+from keyturn.core.value import Value
+
+from .ownership import owner_reference
+from .secret_informer import OWNER_LABEL, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.core.keys import ObjectKey
+
+    from .client import Body
+
+__all__ = ["STATE_TYPE", "state_body", "state_of", "unreadable"]
+
+STATE_TYPE = "keyturn.dev/state"
+_STATE_KEY = "state"
+_FORMAT = 2
+_REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
+_PART_OF = "app.kubernetes.io/managed-by"
+
+
+def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str = "") -> Body:
+    """Write the state down as a Secret, deleted with the ManagedSecret of UID `binder` where that is given."""
+    metadata: dict[str, Any] = {
+        "name": state_name(key.name),
+        "namespace": key.namespace,
+        "labels": {OWNER_LABEL: key.name, _PART_OF: "keyturn"},
+    }
+    if resource_version:
+        metadata["resourceVersion"] = resource_version
+    if binder:
+        metadata["ownerReferences"] = [owner_reference(key, binder)]
+    document = base64.b64encode(orjson.dumps(_state_document(state))).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": STATE_TYPE,
+        "data": {_STATE_KEY: document},
+    }
+
+
+def state_of(body: Body) -> State:
+    """Read a state Secret.
+
+    Raises:
+        Stalled: It is not one that this version wrote.
+    """
+    try:
+        document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
+        if document["format"] == _FORMAT and document["revisions"]:
+            return _state_from(document)
+    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
+        pass  # the error would quote what it could not read
+    raise unreadable(body["metadata"]["name"])
+
+
+def unreadable(name: str) -> Stalled:
+    """Say of a state Secret that it cannot be followed."""
+    return Stalled(
+        "StateUnreadable",
+        f"the state Secret {name!r} was edited or is of a newer version;"
+        " restore it, or delete it to go on with the values of the Secret itself",
+    )
+
+
+def _state_document(state: State) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "uid": state.uid,
+        "rotated": state.rotated,
+        "triggers": asdict(state.triggers),
+        "current": state.current_number,
+        "revisions": [_revision_document(one) for one in state.revisions],
+        "older": [_facts_document(one) for one in state.older],
+        "publications": [asdict(one) for one in state.publications],
+        "held": asdict(state.held) if state.held else None,
+        "used": state.used,
+        "refreshed": state.refreshed,
+        "pushed": [asdict(one) for one in state.pushed],
+        "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in state.loans],
+    }
+
+
+def _revision_document(revision: Revision) -> dict[str, Any]:
+    return _facts_document(revision.facts) | {
+        "values": {name: _kept_document(kept) for name, kept in sorted(revision.values.items())},
+        "rendered": {
+            key: {"template": one.template, "value": one.value.to_base64()}
+            for key, one in sorted(revision.rendered.items())
+        },
+    }
+
+
+def _kept_document(kept: Kept) -> dict[str, Any]:
+    return {
+        "recipe": kept.recipe,
+        "keys": dict(kept.keys),
+        "life": asdict(kept.life) if kept.life else None,
+        "outputs": _written(kept.outputs),
+        "overlap": _written(kept.overlap),
+        "previous": _written(kept.previous),
+        "loan": kept.loan,
+    }
+
+
+def _written(values: Mapping[str, Value]) -> dict[str, str]:
+    return {name: value.to_base64() for name, value in sorted(values.items())}
+
+
+def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
+    # Not asdict: it copies each name, of all revisions that there were.
+    written = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
+
+
+def _state_from(document: dict[str, Any]) -> State:
+    state = State(
+        uid=_text(document["uid"]),
+        rotated=_time(document["rotated"]),
+        triggers=Triggers(**{name: text and _text(text) for name, text in document["triggers"].items()}),
+        revisions=tuple(_revision_from(one) for one in document["revisions"]),
+        current_number=_number(document["current"]),
+        older=tuple(_facts_from(one) for one in document["older"]),
+        publications=tuple(
+            Publication(_number(one["number"]), _time(one["time"])) for one in document["publications"]
+        ),
+        held=_held_from(document["held"]) if document["held"] else None,
+        used=_number(document["used"]) if document["used"] else 0,
+        refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
+        pushed=tuple(_pushed_from(one) for one in document.get("pushed", ())),
+        loans=tuple(_loan_from(one) for one in document.get("loans", ())),
+    )
+    if state.revision(state.current_number) is None:
+        raise ValueError("no current revision")
+    return state
+
+
+def _revision_from(document: dict[str, Any]) -> Revision:
+    return Revision(
+        _facts_from(document),
+        {_text(name): _kept_from(kept) for name, kept in document["values"].items()},
+        {
+            _text(key): Rendered(_text(one["template"]), Value.from_base64(one["value"]))
+            for key, one in document["rendered"].items()
+        },
+    )
+
+
+def _kept_from(document: dict[str, Any]) -> Kept:
+    life, outputs, keys = document["life"], _read(document["outputs"]), document["keys"]
+    overlap, previous = _read(document["overlap"]), _read(document["previous"])
+    if outputs.keys() != keys.keys() or not overlap.keys() | previous.keys() <= keys.keys():
+        raise ValueError("an output without a key, or a key without an output")
+    return Kept(
+        recipe=_text(document["recipe"]),
+        outputs=outputs,
+        keys={_text(output): _text(key) for output, key in keys.items()},
+        life=Life(_time(life["renew"]), _time(life["end"])) if life else None,
+        overlap=overlap,
+        previous=previous,
+        loan=_text(document.get("loan", "")),
+    )
+
+
+def _read(written: dict[str, str]) -> dict[str, Value]:
+    return {_text(name): Value.from_base64(text) for name, text in written.items()}
+
+
+def _facts_from(document: dict[str, Any]) -> RevisionFacts:
+    valid_until = document["valid_until"]
+    return RevisionFacts(
+        number=_number(document["number"]),
+        reason=_word(document["reason"]),
+        made=_time(document["made"]),
+        changed=_names(document["changed"]),
+        base=_number_or_none(document["base"]),
+        fallback=_number_or_none(document["fallback"]),
+        previous=_names(document["previous"]),
+        valid_until=_time(valid_until) if valid_until else None,
+        ended=bool(document["ended"]),
+    )
+
+
+def _pushed_from(document: dict[str, Any]) -> Pushed:
+    return Pushed(
+        place=Destination.at(_text(document["place"])).id,
+        text=_text(document["text"]),
+        number=_number(document["number"]),
+        done=bool(document["done"]),
+        deletes=bool(document["deletes"]),
+        kept=bool(document["kept"]),
+    )
+
+
+def _loan_from(document: dict[str, Any]) -> Loan:
+    return Loan(
+        place=Destination.at(_text(document["place"])).id,
+        id=_text(document["id"]),
+        login=_text(document["login"]),
+        lasts=timedelta(seconds=_number(document["lasts"])),
+        ends=_time(document["ends"]),
+    )
+
+
+def _held_from(document: dict[str, Any]) -> Held:
+    return Held(
+        number=_number(document["number"]),
+        generation=int(document["generation"]),
+        at=_time(document["at"]),
+        failed=bool(document["failed"]),
+    )
+
+
+# Whoever may write Secrets may write this one. None of these may say what they could not read.
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    return text
+
+
+def _word(text: object) -> str:
+    """Read a reason: it becomes a label of metrics, and those must stay few."""
+    if not _REASON.fullmatch(_text(text)):
+        raise ValueError("no word")
+    return _text(text)
+
+
+def _number(number: object) -> int:
+    if not isinstance(number, int) or not 1 <= number <= HIGHEST_REVISION:
+        raise ValueError("no revision")
+    return number
+
+
+def _number_or_none(number: object) -> int | None:
+    return None if number is None else _number(number)
+
+
+def _names(names: list[object]) -> frozenset[str]:
+    return frozenset(_text(name) for name in names)
+
+
+def _time(text: str) -> datetime:
+    time = time_of(text)
+    if time is None:
+        raise ValueError("no point in time")
+    return time

@@ -1,0 +1,44 @@
+"""What is dropped of a record for it to fit into a Secret."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from keyturn.core.errors import Stalled
+
+from .state_secret import state_body
+from .target_secret import LARGEST, size_of
+
+if TYPE_CHECKING:
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.state.state import State
+
+    from .client import Body
+
+__all__ = ["fitted", "too_large"]
+
+
+def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
+    """Drop what is old until the state fits into a Secret: to be able to go on is worth more than to go back."""
+    body = state_body(key, state, version, binder)
+    while size_of(body) > LARGEST:
+        state = _shortened(state)
+        body = state_body(key, state, version, binder)
+    return state, body
+
+
+def _shortened(state: State) -> State:
+    if state.older:
+        return replace(state, older=state.older[: len(state.older) // 2])
+    if shorter := state.without_oldest():
+        return shorter
+    raise too_large()
+
+
+def too_large() -> Stalled:
+    return Stalled(
+        "TooLarge",
+        f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
+        " spread them over several ManagedSecrets",
+    )

@@ -1,0 +1,299 @@
+"""How the Secret for workloads is written and read.
+
+It is written whole, by POST and PUT, never by PATCH: a malformed patch is answered with the stored Secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.state.revision import changed_keys
+from keyturn.core.value import Value
+
+from .ownership import filled_by, foreign_owner, is_ours, other_writer, owner_reference
+from .secret_informer import (
+    OVERLAP_ANNOTATION,
+    OWNER_LABEL,
+    PUBLISHED_ANNOTATION,
+    REVISION_ANNOTATION,
+    number_of,
+    time_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.revision import Revision
+    from keyturn.core.state.state import State
+
+    from .client import Body
+
+__all__ = [
+    "LARGEST",
+    "Stamp",
+    "dressed_target",
+    "owner_of",
+    "past",
+    "released_target",
+    "size_of",
+    "target_facts",
+    "values_of",
+]
+
+LARGEST = 1024 * 1024
+"""Bytes of data that the API server takes in one Secret."""
+_TOLERANCE = timedelta(days=1)  # by which a clock may have been put back
+_RELEASED_ANNOTATION = "keyturn.dev/released-by"
+_CREATION_ANNOTATION = "keyturn.dev/creation-policy"
+_TEMPLATE_ANNOTATION = "keyturn.dev/template"
+"""Which labels and annotations came from the template, so that they go when they leave it."""
+_MERGE = "Merge"
+# Ours only as long as something asks for them.
+_PASSING = (OVERLAP_ANNOTATION, _RELEASED_ANNOTATION, _CREATION_ANNOTATION, _TEMPLATE_ANNOTATION)
+
+
+def owner_of(body: Body) -> str | None:
+    """Return which ManagedSecret a Secret belongs to, by its label."""
+    return (body["metadata"].get("labels") or {}).get(OWNER_LABEL) or None
+
+
+def size_of(body: Body) -> int:
+    """Return how many bytes of data a Secret holds."""
+    return sum(len(data) * 3 // 4 for data in body["data"].values())
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a target Secret says of the revision it carries."""
+
+    number: int
+    published: datetime
+    overlapping: bool = False
+    """It carries what the overlap asks for."""
+    binder: str = ""
+    """The UID of the ManagedSecret that it is deleted with; empty where it outlives it."""
+
+
+def dressed_target(key: ObjectKey, wanted: Wanted, state: State, stamp: Stamp, found: Body | None) -> Body:
+    """Write the target Secret of the current revision; what others put on it stays."""
+    before = found["metadata"] if found else {}
+    metadata = {"name": wanted.secret, "namespace": key.namespace, **_dress(key, wanted, stamp, before)}
+    for kept in ("resourceVersion", "finalizers"):
+        if kept in before:
+            metadata[kept] = before[kept]
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": found["type"] if found and wanted.shape.any_type else wanted.type.value,
+        "data": _data(key, wanted, state, stamp, found),
+    }
+    if wanted.shape.immutable or (found and found.get("immutable")):  # nobody can take that back
+        body["immutable"] = True
+    return body
+
+
+def _owner(body: Body, key: ObjectKey) -> str | None:
+    """Say whose a Secret is; what one has let go of and nobody has taken since is still its own."""
+    was_ours = (body["metadata"].get("annotations") or {}).get(_RELEASED_ANNOTATION) == key.name
+    return owner_of(body) or (key.name if was_ours else None)
+
+
+def released_target(found: Body) -> Body:
+    """Write a Secret that is nobody's any more; one that was merged into never was ours alone."""
+    metadata = found["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    ours = {REVISION_ANNOTATION, PUBLISHED_ANNOTATION, *_PASSING}
+    left = {name: text for name, text in annotations.items() if name not in ours}
+    if annotations.get(_CREATION_ANNOTATION) != _MERGE:
+        left[_RELEASED_ANNOTATION] = labels.get(OWNER_LABEL, "")
+    metadata = {
+        **{name: metadata[name] for name in metadata if name not in {"managedFields", "creationTimestamp"}},
+        "labels": {name: text for name, text in labels.items() if name != OWNER_LABEL},
+        "annotations": left,
+    }
+    return {**found, "apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
+def target_facts(
+    body: Body, key: ObjectKey, uid: str, wanted: Wanted | None, state: State | None, now: datetime
+) -> TargetFacts:
+    """Compare a target Secret with what the state says of the revision that it carries.
+
+    Of a spec that cannot be followed nobody knows how the Secret should be dressed, so any way is right.
+    """
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations", {})
+    number = number_of(annotations.get(REVISION_ANNOTATION))
+    published = past(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
+    overlapping = OVERLAP_ANNOTATION in annotations
+    binder = uid if wanted and wanted.shape.deletes else ""
+    stamp = Stamp(number or 0, published, overlapping, binder) if published else None
+    facts = TargetFacts(
+        owner=_owner(body, key),
+        revision=number,
+        published=published,
+        overlapping=overlapping,
+        differs=_differing(body, wanted, state, stamp),
+        dressed=wanted is None or (stamp is not None and _is_dressed(body, key, wanted, stamp)),
+        immutable=bool(body.get("immutable")),
+        changed_by=other_writer(metadata),
+    )
+    return facts if wanted is None else _with_others(facts, body, key, uid, wanted, state)
+
+
+def _with_others(
+    facts: TargetFacts, body: Body, key: ObjectKey, uid: str, wanted: Wanted, state: State | None
+) -> TargetFacts:
+    """Add what of a Secret is somebody else's."""
+    if _holds_keys_of_others(body, wanted, state):
+        facts = replace(facts, owner=None)
+    mine = facts.owner == key.name
+    return replace(
+        facts,
+        holder=None if mine else foreign_owner(body["metadata"], uid),
+        filled_by=None if mine else filled_by(body.get("type", "")),
+        other_type=None if mine or _is_of_type(body, wanted) else body["type"],
+        taken=_taken(body, key, wanted, state) if wanted.shape.merges else frozenset(),
+    )
+
+
+def past(time: datetime | None, now: datetime) -> datetime | None:
+    """Believe only what has been: who waits for a time far ahead would wait for ever."""
+    return time if time and time <= now + _TOLERANCE else None
+
+
+def values_of(body: Body) -> dict[str, Value]:
+    """Read every value of a target Secret."""
+    return {name: Value.from_base64(data) for name, data in (body.get("data") or {}).items()}
+
+
+# Labels, annotations and owners
+
+
+def _dress(key: ObjectKey, wanted: Wanted, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that is ours to write, over what others wrote."""
+    labels, annotations = before.get("labels") or {}, before.get("annotations") or {}
+    gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(wanted)
+    others = {
+        "labels": {name: text for name, text in labels.items() if f"label:{name}" not in gone},
+        "annotations": {
+            name: text
+            for name, text in annotations.items()
+            if name not in _PASSING and f"annotation:{name}" not in gone
+        },
+    }
+    dress = {
+        "labels": {**others["labels"], **wanted.labels, OWNER_LABEL: key.name},
+        "annotations": {**others["annotations"], **_annotations(wanted, stamp)},
+    }
+    owners = _owners(key, stamp, before.get("ownerReferences") or [])
+    return {**dress, "ownerReferences": owners} if owners else dress
+
+
+def _of_template(wanted: Wanted) -> set[str]:
+    return {f"label:{name}" for name in wanted.labels} | {f"annotation:{name}" for name in wanted.annotations}
+
+
+def _annotations(wanted: Wanted, stamp: Stamp) -> dict[str, str]:
+    passing = {
+        OVERLAP_ANNOTATION: "true" if stamp.overlapping else "",
+        _CREATION_ANNOTATION: _MERGE if wanted.shape.merges else "",
+        _TEMPLATE_ANNOTATION: ",".join(sorted(_of_template(wanted))),
+    }
+    return {
+        **wanted.annotations,
+        REVISION_ANNOTATION: str(stamp.number),
+        PUBLISHED_ANNOTATION: stamp.published.isoformat(),
+        **{name: text for name, text in passing.items() if text},
+    }
+
+
+def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
+    ours = owner_reference(key, stamp.binder) if stamp.binder else None
+    if ours in before:
+        return before
+    others = [one for one in before if not is_ours(one, key)]
+    return [*others, ours] if ours else others
+
+
+def _is_dressed(body: Body, key: ObjectKey, wanted: Wanted, stamp: Stamp) -> bool:
+    metadata = body["metadata"]
+    found = {
+        part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
+    }
+    is_immutable = bool(body.get("immutable")) or not wanted.shape.immutable
+    return is_immutable and _dress(key, wanted, stamp, metadata) == found
+
+
+# Keys
+
+
+def _data(key: ObjectKey, wanted: Wanted, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
+    written = state.current.published_data(overlapping=stamp.overlapping)
+    ours = {name: value.to_base64() for name, value in written.items()}
+    if found is None or not wanted.shape.merges:
+        return ours
+    carried = _carried_keys(found, key, state)
+    others = {name: text for name, text in (found.get("data") or {}).items() if name not in carried}
+    return {**others, **ours}
+
+
+def _carried_keys(body: Body, key: ObjectKey, state: State) -> frozenset[str]:
+    """Return the keys of a Secret that we have written."""
+    if _owner(body, key) != key.name:
+        return frozenset()
+    return frozenset(_carried(body, state).published_data(overlapping=True))
+
+
+def _carried(body: Body, state: State) -> Revision:
+    annotations = body["metadata"].get("annotations") or {}
+    return state.revision(number_of(annotations.get(REVISION_ANNOTATION))) or state.current
+
+
+def _differing(body: Body, wanted: Wanted | None, state: State | None, stamp: Stamp | None) -> frozenset[str]:
+    if state is None:
+        return frozenset()
+    written = _carried(body, state).published_data(overlapping=bool(stamp and stamp.overlapping))
+    found = values_of(body)
+    if wanted and wanted.shape.merges:
+        found = {name: value for name, value in found.items() if name in written}
+    return changed_keys(written, found)
+
+
+def _holds_keys_of_others(body: Body, wanted: Wanted, state: State | None) -> bool:
+    """Say whether it was merged into what others made, and would lose it if it were written whole."""
+    annotations = body["metadata"].get("annotations") or {}
+    if wanted.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
+        return False
+    ours = _carried(body, state).published_data(overlapping=True) if state else {}
+    return not values_of(body).keys() <= ours.keys()
+
+
+def _is_of_type(body: Body, wanted: Wanted) -> bool:
+    return wanted.shape.any_type or body.get("type") == wanted.type.value
+
+
+def _taken(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> frozenset[str]:
+    """Return the keys of ours that are there and that we have not written.
+
+    Their values are compared with nothing, but for those that an adoption has recorded: where an equal one was no
+    conflict, a guess that is written as a literal would tell whether it is right.
+    """
+    if state is None and _owner(body, key) == key.name:
+        return frozenset()  # it is ours, and only its record is lost
+    carried = _carried_keys(body, key, state) if state else frozenset[str]()
+    adopted = [one.data() for one in state.revisions] if state and wanted.shape.adopts else []
+    brought = state.current.data().keys() if state else frozenset[str]()  # which may be dataFrom's
+    return frozenset(
+        name
+        for name, value in values_of(body).items()
+        if name in (wanted.every_key | brought) - carried
+        and not any(name in data and data[name] == value for data in adopted)
+    )

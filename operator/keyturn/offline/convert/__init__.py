@@ -1,0 +1,140 @@
+"""What manifests of External Secrets are in ours: dicts in, dicts and findings out, nothing read and nothing asked.
+
+Nothing is lost silently: a document is read through `part`, which names every field that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from . import mittwald
+from .externalsecret import cluster_external_secret, external_secret
+from .findings import Finding, Report, Weight, grouped
+from .inputs import ESO, Body, Inputs, group_of, kind_of, label_of, name_of, namespace_of
+from .output import printable, written
+from .pushsecret import push_secret
+from .stores import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+__all__ = ["Conversion", "Finding", "Manifest", "Weight", "convert", "grouped", "printable", "written"]
+
+_STORES: Final = ("SecretStore", "ClusterSecretStore")
+_ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "ManagedSecret")
+_GENERATORS: Final = f"generators.{ESO}"
+
+_CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, Any]]]]] = {
+    "ClusterExternalSecret": cluster_external_secret,
+    "ClusterSecretStore": store,
+    "ExternalSecret": external_secret,
+    "SecretStore": store,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An object to write, and what is to be said of it."""
+
+    body: dict[str, Any]
+    source: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What came of the documents."""
+
+    manifests: tuple[Manifest, ...]
+    """Stores first, then what reads them."""
+    findings: tuple[Finding, ...]
+    others: tuple[Body, ...]
+    """The documents that are not for us."""
+
+    @property
+    def is_whole(self) -> bool:
+        return all(finding.weight is not Weight.LOST for finding in self.findings)
+
+
+def convert(bodies: Iterable[Body]) -> Conversion:
+    """Convert all documents, which may speak of one another."""
+    inputs = Inputs(tuple(bodies))
+    reports: list[Report] = []
+    made: list[tuple[Report, dict[str, Any]]] = []
+
+    def report_on(body: Body) -> Report:
+        reports.append(Report(label_of(body)))
+        return reports[-1]
+
+    def keep(report: Report, objects: list[dict[str, Any]]) -> None:
+        made.extend((report, one) for one in objects)
+
+    for body in inputs.of(ESO, *_CONVERTERS):
+        report = report_on(body)
+        keep(report, _CONVERTERS[kind_of(body)](body, inputs, report))
+    for body in _annotated(inputs):
+        report = report_on(body)
+        keep(report, mittwald.secret(body, report))
+    for body in inputs.of(ESO, "PushSecret"):
+        report = report_on(body)
+        objects = [one for _, one in made if one["kind"] == "ManagedSecret"]
+        keep(report, push_secret(body, inputs, report, objects))
+    for body in _left_alone(inputs):
+        report_on(body).lost("spec", "is of a kind that is not converted", "write it by the documentation")
+    for body in inputs.idle_generators():
+        report_on(body).changed("spec", "is named by no document here and left out")
+    _tell_of_stores(inputs, made)
+    return Conversion(
+        tuple(sorted((_manifest(*one) for one in made), key=_place)),
+        tuple(finding for report in reports for finding in report.findings),
+        tuple(body for body in inputs.bodies if not _is_ours(body)),
+    )
+
+
+def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -> None:
+    """Say of what reads a store that could not be converted."""
+    there = {_identity(body) for _, body in made}
+    missing = [body for body in inputs.of(ESO, *_STORES) if _identity(body) not in there]
+    for report, body in made:
+        read = {(ref.get("kind", _STORES[0]), ref["name"]) for ref in _store_refs(body.get("spec"))}
+        for store_ in missing:
+            if (kind_of(store_), name_of(store_)) in read:
+                report.lost(
+                    "spec.secretStoreRef", f"is the {label_of(store_)}, which is left out", "name another"
+                )
+
+
+def _identity(body: Body) -> tuple[str, str, str]:
+    return kind_of(body), namespace_of(body), name_of(body)
+
+
+def _store_refs(node: Any) -> Iterator[Mapping[str, str]]:
+    """Yield every store that a spec names."""
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        if name == "storeRef":
+            yield child
+        else:
+            yield from _store_refs(child)
+
+
+def _manifest(report: Report, body: dict[str, Any]) -> Manifest:
+    return Manifest(body, report.document, tuple(report.findings))
+
+
+def _place(manifest: Manifest) -> int:
+    return _ORDER.index(manifest.body["kind"])
+
+
+def _annotated(inputs: Inputs) -> list[Body]:
+    return [body for body in inputs.of("", "Secret") if mittwald.is_generated(body)]
+
+
+def _left_alone(inputs: Inputs) -> list[Body]:
+    """Return what belongs to External Secrets and is of a kind that we do not know."""
+    return [body for body in inputs.of(ESO) if kind_of(body) not in {*_CONVERTERS, "PushSecret"}]
+
+
+def _is_ours(body: Body) -> bool:
+    return group_of(body) in {ESO, _GENERATORS} or (kind_of(body) == "Secret" and mittwald.is_generated(body))

@@ -1,0 +1,174 @@
+"""What an ExternalSecret is as a ManagedSecret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.api.duration import format_duration
+
+from .items import sources
+from .lengths import parse_go_duration
+from .metadata import kept, pass_over
+from .strict_reader import Part
+from .target import MERGES, NOTHING, target
+from .templates import templated
+
+if TYPE_CHECKING:
+    from .findings import Report
+    from .inputs import Body, Inputs
+    from .items import Sources
+
+__all__ = ["API", "cluster_external_secret", "external_secret"]
+
+API: Final = "keyturn.dev/v1alpha1"
+_SHORTEST: Final = timedelta(seconds=10)
+_USUAL: Final = timedelta(hours=1)
+_LONGEST_NAME: Final = 63
+
+
+def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
+    """Convert an ExternalSecret; nothing where nothing of it is left."""
+    document = Part(body, "", report)
+    pass_over(document)
+    metadata = kept(document.part("metadata"))
+    made = _managed_secret(document.part("spec"), metadata, inputs)
+    document.tell_unread()
+    return [made] if made else []
+
+
+def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
+    """Convert the ExternalSecret that a ClusterExternalSecret makes in many namespaces."""
+    document = Part(body, "", report)
+    pass_over(document)
+    spec = document.part("spec")
+    metadata = kept(document.part("metadata"), is_namespaced=False)
+    named = spec.text("externalSecretName")
+    inner = kept(spec.part("externalSecretMetadata"))
+    spec.changed("refreshTime", "is of no use: nobody has to look for namespaces")
+    for name in ("namespaceSelector", "namespaceSelectors", "namespaces"):
+        spec.lost(
+            name,
+            "chooses namespaces; a ManagedSecret is of one",
+            "apply this manifest to each, such as by kustomize or an ApplicationSet",
+        )
+    metadata = {**metadata, **inner, **({"name": named} if named else {})}
+    made = _managed_secret(spec.part("externalSecretSpec"), metadata, inputs)
+    document.tell_unread()
+    return [made] if made else []
+
+
+def _managed_secret(spec: Part, metadata: dict[str, Any], inputs: Inputs) -> dict[str, Any] | None:
+    name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
+    found = sources(spec, namespace, inputs)
+    part = spec.part("target")
+    if part.text("creationPolicy") == NOTHING:
+        part.report.lost(
+            spec.path, "makes no Secret (creationPolicy: None), so nothing is written", "leave it out"
+        )
+        return None
+    short = _short(spec, name)
+    refresh = _refresh(spec, found)
+    texts = templated(part.part("template"), found)
+    shape = target(part, name, short, texts.data, once=refresh.once)
+    if not (found.items or found.whole):
+        spec.report.lost(
+            spec.path, "brings no value that could be converted; nothing is written", "see above"
+        )
+        return None
+    converted: dict[str, Any] = {"target": shape}
+    if texts.sources.items:
+        converted["data"] = [item.body for item in texts.sources.items]
+    if texts.sources.whole:
+        converted["dataFrom"] = list(texts.sources.whole)
+    if refresh.interval:
+        converted["refreshInterval"] = refresh.interval
+    if refresh.rotation:
+        converted["rotation"] = refresh.rotation
+    named = {**metadata, "name": short} if name else metadata
+    return {"apiVersion": API, "kind": "ManagedSecret", "metadata": named, "spec": converted}
+
+
+def _short(spec: Part, name: str) -> str:
+    """Return a name that a label can hold; that of the Secret stays."""
+    short = name[:_LONGEST_NAME].rstrip("-.")
+    if short != name:
+        spec.report.changed(
+            "metadata.name", f"is {short}, since a name has at most {_LONGEST_NAME} characters"
+        )
+    return short
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """How often values are read and made."""
+
+    interval: str | None = None
+    rotation: dict[str, str] | None = None
+    once: bool = False
+
+
+def _refresh(spec: Part, found: Sources) -> _Refresh:
+    policy, length = spec.text("refreshPolicy") or "Periodic", _length(spec)
+    immutable = spec.part("target").flag("immutable")
+    if policy == "OnChange":
+        spec.report.lost(
+            spec.at("refreshPolicy"),
+            "OnChange reads when the object changes; Keyturn reads every hour",
+            "write the refreshInterval that you want",
+        )
+        return _Refresh()
+    if policy == "CreatedOnce" or not length or immutable:
+        return _once(spec, found)
+    refresh = _Refresh(_interval(spec, length)) if found.pulls else _Refresh()
+    if not found.makes:
+        return refresh
+    every = format_duration(max(length, _SHORTEST))
+    spec.report.changed(
+        spec.at("refreshInterval"),
+        f"makes a new value every {every} where a generator is named, and Keyturn restarts what uses it",
+        "write a longer rotation.every",
+    )
+    return replace(refresh, rotation={"every": every})
+
+
+def _once(spec: Part, found: Sources) -> _Refresh:
+    part = spec.part("target")
+    if not (found.pulls or part.flag("immutable")):
+        return _Refresh()
+    if part.text("creationPolicy") == MERGES:
+        spec.report.lost(
+            part.at("creationPolicy"),
+            "is Merge, so pulled values are read again every hour instead of once",
+            "write refreshInterval, as long as you like",
+        )
+        return _Refresh()
+    if part.flag("immutable"):
+        return _Refresh(once=True)
+    field = "refreshPolicy" if spec.text("refreshPolicy") == "CreatedOnce" else "refreshInterval"
+    spec.report.changed(
+        spec.at(field),
+        "has the values read once, so the Secret becomes immutable",
+        "write refreshInterval instead of immutable where it may change",
+    )
+    return _Refresh(once=True)
+
+
+def _length(spec: Part) -> timedelta:
+    written = spec.text("refreshInterval")
+    if written is None:
+        return _USUAL
+    length = parse_go_duration(written)
+    if length is None:
+        spec.report.lost(
+            spec.at("refreshInterval"), "is no length of time; an hour is taken", "write one such as 1h"
+        )
+        return _USUAL
+    return length
+
+
+def _interval(spec: Part, length: timedelta) -> str | None:
+    if length < _SHORTEST:
+        spec.report.changed(spec.at("refreshInterval"), "is shorter than 10s, the shortest that there is")
+    return format_duration(max(length, _SHORTEST)) if length != _USUAL else None

@@ -1,0 +1,105 @@
+"""AWS: Secrets Manager and Parameter Store, which are two providers of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from .store import needed
+
+if TYPE_CHECKING:
+    from keyturn.offline.convert.strict_reader import Part
+
+    from .store import Store
+
+__all__ = ["aws"]
+
+_SERVICES: Final = {"SecretsManager": "awsSecretsManager", "ParameterStore": "awsParameterStore"}
+_ROLE: Final = "eks.amazonaws.com/role-arn"
+_UNKNOWN_ROLE: Final = "arn:aws:iam::000000000000:role/unknown"
+_ONE_STEP: Final = "give the login the role that reads, without steps between"
+
+
+def aws(part: Part, store: Store) -> dict[str, Any] | None:
+    service = part.text("service") or "SecretsManager"
+    if service not in _SERVICES:
+        part.report.lost(
+            "spec", f"is of {service} at AWS, which Keyturn does not read; it is left out", "write another"
+        )
+        return None
+    settings: dict[str, Any] = {"region": needed(part, "region", "eu-central-1")}
+    role, external = part.text("role"), part.text("externalID")
+    login = _login(part, store, role)
+    settings |= login
+    if external and "accessKey" in settings["auth"] and role:
+        settings["externalId"] = external
+    elif external:
+        part.report.lost(part.at("externalID"), "is shown by access keys that take a role only", _ONE_STEP)
+    settings |= _deletion(part.part("secretsManager"), service)
+    part.ignore("prefix")  # it is put before each key where that is converted
+    part.lost("additionalRoles", "takes roles one after the other", _ONE_STEP)
+    for name in ("sessionTags", "transitiveTagKeys", "customSessionTags"):
+        part.lost(name, "tags the session; Keyturn does not", "let the role's policy go by the role")
+    part.lost_unless(
+        "None",
+        "sessionTagsPolicy",
+        "tags the session; Keyturn does not",
+        "let the role's policy go by the role",
+    )
+    return {_SERVICES[service]: settings}
+
+
+def _login(part: Part, store: Store, role: str | None) -> dict[str, Any]:
+    auth = part.part("auth")
+    if "secretRef" in auth:
+        key = _access_key(auth.part("secretRef"), store)
+        return {**({"roleArn": role} if role else {}), "auth": {"accessKey": {"secretRef": key}}}
+    ref = auth.part("jwt").part("serviceAccountRef") if "jwt" in auth else auth.part("serviceAccount")
+    annotated = store.annotation(ref, _ROLE)
+    account = store.account_of_cloud(ref)
+    if account is None:
+        account = {"name": store.name}
+        part.report.lost(
+            part.at("auth"),
+            "is absent, so External Secrets logs in as itself, which Keyturn never does",
+            f"make a ServiceAccount {store.name} that may take the role, or write auth.accessKey",
+        )
+    if not (role or annotated):
+        part.report.lost(
+            part.at("role"),
+            f"is not known: it stands in the annotation {_ROLE} of the ServiceAccount",
+            "write it as roleArn, or give the file of the ServiceAccount as well",
+        )
+    if role and annotated and role != annotated:
+        part.report.changed(
+            part.at("role"),
+            "is taken by the ServiceAccount itself",
+            "let its trust policy name the ServiceAccount",
+        )
+    return {
+        "roleArn": role or annotated or _UNKNOWN_ROLE,
+        "auth": {"webIdentity": {"serviceAccountRef": account}},
+    }
+
+
+def _access_key(ref: Part, store: Store) -> dict[str, str]:
+    identity = ref.part("accessKeyIDSecretRef")
+    secret = ref.part("secretAccessKeySecretRef")
+    one, other = store.key_of(identity, "access-key"), store.key_of(secret, "secret-access-key")
+    if one["name"] != other["name"]:
+        ref.report.lost(
+            secret.at("name"),
+            "is another Secret than that of the ID",
+            f"put both keys into the Secret {one['name']}",
+        )
+    ref.lost("sessionTokenSecretRef", "is of a login that ends within hours", "use webIdentity")
+    return {"name": one["name"], "accessKeyIdKey": one["key"], "secretAccessKeyKey": other["key"]}
+
+
+def _deletion(part: Part, service: str) -> dict[str, int]:
+    part.lost(
+        "forceDeleteWithoutRecovery",
+        "deletes at once; with Keyturn it can be taken back",
+        "delete it by hand",
+    )
+    days = part.number("recoveryWindowInDays")
+    return {"recoveryDays": days} if days and service == "SecretsManager" else {}

@@ -1,0 +1,93 @@
+"""What the Secret of an ExternalSecret looks like, in our words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .strict_reader import Part
+
+__all__ = ["MERGES", "NOTHING", "target"]
+
+MERGES: Final = "Merge"
+NOTHING: Final = "None"
+_TYPES: Final = frozenset(
+    {
+        "kubernetes.io/basic-auth",
+        "kubernetes.io/tls",
+        "kubernetes.io/ssh-auth",
+        "kubernetes.io/dockerconfigjson",
+    }
+)
+_THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
+
+
+def target(part: Part, name: str, short: str, texts: Mapping[str, str], *, once: bool) -> dict[str, Any]:
+    """Return spec.target of a ManagedSecret that is called `short` and comes of one called `name`."""
+    template = part.part("template")
+    body: dict[str, Any] = {}
+    written = part.text("name") or name
+    if written != short:
+        body["name"] = written
+    if type_ := _type(template):
+        body["type"] = type_
+    merges = part.text("creationPolicy") == MERGES
+    if merges:
+        body["creationPolicy"] = MERGES
+    # The Secret is there, made by External Secrets, and its values are to stay.
+    body["adopt"] = "IfUnowned"
+    if not merges and part.text("creationPolicy") in {None, "Owner"}:
+        body["deletionPolicy"] = "Delete"
+    if once and not merges:
+        body["immutable"] = True
+    _tell_of_loss(part)
+    metadata = _metadata(template.part("metadata"), merges=merges)
+    inner = {**({"metadata": metadata} if metadata else {}), **({"data": dict(texts)} if texts else {})}
+    return {**body, "template": inner} if inner else body
+
+
+def _type(template: Part) -> str | None:
+    written = template.text("type")
+    if written in {None, "Opaque"}:
+        return None
+    if written in _TYPES:
+        return written
+    template.report.lost(
+        template.at("type"),
+        f"is {written}, which Keyturn does not write",
+        "leave this one to External Secrets",
+    )
+    return None
+
+
+def _tell_of_loss(part: Part) -> None:
+    """Say that nothing that vanishes at the store vanishes here."""
+    policy = part.text("deletionPolicy")
+    if policy in {"Delete", "Merge"}:
+        part.report.lost(
+            part.at("deletionPolicy"),
+            f"{policy} removes what the store no longer has; Keyturn keeps the last good values and says so",
+            "delete the ManagedSecret where the Secret is to go",
+        )
+
+
+def _metadata(metadata: Part, *, merges: bool) -> dict[str, dict[str, str]]:
+    if merges:
+        for name in ("labels", "annotations"):
+            metadata.lost(name, _THEIRS, "write them where the Secret is made")
+    metadata.lost("finalizers", "are not written by Keyturn", "write them yourself")
+    read = {name: _plain(metadata.part(name)) for name in ("labels", "annotations")}
+    return {} if merges else {name: texts for name, texts in read.items() if texts}
+
+
+def _plain(part: Part) -> dict[str, str]:
+    """Read labels or annotations; ours are no templates."""
+    texts = {name: part.text(name) for name in part.names()}
+    for name, text in texts.items():
+        if text and "{{" in text:
+            part.report.lost(
+                part.at(name), "is a template, as no label or annotation is", "write a fixed text", text
+            )
+    return {name: text for name, text in texts.items() if text is not None and "{{" not in text}

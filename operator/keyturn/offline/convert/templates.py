@@ -1,0 +1,147 @@
+"""What the templates of External Secrets are in ours, and which keys the Secret has then."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from .gofunctions import Expression, literal
+from .gotemplate import Untranslatable, to_liquid
+from .items import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .items import Sources
+    from .strict_reader import Part
+
+__all__ = ["Texts", "templated"]
+
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_TAKEN: Final = frozenset(
+    {
+        "and",
+        "blank",
+        "contains",
+        "else",
+        "empty",
+        "false",
+        "for",
+        "if",
+        "in",
+        "nil",
+        "not",
+        "now",
+        "null",
+        "or",
+    }
+    | {"reversed", "true", "values", "with"}
+)
+"""Words of Liquid's own."""
+_WRITE: Final = "write it in Liquid under target.template.data, by docs/shape.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The values and the templates over them."""
+
+    sources: Sources
+    data: Mapping[str, str]
+
+
+def templated(template: Part, sources: Sources) -> Texts:
+    """Translate target.template as far as it makes keys."""
+    template.lost_unless(
+        "v2", "engineVersion", "is an engine of another language", "read the templates once more"
+    )
+    merges = template.text("mergePolicy") == "Merge"
+    written = template.texts_by_name("data")
+    _tell_of_files(template)
+    read = _Read(sources, {})
+    for key, text in written.items():
+        read.take(template.part("data"), key, text)
+    renamed = read.renamed() if written and not merges else read
+    _tell_of_more_keys(template, written, renamed, merges=merges)
+    return Texts(renamed.sources, {**_decoded(renamed), **renamed.data})
+
+
+@dataclass(slots=True)
+class _Read:
+    sources: Sources
+    data: dict[str, str]
+
+    def take(self, part: Part, key: str, text: str) -> None:
+        try:
+            self.data[key] = to_liquid(text, self._value)
+        except Untranslatable as reason:
+            part.report.lost(part.at(key), f"{reason}; this key is left out", _WRITE, quoted=text)
+
+    def _value(self, name: str) -> Expression:
+        item = next((item for item in self.sources.items if item.name == name), None)
+        if item is None and not self.sources.whole:
+            raise Untranslatable(f"reads {name!r}, which data does not bring")
+        made = _reference(name)
+        return made.then(item.decoder) if item and item.decoder else made
+
+    def renamed(self) -> _Read:
+        """Name a value as the templates that only repeat it, which need no template then."""
+        items, data = list[Item](), dict(self.data)
+        for item in self.sources.items:
+            keys = self._repeating(item)
+            for key in keys:
+                del data[key]
+            items += [item.named(key) for key in keys] or [item]
+        return _Read(replace(self.sources, items=tuple(items)), data)
+
+    def _repeating(self, item: Item) -> list[str]:
+        """Return the keys under which a value is all that there is to read, if it is read nowhere else."""
+        alone = f"{{{{ {_reference(item.name).head} }}}}"
+        keys = [key for key, text in self.data.items() if text == alone]
+        others = {other.name for other in self.sources.items} - {item.name}
+        is_read = any(_reads(text, item.name) for key, text in self.data.items() if key not in keys)
+        is_split = len(keys) > 1 and not item.is_pulled
+        return [] if item.decoder or is_read or is_split or others & set(keys) else keys
+
+
+def _reference(name: str) -> Expression:
+    if _WORD.fullmatch(name) and name not in _TAKEN:
+        return Expression(name)
+    return Expression(f"values[{literal(name).argument}]")
+
+
+def _reads(text: str, name: str) -> bool:
+    """Say whether a template may read a value; it does no harm to be wrong."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def _decoded(read: _Read) -> dict[str, str]:
+    """Write what a decoding strategy does; a template under the name of an item goes before it."""
+    return {
+        item.name: f"{{{{ {_reference(item.name).then(item.decoder).written} }}}}"
+        for item in read.sources.items
+        if item.decoder
+    }
+
+
+def _tell_of_files(template: Part) -> None:
+    for entry in template.parts("templateFrom"):
+        text = entry.text("literal")
+        entry.ignore("configMap", "secret", "target")
+        entry.report.lost(
+            entry.path,
+            "makes keys of a template in another place, which Keyturn does not read",
+            _WRITE,
+            text or "",
+        )
+
+
+def _tell_of_more_keys(template: Part, written: Mapping[str, str], read: _Read, *, merges: bool) -> None:
+    more = [item.name for item in read.sources.items if item.name not in written]
+    if not written or merges or not (more or read.sources.whole):
+        return
+    names = ", ".join(more) or "every property of dataFrom"
+    template.report.changed(
+        template.at("data"),
+        f"is all that the Secret had; it has {names} as well, since templates read what is in it",
+    )

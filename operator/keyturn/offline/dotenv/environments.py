@@ -1,0 +1,143 @@
+"""The .env files of a folder beside each other: what is missing in one, and what two have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyturn.core.value import Value
+
+from . import files as disk
+from .declaration import ENVIRONMENTS, EXAMPLE, declared_in
+from .document import Document, references
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from .declaration import Declaration
+
+__all__ = [
+    "Environment",
+    "Flaw",
+    "before",
+    "declared_at",
+    "file_of",
+    "flaws",
+    "opened",
+    "readers_of",
+    "siblings",
+]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Environment:
+    """One file .env.<environment>, as it was read."""
+
+    name: str
+    path: Path
+    content: bytes | None
+    """None where there is no file yet."""
+    document: Document | None
+
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """Every value that is there; an empty one is none."""
+        if self.document is None:
+            return {}
+        found, _ = self.document.values({})
+        return {name: Value.of_text(text) for name, text in found.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with one variable of a file, or with the file."""
+
+    file: str
+    variable: str
+    """Empty where it is the file."""
+    sentence: str
+
+
+def file_of(folder: Path, environment: str) -> Path:
+    return folder / f".env.{environment}"
+
+
+def opened(folder: Path, name: str) -> Environment:
+    """Read an environment's file.
+
+    Raises:
+        Refused: It is there and cannot be read.
+    """
+    path = file_of(folder, name)
+    content = disk.read(path)
+    return Environment(name, path, content, None if content is None else Document.read(path.name, content))
+
+
+def siblings(folder: Path) -> dict[str, Environment]:
+    """Read the file of every environment."""
+    return {name: opened(folder, name) for name in ENVIRONMENTS}
+
+
+def readers_of(document: Document, names: frozenset[str]) -> frozenset[str]:
+    """Add the variables that read others by ${…}, be it by way of more; whoever uses those uses these."""
+    grown = set(names)
+    for entry in document.variables:
+        if entry.name and not grown.isdisjoint(references(entry.raw)):
+            grown.add(entry.name)
+    return frozenset(grown)
+
+
+def before(folder: Path) -> Document:
+    """Read .env.example.
+
+    Raises:
+        Refused: There is none, or it cannot be read.
+    """
+    content = disk.read(folder / EXAMPLE)
+    if content is None:
+        raise Refused(
+            f"there is no {folder / EXAMPLE}; write one, name its folder, or name manifests with -f"
+        )
+    return Document.read(EXAMPLE, content)
+
+
+def declared_at(folder: Path, manifests: tuple[Path, ...]) -> tuple[Declaration, Document | None]:
+    """Return what manifests declare, or .env.example where none are named, with that file."""
+    if manifests:
+        from .read_manifests import declared_by  # noqa: PLC0415  # on first use: it brings the API's models
+
+        return declared_by(manifests), None
+    example = before(folder)
+    return declared_in(example), example
+
+
+def flaws(
+    one: Environment, declaration: Declaration, example: Document | None, others: Mapping[str, Environment]
+) -> Iterator[Flaw]:
+    """Name what a person has to see to: a value that is missing, unset, the example's own, or another file's too."""
+    file = one.path.name
+    if one.document is None:
+        yield Flaw(file, "", f"is not there; keyturn init --environment {one.name}")
+        return
+    if not disk.is_private(one.path):
+        yield Flaw(file, "", "can be read by others; chmod 600, or keyturn init")
+    values = one.values
+    beside = {other.path.name: other.values for other in others.values() if other.name != one.name}
+    samples = example.raw if example else {}
+    _, unset = one.document.values({})
+    for reference in unset:
+        if declaration.variable(reference.reference):
+            yield Flaw(file, reference.name, f"reads {reference.reference}, which is not set above it")
+    for variable in declaration.secrets:
+        value = values.get(variable.name)
+        if value is None:
+            yield Flaw(file, variable.name, "is missing")
+        elif value == Value.of_text(samples.get(variable.name, "")):
+            yield Flaw(file, variable.name, f"is still the text of {EXAMPLE}")
+        else:
+            twins = (
+                file for file, others_values in beside.items() if others_values.get(variable.name) == value
+            )
+            yield from (Flaw(file, variable.name, f"has the same value in {twin}") for twin in twins)

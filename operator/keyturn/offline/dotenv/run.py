@@ -1,0 +1,74 @@
+"""How a program gets the values of a .env file: in its environment, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from . import files as disk
+from .document import Document
+from .environment import complete, needed_by
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["CANNOT_START", "NOT_FOUND", "CannotStart", "become", "values_in"]
+
+CANNOT_START: Final = 126
+NOT_FOUND: Final = 127
+
+
+class CannotStart(Exception):  # noqa: N818 - as a shell tells it
+    """The program could not be started; the exit code is a shell's."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def values_in(path: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
+    """Read a file of which nothing is missing.
+
+    Raises:
+        Refused: It is not there, cannot be read, or something is missing.
+    """
+    content = disk.read(path)
+    if content is None:
+        raise Refused(f"there is no {path}; keyturn init makes it, or name another with -f")
+    document = Document.read(path.name, content)
+    return complete(document, needed_by(path.parent, document), surroundings)
+
+
+def become(command: Sequence[str], values: Mapping[str, str]) -> NoReturn:
+    """Put a program in the place of this process, so that signals and exit codes are its own.
+
+    Raises:
+        CannotStart: There is no such program, or it cannot be run.
+    """
+    environment = {os.fsencode(name): os.fsencode(text) for name, text in os.environ.items()}
+    environment |= {name.encode(): text.encode() for name, text in values.items()}
+    # Python ignores them, and a program would inherit that: `yes | head` would never end.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], list(command), environment)  # noqa: S606  # no shell is wanted
+    except OSError as error:
+        sentence, code = _told(command[0], error)
+    raise CannotStart(sentence, code)
+
+
+def _told(program: str, error: OSError) -> tuple[str, int]:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return f"there is no program {program!r}", NOT_FOUND
+        case OSError(errno=errno.E2BIG):
+            return (
+                f"the values and arguments are more than the system hands to a program ({program!r})",
+                CANNOT_START,
+            )
+        case _:
+            return f"{program!r} cannot be run: {os.strerror(error.errno or 0)}", CANNOT_START

@@ -1,0 +1,174 @@
+"""How the process speaks: fixed event names with fields, in one format, and never an error's own words."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import re
+import sys
+from datetime import datetime
+from pathlib import PurePath
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from .invisible_characters import seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+__all__ = ["LogFormat", "configure", "describe"]
+
+_MOST_FRAMES = 20
+_LINE_OF_KOPF: Final = re.compile(
+    r"(?P<what>.*?\b(fail(s|ed)?|error|exception|unsupported event type)\b[^:]*):.*", re.IGNORECASE
+)
+"""What failed, and after a colon in which words: those of an error, or what a watch has read."""
+
+
+class LogFormat(enum.StrEnum):
+    """What a line looks like."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
+    """Send our lines and those of every library to standard error, in one format.
+
+    Libraries stay one level quieter: their debug lines print bodies of requests, and those hold values.
+    """
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _write_plainly,
+    ]
+    renderer = _renderer(log_format)
+    if log_format is LogFormat.CONSOLE:
+        shared.append(_show_what_is_hidden)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter_of_libraries(shared, renderer))
+    logging.basicConfig(handlers=[handler], level=max(level + 10, logging.INFO), force=True)
+    # kopf tells of every event that it hands to a handler of ours.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    sys.excepthook = _log_the_end
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Make the fields that say what happened, without the words of errors that are not ours.
+
+    A library's error may quote what it could not read, encode or send. Its type and its frames cannot.
+    """
+    line = list(_line_of(error))
+    frames = [frame for each in line for frame in _frames(each.__traceback__)]
+    return {"error": " < ".join(_name(each) for each in line), "frames": frames[-_MOST_FRAMES:]}
+
+
+def _line_of(error: BaseException) -> Iterator[BaseException]:
+    """Go from an error to what it groups and to what caused it."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _line_of(member)
+    cause = error.__cause__ if error.__suppress_context__ else error.__context__
+    if cause is not None:
+        yield from _line_of(cause)
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    is_ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return ": ".join((kind.__name__, *map(str, error.args))) if is_ours else kind.__name__
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[str]:
+    for frame, line in walk_tb(traceback):
+        place = "/".join(PurePath(frame.f_code.co_filename).parts[-2:])
+        yield f"{place}:{line} {frame.f_code.co_name}"
+
+
+def _write_plainly(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Describe errors and write times, so that both renderers find only what they can print."""
+    error = _error_of(event.pop("exc_info", None))
+    for name, field in event.items():
+        if isinstance(field, BaseException):
+            event[name] = describe(field)["error"]
+        elif isinstance(field, datetime):
+            event[name] = field.isoformat()
+    if error is not None:
+        event.update(describe(error))
+    return event
+
+
+def _error_of(exc_info: object) -> BaseException | None:
+    if exc_info is True:
+        return sys.exception()
+    candidate = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    return candidate if isinstance(candidate, BaseException) else None
+
+
+def _renderer(log_format: LogFormat) -> Processor:
+    match log_format:
+        case LogFormat.CONSOLE:
+            return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        case LogFormat.JSON:
+            return _as_json
+
+
+_JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """Write a line whose reader finds every letter, and whose looker sees every letter."""
+    return seen(str(_JSON(logger, method, event)))
+
+
+def _show_what_is_hidden(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write letters that change how a line looks as escapes, before colours are added, which are such letters too."""
+    for name, field in event.items():
+        if isinstance(field, str):
+            event[name] = seen(field).replace("\n", "\\n")
+    return event
+
+
+def _formatter_of_libraries(shared: list[Processor], renderer: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_name_the_library, *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+
+
+def _name_the_library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["logger"] = event["_record"].name
+    # asyncio goes on with the repr of the task that failed, and so with the words of its error.
+    event["event"] = event["event"].partition("\n")[0]
+    if event["logger"].partition(".")[0] == "kopf":
+        event["event"] = _without_bodies(event["event"])
+    return event
+
+
+def _without_bodies(line: str) -> str:
+    """Leave of a line of kopf what failed, and how by type and status; its words may be the API server's answer."""
+    if line.startswith("Request attempt "):
+        what, arrow, error = line.partition(" -> ")
+        kind, status = re.match(r"\w*", error), re.search(r", status=\d+(?=\)$)", error)
+        return what + arrow + "".join(found[0] for found in (kind, status) if found)
+    found = _LINE_OF_KOPF.match(line)
+    return found["what"] if found else line
+
+
+def _log_the_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    structlog.get_logger().critical("process failed", exc_info=error)

@@ -1,0 +1,127 @@
+"""What Prometheus is told of what was done: counters and histograms of this process."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache, partial
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from keyturn import __version__
+
+from . import build
+
+__all__ = [
+    "API_REQUESTS",
+    "AUDIT_BATCHES",
+    "AUDIT_EVENTS",
+    "AUDIT_EVENTS_DROPPED",
+    "AUTHENTICATION_FAILURES",
+    "CLOCK_AHEAD",
+    "CRD_OUTDATED",
+    "DRIFT_REPAIRED",
+    "EVENTS_DROPPED",
+    "LEADER",
+    "LOOP_HELD",
+    "PROVIDER_REQUESTS",
+    "PROVIDER_REQUEST_SECONDS",
+    "PROVIDER_THROTTLED",
+    "QUEUE_DEPTH",
+    "RECONCILE_SECONDS",
+    "REGISTRY",
+    "ROLLBACKS",
+    "ROTATIONS",
+    "ROTATION_STEP_SECONDS",
+    "SECRET_ACCESS",
+    "SECRET_ACCESS_REFUSED",
+    "SECRET_ACCESS_UNUSUAL",
+    "WORKLOAD_RESTARTS",
+    "WORK_FAILED",
+    "count_request",
+]
+
+_PREFIX = "keyturn"
+_STEP_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
+
+# The time at which a counter began is worth no second series for each of them.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # forgotten upstream
+
+REGISTRY = CollectorRegistry()
+
+_counter = partial(Counter, namespace=_PREFIX, registry=REGISTRY)
+_gauge = partial(Gauge, namespace=_PREFIX, registry=REGISTRY)
+_histogram = partial(Histogram, namespace=_PREFIX, registry=REGISTRY)
+
+ROTATIONS = _counter("rotations", "Rotations that ended, by reason and result.", ("reason", "result"))
+ROTATION_STEP_SECONDS = _histogram(
+    "rotation_step_seconds",
+    "How long each step of a rotation took, from its begin until it was through.",
+    ("step",),
+    buckets=_STEP_BUCKETS,
+)
+WORKLOAD_RESTARTS = _counter(
+    "workload_restarts", "Restarts of workloads that use a secret.", ("kind", "result")
+)
+ROLLBACKS = _counter("rollbacks", "Returns to an earlier revision.")
+DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted by others and put back.")
+RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
+QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
+CLOCK_AHEAD = _gauge(
+    "clock_ahead_seconds", "How far this machine's clock is ahead of the API server's, which counts."
+)
+LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
+LOOP_HELD = _histogram(
+    "loop_held_seconds",
+    "How long a single call held up everything else, of those that took more than 0.1 s.",
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+CRD_OUTDATED = _gauge(
+    "crd_outdated", "1 where an installed CRD lacks a field of this version, or is not there.", ("crd",)
+)
+API_REQUESTS = _counter("api_requests", "Requests to the API server.", ("verb", "resource", "code"))
+PROVIDER_REQUESTS = _counter(
+    "provider_requests",
+    "Requests to outside stores, by how they ended.",
+    ("provider", "operation", "code"),
+)
+PROVIDER_REQUEST_SECONDS = _histogram(
+    "provider_request_seconds", "How long outside stores took.", ("provider", "operation")
+)
+PROVIDER_THROTTLED = _counter(
+    "provider_throttled", "Requests that an outside store refused because there were too many.", ("provider",)
+)
+EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
+WORK_FAILED = _counter("work_failed", "Looks at an object that ended in an error nobody had thought of.")
+SECRET_ACCESS = _counter("secret_access", "Requests of others for managed Secrets.", ("verb", "subject_kind"))
+SECRET_ACCESS_REFUSED = _counter(
+    "secret_access_refused",
+    "Requests for managed Secrets that the API server refused.",
+    ("verb", "subject_kind"),
+)
+SECRET_ACCESS_UNUSUAL = _counter(
+    "secret_access_unusual", "Requests for managed Secrets that are unusual.", ("reason",)
+)
+AUTHENTICATION_FAILURES = _counter(
+    "authentication_failures",
+    "Logins refused by the API server, and by our metrics, audit endpoint and page.",
+    ("source",),
+)
+AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))
+AUDIT_EVENTS = _counter("audit_events", "Audit events that were taken in.")
+AUDIT_EVENTS_DROPPED = _counter("audit_events_dropped", "Audit events that were not taken in.", ("reason",))
+
+Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
+    {"version": __version__, "commit": build.commit(), "python": platform.python_version()}
+)
+ProcessCollector(registry=REGISTRY)
+
+
+def count_request(verb: str, resource: str, code: int, _seconds: float) -> None:
+    """Count one request to the API server, answered with `code`, 0 for no answer."""
+    _requests(verb, resource, code).inc()
+
+
+@cache
+def _requests(verb: str, resource: str, code: int) -> Counter:
+    return API_REQUESTS.labels(verb, resource, str(code))

@@ -1,0 +1,277 @@
+"""One store as all who use it share it: each read is made once, and nobody asks one that wants to be left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from .circuit_breaker import Breaker, Bucket, Past
+from .connections import Doors
+from .health_check import Standing
+from .providers.errors import Conflict, Denied, StoreError, Throttled, Unauthorized, Unreachable
+from .request_metrics import tell
+from .single_flight import Flights, again
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import timedelta
+
+    from keyturn.runtime.background_tasks import Tasks
+
+    from .cache import Cache, Outcome
+    from .connections import Door, Outside
+    from .health_check import News
+    from .providers import Content, Found, Policy, Provider, Written
+    from .providers.base import Lent
+    from .settings import Plan
+
+__all__ = ["Shared"]
+
+T = TypeVar("T")
+
+_IN_FLIGHT: Final = 20
+"""Requests of one store at a time."""
+_SHORT_PAUSE: Final = 5.0
+"""Seconds that a request waits where the store asks for a pause; a longer one is told to who asks."""
+_LONGEST_QUEUE: Final = 60.0
+"""Seconds that a request waits for its turn."""
+_OLDEST_LOGIN: Final = 180.0
+"""Seconds after which a login is looked at again before it is used; sooner where the store is read often."""
+_FRESH_LOGIN: Final = 1.0
+_COST_OF_A_WRITE: Final = 2
+"""It reads before it writes."""
+_SILENT_AFTER: Final = 0.5
+"""Seconds in which a store that is there begins to answer, as a rule."""
+_NOT_KEPT: Final = (Throttled, Unauthorized, Unreachable, Conflict)
+
+
+class _Key(NamedTuple):
+    store: str
+    user: str
+    path: str
+    version: str | None
+
+
+class Shared:
+    """A store in one generation of its spec."""
+
+    def __init__(
+        self,
+        identity: str,
+        plan: Plan,
+        outside: Outside,
+        cache: Cache,
+        tasks: Tasks,
+        news: Callable[[], News],
+        past: Past | None = None,
+    ) -> None:
+        """Take `past` as what is known of the store by an earlier spec."""
+        self.identity = identity
+        self.plan = plan
+        self.doors = Doors(plan, outside, tasks)
+        self._breaker = Breaker(failures=past.failures if past else 0)
+        self.standing = Standing(plan, self.doors, self._breaker, tasks, news, outside.checks)
+        self._tokens = outside.tokens
+        self._cache = cache
+        self._flights = Flights(tasks)
+        self._bucket = Bucket(plan.rate, last=past.asked if past else -inf)
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._turns, self._reads = outside.requests, outside.reads
+        self._one_by_one = asyncio.Lock()
+        self._unanswered: list[float] = []
+        """When each request went that the store has not answered yet."""
+        if self._breaker.is_open:
+            self.standing.look()
+
+    async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> Found:
+        """Read a key, once for all who ask within the store's minInterval.
+
+        Raises:
+            StoreError: As the provider's, or because the store is not asked now.
+        """
+        key = _Key(self.identity, self._user(namespace), path, version)
+        kept = None if fresh else self._cache.get(key)
+        if isinstance(kept, StoreError):
+            raise again(kept)
+        return kept or await self._flights.share(key, lambda: self._read(key, namespace, fresh=fresh))
+
+    async def write(self, namespace: str, path: str, content: Content, policy: Policy) -> Written:
+        return await self._changed(
+            namespace, path, "write", lambda provider: provider.write(path, content, policy)
+        )
+
+    async def delete(self, namespace: str, path: str) -> None:
+        await self._changed(namespace, path, "delete", lambda provider: provider.delete(path))
+
+    # What a store lends, each for one
+
+    async def borrow(self, namespace: str, path: str) -> Found:
+        return await self._asked(self._user(namespace), "read", lambda provider: provider.read(path))
+
+    async def extend(self, namespace: str, path: str, lent: Lent) -> timedelta | None:
+        return await self._asked(self._user(namespace), "renew", lambda provider: provider.extend(path, lent))
+
+    async def give_back(self, namespace: str, path: str, lent: Lent) -> None:
+        await self._asked(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
+
+    def close(self) -> Past:
+        """End all reads, let those who write finish, and nobody else in; say what the next spec is to know."""
+        # That a request is cut off says nothing of the store, unless it had the time to answer.
+        is_silent = any(began <= _now() - _SILENT_AFTER for began in self._unanswered)
+        failures = self._breaker.failures + is_silent
+        self._flights.close()
+        self.standing.close()
+        self.doors.close()
+        return Past(failures, min(self._bucket.last, _now()), _now())
+
+    def _user(self, namespace: str) -> str:
+        """Say through whose door somebody of `namespace` comes: one that is for all knows no consumer."""
+        return namespace if self.plan.is_personal else self.plan.key.namespace
+
+    async def _read(self, key: _Key, namespace: str, *, fresh: bool) -> Outcome:
+        outcome: Outcome
+        oldest = _FRESH_LOGIN if fresh else min(self.plan.min_interval, _OLDEST_LOGIN)
+        try:
+            with self._reads.joined(namespace):
+                outcome = await self._asked(
+                    key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
+                )
+        except StoreError as error:
+            outcome = error.with_traceback(None)
+        keeps = isinstance(outcome, Denied) or not isinstance(outcome, _NOT_KEPT)
+        if keeps and self._flights.is_current(key):
+            self._cache.put(key, outcome, self.plan.min_interval)
+        return outcome
+
+    async def _changed(
+        self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
+    ) -> T:
+        # Whatever is done: what was read before may be so no longer, from the moment at which the store has it,
+        # which is before the answer is here.
+        self._forget(path)
+        try:
+            return await self._asked(self._user(namespace), operation, doing, cost=_COST_OF_A_WRITE)
+        finally:
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        for kept in (self._flights, self._cache):
+            for key in list(kept):
+                if isinstance(key, _Key) and (key.store, key.path) == (self.identity, path):
+                    kept.drop(key)
+
+    # How the store is asked
+
+    async def _asked(
+        self,
+        user: str,
+        operation: str,
+        doing: Callable[[Provider[Any]], Awaitable[T]],
+        *,
+        oldest: float = _OLDEST_LOGIN,
+        cost: int = 1,
+    ) -> T:
+        """Ask the store, and once more if its login turns out to have changed."""
+        self.standing.hold_login()
+        door = await self._door(user, _now() - oldest)
+        while True:
+            began = _now()
+            try:
+                return await self._in_turn(door, operation, doing, cost)
+            except Unauthorized as error:
+                if isinstance(error, Denied):
+                    raise
+                refused = error
+            door.refused(refused)
+            self._tokens.forget(user)
+            newer = await self._door(user, began)
+            if newer is door:
+                self.standing.heard(refused, user)
+                raise again(refused)
+            door = newer
+
+    async def _door(self, user: str, looked_at: float) -> Door:
+        try:
+            return await self.doors.door(user, looked_at)
+        except StoreError as error:
+            self.standing.not_opened(error)
+            raise
+
+    async def _in_turn(
+        self, door: Door, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]], cost: int
+    ) -> T:
+        """Make a request when its turn has come, and once more after a short pause that the store asks for."""
+        await self._turn(cost)
+        mine = self._turns.taken(self.plan.whose(door.namespace))
+        async with self._slots, mine, self._alone_after_a_refusal():
+            await self._let_in(door)
+            try:
+                return await self._made(door, operation, doing)
+            except Throttled:
+                if self._breaker.quiet(_now()) > _SHORT_PAUSE:
+                    raise
+            await self._let_in(door)
+            return await self._made(door, operation, doing)
+
+    async def _turn(self, cost: int) -> None:
+        """Wait for the store's rate.
+
+        Raises:
+            Throttled: It would take too long.
+        """
+        if (wait := self._bucket.wait(_now())) > _LONGEST_QUEUE:
+            raise Throttled("RateLimit", "more is asked for than the store's ratePerSecond", retry_after=wait)
+        await asyncio.sleep(self._bucket.take(_now(), cost))
+
+    @asynccontextmanager
+    async def _alone_after_a_refusal(self) -> AsyncIterator[None]:
+        """Let one go ahead where the store has just had too many; the others follow if it is answered."""
+        if not self._breaker.refusals:
+            yield
+            return
+        async with self._one_by_one:
+            yield
+
+    async def _let_in(self, door: Door) -> None:
+        """Wait for a pause that the store asked for.
+
+        Raises:
+            Unauthorized: It has just refused this login.
+            Unreachable: It does not answer, and is tried again by itself.
+            Throttled: The pause is long.
+        """
+        if self._breaker.is_open:
+            raise Unreachable(
+                "NoAnswer", "it did not answer recently; it is probed, and requests resume when it answers"
+            )
+        if (quiet := self._breaker.quiet(_now())) > _SHORT_PAUSE:
+            raise Throttled("Paused", "the store asked for a pause", retry_after=quiet)
+        if refusal := door.refusal:
+            raise again(refusal)
+        await asyncio.sleep(quiet)
+
+    async def _made(self, door: Door, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]) -> T:
+        began = _now()
+        self._unanswered.append(began)
+        try:
+            async with door.entered() as provider:
+                done = await doing(provider)
+        except StoreError as error:
+            self._heard(operation, error, door, began)
+            raise
+        finally:
+            self._unanswered.remove(began)
+        self._heard(operation, None, door, began)
+        return done
+
+    def _heard(self, operation: str, error: StoreError | None, door: Door, began: float) -> None:
+        tell(self.plan.provider.kind, operation, error, _now() - began)
+        # A login that is not taken may have been changed: that is looked at before it is told.
+        if not isinstance(error, Unauthorized) or isinstance(error, Denied):
+            self.standing.heard(error, door.namespace)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,45 @@
+"""Whether namespaces that share a store reach each other's keys, and what to write where they should not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.secretstore import ClusterSecretStore
+
+from .providers.errors import Refused
+from .settings import plan_of
+
+if TYPE_CHECKING:
+    from keyturn.api.secretstore import AllowedNamespaces
+    from keyturn.kube.cache.stores import AnyStore, StoreKey
+
+__all__ = ["shared_keys"]
+
+_PLACE: Final = "{namespace}"
+
+
+def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
+    """Say so of a store that serves several namespaces with one login, and no prefix keeps their keys apart.
+
+    It is no reason to refuse the store: they may be meant to share them.
+    """
+    if not isinstance(store, ClusterSecretStore) or not _are_several(store.spec.allowed_namespaces):
+        return None
+    if _PLACE in (store.spec.key_prefix or ""):
+        return None
+    try:
+        plan = plan_of(key, store)
+    except Refused:
+        return None  # its condition Ready says what is wrong
+    if plan.is_personal or not plan.provider.takes_prefix(plan.config):
+        return None
+    return (
+        "each namespace that it allows may read, and by pushTo overwrite, the keys of the others, as keyPrefix has no"
+        f" {_PLACE} in it; where they are to be kept apart, write keyPrefix: '{_PLACE}{plan.provider.parts_with}' and"
+        " move their keys there"
+    )
+
+
+def _are_several(allowed: AllowedNamespaces | None) -> bool:
+    """Say whether there is, or may come to be, more than one of them."""
+    return allowed is not None and (allowed.selector is not None or len(allowed.names or ()) > 1)

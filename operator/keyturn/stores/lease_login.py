@@ -1,0 +1,132 @@
+"""Where a login is kept that something lent ends with: in a Secret beside what the login was made from.
+
+So it can be read by those alone who could log in themselves, and a process that dies leaves it to the next one.
+It goes with its store, and is of a type that no store reads and no login is taken from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from keyturn.api import GROUP, VERSION
+from keyturn.core.value import Value
+from keyturn.kube import errors as api_errors
+from keyturn.kube import paths
+
+from .providers.errors import Unreachable
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Api, Body
+
+    from .settings import Plan
+
+__all__ = ["SESSION_TYPE", "SessionSecret"]
+
+SESSION_TYPE: Final = "keyturn.dev/session"
+_TOKEN: Final = "token"  # noqa: S105  # a key
+_FOR: Final = "for"
+
+_log = structlog.get_logger()
+
+
+class SessionSecret:
+    """The login of one store in one namespace."""
+
+    def __init__(self, plan: Plan, namespace: str, api: Api) -> None:
+        self._plan = plan
+        self._namespace = namespace
+        self._api = api
+
+    async def load(self) -> Value | None:
+        """Return the login that was kept last for these very settings."""
+        body = await self._found()
+        if body is None or body.get("type") != SESSION_TYPE:
+            return None
+        data = body.get("data") or {}
+        if data.get(_FOR) != self._settings.to_base64() or _TOKEN not in data:
+            return None
+        try:
+            return Value.from_base64(data[_TOKEN])
+        except ValueError:
+            return None
+
+    async def save(self, login: Value) -> None:
+        """Keep a login in place of the last one; what is another's under this name stays.
+
+        Raises:
+            Unreachable: It could not be kept, so nothing may be lent to it.
+        """
+        found = await self._found()
+        if found is not None and found.get("type") != SESSION_TYPE:
+            _log.warning("a login is kept in memory only: its Secret is another's", secret=self._path)
+            return
+        try:
+            await self._written(self._body(login, found), found)
+        except api_errors.Forbidden:
+            _log.warning("a login is kept in memory only: its Secret may not be written", secret=self._path)
+            return
+        except api_errors.ApiError as error:
+            after = error.retry_after
+        else:
+            return
+        raise Unreachable("ApiServerUnavailable", retry_after=after)
+
+    async def _written(self, body: Body, found: Body | None) -> None:
+        if found is None:
+            await self._api.create(paths.secrets(self._namespace), body)
+        else:
+            await self._api.replace(self._path, body)
+
+    async def _found(self) -> Body | None:
+        try:
+            return await self._api.get(self._path)
+        except (api_errors.NotFound, api_errors.Forbidden):
+            return None
+        except api_errors.ApiError as error:
+            after = error.retry_after
+        raise Unreachable("ApiServerUnavailable", retry_after=after)
+
+    @property
+    def _name(self) -> str:
+        kind = "cluster-" if self._plan.key.is_for_all else ""
+        return f"keyturn-{kind}session-{hashlib.sha256(self._plan.key.name.encode()).hexdigest()[:16]}"
+
+    @property
+    def _path(self) -> str:
+        return paths.secret(self._namespace, self._name)
+
+    @property
+    def _settings(self) -> Value:
+        """Tell apart the settings that a login is for: it is sent to no other server than the one that gave it."""
+        text = self._plan.config.model_dump_json(exclude_none=True)
+        return Value.of_text(hashlib.sha256(text.encode()).hexdigest())
+
+    def _body(self, login: Value, found: Body | None) -> Body:
+        key = self._plan.key
+        metadata: dict[str, Any] = {
+            "name": self._name,
+            "namespace": self._namespace,
+            "labels": {"app.kubernetes.io/managed-by": "keyturn"},
+            "annotations": {"keyturn.dev/store": key.name},
+            "ownerReferences": [
+                {
+                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "kind": key.kind,
+                    "name": key.name,
+                    "uid": self._plan.uid,
+                }
+            ],
+        }
+        if found is not None:
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        data = {_TOKEN: login.to_base64(), _FOR: self._settings.to_base64()}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": SESSION_TYPE,
+            "data": data,
+        }

@@ -1,0 +1,43 @@
+"""Whom a store's server is proven by, where its settings name authorities of their own."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from keyturn.core.value import Value
+from keyturn.runtime import tls
+
+from . import work
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from .base import Given, Reference
+
+__all__ = ["trusting"]
+
+
+async def trusting(given: Given, authorities: Reference) -> ssl.SSLContext:
+    """Trust the certificates of `caRef`.
+
+    Raises:
+        Refused: There are none, or more than are read.
+    """
+    found = given.referred.get(authorities)
+    if found is None or not isinstance(found.content, Value):
+        raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
+    return await work.done(given.owner, _context, found.content.reveal())
+
+
+def _context(bundle: bytes) -> ssl.SSLContext:
+    if not tls.is_bounded(bundle):
+        raise Refused(
+            "NoAuthorities",
+            f"caRef has more than {tls.MOST_CERTIFICATES} certificates or {tls.LARGEST_BUNDLE // 1024} KiB;"
+            " leave those that did not sign the server's",
+        )
+    try:
+        return tls.client_context(bundle)
+    except (ssl.SSLError, ValueError):
+        pass
+    raise Refused("NoAuthorities", "caRef names no certificates in PEM")

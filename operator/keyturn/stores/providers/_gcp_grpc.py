@@ -1,0 +1,232 @@
+"""How Secret Manager is asked: Google's client, over connections whose address and certificate we decide.
+
+gRPC connects by itself, so it is not given a name but the addresses that the guard let through, and the name only to
+hold the certificate against. Whatever else it would look up is switched off: proxies, settings in DNS, retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.runtime import build
+from keyturn.runtime import threadpools as threads
+
+from ._gcp_login import Login
+from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from yarl import URL
+
+    from ._gcp_login import GcpAuth
+    from .base import Given
+    from .guard import Guard
+
+__all__ = ["SecretManager"]
+
+_SECONDS_OF_A_LINE: Final = 600.0
+"""How long an address counts that a name once had."""
+_IDLE_MS: Final = 120_000
+_LONGEST_WAIT: Final = 86400.0
+
+_MEANINGS: Final[Mapping[str, type[StoreError]]] = {
+    "ABORTED": Conflict,
+    "ALREADY_EXISTS": Conflict,
+    "FAILED_PRECONDITION": Refused,
+    "INVALID_ARGUMENT": Refused,
+    "NOT_FOUND": NotFound,
+    "OUT_OF_RANGE": Refused,
+    "PERMISSION_DENIED": Denied,
+    "RESOURCE_EXHAUSTED": Throttled,
+    "UNAUTHENTICATED": Unauthorized,
+    "UNIMPLEMENTED": Refused,
+}
+
+
+class SecretManager:
+    """The service at one address, with one login."""
+
+    def __init__(self, address: str, auth: GcpAuth, given: Given) -> None:
+        self._address = address
+        self._given = given
+        self._login = Login(auth, given)
+        self._opening = asyncio.Lock()
+        self._line: _Line | None = None
+
+    async def call(self, method: str, request: Mapping[str, Any]) -> Any:
+        """Call a method that answers something, by its name in Google's client: access_secret_version."""
+        answer = await self.tell(method, request)
+        if answer is None:  # as the client hands on what it cannot parse
+            raise Unreachable("MalformedAnswer")
+        return answer
+
+    async def tell(self, method: str, request: Mapping[str, Any]) -> Any:
+        """Call a method that may answer nothing."""
+        guard = self._given.guard
+        if guard is None:
+            raise Refused("NoNetwork", "this store needs the network")
+        url = guard.admit(self._address)
+        async with self._lent(guard, url) as line:
+            token = await self._login.token()
+            try:
+                return await line.asked(method, request, token.reveal().decode("ascii"), guard.limits.seconds)
+            except _errors_of_the_client() as error:
+                refusal = _meaning(error)
+        self._learn_from(refusal, line)
+        # Out here, so that Google's words are no context of ours.
+        raise refusal.with_traceback(None)
+
+    async def close(self) -> None:
+        async with self._opening:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._line is not None:
+            await self._line.retire()
+            self._line = None
+
+    def _learn_from(self, refusal: StoreError, line: _Line) -> None:
+        if type(refusal) is Unauthorized:
+            self._login.forget()
+        if isinstance(refusal, Unreachable):
+            line.ends = 0.0
+
+    @asynccontextmanager
+    async def _lent(self, guard: Guard, url: URL) -> AsyncIterator[_Line]:
+        async with self._opening:
+            line = self._line
+            if line is None or time.monotonic() >= line.ends:
+                await self._let_go()
+                addresses = await guard.addresses(url)
+                line = self._line = await _opened(url, addresses, guard.limits.size)
+            line.users += 1
+        try:
+            yield line
+        finally:
+            await line.given_back()
+
+
+class _Line:
+    """A connection that closes when it is retired and nobody talks over it any more.
+
+    To close one below a call that waits would look to that task as if it was cancelled itself.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.ends = time.monotonic() + _SECONDS_OF_A_LINE
+        self.users = 0
+        self._client = client
+        self._is_retired = False
+
+    async def asked(self, method: str, request: Mapping[str, Any], token: str, seconds: float) -> Any:
+        return await getattr(self._client, method)(
+            request=dict(request),
+            retry=None,  # when to try again is ours to say
+            timeout=seconds,
+            metadata=(("authorization", f"Bearer {token}"),),
+        )
+
+    async def retire(self) -> None:
+        self._is_retired = True
+        await self._closed_if_unused()
+
+    async def given_back(self) -> None:
+        self.users -= 1
+        await self._closed_if_unused()
+
+    async def _closed_if_unused(self) -> None:
+        if self._is_retired and not self.users:
+            await self._client.transport.close()
+
+
+async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
+    await threads.for_us(_load)
+    from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient  # noqa: PLC0415  # is loaded now
+    from google.cloud.secretmanager_v1.services.secret_manager_service import transports  # noqa: PLC0415
+    from grpc import aio, ssl_channel_credentials  # noqa: PLC0415
+
+    target, options = _target(addresses), _options(url, size)
+    if url.scheme == "https":
+        channel = aio.secure_channel(target, ssl_channel_credentials(), options)
+    else:  # an administrator allows it for this host
+        channel = aio.insecure_channel(target, options)
+    # With a channel of ours the transport asks for no credentials of the environment.
+    transport = transports.SecretManagerServiceGrpcAsyncIOTransport(channel=channel)
+    return _Line(SecretManagerServiceAsyncClient(transport=transport))
+
+
+def _load() -> None:
+    """Import Google's client, in a thread: it takes half a second."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to stderr past every logger
+    # Trust whom all of Python trusts. Given to each connection, they would take a megabyte each time.
+    if authorities := ssl.get_default_verify_paths().cafile:
+        os.environ.setdefault("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", authorities)
+
+    import google.cloud.secretmanager_v1  # noqa: PLC0415
+
+    # At DEBUG it logs every request and answer, and gRPC an error for each answer that is none.
+    logging.getLogger(google.cloud.secretmanager_v1.__name__).setLevel(logging.WARNING)
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
+
+
+def _target(addresses: list[tuple[str, int]]) -> str:
+    """Write addresses as gRPC takes them: those of one family, the one that the system likes best."""
+    is_v6 = ":" in addresses[0][0]
+    same = [(host, port) for host, port in addresses if (":" in host) is is_v6]
+    if is_v6:
+        return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in same)
+    return "ipv4:" + ",".join(f"{host}:{port}" for host, port in same)
+
+
+def _options(url: URL, size: int) -> list[tuple[str, str | int]]:
+    host = str(url.host)
+    return [
+        ("grpc.ssl_target_name_override", host),
+        ("grpc.default_authority", host if url.is_default_port() else f"{host}:{url.port}"),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_retries", 0),
+        ("grpc.service_config_disable_resolution", 1),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.client_idle_timeout_ms", _IDLE_MS),
+        ("grpc.max_receive_message_length", size),
+        ("grpc.primary_user_agent", build.user_agent()),
+    ]
+
+
+def _errors_of_the_client() -> tuple[type[Exception], ...]:
+    """Name what Google's client raises: its errors, and those of parsers led astray."""
+    from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415  # is loaded now
+    from google.protobuf.message import Error  # noqa: PLC0415
+    from grpc import RpcError  # noqa: PLC0415
+
+    return (GoogleAPIError, RpcError, Error, ValueError, TypeError, AttributeError, LookupError)
+
+
+def _meaning(error: Exception) -> StoreError:
+    """Say what an error means, by its status alone."""
+    status = getattr(getattr(error, "grpc_status_code", None), "name", None)
+    if not isinstance(status, str):
+        return Unreachable("MalformedAnswer")
+    if status == "RESOURCE_EXHAUSTED" and _is_too_large(error):
+        return Refused("TooLarge", "an answer is too large")
+    code = "".join(part.capitalize() for part in status.split("_"))
+    return _MEANINGS.get(status, Unreachable)(code, retry_after=_retry_after(error))
+
+
+def _is_too_large(error: Exception) -> bool:
+    """Tell our own limit from the service's: gRPC has one status for both, and another sentence."""
+    return "larger than max" in str(getattr(error, "message", ""))
+
+
+def _retry_after(error: Exception) -> float | None:
+    for detail in getattr(error, "details", None) or ():
+        if type(detail).__name__ == "RetryInfo":
+            return min(max(float(detail.retry_delay.seconds), 1.0), _LONGEST_WAIT)
+    return None

@@ -1,0 +1,169 @@
+"""A tenant's kubeconfig, which may say where a cluster is and how to log in there, and nothing that we would run.
+
+kubectl's own reading of such a file starts plugins and opens files: here whatever does that is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from keyturn.runtime import tls
+
+from ._client_certificate import show
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Kubeconfig", "parsed"]
+
+_LARGEST: Final = 64 * 1024
+_DEEPEST: Final = 32
+_AS_DATA: Final = "write what the file holds into the kubeconfig (kubectl config view --raw --flatten)"
+_REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
+    "cluster": {
+        "certificate-authority": f"certificate-authority names a file; {_AS_DATA}",
+        "insecure-skip-tls-verify": "insecure-skip-tls-verify trusts everybody; write certificate-authority-data",
+        "proxy-url": "proxy-url is not followed; write a server that is reached without a proxy",
+        "tls-server-name": "tls-server-name is not followed; write a server whose certificate names it",
+    },
+    "user": {
+        "exec": "exec would start a program; write a token, such as one of a ServiceAccount",
+        "auth-provider": "auth-provider would start a login; write a token, such as one of a ServiceAccount",
+        "tokenFile": f"tokenFile names a file; {_AS_DATA}",
+        "client-certificate": f"client-certificate names a file; {_AS_DATA}",
+        "client-key": f"client-key names a file; {_AS_DATA}",
+        "username": "username and password are a login that clusters no longer have; write a token",
+        "password": "username and password are a login that clusters no longer have; write a token",
+        "as": "impersonation is not used; write the login of the account itself",
+        "as-uid": "impersonation is not used; write the login of the account itself",
+        "as-groups": "impersonation is not used; write the login of the account itself",
+        "as-user-extra": "impersonation is not used; write the login of the account itself",
+    },
+}
+_TAKEN: Final[Mapping[str, frozenset[str]]] = {
+    "cluster": frozenset({"server", "certificate-authority-data", "disable-compression", "extensions"}),
+    "user": frozenset({"token", "client-certificate-data", "client-key-data", "extensions"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """Where a cluster is, whom we trust there, and what we show."""
+
+    server: str
+    trust: ssl.SSLContext = field(repr=False)
+    token: str | None = field(repr=False)
+
+
+def parsed(content: bytes) -> Kubeconfig:
+    """Read the current context; blocks for some milliseconds.
+
+    Raises:
+        Refused: It is no kubeconfig, or one that says more than we follow.
+    """
+    whole = _loaded(content)
+    context = _named(whole, "contexts", whole.get("current-context"), "context")
+    cluster = _only(_named(whole, "clusters", context.get("cluster"), "cluster"), "cluster")
+    user = _only(_named(whole, "users", context.get("user"), "user"), "user")
+    server, token = cluster.get("server"), user.get("token")
+    if not isinstance(server, str) or not re.fullmatch(r"https?://[A-Za-z0-9._:\[\]/-]+", server):
+        _refuse("its cluster has no server such as https://api.example.com:6443")
+    if token is not None and (not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token)):
+        _refuse("its user's token is no token")
+    if token is None and "client-certificate-data" not in user:
+        _refuse("its user has no login; write token, or client-certificate-data and client-key-data")
+    return Kubeconfig(server.rstrip("/"), _trust(cluster, user), token)
+
+
+def _loaded(content: bytes) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415  # on first use: few stores have a kubeconfig
+
+    if len(content) > _LARGEST:
+        _refuse(f"it has more than {_LARGEST} bytes")
+    try:
+        loaded = yaml.safe_load(content) if _is_plain(yaml.parse(content)) else None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, LookupError, AttributeError):
+        loaded = None
+    if isinstance(loaded, dict):
+        return loaded
+    # Outside the handler, because its errors quote the line that they stumbled over.
+    return _refuse("it is no plain YAML object")
+
+
+def _is_plain(events: Iterable[Any]) -> bool:
+    """Look for what makes a small file large or slow: aliases, which multiply, and depth, which it costs squared."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent")
+        depth -= kind.endswith("EndEvent")
+        if kind == "AliasEvent" or depth > _DEEPEST:
+            return False
+    return True
+
+
+def _named(whole: Mapping[str, Any], group: str, name: object, part: str) -> dict[str, Any]:
+    entries = whole.get(group)
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and name is not None and entry.get("name") == name:
+            found = entry.get(part)
+            return found if isinstance(found, dict) else _refuse(f"its {part} is empty")
+    return _refuse(f"current-context leads to no {part}; set it with kubectl config use-context")
+
+
+def _only(settings: dict[str, Any], part: str) -> dict[str, Any]:
+    """Refuse what we do not follow, by its name where the name is one of kubectl's."""
+    for name, sentence in _REFUSED[part].items():
+        if settings.get(name):
+            _refuse(sentence)
+    if not settings.keys() <= _TAKEN[part] | _REFUSED[part].keys():
+        _refuse(f"its {part} says more than {', '.join(sorted(_TAKEN[part]))}")
+    return settings
+
+
+def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:
+    authorities = _decoded(cluster, "certificate-authority-data")
+    certificate, key = _decoded(user, "client-certificate-data"), _decoded(user, "client-key-data")
+    if (certificate is None) != (key is None):
+        _refuse("client-certificate-data and client-key-data belong together; write both or none")
+    if authorities is not None and not tls.is_bounded(authorities):
+        _refuse(
+            f"certificate-authority-data has more than {tls.MOST_CERTIFICATES} certificates;"
+            " leave those that did not sign the server's"
+        )
+    try:
+        context = tls.client_context(authorities)
+        # Python 3.13 wants key identifiers, which the authorities of many clusters lack; no other client does.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if certificate is not None and key is not None:
+            show(context, certificate, key)
+    except (ssl.SSLError, ValueError):
+        pass
+    else:
+        return context
+    return _refuse(
+        "a certificate or key in it cannot be used; each is PEM in base64,"
+        f" and a key of RSA has {tls.LARGEST_RSA} bits at most"
+    )
+
+
+def _decoded(settings: Mapping[str, Any], name: str) -> bytes | None:
+    text = settings.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        return (
+            base64.b64decode(text, validate=True) if isinstance(text, str) else _refuse(f"{name} is no text")
+        )
+    except ValueError:
+        pass
+    return _refuse(f"{name} is no base64")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise Refused("InvalidKubeconfig", what)

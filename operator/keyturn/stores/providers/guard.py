@@ -1,0 +1,293 @@
+"""What a tenant's URL may be, and the one way to ask it: no redirects, no way inside, bounded in size and time.
+
+The address is decided once per connection: what our resolver let through is what aiohttp connects to, so a name
+that resolves to another address a moment later gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import ipaddress
+import re
+import socket
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self
+
+import aiohttp
+from yarl import URL
+
+from keyturn.runtime import build, tls
+
+from ._curves import Curves, Server, failed_for_want_of_a_curve
+from ._lookups import Admitting, Lookups, asking_for
+from ._networks import Address, Network, is_of_the_world, is_private, meant
+from .errors import Refused, StoreError, Unreachable
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from aiohttp.abc import AbstractResolver
+    from multidict import CIMultiDictProxy
+
+__all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
+
+_PORTS: Final = {"https": 443, "http": 80}
+_CHUNK: Final = 2**16
+_IN_FLIGHT: Final = 2000
+"""More than all stores together may ask at a time (`stores.opening`), so that nobody waits here for a connection."""
+_OF_ONE: Final = 50
+"""Requests of one owner at a time, more than its stores may ask: a server that never answers takes no more."""
+
+_PRIVATE_ENDPOINTS: Final = re.compile(
+    r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
+    r"|[a-z0-9-]{1,24}[.]vault[.](azure[.](net|cn)|usgovcloudapi[.]net)"
+    r"|(sts|iamcredentials|secretmanager([.][a-z0-9-]+[.]rep)?|[a-z0-9-]+[.]p)[.]googleapis[.]com"
+)
+"""Services that a private network may lead to by private addresses; their certificate proves who answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHost:
+    """A host that an administrator lets stores reach by plain http and at inside addresses."""
+
+    name: str
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read HOST[:PORT], an IPv6 address in brackets.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:([0-9]{1,5}))?", text)
+        if not found or int(found[3] or 1) not in range(1, 65536):
+            raise ValueError("write HOST or HOST:PORT, such as vault.shop.svc:8200 or [fd00::1]:8200")
+        return cls(found[1].strip("[]").lower(), int(found[3]) if found[3] else None)
+
+    def covers(self, host: str, port: int) -> bool:
+        return self.name == _plain(host) and self.port in {None, port}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one answer may cost us."""
+
+    size: int = 2 * 1024 * 1024
+    """Bytes of the body: a value of 1 MiB in base64, with what is around it."""
+    seconds: float = 20.0
+    """From the first look at the name to the last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; its body is never shown."""
+
+    status: int
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Guard:
+    """Asks servers that tenants name; one for the whole process, opened inside the loop."""
+
+    def __init__(
+        self,
+        allowed: Collection[AllowedHost] = (),
+        inside: Collection[Network] = (),
+        *,
+        resolver: AbstractResolver | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        """Take `inside` as the ranges of the cluster's pods, services and nodes where they are public in form."""
+        self.limits = limits
+        self._allowed = frozenset(allowed)
+        self._inside = tuple(inside)
+        self._trust = tls.client_context()
+        self._curves = Curves()
+        self._names = Admitting(resolver or Lookups(), self.admit_address)
+        self._owner = ""
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=self._names,
+                use_dns_cache=False,  # every connection is decided anew
+                limit=_IN_FLIGHT,
+                ssl=self._trust,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": build.user_agent(), "Accept-Encoding": "identity"},
+            auto_decompress=False,  # a small body could unpack to any size
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def of(self, owner: str) -> Guard:
+        """Return the same guard, which counts for `owner` what it is asked."""
+        twin = copy.copy(self)
+        twin._owner = owner  # noqa: SLF001  # it is one of us
+        return twin
+
+    def admit(self, url: str | URL) -> URL:
+        """Parse a URL that a tenant wrote, and refuse one that leads where it may not.
+
+        Raises:
+            Refused: The sentence says which URLs are taken; it quotes nothing of this one.
+        """
+        parsed = _parsed(url)
+        if parsed is None or parsed.scheme not in _PORTS or not parsed.host or not parsed.port:
+            raise Refused("InvalidUrl", "write a URL such as https://vault.example.com:8200")
+        if parsed.user is not None or parsed.password is not None:
+            raise Refused("InvalidUrl", "a URL carries no login; write it under auth")
+        if parsed.scheme != "https" and not self.allows(parsed.host, parsed.port):
+            raise Refused("PlainHttp", "write https; plain http needs --allow-host of an administrator")
+        literal = _address(parsed.host)
+        if literal is not None:
+            self.admit_address(parsed.host, parsed.port, literal)
+        return parsed
+
+    def allows(self, host: str, port: int) -> bool:
+        return any(one.covers(host, port) for one in self._allowed)
+
+    def admit_address(self, host: str, port: int, address: Address) -> None:
+        """Refuse an address inside, unless an administrator allows its host.
+
+        Raises:
+            Refused: It is loopback, link-local, private, of the cluster, or nobody's.
+        """
+        if self.allows(host, port):
+            return
+        leads_to = meant(address)
+        if not self._is_of_the_cluster(address) and not self._is_of_the_cluster(leads_to):
+            if is_of_the_world(leads_to):
+                return
+            if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and is_private(leads_to):
+                return
+        raise Refused(
+            "InsideAddress",
+            "the host has a private or loopback address, which stores may not use;"
+            " an administrator can allow it with --allow-host",
+        )
+
+    async def addresses(self, url: URL) -> list[tuple[str, int]]:
+        """Look up where a URL leads that was admitted, for what connects by itself: to these and no others."""
+        try:
+            async with asyncio.timeout(self.limits.seconds), asking_for(self._owner):
+                found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
+                return [(one["host"], one["port"]) for one in found]
+        except OSError:  # and TimeoutError
+            pass
+        raise Unreachable("NoAddress")
+
+    async def ask(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        trust: ssl.SSLContext | None = None,
+    ) -> Answer:
+        """Send one request and read its whole answer, whatever its status, but no redirect.
+
+        Raises:
+            Refused: The URL or the answer is none that we take.
+            Unreachable: There was no whole answer in time.
+        """
+        admitted = self.admit(url)
+        failure = "Timeout"
+        try:
+            async with (
+                asyncio.timeout(self.limits.seconds),
+                self._turns[self._owner],
+                asking_for(self._owner),
+            ):
+                asked = partial(self._asked, method, admitted, headers, body, trust)
+                return await self._over_a_curve(admitted, asked)
+        except (TimeoutError, StoreError) as error:
+            refusal = error if isinstance(error, StoreError) else None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refusal, failure = None, type(error).__name__
+        # Out here, so that the library's error with its headers and bytes is no context of ours.
+        raise refusal.with_traceback(None) if refusal else Unreachable(failure)
+
+    async def _over_a_curve(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask over each curve in turn until a handshake comes to its end; nothing is sent before."""
+        server = Server(self._owner, str(url.host), url.port or 0)
+        failure: StoreError = Unreachable("NoCommonCurve")
+        for curve in self._curves.for_server(server):
+            try:
+                with tls.offering(curve):
+                    answer = await asked()
+            except aiohttp.ClientConnectorError as error:
+                if (told := failed_for_want_of_a_curve(error.os_error)) is None:
+                    raise
+                failure = told
+            else:
+                self._curves.took(server, curve)
+                return answer
+        raise failure
+
+    async def _asked(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        trust: ssl.SSLContext | None,
+    ) -> Answer:
+        async with self._session.request(
+            method, url, headers=headers, data=body, ssl=trust or self._trust, allow_redirects=False
+        ) as response:
+            if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
+                raise Refused("Redirected", "the server sends us elsewhere; write the URL that it leads to")
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise Refused("Compressed", "the server answers compressed though asked not to")
+            return Answer(response.status, response.headers, await self._body(response))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        length = response.content_length or 0
+        read = bytearray()
+        while length <= self.limits.size and len(read) <= self.limits.size:
+            chunk = await response.content.read(_CHUNK)
+            if not chunk:
+                return bytes(read)
+            read += chunk
+        response.close()  # the rest is not even taken from the wire
+        raise Refused("TooLarge", f"an answer may have {self.limits.size} bytes")
+
+    def _is_of_the_cluster(self, address: Address) -> bool:
+        return any(address in network for network in self._inside)
+
+
+def _parsed(url: str | URL) -> URL | None:
+    try:
+        return URL(url)
+    except (ValueError, TypeError):
+        return None
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def _address(host: str) -> Address | None:
+    """Read a host that is an address, also as `inet_aton` does: 127.1, 0x7f.1 and 2130706433 are loopback."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[0-9a-fA-FxX.]+", host):
+        return None
+    try:
+        return ipaddress.ip_address(socket.inet_aton(host))
+    except OSError:
+        return None

@@ -1,0 +1,96 @@
+"""What a store's spec comes to: the provider with its settings, and how often it is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pydantic
+
+from keyturn.api.secretstore import ClusterSecretStore
+from keyturn.kube.cache.parsing import sentence
+
+from .providers import discover, provider_of
+from .providers.errors import Refused
+
+if TYPE_CHECKING:
+    from keyturn.api.base import Schema
+    from keyturn.kube.cache.stores import AnyStore, StoreKey
+
+    from .providers import Provider
+
+__all__ = ["Plan", "plan_of"]
+
+_MIN_INTERVAL: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One store in one generation of its spec."""
+
+    key: StoreKey
+    provider: type[Provider[Any]]
+    config: Schema
+    min_interval: float
+    """Seconds for which one read serves everybody."""
+    rate: float
+    """Requests per second."""
+    prefix: str | None
+    uid: str = ""
+    """The store's own."""
+
+    @property
+    def logs_in_as(self) -> str | None:
+        return self.provider.logs_in_as(self.config)
+
+    def whose(self, user: str) -> str:
+        """Name whose turns a request takes: the namespace's, or those of a store that serves many."""
+        return user or str(self.key)
+
+    @property
+    def lends(self) -> bool:
+        """Whether what it gives ends by itself, so that each reader has one of its own."""
+        return self.provider.lends(self.config)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether each namespace has a way in of its own, which nothing of another's is shared with."""
+        return self.key.is_for_all and self.provider.is_personal(self.config)
+
+
+def plan_of(key: StoreKey, store: AnyStore) -> Plan:
+    """Read the settings of a store.
+
+    Raises:
+        Refused: They are none that this version can follow.
+    """
+    choice, refresh = store.spec.provider, store.spec.refresh
+    provider = provider_of(choice.kind)
+    if provider is None:
+        raise Refused(
+            "UnknownProvider",
+            f"this version knows no provider {choice.kind!r}; write one of {', '.join(discover())}",
+        )
+    wrong = ""
+    try:
+        config = provider.Config.model_validate(choice.settings)
+    except pydantic.ValidationError as error:
+        wrong = sentence(error)
+    if wrong:
+        raise Refused("InvalidSettings", f"spec.provider.{choice.kind}: {wrong}")
+    prefix = store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None
+    if prefix and not provider.takes_prefix(config):  # such a store may be older than the API server's rule
+        raise Refused(
+            "InvalidSettings", "it reads each namespace's own Secrets, by their names alone; remove keyPrefix"
+        )
+    return Plan(
+        key=key,
+        provider=provider,
+        config=config,
+        min_interval=refresh.min_interval.total_seconds()
+        if refresh and refresh.min_interval
+        else _MIN_INTERVAL,
+        rate=float(refresh.rate_per_second) if refresh and refresh.rate_per_second else float(provider.rate),
+        prefix=prefix,
+        uid=store.metadata.uid,
+    )
