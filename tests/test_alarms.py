@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.emergency import Revoke
-from keyturn.core.keys import ObjectKey
-from keyturn.core.rotation.emergency import Emergency
-from keyturn.kube.cache.emergencies import MOST_OPEN, AlarmKey, Alarms
+from keyturn.core.keys import AlarmKey, ObjectKey
+from keyturn.core.observation.emergency import Emergency
+from keyturn.kube.cache.emergencies import MOST_OPEN, Alarms
 from tests.support.work import calls
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import Outside
+from keyturn.controllers.background import Outside, abandon
 from keyturn.controllers.context import World
-from keyturn.controllers.managedsecret.leases import Borrower, abandon, given_back
+from keyturn.controllers.managedsecret.leases import Borrower, given_back
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey

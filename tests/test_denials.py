@@ -8,8 +8,8 @@ import pytest
 
 from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
-from keyturn.core.rotation.triggers import Reason
 from keyturn.kube import errors
 from tests.core.builders import consumer, pod, seen
 

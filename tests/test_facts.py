@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from keyturn.checklist.evidence import Look, Proofs
 from keyturn.checklist.report_configmap import Published
 from keyturn.controllers.object_metrics import facts
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import Mirror
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 NOON = "2026-11-24T12:00:00Z"
 NOON_IN_SECONDS = 1795521600.0

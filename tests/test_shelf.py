@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 from keyturn.kube.cache.cache import Mirror
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, Shelf, StoreKey
+from keyturn.kube.cache.stores import Shelf
 
 AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

@@ -13,7 +13,7 @@ from keyturn.controllers.context import World
 from keyturn.controllers.managedsecret.refresh import pulled_now
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import REFRESH
+from keyturn.core.labels import REFRESH
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.store_refs import next_refresh
 from keyturn.core.state.revision import Kept, Revision

@@ -11,8 +11,7 @@ import pytest
 from keyturn.controllers.context import World
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.workqueue import WorkQueue
-from keyturn.core.keys import ObjectKey
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")

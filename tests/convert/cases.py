@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from keyturn.offline.convert import Conversion, convert, written
+from keyturn.offline.convert import convert, written
+
+if TYPE_CHECKING:
+    from keyturn.offline.convert.model import Conversion
 
 __all__ = ["CASES", "Case", "documents"]
 

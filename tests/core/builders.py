@@ -9,7 +9,8 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.observation.observed import FINALIZER, Consumer, Seen, Sibling, TargetFacts
+from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.observed import Consumer, Seen, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.observation.secret_refs import Use
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.observation.emergency import Emergency
+    from keyturn.core.observation.observed import Denial
     from keyturn.core.policy.rules import Violation
-    from keyturn.core.rotation.emergency import Emergency
-    from keyturn.core.rotation.restart_backoff import Denial
     from keyturn.core.spec.store_refs import Destination
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

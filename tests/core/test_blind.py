@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyturn.core.errors import Wait
-from keyturn.core.status.blind import status_unseen
+from keyturn.core.status.conditions import status_unseen
 from tests.core.builders import NOW, managed, minutes, seconds
 
 ERROR = Wait("Forbidden", "the API server answers 403", seconds(2))

@@ -11,15 +11,16 @@ from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatu
 from keyturn.core.policy.checklist import (
     GRACE,
     POINTS,
+    All,
     Signs,
     findings_of,
+    judged,
     policy_of,
     told_twins,
     told_violations,
 )
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.policy.rules import RULES, Violation
-from keyturn.core.policy.verdicts import All, judged
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
 from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target

@@ -17,16 +17,11 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
-from keyturn.core.emergency.deadlines import (
-    ACKNOWLEDGE_AUDIT,
-    ACKNOWLEDGE_REPORT,
-    NEAR,
-    Found,
-    who_acknowledges,
-)
+from keyturn.core.emergency.deadlines import NEAR, Found, who_acknowledges
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.status import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROLLED_OUT = Affected(AffectedState.ROLLED_OUT, 2, STARTED + timedelta(seconds=5))

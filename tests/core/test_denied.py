@@ -9,8 +9,9 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.restart_backoff import Denial, denied_again, told_before
+from keyturn.core.rotation.restart_backoff import denied_again, told_before
 from keyturn.core.rotation.rollout import Standing, Turn, standings
 from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.core.builders import (

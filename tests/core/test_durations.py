@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation.durations import duration_of, rollout_duration
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Expire, Publish, Repair, Revoke, Stage
-from keyturn.core.rotation.triggers import Reason
 from keyturn.core.state.state import Held
 from tests.core.builders import (
     MADE,

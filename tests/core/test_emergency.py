@@ -13,14 +13,16 @@ from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import ROLLBACK
+from keyturn.core.labels import ROLLBACK
+from keyturn.core.observation.emergency import EMERGENCY, Emergency, concerns
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import COOL_DOWN, EMERGENCY, Emergency, concerns, lifted, published_from
+from keyturn.core.rotation.emergency import COOL_DOWN, lifted, published_from
 from keyturn.core.rotation.push import Unpushed
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, Expire, GoBack, Publish, Refresh, Rest, Stage, rotation_id
 from keyturn.core.rotation.steps import Revoke as RevokeStep
-from keyturn.core.rotation.triggers import Reason, reason_to_renew, start_time
+from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Held, Publication
 from tests.core.builders import (

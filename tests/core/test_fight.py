@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import Fight
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.drift import Fight, over, repaired, was_changed
+from keyturn.core.rotation.drift import over, repaired, was_changed
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Revoke
 from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import Emergency
-from keyturn.core.rotation.leases import Loan, next_return, returned_again
+from keyturn.core.rotation.leases import next_return, returned_again
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.state.lease import Loan
 from keyturn.core.state.state import State, Triggers
 from tests.core.builders import (
     MADE,

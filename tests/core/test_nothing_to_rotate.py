@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
 from keyturn.core.rotation.triggers import turns_nothing

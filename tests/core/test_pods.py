@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.pods import NOT_READY, Trouble, trouble_of, worst_of
+from keyturn.core.observation.pods import NOT_READY, Trouble
+from keyturn.core.rotation.pod_failures import trouble_of, worst_of
 from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, standings
 from keyturn.core.state.state import Held
 from tests.core.builders import NOW, PUBLISHED, consumer, pod, revision, seconds, seen, state, target

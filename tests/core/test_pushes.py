@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import REFRESH
+from keyturn.core.labels import REFRESH
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.push import next_push
 from keyturn.core.rotation.steps import (

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import ROTATE
-from keyturn.core.rotation.triggers import (
-    Reason,
-    due_time,
-    is_overdue,
-    reason_to_renew,
-    start_time,
-    waits_until,
-)
+from keyturn.core.labels import ROTATE
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time, waits_until
 from keyturn.core.state.revision import Life
 from keyturn.core.state.state import Held, Triggers
 from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state

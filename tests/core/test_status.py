@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
-from keyturn.core.rotation.triggers import Reason
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import (

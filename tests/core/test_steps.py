@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import decision
-from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.numbering import next_number
+from keyturn.core.rotation.decision import next_number, next_step
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import (
     Begin,
     Claim,
@@ -29,7 +29,6 @@ from keyturn.core.rotation.steps import (
     Step,
     rotation_id,
 )
-from keyturn.core.rotation.triggers import Reason
 from keyturn.core.state.state import Held, Triggers
 from tests.core.builders import (
     MADE,

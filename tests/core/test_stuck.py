@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import ROTATE
+from keyturn.core.labels import ROTATE
+from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.restart_backoff import Denial
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import DeletePod, Rest
 from keyturn.core.state.state import Held

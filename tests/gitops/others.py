@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.secretstore import status_of
-from keyturn.core.emergency.deadlines import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.stores.health import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
 from tests.core.builders import NOW

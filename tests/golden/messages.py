@@ -16,9 +16,9 @@ from keyturn.core.observation.pods import PodsSeen, Trouble
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
-from keyturn.core.rotation.triggers import Reason
 from keyturn.core.spec.cadence import Cron, Every
 from keyturn.kube import errors
 from tests.core.builders import NOW, consumer, pod, revision, secret_class, seen, state, target

@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn import generators
 from keyturn.controllers.background import Outside
-from keyturn.controllers.context import World, generator_for
+from keyturn.controllers.context import World
 from keyturn.controllers.managedsecret import adoption as claims
 from keyturn.controllers.managedsecret import compliance
 from keyturn.controllers.managedsecret import generate as stage
@@ -26,12 +26,13 @@ from keyturn.controllers.managedsecret.resolve import resolved, template_flaw
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Adopt, Stage
-from keyturn.core.rotation.triggers import Reason
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.state.revision import Kept, Revision
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
+from keyturn.generators import generator_for
 from keyturn.kube import errors
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.stores import providers

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from keyturn.kube.fenced_body import FencedBody
+from keyturn.kube.client import FencedBody
 from tests.kube.helpers import Scripted, answer, serving
 
 

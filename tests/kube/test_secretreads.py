@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_informer import OWNER_LABEL
 from keyturn.kube.secret_poller import PER_SECOND, SecretReads
 from tests.support.jumping import JumpingLoop
 

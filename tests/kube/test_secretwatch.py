@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.labels import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.kube import paths
 from keyturn.kube import secret_informer as secretwatch
 from keyturn.kube.secret_informer import SecretMeta, SecretWatch
@@ -68,8 +69,8 @@ async def test_what_is_there_is_told_before_it_is_synced(api: Api, namespace: st
 async def test_what_we_noted_on_a_secret_is_told(api: Api, namespace: str) -> None:
     body = secret("a", owner="a")
     body["metadata"]["annotations"] = {
-        secretwatch.REVISION_ANNOTATION: "3",
-        secretwatch.PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z",
+        REVISION_ANNOTATION: "3",
+        PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z",
     }
     await api.create(paths.secrets(namespace), body)
     async with watching(api, [namespace]) as (world, _):
@@ -134,7 +135,7 @@ async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_lis
     def change(kubeconfig: Path) -> None:
         kubectl(kubeconfig, "delete", "secret", "lost", "-n", troubled_namespace)
         kubectl(kubeconfig, "create", "secret", "generic", "new", "-n", troubled_namespace)
-        label = f"{secretwatch.OWNER_LABEL}=new"
+        label = f"{OWNER_LABEL}=new"
         kubectl(kubeconfig, "label", "secret", "new", label, "-n", troubled_namespace)
 
     async with watching(troubled_api, [troubled_namespace]) as (world, watch):
@@ -173,7 +174,7 @@ async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_la
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
 async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str) -> None:
-    labels = {secretwatch.OWNER_LABEL: "a"}
+    labels = {OWNER_LABEL: "a"}
     metadata = {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1", "labels": labels}
     changed = {"type": kind, "object": {"metadata": {**metadata, "resourceVersion": "5"}}}
     script = Scripted(
@@ -213,7 +214,7 @@ def test_the_names_of_many_secrets_are_kept_once() -> None:
             "name": "".join(list(name)),
             "uid": "u",
             "resourceVersion": "1",
-            "labels": {secretwatch.OWNER_LABEL: "".join(list(name))},
+            "labels": {OWNER_LABEL: "".join(list(name))},
         }
         return {"metadata": metadata}
 

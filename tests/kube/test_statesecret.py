@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.rotation.leases import Loan
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import Loan
 from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
 from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value

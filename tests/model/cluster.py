@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from keyturn.controllers.context import World
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.observation.workload import MARKER, read_marker
+from keyturn.core.labels import MARKER, OWNER_LABEL
+from keyturn.core.observation.workload import read_marker
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page, Patch
-from keyturn.kube.secret_informer import OWNER_LABEL, meta_of
+from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.workloads import workload_of
 

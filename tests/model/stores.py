@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.observation.observed import FINALIZER
-from keyturn.core.rotation.triggers import REFRESHED
+from keyturn.core.labels import FINALIZER
+from keyturn.core.rotation.reasons import REFRESHED
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.api import ManagedSecret
-from keyturn.core.observation.observed import ROTATE
+from keyturn.core.labels import ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, STATE, Cluster
 

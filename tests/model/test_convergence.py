@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.core.observation.observed import ROLLBACK, ROTATE
+from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.model.cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.soak import TIMES

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.observed import ROTATE
+from keyturn.core.labels import ROTATE
 from tests.model.cluster import MANAGED, Cluster
 from tests.model.test_denied import HOLD, SPEC, rotated
 from tests.model.test_trouble import Posted

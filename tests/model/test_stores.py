@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.core.observation.observed import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
 from keyturn.stores.providers.properties import are_same

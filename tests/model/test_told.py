@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.observation.observed import REFRESH, ROTATE
+from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.runtime import metrics
 from tests.model.cluster import MANAGED, Cluster
 from tests.model.stores import API, PLACE, Town

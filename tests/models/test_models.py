@@ -18,7 +18,7 @@ from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import SecretType
-from keyturn.controllers.managedsecret.write_status import status_patch
+from keyturn.kube.status import status_patch
 from tests.core.builders import NOW
 from tests.support.unseen import filled_in
 

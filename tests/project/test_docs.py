@@ -13,8 +13,8 @@ import yaml
 from keyturn.api.status import WorkloadReason
 from keyturn.controllers.emergency import reconcile as emergencies
 from keyturn.core.emergency import timeline
+from keyturn.core.observation.emergency import EMERGENCY
 from keyturn.core.rotation import triggers as renewal
-from keyturn.core.rotation.emergency import EMERGENCY
 from keyturn.core.status.status import ROLLED_BACK
 from keyturn.endpoints.exposition import expose
 

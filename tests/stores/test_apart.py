@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.base import Schema
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.controllers.secretstore import status_of
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.stores.health import VALID, Health
 from keyturn.stores.key_isolation import shared_keys
 from keyturn.stores.providers import discover, provider_of

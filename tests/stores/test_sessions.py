@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE
 from keyturn.stores.credentials import look_at
 from keyturn.stores.lease_login import SESSION_TYPE, SessionSecret
 from keyturn.stores.providers.errors import Refused, Unreachable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.kube.cache.stores import SECRET_STORE, StoreKey
+from keyturn.core.keys import SECRET_STORE, StoreKey
 from keyturn.stores.providers.errors import Denied, Refused, StoreError, Throttled, Unauthorized, Unreachable
 from tests.stores.haste import in_no_time
 from tests.stores.town import cluster_ref, now, ref

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.kube.cache.stores import SECRET_STORE, StoreKey
+from keyturn.core.keys import SECRET_STORE, StoreKey
 from keyturn.runtime.concurrency import Turns
 from keyturn.stores import Reach
 from keyturn.stores.providers.guard import AllowedHost

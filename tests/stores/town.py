@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyturn.api.base import Schema
 from keyturn.api.source import StoreRef
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import Mirror
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.stores import News, Reach, Stores
 from keyturn.stores.consent import STORES
 from keyturn.stores.providers import Can, Found, Provider, Reference

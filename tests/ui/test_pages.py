@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import AlarmKey, ObjectKey
 from keyturn.core.status.summary import State
 from keyturn.endpoints.dashboard import pages
 from keyturn.endpoints.dashboard.board import Board, Group, clocks_of, rows_of
@@ -17,7 +17,6 @@ from keyturn.endpoints.dashboard.details import about_emergency, about_secret
 from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.endpoints.dashboard.words import tone_of
 from keyturn.kube.cache.cache import Mirror
-from keyturn.kube.cache.emergencies import AlarmKey
 from keyturn.kube.callers import Caller
 from tests.ui.scene import CANARY, HOSTILE
 

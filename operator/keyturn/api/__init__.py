@@ -1,4 +1,20 @@
-"""What users write and read: the kinds of group keyturn.dev, version v1alpha1, and nothing else."""
+"""Models of the custom resources of group keyturn.dev, version v1alpha1.
+
+A model describes what users write and what the status shows, and nothing else: docstrings of fields become
+`kubectl explain`, annotations become the schema of the CRD, and `contradictions` become CEL rules.
+
+Kinds
+    ManagedSecret, SecretClass, SecretStore, ClusterSecretStore, EmergencyRotation
+
+Modules
+    managedsecret, secretclass, secretstore, emergency   one kind each
+    target, source, rotation, rollout, recipe            parts of a ManagedSecret's spec
+    status, meta                                         what the operator writes and reads of an object
+    base, choice, duration, selector, spelled            building blocks
+    contradictions                                       CEL rules over several fields
+
+Imports: nothing of Keyturn. Every other package may import `api`.
+"""
 
 from .emergency import EmergencyRotation
 from .managedsecret import ManagedSecret

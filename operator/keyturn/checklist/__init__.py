@@ -1,5 +1,15 @@
-"""The checklist of eight points that `keyturn audit` goes through: one file per point.
+"""The checklist of eight points of `keyturn audit`: one module per point.
 
-Each point looks at a cluster or at a repository and says what it found as `Finding`s: a verdict with its evidence and
-the way to mend it. No value, and nothing made of one, is ever part of a finding.
+Points
+    strength, repository.source_control, environments, cluster (encryption at rest), access_log, schedule, recovery,
+    revocation
+
+Modules
+    facts, fingerprints, condition, operator   what a point reads: each thing once, values as keyed digests
+    unscheduled, strength_estimate             judgements that the operator shares
+    backup, restoring                          age files with the state Secrets of a namespace
+    html, sarif, publishing, report_configmap  formats of a report
+    evidence, monitor, probe                   proofs that the running operator collects
+
+Imports: `endpoints`, `stores`, `kube`, `generators`, `runtime`, `core`, `api`.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from keyturn.core.policy.encryption import samples
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.core.policy.samples import samples
 
 __all__ = ["judged"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.kube.secret_informer import OWNER_LABEL
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube.state_secret import STATE_TYPE, state_of
 
 if TYPE_CHECKING:

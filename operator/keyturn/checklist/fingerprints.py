@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.value import Value
-from keyturn.kube.secret_informer import OWNER_LABEL
 from keyturn.kube.state_secret import STATE_TYPE
 
 from .strength_estimate import is_public, is_weak

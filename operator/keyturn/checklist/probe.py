@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.endpoints.audit import persistence as record
-from keyturn.endpoints.audit.access_log import Journal
+from keyturn.endpoints.audit.access_log import Journal, crowd_of
 from keyturn.endpoints.audit.baseline import Habits
-from keyturn.endpoints.audit.crowd import crowd_of
 from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.duration import format_duration
-from keyturn.controllers.context import generator_for
-from keyturn.controllers.managedsecret.compliance import unscheduled
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.spec.cadence import Cron, Every
+from keyturn.generators import generator_for
 
 from .condition import told
+from .unscheduled import unscheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

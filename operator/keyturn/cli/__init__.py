@@ -1,1 +1,15 @@
-"""The command line: what people and pipelines type, each question in a file of its own."""
+"""Commands of `keyturn` and `kubectl keyturn`.
+
+`commands` declares every command with its options; what a command needs is imported when it runs, so that help and
+completion answer at once.
+
+Packages: run, plan, audit, emergency, check, backup, convert, version. Each has `command` with the click command and
+modules that do the work.
+
+Modules
+    commands, options, completion, completion_names   declaration and completion
+    cluster, managed, text, printing   connection, lookup, output
+    actions, status, history, wait, init, render, run_with   one command each
+
+Imports: every package.
+"""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.core.observation.observed import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.spec.desired import history_limit_of
 
 from . import managed

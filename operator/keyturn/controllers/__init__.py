@@ -1,1 +1,18 @@
-"""Pages follow."""
+"""The process: sources of events, work queue, reconcilers, and what they share.
+
+Modules
+    manager                       parts of the process, their start and end
+    kopf_source, kopf_lists, kopfshell   kopf: watches and process life cycle; no other module imports it
+    event_handlers, cache_sync, discovery, watch_liveness   events to cache and queue; first list and sweep
+    workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
+    context                       clients, cache, clock and memory that reconcilers share
+    background                    store operations of one ManagedSecret, apart from the workers
+    large_objects, value_index    turns of large objects; index of equal values
+    secretclass, secretstore      reconcilers of two kinds
+    startup_checks, object_metrics   checks at the start; samples for /metrics
+
+Packages
+    managedsecret, emergency      reconcilers of two kinds
+
+Imports: every package but `cli`.
+"""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+from keyturn.core.state.lease import Loan
+from keyturn.stores.providers import Found
+from keyturn.stores.providers.base import Lent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
     from datetime import datetime
 
     from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.store_reads import PushProblem
-    from keyturn.core.rotation.leases import Loan
     from keyturn.core.state.revision import Kept
-    from keyturn.stores import Failure
-    from keyturn.stores.providers import Found
+    from keyturn.stores import Failure, Stores
 
-__all__ = ["Errand", "InHand", "Outside", "Reading", "Taking", "begin"]
+__all__ = ["Errand", "InHand", "Outside", "Reading", "Taking", "abandon", "begin", "lent", "loan_of"]
 
 T = TypeVar("T")
 
@@ -142,3 +147,35 @@ async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], Non
     if not errand.task.done():
         errand.task.add_done_callback(lambda _: wake())
     return errand
+
+
+_SHORTEST: Final = timedelta(seconds=1)
+
+
+def loan_of(place: str, lent: Lent, asked: datetime) -> Loan:
+    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _SHORTEST)
+    return Loan(place, lent.id, lent.login, lasts, asked + lasts)
+
+
+def lent(loan: Loan) -> Lent:
+    return Lent(loan.id, loan.login, loan.lasts)
+
+
+def abandon(key: ObjectKey, outside: Outside, stores: Stores) -> None:
+    """Have that given back which was taken for an object that is gone; it is recorded nowhere."""
+    for there in outside.in_hand.values():
+        _drop(there.loan, key, stores)
+    for place, taking in outside.taking.items():
+        taking.task.add_done_callback(partial(_drop_taken, place, taking.since, key, stores))
+
+
+def _drop_taken(
+    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[Found | Failure]
+) -> None:
+    outcome = None if task.cancelled() else task.result()
+    if isinstance(outcome, Found) and outcome.lent:
+        _drop(loan_of(place, outcome.lent, since), key, stores)
+
+
+def _drop(loan: Loan, key: ObjectKey, stores: Stores) -> None:
+    stores.drop(loan.where.ref, key.namespace, loan.where.key, lent(loan))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
-from keyturn import generators
-from keyturn.api.recipe import Recipe
 from keyturn.checklist.evidence import Proofs
 from keyturn.core.keys import ObjectKey
 from keyturn.kube.cache.cache import Mirror
@@ -17,9 +14,8 @@ from keyturn.kube.cache.pods import PodLooks
 from keyturn.kube.secret_sight import Sight
 from keyturn.stores import Reach, Stores
 
-from .background import Outside
+from .background import Outside, abandon
 from .large_objects import LargeOnes
-from .managedsecret.leases import abandon
 from .value_index import Tags
 
 if TYPE_CHECKING:
@@ -31,19 +27,16 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
     from keyturn.core.errors import Stalled
-    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.keys import AlarmKey, WorkloadKey
+    from keyturn.core.observation.observed import Denial, Fight
     from keyturn.core.policy.strength import Strength
-    from keyturn.core.rotation.drift import Fight
-    from keyturn.core.rotation.restart_backoff import Denial
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.state.state import State, StateFacts
-    from keyturn.generators import Generator
-    from keyturn.kube.cache.emergencies import AlarmKey
     from keyturn.kube.client import Api, Body
     from keyturn.kube.events import Events
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["Alarm", "Memo", "Parsed", "Published", "Resolved", "World", "Writing", "generator_for"]
+__all__ = ["Alarm", "Memo", "Parsed", "Published", "Resolved", "World", "Writing"]
 
 
 class Published(NamedTuple):
@@ -218,17 +211,3 @@ class World:
 
     def alarm(self, key: AlarmKey) -> Alarm:
         return self.alarms.setdefault(key, Alarm())
-
-
-@functools.lru_cache(maxsize=1024)
-def _made(text: str) -> Generator[Any]:
-    return generators.make(Recipe.model_validate_json(text))
-
-
-def generator_for(recipe: Recipe) -> Generator[Any]:
-    """Return the generator of a recipe; most of a cluster's secrets share a few.
-
-    Raises:
-        Stalled: The recipe cannot be followed.
-    """
-    return _made(recipe.text)

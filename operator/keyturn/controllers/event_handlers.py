@@ -8,11 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, AlarmKey, ObjectKey, StoreKey, WorkloadKey
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import namespace_key
-from keyturn.kube.cache.emergencies import AlarmKey
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.kube.workloads import KINDS, workload_of
 
 from .workqueue import Priority

@@ -10,24 +10,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, AlarmKey, StoreKey
 from keyturn.kube import config
-from keyturn.kube.cache.emergencies import AlarmKey
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 
 from .event_handlers import name_of, namespace_of, object_key, workload_key
-from .forgetful import NoDiffs, NoProgress
 from .kopf_lists import Unfilled
 from .kopfshell import kopf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from keyturn.kube.config import Connection
 
     from .event_handlers import Gone, KeyOf, Put, Watches
     from .watch_liveness import Pulse
 
-__all__ = ["kopf_registry"]
+__all__ = ["NoDiffs", "NoProgress", "kopf_registry"]
 
 _SERVER_TIMEOUT = 60
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
@@ -127,3 +125,35 @@ class _Backoffs:
         while True:
             yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads a herd, it guards nothing
             pause = min(pause * 2, 30.0)
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """Finds every object as it was: https://docs.kopf.dev/en/stable/configuration/#change-detection."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Has nothing under way: https://docs.kopf.dev/en/stable/configuration/#handling-progress."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def clear(self, *, essence: Mapping[str, Any]) -> Any:
+        return essence

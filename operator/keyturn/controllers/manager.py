@@ -17,6 +17,7 @@ import structlog
 
 from keyturn import generators
 from keyturn.checklist.monitor import Inspection
+from keyturn.core.keys import AlarmKey, StoreKey
 from keyturn.endpoints import server as web
 from keyturn.endpoints.audit_server import Witness
 from keyturn.endpoints.dashboard_server import Window
@@ -24,8 +25,6 @@ from keyturn.endpoints.metrics_server import Meter
 from keyturn.installation.checks.election import LEASE
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
-from keyturn.kube.cache.emergencies import AlarmKey
-from keyturn.kube.cache.stores import StoreKey
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import Elector
@@ -123,7 +122,7 @@ class Process:
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        self.world = World(api, self.events, api.clock.now, reach=reach, sight=options.sight)
+        world = self.world = World(api, self.events, api.clock.now, reach=reach, sight=options.sight)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
         self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
@@ -138,9 +137,10 @@ class Process:
             api.clock.now,
             proves_encryption=options.proves_encryption,
         )
-        self.witness = Witness(options.audit, for_lease, place.own, self.world)
+        self.witness = Witness(options.audit, for_lease, place.own, world.mirror, world.now, world.proofs)
+        world.readership = self.witness.readership
         self.meter = Meter(options.exposure, api, connection.audiences)
-        self.window = Window(options.ui, self.world, self.elector, self._unready)
+        self.window = Window(options.ui, api, world.mirror, world.now, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.upkeep = Upkeep(self.world, self.watches, self.secrets, self.pulse)
         self.startup = Startup(api, place, self._fields_lost)

@@ -11,11 +11,10 @@ from keyturn.api.status import WorkloadState
 from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
-from keyturn.core.policy.checklist import GRACE, told_violations
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
+from keyturn.core.policy.checklist import GRACE, All, judged, told_violations
 from keyturn.core.policy.findings import Point, Verdict
-from keyturn.core.policy.verdicts import All, judged
 from keyturn.endpoints.exposition import ChecklistFacts, EmergencyFacts, ObjectFacts, StoreFacts
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, SECRET_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus, PreviousStatus
     from keyturn.checklist.evidence import Proofs
+    from keyturn.core.keys import AlarmKey, StoreKey
     from keyturn.endpoints.exposition import Facts
     from keyturn.kube.cache.cache import Mirror
-    from keyturn.kube.cache.emergencies import AlarmKey
-    from keyturn.kube.cache.stores import StoreKey
 
 __all__ = ["facts"]
 

@@ -14,11 +14,10 @@ from keyturn.core.policy.strength import Strength
 from keyturn.core.spec import schedule
 from keyturn.core.spec.cadence import Every, cadence_of, windows_of
 from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
-
-from .context import generator_for
-from .managedsecret.write_status import status_patch
+from keyturn.kube.status import status_patch
 
 if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass

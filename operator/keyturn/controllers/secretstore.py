@@ -12,14 +12,14 @@ from keyturn.core.status.conditions import Verdict, stamped
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.status import status_patch
 from keyturn.stores.key_isolation import shared_keys
-
-from .managedsecret.write_status import status_patch
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.kube.cache.stores import AnyStore, StoreKey
+    from keyturn.core.keys import StoreKey
+    from keyturn.kube.cache.stores import AnyStore
     from keyturn.stores.health import Health
 
     from .context import World

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ObjectKey", "WorkloadKey"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.api.source import StoreRef
+
+__all__ = [
+    "CLUSTER_SECRET_STORE",
+    "SECRET_STORE",
+    "AlarmKey",
+    "ObjectKey",
+    "StoreKey",
+    "WorkloadKey",
+    "meant",
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,3 +42,56 @@ class WorkloadKey:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AlarmKey:
+    """An EmergencyRotation."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"EmergencyRotation {self.namespace}/{self.name}"
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any]) -> AlarmKey:
+        return cls(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
+
+
+CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoreKey:
+    """A SecretStore, or a ClusterSecretStore, which has no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {place}{self.name}"
+
+    @property
+    def is_for_all(self) -> bool:
+        return self.kind == CLUSTER_SECRET_STORE
+
+    @classmethod
+    def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
+        """Say which store is meant by one who writes `ref` in `namespace`."""
+        return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
+
+    @classmethod
+    def of_body(cls, kind: str, body: Mapping[str, Any]) -> StoreKey:
+        metadata = body["metadata"]
+        return cls(kind, metadata.get("namespace", ""), metadata["name"])
+
+
+def meant(kind: str, name: str, namespace: str) -> StoreKey:
+    """Say which store is meant by a name in a namespace."""
+    return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)

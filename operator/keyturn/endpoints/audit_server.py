@@ -9,12 +9,15 @@ from . import server as web
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Collection
+    from datetime import datetime
 
-    from keyturn.controllers.context import World
+    from keyturn.core.emergency.readers import Readership
+    from keyturn.kube.cache.cache import Mirror
     from keyturn.kube.client import Api
 
     from .audit import Audit, Settings
+    from .audit.audit import Proof
 
 __all__ = ["Witness"]
 
@@ -25,15 +28,27 @@ _LIMITS = web.Limits(silence=120)
 class Witness:
     """Without settings it does nothing at all."""
 
-    def __init__(self, settings: Settings | None, api: Api, namespace: str, world: World) -> None:
+    def __init__(
+        self,
+        settings: Settings | None,
+        api: Api,
+        namespace: str,
+        cache: Mirror,
+        now: Callable[[], datetime],
+        proof: Proof,
+    ) -> None:
         """Take a client that writes also while another replica leads; the namespace is the operator's own."""
         self._audit: Audit | None = None
         if settings:
             from .audit import Audit  # noqa: PLC0415  # on first use: it is off by default
 
             self._port = settings.port
-            self._audit = Audit(settings, api, namespace, world.mirror, world.now, world.proofs)
-            world.readership = self._audit.readership
+            self._audit = Audit(settings, api, namespace, cache, now, proof)
+
+    @property
+    def readership(self) -> Callable[[str, Collection[str], datetime], Readership] | None:
+        """Query of the readers of a Secret; None where no audit events are taken."""
+        return self._audit.readership if self._audit else None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[dict[str, int]]:

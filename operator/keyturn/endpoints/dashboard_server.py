@@ -10,8 +10,10 @@ from .server_tls import ServerTls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
-    from keyturn.controllers.context import World
+    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.client import Api
     from keyturn.kube.leader_election import Elector
 
     from .dashboard import Settings
@@ -25,11 +27,13 @@ class Window:
     def __init__(
         self,
         settings: Settings | None,
-        world: World,
+        api: Api,
+        cache: Mirror,
+        now: Callable[[], datetime],
         elector: Elector,
         unready: Callable[[], list[str]],
     ) -> None:
-        """Take what is shown, who leads, and what keeps this process from showing it."""
+        """Take the cache that is shown, which replica leads, and what keeps this process from being ready."""
         self._settings = settings
         if settings is None:
             return
@@ -38,14 +42,14 @@ class Window:
         self._tls = ServerTls.of(settings.certificate, settings.key, "ui")
         self._ui = Ui(
             Served(
-                world.mirror,
-                world.now,
+                cache,
+                now,
                 elector.identity,
                 lambda: elector.leader,
                 unready,
                 is_secure=self._tls is not None,
             ),
-            world.api,
+            api,
         )
 
     @asynccontextmanager

@@ -1,4 +1,18 @@
-"""Where new values come from: one file per generator, found by its kind and held to the floor."""
+"""New values: one module per generator, found by its kind and held to the floor of strength.
+
+`generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes.
+`kinds` and `Generator` describe what exists, for CRDs and converters.
+
+A generator is a class with a `Config` model. It says how to `generate`, whether it `accepts` a value that exists, and
+how strong its values are. `base` has the interface.
+
+Modules whose name starts with `_` are shared, or imported on first use, as cryptography is large.
+
+To add a generator, add a module, run `make generate`, and add an example; the contract suite is
+tests/generators/test_contract.py.
+
+Imports: `runtime` (TLS limits), `core`, `api`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +26,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pydantic
 
+from keyturn import generators
 from keyturn.api.base import first_flaw
+from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 
 from .base import LEAST_BITS, LEAST_LENGTH, Generator, Given, Outputs, SingleValue, Strength
@@ -21,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-    from keyturn.api.recipe import Recipe
 
 __all__ = [
     "LEAST_BITS",
@@ -32,6 +47,7 @@ __all__ = [
     "SingleValue",
     "Strength",
     "discover",
+    "generator_for",
     "make",
 ]
 
@@ -95,3 +111,17 @@ def _sentence(kind: str, error: pydantic.ValidationError) -> str:
     where, message = first_flaw(error)
     place = ".".join((kind, *(str(part) for part in where)))
     return f"{place}: {message[0].lower()}{message[1:]}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(text: str) -> Generator[Any]:
+    return generators.make(Recipe.model_validate_json(text))
+
+
+def generator_for(recipe: Recipe) -> Generator[Any]:
+    """Return the generator of a recipe; most of a cluster's secrets share a few.
+
+    Raises:
+        Stalled: The recipe cannot be followed.
+    """
+    return _made(recipe.text)

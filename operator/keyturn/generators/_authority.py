@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from keyturn.runtime import tls
 
 from ._chains import certificates_in, is_signed_by, may_sign, path_length
 from ._pem import private_key_in
+from ._x509 import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,33 +18,15 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from ._certificate_config import CertificateConfig
     from ._pem import PrivateKey
     from .base import Outputs
-    from .certificate import CertificateConfig
 
-__all__ = ["Authority", "authority_in"]
+__all__ = ["authority_in"]
 
 _LEAST_TIME = timedelta(minutes=1)
 _MOST_KIB = tls.LARGEST_BUNDLE // 1024
 _LEAVE = "leave there only those that lead from the CA to its root"
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A CA that may sign."""
-
-    chain: tuple[x509.Certificate, ...]
-    """Its certificate, then those that lead to the root, without the root unless it is the root itself."""
-    root: x509.Certificate
-    key: PrivateKey
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        return self.chain[0]
-
-    @property
-    def intermediates(self) -> tuple[x509.Certificate, ...]:
-        return tuple(one for one in self.chain if one != self.root)
 
 
 def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: datetime) -> Authority:

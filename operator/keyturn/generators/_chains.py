@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
+    from ._certificate_config import CertificateConfig
     from ._pem import PrivateKey
-    from .certificate import CertificateConfig
 
 __all__ = ["certificates_in", "fulfils", "is_signed_by", "joined", "may_sign", "path_length", "validity"]
 

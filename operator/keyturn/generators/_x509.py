@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from ._authority import Authority
+    from ._certificate_config import CertificateConfig, Usage
     from ._pem import PrivateKey
-    from .certificate import CertificateConfig, Usage
 
-__all__ = ["BACKDATED", "DEFAULT_USAGES", "USAGES", "alternative_names", "signed", "subject_of", "written"]
+__all__ = [
+    "BACKDATED",
+    "DEFAULT_USAGES",
+    "USAGES",
+    "Authority",
+    "alternative_names",
+    "signed",
+    "subject_of",
+    "written",
+]
 
 # Clocks differ: who is a little behind must not meet a certificate of the future.
 BACKDATED = timedelta(minutes=1)
@@ -133,3 +142,21 @@ def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 
 
 def written(certificates: Iterable[x509.Certificate]) -> Value:
     return Value(b"".join(one.public_bytes(Encoding.PEM) for one in certificates))
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA that may sign."""
+
+    chain: tuple[x509.Certificate, ...]
+    """Its certificate, then those that lead to the root, without the root unless it is the root itself."""
+    root: x509.Certificate
+    key: PrivateKey
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.chain[0]
+
+    @property
+    def intermediates(self) -> tuple[x509.Certificate, ...]:
+        return tuple(one for one in self.chain if one != self.root)

@@ -1,1 +1,17 @@
-"""The only place that talks to the API server: how we log in, make each call, and read its answers."""
+"""Client of the Kubernetes API server: the only place that talks to it.
+
+Modules
+    client, wire, errors, paths, paging          one call: bounded in time and attempts, fenced, bodies never quoted
+    config, connection, kubeconfig, clock        which server, how it is trusted, its time
+    tokens, jwt, callers                         tokens of ServiceAccounts; authentication of callers
+    leader_election, lease_holder, lease_hindrance   the Lease
+    target_secret, state_secret, state_size, ownership   Secrets of ours
+    secret_informer, secret_poller, secret_sight, read_rounds   how changes of Secrets are noticed: watch, or reads
+    workloads, pods                              restarts, pods of a rollout
+    events, status                               Events, status patches
+    cache                                        informer cache
+
+Errors are typed (`errors.NotFound`, `errors.Conflict`, ...) and never carry a body.
+
+Imports: `templates`, `runtime`, `core`, `api`.
+"""

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadKind
+from keyturn.core.labels import MARKER
 from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
-from keyturn.core.observation.workload import MARKER
 
 from . import errors, paths
 

@@ -17,15 +17,11 @@ from typing import Any, Final
 
 import structlog
 
+from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.core.state.state import HIGHEST_REVISION
 
 from . import errors, paths
 from .client import Api, Body
-
-OWNER_LABEL: Final = "keyturn.dev/managed-secret"
-REVISION_ANNOTATION: Final = "keyturn.dev/revision"
-PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
-OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
 
 _MANAGER: Final = "keyturn"
 """What the API server calls us, after the User-Agent."""

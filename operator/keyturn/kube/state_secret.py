@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.leases import Loan
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import Loan
 from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
 from keyturn.core.state.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
 from keyturn.core.value import Value
 
 from .ownership import owner_reference
-from .secret_informer import OWNER_LABEL, time_of
+from .secret_informer import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

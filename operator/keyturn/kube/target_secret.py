@@ -9,19 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.state.revision import changed_keys
 from keyturn.core.value import Value
 
 from .ownership import filled_by, foreign_owner, is_ours, other_writer, owner_reference
-from .secret_informer import (
-    OVERLAP_ANNOTATION,
-    OWNER_LABEL,
-    PUBLISHED_ANNOTATION,
-    REVISION_ANNOTATION,
-    number_of,
-    time_of,
-)
+from .secret_informer import number_of, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

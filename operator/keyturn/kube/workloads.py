@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadKind
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.labels import MARKER, RESTART
 from keyturn.core.observation.secret_refs import uses_of
-from keyturn.core.observation.workload import MARKER, RESTART, Workload
+from keyturn.core.observation.workload import Workload
 
 from . import paths
 from .client import Patch

@@ -1,7 +1,17 @@
-"""The outside stores as everybody else sees them: a reference and a key go in, a value or a plain reason comes out.
+"""External secret stores: read, write, delete and lease by reference and key.
 
-A store is looked up (lookup), its key is put below its prefix (keys), its provider is opened with the login that its
-settings name (logins, opening), and all who ask share what it costs (shared, flights, cache, breaker, standing).
+`Stores` is the entry point: it finds the store (`lookup`), its settings (`settings`), a connection for the login
+(`connections`), and answers from the cache or by one shared request.
+
+Modules
+    client, cache, single_flight                         one store: cached, deduplicated requests
+    connections, credentials, lease_login, consent       connection pool and logins
+    circuit_breaker, pending_reads                       limits and back-off
+    health_check, health, request_metrics                condition and metrics of a store
+    lookup, settings, remote_keys, key_isolation, reference_cycles   references, prefixes, cycles
+    providers                                            one module per kind of store
+
+Imports: `kube`, `generators`, `runtime`, `core`, `api`.
 """
 
 from __future__ import annotations
@@ -11,8 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey
-from keyturn.kube.cache.stores import StoreKey
+from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
 

@@ -12,7 +12,7 @@ from keyturn.kube import paths
 from .providers.errors import Unauthorized
 
 if TYPE_CHECKING:
-    from keyturn.kube.cache.stores import StoreKey
+    from keyturn.core.keys import StoreKey
     from keyturn.kube.client import Api
 
 __all__ = ["NO_CONSENT", "STORES", "hold_to_consent"]

@@ -27,7 +27,7 @@ from .single_flight import again
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.kube.cache.stores import StoreKey
+    from keyturn.core.keys import StoreKey
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import Turns
 

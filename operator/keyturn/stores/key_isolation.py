@@ -11,7 +11,8 @@ from .settings import plan_of
 
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces
-    from keyturn.kube.cache.stores import AnyStore, StoreKey
+    from keyturn.core.keys import StoreKey
+    from keyturn.kube.cache.stores import AnyStore
 
 __all__ = ["shared_keys"]
 

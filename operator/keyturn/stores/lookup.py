@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import CLUSTER_SECRET_STORE, StoreKey
 from keyturn.core.spec.selector import selects
-from keyturn.kube.cache.stores import CLUSTER_SECRET_STORE, StoreKey
 
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces

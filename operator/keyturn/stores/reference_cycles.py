@@ -9,8 +9,8 @@ from keyturn.core.keys import ObjectKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keyturn.core.keys import StoreKey
     from keyturn.kube.cache.store_references import Spreads
-    from keyturn.kube.cache.stores import StoreKey
 
 __all__ = ["circle"]
 

@@ -15,7 +15,8 @@ from .providers.errors import Refused
 
 if TYPE_CHECKING:
     from keyturn.api.base import Schema
-    from keyturn.kube.cache.stores import AnyStore, StoreKey
+    from keyturn.core.keys import StoreKey
+    from keyturn.kube.cache.stores import AnyStore
 
     from .providers import Provider
 

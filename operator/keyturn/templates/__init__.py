@@ -1,7 +1,11 @@
-"""What the templates of a Secret make of its values: checked before a value exists, rendered once per revision.
+"""Templates of a Secret: checked before a value exists, rendered once per revision.
 
-The language is Liquid without what could reach or exhaust anything; `engine` and `filters` say what is left.
-No error of Liquid's leaves this package, not even as the cause of another: it can quote a value.
+The language is Liquid with limits: `engine` removes what could reach or exhaust anything, `bounds` counts work and
+size, `filters` are those of Liquid and those that Secrets need, `lexer` splits a template in one pass.
+No error of Liquid leaves this package, not even as the cause of another: it can quote a value. `failure` names the
+key of a template that failed, and nothing else.
+
+Imports: `core` and `api`.
 """
 
 from __future__ import annotations

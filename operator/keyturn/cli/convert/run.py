@@ -12,7 +12,8 @@ import yaml
 
 from keyturn.cli.printing import print_document, print_lines
 from keyturn.cli.text import table
-from keyturn.offline.convert import Conversion, Manifest, Weight, convert, grouped, printable, written
+from keyturn.offline.convert import Weight, convert, grouped, printable, written
+from keyturn.offline.convert.model import Conversion, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

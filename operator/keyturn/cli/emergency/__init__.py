@@ -1,1 +1,6 @@
-"""Pages follow."""
+"""Commands `keyturn emergency`: declare, status, acknowledge, report.
+
+`command` holds the click command and imports the other modules when it runs, so that help stays fast.
+
+Imports: what `cli` may import.
+"""

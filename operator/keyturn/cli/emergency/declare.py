@@ -13,7 +13,7 @@ from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_lines, print_names
 from keyturn.cli.text import listed
-from keyturn.core.rotation.emergency import concerns
+from keyturn.core.observation.emergency import concerns
 from keyturn.kube import errors, paths
 
 from . import status as incidents
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
     from keyturn.cli.cluster import Cluster
 
-__all__ = ["Scope", "Wish", "declare", "labels_in", "name_of", "scope_of"]
+    from .scope import Scope
+
+__all__ = ["Wish", "declare", "labels_in", "name_of", "scope_of"]
 
 _FEW = 10
 _NEW = "declared"
 _LONGEST_NAME = 63
-
-Scope = tuple[str, ...] | None
-"""The namespaces that are meant: None for all, none for that of the context."""
 
 
 @dataclass(frozen=True, slots=True)

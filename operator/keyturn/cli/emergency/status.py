@@ -13,13 +13,9 @@ from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
 from keyturn.cli.text import NOTHING, length, room, table, until
 from keyturn.controllers.emergency.report_configmap import FILE
-from keyturn.core.emergency.deadlines import (
-    ACKNOWLEDGE_AUDIT,
-    ACKNOWLEDGE_REPORT,
-    report_name,
-    who_acknowledges,
-)
+from keyturn.core.emergency.deadlines import report_name, who_acknowledges
 from keyturn.core.emergency.status import open_stages
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.cli.cluster import Cluster
 
-    from .declare import Scope
+    from .scope import Scope
 
 __all__ = ["acknowledge", "follow", "report", "show"]
 

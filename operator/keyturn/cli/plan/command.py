@@ -11,7 +11,7 @@ from keyturn.cli import managed
 from keyturn.cli.printing import print_lines
 from keyturn.cli.selection import chosen
 from keyturn.cli.status import said_of_none
-from keyturn.core.observation.observed import ROTATE
+from keyturn.core.labels import ROTATE
 
 from .manifest import Unreadable, declared_in, found_in_manifest
 from .model import Plan

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from keyturn.api.status import RotationStatus
+from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.rotation.reasons import CLAIMED
 from keyturn.core.rotation.steps import (
     Adopt,
     Begin,
@@ -20,6 +22,7 @@ from keyturn.core.rotation.steps import (
     GiveBack,
     GoBack,
     Intend,
+    OutsideStep,
     Overlap,
     Publish,
     Push,
@@ -32,11 +35,10 @@ from keyturn.core.rotation.steps import (
     Stage,
     Withdraw,
 )
-from keyturn.core.rotation.triggers import CLAIMED
-from keyturn.core.state.revision import RevisionFacts, previous_key
+from keyturn.core.spec.items import previous_key
+from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Publication, StateFacts, Triggers
 
-from .paperpushes import pushed
 from .waits import everyone, with_workloads
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.steps import Step
     from keyturn.core.spec.desired import Wanted
 
-__all__ = ["Makers", "taken", "with_dependents"]
+__all__ = ["Makers", "pushed", "taken", "with_dependents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +228,34 @@ def _with_current(seen: Seen, *, valid_until: datetime | None = None, ended: boo
         for one in seen.state.revisions
     )
     return replace(seen, state=replace(seen.state, revisions=tuple(revisions)))
+
+
+def pushed(step: OutsideStep, seen: Seen) -> Seen:
+    """Take such a step, on paper."""
+    if isinstance(step, Finalize):
+        finalizers = [FINALIZER] if step.present else []
+        metadata = seen.managed.metadata.model_copy(update={"finalizers": finalizers})
+        return replace(seen, managed=seen.managed.model_copy(update={"metadata": metadata}))
+    return replace(seen, state=_recorded(step, seen, seen.state)) if seen.state else seen
+
+
+def _recorded(  # a line for each step there is
+    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, seen: Seen, state: StateFacts
+) -> StateFacts:
+    match step:
+        case Refresh():
+            return replace(state, triggers=state.triggers.with_refreshed(seen.requested))
+        case Intend(record=record):
+            others = tuple(one for one in state.pushed if one.place != record.place)
+            return replace(state, pushed=(*others, record))
+        case Push(destination=destination):
+            done = [replace(one, done=True) if one.place == destination.id else one for one in state.pushed]
+            return replace(state, pushed=tuple(done))
+        case Withdraw(destination=destination):
+            return replace(state, pushed=tuple(one for one in state.pushed if one.place != destination.id))
+        case Borrow(loans=loans):
+            return replace(state, loans=(*state.loans, *loans))
+        case GiveBack(loan=loan):
+            return replace(state, loans=tuple(one for one in state.loans if one != loan))
+        case _:
+            assert_never(step)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
-from keyturn.core.rotation.triggers import CREATED, removed_items, start_time
+from keyturn.core.rotation.reasons import CREATED
+from keyturn.core.rotation.triggers import removed_items, start_time
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.cli.managed import all_of
-from keyturn.controllers.context import World, generator_for
+from keyturn.controllers.context import World
 from keyturn.controllers.managedsecret.observe import observe
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
-from keyturn.core.rotation.triggers import CREATED
+from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
-from keyturn.generators import Generator
+from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, Mirror
 from keyturn.kube.events import Events

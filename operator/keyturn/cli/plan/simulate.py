@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Seen
+    from keyturn.core.rotation.reasons import Reason
     from keyturn.core.rotation.rollout import Standing
     from keyturn.core.rotation.steps import Step
-    from keyturn.core.rotation.triggers import Reason
 
 __all__ = ["Foresight", "Restart", "foresee"]
 

@@ -1,1 +1,9 @@
-"""Pages follow."""
+"""Reconciler of EmergencyRotation, and its incident document.
+
+Modules
+    reconcile          status of an emergency; progress that secrets note
+    report_configmap   ConfigMap with the incident document
+    document, access_section, markdown   the document
+
+Imports: `controllers.context` and what controllers may import.
+"""

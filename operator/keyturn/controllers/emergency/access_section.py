@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.emergency.deadlines import ACKNOWLEDGE_AUDIT
 from keyturn.core.emergency.readers import Standing
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT
 
 from .markdown import code, section, table, text, when
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.emergency.deadlines import ACKNOWLEDGE_REPORT, deadlines_of
+from keyturn.core.emergency.deadlines import deadlines_of
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.emergency.timeline import DEADLINE_MISSED
+from keyturn.core.labels import ACKNOWLEDGE_REPORT
 
 from .access_section import readership
 from .markdown import bounded, code, section, table, text, when

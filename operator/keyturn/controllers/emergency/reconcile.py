@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.controllers.managedsecret.write_status import status_patch
 from keyturn.core.emergency.deadlines import Found
 from keyturn.core.emergency.progress import affected
 from keyturn.core.emergency.status import rows_of, status_of, wake_up
 from keyturn.core.emergency.timeline import DECLARED
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import AlarmKey, ObjectKey
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.emergencies import AlarmKey
 from keyturn.kube.client import Patch
 from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.status import status_patch
 from keyturn.runtime import failpoints
 
 from .report_configmap import brought_up_to_date

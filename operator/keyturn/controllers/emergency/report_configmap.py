@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.deadlines import Found
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
-    from keyturn.kube.cache.emergencies import AlarmKey
+    from keyturn.core.keys import AlarmKey
     from keyturn.kube.client import Body
 
 __all__ = ["FILE", "brought_up_to_date"]

@@ -1,1 +1,13 @@
-"""Pages follow."""
+"""Reconciler of ManagedSecret: observe, choose a step, execute it, report; until no step is left.
+
+Modules
+    reconcile                       the loop, and what follows an error
+    observe, resolve, consumers, pods, existing_data, value_checks, compliance   the observation
+    refresh, pull                   when stores are read, and the reads
+    execute                         one step
+    generate, generate_item, adoption   new revisions
+    write, push, leases             target and state Secret; stores
+    report, events, errors, write_status   status, Events, metrics, and messages of errors
+
+Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.
+"""

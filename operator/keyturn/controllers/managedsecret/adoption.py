@@ -6,39 +6,26 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keyturn.core.rotation.numbering import next_number
-from keyturn.core.rotation.triggers import CLAIMED
+from keyturn.core.rotation.decision import next_number
+from keyturn.core.rotation.reasons import CLAIMED
+from keyturn.core.rotation.transitions import publication_of
 from keyturn.core.state.revision import Revision, RevisionFacts
-from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.state.state import State, Triggers
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools as threads
 
 from .existing_data import adopted_values, found_values
-from .generate import publication_of
 from .observe import load_state, load_target
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import World
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Seen
-    from keyturn.core.rotation.steps import Adopt, Claim, GoBack
+    from keyturn.core.rotation.steps import Adopt, Claim
     from keyturn.core.spec.desired import Wanted
     from keyturn.kube.client import Body
 
-__all__ = ["adopted", "claimed", "gone_back"]
-
-
-def gone_back(step: GoBack, seen: Seen, state: State, world: World) -> State:
-    """Make an earlier revision the current one, and hold rotations where it is another than before."""
-    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
-    if step.number == step.given_up:
-        return replace(state, triggers=triggers)
-    return replace(
-        state.with_published(publication_of(seen)),
-        triggers=triggers,
-        current_number=step.number,
-        held=Held(step.given_up, seen.managed.metadata.generation, world.now(), step.failed),
-    )
+__all__ = ["adopted", "claimed"]
 
 
 async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world: World) -> State:

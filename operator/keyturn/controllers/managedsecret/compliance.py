@@ -8,13 +8,14 @@ import structlog
 
 from keyturn.api.recipe import Recipe
 from keyturn.checklist.strength_estimate import is_weak
-from keyturn.controllers.context import generator_for
+from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL
+from keyturn.generators import generator_for
 from keyturn.runtime import threadpools as threads
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.core.value import Value
 
-__all__ = ["note_values", "signs", "unchecked", "unscheduled", "violations"]
+__all__ = ["note_values", "signs", "unchecked", "violations"]
 
 _PRODUCTION = "production"
 _FEW = 20
@@ -117,17 +118,6 @@ def signs(key: ObjectKey, seen: Seen, broken: tuple[Violation, ...], world: Worl
         unscheduled=frozenset() if "maxInterval" in told else unscheduled(wanted),
         is_overdue=is_overdue(seen),
         kept_since=ended if ended and seen.now >= ended + GRACE else None,
-    )
-
-
-def unscheduled(wanted: Wanted) -> frozenset[str]:
-    """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
-    if wanted.shape.immutable:
-        return frozenset()
-    turned = wanted.rotates if wanted.cadence else frozenset[str]()
-    made = ((item.name, generator_for(item.recipe)) for item in wanted.items if item.recipe)
-    return frozenset(
-        name for name, generator in made if name not in turned and generator.strength() and not generator.ends
     )
 
 

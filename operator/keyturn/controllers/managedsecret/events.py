@@ -9,21 +9,20 @@ import structlog
 from keyturn.api.status import WorkloadState
 from keyturn.core.rotation.durations import rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
+from keyturn.core.rotation.reasons import REFRESHED
 from keyturn.core.rotation.rollout import standings
-from keyturn.core.rotation.triggers import REFRESHED
 from keyturn.core.status.status import ROLLED_BACK, SUCCEEDED
-from keyturn.kube.events import EventType
+from keyturn.kube.events import EventType, ObjectRef
 from keyturn.runtime import metrics
 
-from .posting import post
-
 if TYPE_CHECKING:
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
     from keyturn.controllers.context import World
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Seen
 
-__all__ = ["count_what_failed", "tell_ends"]
+__all__ = ["count_what_failed", "post", "post_about", "tell_ends"]
 
 _log = structlog.get_logger()
 
@@ -124,3 +123,16 @@ def _tell_failed_rollout(
 
 def _failed(status: ManagedSecretStatus) -> set[str]:
     return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
+
+
+def post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
+    post_about(seen.managed, world, reason, note, type_)
+
+
+def post_about(managed: ManagedSecret, world: World, reason: str, note: str, type_: EventType) -> None:
+    """Post what concerns an object of which nothing more was seen."""
+    metadata = managed.metadata
+    regarding = ObjectRef(
+        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
+    )
+    world.events.post(regarding, reason, note, type_)

@@ -85,7 +85,7 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
             await write_state(key, await staged(step, key, seen, wanted_of(seen), state, world), seen, world)
         case GoBack() | Overlap() | Expire() | Decline():
             state = known(await _state_as_seen(key, seen, world), key)
-            await write_state(key, with_decision(step, seen, state, world), seen, world)
+            await write_state(key, with_decision(step, seen, state, world.now()), seen, world)
         case Publish() | Repair() | Revoke():
             await write_target(step, key, seen, world)
         case RollOut():
@@ -123,7 +123,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
     state = known(await _state_as_seen(key, seen, world), key)
     match step:
         case Refresh():
-            after: State | None = refreshed(state, seen, world)
+            after: State | None = refreshed(state, seen, world.now())
         case Intend(record=record):
             world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.controllers.context import generator_for
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, Kept, found_under, is_found
+from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
-from keyturn.controllers.context import generator_for
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.transitions import publication_of
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
 from keyturn.core.state.state import State, Triggers
-from keyturn.generators import Given
+from keyturn.generators import Given, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools as threads
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Item, Wanted
     from keyturn.generators import Generator, Outputs
 
-__all__ = ["making_order", "publication_of", "staged"]
+__all__ = ["making_order", "staged"]
 
 _ISSUER_SOON = timedelta(seconds=5)
 
@@ -242,15 +242,3 @@ def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: 
         refreshed=read_at or state.refreshed,
     )
     return handed_on.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
-
-
-def publication_of(seen: Seen) -> datetime | None:
-    """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
-    if seen.current is None:
-        return None
-    if seen.is_published and seen.target:
-        return seen.target.published or seen.current.made
-    was_there = (
-        seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
-    )
-    return seen.current.made if was_there else None

@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from keyturn.controllers.background import InHand, Taking, begin
+from keyturn.controllers.background import InHand, Taking, begin, lent, loan_of
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.leases import Loan
-from keyturn.stores.providers.base import Found, Lent
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
@@ -29,15 +26,16 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.steps import GiveBack
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.spec.store_refs import Source
+    from keyturn.core.state.lease import Loan
     from keyturn.core.state.revision import Kept
     from keyturn.core.state.state import State
     from keyturn.stores import Failure, Stores
+    from keyturn.stores.providers.base import Found
 
-__all__ = ["Borrowed", "Borrower", "abandon", "given_back"]
+__all__ = ["Borrowed", "Borrower", "given_back"]
 
 _log = structlog.get_logger()
 
-_SHORTEST: Final = timedelta(seconds=1)
 _LATER: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
 
@@ -168,7 +166,7 @@ class Borrower:
             raise outcome
         if outcome.lent is None:
             return Borrowed(None, outcome)
-        loan = _loan(place, outcome.lent, asked)
+        loan = loan_of(place, outcome.lent, asked)
         taken = self._noted(source, Borrowed(loan, outcome))
         # It may have lain there for long, taken for a reading that was broken off.
         return await self._found(source) if was_asked_before and self._now() >= loan.due else taken
@@ -179,36 +177,7 @@ class Borrower:
         return borrowed
 
 
-def _loan(place: str, lent: Lent, asked: datetime) -> Loan:
-    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _SHORTEST)
-    return Loan(place, lent.id, lent.login, lasts, asked + lasts)
-
-
-def lent(loan: Loan) -> Lent:
-    return Lent(loan.id, loan.login, loan.lasts)
-
-
 # Back
-
-
-def abandon(key: ObjectKey, outside: Outside, stores: Stores) -> None:
-    """Have that given back which was taken for an object that is gone; it is recorded nowhere."""
-    for there in outside.in_hand.values():
-        _drop(there.loan, key, stores)
-    for place, taking in outside.taking.items():
-        taking.task.add_done_callback(partial(_drop_taken, place, taking.since, key, stores))
-
-
-def _drop_taken(
-    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[Found | Failure]
-) -> None:
-    outcome = None if task.cancelled() else task.result()
-    if isinstance(outcome, Found) and outcome.lent:
-        _drop(_loan(place, outcome.lent, since), key, stores)
-
-
-def _drop(loan: Loan, key: ObjectKey, stores: Stores) -> None:
-    stores.drop(loan.where.ref, key.namespace, loan.where.key, lent(loan))
 
 
 async def given_back(step: GiveBack, key: ObjectKey, state: State, world: World) -> State | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.controllers.context import Memo, World
-    from keyturn.core.rotation.emergency import Emergency
+    from keyturn.core.observation.emergency import Emergency
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.client import Body

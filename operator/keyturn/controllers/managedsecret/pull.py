@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyturn.controllers.background import Reading
-from keyturn.controllers.context import generator_for
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.rules import denies
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import Kept, Life
+from keyturn.generators import generator_for
 from keyturn.runtime import threadpools as threads
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import (
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Seen
-    from keyturn.core.rotation.leases import Loan
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.spec.items import Item
     from keyturn.core.spec.store_refs import Destination, Source
+    from keyturn.core.state.lease import Loan
     from keyturn.core.value import Value
     from keyturn.stores import Stores
     from keyturn.stores.providers import Content, Found

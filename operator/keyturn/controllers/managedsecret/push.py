@@ -10,7 +10,7 @@ import structlog
 
 from keyturn.controllers.background import Errand, begin
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import FINALIZER
+from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.store_reads import PushProblem
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
-from keyturn.core.rotation.triggers import REFRESHED
+from keyturn.core.rotation.reasons import REFRESHED
 from keyturn.core.spec.items import is_spread
 from keyturn.core.spec.store_refs import next_refresh
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Seen
-    from keyturn.core.rotation.leases import Loan
     from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.lease import Loan
     from keyturn.core.state.revision import Kept
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Stores

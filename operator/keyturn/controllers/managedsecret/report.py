@@ -14,6 +14,7 @@ from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
 from keyturn.core.rotation.durations import duration_of
 from keyturn.core.rotation.markers import goes_back
+from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import (
@@ -40,15 +41,12 @@ from keyturn.core.rotation.steps import (
     Stage,
     Withdraw,
 )
-from keyturn.core.rotation.triggers import CREATED
-from keyturn.core.status.blind import status_unseen
-from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate
+from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube.events import EventType, ObjectRef
 from keyturn.runtime import metrics
 
-from .events import count_what_failed, tell_ends
-from .posting import post, post_about
+from .events import count_what_failed, post, post_about, tell_ends
 from .write_status import write_status
 
 if TYPE_CHECKING:

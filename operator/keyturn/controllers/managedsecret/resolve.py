@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn import templates
-from keyturn.controllers.context import Resolved, generator_for
+from keyturn.controllers.context import Resolved
 from keyturn.core.errors import Stalled
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.validation import hold_together
+from keyturn.generators import generator_for
 from keyturn.runtime import threadpools as threads
 
 from .generate import making_order

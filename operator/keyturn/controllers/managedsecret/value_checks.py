@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.controllers.context import generator_for
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
+from keyturn.generators import generator_for
 from keyturn.runtime import threadpools as threads
 
 if TYPE_CHECKING:

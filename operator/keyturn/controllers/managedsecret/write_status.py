@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
+from keyturn.kube.status import status_patch
 
 if TYPE_CHECKING:
-    from keyturn.api.base import Schema
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.controllers.context import World
     from keyturn.core.keys import ObjectKey
     from keyturn.kube.client import Body
 
-__all__ = ["status_patch", "write_status"]
+__all__ = ["write_status"]
 
 
 async def write_status(
@@ -47,17 +47,6 @@ async def write_status(
     kept = written.get("status", {})
     if not world.lost and any(name not in kept for name, part in changes.items() if part is not None):
         world.doubt_crds()  # the API server drops what the CRD does not know
-
-
-def status_patch(before: Schema, after: Schema) -> dict[str, Any]:
-    """Return the merge patch that makes `after` of `before`, top-level field by field."""
-    old, new = _written(before), _written(after)
-    removed = {name: None for name in old if name not in new}
-    return removed | {name: part for name, part in new.items() if old.get(name) != part}
-
-
-def _written(status: Schema) -> dict[str, Any]:
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 async def _look_again(key: ObjectKey, world: World) -> None:

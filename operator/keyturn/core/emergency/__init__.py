@@ -1,1 +1,13 @@
-"""Pages follow."""
+"""Status of an EmergencyRotation: progress, deadlines, acknowledgements and timeline.
+
+Modules
+    status      `status_of`: conditions and the list of secrets
+    progress    progress of one secret in an emergency
+    deadlines   deadlines of an incident and who acknowledged them
+    timeline    entries of the timeline
+    readers     who has read a secret, as the audit webhook reports it
+
+What an emergency asks of one ManagedSecret is decided in `core.rotation.emergency`.
+
+Imports: `core.status` and below.
+"""

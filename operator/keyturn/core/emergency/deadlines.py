@@ -13,19 +13,8 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import AffectedSecret, EmergencyRotation
     from keyturn.core.errors import Stalled
 
-__all__ = [
-    "ACKNOWLEDGE_AUDIT",
-    "ACKNOWLEDGE_REPORT",
-    "NEAR",
-    "STAGES",
-    "Found",
-    "deadlines_of",
-    "report_name",
-    "who_acknowledges",
-]
+__all__ = ["NEAR", "STAGES", "Found", "deadlines_of", "report_name", "who_acknowledges"]
 
-ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
-ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
 _LONGEST_NAME = 256
 STAGES: Mapping[str, timedelta] = {
     "Rotated": timedelta(minutes=1),  # "at once"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Wait
+    from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Seen
-    from keyturn.core.rotation.emergency import Emergency
     from keyturn.core.rotation.push import Unpushed
     from keyturn.core.rotation.rollout import Standing
     from keyturn.core.spec.desired import Wanted

@@ -6,16 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.status.conditions import Verdict, stamped
 
-from .deadlines import (
-    ACKNOWLEDGE_AUDIT,
-    ACKNOWLEDGE_REPORT,
-    NEAR,
-    deadlines_of,
-    report_name,
-    who_acknowledges,
-)
+from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
 from .timeline import added
 
 if TYPE_CHECKING:

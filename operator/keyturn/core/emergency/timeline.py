@@ -6,8 +6,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState, TimelineEntry
+from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 
-from .deadlines import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT, NEAR, who_acknowledges
+from .deadlines import NEAR, who_acknowledges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_SIGNS, Signs
-from keyturn.core.rotation.emergency import DECLARED_WITHIN
 from keyturn.core.state.state import Triggers
 
+from .emergency import DECLARED_WITHIN
 from .store_reads import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
@@ -20,24 +21,17 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.policy.rules import Violation
-    from keyturn.core.rotation.drift import Fight
-    from keyturn.core.rotation.emergency import Emergency
-    from keyturn.core.rotation.restart_backoff import Denial
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import Held, StateFacts
 
+    from .emergency import Emergency
     from .pods import PodsSeen
     from .secret_refs import Use
     from .store_reads import PushProblem
     from .workload import Workload
 
-__all__ = ["FINALIZER", "REFRESH", "ROLLBACK", "ROTATE", "Consumer", "Seen", "Sibling", "TargetFacts"]
-
-FINALIZER = "keyturn.dev/pushed"
-REFRESH = "keyturn.dev/refresh"
-ROTATE = "keyturn.dev/rotate"
-ROLLBACK = "keyturn.dev/rollback"
+__all__ = ["Consumer", "Denial", "Fight", "Seen", "Sibling", "TargetFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +215,32 @@ class Seen:
         if held is None or self.state is None or held.generation != self.managed.metadata.generation:
             return None
         return None if self.state.triggers.unhandled(self.requested) else held
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What the API server has said to the restart of one workload."""
+
+    number: int
+    """The revision that it was to be restarted for."""
+    since: datetime
+    again: datetime
+    """When it is tried again."""
+    times: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fight:
+    """How often in a row a Secret was put back, and what came of it."""
+
+    generation: int
+    """Of the spec: what another one asks for is no repair."""
+    number: int
+    repairs: int
+    last: datetime
+    by: str | None = None
+    """Who else writes it, by the name that this program gives itself."""
+    changed: str | None = None
+    """What of the last write was not stored as it was sent."""

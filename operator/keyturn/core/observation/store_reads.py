@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Stalled
-    from keyturn.core.rotation.leases import Loan
+    from keyturn.core.state.lease import Loan
 
 __all__ = [
     "MAKING_VALUES",

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     from .secret_refs import Use
 
-__all__ = ["MARKER", "RESTART", "Workload", "read_marker", "write_marker"]
+__all__ = ["Workload", "read_marker", "write_marker"]
 
-MARKER = "keyturn.dev/secret-versions"
-RESTART = "keyturn.dev/restart"
 _REVISION = re.compile(r"[0-9]{1,10}")
 
 

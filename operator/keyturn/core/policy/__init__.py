@@ -1,1 +1,13 @@
-"""Pages follow."""
+"""Rules that a secret is held against: those of its SecretClass, and those of the checklist.
+
+Modules
+    rules        rules of a SecretClass, and their violations
+    checklist    rules of the checklist for one secret, and the verdict over all
+    findings     `Verdict`, `Finding`, `Report`
+    encryption   encryption at rest, judged by metrics of the API server
+    strength     floor of length and entropy
+
+A rule returns data; `core.status.conditions` and `checklist` turn it into conditions and reports.
+
+Imports: `core.state`, `core.spec`, and `api`.
+"""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
 from keyturn.core.legacy_status import legacy_violations
 
-from .findings import Point
+from .findings import Point, Verdict
 from .rules import DISTINCT, Violation
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ __all__ = [
     "GRACE",
     "NO_SIGNS",
     "POINTS",
+    "All",
     "Signs",
     "findings_of",
+    "judged",
     "policy_of",
     "told_twins",
     "told_violations",
@@ -129,3 +131,30 @@ def _few(names: Iterable[str]) -> str:
     known = sorted(names)
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     return ", ".join(known[:_MOST_NAMED]) + more
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every ManagedSecret that is served, taken together."""
+
+    count: int = 0
+    broken: frozenset[str] = frozenset()
+    """The rules that any of them breaks."""
+    has_environments: bool = False
+    """They are in namespaces of production and of another environment."""
+    keeps_old: bool = False
+    """One keeps old values until a workload runs on the new ones, whenever that is."""
+
+
+def judged(every: All) -> Mapping[Point, Verdict]:
+    """Judge each point that ManagedSecrets tell of; whether a schedule is written down, none of them knows."""
+    well = {
+        Point.STRENGTH: Verdict.PASS,
+        Point.ENVIRONMENTS: Verdict.PASS if every.has_environments else Verdict.UNKNOWN,
+        Point.SCHEDULE: Verdict.UNKNOWN,
+        Point.REVOCATION: Verdict.UNKNOWN if every.keeps_old else Verdict.PASS,
+    }
+    if not every.count:
+        return dict.fromkeys(well, Verdict.NOT_APPLICABLE)
+    failed = {POINTS[rule] for rule in every.broken}
+    return {point: Verdict.FAIL if point in failed else verdict for point, verdict in well.items()}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from .findings import Finding, Point, Verdict
-from .samples import samples
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["judged"]
+from .findings import Finding, Point, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Sample", "judged", "samples"]
 
 _TRANSFORMED = "apiserver_storage_transformation_operations_total"
 _WRITTEN = ("etcd_requests_total", "etcd_request_duration_seconds_count")
@@ -69,3 +75,24 @@ def _provider(prefix: str) -> str:
 
 def _finding(verdict: Verdict, evidence: str, remedy: str = "") -> Finding:
     return Finding(Point.AT_REST, verdict, evidence, remedy)
+
+
+_LINE: Final = re.compile(r"^(?P<name>[a-zA-Z_:]+)(?:\{(?P<labels>.*)\})? (?P<value>[-+.0-9eE]+)")
+
+
+_LABEL: Final = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One number with its labels."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+def samples(text: str, name: str) -> Iterator[Sample]:
+    """Return every sample of a metric."""
+    for line in text.splitlines():
+        if line.startswith(name) and (found := _LINE.match(line)) and found["name"] == name:
+            yield Sample(dict(_LABEL.findall(found["labels"] or "")), float(found["value"]))

@@ -6,18 +6,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.emergency import EMERGENCY
 from keyturn.core.observation.store_reads import being_read
+from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
-from keyturn.core.state.state import state_name
+from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from .drift import contest, is_contested, until, was_sent
-from .emergency import EMERGENCY, published_from, revokes_at_once
+from .emergency import published_from, revokes_at_once
 from .leases import next_loans, next_return, returned_again, returned_last
 from .markers import next_marker
-from .numbering import hinted, next_number
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
+from .reasons import CREATED, SPEC_CHANGED, Reason
 from .restart_backoff import denied_until
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
@@ -52,18 +54,18 @@ from .steps import (
     rotation_id,
 )
 from .stuck_pods import pod_to_delete
-from .triggers import CREATED, SPEC_CHANGED, Reason, is_requested, reason_to_renew, start_time, turns_nothing
+from .triggers import is_requested, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Seen, TargetFacts
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.state.revision import RevisionFacts
 
     from .push import PushStep
 
-__all__ = ["next_step"]
+__all__ = ["hinted", "next_number", "next_step"]
 
 _LOOK_AGAIN = timedelta(minutes=1)
 
@@ -290,3 +292,23 @@ def _current(seen: Seen) -> RevisionFacts:
     if seen.current is None:
         raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
     return seen.current
+
+
+def next_number(seen: Seen) -> int:
+    """Return the number of the next revision.
+
+    The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
+    so no number out of them may be one that cannot be counted on from.
+    """
+    if seen.state:
+        return max(seen.state.newest.number, seen.state.used) + 1
+    hints = [seen.managed.status.revision or 0, *(one.revision for one in seen.managed.status.history)]
+    if seen.wanted:
+        secret = seen.wanted.secret
+        hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
+    return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
+
+
+def hinted(target: TargetFacts) -> int | None:
+    number = target.revision
+    return number if number and number <= HIGHEST_HINT else None

@@ -5,11 +5,11 @@ A process remembers it and writes it nowhere; another one begins anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import Fight
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Seen
 
 __all__ = [
-    "Fight",
     "changed_on_write",
     "contest",
     "is_contested",
@@ -32,21 +31,6 @@ _AT_ONCE = 3
 _FIRST, _LONGEST = timedelta(seconds=15), timedelta(minutes=5)
 _CALM = timedelta(minutes=10)
 """Longer than the longest pause: who changes the Secret later than that begins another fight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fight:
-    """How often in a row a Secret was put back, and what came of it."""
-
-    generation: int
-    """Of the spec: what another one asks for is no repair."""
-    number: int
-    repairs: int
-    last: datetime
-    by: str | None = None
-    """Who else writes it, by the name that this program gives itself."""
-    changed: str | None = None
-    """What of the last write was not stored as it was sent."""
 
 
 def repaired(seen: Seen) -> Fight:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rollout import OnFailure
-from keyturn.core.spec.selector import selects
+from keyturn.core.observation.emergency import DECLARED_WITHIN, EMERGENCY, Emergency
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from keyturn.api.emergency import EmergencyRotation
-    from keyturn.api.selector import LabelSelector
     from keyturn.core.observation.observed import Seen
     from keyturn.core.spec.desired import Wanted
     from keyturn.core.state.revision import RevisionFacts
 
 __all__ = [
     "COOL_DOWN",
-    "DECLARED_WITHIN",
-    "EMERGENCY",
-    "Emergency",
-    "Scope",
     "asked_at",
-    "concerns",
     "is_fixed",
     "lifted",
     "published_at",
@@ -37,60 +30,11 @@ __all__ = [
     "was_published",
 ]
 
-EMERGENCY = "Emergency"
-"""The reason of a revision that an emergency asked for."""
 COOL_DOWN = timedelta(minutes=5)
 """After a rotation for one emergency none asks for the next, so that declaring them wears no service out."""
 _CLAIMED = "Claimed"
 _NO_LIMIT = 1_000_000
 _A_MOMENT = timedelta(seconds=1)
-DECLARED_WITHIN = timedelta(seconds=1)
-"""What the API server leaves out of the time at which an emergency was declared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Emergency:
-    """A declared emergency, as one of the secrets that it concerns sees it."""
-
-    name: str
-    uid: str
-    started: datetime
-    revoke: Revoke = Revoke.IMMEDIATELY
-    is_open: bool = True
-    """Not every service of all its secrets runs on new values yet."""
-    is_through: bool = False
-    """This secret is done with it."""
-
-    @property
-    def presses(self) -> bool:
-        return self.is_open and not self.is_through
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which ManagedSecrets of its namespace an emergency concerns.
-
-    Whom it took in once, it keeps; when every service is updated, it takes in nobody else.
-    """
-
-    names: frozenset[str]
-    selector: LabelSelector | None = None
-
-    @classmethod
-    def of(cls, emergency: EmergencyRotation) -> Self:
-        spec, status = emergency.spec, emergency.status
-        kept = frozenset(one.name for one in status.secrets)
-        if status.services_updated_at is not None:
-            return cls(kept)
-        return cls(kept | frozenset(spec.names or ()), None if spec.names is not None else spec.selector)
-
-    def concerns(self, name: str, labels: Mapping[str, str]) -> bool:
-        return name in self.names or (self.selector is not None and selects(self.selector, labels))
-
-
-def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
-    """Say whether an emergency concerns a ManagedSecret of its namespace."""
-    return Scope.of(emergency).concerns(name, labels)
 
 
 def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:

@@ -7,10 +7,7 @@ what to renew and what to give back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from keyturn.core.spec.store_refs import Destination
 
 from .emergency import revokes_at_once
 from .rollout import Turn, standings
@@ -18,45 +15,14 @@ from .steps import Borrow, GiveBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from keyturn.core.observation.observed import Seen
     from keyturn.core.spec.desired import Wanted
+    from keyturn.core.state.lease import Loan
     from keyturn.core.state.state import StateFacts
 
-__all__ = [
-    "Loan",
-    "are_kept_for",
-    "last_return",
-    "next_loans",
-    "next_return",
-    "returned_again",
-    "returned_last",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Loan:
-    """Something that a store lends: by what it is known there, and nothing of what it opens."""
-
-    place: str
-    """Which key of which store it was taken from: the `id` of a destination."""
-    id: str
-    """The store's own name for it."""
-    login: str
-    """The store's name for the login that it ends with; empty where somebody else keeps that."""
-    lasts: timedelta
-    """How long it was good when it was taken."""
-    ends: datetime
-
-    @property
-    def due(self) -> datetime:
-        """When half of it is over: from then on it is renewed, or another is taken."""
-        return self.ends - self.lasts / 2
-
-    @property
-    def where(self) -> Destination:
-        return Destination.at(self.place)
+__all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned_again", "returned_last"]
 
 
 def next_loans(seen: Seen) -> Borrow | None:

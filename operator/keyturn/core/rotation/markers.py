@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.pods import pods_known
 from keyturn.core.observation.workload import read_marker, write_marker
 
 from .outdated_pods import asks_for_others
+from .pod_failures import pods_known
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Seen, Sibling

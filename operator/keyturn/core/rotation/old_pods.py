@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.pods import pods_known
 
 from .outdated_pods import older_pods, pod_revision
+from .pod_failures import pods_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.pods import pods_known
 from keyturn.core.observation.workload import read_marker
 
+from .pod_failures import pods_known
 from .revision_diff import missed_keys, revision_run
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker
 
+from .reasons import CREATED
 from .rollout import Turn
-from .triggers import CREATED
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Seen

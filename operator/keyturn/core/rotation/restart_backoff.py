@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.rollout import OnFailure
 from keyturn.api.status import WorkloadReason, WorkloadState
 from keyturn.core.legacy_status import legacy_reason
+from keyturn.core.observation.observed import Denial
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,35 +24,12 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Wanted
 
-__all__ = [
-    "Denial",
-    "Told",
-    "denial_of",
-    "denied_again",
-    "denied_until",
-    "fallback_of",
-    "told_before",
-    "told_reason",
-]
+__all__ = ["Told", "denial_of", "denied_again", "denied_until", "fallback_of", "told_before", "told_reason"]
 
 _FIRST = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=5)
 _DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
 """The reasons of every refusal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """What the API server has said to the restart of one workload."""
-
-    number: int
-    """The revision that it was to be restarted for."""
-    since: datetime
-    again: datetime
-    """When it is tried again."""
-    times: int
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

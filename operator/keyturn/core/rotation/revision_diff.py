@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .triggers import CREATED
+from .reasons import CREATED
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import ROLLBACK
+from keyturn.core.labels import ROLLBACK
 
 from .ownership import refuse_change
 from .restart_backoff import fallback_of

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadReason, WorkloadState
-from keyturn.core.observation.pods import crash_of
 from keyturn.core.observation.workload import read_marker
 
 from .old_pods import brings_pods_back, holds_places, look_again, waiting_for_pods
 from .outdated_pods import published, runs_other_values
+from .pod_failures import crash_of
 from .restart_backoff import denial_of, told_before
 from .rollout_obstacles import Obstacle, by_hand, refusal, when_late, while_rolling, while_waiting
 

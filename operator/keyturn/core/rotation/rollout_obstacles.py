@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadReason
-from keyturn.core.observation.pods import trouble_of, worst_of
 from keyturn.core.observation.workload import read_marker
 
+from .pod_failures import trouble_of, worst_of
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:

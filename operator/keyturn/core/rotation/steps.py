@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer
     from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.store_refs import Destination
+    from keyturn.core.state.lease import Loan
     from keyturn.core.state.state import Pushed
 
-    from .leases import Loan
-    from .triggers import Reason
+    from .reasons import Reason
 
 __all__ = [
     "Adopt",

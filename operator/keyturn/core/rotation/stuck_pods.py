@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.pods import pods_known
 from keyturn.core.observation.workload import read_marker
 
+from .pod_failures import pods_known
 from .restart_backoff import denial_of
 from .steps import DeletePod
 

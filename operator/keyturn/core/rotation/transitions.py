@@ -1,23 +1,26 @@
-"""How a decision is recorded, before anything is done about it."""
+"""Transitions of the state that make no value: what a step records before it is executed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.controllers.managedsecret.adoption import gone_back
+from keyturn.core.state.state import Held
 
 from .steps import Decline, Expire, GoBack, Overlap
 
 if TYPE_CHECKING:
-    from keyturn.controllers.context import World
+    from datetime import datetime
+
     from keyturn.core.observation.observed import Seen
     from keyturn.core.state.state import State
 
-__all__ = ["refreshed", "with_decision"]
+__all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
 
 
-def with_decision(step: GoBack | Overlap | Expire | Decline, seen: Seen, state: State, world: World) -> State:
+def with_decision(
+    step: GoBack | Overlap | Expire | Decline, seen: Seen, state: State, now: datetime
+) -> State:
     """Record what was decided, before anything is done about it."""
     facts = state.current.facts
     match step:
@@ -26,7 +29,7 @@ def with_decision(step: GoBack | Overlap | Expire | Decline, seen: Seen, state: 
         case Expire():
             return state.with_current_facts(replace(facts, ended=True))
         case GoBack():
-            return gone_back(step, seen, state, world)
+            return gone_back(step, seen, state, now)
         case Decline():
             handled = state.triggers.with_handled(seen.requested)
             # An earlier revision that came back is given up for what the stores hold, as by any rotation.
@@ -35,6 +38,31 @@ def with_decision(step: GoBack | Overlap | Expire | Decline, seen: Seen, state: 
             assert_never(step)
 
 
-def refreshed(state: State, seen: Seen, world: World) -> State:
+def refreshed(state: State, seen: Seen, now: datetime) -> State:
     triggers = state.triggers.with_refreshed(seen.requested)
-    return replace(state, triggers=triggers, refreshed=seen.read_for(world.now()))
+    return replace(state, triggers=triggers, refreshed=seen.read_for(now))
+
+
+def publication_of(seen: Seen) -> datetime | None:
+    """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
+    if seen.current is None:
+        return None
+    if seen.is_published and seen.target:
+        return seen.target.published or seen.current.made
+    was_there = (
+        seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+    )
+    return seen.current.made if was_there else None
+
+
+def gone_back(step: GoBack, seen: Seen, state: State, now: datetime) -> State:
+    """Make an earlier revision the current one, and hold rotations where it is another than before."""
+    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
+    if step.number == step.given_up:
+        return replace(state, triggers=triggers)
+    return replace(
+        state.with_published(publication_of(seen)),
+        triggers=triggers,
+        current_number=step.number,
+        held=Held(step.given_up, seen.managed.metadata.generation, now, step.failed),
+    )

@@ -5,13 +5,14 @@ A value changes for these reasons and no other; a restart of the operator is non
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn.core.observation.emergency import EMERGENCY
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 
-from .emergency import EMERGENCY, asked_at
+from .emergency import asked_at
+from .reasons import CREATED, ENDING, LOST, REFRESHED, ROTATION_DUE, SPEC_CHANGED, TRIGGERED, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
-    "CLAIMED",
-    "CREATED",
-    "REFRESHED",
-    "SPEC_CHANGED",
-    "Reason",
     "due_time",
     "is_overdue",
     "is_requested",
@@ -37,34 +33,6 @@ __all__ = [
     "turns_nothing",
     "waits_until",
 ]
-
-CREATED = "Created"
-CLAIMED = "Claimed"
-_LOST = "Lost"
-SPEC_CHANGED = "SpecChanged"
-REFRESHED = "Refreshed"
-_TRIGGERED = "Triggered"
-_ROTATION_DUE = "RotationDue"
-_ENDING = "Ending"
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason for a new revision, and the values that are made anew for it."""
-
-    name: str
-    message: str
-    fresh: frozenset[str]
-    rotates: bool
-    """It counts as a rotation: the interval starts again."""
-
-    @property
-    def by_itself(self) -> bool:
-        """Nobody asks for it now: it is time."""
-        return self.name in {_ROTATION_DUE, _ENDING}
-
-    def joined(self, other: Reason) -> Reason:
-        return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)
 
 
 def secret_is_new(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
@@ -76,7 +44,7 @@ def secret_is_new(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reaso
 def values_were_lost(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
     if state is not None or seen.managed.status.revision is None:
         return None
-    return Reason(_LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
+    return Reason(LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
 
 
 def emergency_was_declared(seen: Seen, wanted: Wanted, _: StateFacts | None) -> Reason | None:
@@ -143,14 +111,14 @@ def recipe_refuses_value(seen: Seen, wanted: Wanted, state: StateFacts | None) -
 def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
     if state is None or not is_requested(seen) or not is_open(wanted.windows, seen.now):
         return None
-    return Reason(_TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
+    return Reason(TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
 
 
 def rotation_is_due(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
     due = scheduled_time(seen)
     if state is None or due is None or seen.now < due or not is_open(wanted.windows, seen.now):
         return None
-    return Reason(_ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
+    return Reason(ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
 
 
 def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
@@ -162,7 +130,7 @@ def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Rea
     )
     if not ending:
         return None
-    return Reason(_ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
+    return Reason(ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
 
 
 def store_has_others(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Stalled
-from keyturn.core.state.revision import previous_key
 from keyturn.core.value import Value
 
 from .store_refs import source_of, spread_of
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from .store_refs import Source
 
-__all__ = ["VALUE", "Item", "is_spread", "items_of"]
+__all__ = ["VALUE", "Item", "is_spread", "items_of", "previous_key"]
 
 VALUE = "value"
 """The output of whatever makes one value."""
@@ -147,3 +146,8 @@ def _hold_keys_apart(items: tuple[Item, ...]) -> None:
                     " give one of them another by keys",
                 )
             writers[key] = item.name
+
+
+def previous_key(key: str) -> str:
+    """Name the key under which the value before stays readable while the overlap lasts."""
+    return f"{key}.previous"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from keyturn.core.spec.items import previous_key
 from keyturn.core.spec.store_refs import is_source
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = [
     "changed_keys",
     "found_under",
     "is_found",
-    "previous_key",
 ]
 
 
@@ -40,11 +40,6 @@ def found_under(key: str) -> str:
 def is_found(name: str) -> bool:
     """Say of a name in a revision whether it is that of what was found and no item writes."""
     return name.endswith(_FOUND)
-
-
-def previous_key(key: str) -> str:
-    """Name the key under which the value before stays readable while the overlap lasts."""
-    return f"{key}.previous"
 
 
 @dataclass(frozen=True, slots=True)

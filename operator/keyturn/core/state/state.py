@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from keyturn.core.rotation.leases import Loan
-
+    from .lease import Loan
     from .revision import Life, Revision, RevisionFacts
 
 

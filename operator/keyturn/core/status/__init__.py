@@ -1,1 +1,11 @@
-"""Pages follow."""
+"""Status of a ManagedSecret, from an observation and the outcome of the last step.
+
+Modules
+    status       `status_of(seen, outcome)`: the whole status
+    conditions   Ready, Rotating, PolicyCompliant and the others, and the status after a failed observation
+    summary      one line per secret for the command line and the dashboard
+
+A condition has a reason code and a message; only these modules choose them.
+
+Imports: `core.rotation` and below.
+"""

@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyturn.api.meta import Condition
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import ManagedSecretStatus, WorkloadState
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.observed import REFRESH
+from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.rotation.push import push_problem
+from keyturn.core.rotation.reasons import SPEC_CHANGED
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.triggers import SPEC_CHANGED, turns_nothing, waits_until
+from keyturn.core.rotation.triggers import turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import RotationStatus
     from keyturn.core.observation.observed import Seen
     from keyturn.core.policy.rules import Violation
@@ -34,6 +36,7 @@ __all__ = [
     "conditions_of",
     "nothing_to_rotate",
     "stamped",
+    "status_unseen",
 ]
 
 NOTHING_TO_ROTATE = "NothingToRotate"
@@ -262,3 +265,20 @@ def stamped(
         last_transition_time=last.last_transition_time if last and stays else now.replace(microsecond=0),
         observed_generation=generation,
     )
+
+
+_TOLD = ("Ready", "Reconciling", "Stalled")
+
+
+def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> ManagedSecretStatus:
+    """Say why nobody knows whether the Secret is whole; all else stays as it was said last."""
+    before, generation = managed.status, managed.metadata.generation
+    kept = [one for one in before.conditions if one.type not in _TOLD]
+    ready = Verdict("Unknown", error.reason, error.message)
+    waits = Verdict("True", error.reason, error.message)
+    conditions = [
+        stamped("Ready", ready, before.conditions, now, generation),
+        *kept,
+        stamped("Reconciling", waits, before.conditions, now, generation),
+    ]
+    return before.model_copy(update={"conditions": conditions})

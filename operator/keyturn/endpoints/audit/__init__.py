@@ -1,8 +1,16 @@
-"""Who read what: the API server's audit events about managed Secrets, counted, judged and remembered.
+"""Audit webhook: the API server's audit events about managed Secrets, counted, judged and remembered.
 
-`endpoint` takes them in over HTTPS, `login` says from whom, `event` reads them, `watcher` decides whom they concern,
-`habits` knows who usually reads what, `journal` remembers the last readers of each secret, and `record` keeps both
-over a restart. Nothing of what a Secret holds comes here: bodies are neither asked for nor kept.
+Modules
+    endpoint, authentication   POST /audit over HTTPS, for the API server only
+    event               events, without bodies
+    queue, rejected_batches    waiting events, and batches that were sent back
+    classifier, baseline       known and unknown readers
+    access_log, persistence    last readers of each secret, kept over a restart
+    audit               the parts together
+
+Values never come here: bodies are neither asked for nor kept.
+
+Imports: `kube`, `runtime`, `core`, `api`. The record of the proof is handed in (`audit.Proof`).
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from keyturn.checklist.evidence import Proofs
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.kube import errors, paths
@@ -46,6 +46,21 @@ _REMEMBERED: Final = timedelta(days=90)
 _log = structlog.get_logger()
 
 
+class Proof(Protocol):
+    """Shared record of whether the API server logs reads of Secrets."""
+
+    awaited: datetime | None
+    """Since when audit events are awaited; None where none are taken."""
+    logged: datetime | None
+    """The last read of ours that came back as an audit event."""
+
+
+@dataclass(slots=True)
+class _Unshared:
+    awaited: datetime | None = None
+    logged: datetime | None = None
+
+
 class Audit:
     """Runs in every replica: the webhook reaches any of them, and keeps its connection to that one."""
 
@@ -56,11 +71,11 @@ class Audit:
         namespace: str,
         mirror: Mirror,
         now: Callable[[], datetime],
-        proofs: Proofs | None = None,
+        proof: Proof | None = None,
     ) -> None:
         """Take a client that writes also while another replica leads; the namespace is the operator's own.
 
-        Each look for the record is a probe: that it comes back as an event is noted in `proofs`.
+        Each look for the record is a probe: that it comes back as an event is noted in `proof`.
 
         Raises:
             CannotServe: A file of the settings is not what it should be.
@@ -78,7 +93,7 @@ class Audit:
         self._namespace = namespace
         self._mirror = mirror
         self._now = now
-        self._proofs = proofs or Proofs()
+        self._proof: Proof = proof or _Unshared()
         self._watcher.note_own = self._note_own
         self._version: str | None = None
         self._written: datetime | None = None
@@ -86,7 +101,7 @@ class Audit:
 
     async def run(self) -> None:
         """Take events from the line for as long as the process lives, once we know who we are and what we knew."""
-        self._proofs.awaited = self._now()
+        self._proof.awaited = self._now()
         myself = await self._myself()
         self._watcher.is_ourselves = lambda subject: subject == myself
         while not await self._sync():  # noqa: ASYNC110 - nothing tells that the API server is back
@@ -123,7 +138,7 @@ class Audit:
         )
 
     def _note_own(self, when: datetime) -> None:
-        self._proofs.logged = max(when, self._proofs.logged or when)
+        self._proof.logged = max(when, self._proof.logged or when)
 
     async def _myself(self) -> str:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}

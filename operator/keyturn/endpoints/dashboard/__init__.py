@@ -1,8 +1,14 @@
-"""The page for people: what is due, rolling and failed, and emergencies with their clocks; it changes nothing.
+"""Dashboard: HTML pages of what is due, rolling and failed, and of emergencies; it changes nothing.
 
-`handlers` answers requests, `login` asks the API server who somebody is and `rights` what they may see, `sessions`
-remembers that for minutes, `throttle` keeps guessing slow, `board` and `details` say what is shown, `pages` writes it
-as HTML, `answers` guards it. All of it comes from what the watches told: no Secret is read for it.
+Modules
+    handlers, answers    requests and hardened answers
+    login, rights, sessions, throttle   who asks, what they may see, and limits of attempts
+    board, details, clocks, words       what is shown
+    pages, files         HTML and its templates
+
+All of it comes from the cache: no Secret is read for it.
+
+Imports: `kube`, `runtime`, `core`, `api`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,8 @@ import structlog
 from aiohttp import hdrs, web
 
 from keyturn import __version__
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import AlarmKey, ObjectKey
 from keyturn.kube import errors
-from keyturn.kube.cache.emergencies import AlarmKey
 from keyturn.kube.callers import is_like_a_token
 from keyturn.kube.jwt import end_of
 from keyturn.runtime import metrics

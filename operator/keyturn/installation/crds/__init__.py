@@ -1,4 +1,14 @@
-"""The CRDs and the API reference, written from the models of `keyturn.api` and the generators."""
+"""CRDs and API reference, generated from the models of `api`, the generators and the providers.
+
+Modules
+    definition   the CRD of a kind
+    schema       OpenAPI schema of a model, with descriptions from its source
+    reference    Markdown reference
+
+`keyturn crds` writes them; `keyturn crds --check` compares them with the files in crds/.
+
+Imports: `stores.providers`, `generators`, `api`.
+"""
 
 from __future__ import annotations
 

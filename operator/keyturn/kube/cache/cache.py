@@ -8,15 +8,15 @@ import pydantic
 
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.keys import AlarmKey, ObjectKey, StoreKey, WorkloadKey
 from keyturn.core.state.state import state_name
 
-from .emergencies import AlarmKey, Alarms
+from .emergencies import Alarms
 from .managed_secrets import LARGEST, WHOLE, ManagedTable
 from .parsing import light, readable, sentence
 from .secrets import SecretTable
 from .store_references import Spreads
-from .stores import Shelf, StoreKey
+from .stores import Shelf
 from .workloads import WorkloadTable, secrets_of
 
 if TYPE_CHECKING:

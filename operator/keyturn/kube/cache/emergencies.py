@@ -15,7 +15,8 @@ import pydantic
 
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.emergency import Emergency, Scope
+from keyturn.core.keys import AlarmKey
+from keyturn.core.observation.emergency import Emergency, Scope
 
 from .parsing import sentence
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["MOST_OPEN", "AlarmKey", "Alarms", "Declared"]
+__all__ = ["MOST_OPEN", "Alarms", "Declared"]
 
 _Turn: TypeAlias = "tuple[datetime, str]"
 
@@ -33,21 +34,6 @@ MOST_OPEN: Final = 20
 """Emergencies of one namespace that are followed until every service is updated."""
 _MOST_DONE: Final = 100
 """Emergencies of one namespace whose documents are kept up to date until they are acknowledged."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class AlarmKey:
-    """An EmergencyRotation."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"EmergencyRotation {self.namespace}/{self.name}"
-
-    @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> AlarmKey:
-        return cls(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
 @dataclass(frozen=True, slots=True)

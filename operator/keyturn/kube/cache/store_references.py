@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.keys import ObjectKey
-
-from .stores import SECRET_STORE, StoreKey, meant
+from keyturn.core.keys import SECRET_STORE, ObjectKey, StoreKey, meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pydantic
 
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, meant
 
 from .parsing import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from keyturn.api.source import StoreRef
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["CLUSTER_SECRET_STORE", "SECRET_STORE", "AnyStore", "Shelf", "StoreKey", "meant"]
+__all__ = ["AnyStore", "Shelf"]
 
-SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
-CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
 
 AnyStore: TypeAlias = SecretStore | ClusterSecretStore
 _MODELS: dict[str, type[AnyStore]] = {SECRET_STORE: SecretStore, CLUSTER_SECRET_STORE: ClusterSecretStore}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class StoreKey:
-    """A SecretStore, or a ClusterSecretStore, which has no namespace."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        place = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {place}{self.name}"
-
-    @property
-    def is_for_all(self) -> bool:
-        return self.kind == CLUSTER_SECRET_STORE
-
-    @classmethod
-    def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
-        """Say which store is meant by one who writes `ref` in `namespace`."""
-        return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
-
-    @classmethod
-    def of_body(cls, kind: str, body: Mapping[str, Any]) -> StoreKey:
-        metadata = body["metadata"]
-        return cls(kind, metadata.get("namespace", ""), metadata["name"])
-
-
-def meant(kind: str, name: str, namespace: str) -> StoreKey:
-    """Say which store is meant by a name in a namespace."""
-    return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)
 
 
 class Shelf:

@@ -1,17 +1,26 @@
-"""What manifests of External Secrets are in ours: dicts in, dicts and findings out, nothing read and nothing asked.
+"""Manifests of External Secrets and mittwald as ManagedSecrets: dicts in, dicts and findings out, no I/O.
 
-Nothing is lost silently: a document is read through `part`, which names every field that nobody asked for.
+Nothing is lost silently: a document is read through `strict_reader`, which reports every field that was not read.
+
+Modules
+    inputs                              all documents, by kind
+    externalsecret, pushsecret, mittwald, stores, providers   one kind of input each
+    items, templates, generators, target, metadata            parts of the output
+    gotemplate, gofunctions             Go templates as Liquid
+    findings, model, output             result and its YAML
+
+Imports: `runtime` and `api`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from . import mittwald
 from .externalsecret import cluster_external_secret, external_secret
 from .findings import Finding, Report, Weight, grouped
 from .inputs import ESO, Body, Inputs, group_of, kind_of, label_of, name_of, namespace_of
+from .model import Conversion, Manifest
 from .output import printable, written
 from .pushsecret import push_secret
 from .stores import store
@@ -19,7 +28,7 @@ from .stores import store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Conversion", "Finding", "Manifest", "Weight", "convert", "grouped", "printable", "written"]
+__all__ = ["Finding", "Weight", "convert", "grouped", "printable", "written"]
 
 _STORES: Final = ("SecretStore", "ClusterSecretStore")
 _ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "ManagedSecret")
@@ -31,30 +40,6 @@ _CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, 
     "ExternalSecret": external_secret,
     "SecretStore": store,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """An object to write, and what is to be said of it."""
-
-    body: dict[str, Any]
-    source: str = ""
-    findings: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What came of the documents."""
-
-    manifests: tuple[Manifest, ...]
-    """Stores first, then what reads them."""
-    findings: tuple[Finding, ...]
-    others: tuple[Body, ...]
-    """The documents that are not for us."""
-
-    @property
-    def is_whole(self) -> bool:
-        return all(finding.weight is not Weight.LOST for finding in self.findings)
 
 
 def convert(bodies: Iterable[Body]) -> Conversion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.api.duration import format_duration
 
 from .items import sources
-from .lengths import parse_go_duration
 from .metadata import kept, pass_over
 from .strict_reader import Part
 from .target import MERGES, NOTHING, target
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .inputs import Body, Inputs
     from .items import Sources
 
-__all__ = ["API", "cluster_external_secret", "external_secret"]
+__all__ = ["API", "cluster_external_secret", "external_secret", "parse_go_duration"]
 
 API: Final = "keyturn.dev/v1alpha1"
 _SHORTEST: Final = timedelta(seconds=10)
@@ -172,3 +172,22 @@ def _interval(spec: Part, length: timedelta) -> str | None:
     if length < _SHORTEST:
         spec.report.changed(spec.at("refreshInterval"), "is shorter than 10s, the shortest that there is")
     return format_duration(max(length, _SHORTEST)) if length != _USUAL else None
+
+
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+
+
+_PART = re.compile(r"([0-9]*\.?[0-9]+|[0-9]+\.)(ns|us|µs|ms|s|m|h)")
+
+
+def parse_go_duration(text: str) -> timedelta | None:
+    """Read a length of time as Go writes it; None where it is none.
+
+    Source: the package `time` of Go, ParseDuration.
+    """
+    if text == "0":
+        return timedelta(0)
+    parts = _PART.findall(text)
+    if not parts or "".join(count + unit for count, unit in parts) != text:
+        return None
+    return timedelta(seconds=sum(float(count) * _SECONDS[unit] for count, unit in parts))

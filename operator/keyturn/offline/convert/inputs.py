@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .items import StoreRef
+    from .refs import StoreRef
     from .strict_reader import Part
 
 __all__ = ["ESO", "Body", "Inputs", "group_of", "kind_of", "label_of", "name_of", "namespace_of"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .generators import generated
+from .refs import StoreRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .inputs import Inputs
     from .strict_reader import Part
 
-__all__ = ["DECODERS", "Item", "Sources", "StoreRef", "sources", "store_ref"]
+__all__ = ["DECODERS", "Item", "Sources", "sources", "store_ref"]
 
 DECODERS: Final = {"Base64": "base64_decode", "Base64URL": "base64_url_safe_decode"}
 """The filter of each decoding strategy."""
@@ -25,19 +26,6 @@ _PREFIX = re.compile(r"(?P<prefix>[-._A-Za-z0-9]*)\$(?:1|\{1\})")
 _TRANSFORM = re.compile(r"(?P<prefix>[-._A-Za-z0-9]*)\{\{-? *\.value *-?\}\}")
 _IN_TEMPLATE = "write what you need of them as literals"
 _ELSEWHERE = "write the names in data, one item each, or spell them as wanted at the store"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreRef:
-    """Which store is meant."""
-
-    kind: str
-    name: str
-
-    @property
-    def body(self) -> dict[str, str]:
-        is_plain = self.kind == "SecretStore"
-        return {"name": self.name} if is_plain else {"kind": self.kind, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)

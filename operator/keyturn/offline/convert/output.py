@@ -14,8 +14,8 @@ from .findings import Weight, grouped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from . import Manifest
     from .findings import Finding
+    from .model import Manifest
 
 __all__ = ["printable", "written"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .generators import generated
-from .items import StoreRef, store_ref
+from .items import store_ref
 from .metadata import kept, pass_over
 from .strict_reader import Part
 
 if TYPE_CHECKING:
     from .findings import Report
     from .inputs import Body, Inputs
+    from .refs import StoreRef
 
 __all__ = ["push_secret"]
 

@@ -1,4 +1,13 @@
-"""Where values come from and go to outside: one file per kind of store, found by its name."""
+"""Kinds of external stores: one module per provider, found by its name.
+
+A provider is a class with a settings model; `base.Provider` is the interface, with the contract of each method.
+Modules whose name starts with `_` are shared or imported on first use, as clients of clouds are large.
+`guard` decides which addresses may be reached; `errors` has the errors that a store may raise.
+
+To add a provider, add a module and run the contract suite, tests/providers/test_contract.py.
+
+Imports: `kube` for stores in Kubernetes, `runtime`, `core`, `api`.
+"""
 
 from __future__ import annotations
 

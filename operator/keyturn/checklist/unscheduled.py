@@ -1,0 +1,23 @@
+"""Generated values of a ManagedSecret that no schedule replaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.generators import generator_for
+
+if TYPE_CHECKING:
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = ["unscheduled"]
+
+
+def unscheduled(wanted: Wanted) -> frozenset[str]:
+    """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
+    if wanted.shape.immutable:
+        return frozenset()
+    turned = wanted.rotates if wanted.cadence else frozenset[str]()
+    made = ((item.name, generator_for(item.recipe)) for item in wanted.items if item.recipe)
+    return frozenset(
+        name for name, generator in made if name not in turned and generator.strength() and not generator.ends
+    )

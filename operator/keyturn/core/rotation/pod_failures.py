@@ -1,0 +1,81 @@
+"""Why pods of a workload do not become ready, and whether a revision is the cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.core.observation.workload import read_marker
+
+from .restart_backoff import fallback_of, told_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.pods import Pod
+    from keyturn.core.spec.desired import Wanted
+
+__all__ = ["crash_of", "pods_known", "trouble_of", "worst_of"]
+
+
+def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
+    """Return what the last read of its pods has found; none where they were not read."""
+    return consumer.pods.pods if consumer.pods else ()
+
+
+def crash_of(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str | None:
+    """Say that the pods with revision `number` crash again and again, where that can be its fault.
+
+    It is not where a pod with it is ready, nor where there are pods without it and none of them is ready. Where no
+    pod without it is left, as with the strategy Recreate or one replica, nothing that is healthy ends by going back.
+    """
+    if wanted.crashes is None or consumer.pods is None:
+        return None
+    new, old = _split(consumer, number, wanted)
+    if any(pod.ready and pod.restarts < wanted.crashes for pod in new):
+        return None
+    if before := _failed_before(consumer, number, seen, wanted):
+        return before
+    crashing = [pod for pod in new if pod.crashes >= wanted.crashes and not pod.ready]
+    is_its_fault = not old or any(pod.ready for pod in old)
+    return f"its new pods crash: {_described(crashing)}" if crashing and is_its_fault else None
+
+
+def trouble_of(consumer: Consumer) -> str | None:
+    """Say what keeps a pod from running that will not pass of its own."""
+    return _described(pod for pod in pods_known(consumer) if pod.trouble and not pod.trouble.is_mild)
+
+
+def worst_of(consumer: Consumer) -> str | None:
+    """Say what keeps a pod from running, be it expected to pass."""
+    return trouble_of(consumer) or _described(pods_known(consumer))
+
+
+def _split(consumer: Consumer, number: int, wanted: Wanted) -> tuple[list[Pod], list[Pod]]:
+    """Return the pods with revision `number` and those without, of those that stay."""
+    staying = [pod for pod in pods_known(consumer) if not pod.leaves]
+    new = [pod for pod in staying if read_marker(pod.marker).get(wanted.secret) == number]
+    return new, [pod for pod in staying if pod not in new]
+
+
+def _described(pods: Iterable[Pod]) -> str | None:
+    """Name one pod that is not ready: the one that crashes most, and of several the first by name."""
+    troubled = [pod for pod in pods if pod.trouble and not pod.ready and not pod.leaves]
+    if not troubled:
+        return None
+    first = min(troubled, key=lambda pod: (-pod.crashes, pod.name))
+    return f"pod {first.name}: {first.trouble}"
+
+
+def _failed_before(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str | None:
+    """Return the failure that the status has: a pod that crashes is ready for a moment after each restart.
+
+    It is believed only where no return to an earlier revision follows from it: anybody could have written it.
+    """
+    workload = consumer.workload
+    said = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    if said is None or said.state is not WorkloadState.FAILED or said.revision != number:
+        return None
+    is_crash = told_reason(said) == WorkloadReason.CRASH_LOOP
+    return said.message if is_crash and fallback_of(seen, wanted) is None else None

@@ -1,0 +1,250 @@
+"""Settings of the generator of certificates, as users write them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+import pydantic
+
+from keyturn.api.base import Schema, rules
+from keyturn.api.duration import Duration, format_duration
+
+from ._keyforms import Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
+from ._spelled import Spelled
+
+__all__ = [
+    "CertificateConfig",
+    "CertificateKey",
+    "CommonName",
+    "DnsName",
+    "EcSettings",
+    "Ed25519Settings",
+    "IpAddress",
+    "Issuer",
+    "RsaSettings",
+    "SecretRef",
+    "SelfSigned",
+    "Usage",
+]
+
+
+Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
+
+
+_DEFAULT_DURATION = timedelta(days=90)
+
+
+_LEAST_DURATION = timedelta(hours=1)
+
+
+_LEAST_USE = timedelta(seconds=10)  # like rotation.every: whoever asks for less is renewed all the time
+
+
+_LONGEST_COMMON_NAME = 64  # X.520 allows no more
+
+
+_A_NAME = "a certificate needs a name; write commonName, dnsNames or ipAddresses"
+
+
+_CA_NAME = "the certificate of a CA needs a name; write commonName"
+
+
+_CA_USAGES = "a CA signs certificates and nothing else; remove usages"
+
+
+_NOT_AN_IP = "write an IP address, such as 10.0.0.1 or fd00::1"
+
+
+_LONG_NAME = f"the first name is longer than {_LONGEST_COMMON_NAME} characters; write commonName"
+
+
+CommonName = Annotated[
+    str,
+    Spelled(
+        r"^[^\x00-\x1f\x7f]+$",
+        "commonName is text of one line; write such as shop.test",
+        _LONGEST_COMMON_NAME,
+    ),
+]
+
+
+DnsName = Annotated[
+    str,
+    Spelled(
+        r"^([*][.])?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+        "write a DNS name in lower case, such as shop.test or *.shop.test",
+        253,
+    ),
+]
+
+
+def _checked_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        pass
+    raise ValueError(_NOT_AN_IP)
+
+
+IpAddress = Annotated[
+    str,
+    pydantic.AfterValidator(_checked_address),
+    pydantic.WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 45, **rules(("isIP(self)", _NOT_AN_IP))}
+    ),
+]
+
+
+class RsaSettings(Schema):
+    """An RSA key."""
+
+    bits: int = RsaBits
+    """The size of the key, at most 8192; 3072 where absent."""
+
+
+class EcSettings(Schema):
+    """A key on a curve of NIST."""
+
+    curve: Curve = "P-256"
+    """The curve: P-256 (the default), P-384 or P-521."""
+
+
+class Ed25519Settings(Schema):
+    """An Ed25519 key."""
+
+
+class CertificateKey(Schema):
+    """The key of a certificate: exactly one kind."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.ec), has(self.rsa), has(self.ed25519)].exists_one(given, given)",
+                "write exactly one kind of key, such as key: {rsa: {bits: 3072}}",
+            )
+        )
+    )
+
+    ec: EcSettings | None = None
+    """A key on a curve of NIST, which every client takes."""
+    rsa: RsaSettings | None = None
+    """An RSA key, for clients of long ago."""
+    ed25519: Ed25519Settings | None = None
+    """An Ed25519 key, for clients of your own; browsers do not take it."""
+
+    @property
+    def form(self) -> KeyForm:
+        if self.rsa:
+            return Rsa(self.rsa.bits)
+        if self.ed25519:
+            return Ed25519()
+        return Ec(self.ec.curve if self.ec else "P-256")
+
+
+class SecretRef(Schema):
+    """A Secret of the same namespace."""
+
+    name: str = pydantic.Field(min_length=1, max_length=253)
+    """The name of the Secret."""
+
+
+class SelfSigned(Schema):
+    """The certificate signs itself."""
+
+
+class Issuer(Schema):
+    """Who signs the certificate: exactly one."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.selfSigned) != has(self.secretRef)",
+                "exactly one signs; write selfSigned: {} or secretRef: {name: the Secret of a CA}",
+            )
+        )
+    )
+
+    self_signed: SelfSigned | None = None
+    """The certificate signs itself."""
+    secret_ref: SecretRef | None = None
+    """A Secret with tls.crt and tls.key of a CA, such as one that a certificate with isCA: true makes."""
+
+
+def _is(name: str) -> str:
+    return f"has(self.{name})"
+
+
+class CertificateConfig(Schema):
+    """A certificate with its key."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (" || ".join(_is(name) for name in ("commonName", "dnsNames", "ipAddresses")), _A_NAME),
+            (
+                f"has(self.commonName) || !has(self.dnsNames) || self.dnsNames[0].size() <= {_LONGEST_COMMON_NAME}",
+                _LONG_NAME,
+            ),
+            ("!has(self.isCA) || !self.isCA || has(self.commonName)", _CA_NAME),
+            ("!has(self.isCA) || !self.isCA || !has(self.usages)", _CA_USAGES),
+        )
+    )
+
+    common_name: CommonName | None = None
+    """The name in the subject, not looked at by TLS clients; the first of dnsNames and ipAddresses where absent."""
+    dns_names: list[DnsName] | None = pydantic.Field(None, min_length=1, max_length=32)
+    """The host names that the certificate is for, with * for one label, such as *.shop.test."""
+    ip_addresses: list[IpAddress] | None = pydantic.Field(None, min_length=1, max_length=32)
+    """The IP addresses that the certificate is for."""
+    usages: list[Usage] | None = pydantic.Field(
+        None, min_length=1, max_length=4, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """What the certificate may be used for; serverAuth and clientAuth where absent."""
+    duration: Duration = _DEFAULT_DURATION
+    """How long the certificate is valid, at least 1h, but never longer than the issuer's; 90d where absent."""
+    renew_before: Duration | None = None
+    """How long before its end the certificate is renewed; a third of the time that it is valid where absent."""
+    is_ca: bool = pydantic.Field(default=False, alias="isCA")
+    """True makes a CA, which signs certificates of others."""
+    issuer: Issuer = Issuer()
+    """Who signs the certificate; it signs itself where absent."""
+    key: CertificateKey = CertificateKey()
+    """The kind of the key; ec on P-256 where absent."""
+
+    @pydantic.model_validator(mode="after")
+    def _is_possible(self) -> CertificateConfig:
+        if flaw := self._flaw():
+            raise ValueError(flaw)
+        return self
+
+    def _flaw(self) -> str | None:
+        """Say what CEL cannot reckon, or what the CRD of another version let through."""
+        if not self.names:
+            return _A_NAME
+        if self.is_ca and self.common_name is None:
+            return _CA_NAME
+        if self.is_ca and self.usages:
+            return _CA_USAGES
+        if len(self.subject) > _LONGEST_COMMON_NAME:
+            return _LONG_NAME
+        return self._flaw_of_time()
+
+    def _flaw_of_time(self) -> str | None:
+        if self.duration < _LEAST_DURATION:
+            return f"duration is too short; write {format_duration(_LEAST_DURATION)} or longer"
+        if self.renew_before and self.renew_before > self.duration - _LEAST_USE:
+            return (
+                f"renewBefore must be shorter than duration, which is {format_duration(self.duration)},"
+                f" by {format_duration(_LEAST_USE)} or more"
+            )
+        return None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        common = () if self.common_name is None else (self.common_name,)
+        return (*common, *(self.dns_names or ()), *(self.ip_addresses or ()))
+
+    @property
+    def subject(self) -> str:
+        return self.names[0]

@@ -1,0 +1,37 @@
+"""Result of a conversion: manifests, each with its findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .findings import Finding, Weight
+
+if TYPE_CHECKING:
+    from .inputs import Body
+
+__all__ = ["Conversion", "Manifest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An object to write, and what is to be said of it."""
+
+    body: dict[str, Any]
+    source: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What came of the documents."""
+
+    manifests: tuple[Manifest, ...]
+    """Stores first, then what reads them."""
+    findings: tuple[Finding, ...]
+    others: tuple[Body, ...]
+    """The documents that are not for us."""
+
+    @property
+    def is_whole(self) -> bool:
+        return all(finding.weight is not Weight.LOST for finding in self.findings)
