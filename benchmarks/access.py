@@ -21,13 +21,13 @@ import orjson
 from cryptography import x509
 
 from keyturn.endpoints import server as web
-from keyturn.endpoints.audit.access_log import Journal
-from keyturn.endpoints.audit.authentication import Login, Settings
+from keyturn.endpoints.audit.access_log import AccessLog
+from keyturn.endpoints.audit.authentication import AuditAuthentication, Settings
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.audit.queue import Intake
-from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from sandbox.pki import Authority
 
@@ -150,16 +150,16 @@ def _event(number: int) -> dict[str, Any]:
 
 async def _serve(folder: Path) -> None:
     """Run the endpoint and all behind it, with as many managed secrets as a larger cluster has."""
-    mirror = Mirror()
+    mirror = InformerCache()
     for number in range(_SECRETS):
         namespace, name = f"team-{number % _NAMESPACES}", f"secret-{number}"
         metadata = {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"}
         mirror.put_managed({"metadata": metadata, "spec": {}})
         mirror.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
     habits = Habits(secrets.token_bytes(32), timedelta(days=14), 10)
-    intake = Intake(Watcher(mirror, habits, Journal()).take)
+    intake = Intake(Watcher(mirror, habits, AccessLog()).take)
     settings = Settings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
-    login = Login(settings)
+    login = AuditAuthentication(settings)
     endpoint = Endpoint(login, intake)
     async with web.listen(
         endpoint.routes(), 0, "audit", tls=login.context, largest=endpoint.largest_body

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
@@ -24,7 +24,7 @@ async def _sweep(server: str) -> int:
     """Return how many objects are known at the end."""
     async with aiohttp.ClientSession() as session:
         nothing: Any = None
-        world = World(Api(session, server), nothing, lambda: datetime.now(UTC))
+        world = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
         queue: WorkQueue[Key] = WorkQueue(world.now, owner=attrgetter("namespace"))
         await Watches(world, queue, None).sweep()
     return len(list(world.mirror.managed_keys())) + len(world.mirror.workload_keys("StatefulSet"))

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from keyturn.api.emergency import Revoke
-from keyturn.core.keys import AlarmKey, ObjectKey
+from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.observation.emergency import Emergency
-from keyturn.kube.cache.emergencies import MOST_OPEN, Alarms
+from keyturn.kube.cache.emergencies import MOST_OPEN, EmergencyCache
 from tests.support.work import calls
 
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-KEY, DB = AlarmKey("shop", "inc-1"), ObjectKey("shop", "db")
+KEY, DB = EmergencyKey("shop", "inc-1"), ObjectKey("shop", "db")
 STAMPS = ("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt")
 
 
@@ -40,10 +40,10 @@ def written(by: str, at: str, subresource: str | None = None) -> dict[str, str]:
     return entry | ({"subresource": subresource} if subresource else {})
 
 
-def told(*bodies: dict[str, Any]) -> Alarms:
-    alarms = Alarms()
+def told(*bodies: dict[str, Any]) -> EmergencyCache:
+    alarms = EmergencyCache()
     for one in bodies:
-        alarms.put(AlarmKey.of_body(one), one)
+        alarms.put(EmergencyKey.of_body(one), one)
     return alarms
 
 
@@ -119,8 +119,8 @@ def named(number: int, status: dict[str, Any] | None = None) -> dict[str, Any]:
     return body(status, name=f"inc-{number:05}", uid=f"uid-{number}", creationTimestamp=at)
 
 
-def key(number: int) -> AlarmKey:
-    return AlarmKey("shop", f"inc-{number:05}")
+def key(number: int) -> EmergencyKey:
+    return EmergencyKey("shop", f"inc-{number:05}")
 
 
 DONE = {"servicesUpdatedAt": STARTED, "secrets": [{"name": "db", "state": "RolledOut"}]}
@@ -159,9 +159,9 @@ def test_many_that_are_done_and_not_acknowledged_refuse_nobody() -> None:
 
 def test_another_namespace_is_served_though_one_declares_too_many() -> None:
     alarms = told(*(named(number) for number in range(50)))
-    alarms.put(AlarmKey("bank", "inc-1"), body(namespace="bank"))
+    alarms.put(EmergencyKey("bank", "inc-1"), body(namespace="bank"))
 
-    assert alarms.refusal(AlarmKey("bank", "inc-1")) is None
+    assert alarms.refusal(EmergencyKey("bank", "inc-1")) is None
     assert len(alarms.of(ObjectKey("bank", "db"), {"team": "auth"})) == 1
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import Outside, abandon
-from keyturn.controllers.context import World
-from keyturn.controllers.managedsecret.leases import Borrower, given_back
+from keyturn.controllers.background import BackgroundWork, abandon
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.leases import LeaseManager, given_back
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
@@ -47,14 +47,16 @@ class Desk:
     spec: dict[str, Any] = field(default_factory=lambda: BOTH)
     now: datetime = NOW
     state: State | None = None
-    outside: Outside = field(default_factory=Outside)
+    outside: BackgroundWork = field(default_factory=BackgroundWork)
 
     async def read(self, *, anew: bool = False) -> Reading:
         new: dict[str, Any] = {"state": None, "target": None, "status": {}}
         look = seen(self.spec, now=self.now, **({"state": self.state.facts()} if self.state else new))
         assert look.wanted
         stores: Any = self.shelves
-        borrower = Borrower(KEY, look.wanted, self.state, self.outside, stores, lambda: self.now, anew=anew)
+        borrower = LeaseManager(
+            KEY, look.wanted, self.state, self.outside, stores, lambda: self.now, anew=anew
+        )
         return await read_all(KEY, look, look.wanted, stores, borrower, fresh=False)
 
     async def take_in(self, **how: Any) -> Reading:
@@ -67,7 +69,7 @@ class Desk:
         return reading
 
     def restart(self) -> None:
-        self.outside = Outside()
+        self.outside = BackgroundWork()
 
 
 @pytest.fixture
@@ -236,7 +238,7 @@ class Return:
     """Gives the loan of a desk back."""
 
     desk: Desk
-    world: World
+    world: Context
 
     async def __call__(self) -> bool:
         """Say whether it is no longer recorded."""
@@ -253,7 +255,7 @@ class Return:
 @pytest.fixture
 async def give_back(desk: Desk) -> Return:
     await desk.take_in()
-    world = World(api=None, events=None, now=lambda: desk.now)  # type: ignore[arg-type]  # not called
+    world = Context(api=None, events=None, now=lambda: desk.now)  # type: ignore[arg-type]  # not called
     world.stores = desk.shelves  # type: ignore[assignment]  # a fake
     return Return(desk, world)
 

@@ -12,7 +12,7 @@ import pytest
 from keyturn.controllers.cache_sync import Upkeep
 from keyturn.controllers.discovery import unnamed
 from keyturn.controllers.kopf_source import kopf_registry
-from keyturn.controllers.watch_liveness import Pulse
+from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
@@ -80,7 +80,7 @@ async def test_nothing_begins_before_discovery_is_complete() -> None:
     world: Any = SimpleNamespace(api=discovery, mirror=mirror, tags=SimpleNamespace(expect=list))
     watches: Any = SimpleNamespace(sweep=sweep)
     secrets: Any = SimpleNamespace(synced=_set())
-    upkeep = Upkeep(world, watches, secrets, Pulse())
+    upkeep = Upkeep(world, watches, secrets, WatchLiveness())
 
     running = asyncio.create_task(upkeep.run())
     await upkeep.is_primed.wait()
@@ -101,7 +101,7 @@ async def test_what_kopf_watches_of_ours_is_what_is_waited_for(plane: ControlPla
     del kubectl  # it brings the CRDs
     connection = await config.load(str(plane.kubeconfig))
     watches: Any = Mock(see_namespaces=True)
-    registry = kopf_registry(watches, connection, Pulse())
+    registry = kopf_registry(watches, connection, WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {str(one.any_name or one.plural) for one in selectors if one and one.group == "keyturn.dev"}
 

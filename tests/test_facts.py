@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from keyturn.checklist.evidence import Look, Proofs
+from keyturn.checklist.evidence import ClusterEvidence, TimedVerdict
 from keyturn.checklist.report_configmap import Published
 from keyturn.controllers.object_metrics import facts
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.exposition import expose
-from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.cache import InformerCache
 
 NOON = "2026-11-24T12:00:00Z"
 NOON_IN_SECONDS = 1795521600.0
@@ -28,16 +28,16 @@ def condition(type_: str, status: str, reason: str = "Because", message: str = "
     return {"type": type_, "status": status, "reason": reason, "message": message, **turned}
 
 
-def series(mirror: Mirror, name: str) -> list[tuple[dict[str, str], float]]:
+def series(mirror: InformerCache, name: str) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric as Prometheus reads them."""
-    text = expose(partial(facts, mirror, Proofs()), "")[0].decode()
+    text = expose(partial(facts, mirror, ClusterEvidence()), "")[0].decode()
     found = next(family for family in parse(text) if family.name == f"keyturn_{name}")
     return [(dict(sample.labels), sample.value) for sample in found.samples]
 
 
 def told(name: str, status: dict[str, Any], **spec: Any) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric of an object with this status."""
-    mirror = Mirror()
+    mirror = InformerCache()
     metadata = {"name": "db", "namespace": "shop", "resourceVersion": "1"}
     mirror.put_managed({"metadata": metadata, "spec": {"data": [ITEM], **spec}, "status": status})
     return series(mirror, name)
@@ -111,7 +111,7 @@ def test_a_condition_that_is_no_word_is_left_out() -> None:
 
 
 def store_series(kind: str, *conditions: dict[str, Any]) -> list[tuple[dict[str, str], float]]:
-    mirror = Mirror()
+    mirror = InformerCache()
     namespace = {"namespace": "shop"} if kind == SECRET_STORE else {}
     body = {
         "metadata": {"name": "vault", "resourceVersion": "1", **namespace},
@@ -138,7 +138,7 @@ def test_a_store_that_nobody_has_looked_at_is_not_told() -> None:
 
 
 def test_a_store_that_cannot_be_read_is_not_told() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
     mirror.put_store(StoreKey.of_body(SECRET_STORE, body), body)
     assert series(mirror, "store_ready") == []
@@ -147,7 +147,9 @@ def test_a_store_that_cannot_be_read_is_not_told() -> None:
 # The checklist
 
 
-def put(mirror: Mirror, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any) -> None:
+def put(
+    mirror: InformerCache, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any
+) -> None:
     body = {
         "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
         "spec": {"data": [ITEM]},
@@ -156,9 +158,9 @@ def put(mirror: Mirror, namespace: str, name: str = "db", *conditions: dict[str,
     mirror.put_managed(body)
 
 
-def verdicts(mirror: Mirror, proofs: Proofs | None = None) -> dict[tuple[str, str], str]:
+def verdicts(mirror: InformerCache, proofs: ClusterEvidence | None = None) -> dict[tuple[str, str], str]:
     """Return by report and point the one verdict that is 1."""
-    text = expose(partial(facts, mirror, proofs or Proofs()), "")[0].decode()
+    text = expose(partial(facts, mirror, proofs or ClusterEvidence()), "")[0].decode()
     family = next(one for one in parse(text) if one.name == "keyturn_checklist")
     found = {}
     for sample in family.samples:
@@ -170,7 +172,7 @@ def verdicts(mirror: Mirror, proofs: Proofs | None = None) -> dict[tuple[str, st
     return found
 
 
-def of_operator(mirror: Mirror, proofs: Proofs | None = None) -> dict[str, str]:
+def of_operator(mirror: InformerCache, proofs: ClusterEvidence | None = None) -> dict[str, str]:
     return {
         point: verdict
         for (report, point), verdict in verdicts(mirror, proofs).items()
@@ -182,11 +184,11 @@ WELL = {"strength": "Pass", "environments": "Unknown", "schedule": "Unknown", "r
 
 
 def test_where_there_is_nothing_no_point_applies() -> None:
-    assert of_operator(Mirror()) == dict.fromkeys(WELL, "NotApplicable")
+    assert of_operator(InformerCache()) == dict.fromkeys(WELL, "NotApplicable")
 
 
 def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     put(mirror, "shop", "db", condition("PolicyCompliant", "True"))
 
     assert of_operator(mirror) == WELL
@@ -233,7 +235,7 @@ def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
 def test_one_of_many_is_enough_for_a_verdict(
     conditions: list[dict[str, Any]], status: dict[str, Any], change: dict[str, str]
 ) -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     put(mirror, "shop", "first")
     put(mirror, "shop", "second", *conditions, **status)
     put(mirror, "shop", "third")
@@ -252,7 +254,7 @@ def test_one_of_many_is_enough_for_a_verdict(
     ids=str,
 )
 def test_environments_are_compared_where_there_are_two(environments: list[str], verdict: str) -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     for name in environments:
         put(mirror, f"of-{name}")
         labels = {"keyturn.dev/environment": name}
@@ -262,7 +264,7 @@ def test_environments_are_compared_where_there_are_two(environments: list[str], 
 
 
 def test_violations_are_counted_by_rule_and_point() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     rules = [("minLength", "a"), ("minLength", "b"), ("noSchedule", None), ('x",y="', None)]
     violations = [{"rule": rule, "item": item, "message": "in any words"} for rule, item in rules]
     put(mirror, "shop", "db", policy={"violations": violations})
@@ -284,20 +286,20 @@ NOW = datetime.now(UTC)
 )
 def test_access_is_logged_as_long_as_our_own_reads_come_back(logged: timedelta | None, verdict: str) -> None:
     now = datetime.now(UTC)
-    proofs = Proofs(awaited=now, logged=now - logged if logged else None)
+    proofs = ClusterEvidence(awaited=now, logged=now - logged if logged else None)
 
-    assert of_operator(Mirror(), proofs)["access-log"] == verdict
+    assert of_operator(InformerCache(), proofs)["access-log"] == verdict
 
 
 def test_nothing_is_said_of_access_where_no_audit_events_are_taken() -> None:
-    assert "access-log" not in of_operator(Mirror(), Proofs())
+    assert "access-log" not in of_operator(InformerCache(), ClusterEvidence())
 
 
 def test_what_is_proven_of_encryption_is_told_with_its_time() -> None:
-    proofs = Proofs(at_rest=Look(Verdict.FAIL, NOW))
+    proofs = ClusterEvidence(at_rest=TimedVerdict(Verdict.FAIL, NOW))
 
-    assert of_operator(Mirror(), proofs)["at-rest"] == "Fail"
-    text = expose(partial(facts, Mirror(), proofs), "")[0].decode()
+    assert of_operator(InformerCache(), proofs)["at-rest"] == "Fail"
+    text = expose(partial(facts, InformerCache(), proofs), "")[0].decode()
     assert (
         f'keyturn_checklist_timestamp_seconds{{report="operator",point="at-rest"}} {NOW.timestamp()}' in text
     )
@@ -306,7 +308,7 @@ def test_what_is_proven_of_encryption_is_told_with_its_time() -> None:
 def test_published_reports_stand_beside_the_operators_own() -> None:
     drill = Published(Point.RECOVERY, Verdict.PASS, "they came back", NOW, NOW)
 
-    found = verdicts(Mirror(), Proofs(published={"drills": (drill,), "empty": ()}))
+    found = verdicts(InformerCache(), ClusterEvidence(published={"drills": (drill,), "empty": ()}))
 
     assert found["drills", "recovery"] == "Pass"
     assert {report for report, _ in found} == {"operator", "drills"}

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_size import fitted
@@ -24,7 +24,7 @@ def facts(number: int) -> RevisionFacts:
 
 
 def state(*revisions: int, size: int, older: int = 0) -> State:
-    kept = {"password": Kept("", {"value": Value(bytes(size))}, {"value": "password"})}
+    kept = {"password": ItemValues("", {"value": Value(bytes(size))}, {"value": "password"})}
     return State(
         "uid",
         WHEN,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import structlog
 
-from keyturn.checklist.evidence import Look, Proofs
+from keyturn.checklist.evidence import ClusterEvidence, TimedVerdict
 from keyturn.checklist.monitor import Inspection
 from keyturn.checklist.report_configmap import merged, written
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
@@ -47,7 +47,7 @@ class Server:
         return self.metrics
 
 
-def inspection(server: Server, proofs: Proofs, *, proves_encryption: bool = True) -> Inspection:
+def inspection(server: Server, proofs: ClusterEvidence, *, proves_encryption: bool = True) -> Inspection:
     return Inspection(
         cast("Any", server), "keyturn-system", proofs, lambda: NOW, proves_encryption=proves_encryption
     )
@@ -58,7 +58,7 @@ def refused(path: str) -> errors.Forbidden:
 
 
 async def test_published_reports_are_read() -> None:
-    proofs = Proofs()
+    proofs = ClusterEvidence()
 
     await inspection(Server({"cluster": written(REPORT), "odd": "{"}), proofs).look()
 
@@ -66,7 +66,7 @@ async def test_published_reports_are_read() -> None:
 
 
 async def test_a_report_that_is_taken_away_is_forgotten() -> None:
-    proofs = Proofs(published={"cluster": REPORT})
+    proofs = ClusterEvidence(published={"cluster": REPORT})
 
     await inspection(Server(errors.NotFound("get", "/x", 404, "NotFound")), proofs).look()
 
@@ -77,7 +77,7 @@ async def test_a_report_that_is_taken_away_is_forgotten() -> None:
     "trouble", [refused("/x"), errors.Unavailable("get", "/x", 0, "Timeout")], ids=["refused", "away"]
 )
 async def test_while_reports_cannot_be_read_the_last_ones_count(trouble: errors.ApiError) -> None:
-    proofs = Proofs(published={"cluster": REPORT})
+    proofs = ClusterEvidence(published={"cluster": REPORT})
 
     await inspection(Server(trouble), proofs).look()
 
@@ -86,7 +86,7 @@ async def test_while_reports_cannot_be_read_the_last_ones_count(trouble: errors.
 
 async def test_a_trouble_is_told_once_and_again_when_it_comes_back() -> None:
     server = Server({"odd": "{"})
-    looks = inspection(server, Proofs())
+    looks = inspection(server, ClusterEvidence())
 
     with structlog.testing.capture_logs() as log:
         for reports in ({"odd": "{"}, {"odd": "{"}, {}, {"odd": "{"}):
@@ -111,15 +111,15 @@ async def test_a_trouble_is_told_once_and_again_when_it_comes_back() -> None:
 async def test_encryption_is_proven_by_the_metrics_of_the_api_server(
     metrics: str | Exception, verdict: Verdict
 ) -> None:
-    proofs = Proofs()
+    proofs = ClusterEvidence()
 
     await inspection(Server({}, metrics), proofs).look()
 
-    assert proofs.at_rest == Look(verdict, NOW)
+    assert proofs.at_rest == TimedVerdict(verdict, NOW)
 
 
 async def test_the_metrics_of_the_api_server_are_not_read_unasked() -> None:
-    proofs = Proofs()
+    proofs = ClusterEvidence()
 
     await inspection(Server({}, AssertionError("read")), proofs, proves_encryption=False).look()
 
@@ -127,14 +127,14 @@ async def test_the_metrics_of_the_api_server_are_not_read_unasked() -> None:
 
 
 async def test_the_metrics_of_the_api_server_are_read_seldom() -> None:
-    server, proofs = Server({}, ENCRYPTED), Proofs()
+    server, proofs = Server({}, ENCRYPTED), ClusterEvidence()
     looks = inspection(server, proofs)
     await looks.look()
     server.metrics = ""
 
     for _ in range(9):
         await looks.look()
-        assert proofs.at_rest == Look(Verdict.PASS, NOW)
+        assert proofs.at_rest == TimedVerdict(Verdict.PASS, NOW)
     await looks.look()
 
-    assert proofs.at_rest == Look(Verdict.UNKNOWN, NOW)
+    assert proofs.at_rest == TimedVerdict(Verdict.UNKNOWN, NOW)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from keyturn.controllers.kopf_lists import Unfilled
+from keyturn.controllers.kopf_lists import WatchOnlyResponse
 from tests.kube.helpers import serving
 
 LIST = {
@@ -23,7 +23,7 @@ async def shown(body: Any) -> Any:
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.json_response(body)
 
-    async with serving(handle) as server, aiohttp.ClientSession(response_class=Unfilled) as session:
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=WatchOnlyResponse) as session:
         return await (await session.get(server)).json()
 
 
@@ -45,5 +45,5 @@ async def test_a_kind_that_is_absent_is_asked_for_again() -> None:
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.json_response({"kind": "Status", "code": 404}, status=404)
 
-    async with serving(handle) as server, aiohttp.ClientSession(response_class=Unfilled) as session:
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=WatchOnlyResponse) as session:
         assert (await session.get(server)).status == 503  # which kopf takes for a trouble that passes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.background import Reading, begin
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret import generate_item as making
 from keyturn.controllers.managedsecret import reconcile
 from keyturn.core.errors import Stalled, Wait
@@ -21,13 +21,13 @@ from keyturn.core.observation.store_reads import being_read
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
-from keyturn.generators import Given
+from keyturn.generators import GeneratorContext
 from tests.core.builders import NOW, managed, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.state.revision import ItemValues
     from keyturn.generators import Outputs
 
 KEY = ObjectKey("shop", "db")
@@ -46,7 +46,7 @@ class Slow:
     threads: list[str] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
 
-    def generate(self, _: Given) -> Outputs:
+    def generate(self, _: GeneratorContext) -> Outputs:
         assert self.open.wait(60)
         self.made += 1
         self.threads.append(threading.current_thread().name)
@@ -69,12 +69,12 @@ class Maker:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.world = World(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
+        self.world = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
         self.world.wake = lambda _: self.woken.set()
 
-    async def kept(self, recipe: str = "r", **given: Any) -> Kept:
+    async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:
         generator: Any = self.generator
-        return await making.kept(ITEM, recipe, generator, Given(NOW, **given), KEY, self.world)
+        return await making.kept(ITEM, recipe, generator, GeneratorContext(NOW, **given), KEY, self.world)
 
     async def waits(self, recipe: str = "r") -> None:
         with pytest.raises(Wait) as raised:
@@ -176,7 +176,7 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
     assert slow.made == 1
 
 
-async def in_the_end(maker: Maker, recipe: str = "r") -> Kept:
+async def in_the_end(maker: Maker, recipe: str = "r") -> ItemValues:
     """Ask again each time that the object is woken."""
     while True:
         maker.woken.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.kube.cache.cache import WHOLE, Mirror, namespace_key
+from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
 from keyturn.kube.secret_informer import SecretMeta
 from tests.core.builders import use, workload
 
@@ -50,7 +50,7 @@ def secret_class(version: int = 1, **spec: Any) -> dict[str, Any]:
     ],
 )
 def test_only_a_newer_object_is_news(version: int, is_news: bool) -> None:  # noqa: FBT001
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(5, owner="first"))
     assert mirror.put_managed(managed(version, owner="second")) == is_news
     found = mirror.managed(DB)
@@ -61,7 +61,7 @@ def test_only_a_newer_object_is_news(version: int, is_news: bool) -> None:  # no
 
 def test_a_thousand_objects_take_less_than_three_kibibytes_each() -> None:
     bodies = [managed(name=f"secret-{number}") for number in range(1000)]
-    mirror = Mirror()
+    mirror = InformerCache()
     tracemalloc.start()
     try:
         for body in bodies:
@@ -78,7 +78,7 @@ LARGE: dict[str, Any] = {"data": [{"name": "a", "literal": CANARY + "x" * 100_00
 
 
 def test_of_a_thousand_large_objects_nearly_nothing_is_kept() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     tracemalloc.start()
     try:
         for number in range(1000):
@@ -90,7 +90,7 @@ def test_of_a_thousand_large_objects_nearly_nothing_is_kept() -> None:
 
 
 def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     body = managed(className="strict", owner="shop@example.com", suspend=True, **LARGE)
     body["metadata"] |= {
         "labels": {"app": "shop"},
@@ -108,7 +108,7 @@ def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
 
 
 def test_an_object_that_has_become_small_is_kept_whole() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(1, **LARGE))
     mirror.put_managed(managed(2, owner="shop"))
     found = mirror.managed(DB)
@@ -121,7 +121,7 @@ def test_metadata_that_is_large_is_not_kept(part: str) -> None:
     many = {f"keyturn.dev/{number}": "x" * 60 for number in range(10_000)}
     body = managed()
     body["metadata"][part] = list(many) if part == "finalizers" else many
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(body | {"status": {"revision": 7}})
     found = mirror.managed(DB)
     assert found
@@ -131,7 +131,7 @@ def test_metadata_that_is_large_is_not_kept(part: str) -> None:
 
 
 def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     for number in range(5000):
         spec: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 15_000}]}
         mirror.put_managed(managed(name=f"secret-{number}", **spec))
@@ -142,7 +142,7 @@ def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
 
 
 def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
-    mirror = Mirror(WHOLE)
+    mirror = InformerCache(WHOLE)
     mirror.put_managed(managed(**LARGE))
     found = mirror.managed(DB)
     assert found
@@ -150,13 +150,13 @@ def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
 
 
 def test_versions_are_numbers_and_not_text() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(9))
     assert mirror.put_managed(managed(10))
 
 
 def test_what_was_deleted_is_gone_and_may_come_again() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(9, className="strict"))
     mirror.drop_managed(DB)
     assert mirror.managed(DB) is None
@@ -169,7 +169,7 @@ def test_what_was_deleted_is_gone_and_may_come_again() -> None:
 
 
 def test_users_of_a_class_are_those_that_name_it_now() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(1, className="strict"))
     mirror.put_managed(managed(2, name="cache", className="strict"))
     mirror.put_managed(managed(3))
@@ -177,7 +177,7 @@ def test_users_of_a_class_are_those_that_name_it_now() -> None:
 
 
 def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(data=[{"name": "a", "literal": {CANARY: 1}}]) | {"status": {"revision": 7}})
     found = mirror.managed(DB)
     assert found
@@ -189,7 +189,7 @@ def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
 
 
 def test_what_is_wrong_with_a_spec_is_told_without_the_words_of_a_library() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(rotation={"every": "999999d"}))
     found = mirror.managed(DB)
     assert found
@@ -201,7 +201,7 @@ def test_what_is_wrong_with_a_spec_is_told_without_the_words_of_a_library() -> N
 
 
 def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_class(secret_class(minLength=CANARY))
     with pytest.raises(Stalled) as caught:
         mirror.secret_class("strict")
@@ -214,7 +214,7 @@ def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
 
 
 def test_a_class_is_known_until_it_is_deleted() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     assert mirror.put_class(secret_class())
     assert not mirror.put_class(secret_class())
     assert list(mirror.class_names()) == ["strict"]
@@ -233,7 +233,7 @@ def default_class(name: str, created: str, version: int = 1, mark: str = "true")
 
 
 def test_without_a_default_class_who_names_none_follows_none() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_class(secret_class())
     mirror.put_class(default_class("other", "2026-01-01T00:00:00Z", mark="false"))
     mirror.put_managed(managed())
@@ -243,7 +243,7 @@ def test_without_a_default_class_who_names_none_follows_none() -> None:
 
 
 def test_the_newest_default_class_counts_and_of_two_the_first_by_name() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     for name, created in (("old", "2025"), ("b", "2026"), ("a", "2026")):
         mirror.put_class(default_class(name, created))
     assert mirror.default_classes() == ["a", "b", "old"]
@@ -254,7 +254,7 @@ def test_the_newest_default_class_counts_and_of_two_the_first_by_name() -> None:
 
 
 def test_a_default_class_is_followed_by_who_names_it_or_none_but_not_by_who_wants_none() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_class(default_class("usual", "2026"))
     mirror.put_managed(managed(1))
     mirror.put_managed(managed(1, name="cache", className="usual"))
@@ -266,7 +266,7 @@ def test_a_default_class_is_followed_by_who_names_it_or_none_but_not_by_who_want
 
 
 def test_a_default_class_that_cannot_be_read_is_not_passed_over() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_class(default_class("usual", "2026") | {"spec": {"minLength": CANARY}})
     assert mirror.class_name(None) == "usual"
     with pytest.raises(Stalled):
@@ -282,7 +282,7 @@ def namespace(version: int = 1, environment: str | None = None, name: str = "sho
 
 
 def test_only_a_change_of_the_environment_is_news_of_a_namespace() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     assert not mirror.put_namespace(namespace(1))
     assert mirror.put_namespace(namespace(2, "production"))
     assert not mirror.put_namespace(namespace(3, "production"))
@@ -293,7 +293,7 @@ def test_only_a_change_of_the_environment_is_news_of_a_namespace() -> None:
 
 
 def test_a_namespace_that_is_gone_has_no_environment() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_namespace(namespace(9, "production"))
     mirror.put_managed(managed())
     assert mirror.namespaces() == [namespace_key("shop")]
@@ -316,14 +316,14 @@ def test_a_namespace_that_is_gone_has_no_environment() -> None:
     ],
 )
 def test_only_news_of_a_secret_count(coming: SecretMeta, is_news: bool) -> None:  # noqa: FBT001
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_secret(secret(version=5))
     assert mirror.put_secret(coming) == is_news
     assert mirror.secret("shop", "db") == (coming if is_news else secret(version=5))
 
 
 def test_a_deleted_secret_tells_whose_it_was() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_secret(secret(owner="writer"))
     assert mirror.drop_secret(DB) == "writer"
     assert mirror.drop_secret(DB) is None
@@ -331,7 +331,7 @@ def test_a_deleted_secret_tells_whose_it_was() -> None:
 
 
 def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     for name in ("db", "db-keyturn", "one", "two"):
         mirror.put_secret(secret(name))
     mirror.put_secret(secret("cache", owner="cache"))
@@ -354,7 +354,7 @@ def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
 
 
 def test_a_workload_concerns_who_writes_what_it_uses_and_who_lists_it() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_secret(secret("db", owner="writer"))
     mirror.put_managed(managed(name="cache", rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
     found = workload("api", uses=(use("db"), use("somebody-elses")))
@@ -366,7 +366,7 @@ def test_a_workload_concerns_who_writes_what_it_uses_and_who_lists_it() -> None:
 
 
 def test_who_is_no_longer_used_or_listed_is_concerned_once_more_only() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_secret(secret("db"))
     mirror.put_secret(secret("cache", owner="cache"))
     mirror.put_workload(workload("api", uses=(use("db"),)))
@@ -377,7 +377,7 @@ def test_who_is_no_longer_used_or_listed_is_concerned_once_more_only() -> None:
 
 
 def test_a_deleted_workload_uses_nothing() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_secret(secret("db"))
     mirror.put_workload(workload("api"))
     mirror.put_workload(workload("web"))
@@ -389,7 +389,7 @@ def test_a_deleted_workload_uses_nothing() -> None:
 
 
 def test_a_list_of_targets_that_changed_concerns_the_new_ones() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(1, rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
     mirror.put_managed(managed(2, rollout={"targets": [{"kind": "Deployment", "name": "web"}]}))
     assert mirror.put_workload(workload("api", uses=())) == set()
@@ -416,14 +416,14 @@ def told(name: object) -> dict[str, Any]:
     ],
 )
 def test_secrets_are_named_by_spec_and_status(body: dict[str, Any], names: set[str]) -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(body)
 
     assert mirror.secret_names(DB) == {"db-keyturn", *names}
 
 
 def test_a_secret_that_was_written_under_another_name_is_named() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed())
     mirror.put_secret(secret("older"))
     mirror.put_secret(secret("another", owner="another"))
@@ -432,7 +432,7 @@ def test_a_secret_that_was_written_under_another_name_is_named() -> None:
 
 
 def test_of_one_that_is_gone_its_names_are_known() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     mirror.put_managed(managed(target={"name": "new"}))
     mirror.put_secret(secret("new"))
     mirror.drop_managed(DB)

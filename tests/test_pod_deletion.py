@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.execute import take
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import DeletePod
@@ -49,7 +49,7 @@ class Server:
 
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
-    world = World(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    world = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
     await take(STEP, ObjectKey("shop", "db"), seen(), world)
     return server.deleted
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from keyturn.controllers.watch_liveness import Pulse, is_stuck
+from keyturn.controllers.watch_liveness import WatchLiveness, is_stuck
 from tests.stores.haste import in_no_time
 
 PATH = "/apis/keyturn.dev/v1alpha1/managedsecrets"
 STUCK = [f"watch stuck: {PATH}"]
 
 
-async def ask(pulse: Pulse, query: str, path: str = PATH, *, ok: bool = True) -> None:
+async def ask(pulse: WatchLiveness, query: str, path: str = PATH, *, ok: bool = True) -> None:
     """Have a request go through, as kopf's session does; the answer is there when its headers are."""
 
     async def handler(_: Any) -> Any:
@@ -26,7 +26,7 @@ async def ask(pulse: Pulse, query: str, path: str = PATH, *, ok: bool = True) ->
     await pulse(request, handler)
 
 
-async def fail(pulse: Pulse, query: str) -> None:
+async def fail(pulse: WatchLiveness, query: str) -> None:
     async def handler(_: Any) -> Any:
         raise OSError
 
@@ -40,7 +40,7 @@ async def fail(pulse: Pulse, query: str) -> None:
 async def test_a_watch_is_stuck_when_it_was_not_renewed_three_times(
     seconds: float, problems: list[str]
 ) -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?watch=true")
 
     await asyncio.sleep(seconds)
@@ -50,7 +50,7 @@ async def test_a_watch_is_stuck_when_it_was_not_renewed_three_times(
 
 @in_no_time
 async def test_a_list_that_follows_a_watch_is_a_sign_of_life() -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?watch=true")
     await asyncio.sleep(170)
     await ask(pulse, "")
@@ -62,7 +62,7 @@ async def test_a_list_that_follows_a_watch_is_a_sign_of_life() -> None:
 @pytest.mark.parametrize("query", ["?watch=true", ""], ids=["watch", "list"])
 @in_no_time
 async def test_being_refused_is_a_sign_of_life_since_a_restart_cures_no_outage(query: str) -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?watch=true")
     await asyncio.sleep(170)
     await ask(pulse, query, ok=False)
@@ -75,7 +75,7 @@ async def test_being_refused_is_a_sign_of_life_since_a_restart_cures_no_outage(q
 
 @in_no_time
 async def test_only_the_watch_that_hangs_is_named() -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?watch=true")
     await ask(pulse, "?watch=true", "/apis/apps/v1/deployments")
     for _ in range(4):
@@ -87,7 +87,7 @@ async def test_only_the_watch_that_hangs_is_named() -> None:
 
 @in_no_time
 async def test_what_is_listed_and_never_watched_is_not_waited_for() -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "", "/apis")
     await asyncio.sleep(3600)
 
@@ -97,7 +97,7 @@ async def test_what_is_listed_and_never_watched_is_not_waited_for() -> None:
 @pytest.mark.parametrize(("ok", "sweeps"), [(True, True), (False, False)], ids=["answered", "refused"])
 @in_no_time
 async def test_a_new_list_of_what_is_watched_calls_for_a_sweep(*, ok: bool, sweeps: bool) -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?watch=true")
     assert not pulse.relisted.is_set()
 
@@ -108,7 +108,7 @@ async def test_a_new_list_of_what_is_watched_calls_for_a_sweep(*, ok: bool, swee
 
 @in_no_time
 async def test_the_first_list_calls_for_a_sweep_as_it_shows_kopf_nothing() -> None:
-    pulse = Pulse()
+    pulse = WatchLiveness()
     await ask(pulse, "?limit=1")
 
     assert pulse.relisted.is_set()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.push import pushed, withdrawn
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Push, Withdraw
 from keyturn.core.spec.store_refs import Destination, Source
-from keyturn.core.state.revision import Kept, Rendered, Revision
+from keyturn.core.state.revision import ItemValues, Rendered, Revision
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Unreachable
@@ -27,7 +27,7 @@ from tests.support.shelves import Shelves, texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.controllers.background import Outside
+    from keyturn.controllers.background import BackgroundWork
     from keyturn.core.observation.store_reads import PushProblem
 
 KEY = ObjectKey("shop", "db")
@@ -35,15 +35,15 @@ PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 ALONE = replace(PLACE, secret_key="password")  # noqa: S106  # the name of a key
 
 
-def kept(text: str, key: str = "password", recipe: str = "") -> Kept:
-    return Kept(recipe, {"value": Value.of_text(text)}, {"value": key})
+def kept(text: str, key: str = "password", recipe: str = "") -> ItemValues:
+    return ItemValues(recipe, {"value": Value.of_text(text)}, {"value": key})
 
 
-def read(key: str) -> Kept:
+def read(key: str) -> ItemValues:
     return kept("of a store", key, Source(StoreKind.SECRET_STORE, "vault", "shop/app", key).text)
 
 
-def recorded(*values: Mapping[str, Kept], destination: Destination = PLACE, **rendered: str) -> State:
+def recorded(*values: Mapping[str, ItemValues], destination: Destination = PLACE, **rendered: str) -> State:
     """Make a state of revisions with these values, the newest first, and the intention to push it."""
     revisions = tuple(
         Revision(
@@ -70,12 +70,12 @@ class Desk:
     is_woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.world = World(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.world = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.world.stores = self.shelves  # type: ignore[assignment]  # a fake
         self.world.wake = self._wake
 
     @property
-    def outside(self) -> Outside:
+    def outside(self) -> BackgroundWork:
         return self.world.memo(KEY).outside
 
     @property
@@ -186,7 +186,7 @@ async def test_what_others_have_written(
     ],
 )
 async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
-    destination: Destination, values: Mapping[str, Kept], message: str, desk: Desk
+    destination: Destination, values: Mapping[str, ItemValues], message: str, desk: Desk
 ) -> None:
     desk.shelves.keep("shop/db", "what was there")
     assert await desk.push(recorded(values, destination=destination), destination) is None

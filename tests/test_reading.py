@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import Outside
-from keyturn.controllers.managedsecret.leases import Borrower
+from keyturn.controllers.background import BackgroundWork
+from keyturn.controllers.managedsecret.leases import LeaseManager
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
@@ -59,7 +59,7 @@ async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, *
     look = seen(spec, **{**NEW, **others})
     assert look.wanted
     stores: Any = shelves
-    borrower = Borrower(KEY, look.wanted, None, Outside(), stores, lambda: NOW, anew=False)
+    borrower = LeaseManager(KEY, look.wanted, None, BackgroundWork(), stores, lambda: NOW, anew=False)
     return await read_all(KEY, look, look.wanted, stores, borrower, fresh=fresh)
 
 

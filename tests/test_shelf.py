@@ -8,8 +8,8 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
-from keyturn.kube.cache.cache import Mirror
-from keyturn.kube.cache.stores import Shelf
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.stores import StoreCache
 
 AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")
@@ -45,13 +45,13 @@ def names(kind: str | None = None) -> dict[str, Any]:
 def test_a_managed_secret_uses_the_stores_that_its_spec_names(
     spec: dict[str, Any], used: set[StoreKey]
 ) -> None:
-    shelf = Shelf()
+    shelf = StoreCache()
     shelf.note_user(AUTH, spec)
     assert {key for key in (OURS, ALL) if AUTH in shelf.users_of(key)} == used
 
 
 def test_who_names_another_store_uses_the_first_one_no_more() -> None:
-    shelf = Shelf()
+    shelf = StoreCache()
     shelf.note_user(AUTH, {"dataFrom": [names()]})
     shelf.note_user(DB, {"dataFrom": [names()]})
     shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
@@ -63,7 +63,7 @@ def test_who_names_another_store_uses_the_first_one_no_more() -> None:
 
 
 def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "u", "resourceVersion": "1"}
     mirror.put_managed({"metadata": metadata, "spec": {"dataFrom": [names()]}})
     assert mirror.stores.users_of(OURS) == {AUTH}
@@ -72,7 +72,7 @@ def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
 
 
 def test_only_a_newer_store_is_news() -> None:
-    mirror = Mirror()
+    mirror = InformerCache()
     assert mirror.put_store(OURS, store(5, generation=2))
     assert not mirror.put_store(OURS, store(4, generation=1))
     assert mirror.stores.identity(OURS) == "u-2"
@@ -82,7 +82,7 @@ def test_only_a_newer_store_is_news() -> None:
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> None:
-    shelf = Shelf()
+    shelf = StoreCache()
     shelf.put(OURS, store(provider={"vault": {}, CANARY: {}}))
 
     with pytest.raises(Stalled) as caught:
@@ -96,7 +96,7 @@ def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> Non
 
 
 def test_stores_are_named_by_kind_and_namespace() -> None:
-    shelf = Shelf()
+    shelf = StoreCache()
     for key in (OURS, ALL, StoreKey(SECRET_STORE, "office", "theirs"), StoreKey(SECRET_STORE, "shop", "aws")):
         shelf.put(key, store())
     assert shelf.names(SECRET_STORE, "shop") == ["aws", "vault"]
@@ -104,7 +104,7 @@ def test_stores_are_named_by_kind_and_namespace() -> None:
 
 
 def test_users_of_a_store_that_selects_are_those_whom_labels_concern() -> None:
-    shelf = Shelf()
+    shelf = StoreCache()
     shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
     shelf.put(ALL, store(allowedNamespaces={"names": ["shop"]}))
     assert shelf.selected_users() == set()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.refresh import pulled_now
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.store_refs import next_refresh
-from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import Held, State, Triggers
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
@@ -39,7 +39,7 @@ from tests.support.shelves import Shelves
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 KEY = ObjectKey("shop", "db")
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
@@ -54,17 +54,19 @@ READ_BEFORE = {
 NEW: dict[str, Any] = {"state": None, "target": None, "status": {}}
 
 
-def kept(**outputs: str) -> Kept:
-    return Kept(
+def kept(**outputs: str) -> ItemValues:
+    return ItemValues(
         "",
         {name: Value.of_text(text) for name, text in outputs.items()},
         {name: "api-key" if name == "value" else name for name in outputs},
     )
 
 
-def recorded(*values: Mapping[str, Kept], current: int | None = None, held: Held | None = None) -> State:
+def recorded(
+    *values: Mapping[str, ItemValues], current: int | None = None, held: Held | None = None
+) -> State:
     """Make a state of revisions with these values, the newest first."""
-    password = {"password": Kept("", {"value": Value(b"x")}, {"value": "password"})}
+    password = {"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})}
     revisions = tuple(
         Revision(builders.revision(len(values) - place), {**password, **one})
         for place, one in enumerate(values)
@@ -86,7 +88,7 @@ class Watch:
     woken: int = 0
 
     def __post_init__(self) -> None:
-        self.world = World(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.world = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.world.stores = self.shelves  # type: ignore[assignment]  # a fake
         self.world.wake = self._wake
 
@@ -94,13 +96,13 @@ class Watch:
     def asked(self) -> int:
         return len(self.shelves.asked)
 
-    def seen(self, **others: Any) -> Seen:
+    def seen(self, **others: Any) -> Observed:
         facts = self.state.facts() if self.state else None
         new = {} if facts else NEW
         status = {} if "status" in others else {"status": READ_BEFORE}
         return seen(self.spec, **{"now": self.now, **status, **new, "state": facts, **others})
 
-    async def look(self, look: Seen | None = None, **others: Any) -> Pulled:
+    async def look(self, look: Observed | None = None, **others: Any) -> Pulled:
         """Look as one pass does that forgets at its end what it has read."""
         pulled = await pulled_now(KEY, look or self.seen(**others), self.world, self.state_now)
         self.world.memo(KEY).forget_values()
@@ -303,7 +305,7 @@ async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: W
     assert (await watch.later()).changed == frozenset()
 
 
-def brought(**outputs: str) -> Kept:
+def brought(**outputs: str) -> ItemValues:
     """Make what was read of the source that SPREAD names."""
     (item,) = (item for item in builders.wanted(SPREAD).pulled)
     assert item.source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.controllers.value_index import Tags
+from keyturn.controllers.value_index import ValueIndex
 from keyturn.core.keys import ObjectKey
 from keyturn.core.value import Value
 
@@ -19,7 +19,7 @@ def held(**values: Value) -> list[tuple[str, Value]]:
 
 
 def test_who_holds_an_equal_value_is_a_twin_whatever_it_is_called() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     tags.put(HERE, held(password=CANARY, token=OTHER))
     tags.put(THERE, held(secret=CANARY))
     assert tags.twins(HERE) == {"password": {THERE}}
@@ -28,13 +28,13 @@ def test_who_holds_an_equal_value_is_a_twin_whatever_it_is_called() -> None:
 
 
 def test_two_equal_values_of_one_object_are_no_twins() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     tags.put(HERE, held(password=CANARY, token=CANARY))
     assert tags.twins(HERE) == {}
 
 
 def test_who_is_concerned_by_news_is_told_once() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     assert tags.put(HERE, held(password=CANARY)) == set()
     assert tags.put(THERE, held(password=CANARY)) == {HERE}
     assert tags.put(THERE, held(password=CANARY)) == set()
@@ -42,7 +42,7 @@ def test_who_is_concerned_by_news_is_told_once() -> None:
 
 
 def test_a_value_that_changes_or_goes_is_a_twin_no_more() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     for key in (HERE, THERE, ELSEWHERE):
         tags.put(key, held(password=CANARY))
     assert tags.put(HERE, held(password=OTHER)) == {THERE, ELSEWHERE}
@@ -52,7 +52,7 @@ def test_a_value_that_changes_or_goes_is_a_twin_no_more() -> None:
 
 
 def test_the_key_is_another_in_each_process_and_no_tag_holds_a_value() -> None:
-    first, second = Tags(), Tags()
+    first, second = ValueIndex(), ValueIndex()
     for tags in (first, second):
         tags.put(HERE, held(password=CANARY))
     one, two = (next(iter(tags._tags[HERE])) for tags in (first, second))
@@ -63,7 +63,7 @@ def test_the_key_is_another_in_each_process_and_no_tag_holds_a_value() -> None:
 
 
 def test_tags_are_complete_when_all_that_was_there_at_the_start_was_read() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     assert not tags.are_complete, "nobody has said what there is"
     tags.read(HERE)
     tags.expect([HERE, THERE])
@@ -74,13 +74,13 @@ def test_tags_are_complete_when_all_that_was_there_at_the_start_was_read() -> No
 
 
 def test_where_nothing_was_there_tags_are_complete_at_once() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     tags.expect([])
     assert tags.are_complete
 
 
 def test_who_waits_for_the_others_is_told_when_the_last_was_read() -> None:
-    tags = Tags()
+    tags = ValueIndex()
     tags.expect([HERE, THERE])
     tags.wait(HERE)
     assert tags.read(HERE) == set()
@@ -92,7 +92,7 @@ def test_who_waits_for_the_others_is_told_when_the_last_was_read() -> None:
 def test_after_any_changes_twins_are_as_if_only_the_last_had_been(
     changes: list[tuple[ObjectKey, int]],
 ) -> None:
-    tags, last = Tags(), dict[ObjectKey, int]()
+    tags, last = ValueIndex(), dict[ObjectKey, int]()
     for key, number in changes:
         tags.put(key, held(password=Value(bytes([number]))) if number else ())
         last[key] = number

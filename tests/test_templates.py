@@ -17,7 +17,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.core.state.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
 from keyturn.core.value import Value
 from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS
@@ -576,14 +576,14 @@ TEXTS = {"a": "{{ username }} {{ 'x' | bcrypt }}", "b": "{{ key }}", "time": "{{
 
 def revision(texts: Mapping[str, str] = TEXTS, **values: str) -> Revision:
     """Make a revision with its templates rendered at `NOW`."""
-    kept = {name: Kept("", one(text), {"value": name}) for name, text in values.items()}
+    kept = {name: ItemValues("", one(text), {"value": name}) for name, text in values.items()}
     facts = RevisionFacts(1, "Created", NOW, frozenset())
     return Revision(facts, kept, templates.rendered(texts, kept, None, NOW))
 
 
 def anew(before: Revision, texts: Mapping[str, str] = TEXTS, **values: str) -> set[str]:
     """Return the templates that another revision renders anew."""
-    kept = {name: Kept("", one(text), {"value": name}) for name, text in values.items()}
+    kept = {name: ItemValues("", one(text), {"value": name}) for name, text in values.items()}
     after = templates.rendered(texts, kept, before, LATER)
     assert {key: made.template for key, made in after.items()} == dict(texts)
     return {key for key, made in after.items() if made != before.rendered.get(key)}

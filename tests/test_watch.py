@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
@@ -25,7 +25,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.world = World(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
+        self.world = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
         self.watches = Watches(self.world, self.queue, None)
 
     def enqueued(self) -> set[Key]:

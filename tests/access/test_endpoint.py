@@ -17,7 +17,7 @@ from cryptography import x509
 
 from keyturn.endpoints import server as web
 from keyturn.endpoints.audit import rejected_batches as deferred
-from keyturn.endpoints.audit.authentication import CannotServe, Login, Settings
+from keyturn.endpoints.audit.authentication import AuditAuthentication, CannotServe, Settings
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.audit.event import Access
 from keyturn.endpoints.audit.queue import Intake
@@ -70,7 +70,7 @@ class Sender:
     session: aiohttp.ClientSession
     port: int
     taken: list[Told]
-    login: Login
+    login: AuditAuthentication
     intake: Intake
 
     async def send(self, body: bytes, headers: Mapping[str, str] = BEARER) -> int:
@@ -107,7 +107,7 @@ async def sender(
 ) -> AsyncIterator[Sender]:
     taken: list[Told] = []
     intake = Intake(taken.append, most)
-    login = Login(settings or files.settings())
+    login = AuditAuthentication(settings or files.settings())
     endpoint = Endpoint(login, intake)
     listening = web.listen(endpoint.routes(), 0, "audit", tls=login.context, largest=endpoint.largest_body)
     connector = aiohttp.TCPConnector(ssl=files.client(client))
@@ -225,12 +225,12 @@ def test_files_that_cannot_be_used_are_refused_with_what_to_write(
 ) -> None:
     change(files.folder)
     with pytest.raises(CannotServe, match=sentence):
-        Login(files.settings())
+        AuditAuthentication(files.settings())
 
 
 def test_somebody_has_to_be_let_in(files: Files) -> None:
     with pytest.raises(CannotServe, match="--audit-token-file or --audit-client-ca"):
-        Login(files.settings(token_file=None))
+        AuditAuthentication(files.settings(token_file=None))
 
 
 @pytest.mark.parametrize(

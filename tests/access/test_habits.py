@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.endpoints.audit import baseline as habits
-from keyturn.endpoints.audit.access_log import Scope
+from keyturn.endpoints.audit.access_log import AccessScope
 from keyturn.endpoints.audit.baseline import Habits, Unusual
 from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import API, START, at
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-AUTH = Scope("shop", "auth")
+AUTH = AccessScope("shop", "auth")
 
 
 def known(many: int = 3) -> Habits:
@@ -27,7 +27,7 @@ def read(time: datetime = START, subject: str = API) -> Access:
     return Access(time, "get", subject, SubjectKind.of(subject), "shop", "auth")
 
 
-def learned(*scopes: Scope) -> Habits:
+def learned(*scopes: AccessScope) -> Habits:
     """Return habits whose time of learning is over."""
     habits = known()
     for scope in scopes:
@@ -59,7 +59,12 @@ def test_who_was_learned_is_not_unusual() -> None:
 
 def test_to_know_one_secret_is_not_to_know_another_or_all() -> None:
     habits = learned(AUTH)
-    for scope in (Scope("shop", "other"), Scope("bank", "auth"), Scope("shop", ""), Scope("", "")):
+    for scope in (
+        AccessScope("shop", "other"),
+        AccessScope("bank", "auth"),
+        AccessScope("shop", ""),
+        AccessScope("", ""),
+    ):
         assert habits.judge(scope, read(at(days=20))) == [Unusual.FIRST]
 
 
@@ -76,9 +81,9 @@ def known_to_read(*names: str, minutes: float) -> list[list[Unusual]]:
     """Have one read secrets that it knows, a time apart, long after the learning."""
     habits = known()
     for number, name in enumerate(sorted(set(names))):
-        habits.judge(Scope("shop", name), read(at(hours=number)))
+        habits.judge(AccessScope("shop", name), read(at(hours=number)))
     return [
-        habits.judge(Scope("shop", name), read(at(days=30, minutes=minutes * number)))
+        habits.judge(AccessScope("shop", name), read(at(days=30, minutes=minutes * number)))
         for number, name in enumerate(names)
     ]
 
@@ -87,23 +92,23 @@ def test_who_reads_many_from_the_beginning_is_expected_to() -> None:
     habits = known()
     for day in (0, 30):
         for name in "abc":
-            found = habits.judge(Scope("shop", name), read(at(days=day)))
+            found = habits.judge(AccessScope("shop", name), read(at(days=day)))
     assert found == []
 
 
 def test_a_list_counts_as_one_and_not_as_many() -> None:
-    habits = learned(*(Scope(name, "") for name in "abcd"))
-    assert [habits.judge(Scope(name, ""), read(at(days=30))) for name in "abcd"] == [[]] * 4
+    habits = learned(*(AccessScope(name, "") for name in "abcd"))
+    assert [habits.judge(AccessScope(name, ""), read(at(days=30))) for name in "abcd"] == [[]] * 4
 
 
 def test_the_eldest_pair_is_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(habits, "MOST_PAIRS", 3)
     these = known(many=100)
     for name in "abcd":
-        these.judge(Scope("shop", name), read())
+        these.judge(AccessScope("shop", name), read())
     assert len(these.pairs) == 3
-    assert these.judge(Scope("shop", "d"), read(at(days=20))) == []
-    assert these.judge(Scope("shop", "a"), read(at(days=20))) == [Unusual.FIRST]
+    assert these.judge(AccessScope("shop", "d"), read(at(days=20))) == []
+    assert these.judge(AccessScope("shop", "a"), read(at(days=20))) == [Unusual.FIRST]
 
 
 def test_nothing_tells_who_it_is_that_is_known() -> None:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.emergency.readers import Reader, Standing
+from keyturn.core.emergency.readers import Reader, ReaderStatus
 from keyturn.endpoints.audit import access_log as module
-from keyturn.endpoints.audit.access_log import Entry, Journal, Scope
+from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Entry
 from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import ALICE, API, START, at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AUTH, ALL, EVERYWHERE = Scope("shop", "auth"), Scope("shop", ""), Scope("", "")
+AUTH, ALL, EVERYWHERE = AccessScope("shop", "auth"), AccessScope("shop", ""), AccessScope("", "")
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
 
 
-def journal(*noted: tuple[Scope, Access]) -> Journal:
-    journal = Journal()
+def journal(*noted: tuple[AccessScope, Access]) -> AccessLog:
+    journal = AccessLog()
     for scope, access in noted:
         journal.note(scope, access)
     return journal
@@ -42,8 +42,8 @@ def test_who_lists_all_of_a_namespace_or_cluster_has_read_each_of_it() -> None:
     noted = journal(
         (ALL, replace(READ, subject="lister")),
         (EVERYWHERE, replace(READ, subject="everybody", time=at(hours=1))),
-        (Scope("bank", ""), replace(READ, subject="elsewhere")),
-        (Scope("shop", "other"), replace(READ, subject="other")),
+        (AccessScope("bank", ""), replace(READ, subject="elsewhere")),
+        (AccessScope("shop", "other"), replace(READ, subject="other")),
     )
     found = noted.readers_of("shop", ["auth"], START)
     assert [(one.subject, one.reach) for one in found] == [("everybody", "cluster"), ("lister", "namespace")]
@@ -54,15 +54,15 @@ def test_only_who_was_there_since_then_is_named() -> None:
     assert [one.subject for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ALICE]
 
 
-@pytest.mark.parametrize("standing", Standing)
+@pytest.mark.parametrize("standing", ReaderStatus)
 def test_who_was_seen_before_is_known_and_of_others_it_is_said_what_was_known_of_them(
-    standing: Standing,
+    standing: ReaderStatus,
 ) -> None:
-    noted = Journal()
+    noted = AccessLog()
     noted.note(AUTH, READ, standing)
-    noted.note(AUTH, replace(READ, time=at(days=2)), Standing.KNOWN)
+    noted.note(AUTH, replace(READ, time=at(days=2)), ReaderStatus.KNOWN)
 
-    assert [one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))] == [Standing.KNOWN]
+    assert [one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ReaderStatus.KNOWN]
     assert [one.standing for one in noted.readers_of("shop", ["auth"], START)] == [standing]
 
 
@@ -70,14 +70,14 @@ def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
     noted = journal((AUTH, replace(READ, subject="system:node:first")))
     for number in range(60):
         access = replace(READ, subject=f"system:node:n{number}", time=at(days=2, seconds=number))
-        noted.note(AUTH, access, Standing.NEW if number == 20 else Standing.KNOWN)
+        noted.note(AUTH, access, ReaderStatus.NEW if number == 20 else ReaderStatus.KNOWN)
 
     found = {one.subject: one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))}
-    assert (found["system:node:*"], found["system:node:n1"]) == (Standing.NEW, Standing.KNOWN)
+    assert (found["system:node:*"], found["system:node:n1"]) == (ReaderStatus.NEW, ReaderStatus.KNOWN)
 
 
 def test_a_flood_of_one_secret_pushes_nobody_off_the_page_of_another() -> None:
-    noted = journal((Scope("shop", "other"), READ))
+    noted = journal((AccessScope("shop", "other"), READ))
     for number in range(200):
         noted.note(AUTH, replace(READ, subject=f"flood-{number}", time=at(seconds=number)))
     assert len(noted.readers_of("shop", ["auth"], START)) == 50
@@ -86,16 +86,16 @@ def test_a_flood_of_one_secret_pushes_nobody_off_the_page_of_another() -> None:
 
 def test_all_pages_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ALL", 100)
-    noted = Journal()
+    noted = AccessLog()
     for number in range(20):
         for subject in range(50):
-            noted.note(Scope("shop", f"s{number}"), replace(READ, subject=str(subject)))
+            noted.note(AccessScope("shop", f"s{number}"), replace(READ, subject=str(subject)))
     noted.sweep(lambda _: True, START)
     assert len(list(noted.entries())) == 100
 
 
 def test_what_is_gone_or_old_is_forgotten() -> None:
-    noted = journal((AUTH, READ), (ALL, READ), (Scope("shop", "gone"), READ))
+    noted = journal((AUTH, READ), (ALL, READ), (AccessScope("shop", "gone"), READ))
     noted.note(AUTH, replace(READ, subject=ALICE, time=at(days=100)))
     noted.sweep(lambda scope: scope.name != "gone", at(days=10))
     assert [(scope, subject) for scope, subject, _ in noted.entries()] == [(AUTH, ALICE)]
@@ -104,11 +104,11 @@ def test_what_is_gone_or_old_is_forgotten() -> None:
 # Where there is no room for all
 
 
-def subjects(noted: Journal) -> list[str]:
+def subjects(noted: AccessLog) -> list[str]:
     return [one.subject for one in noted.readers_of("shop", ["auth"], START)]
 
 
-def flood(noted: Journal, name: Callable[[int], str], count: int = 200) -> None:
+def flood(noted: AccessLog, name: Callable[[int], str], count: int = 200) -> None:
     for number in range(count):
         noted.note(AUTH, replace(READ, subject=name(number), time=at(hours=1, seconds=number)))
 
@@ -156,7 +156,7 @@ def test_of_many_users_the_first_and_the_last_stay_and_it_is_counted_how_many_do
 
 
 def test_what_the_record_has_of_a_crowd_is_not_counted_twice() -> None:
-    noted = Journal()
+    noted = AccessLog()
     flood(noted, lambda number: f"system:serviceaccount:shop:a{number}")
     flood(noted, lambda number: f"user-{number}", 60)
     before = sum(one.count for one in noted.readers_of("shop", ["auth"], START))
@@ -171,9 +171,9 @@ def test_what_the_record_has_of_a_crowd_is_not_counted_twice() -> None:
 
 def test_a_namespace_with_many_secrets_takes_no_room_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ALL", 100)
-    noted = Journal()
+    noted = AccessLog()
     for number in range(200):
-        noted.note(Scope("tenant", f"s{number}"), READ)
+        noted.note(AccessScope("tenant", f"s{number}"), READ)
     flood(noted, lambda number: f"user-{number}")
 
     assert len(subjects(noted)) == 50

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from keyturn.core.emergency.readers import Standing
+from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.endpoints.audit import persistence as record
-from keyturn.endpoints.audit.access_log import Journal, Scope
+from keyturn.endpoints.audit.access_log import AccessLog, AccessScope
 from keyturn.endpoints.audit.baseline import MOST_PAIRS, Habits, Unusual
 from keyturn.endpoints.audit.event import Access, SubjectKind
 from tests.access.events import ALICE, API, START, at
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Body
 
-AUTH = Scope("shop", "auth")
+AUTH = AccessScope("shop", "auth")
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
 
 
@@ -35,13 +35,13 @@ class Replica:
 
     key: bytes = b"k" * 32
     habits: Habits = field(init=False)
-    journal: Journal = field(default_factory=Journal)
-    refused: Journal = field(default_factory=Journal)
+    journal: AccessLog = field(default_factory=AccessLog)
+    refused: AccessLog = field(default_factory=AccessLog)
 
     def __post_init__(self) -> None:
         self.habits = Habits(self.key, timedelta(days=14), 10)
 
-    def take(self, access: Access, scope: Scope = AUTH) -> list[Unusual]:
+    def take(self, access: Access, scope: AccessScope = AUTH) -> list[Unusual]:
         self.journal.note(scope, access)
         return self.habits.judge(scope, access)
 
@@ -88,21 +88,21 @@ def test_the_next_process_knows_who_was_refused() -> None:
 
 def test_what_was_known_of_a_reader_is_known_to_the_next_process() -> None:
     before = Replica()
-    before.journal.note(AUTH, READ, Standing.NEW)
+    before.journal.note(AUTH, READ, ReaderStatus.NEW)
 
     (reader,) = Replica().reads(before.writes()).journal.readers_of("shop", ["auth"], START)
 
-    assert reader.standing is Standing.NEW
+    assert reader.standing is ReaderStatus.NEW
 
 
 def test_of_two_replicas_the_one_that_saw_it_first_says_whether_it_was_new() -> None:
     first, second = Replica(), Replica()
-    first.journal.note(AUTH, READ, Standing.NEW)
-    second.journal.note(AUTH, replace(READ, time=at(hours=1)), Standing.KNOWN)
+    first.journal.note(AUTH, READ, ReaderStatus.NEW)
+    second.journal.note(AUTH, replace(READ, time=at(hours=1)), ReaderStatus.KNOWN)
 
     (reader,) = second.reads(first.writes()).journal.readers_of("shop", ["auth"], START)
 
-    assert reader.standing is Standing.NEW
+    assert reader.standing is ReaderStatus.NEW
 
 
 def test_two_replicas_count_each_read_once() -> None:
@@ -143,7 +143,7 @@ def test_it_fits_into_a_secret_however_much_there_is() -> None:
     replica = Replica()
     for number in range(30_000):
         subject = base64.b64encode(number.to_bytes(150, "little") + str(number).encode()).decode()
-        replica.journal.note(Scope("shop", str(number)), replace(READ, subject=subject))
+        replica.journal.note(AccessScope("shop", str(number)), replace(READ, subject=subject))
     replica.habits.pairs.update((number.to_bytes(8, "big"), None) for number in range(MOST_PAIRS))
     body = replica.writes()
 
@@ -156,7 +156,7 @@ def flooded(replica: Replica, namespace: str, pages: int, each: int = 50) -> Non
     for number in range(pages * each):
         subject = hashlib.sha256(f"{namespace}-{number}".encode()).hexdigest()
         access = replace(READ, subject=subject, kind=SubjectKind.USER, time=at(days=1, seconds=number))
-        replica.journal.note(Scope(namespace, f"s{number % pages}"), access)
+        replica.journal.note(AccessScope(namespace, f"s{number % pages}"), access)
 
 
 def test_a_tenant_with_many_readers_leaves_those_of_others_in_the_record() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.controllers.emergency.document import document
-from keyturn.core.emergency.readers import Reader, Readership, Standing
+from keyturn.core.emergency.readers import Reader, Readership, ReaderStatus
 from tests.access.events import ALICE, API, START
 
 READER = Reader(
@@ -19,7 +19,7 @@ READER = Reader(
     START + timedelta(hours=1),
     3,
     "secret",
-    Standing.KNOWN,
+    ReaderStatus.KNOWN,
 )
 
 
@@ -50,11 +50,11 @@ def test_a_reader_is_told_with_what_and_how_and_whether_it_is_known() -> None:
 
 
 def test_who_was_never_there_before_is_new() -> None:
-    assert rows(("auth", replace(READER, standing=Standing.NEW)))[0].endswith("| new |")
+    assert rows(("auth", replace(READER, standing=ReaderStatus.NEW)))[0].endswith("| new |")
 
 
 def test_of_whom_nothing_was_known_it_says_since_when_there_is_a_record() -> None:
-    unknown = replace(READER, standing=Standing.UNKNOWN)
+    unknown = replace(READER, standing=ReaderStatus.UNKNOWN)
 
     assert rows(("auth", unknown))[0].endswith("| unknown, recorded since 2026-11-01 |")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.endpoints.audit.access_log import Journal
+from keyturn.endpoints.audit.access_log import AccessLog
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.event import told
-from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.access.events import ALICE, API, START, at, event, login_failed
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
 
-def mirror(*, environment: str = "staging") -> Mirror:
+def mirror(*, environment: str = "staging") -> InformerCache:
     """Return a mirror of ManagedSecret shop/auth with a Secret of another name, and of a Secret that is a copy."""
-    mirror = Mirror()
+    mirror = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "1", "resourceVersion": "1"}
     mirror.put_managed({"metadata": metadata, "spec": {}})
     for name in ("login", "auth-keyturn"):
@@ -36,10 +36,12 @@ def mirror(*, environment: str = "staging") -> Mirror:
     return mirror
 
 
-def watcher(mirrored: Mirror | None = None, *, allowed: tuple[str, ...] = (), many: int = 10) -> Watcher:
+def watcher(
+    mirrored: InformerCache | None = None, *, allowed: tuple[str, ...] = (), many: int = 10
+) -> Watcher:
     habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
     return Watcher(
-        mirrored or mirror(), habits, Journal(), allowed, is_ourselves=lambda subject: subject == OURSELVES
+        mirrored or mirror(), habits, AccessLog(), allowed, is_ourselves=lambda subject: subject == OURSELVES
     )
 
 
@@ -262,7 +264,7 @@ async def test_an_administrator_of_the_cluster_is_a_person_in_production(
 ROBOT = "system:serviceaccount:argocd:argocd-server"
 
 
-def with_class(*allowed: str, second: bool = False) -> Mirror:
+def with_class(*allowed: str, second: bool = False) -> InformerCache:
     """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
     mirrored = mirror(environment="production")
     for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
@@ -299,7 +301,7 @@ def with_class(*allowed: str, second: bool = False) -> Mirror:
     ],
 )
 async def test_whom_the_class_allows_is_not_unusual(
-    mirrored: Mirror, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
+    mirrored: InformerCache, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
 ) -> None:
     take(watcher(mirrored), body)
     assert counted("secret_access_unusual_total") == unusual

@@ -11,7 +11,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared, Facts
 from keyturn.checklist.probe import Probe
 from keyturn.endpoints.audit import persistence as record
-from keyturn.endpoints.audit.access_log import Entry, Journal, Scope
+from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Entry
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.event import SubjectKind
 from keyturn.kube import errors
@@ -65,13 +65,13 @@ class Server:
 
     def __init__(self, ago: timedelta | None, who: str = "me", type_: str = record.TYPE) -> None:
         self.reads: list[str] = []
-        journal = Journal()
+        journal = AccessLog()
         if ago is not None:
             entry = Entry(SubjectKind.USER, frozenset({"get"}), NOW - ago, NOW - ago, kept=1)
-            journal.merge(Scope("shop", "auth"), who, entry)
+            journal.merge(AccessScope("shop", "auth"), who, entry)
         habits = Habits(b"k" * 32, timedelta(0), 0)
         self.record = record.body_of(
-            "keyturn-system", None, habits, *map(record.sheet_of, (journal, Journal()))
+            "keyturn-system", None, habits, *map(record.sheet_of, (journal, AccessLog()))
         ) | {"type": type_}
 
     async def get(self, path: str, **_: Any) -> Any:

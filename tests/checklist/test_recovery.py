@@ -9,7 +9,7 @@ from keyturn.checklist.backup import Backup
 from keyturn.checklist.facts import Facts
 from keyturn.checklist.recovery import Drill
 from keyturn.core.keys import ObjectKey
-from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body
@@ -54,7 +54,7 @@ def _namespace(path: str) -> str:
 
 
 def state(value: bytes) -> Body:
-    kept = Kept("", {"value": Value(value)}, {"value": "password"})
+    kept = ItemValues("", {"value": Value(value)}, {"value": "password"})
     made = State(
         builders.UID, builders.MADE, Triggers(), (Revision(builders.revision(), {"password": kept}),), 1
     )

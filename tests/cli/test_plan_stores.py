@@ -9,7 +9,7 @@ import pytest
 from keyturn.cli.managed import found_in
 from keyturn.cli.plan.effects import Makers
 from keyturn.cli.plan.model import Plan, notes, pushes, values
-from keyturn.cli.plan.observe import Look
+from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _document, _lines
 from keyturn.cli.plan.simulate import foresee
 from keyturn.core.observation.store_reads import Pulled
@@ -62,7 +62,9 @@ def plan(
     }
     body: Body = {"metadata": metadata, "spec": {"data": [PASSWORD], **spec}, "status": status}
     then = wanted_by(managed(before), None) if before is not None else look.wanted
-    return Plan(found_in(body), Look(look, then, NO_MAKERS, ()), foresee(look, NO_MAKERS), is_rotation)
+    return Plan(
+        found_in(body), PlanObservation(look, then, NO_MAKERS, ()), foresee(look, NO_MAKERS), is_rotation
+    )
 
 
 def printed(planned: Plan) -> str:
@@ -159,7 +161,7 @@ def test_what_cannot_be_followed_has_no_places() -> None:
     planned = plan(TWO)
     nothing = Plan(
         planned.found,
-        Look(seen(None, trouble=None, state=None, target=None, status={}), None, NO_MAKERS, ()),
+        PlanObservation(seen(None, trouble=None, state=None, target=None, status={}), None, NO_MAKERS, ()),
         planned.foresight,
         is_rotation=True,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.status.summary import State
+from keyturn.core.status.summary import SummaryState
 from tests.cli.console import Console, cells
 from tests.cluster.space import literal, password
 from tests.cluster.workloads import deployment, env_from, volume
@@ -184,4 +184,4 @@ def test_what_programs_get_is_what_the_documentation_names(
 def test_every_state_is_documented() -> None:
     _, _, table = _PAGE.partition("| state | meaning |\n|---|---|\n")
 
-    assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(State)
+    assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(SummaryState)

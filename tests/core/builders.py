@@ -10,12 +10,12 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.observed import Consumer, Seen, Sibling, TargetFacts
+from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.observation.secret_refs import Use
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.observation.workload import Workload
-from keyturn.core.spec.desired import Wanted, wanted_by
+from keyturn.core.spec.desired import Desired, wanted_by
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, StateFacts, Triggers
 
@@ -86,7 +86,7 @@ def secret_class(**spec: Any) -> SecretClass:
     return SecretClass.model_validate({"metadata": {"name": "strict"}, "spec": spec})
 
 
-def wanted(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Wanted:
+def wanted(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Desired:
     return wanted_by(managed(spec), given)
 
 
@@ -247,13 +247,13 @@ def seen(
     emergencies: tuple[Emergency, ...] = (),
     finalized: bool = False,
     deleted: bool = False,
-) -> Seen:
+) -> Observed:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
     found = managed(
         spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
     )
-    return Seen(
+    return Observed(
         now=now,
         managed=found,
         secret_class=given,

@@ -17,7 +17,7 @@ from keyturn.api.emergency import (
     EmergencyRotationStatus,
     TimelineEntry,
 )
-from keyturn.core.emergency.deadlines import NEAR, Found, who_acknowledges
+from keyturn.core.emergency.deadlines import NEAR, EmergencyFacts, who_acknowledges
 from keyturn.core.emergency.progress import Affected
 from keyturn.core.emergency.status import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
 from keyturn.core.errors import Stalled
@@ -67,7 +67,7 @@ class Incident:
         self, now: datetime, known: dict[str, Affected | None], trouble: Stalled | None = None
     ) -> EmergencyRotationStatus:
         emergency = declared(self.status, self.annotations, **self.spec)
-        found = Found(now, emergency, "kubectl", rows_of(emergency, known, now), trouble)
+        found = EmergencyFacts(now, emergency, "kubectl", rows_of(emergency, known, now), trouble)
         self.status = status_of(found)
         self.again = wake_up(found, self.status)
         return self.status
@@ -330,7 +330,7 @@ def test_what_the_api_server_has_not_stamped_has_no_deadline() -> None:
     emergency = EmergencyRotation.model_validate(body)
 
     assert open_stages(emergency) == {}
-    assert Found(STARTED, emergency, "kubectl", ()).started == STARTED
+    assert EmergencyFacts(STARTED, emergency, "kubectl", ()).started == STARTED
 
 
 # The secrets
@@ -404,7 +404,7 @@ def test_where_nothing_is_selected_nothing_is_done(incident: Incident) -> None:
 
 def test_one_that_is_not_followed_says_why_and_keeps_its_clock() -> None:
     refused = Stalled("TooManyEmergencies", "20 others are open")
-    status = status_of(Found(after(minutes=2), declared(), "kubectl", (), refused=refused))
+    status = status_of(EmergencyFacts(after(minutes=2), declared(), "kubectl", (), refused=refused))
 
     told_now = verdicts(status)
     assert {type_: told_now[type_] for type_ in ("Rotated", "ServicesUpdated", "Stalled", "Overdue")} == {
@@ -486,7 +486,7 @@ def test_a_kind_of_entry_that_comes_late_has_its_place(incident: Incident) -> No
 def test_without_a_field_manager_nobody_is_named() -> None:
     emergency = declared()
 
-    status = status_of(Found(STARTED, emergency, "", rows_of(emergency, {"db": PENDING}, STARTED)))
+    status = status_of(EmergencyFacts(STARTED, emergency, "", rows_of(emergency, {"db": PENDING}, STARTED)))
 
     assert status.timeline[0].who == "unknown"
 

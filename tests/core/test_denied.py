@@ -12,7 +12,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.restart_backoff import denied_again, told_before
-from keyturn.core.rotation.rollout import Standing, Turn, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, standings
 from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.core.builders import (
     NOW,
@@ -29,7 +29,7 @@ from tests.core.builders import (
 
 if TYPE_CHECKING:
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
 
 NO = "the API server forbids to patch Deployment/api"
 ERROR = Wait("Forbidden", NO, seconds(15))
@@ -51,12 +51,12 @@ def look(
     spec: dict[str, Any] | None = None,
     denials: dict[WorkloadKey, Denial] | None = None,
     **changed: Any,
-) -> Seen:
+) -> Observed:
     status = {"revision": 2, "secretName": "db"}
     return seen(spec, *consumers, denials=denials, **{"status": status, **TWO, **changed})
 
 
-def of_api(at: Seen) -> Standing:
+def of_api(at: Observed) -> WorkloadProgress:
     assert at.wanted
     return standings(at, at.wanted)[0]
 

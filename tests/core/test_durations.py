@@ -25,7 +25,7 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 WROTE = seconds(0.02)
@@ -38,13 +38,13 @@ def entry(
     return {"revision": number, "reason": reason, "startedAt": MADE, "finishedAt": finished, "result": result}
 
 
-def begun(ago: timedelta) -> Seen:
+def begun(ago: timedelta) -> Observed:
     """See a rotation that is recorded in the status, and nothing more."""
     rotation = {"id": "uid/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
     return seen(status={"revision": 1, "secretName": "db", "rotation": rotation})
 
 
-def published(*history: dict[str, Any], **facts: Any) -> Seen:
+def published(*history: dict[str, Any], **facts: Any) -> Observed:
     """See revision 2 in the Secret, made an hour ago."""
     second = revision(2, "Triggered", previous=frozenset({"password.previous"}), **facts)
     return seen(
@@ -85,7 +85,7 @@ def published(*history: dict[str, Any], **facts: Any) -> Seen:
         pytest.param(Repair(1, frozenset()), seen(), None, id="a repair is no step of a rotation"),
     ],
 )
-def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Seen, took: timedelta | None) -> None:
+def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Observed, took: timedelta | None) -> None:
     assert duration_of(step, look, WROTE, NOW) == took
 
 

@@ -48,7 +48,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
@@ -61,14 +61,16 @@ LATER = Emergency("inc-2", "uid-2", NOW - seconds(10))
 CLOSED = {"rotation": {"windows": [{"cron": "0 0 1 1 *", "duration": "1m"}]}}
 
 
-def look(spec: dict[str, Any] | None = None, *of: Any, emergencies: Any = (INCIDENT,), **given: Any) -> Seen:
+def look(
+    spec: dict[str, Any] | None = None, *of: Any, emergencies: Any = (INCIDENT,), **given: Any
+) -> Observed:
     """Look at a managed secret while emergencies concern it."""
     found = seen(spec, *of, **given)
     wanted = lifted(found.wanted, emergencies) if found.wanted else None
     return replace(found, wanted=wanted, emergencies=emergencies)
 
 
-def reason_of(found: Seen) -> Reason | None:
+def reason_of(found: Observed) -> Reason | None:
     assert found.wanted
     return reason_to_renew(found, found.wanted)
 
@@ -126,7 +128,7 @@ def rotated(made: datetime = NOW, **others: Any) -> Any:
         ),
     ],
 )
-def test_it_asks_for_every_generated_value(found: Seen) -> None:
+def test_it_asks_for_every_generated_value(found: Observed) -> None:
     assert reason_of(found) == asked("password")
 
 
@@ -202,7 +204,7 @@ def test_several_rotations_since_then_are_enough_together() -> None:
         ),
     ],
 )
-def test_it_asks_for_nothing(found: Seen) -> None:
+def test_it_asks_for_nothing(found: Observed) -> None:
     assert reason_of(found) is None
 
 
@@ -343,7 +345,7 @@ def test_what_was_taken_over_is_published_when_it_is_known_to_be_newer(
         ),
     ],
 )
-def test_nothing_else_waits_for_the_end_of_that_second(found: Seen) -> None:
+def test_nothing_else_waits_for_the_end_of_that_second(found: Observed) -> None:
     assert published_from(found) is None
 
 
@@ -382,7 +384,7 @@ def test_nothing_is_done_while_it_is_suspended() -> None:
 PULLING = {"data": [PASSWORD, API_KEY]}
 
 
-def pulling(refreshed: datetime | None, **given: Any) -> Seen:
+def pulling(refreshed: datetime | None, **given: Any) -> Observed:
     records = rotated(names=("password", "api-key"), refreshed=refreshed)
     return look(PULLING, state=records, target=target(2, published=NOW), **given)
 
@@ -409,7 +411,7 @@ def test_a_reading_in_the_second_of_the_declaration_is_told_from_an_earlier_one(
         pytest.param(look(state=None, target=None, status={}), id="nothing is there"),
     ],
 )
-def test_no_store_is_read_for_nothing(found: Seen) -> None:
+def test_no_store_is_read_for_nothing(found: Observed) -> None:
     assert found.rereads_for == ()
     assert not found.asks_to_refresh
 
@@ -465,7 +467,7 @@ def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:  # no
 SERVED = {"state": rotated(), "target": target(2, published=NOW), "status": {"revision": 2}}
 
 
-def far(found: Seen, error: Wait | Stalled | None = None, emergency: Emergency = INCIDENT) -> Affected:
+def far(found: Observed, error: Wait | Stalled | None = None, emergency: Emergency = INCIDENT) -> Affected:
     return affected(emergency, found, error)
 
 
@@ -625,7 +627,7 @@ NAME_ALONE = replace(PLACE, secret_key="username")  # noqa: S106  # a name
 AT = "key 'shop/db' of SecretStore 'vault'"
 
 
-def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME), **given: Any) -> Seen:
+def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME), **given: Any) -> Observed:
     served = {**SERVED, "state": rotated(pushed=records, names=("password", "username"))}
     return look({"data": list(data), "pushTo": list(push)}, **served, **given)
 
@@ -646,7 +648,7 @@ def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME)
         ),
     ],
 )
-def test_a_secret_is_through_with_what_it_is_pushed_to(found: Seen) -> None:
+def test_a_secret_is_through_with_what_it_is_pushed_to(found: Observed) -> None:
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW, literals=("username",))
 
 
@@ -658,7 +660,7 @@ def test_a_secret_is_through_with_what_it_is_pushed_to(found: Seen) -> None:
         pytest.param(pushing(pushed(PLACE, 2, done=False)), id="under way"),
     ],
 )
-def test_a_store_that_has_the_values_before_is_told(found: Seen) -> None:
+def test_a_store_that_has_the_values_before_is_told(found: Observed) -> None:
     told = far(found)
 
     assert (told.state, told.revision) == (AffectedState.ROTATED, 2)

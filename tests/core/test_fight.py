@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import Fight
+from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.drift import over, repaired, was_changed
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Revoke
@@ -17,7 +17,7 @@ from tests.core.builders import NOW, minutes, revision, seconds, seen, state, ta
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from keyturn.core.observation.observed import Seen, TargetFacts
+    from keyturn.core.observation.observed import Observed, TargetFacts
     from keyturn.core.rotation.steps import Step
 
 EDITED = replace(target(differs=["password"]), changed_by="kubectl-edit")
@@ -34,12 +34,12 @@ REWRITTEN = (
 A_SECOND = seconds(1)
 
 
-def fight(repairs: int, ago: timedelta = A_SECOND, **changed: Any) -> Fight:
+def fight(repairs: int, ago: timedelta = A_SECOND, **changed: Any) -> DriftHistory:
     facts: dict[str, Any] = {"generation": 1, "number": 1, "by": "kubectl-edit", **changed}
-    return Fight(repairs=repairs, last=NOW - ago, **facts)
+    return DriftHistory(repairs=repairs, last=NOW - ago, **facts)
 
 
-def look(known: Fight | None, found: TargetFacts = EDITED, **changed: Any) -> Seen:
+def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any) -> Observed:
     return replace(seen(target=found, **changed), fight=known)
 
 
@@ -57,13 +57,15 @@ def look(known: Fight | None, found: TargetFacts = EDITED, **changed: Any) -> Se
         pytest.param(fight(9, changed="token"), 1, id="after a webhook that changes nothing any more"),
     ],
 )
-def test_repairs_in_a_row_are_counted(known: Fight | None, repairs: int) -> None:
-    assert repaired(look(known)) == Fight(1, 1, repairs, NOW, "kubectl-edit")
+def test_repairs_in_a_row_are_counted(known: DriftHistory | None, repairs: int) -> None:
+    assert repaired(look(known)) == DriftHistory(1, 1, repairs, NOW, "kubectl-edit")
 
 
 def test_the_last_who_was_named_is_remembered() -> None:
     assert repaired(look(fight(2), target(differs=["password"]))).by == "kubectl-edit"
-    assert repaired(replace(look(fight(2)), target=None, state=None)) == Fight(1, 0, 3, NOW, "kubectl-edit")
+    assert repaired(replace(look(fight(2)), target=None, state=None)) == DriftHistory(
+        1, 0, 3, NOW, "kubectl-edit"
+    )
     assert repaired(look(None, target())).by is None
 
 
@@ -75,8 +77,8 @@ def test_the_last_who_was_named_is_remembered() -> None:
         pytest.param(fight(5, changed="token"), 6, id="again"),
     ],
 )
-def test_what_is_stored_otherwise_is_not_sent_again_at_once(known: Fight | None, repairs: int) -> None:
-    assert was_changed(look(known), "token") == Fight(1, 1, repairs, NOW, "kubectl-edit", "token")
+def test_what_is_stored_otherwise_is_not_sent_again_at_once(known: DriftHistory | None, repairs: int) -> None:
+    assert was_changed(look(known), "token") == DriftHistory(1, 1, repairs, NOW, "kubectl-edit", "token")
 
 
 def test_a_write_that_is_stored_as_sent_ends_only_the_quarrel_with_a_webhook() -> None:
@@ -108,7 +110,7 @@ def test_the_pause_grows(repairs: int, pause: int) -> None:
         pytest.param(fight(60, generation=7), id="what another spec asks for"),
     ],
 )
-def test_a_few_are_put_back_at_once(known: Fight | None) -> None:
+def test_a_few_are_put_back_at_once(known: DriftHistory | None) -> None:
     assert next_step(look(known)) == Repair(1, frozenset({"password"}))
 
 
@@ -133,7 +135,7 @@ def test_what_is_no_repair_does_not_wait(recorded: Any, found: TargetFacts, step
 # What is said
 
 
-def problem(known: Fight | None, found: TargetFacts) -> tuple[str, str] | None:
+def problem(known: DriftHistory | None, found: TargetFacts) -> tuple[str, str] | None:
     step = next_step(look(known, found))
     assert isinstance(step, Rest)
     return (step.problem.reason, step.problem.message) if step.problem else None

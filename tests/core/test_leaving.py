@@ -14,10 +14,10 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import held_up_before
 from keyturn.core.rotation.outdated_pods import are_newer, older_pods, pod_revision
 from keyturn.core.rotation.pod_reads import Need, need_of
-from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, pods_again, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, pods_again, standings
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import Held
-from keyturn.core.status.conditions import Look, conditions_of
+from keyturn.core.status.conditions import ConditionInput, conditions_of
 from keyturn.core.status.status import Outcome, status_of
 from tests.core import builders
 from tests.core.builders import (
@@ -38,7 +38,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
 
 CURRENT, ROLLING, FAILED = WorkloadState.CURRENT, WorkloadState.ROLLING, WorkloadState.FAILED
 KEPT = {"password.previous"}
@@ -65,7 +65,7 @@ def settled(*pods: Pod, name: str = "api", **of_workload: Any) -> Consumer:
     return with_pods(consumer(name, marker="db=2", restarted=PUBLISHED, **of_workload), *pods)
 
 
-def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Seen:
+def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
     known: dict[str, Any] = {
         "state": state(two, revision(made=BEFORE)),
         "target": target(2),
@@ -74,7 +74,7 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Seen:
     return seen(changed.pop("spec", None), *consumers, **known | changed)
 
 
-def standing_of(at: Seen) -> Standing:
+def standing_of(at: Observed) -> WorkloadProgress:
     assert at.wanted
     return standings(at, at.wanted)[0]
 
@@ -168,7 +168,7 @@ def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], new
 )
 def test_they_are_counted_and_named(pods: tuple[Pod, ...], message: str) -> None:
     one = settled(*pods)
-    assert standing_of(look(one)) == Standing(
+    assert standing_of(look(one)) == WorkloadProgress(
         one, ROLLING, Turn.HINDERED, message, "EarlierPods", leaving=True
     )
 
@@ -187,7 +187,9 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
     assert (said.state, said.under_way) == (ROLLING, True)
     assert said.message
     assert said.message.startswith("whether pods with earlier values still run is unknown: the API server")
-    told = {one.type: one for one in conditions_of(Look(at, (said,), None, None))}["WorkloadsCurrent"]
+    told = {one.type: one for one in conditions_of(ConditionInput(at, (said,), None, None))}[
+        "WorkloadsCurrent"
+    ]
     assert (told.status, told.reason) == ("Unknown", "PodsUnknown")
 
 
@@ -195,7 +197,9 @@ def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
     at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
     assert at.wanted
     everyone = standings(at, at.wanted)
-    told = {one.type: one for one in conditions_of(Look(at, everyone, None, None))}["WorkloadsCurrent"]
+    told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
+        "WorkloadsCurrent"
+    ]
     assert (told.status, told.reason) == ("False", "RollingOut")
 
 
@@ -258,7 +262,7 @@ def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> Non
 # When they are read
 
 
-def asked(at: Seen) -> bool:
+def asked(at: Observed) -> bool:
     assert at.wanted
     return need_of(standing_of(at), at, at.wanted) is Need.NOW
 
@@ -292,7 +296,7 @@ HISTORY = {"revision": 2, "history": [DONE]}
         pytest.param(seen(None, consumer(), state=None), False, id="there is no record"),
     ],
 )
-def test_pods_are_read_where_something_is_about_to_be_said(at: Seen, expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_read_where_something_is_about_to_be_said(at: Observed, expected: bool) -> None:  # noqa: FBT001
     assert asked(at) == expected
 
 
@@ -434,7 +438,7 @@ def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer
 def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
     at = look(late(), now=LATE)
     assert at.wanted
-    assert need_of(Standing(late(), FAILED, Turn.NEXT, denied=True), at, at.wanted) is None
+    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at, at.wanted) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_return, returned_again
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
-from keyturn.core.state.lease import Loan
+from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.state import State, Triggers
 from tests.core.builders import (
     MADE,
@@ -36,7 +36,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders")
@@ -48,14 +48,14 @@ SPEC: dict[str, Any] = {"data": [LENT], "rotation": {"overlap": "10m"}}
 BOUND: dict[str, Any] = {**SPEC, "target": {"deletionPolicy": "Delete"}}
 
 
-def loan(id_: str = "new", ends: datetime = NOW + timedelta(hours=1)) -> Loan:
-    return Loan(PLACE.id, id_, "login", timedelta(hours=1), ends)
+def loan(id_: str = "new", ends: datetime = NOW + timedelta(hours=1)) -> StoreLease:
+    return StoreLease(PLACE.id, id_, "login", timedelta(hours=1), ends)
 
 
 OLD, NEW = loan("old", NOW + minutes(30)), loan()
 
 
-def at_rest(*loans: Loan, spec: dict[str, Any] = SPEC, held: str = "new", **others: Any) -> Seen:
+def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", **others: Any) -> Observed:
     """Look at a revision that holds one of them, and came after one that had the old one."""
     made = state(
         revision(2, "Refreshed", made=NOW - minutes(5)),
@@ -69,7 +69,7 @@ def at_rest(*loans: Loan, spec: dict[str, Any] = SPEC, held: str = "new", **othe
     return seen(spec, **{"state": made, "target": published, "status": status, **others})
 
 
-def pulled(*loans: Loan, in_hand: str = "") -> Pulled:
+def pulled(*loans: StoreLease, in_hand: str = "") -> Pulled:
     return Pulled(read=True, was_read=True, loans=loans, in_hand=frozenset({in_hand} - {""}))
 
 
@@ -158,7 +158,7 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         ),
     ],
 )
-def test_what_is_lent_is_recorded_first_and_given_back_last(look: Seen, step: Step) -> None:
+def test_what_is_lent_is_recorded_first_and_given_back_last(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 

@@ -31,14 +31,14 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
 
 DURING = PUBLISHED + minutes(2)
 BACK = PUBLISHED + minutes(5)
 """Revision 2 was published, then revision 1 again."""
 
 
-def look(one: Consumer, **changed: Any) -> Seen:
+def look(one: Consumer, **changed: Any) -> Observed:
     known: dict[str, Any] = {
         "state": state(
             revision(2, "Triggered", made=PUBLISHED - seconds(1)),

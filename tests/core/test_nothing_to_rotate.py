@@ -16,14 +16,14 @@ from keyturn.core.status.status import Outcome, status_of
 from tests.core.builders import API_KEY, EVERYTHING, NOW, PASSWORD, USERNAME, revision, seen, state, wanted
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 PULLED: dict[str, Any] = {"data": [API_KEY]}
 ASKED = {ROTATE: "now"}
 HANDLED = state(triggers=Triggers(annotation="now", last="now"), names=("api-key",))
 
 
-def looked(spec: dict[str, Any], **others: Any) -> Seen:
+def looked(spec: dict[str, Any], **others: Any) -> Observed:
     names = [item["name"] for item in spec.get("data", ())]
     return seen(spec, **{"annotations": ASKED, "state": state(names=names), **others})
 

@@ -14,7 +14,7 @@ from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Re
 from tests.core.builders import PUBLISHED_TARGET, seen, state, target
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen, TargetFacts
+    from keyturn.core.observation.observed import Observed, TargetFacts
 
 FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, dressed=False)
 MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}
@@ -24,7 +24,7 @@ IMMUTABLE: dict[str, Any] = {"target": {"immutable": True}}
 NEW: dict[str, Any] = {"state": None, "status": {}}
 
 
-def refusal(found: Seen) -> Stalled | Wait:
+def refusal(found: Observed) -> Stalled | Wait:
     with pytest.raises((Stalled, Wait)) as refused:
         next_step(found)
     assert isinstance(refused.value, Stalled | Wait)

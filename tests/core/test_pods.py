@@ -9,14 +9,14 @@ import pytest
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import NOT_READY, Trouble
 from keyturn.core.rotation.pod_failures import trouble_of, worst_of
-from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
 from keyturn.core.state.state import Held
 from tests.core.builders import NOW, PUBLISHED, consumer, pod, revision, seconds, seen, state, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
 
 ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
@@ -38,11 +38,11 @@ def rolling(pods: Iterable[Pod] | None, **more: Any) -> Consumer:
     return consumer(pods=pods, **since | more)
 
 
-def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Seen:
+def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
     return seen(spec, one, **AT_TWO | changed)
 
 
-def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Standing:
+def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> WorkloadProgress:
     at = look(one, spec, **changed)
     assert at.wanted
     (only,) = standings(at, at.wanted)

@@ -19,7 +19,7 @@ from keyturn.core.rotation.steps import Begin, Intend, Publish, Refresh, Repair,
 from keyturn.core.rotation.triggers import reason_to_renew
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.revision import Kept
+from keyturn.core.state.revision import ItemValues
 from keyturn.core.state.state import Held, State, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value
@@ -46,7 +46,7 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
@@ -63,11 +63,11 @@ NO_ANSWER = Pulled(problem=AWAY, again=NOW + seconds(5))
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 
 
-def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Seen:
+def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Observed:
     return seen({**BOTH, **(spec or {})}, *consumers, **{"state": THERE, "pulled": READ, **others})
 
 
-def reason_of(look: Seen) -> Reason | None:
+def reason_of(look: Observed) -> Reason | None:
     assert look.wanted
     return reason_to_renew(look, look.wanted)
 
@@ -111,7 +111,7 @@ ALL = reason("Created", "the Secret is written for the first time", *NAMES, rota
         ),
     ],
 )
-def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Seen, expected: Reason | None) -> None:
+def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Observed, expected: Reason | None) -> None:
     assert reason_of(look) == expected
 
 
@@ -221,7 +221,7 @@ def test_it_is_begun_on_record_and_is_no_rotation() -> None:
         pytest.param(seen(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
     ],
 )
-def test_what_is_done_next(look: Seen, step: Step) -> None:
+def test_what_is_done_next(look: Observed, step: Step) -> None:
     found = next_step(look)
     if isinstance(found, Rest) and found.problem and isinstance(step, Rest) and step.problem is READING:
         assert (type(found.problem), vars(found.problem)) == (Wait, vars(READING))
@@ -258,7 +258,7 @@ def test_a_restart_that_is_due_sooner_is_not_put_off_by_a_store() -> None:
         ),
     ],
 )
-def test_no_revision_is_made_without_a_value_that_it_needs(look: Seen, error: Wait | Stalled) -> None:
+def test_no_revision_is_made_without_a_value_that_it_needs(look: Observed, error: Wait | Stalled) -> None:
     with pytest.raises(type(error)) as raised:
         next_step(look)
     assert raised.value is error
@@ -276,7 +276,7 @@ def test_no_revision_is_made_without_a_value_that_it_needs(look: Seen, error: Wa
         ),
     ],
 )
-def test_a_value_that_is_being_read_is_waited_for(look: Seen) -> None:
+def test_a_value_that_is_being_read_is_waited_for(look: Observed) -> None:
     with pytest.raises(Wait) as raised:
         next_step(look)
     assert (raised.value.reason, raised.value.after) == ("ReadingStores", timedelta(seconds=5))
@@ -289,7 +289,7 @@ def test_a_value_that_is_being_made_is_waited_for_alike() -> None:
 # What is told
 
 
-def conditions(look: Seen, outcome: Outcome | None = None) -> dict[str, tuple[str, str, str]]:
+def conditions(look: Observed, outcome: Outcome | None = None) -> dict[str, tuple[str, str, str]]:
     told = status_of(look, outcome or Outcome(Rest(None))).conditions
     return {one.type: (one.status, one.reason, one.message) for one in told}
 
@@ -337,7 +337,7 @@ EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
         pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
     ],
 )
-def test_refreshed_tells_of_the_last_read(look: Seen, told: tuple[str, str, str] | None) -> None:
+def test_refreshed_tells_of_the_last_read(look: Observed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Refreshed") == told
 
 
@@ -375,7 +375,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
             seen(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
             (
                 "True",
-                "Kept",
+                "ItemValues",
                 "key 'shop/db' of SecretStore 'vault' has a value already, which updatePolicy: IfNotExists keeps",
             ),
             id="left as it was",
@@ -391,7 +391,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
         ),
     ],
 )
-def test_pushed_tells_how_many_places_have_it(look: Seen, told: tuple[str, str, str] | None) -> None:
+def test_pushed_tells_how_many_places_have_it(look: Observed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Pushed") == told
 
 
@@ -416,7 +416,7 @@ def test_pushed_tells_how_many_places_have_it(look: Seen, told: tuple[str, str, 
         ),
     ],
 )
-def test_what_kstatus_reads(look: Seen, error: Wait | Stalled, told: dict[str, str]) -> None:
+def test_what_kstatus_reads(look: Observed, error: Wait | Stalled, told: dict[str, str]) -> None:
     found = conditions(look, Outcome(Rest(None, error), error))
     assert {name: found[name][0] for name in ("Ready", "Reconciling", "Stalled") if name in found} == told
 
@@ -449,7 +449,7 @@ def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> Non
     ],
 )
 def test_the_status_tells_when_it_was_read_and_which_request_was_the_last(
-    look: Seen, told: tuple[Any, Any]
+    look: Observed, told: tuple[Any, Any]
 ) -> None:
     status = status_of(look, Outcome(Rest(None)))
     assert (status.last_refresh_time, status.last_refresh) == told
@@ -532,19 +532,19 @@ def test_a_type_may_find_its_keys_in_what_a_store_brings() -> None:
 
 
 def test_what_a_store_brings_gives_way_to_what_data_brings() -> None:
-    found = Kept("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
-    assert found.behind({"A", "C"}) == Kept("r", {"b": Value(b"2")}, {"b": "B"})
+    found = ItemValues("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    assert found.behind({"A", "C"}) == ItemValues("r", {"b": Value(b"2")}, {"b": "B"})
 
 
 def test_what_is_gone_from_a_store_stays_beside_what_is_found_there() -> None:
-    before = Kept("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
-    found = Kept("r", {"b": Value(b"3")}, {"b": "B"})
+    before = ItemValues("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    found = ItemValues("r", {"b": Value(b"3")}, {"b": "B"})
 
-    assert found.with_gone(before, taken={"B"}) == Kept(
+    assert found.with_gone(before, taken={"B"}) == ItemValues(
         "r", {"a": Value(b"1"), "b": Value(b"3")}, {"a": "A", "b": "B"}
     )
     assert found.with_gone(before, taken={"A", "B"}) is None
-    assert found.with_gone(Kept("other", before.outputs, before.keys), taken=()) is None
+    assert found.with_gone(ItemValues("other", before.outputs, before.keys), taken=()) is None
 
 
 # The length that a class asks for

@@ -42,7 +42,7 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
@@ -211,7 +211,7 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
         ),
     ],
 )
-def test_what_is_written_next(look: Seen, step: Step) -> None:
+def test_what_is_written_next(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 
@@ -358,7 +358,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
         ),
     ],
 )
-def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Seen, step: Step) -> None:
+def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 

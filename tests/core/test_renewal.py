@@ -12,12 +12,12 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time, waits_until
-from keyturn.core.state.revision import Life
+from keyturn.core.state.revision import Validity
 from keyturn.core.state.state import Held, Triggers
 from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"data": [PASSWORD, TOKEN]}
@@ -25,7 +25,7 @@ MIXED = {"data": [PASSWORD, USERNAME]}
 HOURLY: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%"}}
 
 
-def reason_of(look: Seen) -> Reason | None:
+def reason_of(look: Observed) -> Reason | None:
     assert look.wanted
     return reason_to_renew(look, look.wanted)
 
@@ -105,7 +105,7 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
         ),
     ],
 )
-def test_each_reason_names_itself_and_what_is_made_anew(look: Seen, expected: Reason) -> None:
+def test_each_reason_names_itself_and_what_is_made_anew(look: Observed, expected: Reason) -> None:
     assert reason_of(look) == expected
 
 
@@ -129,7 +129,7 @@ def test_each_reason_names_itself_and_what_is_made_anew(look: Seen, expected: Re
         ),
     ],
 )
-def test_several_reasons_make_one_revision_named_after_the_first(look: Seen, expected: Reason) -> None:
+def test_several_reasons_make_one_revision_named_after_the_first(look: Observed, expected: Reason) -> None:
     assert reason_of(look) == expected
 
 
@@ -162,7 +162,7 @@ def test_a_new_trigger_rotates(spec: str | None, annotation: str | None, handled
     assert reason_of(asked(spec, annotation, handled)) == TRIGGERED
 
 
-def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Seen:
+def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Observed:
     return seen(
         {"rotation": {"trigger": spec}} if spec else {},
         annotations={ROTATE: annotation} if annotation else {},
@@ -220,7 +220,7 @@ def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_rotation_waits_for_a_window(look: Seen, waits: bool) -> None:  # noqa: FBT001
+def test_a_rotation_waits_for_a_window(look: Observed, waits: bool) -> None:  # noqa: FBT001
     assert (reason_of(look) is None) == waits
     assert (waits_until(look) is not None) == waits
 
@@ -235,7 +235,7 @@ def test_a_rotation_waits_for_a_window(look: Seen, waits: bool) -> None:  # noqa
         ),
     ],
 )
-def test_what_is_no_rotation_waits_for_no_window(look: Seen, name: str) -> None:
+def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> None:
     found = reason_of(look)
     assert found
     assert found.name == name
@@ -263,16 +263,16 @@ def test_what_is_no_rotation_waits_for_no_window(look: Seen, name: str) -> None:
         ),
     ],
 )
-def test_the_next_rotation_starts_when_it_may(look: Seen, start: datetime | None) -> None:
+def test_the_next_rotation_starts_when_it_may(look: Observed, start: datetime | None) -> None:
     assert start_time(look) == start
 
 
 # What ends by itself
 
 
-def ending(in_hours: float, **spec: Any) -> Seen:
+def ending(in_hours: float, **spec: Any) -> Observed:
     """Look at a value that should have been renewed an hour ago."""
-    life = Life(NOW - timedelta(hours=1), NOW + timedelta(hours=in_hours))
+    life = Validity(NOW - timedelta(hours=1), NOW + timedelta(hours=in_hours))
     return seen(spec, state=state(lives={"password": life}))
 
 
@@ -287,7 +287,9 @@ def ending(in_hours: float, **spec: Any) -> Seen:
         ),
     ],
 )
-def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(look: Seen, start: datetime) -> None:
+def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
+    look: Observed, start: datetime
+) -> None:
     assert start_time(look) == start
     assert (reason_of(look) is not None) == (start <= NOW)
 
@@ -306,7 +308,7 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(look: See
         pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
     ],
 )
-def test_a_rotation_is_overdue_when_it_could_have_started(look: Seen, overdue: bool) -> None:  # noqa: FBT001
+def test_a_rotation_is_overdue_when_it_could_have_started(look: Observed, overdue: bool) -> None:  # noqa: FBT001
     assert is_overdue(look) == overdue
 
 
@@ -347,7 +349,7 @@ def test_a_change_of_the_spec_does_not_put_the_next_rotation_off() -> None:
         ),
     ],
 )
-def test_what_never_rotates_is_never_due(look: Seen) -> None:
+def test_what_never_rotates_is_never_due(look: Observed) -> None:
     assert due_time(look) is None
 
 

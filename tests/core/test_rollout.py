@@ -12,7 +12,7 @@ from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.observed import Sibling
 from keyturn.core.rotation.markers import marker_for
 from keyturn.core.rotation.outdated_pods import runs_other_values
-from keyturn.core.rotation.rollout import Standing, Turn, next_restarts, restart_due, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, restart_due, standings
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.state.state import Held, Publication
 from keyturn.core.status.status import Outcome, status_of
@@ -31,7 +31,7 @@ from tests.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
 
 HISTORY = state(
     revision(4, "Triggered", changed=["password"]),
@@ -47,21 +47,21 @@ AT_FOUR: dict[str, Any] = {"state": HISTORY, "target": target(4)}
 CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
 
 
-def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Seen:
+def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
     return seen(spec, *consumers, **AT_FOUR | changed)
 
 
-def standing_of(one: Consumer, **changed: Any) -> Standing:
+def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
     (only,) = everyone(look(one, **changed))
     return only
 
 
-def everyone(at: Seen) -> tuple[Standing, ...]:
+def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
     assert at.wanted
     return standings(at, at.wanted)
 
 
-def restarted(at: Seen) -> tuple[str, ...]:
+def restarted(at: Observed) -> tuple[str, ...]:
     assert at.wanted
     return tuple(one.workload.key.name for one in next_restarts(at, at.wanted, standings(at, at.wanted)))
 
@@ -192,7 +192,7 @@ def test_who_may_be_restarted(spec: dict[str, Any], one: Consumer, turn: Turn, r
     ("turn", "waits"), [(Turn.DONE, False), (Turn.NEXT, True), (Turn.HINDERED, True), (Turn.REFUSED, False)]
 )
 def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> None:  # noqa: FBT001
-    assert Standing(consumer(), PENDING, turn).under_way == waits
+    assert WorkloadProgress(consumer(), PENDING, turn).under_way == waits
 
 
 # What a workload has missed

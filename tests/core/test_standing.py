@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.core.status.summary import Standing, State, standing_of
+from keyturn.core.status.summary import Summary, SummaryState, standing_of
 
 if TYPE_CHECKING:
-    from keyturn.cli.managed import Found
+    from keyturn.cli.managed import FoundManagedSecret
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROLLING = {
@@ -42,7 +42,7 @@ def condition(type_: str, status: str, reason: str = "Some", message: str = "why
 
 def found(
     *conditions: dict[str, str], created: str | None = None, spec: dict[str, Any] | None = None, **status: Any
-) -> Found:
+) -> FoundManagedSecret:
     """Find a ManagedSecret that is done and rests, but for what is given."""
     metadata = {"name": "auth", "namespace": "shop", "resourceVersion": "1", "generation": 1}
     body = {
@@ -61,126 +61,134 @@ BEHIND = condition("WorkloadsCurrent", "False", "RestartRefused", "api is pendin
 NOT_READ = condition("Refreshed", "False", "ProviderError", "the store does not answer")
 NOT_PUSHED = condition("Pushed", "False", "ProviderError", "the store does not take it")
 CASES = {
-    "at rest": (found(), Standing(State.READY)),
+    "at rest": (found(), Summary(SummaryState.READY)),
     "a workload failed": (
         found(
             condition("WorkloadsCurrent", "False", message="api is failed"), workloads=[workload("Failed")]
         ),
-        Standing(State.FAILED, "api is failed"),
+        Summary(SummaryState.FAILED, "api is failed"),
     ),
     "a rollout was taken back": (
         found(condition("Stalled", "True", "RolledBack", "revision 1 is back")),
-        Standing(State.FAILED, "revision 1 is back"),
+        Summary(SummaryState.FAILED, "revision 1 is back"),
     ),
     "stalled": (
         found(condition("Stalled", "True", "TooWeak", "write a larger length")),
-        Standing(State.STALLED, "TooWeak: write a larger length"),
+        Summary(SummaryState.STALLED, "TooWeak: write a larger length"),
     ),
     "due 61 seconds ago": (
         found(nextRotationTime=at(seconds=61)),
-        Standing(State.OVERDUE, "was due 1m1s ago"),
+        Summary(SummaryState.OVERDUE, "was due 1m1s ago"),
     ),
-    "due 60 seconds ago": (found(nextRotationTime=at(seconds=60)), Standing(State.DUE)),
+    "due 60 seconds ago": (found(nextRotationTime=at(seconds=60)), Summary(SummaryState.DUE)),
     "overdue, since it is suspended": (
         found(nextRotationTime=at(days=2), spec={"suspend": True}),
-        Standing(State.OVERDUE, "was due 2d ago; spec.suspend is true"),
+        Summary(SummaryState.OVERDUE, "was due 2d ago; spec.suspend is true"),
     ),
     "due long ago and rotating": (
         found(nextRotationTime=at(days=2), rotation=ROLLING),
-        Standing(State.ROTATING, "RollOut: Deployment/api is rolling"),
+        Summary(SummaryState.ROTATING, "RollOut: Deployment/api is rolling"),
     ),
     "a window went by unused": (
         found(nextRotationTime=at(days=-3), overdue=True),
-        Standing(State.OVERDUE, "was due and has not started"),
+        Summary(SummaryState.OVERDUE, "was due and has not started"),
     ),
     "late, and rotating now": (
         found(nextRotationTime=at(days=-3), overdue=True, rotation=ROLLING),
-        Standing(State.ROTATING, "RollOut: Deployment/api is rolling"),
+        Summary(SummaryState.ROTATING, "RollOut: Deployment/api is rolling"),
     ),
-    "due in 24 hours": (found(nextRotationTime=at(days=-1)), Standing(State.DUE)),
-    "due in 24 hours and a second": (found(nextRotationTime=at(days=-1, seconds=-1)), Standing(State.READY)),
+    "due in 24 hours": (found(nextRotationTime=at(days=-1)), Summary(SummaryState.DUE)),
+    "due in 24 hours and a second": (
+        found(nextRotationTime=at(days=-1, seconds=-1)),
+        Summary(SummaryState.READY),
+    ),
     "not ready": (
         found(condition("Ready", "False", message="a quota forbids it")),
-        Standing(State.NOT_READY, "a quota forbids it"),
+        Summary(SummaryState.NOT_READY, "a quota forbids it"),
     ),
-    "a workload refuses": (found(BEHIND), Standing(State.BEHIND, "api is pending")),
+    "a workload refuses": (found(BEHIND), Summary(SummaryState.BEHIND, "api is pending")),
     "a workload rolls by itself": (
         found(condition("WorkloadsCurrent", "False", "RollingOut")),
-        Standing(State.READY),
+        Summary(SummaryState.READY),
     ),
     "a rule of the class is broken": (
         found(condition("PolicyCompliant", "False", "minLength", "minLength: too short")),
-        Standing(State.NOT_COMPLIANT, "minLength: too short"),
+        Summary(SummaryState.NOT_COMPLIANT, "minLength: too short"),
     ),
     "a rule of the checklist alone is broken": (
         found(condition("PolicyCompliant", "False", "noSchedule", "noSchedule: nothing says when")),
-        Standing(State.READY),
+        Summary(SummaryState.READY),
     ),
-    "a store is not read": (found(NOT_READ), Standing(State.NOT_SYNCED, "the store does not answer")),
-    "a store does not take it": (found(NOT_PUSHED), Standing(State.NOT_SYNCED, "the store does not take it")),
-    "a store is being written": (found(condition("Pushed", "False", "Pushing")), Standing(State.READY)),
-    "a place is next": (found(condition("Pushed", "False", "Progressing")), Standing(State.READY)),
+    "a store is not read": (found(NOT_READ), Summary(SummaryState.NOT_SYNCED, "the store does not answer")),
+    "a store does not take it": (
+        found(NOT_PUSHED),
+        Summary(SummaryState.NOT_SYNCED, "the store does not take it"),
+    ),
+    "a store is being written": (found(condition("Pushed", "False", "Pushing")), Summary(SummaryState.READY)),
+    "a place is next": (found(condition("Pushed", "False", "Progressing")), Summary(SummaryState.READY)),
     "a store needs a person": (
         found(NOT_READ, condition("Stalled", "True", "ProviderError", "the store refused")),
-        Standing(State.STALLED, "ProviderError: the store refused"),
+        Summary(SummaryState.STALLED, "ProviderError: the store refused"),
     ),
     "attempts failed": (
         found(rotation=ROLLING | {"attempts": 2}),
-        Standing(State.ROTATING, "RollOut, 2 failed attempts: Deployment/api is rolling"),
+        Summary(SummaryState.ROTATING, "RollOut, 2 failed attempts: Deployment/api is rolling"),
     ),
     "the overlap lasts": (
         found(rotation=ROLLING | {"step": "Overlap"}, previous={"revision": 1, "validUntil": at(hours=-2)}),
-        Standing(State.OVERLAPPING, "revision 1 stays valid for 2h"),
+        Summary(SummaryState.OVERLAPPING, "revision 1 stays valid for 2h"),
     ),
     "gone back": (
         found(history=[RETURN]),
-        Standing(
-            State.HELD, "went back to revision 1; the next `keyturn rotate` or change of the spec goes on"
+        Summary(
+            SummaryState.HELD,
+            "went back to revision 1; the next `keyturn rotate` or change of the spec goes on",
         ),
     ),
     "gone back, and the spec has changed since": (
         found(history=[RETURN], nextRotationTime=at(days=-3)),
-        Standing(State.READY),
+        Summary(SummaryState.READY),
     ),
-    "suspended": (found(spec={"suspend": True}), Standing(State.SUSPENDED, "spec.suspend is true")),
+    "suspended": (found(spec={"suspend": True}), Summary(SummaryState.SUSPENDED, "spec.suspend is true")),
     "suspended in the middle of a rotation": (
         found(spec={"suspend": True}, rotation=ROLLING),
-        Standing(State.SUSPENDED, "spec.suspend is true; RollOut: Deployment/api is rolling"),
+        Summary(SummaryState.SUSPENDED, "spec.suspend is true; RollOut: Deployment/api is rolling"),
     ),
     "a spec that this version cannot read": (
         found(spec={"target": {"type": "new"}}),
-        Standing(
-            State.STALLED,
+        Summary(
+            SummaryState.STALLED,
             "InvalidSpec: spec.target.type: Input should be 'Opaque', 'kubernetes.io/basic-auth',"
             " 'kubernetes.io/tls', 'kubernetes.io/ssh-auth' or 'kubernetes.io/dockerconfigjson'",
         ),
     ),
     "never looked at": (
         found(created=at(seconds=61), observedGeneration=None),
-        Standing(
-            State.UNSEEN, "the operator has not looked at it; does it run, and does it serve this namespace?"
+        Summary(
+            SummaryState.UNSEEN,
+            "the operator has not looked at it; does it run, and does it serve this namespace?",
         ),
     ),
     "made a minute ago": (
         found(created=at(seconds=60), observedGeneration=None),
-        Standing(State.NOT_READY, "the operator has not looked at it yet"),
+        Summary(SummaryState.NOT_READY, "the operator has not looked at it yet"),
     ),
 }
 
 
 @pytest.mark.parametrize(("one", "standing"), CASES.values(), ids=CASES.keys())
-def test_it_stands_so(one: Found, standing: Standing) -> None:
+def test_it_stands_so(one: FoundManagedSecret, standing: Summary) -> None:
     assert standing_of(one, NOW) == standing
 
 
 def test_the_worse_of_two_counts() -> None:
     one = found(BEHIND, condition("Stalled", "True", "TooWeak", "longer"), nextRotationTime=at(days=1))
 
-    assert standing_of(one, NOW).state is State.STALLED
+    assert standing_of(one, NOW).state is SummaryState.STALLED
 
 
 def test_a_person_is_needed_for_these() -> None:
-    assert {state.value for state in State if state.needs_a_person} == {
+    assert {state.value for state in SummaryState if state.needs_a_person} == {
         "Failed",
         "Stalled",
         "Overdue",
@@ -189,5 +197,5 @@ def test_a_person_is_needed_for_these() -> None:
 
 
 def test_states_are_ordered_from_the_worst_to_the_best() -> None:
-    assert [state.rank for state in State] == list(range(len(State)))
-    assert State.READY.rank == len(State) - 1
+    assert [state.rank for state in SummaryState] == list(range(len(SummaryState)))
+    assert SummaryState.READY.rank == len(SummaryState) - 1

@@ -9,15 +9,15 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.spec.store_refs import Source
-from keyturn.core.state.revision import Kept, Life, Rendered, Revision, changed_keys, found_under
+from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
 from keyturn.core.state.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from tests.core import builders
 from tests.core.builders import MADE, NOW, UID
 
 
-def kept(text: str) -> Kept:
-    return Kept("", {"value": Value.of_text(text)}, {"value": "password"})
+def kept(text: str) -> ItemValues:
+    return ItemValues("", {"value": Value.of_text(text)}, {"value": "password"})
 
 
 def revision(number: int, **facts: Any) -> Revision:
@@ -97,10 +97,10 @@ def test_its_facts_tell_of_revisions_whose_values_are_gone() -> None:
 
 
 def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
-    life = Life(NOW, NOW)
+    life = Validity(NOW, NOW)
     one = Revision(
         builders.revision(),
-        {"tls": Kept("r", {"a": Value(b"1")}, {"a": "tls.crt"}, life)},
+        {"tls": ItemValues("r", {"a": Value(b"1")}, {"a": "tls.crt"}, life)},
         {"url": Rendered("{{ tls }}", Value(b"2"))},
     )
     facts = State(UID, MADE, Triggers(), (one,), 1).facts()
@@ -115,8 +115,10 @@ def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
 TURNED = Revision(
     builders.revision(),
     {
-        "token": Kept("r", {"value": Value(b"new")}, {"value": "TOKEN"}, previous={"value": Value(b"old")}),
-        "set": Kept(
+        "token": ItemValues(
+            "r", {"value": Value(b"new")}, {"value": "TOKEN"}, previous={"value": Value(b"old")}
+        ),
+        "set": ItemValues(
             "r", {"a": Value(b"one"), "b": Value(b"x")}, {"a": "a", "b": "b"}, overlap={"a": Value(b"two")}
         ),
     },
@@ -132,7 +134,7 @@ def test_a_revision_is_written_under_its_keys_and_a_template_goes_before_an_item
     }
 
 
-READ = Kept(
+READ = ItemValues(
     Source(StoreKind.SECRET_STORE, "vault", "prod/api").text,
     {"value": Value(b"stored")},
     {"value": "api-key"},
@@ -145,14 +147,14 @@ READ = Kept(
         pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
         pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
         pytest.param(
-            {found_under("other"): Kept("", {"value": Value(b"theirs")}, {"value": "other"})},
+            {found_under("other"): ItemValues("", {"value": Value(b"theirs")}, {"value": "other"})},
             {"TOKEN", "a", "b"},
             id="nor what an adopted Secret held beside",
         ),
     ],
 )
-def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, Kept], keys: set[str]) -> None:
-    items = {"set": Kept("r", {"a": Value(b"one")}, {"a": "a"}), "token": TURNED.values["token"]}
+def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, ItemValues], keys: set[str]) -> None:
+    items = {"set": ItemValues("r", {"a": Value(b"one")}, {"a": "a"}), "token": TURNED.values["token"]}
     one = replace(TURNED, values=items | read)
 
     assert one.made_here() == {key: value for key, value in one.data().items() if key in keys}

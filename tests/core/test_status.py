@@ -34,7 +34,7 @@ from tests.core.builders import (
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 RESTS = Outcome(Rest(None))
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
@@ -63,11 +63,11 @@ def condition(
     }
 
 
-def written(look: Seen, outcome: Outcome = RESTS) -> dict[str, Any]:
+def written(look: Observed, outcome: Outcome = RESTS) -> dict[str, Any]:
     return status_of(look, outcome).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def conditions(look: Seen, outcome: Outcome = RESTS) -> dict[str, tuple[str, str, str]]:
+def conditions(look: Observed, outcome: Outcome = RESTS) -> dict[str, tuple[str, str, str]]:
     return {
         one["type"]: (one["status"], one["reason"], one["message"])
         for one in written(look, outcome)["conditions"]
@@ -226,7 +226,7 @@ def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
         pytest.param(seen(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"),
     ],
 )
-def test_no_rotation_is_under_way(look: Seen) -> None:
+def test_no_rotation_is_under_way(look: Observed) -> None:
     assert status_of(look, RESTS).rotation is None
 
 
@@ -252,7 +252,7 @@ def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None: 
 # History
 
 
-def history(look: Seen) -> list[tuple[int, str, str]]:
+def history(look: Observed) -> list[tuple[int, str, str]]:
     return [(one.revision, one.reason, one.result) for one in status_of(look, RESTS).history]
 
 
@@ -296,7 +296,7 @@ def entries(*numbers: int) -> dict[str, Any]:
     ],
 )
 def test_a_revision_is_history_when_every_workload_runs_it(
-    look: Seen, expected: list[tuple[int, str, str]]
+    look: Observed, expected: list[tuple[int, str, str]]
 ) -> None:
     assert history(look) == expected
 
@@ -363,7 +363,7 @@ def test_what_was_restarted_is_remembered_where_the_marker_was_taken_off() -> No
     assert (told.revision, told.restarted) == (None, 2)
 
 
-def overlap(valid_until: datetime | None) -> Seen:
+def overlap(valid_until: datetime | None) -> Observed:
     newest = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until)
     return seen(
         status={"revision": 2, "history": [ENTRY_1]},
@@ -391,7 +391,7 @@ def test_before_every_workload_has_turned_nobody_knows_its_end() -> None:
 FORBIDDEN = Wait("Forbidden", "the API server forbids it", seconds(15))
 
 
-def revoked(valid_until: datetime | None, *consumers: Any) -> Seen:
+def revoked(valid_until: datetime | None, *consumers: Any) -> Observed:
     """Look at a Secret that still holds the values before, though their overlap is over."""
     previous = frozenset({"password.previous"})
     ended = revision(2, "Triggered", previous=previous, valid_until=valid_until, ended=True)
@@ -489,7 +489,7 @@ def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_i
     ],
 )
 def test_ready_means_that_every_key_is_there(
-    look: Seen, outcome: Outcome, ready: tuple[str, str, str]
+    look: Observed, outcome: Outcome, ready: tuple[str, str, str]
 ) -> None:
     assert conditions(look, outcome)["Ready"] == ready
 
@@ -569,7 +569,9 @@ FAILED = "failed: its pods did not become available in time; see its events and 
         ),
     ],
 )
-def test_workloads_are_current_when_each_runs_the_newest(look: Seen, verdict: tuple[str, str, str]) -> None:
+def test_workloads_are_current_when_each_runs_the_newest(
+    look: Observed, verdict: tuple[str, str, str]
+) -> None:
     assert conditions(look)["WorkloadsCurrent"] == verdict
 
 
@@ -640,7 +642,7 @@ BY_NIGHT: dict[str, Any] = {
         pytest.param(seen({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
     ],
 )
-def test_what_waits_for_a_window_says_when_it_opens(look: Seen) -> None:
+def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
     status = status_of(look, RESTS)
     assert conditions(look)["Rotating"] == (
         "False",
@@ -661,7 +663,7 @@ def test_a_rotation_whose_window_went_by_is_overdue() -> None:
     assert status.next_rotation_time == datetime(2026, 11, 27, 1, tzinfo=UTC)
 
 
-def changed(target_at: int) -> Seen:
+def changed(target_at: int) -> Observed:
     """Look at a secret whose spec was changed, while its Secret holds revision `target_at`."""
     edited = revision(2, "SpecChanged", made=NOW - minutes(1))
     return seen(None, consumer(), state=state(edited, revision()), target=target(target_at))
@@ -686,7 +688,7 @@ def changed(target_at: int) -> Seen:
     ],
 )
 def test_kstatus_conditions_are_there_only_while_they_hold(
-    look: Seen, error: Wait | Stalled | None, kstatus: set[str]
+    look: Observed, error: Wait | Stalled | None, kstatus: set[str]
 ) -> None:
     found = conditions(look, Outcome(None, error))
     assert found.keys() & {"Reconciling", "Stalled"} == kstatus

@@ -50,7 +50,7 @@ from tests.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import StateFacts
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
@@ -174,7 +174,7 @@ def begun(number: int, uid: str = UID) -> dict[str, Any]:
         ),
     ],
 )
-def test_the_step_that_a_situation_asks_for(look: Seen, step: Step) -> None:
+def test_the_step_that_a_situation_asks_for(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 
@@ -233,7 +233,9 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
     ],
 )
-def test_what_a_person_must_mend_is_said_and_nothing_is_done(look: Seen, refusal: tuple[str, str]) -> None:
+def test_what_a_person_must_mend_is_said_and_nothing_is_done(
+    look: Observed, refusal: tuple[str, str]
+) -> None:
     with pytest.raises(Stalled) as caught:
         next_step(look)
     assert (caught.value.reason, caught.value.message) == refusal
@@ -259,7 +261,7 @@ def test_what_a_person_must_mend_is_said_and_nothing_is_done(look: Seen, refusal
         ),
     ],
 )
-def test_a_broken_rule_lets_through(look: Seen, step: Step) -> None:
+def test_a_broken_rule_lets_through(look: Observed, step: Step) -> None:
     assert next_step(look) == step
 
 
@@ -547,7 +549,7 @@ GONE: dict[str, Any] = {"state": None, "target": None}
         ),
     ],
 )
-def test_a_new_number_is_one_more_than_what_is_known(look: Seen, number: int) -> None:
+def test_a_new_number_is_one_more_than_what_is_known(look: Observed, number: int) -> None:
     assert next_number(look) == number
 
 

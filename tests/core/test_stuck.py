@@ -17,7 +17,7 @@ from keyturn.core.state.state import Held
 from tests.core.builders import NOW, consumer, minutes, pod, revision, seconds, seen, state, target
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
 
 HELD = Held(2, 1, NOW - seconds(30), failed=True)
@@ -43,7 +43,7 @@ def stateful(*pods: Pod, deletable: bool = True, **more: Any) -> Consumer:
     return consumer("web", pods=pods, deletable=deletable, **facts | more)
 
 
-def look(one: Consumer, **changed: Any) -> Seen:
+def look(one: Consumer, **changed: Any) -> Observed:
     return seen(None, one, **BACK | changed)
 
 
@@ -102,7 +102,7 @@ def test_it_is_deleted_also_after_the_deadline() -> None:
 # What is said
 
 
-def told(at: Seen) -> str | None:
+def told(at: Observed) -> str | None:
     assert at.wanted
     return standings(at, at.wanted)[0].message
 

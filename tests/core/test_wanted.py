@@ -13,7 +13,7 @@ from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.spec.cadence import Cron, Every, Window, cadence_of, windows_of
-from keyturn.core.spec.desired import Item, Wanted, wanted_by
+from keyturn.core.spec.desired import Desired, Item, wanted_by
 from keyturn.core.value import Value
 from tests.core.builders import PASSWORD, USERNAME, managed, secret_class
 
@@ -22,7 +22,7 @@ TEN = Recipe({"password": {"length": 40}})
 
 
 def test_a_bare_spec_gets_every_default() -> None:
-    assert wanted_by(managed(), None) == Wanted(
+    assert wanted_by(managed(), None) == Desired(
         secret="db",  # noqa: S106
         type=SecretType.OPAQUE,
         labels={},
@@ -72,7 +72,7 @@ def test_what_is_written_counts() -> None:
             "onFailure": "Hold",
         },
     }
-    assert wanted_by(managed(spec), None) == Wanted(
+    assert wanted_by(managed(spec), None) == Desired(
         secret="credentials",  # noqa: S106
         type=SecretType.BASIC_AUTH,
         labels={"team": "auth"},

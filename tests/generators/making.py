@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.recipe import Recipe
 from keyturn.core.value import Value
-from keyturn.generators import Given, make
+from keyturn.generators import GeneratorContext, make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +34,10 @@ def generator_of(kind: str, settings: Mapping[str, Any] | None = None) -> Genera
     return make(Recipe({kind: {**NEEDED.get(kind, {}), **(settings or {})}}))
 
 
-def given_for(generator: Generator[Any]) -> Given:
+def given_for(generator: Generator[Any]) -> GeneratorContext:
     """Give a generator what it needs of others: fresh passwords."""
     password = make(Recipe({"password": {}}))
-    return Given(NOW, {name: password.generate(Given(NOW)) for name in generator.needs})
+    return GeneratorContext(NOW, {name: password.generate(GeneratorContext(NOW)) for name in generator.needs})
 
 
 def made(generator: Generator[Any]) -> Outputs:

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled
-from keyturn.generators import Given
+from keyturn.generators import GeneratorContext
 from tests.generators.making import NOW, boxed, generator_of, opened, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from keyturn.core.state.revision import Life
+    from keyturn.core.state.revision import Validity
 
 Settings = dict[str, Any]
 Held = dict[str, bytes]
@@ -37,7 +37,7 @@ def made(settings: Settings, issuer: Held | None = None, now: datetime | None = 
     """Make a certificate, by the clock that openssl looks at unless it is to be another."""
     now = datetime.now(UTC) if now is None else now
     generator = generator_of("certificate", {"commonName": None, "dnsNames": None, **settings})
-    return opened(generator.generate(Given(now, issuer=None if issuer is None else boxed(issuer))))
+    return opened(generator.generate(GeneratorContext(now, issuer=None if issuer is None else boxed(issuer))))
 
 
 def accepts(settings: Settings, outputs: Held) -> bool:
@@ -46,7 +46,7 @@ def accepts(settings: Settings, outputs: Held) -> bool:
     )
 
 
-def life(settings: Settings, outputs: Held) -> Life:
+def life(settings: Settings, outputs: Held) -> Validity:
     found = generator_of("certificate", settings).life(boxed(outputs))
     assert found is not None
     return found

@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import Given
+from keyturn.generators import GeneratorContext
 from tests.generators.making import NEEDED, NOW, boxed, generator_of, opened
 from tests.support.kubectl import Kubectl
 
@@ -25,7 +25,7 @@ PASSWORD = b'drawn-"\xc3\xa9'
 
 def made_from(outputs: Outputs, **settings: Any) -> dict[str, bytes]:
     generator = generator_of("dockerConfig", settings)
-    return opened(generator.generate(Given(NOW, {"registry-password": outputs})))
+    return opened(generator.generate(GeneratorContext(NOW, {"registry-password": outputs})))
 
 
 def example(**settings: Any) -> dict[str, Any]:

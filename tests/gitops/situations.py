@@ -36,7 +36,7 @@ from tests.support.unseen import filled_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.state.revision import RevisionFacts
     from tests.support.objects import Body
 
@@ -77,7 +77,7 @@ def verdicts() -> set[str]:
     return words - {"Look", "Verdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
 
 
-def told(look: Seen, error: Wait | Stalled | None = None) -> Body:
+def told(look: Observed, error: Wait | Stalled | None = None) -> Body:
     """Return the object with the status that a pass writes which ends with what comes next, or with an error."""
     try:
         outcome = Outcome(next_step(look), error, 1 if error else 0)
@@ -86,7 +86,7 @@ def told(look: Seen, error: Wait | Stalled | None = None) -> Body:
     return _body(look, status_of(look, outcome).model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def _body(look: Seen, status: Body) -> Body:
+def _body(look: Observed, status: Body) -> Body:
     spec = look.managed.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     metadata = look.managed.metadata
     return {
@@ -147,7 +147,7 @@ def _edited(body: Body) -> Body:
 
 def _rotating(
     *revisions: RevisionFacts, target_at: int, consumers: tuple[Consumer, ...] = (), **of_target: Any
-) -> Seen:
+) -> Observed:
     """Look at an object whose second revision is made, while the Secret holds `target_at`."""
     return seen(
         None,

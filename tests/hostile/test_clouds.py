@@ -12,8 +12,8 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Given, Reference, _azure_sdk, discover
-from keyturn.stores.providers._gcp_login import GcpAuth, Login
+from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _azure_sdk, discover
+from keyturn.stores.providers._gcp_login import GcpAuth, GcpLogin
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import AllowedHost, Answer, Guard
 from tests.hostile import answers
@@ -132,7 +132,7 @@ KINDS_OF_AWS = ("awsSecretsManager", "awsParameterStore")
 
 
 def aws(kind: str, cloud: Cloud) -> Provider[Any]:
-    given = Given(guard=cloud, referred=access_key(), owner="shop", patience=15.0)
+    given = ProviderContext(guard=cloud, referred=access_key(), owner="shop", patience=15.0)
     return PROVIDERS[kind](PROVIDERS[kind].Config.model_validate(aws_settings("http://aws.test")), given)
 
 
@@ -171,8 +171,8 @@ def azure(cloud: Cloud) -> Provider[Any]:
         "tenantId": TENANT,
         "auth": {"clientSecret": {"clientId": _CLIENT, "secretRef": {"name": "az", "key": "secret"}}},
     }
-    referred = {Reference("Secret", "az", "secret"): Found(Value.of_text("s"))}
-    given = Given(guard=cloud, referred=referred, owner="shop", patience=15.0)
+    referred = {Reference("Secret", "az", "secret"): RemoteValue(Value.of_text("s"))}
+    given = ProviderContext(guard=cloud, referred=referred, owner="shop", patience=15.0)
     return PROVIDERS["azureKeyVault"](PROVIDERS["azureKeyVault"].Config.model_validate(settings), given)
 
 
@@ -250,17 +250,17 @@ async def _exchanged(cloud: Cloud) -> None:
     for email in (None, "reader@shop.iam.gserviceaccount.com"):
         identity = {"audience": _POOL, "serviceAccountRef": {"name": "reader"}, "serviceAccountEmail": email}
         auth = GcpAuth.model_validate({"workloadIdentity": identity})
-        await _logged_in(auth, Given(guard=cloud, owner="shop", token_of=token_of))
+        await _logged_in(auth, ProviderContext(guard=cloud, owner="shop", token_of=token_of))
 
 
 async def _by_key(content: bytes, cloud: Cloud) -> None:
     auth = GcpAuth.model_validate({"secretRef": {"name": "gcp", "key": "key.json"}})
-    referred = {Reference("Secret", "gcp", "key.json"): Found(Value(content))}
-    await _logged_in(auth, Given(guard=cloud, owner="shop", referred=referred))
+    referred = {Reference("Secret", "gcp", "key.json"): RemoteValue(Value(content))}
+    await _logged_in(auth, ProviderContext(guard=cloud, owner="shop", referred=referred))
 
 
-async def _logged_in(auth: GcpAuth, given: Given) -> None:
+async def _logged_in(auth: GcpAuth, given: ProviderContext) -> None:
     try:
-        await Login(auth, given).token()
+        await GcpLogin(auth, given).token()
     except StoreError:
         return

@@ -14,13 +14,13 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn import generators
-from keyturn.controllers.background import Outside
-from keyturn.controllers.context import World
+from keyturn.controllers.background import BackgroundWork
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret import adoption as claims
 from keyturn.controllers.managedsecret import compliance
 from keyturn.controllers.managedsecret import generate as stage
 from keyturn.controllers.managedsecret import value_checks as suits
-from keyturn.controllers.managedsecret.leases import Borrower
+from keyturn.controllers.managedsecret.leases import LeaseManager
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.controllers.managedsecret.resolve import resolved, template_flaw
 from keyturn.core.errors import Stalled, Wait
@@ -29,14 +29,14 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Adopt, Stage
 from keyturn.core.spec.desired import wanted_by
-from keyturn.core.state.revision import Kept, Revision
+from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.stores import providers
-from keyturn.stores.providers import Found, Given, Reference, _vault_http
+from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _vault_http
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
 from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, revision, seen
@@ -46,7 +46,7 @@ from tests.support.shelves import Shelves
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from tests.support.timedcalls import Call
 
 PROVIDERS = providers.discover()
@@ -90,12 +90,12 @@ class Guard:
         return Answer(HTTPStatus.OK, CIMultiDictProxy(CIMultiDict()), self._body)
 
 
-def world_with(**secrets: Mapping[str, bytes]) -> World:
+def world_with(**secrets: Mapping[str, bytes]) -> Context:
     api: Any = Api(**secrets)
-    return World(api=api, events=None, now=lambda: corpus.NOW)  # type: ignore[arg-type]  # it posts none
+    return Context(api=api, events=None, now=lambda: corpus.NOW)  # type: ignore[arg-type]  # it posts none
 
 
-def wanted_for(*data: dict[str, Any], **spec: Any) -> Wanted:
+def wanted_for(*data: dict[str, Any], **spec: Any) -> Desired:
     return wanted_by(
         managed({"data": list(data), **spec}), None, lambda recipe: generator_for(recipe).outputs
     )
@@ -105,17 +105,17 @@ def item(name: str, **recipe: Any) -> dict[str, Any]:
     return {"name": name, "generate": recipe}
 
 
-def recorded(wanted: Wanted, values: Mapping[str, Mapping[str, bytes]], recipe: str = "") -> State:
+def recorded(wanted: Desired, values: Mapping[str, Mapping[str, bytes]], recipe: str = "") -> State:
     """Record values that nobody's recipe has made."""
     keys = {one.name: one.keys for one in wanted.items}
     kept = {
-        name: Kept(recipe, {output: Value(content) for output, content in outputs.items()}, keys[name])
+        name: ItemValues(recipe, {output: Value(content) for output, content in outputs.items()}, keys[name])
         for name, outputs in values.items()
     }
     return State(UID, MADE, Triggers(), (Revision(revision(), kept),), 1)
 
 
-async def staged(world: World, wanted: Wanted) -> State | Wait | Stalled:
+async def staged(world: Context, wanted: Desired) -> State | Wait | Stalled:
     look = seen({"data": [PASSWORD]}, state=None, target=None, status={})
     while True:
         try:
@@ -257,7 +257,7 @@ async def test_a_jsonpath_is_followed_apart(path: str, body: bytes) -> None:
     kind = PROVIDERS["webhook"]
     config = kind.Config.model_validate({"url": "https://shop.test/{{ key }}", "result": {"jsonPath": path}})
     guard: Any = Guard(body)
-    await _refusable(kind(config, Given(owner="shop", guard=guard)).read("a"))
+    await _refusable(kind(config, ProviderContext(owner="shop", guard=guard)).read("a"))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,9 @@ async def test_a_jsonpath_is_followed_apart(path: str, body: bytes) -> None:
 async def test_the_json_of_vault_is_read_apart(body: bytes) -> None:
     guard: Any = Guard(body)
     await _refusable(
-        _vault_http.Http("https://vault.test", None, None, Given(owner="shop", guard=guard)).ask("GET", "a")
+        _vault_http.Http("https://vault.test", None, None, ProviderContext(owner="shop", guard=guard)).ask(
+            "GET", "a"
+        )
     )
 
 
@@ -279,16 +281,18 @@ async def test_a_kubeconfig_is_read_apart(content: bytes) -> None:
     kind = PROVIDERS["kubernetes"]
     settings = {"kubeconfigRef": {"name": "far", "key": "config"}, "namespace": "shop"}
     guard: Any = Guard(b"{}")
-    referred = {Reference("Secret", "far", "config"): Found(Value(content))}
-    provider = kind(kind.Config.model_validate(settings), Given(owner="shop", guard=guard, referred=referred))
+    referred = {Reference("Secret", "far", "config"): RemoteValue(Value(content))}
+    provider = kind(
+        kind.Config.model_validate(settings), ProviderContext(owner="shop", guard=guard, referred=referred)
+    )
     await _refusable(provider.read("a"))
 
 
 async def test_a_dotenv_file_is_read_apart() -> None:
     kind = PROVIDERS["dotenv"]
-    referred = {Reference("Secret", "env", ".env"): Found(Value(corpus.dotenv()))}
+    referred = {Reference("Secret", "env", ".env"): RemoteValue(Value(corpus.dotenv()))}
     config = kind.Config.model_validate({"secretRef": {"name": "env", "key": ".env"}})
-    await _refusable(kind(config, Given(owner="shop", referred=referred)).read("A1"))
+    await _refusable(kind(config, ProviderContext(owner="shop", referred=referred)).read("A1"))
 
 
 @pytest.mark.parametrize("body", [corpus.wide_json(), corpus.deep_json()], ids=["wide", "deep"])
@@ -297,7 +301,7 @@ async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes
     look = seen({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
     assert look.wanted is not None
     shelves.keep("prod/app", body.decode())
-    borrower = Borrower(KEY, look.wanted, None, Outside(), shelves, lambda: NOW, anew=False)
+    borrower = LeaseManager(KEY, look.wanted, None, BackgroundWork(), shelves, lambda: NOW, anew=False)
     await read_all(KEY, look, look.wanted, shelves, borrower, fresh=False)
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import Given, _authority, _chains, _jwk, _pem, _ssh
+from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh
 from keyturn.runtime import tls
 from keyturn.stores.providers import _client_certificate
 from tests.generators.making import boxed, generator_of
@@ -31,7 +31,7 @@ BY_CA = {"issuer": {"secretRef": {"name": "ca"}}}
 
 
 def signed_by(held: Mapping[str, bytes]) -> bytes:
-    made = generator_of("certificate", BY_CA).generate(Given(corpus.NOW, issuer=boxed(held)))
+    made = generator_of("certificate", BY_CA).generate(GeneratorContext(corpus.NOW, issuer=boxed(held)))
     return made["tls.crt"].reveal()
 
 

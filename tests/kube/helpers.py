@@ -14,7 +14,7 @@ from aiohttp import web
 
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.kube.connection import Connection, Login
+from keyturn.kube.connection import ApiCredentials, Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -108,7 +108,7 @@ async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def plain(server: str, token: str = "ours") -> Connection:  # noqa: S107  # no password
-    login = Login(f"Bearer {token}")
+    login = ApiCredentials(f"Bearer {token}")
     return Connection(server, None, login, lambda: login)
 
 

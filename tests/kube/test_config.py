@@ -17,7 +17,7 @@ import yaml
 from keyturn.kube import config, connection, errors, paths
 from keyturn.kube.client import Api
 from keyturn.kube.config import NotConfigured
-from keyturn.kube.connection import Connection, Login
+from keyturn.kube.connection import ApiCredentials, Connection
 from tests.kube.helpers import Scripted, answer, plain, refused, serving
 
 if TYPE_CHECKING:
@@ -370,16 +370,16 @@ async def test_an_address_of_six_is_written_in_brackets(pod: Path, monkeypatch: 
 
 @pytest.mark.usefixtures("clock")
 async def test_a_server_that_refuses_all_logins_is_not_asked_in_a_loop() -> None:
-    found: list[Login] = []
+    found: list[ApiCredentials] = []
 
-    def source() -> Login:
-        found.append(Login(f"Bearer {len(found)}"))
+    def source() -> ApiCredentials:
+        found.append(ApiCredentials(f"Bearer {len(found)}"))
         return found[-1]
 
     script = Scripted(refused(401, "Unauthorized"))
     async with (
         serving(script.handle) as server,
-        api_of(Connection(server, None, Login("Bearer x"), source)) as api,
+        api_of(Connection(server, None, ApiCredentials("Bearer x"), source)) as api,
     ):
         for _ in range(3):
             with pytest.raises(errors.Unauthorized):
@@ -407,7 +407,7 @@ async def test_the_server_need_not_compress() -> None:
 
 
 def test_a_login_does_not_show_itself() -> None:
-    assert CANARY not in repr(Login(f"Bearer {CANARY}"))
+    assert CANARY not in repr(ApiCredentials(f"Bearer {CANARY}"))
 
 
 # Its own namespace

@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
 from keyturn.kube.client import Page
-from keyturn.kube.pods import Part, pod_of, pods_of
+from keyturn.kube.pods import PodDetail, pod_of, pods_of
 from tests.core.builders import workload
 
 if TYPE_CHECKING:
@@ -246,7 +246,9 @@ def made_by(owner: Any = ("ReplicaSet", "api-7f", "u"), name: str = "api-1") -> 
     return made
 
 
-def pods(*pages: Page, of: Workload | None = None, part: Part = Part.WHOLE) -> tuple[tuple[Pod, ...], int]:
+def pods(
+    *pages: Page, of: Workload | None = None, part: PodDetail = PodDetail.WHOLE
+) -> tuple[tuple[Pod, ...], int]:
     api: Any = Pods(*pages)
     return asyncio.run(pods_of(api, of or workload("api"), part))
 
@@ -281,8 +283,8 @@ def test_a_pod_that_no_controller_made_is_none_of_a_workload(owners: Any) -> Non
     assert pods(Page([made], "1", first=True))[0] == ()
 
 
-@pytest.mark.parametrize(("part", "ready"), [(Part.METADATA, None), (Part.WHOLE, True)], ids=str)
-def test_whether_a_pod_is_ready_is_read_on_request(part: Part, ready: bool | None) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("part", "ready"), [(PodDetail.METADATA, None), (PodDetail.WHOLE, True)], ids=str)
+def test_whether_a_pod_is_ready_is_read_on_request(part: PodDetail, ready: bool | None) -> None:  # noqa: FBT001
     (found,), _ = pods(Page([made_by()], "1", first=True), part=part)
     assert found.ready is ready
 

@@ -15,7 +15,7 @@ from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.desired import wanted_by
-from keyturn.core.state.revision import Kept, Revision, RevisionFacts
+from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
 from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.target_secret import (
@@ -41,7 +41,9 @@ CANARY = "canary-7Qd0"
 
 def revision(number: int, **values: str) -> Revision:
     facts = RevisionFacts(number, "Triggered", WHEN, frozenset(values))
-    kept = {name: Kept("", {"value": Value.of_text(text)}, {"value": name}) for name, text in values.items()}
+    kept = {
+        name: ItemValues("", {"value": Value.of_text(text)}, {"value": name}) for name, text in values.items()
+    }
     return Revision(facts, kept)
 
 

@@ -16,8 +16,8 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import Loan
-from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body, state_of
@@ -32,11 +32,11 @@ CANARY = "canary-7Qd0"
 
 def revision(number: int, text: str) -> Revision:
     facts = RevisionFacts(number, "Triggered", WHEN, frozenset({"password"}))
-    kept = Kept(
+    kept = ItemValues(
         "",
         {"value": Value.of_text(text)},
         {"value": "password"},
-        Life(WHEN, WHEN),
+        Validity(WHEN, WHEN),
         loan="database/creds/db/1",
     )
     return Revision(facts, {"password": kept}, {"url": Rendered("{{ password }}", Value.of_text(text))})
@@ -54,7 +54,7 @@ STATE = State(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
     loans=(
-        Loan(
+        StoreLease(
             Destination(StoreKind.SECRET_STORE, "vault", "creds/db").id,
             "database/creds/db/1",
             "accessor",
@@ -82,11 +82,11 @@ facts = st.builds(
 content = st.binary(max_size=40).map(Value)
 outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
 values = st.builds(
-    Kept,
+    ItemValues,
     recipe=texts,
     outputs=st.fixed_dictionaries({"value": content, "privateKey": content}),
     keys=st.just({"value": "password", "privateKey": "key.pem"}),
-    life=st.none() | st.builds(Life, renew=times, end=times),
+    life=st.none() | st.builds(Validity, renew=times, end=times),
     overlap=outputs,
     previous=outputs,
 )

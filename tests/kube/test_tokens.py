@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors
-from keyturn.kube.connection import Connection, Login
+from keyturn.kube.connection import ApiCredentials, Connection
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
 from tests.kube.helpers import kubectl
 
@@ -138,7 +138,7 @@ def written(**claims: Any) -> str:
     ],
 )
 def test_our_own_token_says_for_whom_it_is_good(header: str | None, audiences: set[str]) -> None:
-    login = Login(header)
+    login = ApiCredentials(header)
 
     assert Connection("https://api.shop.test", None, login, lambda: login).audiences() == audiences
 

@@ -13,7 +13,7 @@ from keyturn.offline.dotenv.declaration import declared_in
 from keyturn.offline.dotenv.document import Document
 from keyturn.offline.dotenv.errors import Refused
 from keyturn.offline.dotenv.shipped_classes import SHIPPED
-from keyturn.offline.dotenv.sources import Composed, Copied, Given, Made, Rendered, Source, written
+from keyturn.offline.dotenv.sources import Composed, Copied, IssuedElsewhere, Made, Rendered, Source, written
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def how(text: str, name: str) -> str:
     match sources(text)[name]:
         case Made() as made:
             return written(made)
-        case Given():
+        case IssuedElsewhere():
             return "given"
         case Copied():
             return "copied"
@@ -122,7 +122,7 @@ def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
             Made("dockerConfig", {"registry": "r.test", "username": "ci", "passwordFrom": {"name": "OTHER"}}),
         ),
         ("class=database-password", Made("password", {"length": 40})),
-        ("given", Given()),
+        ("given", IssuedElsewhere()),
         ("keep", Copied()),
         ("template", Rendered("text")),
     ],

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import MARKER, OWNER_LABEL
@@ -90,8 +90,8 @@ class Cluster:
 
     # The operator's process
 
-    def _started(self) -> World:
-        return World(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # fakes
+    def _started(self) -> Context:
+        return Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # fakes
 
     def tell(self) -> None:
         """Let the watches tell of everything, and of everything that is gone."""

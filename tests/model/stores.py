@@ -14,7 +14,7 @@ from tests.support.shelves import Shelves
 
 if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.state.state import State
     from keyturn.kube.client import Body
     from keyturn.stores.providers import Content, Policy, Written
@@ -82,7 +82,7 @@ class Town(Cluster):
         else:
             del self.objects[MANAGED]
 
-    def _started(self) -> World:
+    def _started(self) -> Context:
         world = super()._started()
         world.stores = self.outside  # type: ignore[assignment]  # a fake
         return world

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from hypothesis import example, given, settings
 
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.kube.secret_sight import Sight
 from tests.model.cluster import STATE, TARGET, Cluster, Quiet
 from tests.model.test_convergence import (
@@ -41,8 +41,8 @@ def _quiet() -> Iterator[None]:
 class Unwatched(Cluster):
     """A cluster whose operator hears of a changed Secret only when its turn comes, which is after all else."""
 
-    def _started(self) -> World:
-        return World(api=self, events=Quiet(), now=lambda: self.now, sight=Sight.BY_NAME)  # type: ignore[arg-type]
+    def _started(self) -> Context:
+        return Context(api=self, events=Quiet(), now=lambda: self.now, sight=Sight.BY_NAME)  # type: ignore[arg-type]
 
     def tell_secrets(self) -> None:
         pass

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from keyturn.api.source import StoreRef
-    from keyturn.stores.providers import Found
+    from keyturn.stores.providers import RemoteValue
     from keyturn.stores.providers.base import Lent
     from keyturn.stores.providers.errors import StoreError
 
@@ -53,7 +53,7 @@ class Lender(Outside):
         with self._town.write():
             await super().give_back(ref, namespace, key, lent)
 
-    async def _lent(self, key: str) -> Found | StoreError | Any:
+    async def _lent(self, key: str) -> RemoteValue | StoreError | Any:
         bank = self._town
         with bank.write():
             if bank.dies_at in {bank.writes + 0.5, bank.writes + 1}:

@@ -17,8 +17,8 @@ from keyturn.core.value import Value
 from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
-from keyturn.kube.connection import Login
-from keyturn.stores.providers import Found, Given, Provider, Reference, discover
+from keyturn.kube.connection import ApiCredentials
+from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.kube.helpers import plain, serving
 from tests.providers.azure import cloud
@@ -61,7 +61,7 @@ async def guarded(*allowed: AllowedHost) -> AsyncIterator[Guard]:
 
 def opened(kind: str, settings: Mapping[str, Any], **given: Any) -> Provider[Any]:
     provider = discover()[kind]
-    return provider(provider.Config.model_validate(settings), Given(**given))
+    return provider(provider.Config.model_validate(settings), ProviderContext(**given))
 
 
 # Files
@@ -91,10 +91,10 @@ async def dotenv(folder: Path) -> AsyncIterator[Shop]:
 # AWS
 
 
-def access_key(key_id: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[Reference, Found]:
+def access_key(key_id: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[Reference, RemoteValue]:
     return {
-        Reference("Secret", "aws", "id"): Found(Value.of_text(key_id)),
-        Reference("Secret", "aws", "secret"): Found(Value.of_text(secret)),
+        Reference("Secret", "aws", "id"): RemoteValue(Value.of_text(key_id)),
+        Reference("Secret", "aws", "secret"): RemoteValue(Value.of_text(secret)),
     }
 
 
@@ -246,7 +246,7 @@ async def webhook() -> AsyncIterator[Shop]:
         kept[key] = json.dumps(parts)
 
     def store(server: str, guard: Guard, token: str) -> Provider[Any]:
-        referred = {Reference("Secret", "hook", "token"): Found(Value.of_text(token))}
+        referred = {Reference("Secret", "hook", "token"): RemoteValue(Value.of_text(token))}
         return opened("webhook", webhook_settings(server), guard=guard, referred=referred, patience=15.0)
 
     async with serving(handle) as server, guarded(LOOPBACK) as guard:
@@ -268,7 +268,7 @@ def vault(address: str, token: str, guard: Guard, **settings: str) -> Provider[A
         "vault",
         {"server": address, "auth": {"token": token_ref}, **settings},
         guard=guard,
-        referred={Reference("Secret", "vault", "token"): Found(Value.of_text(token))},
+        referred={Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(token))},
         patience=15.0,
     )
 
@@ -307,7 +307,7 @@ async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
 
         def store(address: str, login: str, role: str = role) -> Provider[Any]:
             auth = {"appRole": {"roleId": role, "secretRef": {"name": "vault", "key": "id"}}}
-            referred = {Reference("Secret", "vault", "id"): Found(Value.of_text(login))}
+            referred = {Reference("Secret", "vault", "id"): RemoteValue(Value.of_text(login))}
             known = {"guard": guard, "referred": referred, "patience": 15.0}
             return opened("vault", {"server": address, "auth": auth}, **known)
 
@@ -327,7 +327,7 @@ async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
 @asynccontextmanager
 async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
     connection = await config.load(str(kubeconfig))
-    nobody = Login("Bearer canary-token-of-nobody")
+    nobody = ApiCredentials("Bearer canary-token-of-nobody")
     stranger = config.Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
     async with (
         config.session(connection) as session,
@@ -390,7 +390,7 @@ async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterato
                 "kubernetes",
                 {"kubeconfigRef": ref, "namespace": namespace},
                 guard=guard,
-                referred={Reference("Secret", "other", "kubeconfig"): Found(Value.of_text(content))},
+                referred={Reference("Secret", "other", "kubeconfig"): RemoteValue(Value.of_text(content))},
                 patience=15.0,
             )
 

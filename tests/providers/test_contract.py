@@ -24,7 +24,7 @@ from tests.providers import vault as vaults
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from keyturn.stores.providers import Found, Provider
+    from keyturn.stores.providers import Provider, RemoteValue
     from tests.providers.shops import Shop
 
 KINDS = list(discover())
@@ -198,7 +198,7 @@ async def test_a_change_is_seen_and_has_another_version(shop: Shop, prefix: str)
     assert has_changed(before, after)
 
 
-def has_changed(before: Found, after: Found) -> bool:
+def has_changed(before: RemoteValue, after: RemoteValue) -> bool:
     return before.version is None or before.version != after.version
 
 
@@ -311,7 +311,7 @@ async def test_a_key_that_appears_while_we_write_is_kept(
 ) -> None:
     read = shop.provider._read
 
-    async def overtaken(key: str, version: str | None) -> Found:
+    async def overtaken(key: str, version: str | None) -> RemoteValue:
         monkeypatch.undo()
         try:
             return await read(key, version)

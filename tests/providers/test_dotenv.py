@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Reference, discover
+from keyturn.stores.providers import Reference, RemoteValue, discover
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError
 from tests.providers.shops import opened
 from tests.support.pace import pace
@@ -52,7 +52,7 @@ NOVALUE
 
 def of_text(text: str | bytes, version: str | None = "7") -> Provider[Any]:
     content = Value(text.encode() if isinstance(text, str) else text)
-    return opened("dotenv", SETTINGS, referred={REFERENCE: Found(content, version)})
+    return opened("dotenv", SETTINGS, referred={REFERENCE: RemoteValue(content, version)})
 
 
 async def variables(provider: Provider[Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from aiohttp import web
 from keyturn.core.value import Value
 from keyturn.kube import config
 from keyturn.kube.client import Api
-from keyturn.stores.providers import Found, Reference
+from keyturn.stores.providers import Reference, RemoteValue
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Guard, Limits
 from tests.kube.helpers import plain, serving
@@ -152,8 +152,8 @@ class Victim:
     def words(self) -> str:
         return b"\n".join(self.heard).decode("latin-1")
 
-    def referred(self, *references: Reference) -> dict[Reference, Found]:
-        return {reference: Found(Value.of_text(self.login)) for reference in references}
+    def referred(self, *references: Reference) -> dict[Reference, RemoteValue]:
+        return {reference: RemoteValue(Value.of_text(self.login)) for reference in references}
 
 
 class Town:
@@ -218,7 +218,7 @@ class Town:
         }
         at = Reference("Secret", "other", "kubeconfig")
         settings = {"kubeconfigRef": {"name": "other", "key": "kubeconfig"}, "namespace": "shop"}
-        known = {"referred": {at: Found(Value.of_text(json.dumps(kubeconfig)))}}
+        known = {"referred": {at: RemoteValue(Value.of_text(json.dumps(kubeconfig)))}}
         victim.store = opened("kubernetes", settings, **self._given, **known)
 
     async def _victim(self, name: str) -> Victim:

@@ -14,7 +14,15 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Outcome, Policy, Reference, _kubeconfig, discover, properties
+from keyturn.stores.providers import (
+    Outcome,
+    Policy,
+    Reference,
+    RemoteValue,
+    _kubeconfig,
+    discover,
+    properties,
+)
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -62,7 +70,7 @@ def kubeconfig(
 def store_of(content: str | bytes, guard: Guard | None, namespace: str = "shop") -> Provider[Any]:
     text = content.encode() if isinstance(content, str) else content
     settings = {"kubeconfigRef": {"name": "other", "key": "kubeconfig"}, "namespace": namespace}
-    known = {"referred": {IN_SECRET: Found(Value(text))}, "namespace": "here", "patience": 15.0}
+    known = {"referred": {IN_SECRET: RemoteValue(Value(text))}, "namespace": "here", "patience": 15.0}
     return opened("kubernetes", settings, guard=guard, **known)
 
 

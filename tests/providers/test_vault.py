@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Outcome, Reference, discover, properties
+from keyturn.stores.providers import Outcome, Reference, RemoteValue, discover, properties
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -204,8 +204,8 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
         "caRef": {"name": "ca", "key": "ca.crt"},
     }
     referred = {
-        Reference("Secret", "vault", "token"): Found(Value.of_text(TOKEN)),
-        Reference("ConfigMap", "ca", "ca.crt"): Found(Value((tmp_path / "tls.crt").read_bytes())),
+        Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(TOKEN)),
+        Reference("ConfigMap", "ca", "ca.crt"): RemoteValue(Value((tmp_path / "tls.crt").read_bytes())),
     }
     async with (
         serving_tls(tls, "localhost", script.handle) as good,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Reference, properties
+from keyturn.stores.providers import Reference, RemoteValue, properties
 from keyturn.stores.providers.base import Lent
 from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
 from tests.kube.helpers import answer, serving
@@ -40,11 +40,11 @@ async def failing(doing: Awaitable[object]) -> StoreError:
     return refused.value
 
 
-def user(found: Found) -> str:
+def user(found: RemoteValue) -> str:
     return properties.take(found.content, "username").reveal().decode()
 
 
-def lent(found: Found) -> Lent:
+def lent(found: RemoteValue) -> Lent:
     assert found.lent
     return found.lent
 
@@ -55,7 +55,7 @@ def store_of(address: str, guard: Guard, token: str, mount: str = "database") ->
         "vault",
         {"server": address, "engine": "dynamic", "mount": mount, "auth": {"token": ref}},
         guard=guard,
-        referred={Reference("Secret", "vault", "token"): Found(Value.of_text(token))},
+        referred={Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(token))},
         patience=15.0,
     )
 
@@ -173,7 +173,7 @@ class Role:
             "vault",
             {"server": self._vault.address, "engine": "dynamic", "mount": self._mount, "auth": auth},
             guard=self._guard,
-            referred={Reference("Secret", "role", "id"): Found(Value.of_text(self._secret))},
+            referred={Reference("Secret", "role", "id"): RemoteValue(Value.of_text(self._secret))},
             keep=drawer,
             patience=15.0,
         )

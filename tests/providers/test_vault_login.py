@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Outcome, Reference, _vault_auth, _vault_session, discover
+from keyturn.stores.providers import Outcome, Reference, RemoteValue, _vault_auth, _vault_session, discover
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -65,7 +65,7 @@ def store_of(
     **given: Any,
 ) -> Provider[Any]:
     names = [Reference("Secret", "role", "id"), Reference("Secret", "vault", "token")]
-    referred = dict.fromkeys(names, Found(Value.of_text(login)))
+    referred = dict.fromkeys(names, RemoteValue(Value.of_text(login)))
     known = {"guard": guard, "referred": referred, "namespace": "shop", "patience": 15.0, **given}
     return opened("vault", {"server": address, "auth": auth, **(settings or {})}, **known)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
-from keyturn.stores.providers import Found, Reference, discover, properties
+from keyturn.stores.providers import Reference, RemoteValue, discover, properties
 from keyturn.stores.providers._webhook_result import Result
 from keyturn.stores.providers.errors import (
     Denied,
@@ -47,7 +47,7 @@ KEY_PATH = "/v1/{{ key }}"
 def hook(url: str, guard: Guard, secret: Mapping[str, str] | None = None, **settings: Any) -> Provider[Any]:
     values = {"token": TOKEN, **(secret or {})}
     referred = {
-        Reference("Secret", "hook", name): Found(Value.of_text(text)) for name, text in values.items()
+        Reference("Secret", "hook", name): RemoteValue(Value.of_text(text)) for name, text in values.items()
     }
     written = {"url": url, "secretRef": {"name": "hook"}, **settings}
     return opened("webhook", written, guard=guard, referred=referred, patience=15.0)
@@ -351,7 +351,7 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
     tls, _ = authority(tmp_path, "localhost")
     other, _ = authority(tmp_path / "other", "localhost")
     script = Scripted(answer(200, "x"))
-    ca = Found(Value((tmp_path / "tls.crt").read_bytes()))
+    ca = RemoteValue(Value((tmp_path / "tls.crt").read_bytes()))
     async with (
         serving_tls(tls, "localhost", script.handle) as good,
         serving_tls(other, "localhost", script.handle) as bad,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.stores.circuit_breaker import Breaker, Bucket
+from keyturn.stores.circuit_breaker import Breaker, RateLimiter
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
@@ -31,7 +31,7 @@ def heard(*errors: StoreError | None) -> Breaker:
 
 @pytest.mark.parametrize("rate", [0.5, 1, 50, 1000])
 def test_a_bucket_lets_no_more_pass_than_its_rate_and_a_small_burst(rate: float) -> None:
-    bucket, now, passed = Bucket(rate), 0.0, 0
+    bucket, now, passed = RateLimiter(rate), 0.0, 0
     while now < 100:
         now += bucket.take(now)
         passed += now < 100
@@ -39,14 +39,14 @@ def test_a_bucket_lets_no_more_pass_than_its_rate_and_a_small_burst(rate: float)
 
 
 def test_a_bucket_that_was_not_used_for_long_saves_nothing_up() -> None:
-    bucket = Bucket(10)
+    bucket = RateLimiter(10)
     bucket.take(0.0)
     waits = [bucket.take(1000.0) for _ in range(20)]
     assert waits == pytest.approx([0, 0, *(step / 10 for step in range(1, 19))])
 
 
 def test_a_request_that_costs_more_holds_the_next_one_up_for_longer() -> None:
-    bucket = Bucket(1)
+    bucket = RateLimiter(1)
     assert bucket.take(0.0, 2) == 0
     assert bucket.wait(0.0) == 2
 

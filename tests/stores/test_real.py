@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.kube import paths
 from keyturn.stores import Reach
-from keyturn.stores.providers import Found, Policy
+from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
 from keyturn.stores.providers.guard import AllowedHost
 from tests.providers import vault as vaults
@@ -106,7 +106,7 @@ async def test_an_edited_env_file_in_a_config_map_is_seen(town: Town) -> None:
 # Kubernetes
 
 
-def part(found: Found, name: str) -> bytes:
+def part(found: RemoteValue, name: str) -> bytes:
     assert not isinstance(found.content, Value)
     return found.content[name].reveal()
 

@@ -19,7 +19,7 @@ from tests.stores.town import Town
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.stores.settings import Plan
+    from keyturn.stores.settings import StoreSettings
 
 LOGIN = Value.of_text("hvs.canary-of-a-login")
 VAULT = {"server": "https://vault.test", "engine": "dynamic", "mount": "database"}
@@ -60,7 +60,7 @@ class Drawers:
         return body
 
 
-def plan(kind: str = SECRET_STORE, **settings: Any) -> Plan:
+def plan(kind: str = SECRET_STORE, **settings: Any) -> StoreSettings:
     town = Town()
     whole = {"provider": "vault", **VAULT, "auth": ROLE, **settings}
     key = town.store("lender", **whole) if kind == SECRET_STORE else town.cluster_store("lender", **whole)
@@ -74,7 +74,7 @@ def drawers() -> Drawers:
     return Drawers()
 
 
-def session(drawers: Drawers, of: Plan | None = None, namespace: str = "shop") -> SessionSecret:
+def session(drawers: Drawers, of: StoreSettings | None = None, namespace: str = "shop") -> SessionSecret:
     return SessionSecret(of or plan(), namespace, drawers)  # type: ignore[arg-type]  # a fake
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.keys import SECRET_STORE, StoreKey
-from keyturn.runtime.concurrency import Turns
+from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.stores import Reach
 from keyturn.stores.providers.guard import AllowedHost
 from tests.kube.helpers import answer, serving
@@ -23,14 +23,14 @@ _STORES = 250
 _IN_TIME = 2.0
 
 
-async def held(turns: Turns, name: str, inside: list[str], leave: asyncio.Event) -> None:
+async def held(turns: KeyedLimiter, name: str, inside: list[str], leave: asyncio.Event) -> None:
     async with turns.taken(name):
         inside.append(name)
         await leave.wait()
 
 
 async def test_one_name_takes_its_turns_and_leaves_the_rest() -> None:
-    turns, inside, leave = Turns(each=2, everybody=3), list[str](), asyncio.Event()
+    turns, inside, leave = KeyedLimiter(each=2, everybody=3), list[str](), asyncio.Event()
     many = [asyncio.ensure_future(held(turns, "shop", inside, leave)) for _ in range(5)]
     await asyncio.sleep(0.01)
     assert inside == ["shop"] * 2
@@ -43,7 +43,7 @@ async def test_one_name_takes_its_turns_and_leaves_the_rest() -> None:
 
 
 async def test_all_together_take_no_more_than_there_are() -> None:
-    turns, inside, leave = Turns(each=2, everybody=3), list[str](), asyncio.Event()
+    turns, inside, leave = KeyedLimiter(each=2, everybody=3), list[str](), asyncio.Event()
     many = [asyncio.ensure_future(held(turns, name, inside, leave)) for name in "abc" for _ in range(2)]
     await asyncio.sleep(0.01)
     assert len(inside) == 3
@@ -52,7 +52,7 @@ async def test_all_together_take_no_more_than_there_are() -> None:
 
 
 async def test_who_waits_is_served_one_of_each_name_in_turn() -> None:
-    turns, order = Turns(each=2, everybody=1), list[str]()
+    turns, order = KeyedLimiter(each=2, everybody=1), list[str]()
     await turns.take("first")
 
     async def served(name: str) -> None:
@@ -67,7 +67,7 @@ async def test_who_waits_is_served_one_of_each_name_in_turn() -> None:
 
 
 async def test_the_first_of_a_name_waits_for_no_other_as_long_as_there_are_places_for_firsts() -> None:
-    turns, inside, leave = Turns(each=3, everybody=3, firsts=1), list[str](), asyncio.Event()
+    turns, inside, leave = KeyedLimiter(each=3, everybody=3, firsts=1), list[str](), asyncio.Event()
     names = ("shop", "shop", "shop", "office", "office", "bank")
     many = [asyncio.ensure_future(held(turns, name, inside, leave)) for name in names]
     await asyncio.sleep(0.01)
@@ -78,7 +78,7 @@ async def test_the_first_of_a_name_waits_for_no_other_as_long_as_there_are_place
 
 
 async def test_who_goes_away_takes_no_turn() -> None:
-    turns, inside, leave = Turns(each=1, everybody=1), list[str](), asyncio.Event()
+    turns, inside, leave = KeyedLimiter(each=1, everybody=1), list[str](), asyncio.Event()
     await turns.take("shop")
     waits = [asyncio.ensure_future(held(turns, "office", inside, leave)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -94,7 +94,7 @@ async def test_who_goes_away_takes_no_turn() -> None:
 
 
 async def test_who_is_called_in_the_moment_in_which_it_goes_away_takes_no_turn() -> None:
-    turns, inside, leave = Turns(each=1, everybody=1), list[str](), asyncio.Event()
+    turns, inside, leave = KeyedLimiter(each=1, everybody=1), list[str](), asyncio.Event()
     await turns.take("shop")
     waits = [asyncio.ensure_future(held(turns, "office", inside, leave)) for _ in range(2)]
     await asyncio.sleep(0)

@@ -15,10 +15,10 @@ from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
-from keyturn.kube.cache.cache import Mirror
-from keyturn.stores import News, Reach, Stores
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.stores import Reach, StoreEvents, Stores
 from keyturn.stores.consent import STORES
-from keyturn.stores.providers import Can, Found, Provider, Reference
+from keyturn.stores.providers import Can, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
 
@@ -44,7 +44,7 @@ def cluster_ref(name: str = "vault") -> StoreRef:
     return ref(name, CLUSTER_SECRET_STORE)
 
 
-def revealed(found: Found) -> str:
+def revealed(found: RemoteValue) -> str:
     assert isinstance(found.content, Value)
     return found.content.reveal().decode()
 
@@ -119,18 +119,18 @@ class Kept(Provider[KeptConfig]):
     async def check(self) -> None:
         await self.keeper.answer("check", await self._login())
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         place = f"{self.given.namespace}:{key}" if self.config.by_namespace else key
         text = self.keeper.values.get(place)  # as it is when the request comes, however long the answer takes
         await self.keeper.answer(f"read {key}", await self._login())
         if text is None:
             raise NotFound("NoSuchKey")
-        return Found(Value.of_text(text), version or "1")
+        return RemoteValue(Value.of_text(text), version or "1")
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         raise NotImplementedError
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:  # noqa: ARG002
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:  # noqa: ARG002
         await self.keeper.answer(f"write {key}", await self._login())
         assert isinstance(content, Value)
         self.keeper.values[key] = content.reveal().decode()
@@ -201,7 +201,7 @@ class Town:
         self.keeper = Keeper()
         Kept.keeper = self.keeper
         self.records = Records()
-        self.mirror = Mirror()
+        self.mirror = InformerCache()
         self.mirror.sees_namespaces = True
         self.stores = Stores(
             self.records,  # type: ignore[arg-type]  # a fake
@@ -210,7 +210,7 @@ class Town:
         )
         self.turned: list[StoreKey] = []
         self.recovered: list[StoreKey] = []
-        self.stores.news = News(self.turned.append, self.recovered.append)
+        self.stores.news = StoreEvents(self.turned.append, self.recovered.append)
         self._versions = count(1)
 
     # What is there

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Outcome, Policy, Written
+from keyturn.stores.providers import Outcome, Policy, RemoteValue, Written
 from keyturn.stores.providers.base import Lent
 from keyturn.stores.providers.errors import NotFound, StoreError
 from keyturn.stores.providers.properties import are_same
@@ -69,18 +69,20 @@ class Shelves:
 
     async def read(
         self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
-    ) -> Found:
+    ) -> RemoteValue:
         del ref, namespace
         await self._asked(f"read {key}{f' {version}' if version else ''}{' fresh' if fresh else ''}", key)
         if key not in self.holds:
             raise NotFound("NoSuchKey")
-        return Found(self.holds[key])
+        return RemoteValue(self.holds[key])
 
     def lends(self, ref: StoreRef, namespace: str) -> bool:
         del ref, namespace
         return self.lasts is not None
 
-    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[Found | StoreError | Stalled]:
+    def borrow(
+        self, ref: StoreRef, namespace: str, key: str
+    ) -> asyncio.Task[RemoteValue | StoreError | Stalled]:
         del ref, namespace
         return asyncio.ensure_future(self._lent(key))
 
@@ -98,7 +100,7 @@ class Shelves:
         del ref, namespace, key
         self.out.remove(lent.id)
 
-    async def _lent(self, key: str) -> Found | StoreError | Stalled:
+    async def _lent(self, key: str) -> RemoteValue | StoreError | Stalled:
         try:
             await self._asked(f"borrow {key}", key)
         except (StoreError, Stalled) as error:
@@ -107,7 +109,7 @@ class Shelves:
         self.lent += 1
         self.out.append(f"{key}/{self.lent}")
         content = {"username": Value.of_text(f"user-{self.lent}"), "password": Value.of_text("x")}
-        return Found(content, self.out[-1], Lent(self.out[-1], "login", self.lasts))
+        return RemoteValue(content, self.out[-1], Lent(self.out[-1], "login", self.lasts))
 
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy

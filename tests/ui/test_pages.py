@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.keys import AlarmKey, ObjectKey
-from keyturn.core.status.summary import State
+from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.status.summary import SummaryState
 from keyturn.endpoints.dashboard import pages
 from keyturn.endpoints.dashboard.board import Board, Group, clocks_of, rows_of
 from keyturn.endpoints.dashboard.clocks import Hand, Pace
 from keyturn.endpoints.dashboard.details import about_emergency, about_secret
 from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.endpoints.dashboard.words import tone_of
-from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.callers import Caller
 from tests.ui.scene import CANARY, HOSTILE
 
@@ -32,12 +32,12 @@ def at(**later: float) -> str:
     return (NOW + timedelta(**later)).isoformat()
 
 
-def mirror_of(*bodies: dict[str, Any]) -> Mirror:
-    mirror = Mirror()
+def mirror_of(*bodies: dict[str, Any]) -> InformerCache:
+    mirror = InformerCache()
     for body in bodies:
         metadata = body["metadata"]
         if "reason" in body["spec"]:
-            mirror.put_emergency(AlarmKey(metadata["namespace"], metadata["name"]), body)
+            mirror.put_emergency(EmergencyKey(metadata["namespace"], metadata["name"]), body)
         else:
             mirror.put_managed(body)
     return mirror
@@ -74,7 +74,7 @@ def condition(type_: str, status: str, message: str = HOSTILE) -> dict[str, str]
     return {"type": type_, "status": status, **told}
 
 
-def overview(mirror: Mirror, chosen: str = "") -> str:
+def overview(mirror: InformerCache, chosen: str = "") -> str:
     return pages.overview(
         rows_of(mirror, NOW),
         clocks_of(mirror, ["shop"], NOW),
@@ -111,7 +111,7 @@ INCIDENT: Mapping[str, Any] = {
 def everything() -> dict[str, str]:
     mirror = mirror_of(managed("auth", **FULL), emergency(**INCIDENT))
     found = mirror.managed(ObjectKey("shop", "auth"))
-    declared = mirror.emergencies.declared(AlarmKey("shop", "inc"))
+    declared = mirror.emergencies.declared(EmergencyKey("shop", "inc"))
     assert found
     assert declared
     secret, incident = about_secret(*found, NOW), about_emergency(declared.emergency, NOW)
@@ -152,9 +152,9 @@ def test_no_page_has_a_style_a_script_or_a_link_that_the_policy_forbids(name: st
 
 
 def test_each_state_is_in_one_group_and_has_a_colour() -> None:
-    assert sorted(state for group in Group for state in group.value) == sorted(State)
+    assert sorted(state for group in Group for state in group.value) == sorted(SummaryState)
     assert {tone_of(state) for state in Group.ATTENTION.value} == {"bad"}
-    assert "bad" not in {tone_of(state) for state in State if state not in Group.ATTENTION.value}
+    assert "bad" not in {tone_of(state) for state in SummaryState if state not in Group.ATTENTION.value}
 
 
 def test_the_worst_come_first_and_then_those_that_are_due_first() -> None:
@@ -176,7 +176,7 @@ def test_a_spec_that_this_version_cannot_read_is_stalled() -> None:
     body["spec"]["rotation"] = {"every": "often"}
     (row,) = rows_of(mirror_of(body), NOW)
 
-    assert (row.state, row.message.partition(":")[0]) == (State.STALLED, "InvalidSpec")
+    assert (row.state, row.message.partition(":")[0]) == (SummaryState.STALLED, "InvalidSpec")
 
 
 def test_one_that_nobody_has_looked_at_is_told_of() -> None:
@@ -184,7 +184,7 @@ def test_one_that_nobody_has_looked_at_is_told_of() -> None:
     del body["status"]
     (row,) = rows_of(mirror_of(body), NOW)
 
-    assert row.state is State.UNSEEN
+    assert row.state is SummaryState.UNSEEN
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_long_message_is_cut() -> None:
 async def test_many_who_look_at_once_cost_no_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[datetime] = []
 
-    def slowly(mirror: Mirror, now: datetime) -> list[Any]:
+    def slowly(mirror: InformerCache, now: datetime) -> list[Any]:
         made.append(now)
         return rows_of(mirror, now)
 

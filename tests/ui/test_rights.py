@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.endpoints.dashboard import rights
 from keyturn.endpoints.dashboard.login import viewer_of
-from keyturn.endpoints.dashboard.rights import Rights, Scope, Unknown
+from keyturn.endpoints.dashboard.rights import Rights, Unknown, VisibleNamespaces
 from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.kube import config, errors
 from keyturn.kube.callers import Caller, is_like_a_token
@@ -72,13 +72,15 @@ async def test_without_the_component_nobody_can_be_asked_about(scene: Scene, pow
 @pytest.mark.parametrize(
     ("name", "scope"),
     [
-        ("developer", Scope(frozenset({"shop"}), frozenset({"shop"}))),
-        ("auditor", Scope(frozenset(_NAMESPACES), frozenset(_NAMESPACES))),
-        ("steward", Scope(frozenset(), frozenset({"stage"}))),
-        ("stranger", Scope(frozenset(), frozenset())),
+        ("developer", VisibleNamespaces(frozenset({"shop"}), frozenset({"shop"}))),
+        ("auditor", VisibleNamespaces(frozenset(_NAMESPACES), frozenset(_NAMESPACES))),
+        ("steward", VisibleNamespaces(frozenset(), frozenset({"stage"}))),
+        ("stranger", VisibleNamespaces(frozenset(), frozenset())),
     ],
 )
-async def test_a_scope_is_what_they_may_list(name: str, scope: Scope, scene: Scene, api: Api) -> None:
+async def test_a_scope_is_what_they_may_list(
+    name: str, scope: VisibleNamespaces, scene: Scene, api: Api
+) -> None:
     session = await session_of(name, scene, api)
 
     assert await Rights(api).scope(session, _NAMESPACES, _NAMESPACES) == scope

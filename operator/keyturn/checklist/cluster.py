@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .fingerprints import Held
     from .recovery import Drill
 
-__all__ = ["Look", "Other"]
+__all__ = ["CheckedCluster", "Other"]
 
 _METRICS: Final = "/metrics"
 
@@ -35,7 +35,7 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CheckedCluster:
     """What is looked at, and what it is held against."""
 
     facts: Facts

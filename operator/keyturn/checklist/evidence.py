@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from .report_configmap import Published
 
-__all__ = ["Look", "Proofs"]
+__all__ = ["ClusterEvidence", "TimedVerdict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TimedVerdict:
     """A verdict, and when it was found."""
 
     verdict: Verdict
@@ -25,10 +25,10 @@ class Look:
 
 
 @dataclass(slots=True)
-class Proofs:
+class ClusterEvidence:
     """Each is replaced as a whole, since metrics ask from another thread."""
 
-    at_rest: Look | None = None
+    at_rest: TimedVerdict | None = None
     """Whether Secrets are encrypted in etcd; None where nobody asks."""
     awaited: datetime | None = None
     """Since when audit events are awaited; None where none are taken."""

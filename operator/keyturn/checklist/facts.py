@@ -12,7 +12,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, Mirror
+from keyturn.kube.cache.cache import WHOLE, InformerCache
 
 from .fingerprints import Held, held_in
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Api, Body
 
 __all__ = ["Declared", "Facts"]
@@ -39,7 +39,7 @@ class Declared:
 
     managed: ManagedSecret
     secret_class: SecretClass | None
-    wanted: Wanted | None
+    wanted: Desired | None
 
     @property
     def where(self) -> str:
@@ -95,7 +95,7 @@ class Facts:
         return found
 
     async def _declared(self) -> list[Declared]:
-        mirror, found = Mirror(WHOLE), list[ObjectKey]()
+        mirror, found = InformerCache(WHOLE), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
             mirror.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))
@@ -117,7 +117,7 @@ class Facts:
         return found
 
     async def _environments(self) -> dict[str, str]:
-        mirror = Mirror()
+        mirror = InformerCache()
         bodies = await self._all(paths.namespaces(), metadata_only=True)
         for body in bodies:
             mirror.put_namespace(body)
@@ -133,7 +133,7 @@ class Facts:
         return found
 
 
-def _declared_in(mirror: Mirror, key: ObjectKey) -> Declared:
+def _declared_in(mirror: InformerCache, key: ObjectKey) -> Declared:
     known = mirror.managed(key)
     assert known is not None, "it was just put in"  # noqa: S101
     managed, _ = known

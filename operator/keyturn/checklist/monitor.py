@@ -14,7 +14,7 @@ from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools as threads
 
 from . import report_configmap as published
-from .evidence import Look
+from .evidence import TimedVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-    from .evidence import Proofs
+    from .evidence import ClusterEvidence
 
 __all__ = ["Inspection"]
 
@@ -41,7 +41,7 @@ class Inspection:
         self,
         api: Api,
         namespace: str,
-        proofs: Proofs,
+        proofs: ClusterEvidence,
         now: Callable[[], datetime],
         *,
         proves_encryption: bool,
@@ -92,7 +92,7 @@ class Inspection:
             (found,) = await threads.for_us(at_rest.judged, text)
             verdict = found.verdict
             self._say("encryption at rest", "" if verdict is Verdict.PASS else found.evidence)
-        self._proofs.at_rest = Look(verdict, self._now())
+        self._proofs.at_rest = TimedVerdict(verdict, self._now())
 
     def _say(self, event: str, why: str) -> None:
         """Tell the log once of each trouble, and nothing while all is well."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.endpoints.audit import persistence as record
-from keyturn.endpoints.audit.access_log import Journal, crowd_of
+from keyturn.endpoints.audit.access_log import AccessLog, crowd_of
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.kube import errors, paths
 
@@ -79,11 +79,11 @@ class Probe:
         readers = journal.readers_of(target.secret.namespace, names, since) if journal else []
         return max((one.last for one in readers if one.subject in {who, crowd_of(who)}), default=None)
 
-    async def _journal(self) -> Journal | None:
-        journal = Journal()
+    async def _journal(self) -> AccessLog | None:
+        journal = AccessLog()
         try:
             body = await self.facts.api.get(paths.secret(self.operator_namespace, record.NAME))
-            record.merge(body, Habits(b"", timedelta(0), 0), journal, Journal())
+            record.merge(body, Habits(b"", timedelta(0), 0), journal, AccessLog())
         except (errors.NotFound, errors.Forbidden, record.Unreadable):
             return None
         return journal

@@ -16,7 +16,7 @@ from .unscheduled import unscheduled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
     from .facts import Declared
 
@@ -146,7 +146,7 @@ def _rows(declared: Iterable[Declared]) -> Iterator[_Row]:
         yield _Row(*(_cell(cell) for cell in cells))
 
 
-def _rotates(wanted: Wanted | None) -> str:
+def _rotates(wanted: Desired | None) -> str:
     if wanted is None:
         return "unknown: see its status"
     if not any(item.recipe for item in wanted.items):
@@ -162,7 +162,7 @@ def _rotates(wanted: Wanted | None) -> str:
     return "before it ends" if ends and not unscheduled(wanted) else _NEVER
 
 
-def _windows(wanted: Wanted | None) -> str:
+def _windows(wanted: Desired | None) -> str:
     windows = wanted.windows if wanted else ()
     return ", ".join(
         f"{one.opens.expression} ({one.opens.time_zone}) for {format_duration(one.duration)}"

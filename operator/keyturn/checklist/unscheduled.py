@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["unscheduled"]
 
 
-def unscheduled(wanted: Wanted) -> frozenset[str]:
+def unscheduled(wanted: Desired) -> frozenset[str]:
     """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
     if wanted.shape.immutable:
         return frozenset()

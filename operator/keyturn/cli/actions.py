@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import DataItem, ManagedSecret
 
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
 
 __all__ = ["Asked", "NotApplicable", "refresh", "resume", "rollback", "rotate", "suspend"]
 
@@ -34,7 +34,7 @@ class NotApplicable(click.ClickException):
 class Asked:
     """What was asked of one ManagedSecret."""
 
-    found: Found
+    found: FoundManagedSecret
     action: str
     said: str
     """What is told of it, such as `rotation requested`."""
@@ -45,7 +45,7 @@ class Asked:
     changed: bool = True
 
 
-async def rotate(cluster: Cluster, found: Found) -> Asked:
+async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Ask for a rotation by a trigger that was never there before."""
     _hold_to_what_turns(found)
     trigger = f"cli-{secrets.token_hex(6)}"
@@ -53,7 +53,7 @@ async def rotate(cluster: Cluster, found: Found) -> Asked:
     return Asked(now, "rotate", "rotation requested", trigger, lambda now: now.status.last_trigger == trigger)
 
 
-async def rollback(cluster: Cluster, found: Found, to: int | None) -> Asked:
+async def rollback(cluster: Cluster, found: FoundManagedSecret, to: int | None) -> Asked:
     """Ask for an earlier revision; the text after the number makes the same request new."""
     number = to or _revision_before(found)
     if number == found.managed.status.revision:
@@ -65,7 +65,7 @@ async def rollback(cluster: Cluster, found: Found, to: int | None) -> Asked:
     return Asked(now, "rollback", said, request, lambda now: now.status.revision == number)
 
 
-async def refresh(cluster: Cluster, found: Found) -> Asked:
+async def refresh(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Ask for the stores to be read now."""
     name = found.key.name
     if not _pulls(found.managed):
@@ -75,7 +75,7 @@ async def refresh(cluster: Cluster, found: Found) -> Asked:
     return Asked(now, "refresh", "refresh requested", request, lambda now: now.status.last_refresh == request)
 
 
-async def suspend(cluster: Cluster, found: Found) -> Asked:
+async def suspend(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Stop every write for a ManagedSecret."""
     if found.managed.spec.suspend:
         return Asked(found, "suspend", "unchanged: it is suspended", changed=False)
@@ -83,7 +83,7 @@ async def suspend(cluster: Cluster, found: Found) -> Asked:
     return Asked(now, "suspend", "suspended")
 
 
-async def resume(cluster: Cluster, found: Found) -> Asked:
+async def resume(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Let writes go on."""
     if not found.managed.spec.suspend:
         return Asked(found, "resume", "unchanged: it is not suspended", changed=False)
@@ -91,7 +91,7 @@ async def resume(cluster: Cluster, found: Found) -> Asked:
     return Asked(now, "resume", "resumed")
 
 
-def _hold_to_what_turns(found: Found) -> None:
+def _hold_to_what_turns(found: FoundManagedSecret) -> None:
     """Refuse to ask for a rotation of what is only read from stores, or given."""
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
@@ -110,7 +110,7 @@ def _pulls(found: ManagedSecret) -> bool:
     return bool(found.spec.data_from) or any(item.from_ for item in found.spec.data)
 
 
-def _revision_before(found: Found) -> int:
+def _revision_before(found: FoundManagedSecret) -> int:
     """Return the revision that the current one followed, as the history tells."""
     status = found.managed.status
     current = status.revision or 0
@@ -122,7 +122,7 @@ def _revision_before(found: Found) -> int:
     return max(good)
 
 
-def _hold_to_what_is_kept(found: Found, number: int) -> None:
+def _hold_to_what_is_kept(found: FoundManagedSecret, number: int) -> None:
     """Refuse a revision whose values cannot be there, so that no annotation is left that nothing can follow."""
     name, others = found.key.name, _perhaps_kept(found.managed)
     if number in others or found.managed.status.revision is None:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from .actions import Asked
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
     from .options import Selection
 
-    Ask = Callable[[Cluster, Found], Awaitable[Asked]]
+    Ask = Callable[[Cluster, FoundManagedSecret], Awaitable[Asked]]
 
 __all__ = ["Manner", "carry_out"]
 
@@ -58,7 +58,7 @@ class _Done:
     """What was asked of one, and how it was seen last."""
 
     asked: Asked
-    now: Found
+    now: FoundManagedSecret
 
     def document(self, manner: Manner) -> dict[str, Any]:
         now, asked = self.now.managed, self.asked
@@ -118,7 +118,12 @@ async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection
 
 
 async def _asked(
-    cluster: Cluster, found: Found, ask: Ask, selection: Selection, manner: Manner, failures: list[Failure]
+    cluster: Cluster,
+    found: FoundManagedSecret,
+    ask: Ask,
+    selection: Selection,
+    manner: Manner,
+    failures: list[Failure],
 ) -> Asked | None:
     """Ask it of one; what it cannot be asked of was only chosen along with others, or is a failure if named."""
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus
 
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
     from .options import Output, Selection
 
 __all__ = ["show"]
@@ -44,7 +44,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
     return bool(there.failures)
 
 
-def _print(found: Found, output: Output) -> None:
+def _print(found: FoundManagedSecret, output: Output) -> None:
     if output.is_document:
         print_data({"items": _documents(found.managed.status)}, output)
         return
@@ -52,16 +52,16 @@ def _print(found: Found, output: Output) -> None:
     print_lines(table(_HEADER, rows, room()) if rows else f"{found.key.name} has no finished revision yet")
 
 
-def _named(found: Found) -> dict[str, Any]:
+def _named(found: FoundManagedSecret) -> dict[str, Any]:
     revisions = _documents(found.managed.status)
     return {"namespace": found.key.namespace, "name": found.key.name, "revisions": revisions}
 
 
-def _place(found: Found, selection: Selection) -> list[str]:
+def _place(found: FoundManagedSecret, selection: Selection) -> list[str]:
     return [found.key.namespace, found.key.name] if selection.everywhere else [found.key.name]
 
 
-def _rows(found: Found) -> list[list[str]]:
+def _rows(found: FoundManagedSecret) -> list[list[str]]:
     return [_cells(one) for one in _documents(found.managed.status)]
 
 

@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Found", "all_of", "annotate", "change", "found_in", "one", "refuse_labels", "said_of_namespace"]
+__all__ = [
+    "FoundManagedSecret",
+    "all_of",
+    "annotate",
+    "change",
+    "found_in",
+    "one",
+    "refuse_labels",
+    "said_of_namespace",
+]
 
 _FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Known):
+class FoundManagedSecret(Known):
     """A ManagedSecret as the API server has it."""
 
     body: Body
@@ -41,13 +50,15 @@ class Found(Known):
         return ObjectKey(self.managed.metadata.namespace, self.managed.metadata.name)
 
 
-def found_in(body: Body) -> Found:
+def found_in(body: Body) -> FoundManagedSecret:
     """Read a ManagedSecret as the operator does."""
     managed, trouble = readable(slim(body))
-    return Found(managed, trouble, datetime.fromisoformat(body["metadata"]["creationTimestamp"]), body)
+    return FoundManagedSecret(
+        managed, trouble, datetime.fromisoformat(body["metadata"]["creationTimestamp"]), body
+    )
 
 
-async def one(cluster: Cluster, name: str) -> Found:
+async def one(cluster: Cluster, name: str) -> FoundManagedSecret:
     """Return one ManagedSecret; of an unknown name, say which are like it."""
     try:
         return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, _checked(name))))
@@ -56,9 +67,11 @@ async def one(cluster: Cluster, name: str) -> Found:
     raise click.ClickException(await _unknown(cluster, name))
 
 
-async def all_of(cluster: Cluster, namespace: str | None, labels: str | None = None) -> list[Found]:
+async def all_of(
+    cluster: Cluster, namespace: str | None, labels: str | None = None
+) -> list[FoundManagedSecret]:
     """Return every ManagedSecret of a namespace, or of all; with `labels`, those that they match."""
-    found: list[Found] = []
+    found: list[FoundManagedSecret] = []
     chosen = {"labelSelector": labels} if labels else {}
     try:
         async for page in cluster.api.pages(paths.managed_secrets(namespace), chosen):
@@ -103,12 +116,12 @@ async def said_of_namespace(cluster: Cluster) -> str:
     )
 
 
-async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> Found:
+async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> FoundManagedSecret:
     """Set one annotation, or remove it with None, and touch nothing else."""
     return await change(cluster, name, {"metadata": {"annotations": {annotation: text}}})
 
 
-async def change(cluster: Cluster, name: str, patch: Mapping[str, Any]) -> Found:
+async def change(cluster: Cluster, name: str, patch: Mapping[str, Any]) -> FoundManagedSecret:
     """Merge a change into a ManagedSecret."""
     path = paths.managed_secret(cluster.namespace, _checked(name))
     try:

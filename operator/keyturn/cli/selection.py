@@ -16,7 +16,7 @@ from . import managed
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
     from .options import Selection
 
 __all__ = ["Chosen", "Failure", "chosen", "confirm"]
@@ -40,7 +40,7 @@ class Failure:
 class Chosen:
     """What was found, and what was not."""
 
-    found: tuple[Found, ...]
+    found: tuple[FoundManagedSecret, ...]
     failures: tuple[Failure, ...] = ()
 
 
@@ -61,7 +61,7 @@ async def chosen(cluster: Cluster, selection: Selection) -> Chosen:
     return Chosen(tuple(found), tuple(failures))
 
 
-def confirm(action: str, found: tuple[Found, ...], selection: Selection) -> None:
+def confirm(action: str, found: tuple[FoundManagedSecret, ...], selection: Selection) -> None:
     """Ask before something is done in every namespace."""
     if not selection.everywhere or selection.is_confirmed:
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Standing, standing_of
+from keyturn.core.status.summary import Summary, standing_of
 
 from . import managed
 from .options import Output, Selection
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from keyturn.api.status import WorkloadStatus
 
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
     from .selection import Failure
 
 __all__ = [
-    "Row",
     "Shown",
+    "StatusRow",
     "cells_of",
     "document",
     "header_of",
@@ -47,11 +47,11 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatusRow:
     """What is shown of one ManagedSecret."""
 
-    found: Found
-    standing: Standing
+    found: FoundManagedSecret
+    standing: Summary
     now: datetime
 
     @property
@@ -60,9 +60,11 @@ class Row:
         return self.standing.state.rank, due or _NEVER, key.namespace, key.name
 
 
-def rows_of(everything: Iterable[Found], now: datetime) -> list[Row]:
+def rows_of(everything: Iterable[FoundManagedSecret], now: datetime) -> list[StatusRow]:
     """Judge every ManagedSecret and put the worst first."""
-    return sorted((Row(one, standing_of(one, now), now) for one in everything), key=lambda row: row.order)
+    return sorted(
+        (StatusRow(one, standing_of(one, now), now) for one in everything), key=lambda row: row.order
+    )
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
@@ -99,14 +101,14 @@ async def said_of_none(cluster: Cluster, selection: Selection) -> str:
     return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
 
 
-def _whole(rows: list[Row], selection: Selection) -> dict[str, Any]:
+def _whole(rows: list[StatusRow], selection: Selection) -> dict[str, Any]:
     if not selection.name:
         return {"items": [document(row) for row in rows]}
     (row,) = rows
     return document(row) | {"workloads": _workloads_document(row.found)}
 
 
-def _text(rows: list[Row], selection: Selection, output: Output) -> list[str]:
+def _text(rows: list[StatusRow], selection: Selection, output: Output) -> list[str]:
     if selection.name:
         return _details(rows[0], output)
     header = header_of(output, selection)
@@ -122,7 +124,7 @@ def header_of(output: Output, selection: Selection) -> list[str]:
     return [*header, *(["CLASS", "OWNER", "SECRET"] if output is Output.WIDE else []), "MESSAGE"]
 
 
-def cells_of(row: Row, output: Output, selection: Selection) -> list[str]:
+def cells_of(row: StatusRow, output: Output, selection: Selection) -> list[str]:
     """Write what is shown of one in a line."""
     return [
         *([row.found.key.namespace] if selection.everywhere else []),
@@ -132,7 +134,7 @@ def cells_of(row: Row, output: Output, selection: Selection) -> list[str]:
     ]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: StatusRow) -> list[str]:
     status = row.found.managed.status
     return [
         row.found.key.name,
@@ -144,7 +146,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _more_cells(row: Row) -> list[str]:
+def _more_cells(row: StatusRow) -> list[str]:
     spec = row.found.managed.spec
     return [spec.class_name or "", spec.owner or "", row.found.managed.status.secret_name or ""]
 
@@ -157,7 +159,7 @@ def _current(workloads: list[WorkloadStatus]) -> int:
     return sum(one.state is WorkloadState.CURRENT for one in workloads)
 
 
-def _details(row: Row, output: Output) -> list[str]:
+def _details(row: StatusRow, output: Output) -> list[str]:
     alone = Selection((row.found.key.name,))
     lines: list[str] = [table(header_of(output, alone), [cells_of(row, output, alone)], room())]
     if workloads := row.found.managed.status.workloads:
@@ -174,7 +176,7 @@ def _workload_cells(one: WorkloadStatus) -> list[str]:
 # For programs
 
 
-def document(row: Row) -> dict[str, Any]:
+def document(row: StatusRow) -> dict[str, Any]:
     """Write what a program reads of one."""
     metadata, spec, status = row.found.managed.metadata, row.found.managed.spec, row.found.managed.status
     return {
@@ -195,7 +197,7 @@ def document(row: Row) -> dict[str, Any]:
     }
 
 
-def _workloads_document(found: Found) -> list[dict[str, Any]]:
+def _workloads_document(found: FoundManagedSecret) -> list[dict[str, Any]]:
     return [
         {
             "kind": one.kind,

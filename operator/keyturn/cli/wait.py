@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
 
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
 
 __all__ = ["Waiting", "changes_between", "follow", "trouble_of"]
 
@@ -55,11 +55,11 @@ class Waiting:
 
 async def follow(
     cluster: Cluster,
-    asked: Found,
+    asked: FoundManagedSecret,
     is_taken_up: Callable[[ManagedSecret], bool],
     waiting: Waiting,
     tell: Callable[[str], None],
-) -> Found:
+) -> FoundManagedSecret:
     """Tell every change since somebody `asked`, until what `is_taken_up` knows is done; return it as it is then.
 
     What keeps it from that is an error.
@@ -82,7 +82,7 @@ async def follow(
     raise click.ClickException(_timed_out(last, waiting, cluster.now(), is_taken_up=taken_up))
 
 
-def _timed_out(last: Found, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
+def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
     """Say how far it is: the operator does not stop when the waiting ends."""
     name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
     if not is_taken_up and last.managed.status.rotation is None:
@@ -138,7 +138,7 @@ def _outcome(found: ManagedSecret) -> str:
     return f"revision {found.status.revision} is in the Secret {found.status.secret_name}{workloads}"
 
 
-async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[Found, None]:
+async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedSecret, None]:
     """Yield the object as it is, then each newer version, whatever the API server does meanwhile."""
     while True:
         try:
@@ -150,7 +150,7 @@ async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[Found, None]:
             await asyncio.sleep(_PAUSE)
 
 
-async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[Found, None]:
+async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:
     only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
     async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_ONE_WATCH)) as changes:
         async for kind, body in changes:

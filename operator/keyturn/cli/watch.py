@@ -6,13 +6,13 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.core.status.summary import State
+from keyturn.core.status.summary import SummaryState
 from keyturn.kube import errors, paths
 
 from . import managed
 from .options import Output
 from .printing import print_data, print_document, print_lines, print_names
-from .status import Row, cells_of, document, header_of, rows_of, said_of_none
+from .status import StatusRow, cells_of, document, header_of, rows_of, said_of_none
 from .text import Columns, room
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Change
 
     from .cluster import Cluster
-    from .managed import Found
+    from .managed import FoundManagedSecret
     from .options import Selection
 
 __all__ = ["watch"]
@@ -30,7 +30,7 @@ __all__ = ["watch"]
 _ONE_WATCH: Final = 5
 """Seconds; after each all are listed and judged again: some states come with the clock and not with a change."""
 _PAUSE: Final = 1.0
-_BY_THE_CLOCK: Final = frozenset({State.OVERDUE, State.OVERLAPPING})
+_BY_THE_CLOCK: Final = frozenset({SummaryState.OVERDUE, SummaryState.OVERLAPPING})
 """The states whose message tells a time that passes."""
 
 
@@ -65,10 +65,10 @@ class _Teller:
     def __init__(self, cluster: Cluster, selection: Selection, output: Output) -> None:
         self._cluster, self._selection, self._output = cluster, selection, output
         self._told: dict[ObjectKey, tuple[Any, ...]] = {}
-        self._last: dict[ObjectKey, Found] = {}
+        self._last: dict[ObjectKey, FoundManagedSecret] = {}
         self._columns: Columns | None = None
 
-    def begin(self, found: list[Found]) -> None:
+    def begin(self, found: list[FoundManagedSecret]) -> None:
         """Print the first of all in the order of `keyturn status`."""
         for row in self._headed(rows_of(found, self._cluster.now())):
             self._tell(row)
@@ -80,13 +80,13 @@ class _Teller:
         elif change.kind in {"ADDED", "MODIFIED"}:
             self._look([managed.found_in(change.body)])
 
-    def take_all(self, found: list[Found]) -> None:
+    def take_all(self, found: list[FoundManagedSecret]) -> None:
         """Take in a whole list, in which what was deleted is missing."""
         for key in self._told.keys() - {one.key for one in found}:
             self._gone(key)
         self._look(found)
 
-    def _look(self, found: list[Found]) -> None:
+    def _look(self, found: list[FoundManagedSecret]) -> None:
         rows = [
             row for row in rows_of(found, self._cluster.now()) if self._told.get(row.found.key) != _signs(row)
         ]
@@ -100,7 +100,7 @@ class _Teller:
         (row,) = rows_of([last], self._cluster.now())
         self._print(row, "Deleted")
 
-    def _headed(self, rows: list[Row]) -> list[Row]:
+    def _headed(self, rows: list[StatusRow]) -> list[StatusRow]:
         """Print the header above the first rows, as wide as those are."""
         is_table = self._output in {Output.TABLE, Output.WIDE}
         if rows and is_table and self._columns is None:
@@ -109,12 +109,12 @@ class _Teller:
             print_lines(*self._columns.header())
         return rows
 
-    def _tell(self, row: Row) -> None:
+    def _tell(self, row: StatusRow) -> None:
         key = row.found.key
         self._told[key], self._last[key] = _signs(row), row.found
         self._print(row)
 
-    def _print(self, row: Row, state: str | None = None) -> None:
+    def _print(self, row: StatusRow, state: str | None = None) -> None:
         if self._output is Output.NAME:
             print_names([row.found.key.name])
         elif self._columns is None:
@@ -128,7 +128,7 @@ class _Teller:
             print_lines(*self._columns.row(cells))
 
 
-def _signs(row: Row) -> tuple[Any, ...]:
+def _signs(row: StatusRow) -> tuple[Any, ...]:
     """Return what a change is judged by: no length of time that passes by itself."""
     status, standing = row.found.managed.status, row.standing
     message = "" if standing.state in _BY_THE_CLOCK else standing.message
@@ -137,9 +137,9 @@ def _signs(row: Row) -> tuple[Any, ...]:
     return standing.state, message, status.revision, states, times
 
 
-async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[Found], str]:
+async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
     """Return all that are chosen, and the version of the list, from which a watch goes on."""
-    found: list[Found] = []
+    found: list[FoundManagedSecret] = []
     version = ""
     path, params = _where(cluster, selection)
     try:
@@ -170,7 +170,7 @@ def _where(cluster: Cluster, selection: Selection) -> tuple[str, dict[str, str]]
     return path, {"labelSelector": selection.labels} if selection.labels else {}
 
 
-def _is_chosen(found: Found, selection: Selection) -> bool:
+def _is_chosen(found: FoundManagedSecret, selection: Selection) -> bool:
     return not selection.names or found.key.name in selection.names
 
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from keyturn.core.state.lease import Loan
-from keyturn.stores.providers import Found
+from keyturn.core.state.lease import StoreLease
+from keyturn.stores.providers import RemoteValue
 from keyturn.stores.providers.base import Lent
 
 if TYPE_CHECKING:
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.store_reads import PushProblem
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.state.revision import ItemValues
     from keyturn.stores import Failure, Stores
 
-__all__ = ["Errand", "InHand", "Outside", "Reading", "Taking", "abandon", "begin", "lent", "loan_of"]
+__all__ = [
+    "BackgroundJob",
+    "BackgroundWork",
+    "InHand",
+    "Reading",
+    "Taking",
+    "abandon",
+    "begin",
+    "lent",
+    "loan_of",
+]
 
 T = TypeVar("T")
 
@@ -34,10 +44,10 @@ _PATIENCE: Final = 0.1
 class Reading:
     """How one look at every store of a managed secret ended."""
 
-    values: Mapping[str, Kept] = field(default_factory=dict)
-    found: Mapping[str, Kept] = field(default_factory=dict)
+    values: Mapping[str, ItemValues] = field(default_factory=dict)
+    found: Mapping[str, ItemValues] = field(default_factory=dict)
     """Values that an earlier life of this object has pushed."""
-    loans: tuple[Loan, ...] = ()
+    loans: tuple[StoreLease, ...] = ()
     """What is lent of what was read."""
     problem: Wait | Stalled | None = None
     retained: frozenset[str] = frozenset()
@@ -48,18 +58,18 @@ class Taking(NamedTuple):
     """Something that a store is asked to lend."""
 
     since: datetime
-    task: asyncio.Task[Found | Failure]
+    task: asyncio.Task[RemoteValue | Failure]
 
 
 class InHand(NamedTuple):
     """Something that was lent."""
 
-    loan: Loan
-    found: Found
+    loan: StoreLease
+    found: RemoteValue
 
 
 @dataclass(frozen=True, slots=True)
-class Errand(Generic[T]):
+class BackgroundJob(Generic[T]):
     """Something that is being done outside."""
 
     name: str
@@ -68,13 +78,13 @@ class Errand(Generic[T]):
 
 
 @dataclass(slots=True)
-class Outside:
+class BackgroundWork:
     """What is known of the outside: facts for good, values only while a pass lasts."""
 
-    making: dict[str, Errand[Kept]] = field(default_factory=dict)
+    making: dict[str, BackgroundJob[ItemValues]] = field(default_factory=dict)
     """What is being made, or was and no revision holds yet, by the names of its items."""
     making_since: datetime | None = None
-    reading: Errand[Reading] | None = None
+    reading: BackgroundJob[Reading] | None = None
     reading_since: datetime | None = None
     """When the reading that goes on, or was the last one, was begun."""
     last: Reading | None = None
@@ -92,14 +102,14 @@ class Outside:
     """When the stores are read again by themselves; None before the first look of this process."""
     stores: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     """The stores that the spec names, as they were at the last look."""
-    writing: dict[str, Errand[Any]] = field(default_factory=dict)
+    writing: dict[str, BackgroundJob[Any]] = field(default_factory=dict)
     push_problems: dict[str, PushProblem] = field(default_factory=dict)
     push_attempts: dict[str, int] = field(default_factory=dict)
     taking: dict[str, Taking] = field(default_factory=dict)
     """What is being taken of what stores lend, by its place, whoever waits for it."""
     in_hand: dict[str, InHand] = field(default_factory=dict, repr=False)
     """What was taken and no revision holds yet: kept beyond a pass, since nobody can read it a second time."""
-    returning: dict[str, Errand[Any]] = field(default_factory=dict)
+    returning: dict[str, BackgroundJob[Any]] = field(default_factory=dict)
     returns: dict[str, datetime] = field(default_factory=dict)
     """The loans that could not be given back, with when that is tried again."""
 
@@ -140,9 +150,9 @@ class Outside:
                 errand.task.cancel()
 
 
-async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], None]) -> Errand[T]:
+async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], None]) -> BackgroundJob[T]:
     """Start an errand and wait a little for its end; `wake` is called at the end of one that takes longer."""
-    errand = Errand(name, asyncio.create_task(doing))
+    errand = BackgroundJob(name, asyncio.create_task(doing))
     await asyncio.wait([errand.task], timeout=_PATIENCE)
     if not errand.task.done():
         errand.task.add_done_callback(lambda _: wake())
@@ -152,16 +162,16 @@ async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], Non
 _SHORTEST: Final = timedelta(seconds=1)
 
 
-def loan_of(place: str, lent: Lent, asked: datetime) -> Loan:
+def loan_of(place: str, lent: Lent, asked: datetime) -> StoreLease:
     lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _SHORTEST)
-    return Loan(place, lent.id, lent.login, lasts, asked + lasts)
+    return StoreLease(place, lent.id, lent.login, lasts, asked + lasts)
 
 
-def lent(loan: Loan) -> Lent:
+def lent(loan: StoreLease) -> Lent:
     return Lent(loan.id, loan.login, loan.lasts)
 
 
-def abandon(key: ObjectKey, outside: Outside, stores: Stores) -> None:
+def abandon(key: ObjectKey, outside: BackgroundWork, stores: Stores) -> None:
     """Have that given back which was taken for an object that is gone; it is recorded nowhere."""
     for there in outside.in_hand.values():
         _drop(there.loan, key, stores)
@@ -170,12 +180,12 @@ def abandon(key: ObjectKey, outside: Outside, stores: Stores) -> None:
 
 
 def _drop_taken(
-    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[Found | Failure]
+    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
 ) -> None:
     outcome = None if task.cancelled() else task.result()
-    if isinstance(outcome, Found) and outcome.lent:
+    if isinstance(outcome, RemoteValue) and outcome.lent:
         _drop(loan_of(place, outcome.lent, since), key, stores)
 
 
-def _drop(loan: Loan, key: ObjectKey, stores: Stores) -> None:
+def _drop(loan: StoreLease, key: ObjectKey, stores: Stores) -> None:
     stores.drop(loan.where.ref, key.namespace, loan.where.key, lent(loan))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from keyturn.kube.secret_sight import SightOf
 
-    from .context import World
+    from .context import Context
     from .event_handlers import Watches
-    from .watch_liveness import Pulse
+    from .watch_liveness import WatchLiveness
 
 __all__ = ["Upkeep"]
 
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 class Upkeep:
     """Lists everything once, and again after each list of kopf's and at times."""
 
-    def __init__(self, world: World, watches: Watches, secrets: SightOf, pulse: Pulse) -> None:
+    def __init__(self, world: Context, watches: Watches, secrets: SightOf, pulse: WatchLiveness) -> None:
         self.is_primed = asyncio.Event()
         self._world = world
         self._watches = watches

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
-from keyturn.checklist.evidence import Proofs
+from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.core.keys import ObjectKey
-from keyturn.kube.cache.cache import Mirror
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.pods import PodLooks
 from keyturn.kube.secret_sight import Sight
 from keyturn.stores import Reach, Stores
 
-from .background import Outside, abandon
+from .background import BackgroundWork, abandon
 from .large_objects import LargeOnes
-from .value_index import Tags
+from .value_index import ValueIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
     from keyturn.core.errors import Stalled
-    from keyturn.core.keys import AlarmKey, WorkloadKey
-    from keyturn.core.observation.observed import Denial, Fight
+    from keyturn.core.keys import EmergencyKey, WorkloadKey
+    from keyturn.core.observation.observed import Denial, DriftHistory
     from keyturn.core.policy.strength import Strength
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.client import Api, Body
     from keyturn.kube.events import Events
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["Alarm", "Memo", "Parsed", "Published", "Resolved", "World", "Writing"]
+__all__ = ["Alarm", "Context", "ObjectMemory", "Parsed", "Published", "Resolved", "Writing"]
 
 
 class Published(NamedTuple):
@@ -69,11 +69,11 @@ class Resolved(NamedTuple):
     of: tuple[str, int]
     """The UID and the generation of the ManagedSecret."""
     secret_class: SecretClass | None
-    wanted: Wanted
+    wanted: Desired
 
 
 @dataclass(slots=True)
-class Memo:
+class ObjectMemory:
     """What was read of one ManagedSecret's Secrets: facts for good, values and what is large while a pass lasts."""
 
     state_facts: StateFacts | None = None
@@ -99,7 +99,7 @@ class Memo:
     """Whose pods with earlier values have ended, each with the revision and its restart."""
     held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
     """Whose pods with earlier values held the places of new ones, each with when that was seen last."""
-    fight: Fight | None = None
+    fight: DriftHistory | None = None
     """How often the Secret was put back lately."""
     told: str | None = None
     """What keeps it from going on, as people were told last."""
@@ -110,7 +110,7 @@ class Memo:
     parsed: Parsed | None = None
     resolved: Resolved | None = None
     writing: Writing | None = None
-    outside: Outside = field(default_factory=Outside)
+    outside: BackgroundWork = field(default_factory=BackgroundWork)
     emergencies: Mapping[str, Affected] | None = None
     """How far it is with each emergency that concerns it, by the UID of that."""
 
@@ -136,7 +136,7 @@ class Alarm:
 
 
 @dataclass(slots=True)
-class World:
+class Context:
     """Opened once, when the process starts."""
 
     api: Api
@@ -145,14 +145,14 @@ class World:
     """By the API server's clock."""
     wake: Callable[[ObjectKey], None] = lambda _: None
     """Has another object looked at."""
-    alert: Callable[[AlarmKey], None] = lambda _: None
+    alert: Callable[[EmergencyKey], None] = lambda _: None
     """Has an emergency looked at."""
     doubt_crds: Callable[[], None] = lambda: None
     """Has the CRDs compared with this version again."""
     lost: tuple[str, ...] = ()
     """The fields of a ManagedSecret's status that the installed CRD does not have."""
-    mirror: Mirror = field(default_factory=Mirror)
-    tags: Tags = field(default_factory=Tags)
+    mirror: InformerCache = field(default_factory=InformerCache)
+    tags: ValueIndex = field(default_factory=ValueIndex)
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None
     """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
     reach: Reach = field(default_factory=Reach)
@@ -162,11 +162,11 @@ class World:
     stores: Stores = field(init=False)
     large: LargeOnes = field(init=False)
     pods: PodLooks = field(init=False)
-    proofs: Proofs = field(default_factory=Proofs)
+    proofs: ClusterEvidence = field(default_factory=ClusterEvidence)
     since: datetime | None = None
     """When this process began to act."""
-    memos: dict[ObjectKey, Memo] = field(default_factory=dict)
-    alarms: dict[AlarmKey, Alarm] = field(default_factory=dict)
+    memos: dict[ObjectKey, ObjectMemory] = field(default_factory=dict)
+    alarms: dict[EmergencyKey, Alarm] = field(default_factory=dict)
 
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
@@ -203,11 +203,11 @@ class World:
             abandon(key, memo.outside, self.stores)
         self.large.forget(key)
 
-    def memo(self, key: ObjectKey) -> Memo:
+    def memo(self, key: ObjectKey) -> ObjectMemory:
         memo = self.memos.get(key)
         if memo is None:
-            memo = self.memos[key] = Memo()
+            memo = self.memos[key] = ObjectMemory()
         return memo
 
-    def alarm(self, key: AlarmKey) -> Alarm:
+    def alarm(self, key: EmergencyKey) -> Alarm:
         return self.alarms.setdefault(key, Alarm())

@@ -8,7 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, AlarmKey, ObjectKey, StoreKey, WorkloadKey
+from keyturn.core.keys import (
+    CLUSTER_SECRET_STORE,
+    SECRET_STORE,
+    EmergencyKey,
+    ObjectKey,
+    StoreKey,
+    WorkloadKey,
+)
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import namespace_key
 from keyturn.kube.workloads import KINDS, workload_of
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.secret_informer import SecretMeta
 
-    from .context import World
+    from .context import Context
     from .workqueue import WorkQueue
 
 __all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
@@ -28,14 +35,14 @@ __all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", 
 Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
-Key: TypeAlias = ObjectKey | StoreKey | AlarmKey
+Key: TypeAlias = ObjectKey | StoreKey | EmergencyKey
 """What is worked on: ManagedSecrets, classes (which have no namespace), stores, and emergencies."""
 
 
 class Watches:
     """Feeds the mirror and the queue from kopf's events and from lists of our own."""
 
-    def __init__(self, world: World, queue: WorkQueue[Key], namespaces: Collection[str] | None) -> None:
+    def __init__(self, world: Context, queue: WorkQueue[Key], namespaces: Collection[str] | None) -> None:
         """Take `namespaces` as None for all."""
         self._world = world
         self._queue = queue
@@ -84,7 +91,7 @@ class Watches:
         self._add_all(self._world.mirror.stores.users_of(key))
 
     def emergency(self, body: dict[str, Any]) -> None:
-        mirror, key = self._world.mirror, AlarmKey.of_body(body)
+        mirror, key = self._world.mirror, EmergencyKey.of_body(body)
         is_declared = mirror.emergencies.declared(key) is None
         if not mirror.put_emergency(key, body):
             return
@@ -94,7 +101,7 @@ class Watches:
         ):  # what comes later is our own status, echoed, or somebody's acknowledgement
             self._add_all(self._in_namespace(key.namespace))
 
-    def emergency_gone(self, key: AlarmKey) -> None:
+    def emergency_gone(self, key: EmergencyKey) -> None:
         self._world.mirror.drop_emergency(key)
         self._queue.add(key)  # for it to be forgotten
         self._add_all(self._in_namespace(key.namespace))
@@ -183,7 +190,7 @@ class Watches:
                 [key for key in mirror.emergencies.known() if namespace in (None, key.namespace)],
                 self.emergency,
                 self.emergency_gone,
-                AlarmKey.of_body,
+                EmergencyKey.of_body,
             )
             await self._sweep_one(
                 paths.managed_secrets(namespace),
@@ -225,12 +232,14 @@ class Watches:
             if mirror.version_of(key) <= version:  # not one that came while we listed
                 gone(key)
 
-    def is_news(self, key: ObjectKey | WorkloadKey | StoreKey | AlarmKey | str, body: dict[str, Any]) -> bool:
+    def is_news(
+        self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
+    ) -> bool:
         """Say whether an object is newer than what we know, which it is not where it is our own status, echoed."""
         return self._world.mirror.version_of(key) < int(body["metadata"]["resourceVersion"])
 
     def is_last_word(
-        self, key: ObjectKey | WorkloadKey | StoreKey | AlarmKey | str, body: dict[str, Any]
+        self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
     ) -> bool:
         """Say whether a deletion is not already followed by an object of the same name that we know."""
         return self._world.mirror.version_of(key) <= int(body["metadata"]["resourceVersion"])

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
 
-__all__ = ["Unfilled"]
+__all__ = ["WatchOnlyResponse"]
 
 
-class Unfilled(aiohttp.ClientResponse):
+class WatchOnlyResponse(aiohttp.ClientResponse):
     """An answer to kopf: a list ends with its first page and is empty, and nothing is absent for good."""
 
     async def start(self, connection: Connection) -> Self:

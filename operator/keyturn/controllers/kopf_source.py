@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, AlarmKey, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, StoreKey
 from keyturn.kube import config
 
 from .event_handlers import name_of, namespace_of, object_key, workload_key
-from .kopf_lists import Unfilled
+from .kopf_lists import WatchOnlyResponse
 from .kopfshell import kopf
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.kube.config import Connection
 
     from .event_handlers import Gone, KeyOf, Put, Watches
-    from .watch_liveness import Pulse
+    from .watch_liveness import WatchLiveness
 
 __all__ = ["NoDiffs", "NoProgress", "kopf_registry"]
 
@@ -32,7 +32,7 @@ _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_S
 _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 
 
-def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kopf.OperatorRegistry:
+def kopf_registry(watches: Watches, connection: Connection, pulse: WatchLiveness) -> kopf.OperatorRegistry:
     """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
     registry = kopf.OperatorRegistry()
     _start_with(registry, connection, pulse)
@@ -54,7 +54,12 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
             watches.store_gone,
             partial(StoreKey.of_body, kind),
         )
-    watch((GROUP, VERSION, "emergencyrotations"), watches.emergency, watches.emergency_gone, AlarmKey.of_body)
+    watch(
+        (GROUP, VERSION, "emergencyrotations"),
+        watches.emergency,
+        watches.emergency_gone,
+        EmergencyKey.of_body,
+    )
     for plural, kind in _PLURALS.items():
         watch(
             ("apps", "v1", plural),
@@ -65,12 +70,12 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: Pulse) -> kop
     return registry
 
 
-def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: Pulse) -> None:
+def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: WatchLiveness) -> None:
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes the session that it was given when it asks again, so each time it gets its own.
         return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, pulse, answers=Unfilled),
+            aiohttp_session=config.session(connection, pulse, answers=WatchOnlyResponse),
             server=connection.server,
             default_namespace=connection.namespace,
         )

@@ -17,10 +17,10 @@ import structlog
 
 from keyturn import generators
 from keyturn.checklist.monitor import Inspection
-from keyturn.core.keys import AlarmKey, StoreKey
+from keyturn.core.keys import EmergencyKey, StoreKey
 from keyturn.endpoints import server as web
 from keyturn.endpoints.audit_server import Witness
-from keyturn.endpoints.dashboard_server import Window
+from keyturn.endpoints.dashboard_server import DashboardServer
 from keyturn.endpoints.metrics_server import Meter
 from keyturn.installation.checks.election import LEASE
 from keyturn.installation.checks.rights import Feature, Place
@@ -33,10 +33,10 @@ from keyturn.runtime import build, metrics
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.scheduling import favour_event_loop
-from keyturn.stores import News, Reach, providers
+from keyturn.stores import Reach, StoreEvents, providers
 
 from .cache_sync import Upkeep
-from .context import World
+from .context import Context
 from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
 from .kopf_source import kopf_registry
@@ -46,7 +46,7 @@ from .object_metrics import facts
 from .secretclass import reconcile_class
 from .secretstore import reconcile_store
 from .startup_checks import Startup
-from .watch_liveness import Pulse, is_stuck
+from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Options:
         )
 
 
-class Process:
+class Manager:
     """The parts of one operator process, and how they hang together."""
 
     def __init__(
@@ -122,11 +122,11 @@ class Process:
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        world = self.world = World(api, self.events, api.clock.now, reach=reach, sight=options.sight)
+        world = self.world = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.world.wake = self.world.alert = self.queue.add
-        self.world.stores.news = News(turned=self.queue.add, recovered=self._store_recovered)
-        self.pulse = Pulse()
+        self.world.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
+        self.pulse = WatchLiveness()
         self.watches = Watches(self.world, self.queue, options.namespaces)
         told = self.watches.secret, self.watches.secret_gone
         self.secrets = sight_of(options.sight, api, options.namespaces, self.world.mirror, told)
@@ -140,7 +140,7 @@ class Process:
         self.witness = Witness(options.audit, for_lease, place.own, world.mirror, world.now, world.proofs)
         world.readership = self.witness.readership
         self.meter = Meter(options.exposure, api, connection.audiences)
-        self.window = Window(options.ui, api, world.mirror, world.now, self.elector, self._unready)
+        self.window = DashboardServer(options.ui, api, world.mirror, world.now, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.upkeep = Upkeep(self.world, self.watches, self.secrets, self.pulse)
         self.startup = Startup(api, place, self._fields_lost)
@@ -203,7 +203,7 @@ class Process:
         """Bring one object to what it says; all kinds share the queue."""
         if isinstance(key, StoreKey):
             await reconcile_store(key, self.world)
-        elif isinstance(key, AlarmKey):
+        elif isinstance(key, EmergencyKey):
             return await reconcile_emergency(key, self.world)
         elif key.namespace:
             return await reconcile(key, self.world)
@@ -287,7 +287,7 @@ async def run(options: Options) -> None:
     async with config.session(connection) as session:
         apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
         with holdups.watched(holdups.told):
-            await Process(options, connection, apis, identity).run(stop)
+            await Manager(options, connection, apis, identity).run(stop)
     _log.info("stopped")
 
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus, PreviousStatus
-    from keyturn.checklist.evidence import Proofs
-    from keyturn.core.keys import AlarmKey, StoreKey
+    from keyturn.checklist.evidence import ClusterEvidence
+    from keyturn.core.keys import EmergencyKey, StoreKey
     from keyturn.endpoints.exposition import Facts
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["facts"]
 
@@ -35,7 +35,7 @@ _FRESH = timedelta(minutes=10)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def facts(mirror: Mirror, proofs: Proofs) -> Iterator[Facts]:
+def facts(mirror: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
     """Tell of every ManagedSecret, store and emergency, and how the points of the checklist stand.
 
     Another thread may call it, so it begins with copies of the keys.
@@ -59,7 +59,7 @@ def facts(mirror: Mirror, proofs: Proofs) -> Iterator[Facts]:
 class _Tally:
     """What is kept of every object while one after the other is told of."""
 
-    mirror: Mirror
+    mirror: InformerCache
     all: All = field(default_factory=All)
     _environments: set[str] = field(default_factory=set)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -81,7 +81,7 @@ class _Tally:
         )
 
 
-def _of_checklist(every: All, proofs: Proofs) -> Iterator[ChecklistFacts]:
+def _of_checklist(every: All, proofs: ClusterEvidence) -> Iterator[ChecklistFacts]:
     """Tell what the operator knows by itself, and what people have published."""
     for point, verdict in judged(every).items():
         yield ChecklistFacts(OPERATOR, point, verdict)
@@ -101,7 +101,7 @@ def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts
     return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
 
 
-def _of_object(managed: ManagedSecret, mirror: Mirror) -> ObjectFacts:
+def _of_object(managed: ManagedSecret, mirror: InformerCache) -> ObjectFacts:
     status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
     return ObjectFacts(
         namespace=managed.metadata.namespace,
@@ -142,7 +142,7 @@ def _current(status: ManagedSecretStatus) -> int:
     return sum(one.state is WorkloadState.CURRENT for one in status.workloads)
 
 
-def _of_store(key: StoreKey, mirror: Mirror) -> Iterator[StoreFacts]:
+def _of_store(key: StoreKey, mirror: InformerCache) -> Iterator[StoreFacts]:
     """Tell how a store is, once that was found out."""
     try:
         store = mirror.stores.store(key)
@@ -156,13 +156,13 @@ def _of_store(key: StoreKey, mirror: Mirror) -> Iterator[StoreFacts]:
             yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
 
 
-def _of_emergency(key: AlarmKey, mirror: Mirror) -> Iterator[EmergencyFacts]:
+def _of_emergency(key: EmergencyKey, mirror: InformerCache) -> Iterator[EmergencyFacts]:
     declared = mirror.emergencies.declared(key)
     if declared is not None:
         yield EmergencyFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
-def _priority(class_name: str, mirror: Mirror) -> str:
+def _priority(class_name: str, mirror: InformerCache) -> str:
     try:
         secret_class = mirror.secret_class(class_name)
     except Stalled:

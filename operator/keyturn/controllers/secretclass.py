@@ -13,7 +13,7 @@ from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.spec import schedule
 from keyturn.core.spec.cadence import Every, cadence_of, windows_of
-from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
@@ -22,7 +22,7 @@ from keyturn.kube.status import status_patch
 if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
 
-    from .context import World
+    from .context import Context
 
 __all__ = ["reconcile_class"]
 
@@ -31,7 +31,7 @@ _STRONG = Strength(sys.maxsize, math.inf)
 _OFTEN = Every(timedelta(0), 0)
 
 
-async def reconcile_class(name: str, world: World) -> None:
+async def reconcile_class(name: str, world: Context) -> None:
     """Check a class, and write what is wrong with it where its author looks.
 
     Raises:
@@ -69,11 +69,11 @@ def _flaw(secret_class: SecretClass) -> Stalled | None:
     return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
 
 
-def _status(secret_class: SecretClass, flaw: Stalled | None, world: World) -> SecretClassStatus:
+def _status(secret_class: SecretClass, flaw: Stalled | None, world: Context) -> SecretClassStatus:
     reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, world)
-    verdicts = [("Ready", Verdict("False" if flaw else "True", reason, message))]
+    verdicts = [("Ready", ConditionVerdict("False" if flaw else "True", reason, message))]
     if flaw:
-        verdicts.append(("Stalled", Verdict("True", reason, message)))
+        verdicts.append(("Stalled", ConditionVerdict("True", reason, message)))
     before, generation = secret_class.status.conditions, secret_class.metadata.generation
     return SecretClassStatus(
         observed_generation=generation,
@@ -81,7 +81,7 @@ def _status(secret_class: SecretClass, flaw: Stalled | None, world: World) -> Se
     )
 
 
-def _standing(secret_class: SecretClass, world: World) -> tuple[str, str]:
+def _standing(secret_class: SecretClass, world: Context) -> tuple[str, str]:
     """Say of a class without a flaw whom it serves."""
     name, marked = secret_class.metadata.name, world.mirror.default_classes()
     if name not in marked:

@@ -8,7 +8,7 @@ import structlog
 
 from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 from keyturn.kube.events import EventType, ObjectRef
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.stores import AnyStore
     from keyturn.stores.health import Health
 
-    from .context import World
+    from .context import Context
 
 __all__ = ["reconcile_store", "status_of"]
 
 _log = structlog.get_logger()
 
 
-async def reconcile_store(key: StoreKey, world: World) -> None:
+async def reconcile_store(key: StoreKey, world: Context) -> None:
     """Write how a store is where its author looks, if that has changed.
 
     Raises:
@@ -61,11 +61,13 @@ async def reconcile_store(key: StoreKey, world: World) -> None:
 
 def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
     """Say how a store is, whether a person must act, and whether namespaces share its keys."""
-    verdicts = [("Ready", Verdict("True" if health.is_ready else "False", health.reason, health.message))]
+    verdicts = [
+        ("Ready", ConditionVerdict("True" if health.is_ready else "False", health.reason, health.message))
+    ]
     if not health.is_ready and not health.passes:
-        verdicts.append(("Stalled", Verdict("True", health.reason, health.message)))
+        verdicts.append(("Stalled", ConditionVerdict("True", health.reason, health.message)))
     if shared:
-        verdicts.append(("KeysShared", Verdict("True", "NoNamespaceInPrefix", shared)))
+        verdicts.append(("KeysShared", ConditionVerdict("True", "NoNamespaceInPrefix", shared)))
     before, generation = store.status.conditions, store.metadata.generation
     return SecretStoreStatus(
         observed_generation=generation,
@@ -79,7 +81,7 @@ def _is_turn(store: AnyStore, health: Health) -> bool:
     return before is None or (before.status == "True", before.reason) != (health.is_ready, health.reason)
 
 
-def _tell(key: StoreKey, store: AnyStore, health: Health, world: World) -> None:
+def _tell(key: StoreKey, store: AnyStore, health: Health, world: Context) -> None:
     if health.is_ready:
         _log.info("store ready", store=str(key))
         return

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["Tags"]
+__all__ = ["ValueIndex"]
 
 _KEY_BYTES = 32
 _TAG_BYTES = 16  # of 32: two values that differ share one by chance in 2**128
 
 
-class Tags:
+class ValueIndex:
     """An index of HMAC tags, in memory only.
 
     A tag is made of a value with a random key of the process: it tells nothing to anybody else, nor to the next

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Pulse", "is_stuck"]
+__all__ = ["WatchLiveness", "is_stuck"]
 
 _STUCK_AFTER = 180.0
 """Three times as long as a watch lasts before it is renewed."""
@@ -19,7 +19,7 @@ def is_stuck(last_alive: float) -> bool:
     return asyncio.get_running_loop().time() - last_alive > _STUCK_AFTER
 
 
-class Pulse:
+class WatchLiveness:
     """When each watched collection last answered, as seen on kopf's own session."""
 
     def __init__(self) -> None:

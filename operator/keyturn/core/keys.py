@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLUSTER_SECRET_STORE",
     "SECRET_STORE",
-    "AlarmKey",
+    "EmergencyKey",
     "ObjectKey",
     "StoreKey",
     "WorkloadKey",
@@ -45,7 +45,7 @@ class WorkloadKey:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class AlarmKey:
+class EmergencyKey:
     """An EmergencyRotation."""
 
     namespace: str
@@ -55,7 +55,7 @@ class AlarmKey:
         return f"EmergencyRotation {self.namespace}/{self.name}"
 
     @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> AlarmKey:
+    def of_body(cls, body: Mapping[str, Any]) -> EmergencyKey:
         return cls(body["metadata"]["namespace"], body["metadata"]["name"])
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.emergency.readers import Readership
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
 
     from .audit import Audit, Settings
@@ -33,7 +33,7 @@ class Witness:
         settings: Settings | None,
         api: Api,
         namespace: str,
-        cache: Mirror,
+        cache: InformerCache,
         now: Callable[[], datetime],
         proof: Proof,
     ) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-__all__ = ["Door", "Limits"]
+__all__ = ["ConnectionLimiter", "Limits"]
 
 _Greeting: TypeAlias = "asyncio.Task[None]"
 _Held: TypeAlias = "_Greeting | web.RequestHandler"
@@ -46,7 +46,7 @@ class _Stage(IntEnum):
     WORKING = 2
 
 
-class Door:
+class ConnectionLimiter:
     """Lets a new connection in, at the cost of the oldest silent one where the port is full.
 
     To refuse the new one would leave the port to whoever holds what there is; a client that sends its request at once

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
     from keyturn.kube.leader_election import Elector
 
     from .dashboard import Settings
 
-__all__ = ["Window"]
+__all__ = ["DashboardServer"]
 
 
-class Window:
+class DashboardServer:
     """Without settings it does nothing at all."""
 
     def __init__(
         self,
         settings: Settings | None,
         api: Api,
-        cache: Mirror,
+        cache: InformerCache,
         now: Callable[[], datetime],
         elector: Elector,
         unready: Callable[[], list[str]],

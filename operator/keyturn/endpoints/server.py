@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from keyturn.runtime import threadpools as threads
 
 from . import exposition
-from .connection_limits import Door, Limits
+from .connection_limits import ConnectionLimiter, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -147,7 +147,7 @@ async def listen(
     Raises:
         CannotListen: The port is taken or not allowed.
     """
-    door = Door(limits)
+    door = ConnectionLimiter(limits)
     app = web.Application(client_max_size=largest, middlewares=[door.watch])
     app.add_routes(routes)
     if on_prepare:

@@ -31,7 +31,7 @@ from keyturn.api.base import first_flaw
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 
-from .base import LEAST_BITS, LEAST_LENGTH, Generator, Given, Outputs, SingleValue, Strength
+from .base import LEAST_BITS, LEAST_LENGTH, Generator, GeneratorContext, Outputs, SingleValue, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ __all__ = [
     "LEAST_BITS",
     "LEAST_LENGTH",
     "Generator",
-    "Given",
+    "GeneratorContext",
     "Outputs",
     "SingleValue",
     "Strength",

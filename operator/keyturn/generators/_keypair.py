@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from keyturn.api.base import Schema
 
 from ._keyforms import Rsa
-from .base import Generator, Given, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from ._keyforms import KeyForm, PemForm
@@ -34,7 +34,7 @@ class KeyPair(Generator[C]):
         """How the private one is written."""
         return "PKCS8"
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
         from . import _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self.key)

@@ -16,14 +16,14 @@ from keyturn.core.value import Value
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.state.revision import Life
+    from keyturn.core.state.revision import Validity
 
 __all__ = [
     "LEAST_BITS",
     "LEAST_LENGTH",
     "VALUE",
     "Generator",
-    "Given",
+    "GeneratorContext",
     "Outputs",
     "SingleValue",
     "Strength",
@@ -37,7 +37,7 @@ Outputs = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GeneratorContext:
     """What a generator may use besides its settings."""
 
     now: datetime
@@ -70,7 +70,7 @@ class Generator(ABC, Generic[C]):
         self.config = config
 
     @abstractmethod
-    def generate(self, given: Given) -> Outputs:
+    def generate(self, given: GeneratorContext) -> Outputs:
         """Make fresh values from the operating system's randomness, one for each of `outputs`.
 
         Raises:
@@ -119,7 +119,7 @@ class Generator(ABC, Generic[C]):
         """The outputs that can read otherwise while an overlap lasts, as far as the settings tell."""
         return frozenset()
 
-    def life(self, outputs: Outputs) -> Life | None:  # noqa: ARG002  # most values do not end by themselves
+    def life(self, outputs: Outputs) -> Validity | None:  # noqa: ARG002  # most values do not end by themselves
         """Say when accepted `outputs` are to be renewed, and when they end; None for those that do not end."""
         return None
 
@@ -131,7 +131,7 @@ class Generator(ABC, Generic[C]):
 class SingleValue(Generator[C]):
     """Makes one value, from nothing but its settings."""
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # one value needs no other
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # one value needs no other
         return {VALUE: self.draw()}
 
     def accepts(self, outputs: Outputs) -> bool:

@@ -10,7 +10,7 @@ from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 
 from ._spelled import Username
-from .base import LEAST_LENGTH, Generator, Given, Outputs, Strength
+from .base import LEAST_LENGTH, Generator, GeneratorContext, Outputs, Strength
 from .password import Password, PasswordConfig
 
 __all__ = ["BasicAuth", "BasicAuthConfig"]
@@ -50,7 +50,7 @@ class BasicAuth(Generator[BasicAuthConfig]):
         super().__init__(config)
         self._password = Password(PasswordConfig(length=config.length))
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # it needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # it needs no other value
         import bcrypt  # noqa: PLC0415  # on first use: most objects have no such value
 
         password = self._password.draw()

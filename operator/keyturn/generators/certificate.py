@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.state.revision import Life
+from keyturn.core.state.revision import Validity
 
 from ._certificate_config import CertificateConfig
 from ._keyforms import LEAST_RSA_BITS, Rsa
-from .base import Generator, Given, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from ._keyforms import KeyForm
@@ -27,7 +27,7 @@ class Certificate(Generator[CertificateConfig]):
     outputs = (_CHAIN, _KEY, _ROOTS)
     public = frozenset({_CHAIN, _ROOTS})
 
-    def generate(self, given: Given) -> Outputs:
+    def generate(self, given: GeneratorContext) -> Outputs:
         from . import _authority, _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self._key)
@@ -79,7 +79,7 @@ class Certificate(Generator[CertificateConfig]):
     def merges(self) -> frozenset[str]:
         return frozenset() if self.issuer_secret else frozenset({_ROOTS})
 
-    def life(self, outputs: Outputs) -> Life | None:
+    def life(self, outputs: Outputs) -> Validity | None:
         """Renew before the end by the time asked for, or by a third where the issuer leaves no more than that."""
         from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
@@ -87,7 +87,7 @@ class Certificate(Generator[CertificateConfig]):
         before = self.config.renew_before
         if before is None or before >= end - start:
             before = (end - start) / 3
-        return Life(renew=end - before, end=end)
+        return Validity(renew=end - before, end=end)
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
         """Trust the root before as well: not everybody has the new certificate yet."""

@@ -13,7 +13,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 
 from ._spelled import Spelled, Username
-from .base import VALUE, Generator, Given, Outputs
+from .base import VALUE, Generator, GeneratorContext, Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class DockerConfig(Generator[DockerConfigConfig]):
     Config = DockerConfigConfig
     outputs = (_CONFIG,)
 
-    def generate(self, given: Given) -> Outputs:
+    def generate(self, given: GeneratorContext) -> Outputs:
         document = {"auths": {self.config.registry: self._login(self._password(given))}}
         return {_CONFIG: Value(orjson.dumps(document))}
 
@@ -85,7 +85,7 @@ class DockerConfig(Generator[DockerConfigConfig]):
             "auth": base64.b64encode(pair.encode()).decode("ascii"),
         }
 
-    def _password(self, given: Given) -> str:
+    def _password(self, given: GeneratorContext) -> str:
         name = self.config.password_from.name
         outputs = given.values[name]
         found = outputs.get(VALUE) or outputs.get(_PASSWORD)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from keyturn.api.base import Schema
 
 from ._keyforms import Ec, Ed25519, Rsa
-from .base import Generator, Given, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Jwks(Generator[JwksConfig]):
     outputs = (_PRIVATE, _PUBLIC)
     public = frozenset({_PUBLIC})
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
         from . import _jwk, _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         entry = _jwk.written(_pem.draw(self._key), self.config.algorithm)

@@ -8,7 +8,7 @@ from keyturn.api.base import Schema
 
 from ._keyforms import Ec, Ed25519, Rsa
 from ._spelled import Spelled
-from .base import Generator, Given, Outputs, Strength, is_loaded
+from .base import Generator, GeneratorContext, Outputs, Strength, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class SshKey(Generator[SshKeyConfig]):
     outputs = ("privateKey", "publicKey")
     public = frozenset({"publicKey"})
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # a key needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value
         from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self._key)

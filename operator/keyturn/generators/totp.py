@@ -12,7 +12,7 @@ from keyturn.api.base import Schema
 from keyturn.core.value import Value
 
 from ._spelled import Spelled
-from .base import Generator, Given, Outputs, Strength
+from .base import Generator, GeneratorContext, Outputs, Strength
 
 __all__ = ["Totp", "TotpConfig"]
 
@@ -42,7 +42,7 @@ class Totp(Generator[TotpConfig]):
     Config = TotpConfig
     outputs = ("secret", "uri")
 
-    def generate(self, given: Given) -> Outputs:  # noqa: ARG002  # it needs no other value
+    def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # it needs no other value
         secret = base64.b32encode(secrets.token_bytes(_BYTES)).decode("ascii")
         return {"secret": Value.of_text(secret), "uri": Value.of_text(self._uri(secret))}
 

@@ -15,7 +15,7 @@ from keyturn.runtime import build
 from keyturn.runtime import threadpools as threads
 from keyturn.runtime.tls import cluster_context
 
-from .connection import TOKEN_LIFE, Connection, Login, NotConfigured
+from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 from .kubeconfig import of_kubeconfig
 
 __all__ = [
@@ -143,8 +143,8 @@ def of_pod(folder: Path = _ACCOUNT) -> Connection:
     )
 
 
-def _of_file(token: Path) -> Login:
+def _of_file(token: Path) -> ApiCredentials:
     text = token.read_text().strip()
     if not text:
         raise NotConfigured(f"{token} is empty: the kubelet has not written the token yet")
-    return Login(f"Bearer {text}", TOKEN_LIFE)
+    return ApiCredentials(f"Bearer {text}", TOKEN_LIFE)

@@ -27,14 +27,14 @@ class NotConfigured(Exception):  # noqa: N818  # read aloud: "not configured: â€
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class ApiCredentials:
     """What we show to the API server, and for how many seconds before we look for a newer one."""
 
     header: str | None = field(repr=False)
     life: float = inf
 
 
-Source: TypeAlias = Callable[[], Login]
+Source: TypeAlias = Callable[[], ApiCredentials]
 """Looks for the current login; reads files or starts a plugin, so it blocks."""
 
 
@@ -45,7 +45,7 @@ class Connection:
         self,
         server: str,
         tls: ssl.SSLContext | None,
-        login: Login,
+        login: ApiCredentials,
         source: Source,
         *,
         namespace: str = "default",
@@ -80,7 +80,7 @@ class Connection:
             await self._renew(self._login)
         return self._login.header if self._login.header != refused else None
 
-    async def _renew(self, old: Login) -> None:
+    async def _renew(self, old: ApiCredentials) -> None:
         async with self._renewing:
             now = monotonic()
             if self._login is not old or now < self._tried_at + _PATIENCE:

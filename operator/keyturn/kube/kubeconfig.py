@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 from keyturn.runtime.lazy_imports import unseen
 from keyturn.runtime.tls import cluster_context
 
-from .connection import TOKEN_LIFE, Connection, Login, NotConfigured
+from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before its end that a login is replaced."""
@@ -90,7 +90,7 @@ class _Kubeconfig:
                 server_name=found.tls_server_name,
             )
 
-    def _again(self, tls: ssl.SSLContext | None) -> Login:
+    def _again(self, tls: ssl.SSLContext | None) -> ApiCredentials:
         """Log in anew; a new certificate is shown by connections that open from now on."""
         with self._loaded() as found:
             if tls is not None:
@@ -115,14 +115,14 @@ class _Kubeconfig:
             found.expiry = vars(loader).get("expiry")
             yield found
 
-    def _login(self, found: SimpleNamespace) -> Login:
+    def _login(self, found: SimpleNamespace) -> ApiCredentials:
         header = found.api_key.get("BearerToken")
         if header is None and found.cert_file is None and "exec" in self._user:
             command = self._user["exec"].get("command")
             raise NotConfigured(
                 f"kubeconfig {self._files}: {command} gave no credentials; run it by hand to see why"
             )
-        return Login(header, self._life(found.expiry))
+        return ApiCredentials(header, self._life(found.expiry))
 
     def _life(self, expiry: datetime | None) -> float:
         if expiry is not None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["Part", "delete_pod", "may_delete_pods", "pod_of", "pods_of"]
+__all__ = ["PodDetail", "delete_pod", "may_delete_pods", "pod_of", "pods_of"]
 
 # A pod that has ended reads nothing any more, however long a finalizer keeps it.
 _NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -41,20 +41,20 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
 
 
-class Part(enum.Enum):
+class PodDetail(enum.Enum):
     """How much of each pod is read."""
 
     METADATA = enum.auto()
     WHOLE = enum.auto()
 
 
-async def pods_of(api: Api, workload: Workload, part: Part) -> tuple[tuple[Pod, ...], int]:
+async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[Pod, ...], int]:
     """Read the pods of the workload, and say in how many pages they came."""
     selected = {"labelSelector": workload.selector, "fieldSelector": _NOT_ENDED}
     path = paths.pods(workload.key.namespace)
     found: list[Pod] = []
     pages = 0
-    async for page in api.pages(path, selected, metadata_only=part is Part.METADATA):
+    async for page in api.pages(path, selected, metadata_only=part is PodDetail.METADATA):
         found = [] if page.first else found
         found += (pod_of(body) for body in page.items if _belongs(body, workload))
         pages += 1

@@ -17,8 +17,8 @@ import orjson
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.lease import Loan
-from keyturn.core.state.revision import Kept, Life, Rendered, Revision, RevisionFacts
+from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
 from keyturn.core.value import Value
 
@@ -115,7 +115,7 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
     }
 
 
-def _kept_document(kept: Kept) -> dict[str, Any]:
+def _kept_document(kept: ItemValues) -> dict[str, Any]:
     return {
         "recipe": kept.recipe,
         "keys": dict(kept.keys),
@@ -170,16 +170,16 @@ def _revision_from(document: dict[str, Any]) -> Revision:
     )
 
 
-def _kept_from(document: dict[str, Any]) -> Kept:
+def _kept_from(document: dict[str, Any]) -> ItemValues:
     life, outputs, keys = document["life"], _read(document["outputs"]), document["keys"]
     overlap, previous = _read(document["overlap"]), _read(document["previous"])
     if outputs.keys() != keys.keys() or not overlap.keys() | previous.keys() <= keys.keys():
         raise ValueError("an output without a key, or a key without an output")
-    return Kept(
+    return ItemValues(
         recipe=_text(document["recipe"]),
         outputs=outputs,
         keys={_text(output): _text(key) for output, key in keys.items()},
-        life=Life(_time(life["renew"]), _time(life["end"])) if life else None,
+        life=Validity(_time(life["renew"]), _time(life["end"])) if life else None,
         overlap=overlap,
         previous=previous,
         loan=_text(document.get("loan", "")),
@@ -216,8 +216,8 @@ def _pushed_from(document: dict[str, Any]) -> Pushed:
     )
 
 
-def _loan_from(document: dict[str, Any]) -> Loan:
-    return Loan(
+def _loan_from(document: dict[str, Any]) -> StoreLease:
+    return StoreLease(
         place=Destination.at(_text(document["place"])).id,
         id=_text(document["id"]),
         login=_text(document["login"]),

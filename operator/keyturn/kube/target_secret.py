@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import Revision
     from keyturn.core.state.state import State
 
@@ -74,7 +74,7 @@ class Stamp:
     """The UID of the ManagedSecret that it is deleted with; empty where it outlives it."""
 
 
-def dressed_target(key: ObjectKey, wanted: Wanted, state: State, stamp: Stamp, found: Body | None) -> Body:
+def dressed_target(key: ObjectKey, wanted: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
     """Write the target Secret of the current revision; what others put on it stays."""
     before = found["metadata"] if found else {}
     metadata = {"name": wanted.secret, "namespace": key.namespace, **_dress(key, wanted, stamp, before)}
@@ -116,7 +116,7 @@ def released_target(found: Body) -> Body:
 
 
 def target_facts(
-    body: Body, key: ObjectKey, uid: str, wanted: Wanted | None, state: State | None, now: datetime
+    body: Body, key: ObjectKey, uid: str, wanted: Desired | None, state: State | None, now: datetime
 ) -> TargetFacts:
     """Compare a target Secret with what the state says of the revision that it carries.
 
@@ -143,7 +143,7 @@ def target_facts(
 
 
 def _with_others(
-    facts: TargetFacts, body: Body, key: ObjectKey, uid: str, wanted: Wanted, state: State | None
+    facts: TargetFacts, body: Body, key: ObjectKey, uid: str, wanted: Desired, state: State | None
 ) -> TargetFacts:
     """Add what of a Secret is somebody else's."""
     if _holds_keys_of_others(body, wanted, state):
@@ -171,7 +171,7 @@ def values_of(body: Body) -> dict[str, Value]:
 # Labels, annotations and owners
 
 
-def _dress(key: ObjectKey, wanted: Wanted, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
+def _dress(key: ObjectKey, wanted: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata that is ours to write, over what others wrote."""
     labels, annotations = before.get("labels") or {}, before.get("annotations") or {}
     gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(wanted)
@@ -191,11 +191,11 @@ def _dress(key: ObjectKey, wanted: Wanted, stamp: Stamp, before: Mapping[str, An
     return {**dress, "ownerReferences": owners} if owners else dress
 
 
-def _of_template(wanted: Wanted) -> set[str]:
+def _of_template(wanted: Desired) -> set[str]:
     return {f"label:{name}" for name in wanted.labels} | {f"annotation:{name}" for name in wanted.annotations}
 
 
-def _annotations(wanted: Wanted, stamp: Stamp) -> dict[str, str]:
+def _annotations(wanted: Desired, stamp: Stamp) -> dict[str, str]:
     passing = {
         OVERLAP_ANNOTATION: "true" if stamp.overlapping else "",
         _CREATION_ANNOTATION: _MERGE if wanted.shape.merges else "",
@@ -217,7 +217,7 @@ def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
     return [*others, ours] if ours else others
 
 
-def _is_dressed(body: Body, key: ObjectKey, wanted: Wanted, stamp: Stamp) -> bool:
+def _is_dressed(body: Body, key: ObjectKey, wanted: Desired, stamp: Stamp) -> bool:
     metadata = body["metadata"]
     found = {
         part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
@@ -229,7 +229,7 @@ def _is_dressed(body: Body, key: ObjectKey, wanted: Wanted, stamp: Stamp) -> boo
 # Keys
 
 
-def _data(key: ObjectKey, wanted: Wanted, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
+def _data(key: ObjectKey, wanted: Desired, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
     written = state.current.published_data(overlapping=stamp.overlapping)
     ours = {name: value.to_base64() for name, value in written.items()}
     if found is None or not wanted.shape.merges:
@@ -251,7 +251,9 @@ def _carried(body: Body, state: State) -> Revision:
     return state.revision(number_of(annotations.get(REVISION_ANNOTATION))) or state.current
 
 
-def _differing(body: Body, wanted: Wanted | None, state: State | None, stamp: Stamp | None) -> frozenset[str]:
+def _differing(
+    body: Body, wanted: Desired | None, state: State | None, stamp: Stamp | None
+) -> frozenset[str]:
     if state is None:
         return frozenset()
     written = _carried(body, state).published_data(overlapping=bool(stamp and stamp.overlapping))
@@ -261,7 +263,7 @@ def _differing(body: Body, wanted: Wanted | None, state: State | None, stamp: St
     return changed_keys(written, found)
 
 
-def _holds_keys_of_others(body: Body, wanted: Wanted, state: State | None) -> bool:
+def _holds_keys_of_others(body: Body, wanted: Desired, state: State | None) -> bool:
     """Say whether it was merged into what others made, and would lose it if it were written whole."""
     annotations = body["metadata"].get("annotations") or {}
     if wanted.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
@@ -270,11 +272,11 @@ def _holds_keys_of_others(body: Body, wanted: Wanted, state: State | None) -> bo
     return not values_of(body).keys() <= ours.keys()
 
 
-def _is_of_type(body: Body, wanted: Wanted) -> bool:
+def _is_of_type(body: Body, wanted: Desired) -> bool:
     return wanted.shape.any_type or body.get("type") == wanted.type.value
 
 
-def _taken(body: Body, key: ObjectKey, wanted: Wanted, state: State | None) -> frozenset[str]:
+def _taken(body: Body, key: ObjectKey, wanted: Desired, state: State | None) -> frozenset[str]:
     """Return the keys of ours that are there and that we have not written.
 
     Their values are compared with nothing, but for those that an adoption has recorded: where an equal one was no

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Turns"]
+__all__ = ["KeyedLimiter"]
 
 
-class Turns:
+class KeyedLimiter:
     """So many at a time for each name, and all together no more than so many, the first of each name apart."""
 
     def __init__(self, each: int, everybody: int, *, firsts: int = 0) -> None:

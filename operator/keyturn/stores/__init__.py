@@ -26,10 +26,10 @@ from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
 
 from .cache import Cache
-from .client import Shared
-from .connections import Outside
+from .client import StoreClient
+from .connections import ConnectionContext
 from .health import health_of
-from .health_check import News
+from .health_check import StoreEvents
 from .lookup import store_for
 from .providers.errors import Refused, StoreError, Unreachable
 from .reference_cycles import circle
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.api.source import StoreRef
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.stores import AnyStore
     from keyturn.kube.client import Api
 
     from .circuit_breaker import Past
     from .health import Health
-    from .providers import Content, Found, Policy, Written
+    from .providers import Content, Policy, RemoteValue, Written
     from .providers.base import Lent
     from .providers.guard import AllowedHost, Guard, Network
 
-__all__ = ["Failure", "News", "Reach", "Stores"]
+__all__ = ["Failure", "Reach", "StoreEvents", "Stores"]
 
 T = TypeVar("T")
 
@@ -86,16 +86,16 @@ class Stores:
     It belongs to one event loop; nothing is opened before the first store is used.
     """
 
-    def __init__(self, api: Api, mirror: Mirror, reach: Reach) -> None:
-        self.news = News()
+    def __init__(self, api: Api, mirror: InformerCache, reach: Reach) -> None:
+        self.news = StoreEvents()
         self._mirror = mirror
         self._reach = reach
         self._guard: Guard | None = None
         self._tokens = Tokens(api, reach.our_audiences)
-        self._outside = Outside(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
+        self._outside = ConnectionContext(api, self._tokens, self._guarded, reach.files_root, reach.namespace)
         self._cache = Cache()
         self._tasks = Tasks()
-        self._shared: dict[StoreKey, Shared] = {}
+        self._shared: dict[StoreKey, StoreClient] = {}
         self._pasts: dict[StoreKey, Past] = {}
         """By name, so that a store which hangs is no new one with each change of its spec."""
         self._is_closed = False
@@ -141,7 +141,7 @@ class Stores:
 
     async def read(
         self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
-    ) -> Found:
+    ) -> RemoteValue:
         """Read a key for somebody in `namespace`; `fresh` asks the store even if it was just asked.
 
         Raises:
@@ -185,7 +185,7 @@ class Stores:
         store_key, store = store_for(ref, namespace, self._mirror)
         return self._of(store_key, store).plan.lends
 
-    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[Found | Failure]:
+    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
         """Take something, and hand it over even if who asked does not wait for it; a failure is a result."""
         return self._tasks.start(_outcome(self._borrowed(ref, namespace, key)))
 
@@ -213,7 +213,7 @@ class Stores:
         """Give back what was lent for somebody who is gone; where that fails it ends by itself."""
         self._tasks.start(_outcome(self.give_back(ref, namespace, key, lent)))
 
-    async def _borrowed(self, ref: StoreRef, namespace: str, key: str) -> Found:
+    async def _borrowed(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)
         return await shared.borrow(namespace, path)
 
@@ -269,12 +269,12 @@ class Stores:
             await self._guard.close()
             self._guard = None
 
-    def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[Shared, str]:
+    def _place(self, ref: StoreRef, namespace: str, key: str) -> tuple[StoreClient, str]:
         store_key, store = store_for(ref, namespace, self._mirror)
         shared = self._of(store_key, store)
         return shared, located(key, shared.plan.prefix, namespace, rooted=shared.plan.provider.rooted)
 
-    def _of(self, key: StoreKey, store: AnyStore) -> Shared:
+    def _of(self, key: StoreKey, store: AnyStore) -> StoreClient:
         identity = f"{store.metadata.uid}-{store.metadata.generation}"
         there = self._shared.get(key)
         if there is not None and there.identity == identity:
@@ -285,7 +285,7 @@ class Stores:
         plan = plan_of(key, store)
         # One that each namespace logs into by itself can be checked by none before it was asked.
         past = None if plan.is_personal else self._pasts.get(key)
-        shared = Shared(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news, past)
+        shared = StoreClient(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news, past)
         self._shared[key] = shared
         return shared
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from .providers import properties
-from .providers.base import Found
+from .providers.base import RemoteValue
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache", "Outcome"]
 
-Outcome: TypeAlias = "Found | StoreError"
+Outcome: TypeAlias = "RemoteValue | StoreError"
 
 _LARGEST: Final = 16 * 1024 * 1024
 """Bytes of all values that are kept; beyond that those go that have been kept longest."""
@@ -42,7 +42,7 @@ class Cache:
 
     def put(self, key: Hashable, outcome: Outcome, seconds: float) -> None:
         self.drop(key)
-        size = _OVERHEAD + (properties.size_of(outcome.content) if isinstance(outcome, Found) else 0)
+        size = _OVERHEAD + (properties.size_of(outcome.content) if isinstance(outcome, RemoteValue) else 0)
         timer = asyncio.get_running_loop().call_later(seconds, self.drop, key)
         self._kept[key] = _Kept(outcome, size, timer)
         self._size += size

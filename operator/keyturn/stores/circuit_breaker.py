@@ -14,7 +14,7 @@ from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreacha
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["Breaker", "Bucket", "Past"]
+__all__ = ["Breaker", "Past", "RateLimiter"]
 
 _BURST: Final = 0.2
 """Seconds whose requests may come at once."""
@@ -39,7 +39,7 @@ class Past(NamedTuple):
     ended: float
 
 
-class Bucket:
+class RateLimiter:
     """Spreads requests so that there are no more than `rate` per second; a small burst passes at once."""
 
     def __init__(self, rate: float, *, last: float = -inf) -> None:

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from .circuit_breaker import Breaker, Bucket, Past
-from .connections import Doors
-from .health_check import Standing
+from .circuit_breaker import Breaker, Past, RateLimiter
+from .connections import ConnectionPool
+from .health_check import HealthCheck
 from .providers.errors import Conflict, Denied, StoreError, Throttled, Unauthorized, Unreachable
 from .request_metrics import tell
-from .single_flight import Flights, again
+from .single_flight import SingleFlight, again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from keyturn.runtime.background_tasks import Tasks
 
     from .cache import Cache, Outcome
-    from .connections import Door, Outside
-    from .health_check import News
-    from .providers import Content, Found, Policy, Provider, Written
+    from .connections import ConnectionContext, StoreConnection
+    from .health_check import StoreEvents
+    from .providers import Content, Policy, Provider, RemoteValue, Written
     from .providers.base import Lent
-    from .settings import Plan
+    from .settings import StoreSettings
 
-__all__ = ["Shared"]
+__all__ = ["StoreClient"]
 
 T = TypeVar("T")
 
@@ -54,29 +54,29 @@ class _Key(NamedTuple):
     version: str | None
 
 
-class Shared:
+class StoreClient:
     """A store in one generation of its spec."""
 
     def __init__(
         self,
         identity: str,
-        plan: Plan,
-        outside: Outside,
+        plan: StoreSettings,
+        outside: ConnectionContext,
         cache: Cache,
         tasks: Tasks,
-        news: Callable[[], News],
+        news: Callable[[], StoreEvents],
         past: Past | None = None,
     ) -> None:
         """Take `past` as what is known of the store by an earlier spec."""
         self.identity = identity
         self.plan = plan
-        self.doors = Doors(plan, outside, tasks)
+        self.doors = ConnectionPool(plan, outside, tasks)
         self._breaker = Breaker(failures=past.failures if past else 0)
-        self.standing = Standing(plan, self.doors, self._breaker, tasks, news, outside.checks)
+        self.standing = HealthCheck(plan, self.doors, self._breaker, tasks, news, outside.checks)
         self._tokens = outside.tokens
         self._cache = cache
-        self._flights = Flights(tasks)
-        self._bucket = Bucket(plan.rate, last=past.asked if past else -inf)
+        self._flights = SingleFlight(tasks)
+        self._bucket = RateLimiter(plan.rate, last=past.asked if past else -inf)
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._turns, self._reads = outside.requests, outside.reads
         self._one_by_one = asyncio.Lock()
@@ -85,7 +85,7 @@ class Shared:
         if self._breaker.is_open:
             self.standing.look()
 
-    async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> Found:
+    async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> RemoteValue:
         """Read a key, once for all who ask within the store's minInterval.
 
         Raises:
@@ -107,7 +107,7 @@ class Shared:
 
     # What a store lends, each for one
 
-    async def borrow(self, namespace: str, path: str) -> Found:
+    async def borrow(self, namespace: str, path: str) -> RemoteValue:
         return await self._asked(self._user(namespace), "read", lambda provider: provider.read(path))
 
     async def extend(self, namespace: str, path: str, lent: Lent) -> timedelta | None:
@@ -192,7 +192,7 @@ class Shared:
                 raise again(refused)
             door = newer
 
-    async def _door(self, user: str, looked_at: float) -> Door:
+    async def _door(self, user: str, looked_at: float) -> StoreConnection:
         try:
             return await self.doors.door(user, looked_at)
         except StoreError as error:
@@ -200,7 +200,7 @@ class Shared:
             raise
 
     async def _in_turn(
-        self, door: Door, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]], cost: int
+        self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]], cost: int
     ) -> T:
         """Make a request when its turn has come, and once more after a short pause that the store asks for."""
         await self._turn(cost)
@@ -234,7 +234,7 @@ class Shared:
         async with self._one_by_one:
             yield
 
-    async def _let_in(self, door: Door) -> None:
+    async def _let_in(self, door: StoreConnection) -> None:
         """Wait for a pause that the store asked for.
 
         Raises:
@@ -252,7 +252,9 @@ class Shared:
             raise again(refusal)
         await asyncio.sleep(quiet)
 
-    async def _made(self, door: Door, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]) -> T:
+    async def _made(
+        self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
+    ) -> T:
         began = _now()
         self._unanswered.append(began)
         try:
@@ -266,7 +268,7 @@ class Shared:
         self._heard(operation, None, door, began)
         return done
 
-    def _heard(self, operation: str, error: StoreError | None, door: Door, began: float) -> None:
+    def _heard(self, operation: str, error: StoreError | None, door: StoreConnection, began: float) -> None:
         tell(self.plan.provider.kind, operation, error, _now() - began)
         # A login that is not taken may have been changed: that is looked at before it is told.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
-from keyturn.runtime.concurrency import Turns
+from keyturn.runtime.concurrency import KeyedLimiter
 
 from .consent import hold_to_consent
 from .credentials import look_at
 from .lease_login import SessionSecret
 from .pending_reads import Crowd
-from .providers import Given, work
+from .providers import ProviderContext, work
 from .providers.errors import Refused, Unauthorized, Unreachable
 from .single_flight import closed
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.runtime.background_tasks import Tasks
 
-    from .credentials import Login
+    from .credentials import Credentials
     from .providers import Provider, Reference
     from .providers.base import Keep
     from .providers.errors import StoreError
     from .providers.guard import Guard
-    from .settings import Plan
+    from .settings import StoreSettings
 
-__all__ = ["NO_ACCOUNT", "NO_RIGHT", "Door", "Doors", "Outside"]
+__all__ = ["NO_ACCOUNT", "NO_RIGHT", "ConnectionContext", "ConnectionPool", "StoreConnection"]
 
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"
@@ -56,7 +56,7 @@ _REFUSAL_LASTS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ConnectionContext:
     """What the doors of all stores lead through."""
 
     api: Api
@@ -65,18 +65,22 @@ class Outside:
     files_root: Path | None
     namespace: str
     """The operator's own, where the logins of ClusterSecretStores lie."""
-    checks: Turns = field(default_factory=lambda: Turns(_CHECKS_OF_ONE, _CHECKS, firsts=_FIRSTS))
+    checks: KeyedLimiter = field(
+        default_factory=lambda: KeyedLimiter(_CHECKS_OF_ONE, _CHECKS, firsts=_FIRSTS)
+    )
     """The turns of those who find out how a store is."""
-    requests: Turns = field(default_factory=lambda: Turns(_REQUESTS_OF_ONE, _REQUESTS, firsts=_FIRSTS))
+    requests: KeyedLimiter = field(
+        default_factory=lambda: KeyedLimiter(_REQUESTS_OF_ONE, _REQUESTS, firsts=_FIRSTS)
+    )
     """The turns of those who read and write."""
     reads: Crowd = field(default_factory=lambda: Crowd(_READS_OF_ONE))
     """The reads of each namespace that are under way or wait."""
 
 
-class Door:
+class StoreConnection:
     """One provider, opened with one login."""
 
-    def __init__(self, namespace: str, provider: Provider[Any], login: Login, tasks: Tasks) -> None:
+    def __init__(self, namespace: str, provider: Provider[Any], login: Credentials, tasks: Tasks) -> None:
         self.namespace = namespace
         self.login = login
         self.looked_at = self.used_at = _now()
@@ -127,19 +131,19 @@ class Door:
         return not self._guests and self.used_at < since
 
 
-class Doors:
+class ConnectionPool:
     """The doors of one store: one for all, or one for each namespace that logs in as itself."""
 
-    def __init__(self, plan: Plan, outside: Outside, tasks: Tasks) -> None:
+    def __init__(self, plan: StoreSettings, outside: ConnectionContext, tasks: Tasks) -> None:
         self._plan = plan
         self._outside = outside
         self._tasks = tasks
-        self._open: dict[str, Door] = {}
+        self._open: dict[str, StoreConnection] = {}
         self._is_closed = False
         self._needed: tuple[Reference, ...] | None = None
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def door(self, namespace: str, looked_at: float) -> Door:
+    async def door(self, namespace: str, looked_at: float) -> StoreConnection:
         """Return the door of `namespace`, with a login that was looked at after `looked_at`.
 
         Raises:
@@ -176,7 +180,7 @@ class Doors:
             )
         return self._needed
 
-    async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Login:
+    async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:
             return await look_at(needs, self._home, self._outside.api)
         except Unreachable:
@@ -204,20 +208,20 @@ class Doors:
         for namespace in list(self._open):
             self._shut(namespace)
 
-    def _opened(self, namespace: str, login: Login) -> Door:
+    def _opened(self, namespace: str, login: Credentials) -> StoreConnection:
         plan = self._plan
         made = plan.provider(plan.config, self._given(namespace, login))
         self._shut(namespace)
-        door = self._open[namespace] = Door(namespace, made, login, self._tasks)
+        door = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks)
         return door
 
     def _shut(self, namespace: str) -> None:
         if door := self._open.pop(namespace, None):
             door.retire()
 
-    def _given(self, namespace: str, login: Login) -> Given:
+    def _given(self, namespace: str, login: Credentials) -> ProviderContext:
         outside = self._outside
-        return Given(
+        return ProviderContext(
             namespace=namespace,
             owner=self._owner,
             referred=login.referred,

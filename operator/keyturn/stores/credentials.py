@@ -8,7 +8,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 
-from .providers import Found
+from .providers import RemoteValue
 from .providers.errors import Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .providers import Reference
 
-__all__ = ["LOGIN_NOT_FOUND", "Login", "look_at"]
+__all__ = ["LOGIN_NOT_FOUND", "Credentials", "look_at"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 
@@ -29,14 +29,14 @@ _NO_LOGINS: Final = frozenset(
 """Types of Secrets that nobody may send anywhere: our records, and logins of ServiceAccounts at the API server."""
 
 
-class Login(NamedTuple):
+class Credentials(NamedTuple):
     """What was referred to, and the versions by which a change of it is seen."""
 
-    referred: Mapping[Reference, Found]
+    referred: Mapping[Reference, RemoteValue]
     versions: frozenset[str]
 
 
-async def look_at(needs: Iterable[Reference], namespace: str, api: Api) -> Login:
+async def look_at(needs: Iterable[Reference], namespace: str, api: Api) -> Credentials:
     """Read all that is referred to in `namespace`, and keep nothing but the keys that are named.
 
     Raises:
@@ -45,13 +45,13 @@ async def look_at(needs: Iterable[Reference], namespace: str, api: Api) -> Login
         Unreachable: The API server does not say.
     """
     bodies: dict[tuple[str, str], Body] = {}
-    referred: dict[Reference, Found] = {}
+    referred: dict[Reference, RemoteValue] = {}
     for reference in needs:
         at = (reference.kind, reference.name)
         if at not in bodies:
             bodies[at] = await _read(reference, namespace, api)
         referred[reference] = _found(reference, namespace, bodies[at])
-    return Login(referred, frozenset(_version(body) for body in bodies.values()))
+    return Credentials(referred, frozenset(_version(body) for body in bodies.values()))
 
 
 async def _read(reference: Reference, namespace: str, api: Api) -> Body:
@@ -75,7 +75,7 @@ async def _read(reference: Reference, namespace: str, api: Api) -> Body:
     raise meant
 
 
-def _found(reference: Reference, namespace: str, body: Body) -> Found:
+def _found(reference: Reference, namespace: str, body: Body) -> RemoteValue:
     if body.get("type") in _NO_LOGINS:
         raise Refused(
             "NotForLogin",
@@ -88,7 +88,7 @@ def _found(reference: Reference, namespace: str, body: Body) -> Found:
             f"the {reference.kind} {reference.name!r} in the namespace {namespace!r} has no key"
             f" {reference.key!r}; add it",
         )
-    return Found(value, body["metadata"]["resourceVersion"])
+    return RemoteValue(value, body["metadata"]["resourceVersion"])
 
 
 def _value(reference: Reference, body: Mapping[str, Any]) -> Value | None:

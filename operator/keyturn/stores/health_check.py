@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import StoreKey
     from keyturn.runtime.background_tasks import Tasks
-    from keyturn.runtime.concurrency import Turns
+    from keyturn.runtime.concurrency import KeyedLimiter
 
     from .circuit_breaker import Breaker
-    from .connections import Door, Doors
+    from .connections import ConnectionPool, StoreConnection
     from .health import Health
-    from .settings import Plan
+    from .settings import StoreSettings
 
-__all__ = ["News", "Standing"]
+__all__ = ["HealthCheck", "StoreEvents"]
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -50,7 +50,7 @@ _OF_THE_CLUSTER: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class StoreEvents:
     """Who wants to know."""
 
     turned: Callable[[StoreKey], None] = lambda _: None
@@ -59,17 +59,17 @@ class News:
     """A store can be used again, so its users are to be looked at."""
 
 
-class Standing:
+class HealthCheck:
     """What is known of one store. It is in order as soon as anything works, and not before something did."""
 
     def __init__(
         self,
-        plan: Plan,
-        doors: Doors,
+        plan: StoreSettings,
+        doors: ConnectionPool,
         breaker: Breaker,
         tasks: Tasks,
-        news: Callable[[], News],
-        checks: Turns,
+        news: Callable[[], StoreEvents],
+        checks: KeyedLimiter,
     ) -> None:
         """Take `checks` as the turns of the checks of all stores."""
         self.health: Health | None = None
@@ -196,7 +196,7 @@ class Standing:
         tell(self._plan.provider.kind, "check", error, _now() - began)
         self.heard(error, user, of_check=True)
 
-    def _was_tried(self, door: Door) -> bool:
+    def _was_tried(self, door: StoreConnection) -> bool:
         """Say whether the store has refused this very login not long ago."""
         if self._trouble is not None and self._trouble.code in _OF_THE_CLUSTER:
             return False
@@ -204,7 +204,7 @@ class Standing:
         return self._trouble is not None and tried == door.login.versions and _now() < at + _TRY_AGAIN
 
 
-async def _checked(door: Door) -> StoreError | None:
+async def _checked(door: StoreConnection) -> StoreError | None:
     try:
         async with asyncio.timeout(_PATIENCE), door.entered() as provider:
             await provider.check()

@@ -21,7 +21,7 @@ from .providers.errors import Unreachable
 if TYPE_CHECKING:
     from keyturn.kube.client import Api, Body
 
-    from .settings import Plan
+    from .settings import StoreSettings
 
 __all__ = ["SESSION_TYPE", "SessionSecret"]
 
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 class SessionSecret:
     """The login of one store in one namespace."""
 
-    def __init__(self, plan: Plan, namespace: str, api: Api) -> None:
+    def __init__(self, plan: StoreSettings, namespace: str, api: Api) -> None:
         self._plan = plan
         self._namespace = namespace
         self._api = api

@@ -12,7 +12,7 @@ from keyturn.core.spec.selector import selects
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.api.source import StoreRef
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.stores import AnyStore
 
 __all__ = ["store_for"]
@@ -20,7 +20,7 @@ __all__ = ["store_for"]
 _MOST_NAMED: Final = 10
 
 
-def store_for(ref: StoreRef, namespace: str, mirror: Mirror) -> tuple[StoreKey, AnyStore]:
+def store_for(ref: StoreRef, namespace: str, mirror: InformerCache) -> tuple[StoreKey, AnyStore]:
     """Return the store that `ref` means in `namespace`.
 
     Raises:
@@ -35,7 +35,7 @@ def store_for(ref: StoreRef, namespace: str, mirror: Mirror) -> tuple[StoreKey, 
     return key, store
 
 
-def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirror: Mirror) -> None:
+def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirror: InformerCache) -> None:
     allowed = store.spec.allowed_namespaces
     if _is_allowed(allowed, namespace, mirror):
         return
@@ -49,7 +49,7 @@ def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirr
     raise Stalled("NamespaceNotAllowed", f"{key} does not serve the namespace {namespace!r}{hint}")
 
 
-def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, mirror: Mirror) -> bool:
+def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, mirror: InformerCache) -> bool:
     if allowed is None:
         return False
     if namespace in (allowed.names or ()):
@@ -58,7 +58,7 @@ def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, mirror: Mirro
     return allowed.selector is not None and labels is not None and selects(allowed.selector, labels)
 
 
-def _instead_of(key: StoreKey, namespace: str, mirror: Mirror) -> str:
+def _instead_of(key: StoreKey, namespace: str, mirror: InformerCache) -> str:
     """Say what to write instead of a store that is not there; stores for others are not named."""
     there = mirror.stores.names(key.kind, key.namespace)
     if key.kind == CLUSTER_SECRET_STORE:
@@ -72,7 +72,7 @@ def _where(key: StoreKey) -> str:
     return "" if key.is_for_all else " in this namespace"
 
 
-def _serves(key: StoreKey, namespace: str, mirror: Mirror) -> bool:
+def _serves(key: StoreKey, namespace: str, mirror: InformerCache) -> bool:
     try:
         store = mirror.stores.store(key)
     except Stalled:

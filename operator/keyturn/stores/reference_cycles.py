@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.store_references import Spreads
+    from keyturn.kube.cache.store_references import StoreReferenceIndex
 
 __all__ = ["circle"]
 
@@ -19,7 +19,7 @@ _MOST: Final = 1000
 
 
 def circle(
-    start: str, end: ObjectKey, spreads: Spreads, named: Callable[[StoreKey, str], str | None]
+    start: str, end: ObjectKey, spreads: StoreReferenceIndex, named: Callable[[StoreKey, str], str | None]
 ) -> tuple[str, ...]:
     """Return the Secrets over which `start` takes in `end`, in the order in which they are read; none if it does not.
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from .providers import Provider
 
-__all__ = ["Plan", "plan_of"]
+__all__ = ["StoreSettings", "plan_of"]
 
 _MIN_INTERVAL: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StoreSettings:
     """One store in one generation of its spec."""
 
     key: StoreKey
@@ -59,7 +59,7 @@ class Plan:
         return self.key.is_for_all and self.provider.is_personal(self.config)
 
 
-def plan_of(key: StoreKey, store: AnyStore) -> Plan:
+def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
     """Read the settings of a store.
 
     Raises:
@@ -84,7 +84,7 @@ def plan_of(key: StoreKey, store: AnyStore) -> Plan:
         raise Refused(
             "InvalidSettings", "it reads each namespace's own Secrets, by their names alone; remove keyPrefix"
         )
-    return Plan(
+    return StoreSettings(
         key=key,
         provider=provider,
         config=config,

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from keyturn.runtime.background_tasks import Tasks
 
     from .cache import Outcome
-    from .providers.base import Found
+    from .providers.base import RemoteValue
 
-__all__ = ["Flights", "again", "closed"]
+__all__ = ["SingleFlight", "again", "closed"]
 
 Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 
 
-class Flights:
+class SingleFlight:
     """The reads of one store that are under way."""
 
     def __init__(self, tasks: Tasks) -> None:
@@ -30,7 +30,7 @@ class Flights:
         self._all: set[asyncio.Task[Outcome]] = set()
         """Those that nobody may join any more, too."""
 
-    async def share(self, key: Hashable, read: Read) -> Found:
+    async def share(self, key: Hashable, read: Read) -> RemoteValue:
         """Wait for the read of `key` that is under way, else begin `read`.
 
         Raises:
@@ -67,7 +67,7 @@ class Flights:
             del self._flying[key]
 
 
-def _landed(task: asyncio.Task[Outcome]) -> Found:
+def _landed(task: asyncio.Task[Outcome]) -> RemoteValue:
     if task.cancelled():
         raise closed()
     outcome = task.result()

@@ -17,7 +17,7 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.spec.items import VALUE, is_spread
-from keyturn.core.state.revision import Kept, Rendered
+from keyturn.core.state.revision import ItemValues, Rendered
 from keyturn.core.value import Value
 
 from .failure import TemplateFailed
@@ -126,7 +126,7 @@ def render(
 
 
 def rendered(
-    templates: Mapping[str, str], values: Mapping[str, Kept], before: Revision | None, now: datetime
+    templates: Mapping[str, str], values: Mapping[str, ItemValues], before: Revision | None, now: datetime
 ) -> dict[str, Rendered]:
     """Render the templates of a revision; what nothing has changed for stays as it was in the one before.
 
@@ -144,10 +144,10 @@ def rendered(
     return {key: stays[key] if key in stays else Rendered(text, made[key]) for key, text in templates.items()}
 
 
-def _by_name(values: Mapping[str, Kept]) -> Mapping[str, Kept]:
+def _by_name(values: Mapping[str, ItemValues]) -> Mapping[str, ItemValues]:
     """Name each value as templates do: what dataFrom brings by its key, unless an item of data is called so."""
     spread = {
-        key: Kept(kept.recipe, {VALUE: kept.outputs[output]}, {VALUE: key})
+        key: ItemValues(kept.recipe, {VALUE: kept.outputs[output]}, {VALUE: key})
         for name, kept in values.items()
         if is_spread(name)
         for output, key in kept.keys.items()
@@ -155,7 +155,9 @@ def _by_name(values: Mapping[str, Kept]) -> Mapping[str, Kept]:
     return spread | {name: kept for name, kept in values.items() if not is_spread(name)}
 
 
-def _stays(text: str, rendered: Rendered, values: Mapping[str, Kept], before: Mapping[str, Kept]) -> bool:
+def _stays(
+    text: str, rendered: Rendered, values: Mapping[str, ItemValues], before: Mapping[str, ItemValues]
+) -> bool:
     same = {name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs}
     # The time alone is no reason, so with every value as it was it counts as unchanged too.
     unchanged = same | ({NOW} if len(same) == len(values) else set())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiohttp import web
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Given, Reference, discover
+from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers._azure_login import AUDIENCE
 from keyturn.stores.providers.guard import AllowedHost, Guard
 from tests.providers.azure.login import CANARY, TENANT, Application, Entra, Federated, jwt
@@ -88,13 +88,13 @@ class Azure:
         }
 
     def store(self, guard: Guard, secret: str | None = None, **other: Any) -> Provider[Any]:
-        held = Found(Value.of_text(self.secret if secret is None else secret))
+        held = RemoteValue(Value.of_text(self.secret if secret is None else secret))
         return self.opened(guard, other, referred={Reference("Secret", "az", "secret"): held})
 
     def opened(self, guard: Guard, other: dict[str, Any], **given: Any) -> Provider[Any]:
         provider = discover()["azureKeyVault"]
         config = provider.Config.model_validate(self.settings(**other))
-        return provider(config, Given(guard=guard, patience=15.0, **given))
+        return provider(config, ProviderContext(guard=guard, patience=15.0, **given))
 
     def federated(self, guard: Guard, asked: list[tuple[str, str, int]], **other: str) -> Provider[Any]:
         """Open a store with the workload identity of a ServiceAccount of a cluster."""

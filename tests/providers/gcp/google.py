@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Found, Given, Provider, Reference, discover
+from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.providers.gcp.service import NAMES, Service, serving
 from tests.providers.tls import authority
@@ -139,6 +139,6 @@ def store(
     settings: dict[str, Any] = {"projectId": "shop", "auth": auth}
     settings |= {"endpoint": endpoint} if endpoint else {}
     settings |= {name: given.pop(name) for name in ("location",) if name in given}
-    referred = {REFERENCE: Found(Value.of_text(key_json() if key is None else key))}
+    referred = {REFERENCE: RemoteValue(Value.of_text(key_json() if key is None else key))}
     given = {"guard": guard, "referred": referred, "patience": 15.0, **given}
-    return provider(provider.Config.model_validate(settings), Given(**given))
+    return provider(provider.Config.model_validate(settings), ProviderContext(**given))

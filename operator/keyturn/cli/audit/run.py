@@ -121,7 +121,7 @@ def _found(asked: Asked) -> Iterator[Finding]:
 
 
 def _cluster(asked: Asked) -> list[Finding]:
-    from keyturn.checklist.cluster import Look, Other  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.cluster import CheckedCluster, Other  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
     from keyturn.cli.cluster import beside, run  # noqa: PLC0415  # the same
 
@@ -131,12 +131,14 @@ def _cluster(asked: Asked) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         operator = await _operator_namespace(asked, here)
         if asked.compare_context is None:
-            return await Look(facts, None, committed, drill, _tell, operator).findings(asked.points)
+            return await CheckedCluster(facts, None, committed, drill, _tell, operator).findings(asked.points)
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await Look(facts, other, committed, drill, _tell, operator).findings(asked.points)
+            return await CheckedCluster(facts, other, committed, drill, _tell, operator).findings(
+                asked.points
+            )
 
     return run(asked.where, work)
 

@@ -21,9 +21,9 @@ from .simulate import foresee
 
 if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import Found
+    from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
     from .manifest import Declared
 
@@ -72,7 +72,7 @@ async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only:
     return Shown(is_refused, bool(failures))
 
 
-async def _of_rotation(cluster: Cluster, found: Found) -> Plan:
+async def _of_rotation(cluster: Cluster, found: FoundManagedSecret) -> Plan:
     look = await look_at(cluster, found)
     asked = _with_trigger(_awake(look.seen))
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
@@ -85,14 +85,14 @@ async def _of_manifest(cluster: Cluster, declared: Declared) -> Plan:
     return Plan(found, look, foresee(_awake(look.seen), look.makers), is_rotation=False)
 
 
-def _with_trigger(seen: Seen) -> Seen:
+def _with_trigger(seen: Observed) -> Observed:
     metadata = seen.managed.metadata
     annotations = {**metadata.annotations, ROTATE: _UNKNOWN_TRIGGER}
     changed = metadata.model_copy(update={"annotations": annotations})
     return replace(seen, managed=seen.managed.model_copy(update={"metadata": changed}))
 
 
-def _awake(seen: Seen) -> Seen:
+def _awake(seen: Observed) -> Observed:
     """Look at what would follow after a resume; that it is suspended is said apart."""
     spec = seen.managed.spec.model_copy(update={"suspend": None})
     return replace(seen, managed=seen.managed.model_copy(update={"spec": spec}))

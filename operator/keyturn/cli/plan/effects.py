@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.steps import Step
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["Makers", "pushed", "taken", "with_dependents"]
 
@@ -65,7 +65,7 @@ class Makers:
     """The items whose values end by themselves, nobody knows when before they are made."""
 
 
-def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
+def taken(step: Step, seen: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
     match step:
         case Begin():
             return _begun(step, seen)
@@ -97,18 +97,18 @@ def taken(step: Step, seen: Seen, makers: Makers) -> Seen:  # noqa: C901, PLR091
             assert_never(step)
 
 
-def _declined(seen: Seen, state: StateFacts) -> Seen:
+def _declined(seen: Observed, state: StateFacts) -> Observed:
     handled = state.triggers.with_handled(seen.requested)
     return replace(seen, state=replace(state, triggers=handled, held=None))
 
 
-def _begun(step: Begin, seen: Seen) -> Seen:
+def _begun(step: Begin, seen: Observed) -> Observed:
     rotation = RotationStatus(id=step.id, reason=step.reason.name, step="Stage", started_at=seen.now)
     status = seen.managed.status.model_copy(update={"rotation": rotation})
     return replace(seen, managed=seen.managed.model_copy(update={"status": status}))
 
 
-def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
+def _claimed(step: Claim | Adopt, seen: Observed) -> Observed:
     facts = RevisionFacts(step.number, CLAIMED, seen.now, frozenset())
     state = StateFacts(
         uid=seen.uid,
@@ -125,7 +125,7 @@ def _claimed(step: Claim | Adopt, seen: Seen) -> Seen:
     return replace(seen, state=state, target=target)
 
 
-def _staged(step: Stage, seen: Seen, makers: Makers) -> Seen:
+def _staged(step: Stage, seen: Observed, makers: Makers) -> Observed:
     wanted, before = seen.wanted, seen.state
     if wanted is None:
         return seen
@@ -153,7 +153,7 @@ def _staged(step: Stage, seen: Seen, makers: Makers) -> Seen:
     return replace(seen, state=state, unfit=frozenset())
 
 
-def _keys_of(wanted: Wanted) -> Mapping[str, Mapping[str, str]]:
+def _keys_of(wanted: Desired) -> Mapping[str, Mapping[str, str]]:
     """Name the keys of every item; which ones dataFrom brings nobody knows before they are read."""
     return {item.name: item.keys for item in wanted.items}
 
@@ -165,7 +165,7 @@ def with_dependents(fresh: frozenset[str], makers: Makers) -> frozenset[str]:
     return fresh
 
 
-def _changed(fresh: frozenset[str], wanted: Wanted, before: StateFacts | None) -> frozenset[str]:
+def _changed(fresh: frozenset[str], wanted: Desired, before: StateFacts | None) -> frozenset[str]:
     """Return the keys that read otherwise; of templates nobody knows before they are rendered, so all of them."""
     known = before.keys if before else {}
     now = {name: frozenset(keys.values()) for name, keys in wanted.keys.items()}
@@ -180,7 +180,7 @@ def _changed(fresh: frozenset[str], wanted: Wanted, before: StateFacts | None) -
 
 
 def _lingering(
-    fresh: frozenset[str], wanted: Wanted, before: StateFacts | None, makers: Makers
+    fresh: frozenset[str], wanted: Desired, before: StateFacts | None, makers: Makers
 ) -> frozenset[str]:
     """Return the keys that the overlap is for."""
     replaced = [item for item in wanted.items if before and item.name in fresh and item.name in before.keys]
@@ -189,7 +189,7 @@ def _lingering(
     return frozenset(kept | merged)
 
 
-def _publications(seen: Seen) -> tuple[Publication, ...]:
+def _publications(seen: Observed) -> tuple[Publication, ...]:
     if seen.state is None:
         return ()
     published = seen.target.published if seen.target else None
@@ -197,7 +197,7 @@ def _publications(seen: Seen) -> tuple[Publication, ...]:
     return (*made, *seen.state.publications)
 
 
-def _published(step: Publish | Repair, seen: Seen) -> Seen:
+def _published(step: Publish | Repair, seen: Observed) -> Observed:
     current, before = seen.current, seen.target
     is_repair = isinstance(step, Repair) and before is not None and before.published is not None
     target = TargetFacts(
@@ -211,7 +211,7 @@ def _published(step: Publish | Repair, seen: Seen) -> Seen:
     return replace(seen, target=target)
 
 
-def _rolled(step: RollOut, seen: Seen) -> Seen:
+def _rolled(step: RollOut, seen: Observed) -> Observed:
     def restarted(workload: Workload) -> Workload:
         return replace(workload, marker=step.marker, settled=False, restarted=seen.now)
 
@@ -219,7 +219,7 @@ def _rolled(step: RollOut, seen: Seen) -> Seen:
     return with_workloads(seen, chosen, restarted)
 
 
-def _with_current(seen: Seen, *, valid_until: datetime | None = None, ended: bool = False) -> Seen:
+def _with_current(seen: Observed, *, valid_until: datetime | None = None, ended: bool = False) -> Observed:
     if seen.state is None:
         return seen
     number = seen.state.current_number
@@ -230,7 +230,7 @@ def _with_current(seen: Seen, *, valid_until: datetime | None = None, ended: boo
     return replace(seen, state=replace(seen.state, revisions=tuple(revisions)))
 
 
-def pushed(step: OutsideStep, seen: Seen) -> Seen:
+def pushed(step: OutsideStep, seen: Observed) -> Observed:
     """Take such a step, on paper."""
     if isinstance(step, Finalize):
         finalizers = [FINALIZER] if step.present else []
@@ -240,7 +240,7 @@ def pushed(step: OutsideStep, seen: Seen) -> Seen:
 
 
 def _recorded(  # a line for each step there is
-    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, seen: Seen, state: StateFacts
+    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, seen: Observed, state: StateFacts
 ) -> StateFacts:
     match step:
         case Refresh():

@@ -11,12 +11,12 @@ import yaml
 from keyturn.cli.managed import found_in
 from keyturn.cli.unknown_fields import unknown_fields
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, Mirror
+from keyturn.kube.cache.cache import WHOLE, InformerCache
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import Found
+    from keyturn.cli.managed import FoundManagedSecret
 
 __all__ = ["Declared", "Unreadable", "declared_in", "found_in_manifest"]
 
@@ -56,7 +56,9 @@ def declared_in(file: IO[bytes], namespace: str, *, only: str | None) -> list[De
     return found
 
 
-async def found_in_manifest(cluster: Cluster, declared: Declared) -> tuple[Found, ManagedSecret | None]:
+async def found_in_manifest(
+    cluster: Cluster, declared: Declared
+) -> tuple[FoundManagedSecret, ManagedSecret | None]:
     """Return a ManagedSecret of a manifest as it would be, and as it is now.
 
     Raises:
@@ -76,10 +78,10 @@ async def found_in_manifest(cluster: Cluster, declared: Declared) -> tuple[Found
     return _read(body | {"metadata": merged, "status": applied.body.get("status", {})}), applied.managed
 
 
-def _read(body: dict[str, Any]) -> Found:
+def _read(body: dict[str, Any]) -> FoundManagedSecret:
     """Read what no API server has held against the schema yet."""
     try:
-        Mirror(WHOLE).put_managed(body)  # what it is found by has to have its form, too
+        InformerCache(WHOLE).put_managed(body)  # what it is found by has to have its form, too
         return found_in(body)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # the error would quote what it could not read
@@ -109,7 +111,7 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
     return Declared(body, given)
 
 
-async def _applied(cluster: Cluster, name: str) -> Found | None:
+async def _applied(cluster: Cluster, name: str) -> FoundManagedSecret | None:
     try:
         return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, name)))
     except errors.NotFound:

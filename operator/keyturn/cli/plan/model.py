@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
-    from keyturn.cli.managed import Found
-    from keyturn.core.observation.observed import Seen
+    from keyturn.cli.managed import FoundManagedSecret
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import rollout
-    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination
 
-    from .observe import Look
+    from .observe import PlanObservation
     from .simulate import Foresight, Restart
 
 __all__ = [
@@ -56,14 +56,14 @@ class Refusal:
 class Plan:
     """What would follow, beside how all is now."""
 
-    found: Found
-    look: Look
+    found: FoundManagedSecret
+    look: PlanObservation
     foresight: Foresight
     is_rotation: bool
     """A rotation is planned; otherwise it is what a manifest would do."""
 
     @property
-    def now(self) -> Seen:
+    def now(self) -> Observed:
         return self.look.seen
 
     @property
@@ -106,7 +106,7 @@ def values(plan: Plan) -> Iterator[ValueLine]:
         yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
 
 
-def _fate(item: Item, plan: Plan, wanted: Wanted) -> tuple[str, str]:
+def _fate(item: Item, plan: Plan, wanted: Desired) -> tuple[str, str]:
     is_new = plan.now.state is None or item.name not in plan.now.state.keys
     if item.name in plan.foresight.fresh:
         return ("Make" if is_new else "Replace"), "is read" if item.source else ""
@@ -154,7 +154,7 @@ def pushes(plan: Plan) -> Iterator[PushLine]:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadLine:
-    standing: rollout.Standing
+    standing: rollout.WorkloadProgress
     wave: int
     round: int | None
     why: str
@@ -184,7 +184,7 @@ def _after_what(restart: Restart) -> str:
     return "; ".join(text for text in (restart.waits_for, workload.hint) if text)
 
 
-def _why_left(standing: rollout.Standing, plan: Plan) -> str:
+def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
     if standing.message:
         return standing.message
     use, reason = standing.consumer.use, plan.foresight.reason

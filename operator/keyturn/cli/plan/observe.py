@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.cli.managed import all_of
-from keyturn.controllers.context import World
+from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.observe import observe
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
@@ -24,7 +24,7 @@ from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, Mirror
+from keyturn.kube.cache.cache import WHOLE, InformerCache
 from keyturn.kube.events import Events
 from keyturn.kube.ownership import foreign_owner
 from keyturn.kube.secret_informer import SecretMeta, meta_of
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
-    from keyturn.cli.managed import Found
+    from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api, Body
 
-__all__ = ["Look", "look_at"]
+__all__ = ["PlanObservation", "look_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PlanObservation:
     """What was seen, and what the caller may not see."""
 
-    seen: Seen
-    before: Wanted | None
+    seen: Observed
+    before: Desired | None
     """What the values that are there were made for."""
     makers: Makers
     blind_spots: tuple[str, ...]
@@ -65,14 +65,16 @@ class _Secrets:
     state: Body | None
 
 
-async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None = None) -> Look:
+async def look_at(
+    cluster: Cluster, found: FoundManagedSecret, applied: ManagedSecret | None = None
+) -> PlanObservation:
     """Look at a ManagedSecret; `applied` is the one of its name that is there, if that is another."""
-    mirror, blind_spots = Mirror(WHOLE), list[str]()
+    mirror, blind_spots = InformerCache(WHOLE), list[str]()
     mirror.put_managed(found.body)
     blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, mirror)
     blind_spots += await _put_workloads(cluster, mirror)
     await _put_siblings(cluster, found.key, mirror)
-    world = World(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, mirror=mirror)
+    world = Context(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, mirror=mirror)
     seen = await observe(found.key, world)
     if seen is None:
         raise errors.NotFound(
@@ -88,10 +90,10 @@ async def look_at(cluster: Cluster, found: Found, applied: ManagedSecret | None 
     seen = replace(
         _with_secrets(seen, before, secrets), unfit=_unfit(seen.wanted, before), pulled=Pulled(read=True)
     )
-    return Look(seen, before, _makers(seen.wanted), tuple(blind_spots))
+    return PlanObservation(seen, before, _makers(seen.wanted), tuple(blind_spots))
 
 
-def _wanted_before(seen: Seen, applied: ManagedSecret, mirror: Mirror) -> Wanted | None:
+def _wanted_before(seen: Observed, applied: ManagedSecret, mirror: InformerCache) -> Desired | None:
     """Return what was asked for when the operator looked last, as far as that can be followed."""
     name = applied.spec.class_name
     try:
@@ -101,7 +103,7 @@ def _wanted_before(seen: Seen, applied: ManagedSecret, mirror: Mirror) -> Wanted
         return seen.wanted
 
 
-def _unfit(wanted: Wanted | None, before: Wanted | None) -> frozenset[str]:
+def _unfit(wanted: Desired | None, before: Desired | None) -> frozenset[str]:
     """Return the values that another spec certainly does not accept."""
     if wanted is None or before is None:
         return frozenset()
@@ -127,7 +129,7 @@ def _kind(item: Item) -> str | None:
     return item.recipe.kind if item.recipe else None
 
 
-async def _put_classes(api: Api, wanted: str | None, mirror: Mirror) -> list[str]:
+async def _put_classes(api: Api, wanted: str | None, mirror: InformerCache) -> list[str]:
     """Take every class: one may be the default, and an unknown name is answered with the others."""
     try:
         async for page in api.pages(paths.secret_classes()):
@@ -143,7 +145,7 @@ async def _put_classes(api: Api, wanted: str | None, mirror: Mirror) -> list[str
     return []
 
 
-async def _put_workloads(cluster: Cluster, mirror: Mirror) -> list[str]:
+async def _put_workloads(cluster: Cluster, mirror: InformerCache) -> list[str]:
     blind_spots = []
     for kind in KINDS:
         try:
@@ -155,7 +157,7 @@ async def _put_workloads(cluster: Cluster, mirror: Mirror) -> list[str]:
     return blind_spots
 
 
-async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: Mirror) -> None:
+async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: InformerCache) -> None:
     """Take what other ManagedSecrets say of their Secrets for what the Secrets would say."""
     try:
         others = await all_of(cluster, cluster.namespace)
@@ -167,7 +169,7 @@ async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: Mirror) -> Non
             mirror.put_secret(_meta_of_status(other, status.secret_name, status.revision))
 
 
-def _meta_of_status(other: Found, secret: str, revision: int) -> SecretMeta:
+def _meta_of_status(other: FoundManagedSecret, secret: str, revision: int) -> SecretMeta:
     return SecretMeta(
         namespace=other.key.namespace,
         name=secret,
@@ -198,7 +200,7 @@ async def _meta(api: Api, namespace: str, name: str) -> Body | None:
 # What the operator would have read in the Secrets
 
 
-def _with_secrets(seen: Seen, before: Wanted | None, secrets: _Secrets | None) -> Seen:
+def _with_secrets(seen: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
     state = _state_of_status(seen, before)
     if secrets is None:
         return replace(seen, state=state, target=_target_of_status(seen, state))
@@ -208,7 +210,7 @@ def _with_secrets(seen: Seen, before: Wanted | None, secrets: _Secrets | None) -
     return replace(seen, state=state if secrets.state else None, target=target)
 
 
-def _target_of_meta(body: Body, seen: Seen) -> TargetFacts:
+def _target_of_meta(body: Body, seen: Observed) -> TargetFacts:
     meta = meta_of(body)
     return TargetFacts(
         owner=meta.owner or None,
@@ -222,7 +224,7 @@ def _target_of_meta(body: Body, seen: Seen) -> TargetFacts:
     )
 
 
-def _state_of_status(seen: Seen, before: Wanted | None) -> StateFacts | None:
+def _state_of_status(seen: Observed, before: Desired | None) -> StateFacts | None:
     """Tell from the status what the state Secret would say, but for what only values tell."""
     status = seen.managed.status
     if status.revision is None or before is None:
@@ -254,7 +256,7 @@ def _state_of_status(seen: Seen, before: Wanted | None) -> StateFacts | None:
     )
 
 
-def _numbers(seen: Seen, wanted: Wanted) -> set[int]:
+def _numbers(seen: Observed, wanted: Desired) -> set[int]:
     """Return the revisions of which somebody speaks: they were made, whatever is known of them."""
     status = seen.managed.status
     spoken = {one.revision for one in status.history}
@@ -264,12 +266,12 @@ def _numbers(seen: Seen, wanted: Wanted) -> set[int]:
     return {number for number in spoken if 0 < number <= HIGHEST_HINT}
 
 
-def _handled(seen: Seen) -> Triggers:
+def _handled(seen: Observed) -> Triggers:
     """Take the requests that stand in the object as handled: what is planned is one more."""
     return Triggers.at_first(seen.requested)
 
 
-def _target_of_status(seen: Seen, state: StateFacts | None) -> TargetFacts | None:
+def _target_of_status(seen: Observed, state: StateFacts | None) -> TargetFacts | None:
     if state is None:
         return None
     return TargetFacts(
@@ -282,14 +284,14 @@ def _target_of_status(seen: Seen, state: StateFacts | None) -> TargetFacts | Non
     )
 
 
-def _published(seen: Seen) -> datetime | None:
+def _published(seen: Observed) -> datetime | None:
     """Return about when the present revision was published: the status does not say it any closer."""
     status = seen.managed.status
     times = [one.started_at for one in status.history if one.revision == status.revision]
     return times[0] if times else status.last_rotation_time
 
 
-def _makers(wanted: Wanted | None) -> Makers:
+def _makers(wanted: Desired | None) -> Makers:
     recipes = {item.name: item.recipe for item in wanted.items if item.recipe} if wanted else {}
     made = {name: generator_for(recipe) for name, recipe in recipes.items()}
     return Makers(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.duration import format_duration
 from keyturn.cli.printing import print_data, print_lines
 from keyturn.cli.text import clock, listed, room, table, until
-from keyturn.core.status.summary import State, standing_of
+from keyturn.core.status.summary import SummaryState, standing_of
 
 from .model import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyturn.cli.options import Output
-    from keyturn.core.spec.desired import Wanted
-    from keyturn.core.status.summary import Standing
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.status.summary import Summary
 
 __all__ = ["print_plans"]
 
@@ -105,12 +105,12 @@ def _start(plan: Plan) -> str:
     return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
 
 
-def _scheduled(plan: Plan, standing: Standing) -> str:
+def _scheduled(plan: Plan, standing: Summary) -> str:
     """Say when it rotates without a request: what the operator has written, or the spec where it has not looked."""
     wanted, due, now = plan.now.wanted, plan.found.managed.status.next_rotation_time, plan.now.now
     if due:
         return f"{until(due, now)}, at {clock(due)}"
-    if standing.state is State.HELD:
+    if standing.state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if wanted is None or not wanted.rotates or wanted.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
@@ -119,7 +119,7 @@ def _scheduled(plan: Plan, standing: Standing) -> str:
     return "not known yet: the operator has not written it"
 
 
-def _pace(wanted: Wanted) -> str:
+def _pace(wanted: Desired) -> str:
     return (
         f"{format_duration(wanted.debounce)} after the last change, {wanted.max_concurrent} at a time;"
         f" one that is not ready after {format_duration(wanted.progress_deadline)} means {wanted.on_failure}"
@@ -216,7 +216,7 @@ def _workload_document(one: WorkloadLine) -> dict[str, Any]:
     }
 
 
-def _rollout_document(wanted: Wanted) -> dict[str, Any]:
+def _rollout_document(wanted: Desired) -> dict[str, Any]:
     return {
         "debounce": format_duration(wanted.debounce),
         "maxConcurrent": wanted.max_concurrent,

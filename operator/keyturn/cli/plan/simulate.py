@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.reasons import Reason
-    from keyturn.core.rotation.rollout import Standing
+    from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Step
 
 __all__ = ["Foresight", "Restart", "foresee"]
@@ -34,7 +34,7 @@ _MOST_STEPS = 10_000
 class Restart:
     """One workload that would be restarted."""
 
-    standing: Standing
+    standing: WorkloadProgress
     round: int
     """Those of one round roll at the same time; the next round starts when they are through."""
     waits_for: str | None
@@ -60,11 +60,11 @@ class Foresight:
     """The values that would be made anew."""
     starts: datetime
     restarts: tuple[Restart, ...]
-    left: tuple[Standing, ...]
+    left: tuple[WorkloadProgress, ...]
     """The workloads that would not be restarted; a message says who decided that."""
     lingers: frozenset[str]
     """The keys that read otherwise, or are there at all, only while the overlap lasts."""
-    end: Seen
+    end: Observed
     """How all would be at last."""
 
 
@@ -73,11 +73,11 @@ class _Moment:
     """One step, and how the world was before and after it."""
 
     step: Step
-    before: Seen
-    after: Seen
+    before: Observed
+    after: Observed
 
 
-def foresee(seen: Seen, makers: Makers) -> Foresight:
+def foresee(seen: Observed, makers: Makers) -> Foresight:
     """Play forward until there is nothing to do before the next rotation by itself."""
     moments: list[_Moment] = []
     refusals: list[Stalled | Wait] = []
@@ -103,7 +103,7 @@ def foresee(seen: Seen, makers: Makers) -> Foresight:
 
 
 def _told(
-    moments: list[_Moment], refusals: list[Stalled | Wait], began: Seen, end: Seen, makers: Makers
+    moments: list[_Moment], refusals: list[Stalled | Wait], began: Observed, end: Observed, makers: Makers
 ) -> Foresight:
     staged = next((one for one in moments if isinstance(one.step, Stage)), None)
     reason = staged.step.reason if staged and isinstance(staged.step, Stage) else None

@@ -12,20 +12,20 @@ from keyturn.core.spec import schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.rotation.rollout import Standing
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.rotation.rollout import WorkloadProgress
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
 __all__ = ["everyone", "is_hindered", "waited", "with_workloads"]
 
 
-def everyone(seen: Seen) -> tuple[Standing, ...]:
+def everyone(seen: Observed) -> tuple[WorkloadProgress, ...]:
     return standings(seen, seen.wanted) if seen.wanted and seen.state else ()
 
 
-def waited(seen: Seen) -> Seen | None:
+def waited(seen: Observed) -> Observed | None:
     """Let the next thing come true that the operator waits for; None if that is only the next rotation."""
     if seen.wanted is None or seen.state is None:
         return None
@@ -34,37 +34,51 @@ def waited(seen: Seen) -> Seen | None:
     return next((after for after in hoped if after is not None), None)
 
 
-def _window_opens(seen: Seen, wanted: Wanted, state: StateFacts, _: tuple[Standing, ...]) -> Seen | None:
+def _window_opens(
+    seen: Observed, wanted: Desired, state: StateFacts, _: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     if not wanted.windows or not state.triggers.unhandled(seen.requested):
         return None
     opening = schedule.opening(wanted.windows, seen.now)
     return replace(seen, now=opening) if opening > seen.now else None
 
 
-def _pods_get_ready(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
+def _pods_get_ready(
+    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     return _with_settled(seen, [one for one in them if one.takes_a_slot])
 
 
-def _debounce_ends(seen: Seen, wanted: Wanted, _: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
+def _debounce_ends(
+    seen: Observed, wanted: Desired, _: StateFacts, them: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     times = [restart_due(seen, wanted, one) for one in them if one.turn is Turn.NEXT]
     later = [time for time in times if time > seen.now]
     return replace(seen, now=min(later)) if later else None
 
 
-def _hindrances_pass(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
+def _hindrances_pass(
+    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     return _with_settled(seen, [one for one in them if is_hindered(one)])
 
 
-def _people_help(seen: Seen, _: Wanted, __: StateFacts, them: tuple[Standing, ...]) -> Seen | None:
+def _people_help(
+    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     return _with_settled(seen, [one for one in them if one.state is WorkloadState.ROLLING])
 
 
-def _overlap_ends(seen: Seen, _: Wanted, state: StateFacts, __: tuple[Standing, ...]) -> Seen | None:
+def _overlap_ends(
+    seen: Observed, _: Desired, state: StateFacts, __: tuple[WorkloadProgress, ...]
+) -> Observed | None:
     until = state.current.valid_until if state.current.overlaps else None
     return replace(seen, now=until) if until and until > seen.now else None
 
 
-_HOPES: tuple[Callable[[Seen, Wanted, StateFacts, tuple[Standing, ...]], Seen | None], ...] = (
+_HOPES: tuple[
+    Callable[[Observed, Desired, StateFacts, tuple[WorkloadProgress, ...]], Observed | None], ...
+] = (
     _window_opens,
     _pods_get_ready,
     _debounce_ends,
@@ -74,11 +88,11 @@ _HOPES: tuple[Callable[[Seen, Wanted, StateFacts, tuple[Standing, ...]], Seen | 
 )
 
 
-def is_hindered(standing: Standing) -> bool:
+def is_hindered(standing: WorkloadProgress) -> bool:
     return standing.state is WorkloadState.PENDING and standing.turn is Turn.HINDERED
 
 
-def _with_settled(seen: Seen, chosen: list[Standing]) -> Seen | None:
+def _with_settled(seen: Observed, chosen: list[WorkloadProgress]) -> Observed | None:
     return with_workloads(seen, chosen, _settled) if chosen else None
 
 
@@ -86,7 +100,9 @@ def _settled(workload: Workload) -> Workload:
     return replace(workload, settled=True, failed=False, paused=False, complaint=None)
 
 
-def with_workloads(seen: Seen, chosen: Iterable[Standing], change: Callable[[Workload], Workload]) -> Seen:
+def with_workloads(
+    seen: Observed, chosen: Iterable[WorkloadProgress], change: Callable[[Workload], Workload]
+) -> Observed:
     keys = {one.consumer.workload.key for one in chosen}
     consumers = (
         replace(one, workload=change(one.workload)) if one.workload.key in keys else one

@@ -110,10 +110,10 @@ def _leave_out(*files: Path | None) -> None:
 def _checked(audit: Settings) -> Settings:
     """Refuse at once what cannot be served: the files are read again when the operator has started."""
     from keyturn.endpoints.audit import CannotServe  # noqa: PLC0415
-    from keyturn.endpoints.audit.authentication import Login  # noqa: PLC0415
+    from keyturn.endpoints.audit.authentication import AuditAuthentication  # noqa: PLC0415
 
     try:
-        Login(audit)
+        AuditAuthentication(audit)
     except CannotServe as error:
         raise click.UsageError(str(error)) from None
     return audit

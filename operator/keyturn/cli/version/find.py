@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from keyturn.cli.options import Output
     from keyturn.kube.lease_holder import Holder
 
-__all__ = ["Found", "found", "show"]
+__all__ = ["ServerVersion", "found", "show"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ServerVersion:
     """What a cluster says."""
 
     api_server: str
@@ -32,7 +32,7 @@ class Found:
     """That of the operator's Deployment; None where there is none, or it may not be read."""
 
 
-async def found(cluster: Cluster, namespace: str) -> Found:
+async def found(cluster: Cluster, namespace: str) -> ServerVersion:
     """Ask the API server, and read the Lease and the Deployment as far as that is allowed."""
     api = cluster.api
     version = await server.version_of(api)
@@ -44,10 +44,10 @@ async def found(cluster: Cluster, namespace: str) -> Found:
         image = deployed.image if deployed else None
     except errors.Forbidden:
         pass  # what is not known is printed as such
-    return Found(version, namespace, leader, image)
+    return ServerVersion(version, namespace, leader, image)
 
 
-def show(there: Found | None, output: Output | None) -> None:
+def show(there: ServerVersion | None, output: Output | None) -> None:
     """Print what this is, and what is there; None for no cluster."""
     if output:
         client = {"version": __version__, "commit": build.commit() or None}
@@ -58,7 +58,7 @@ def show(there: Found | None, output: Output | None) -> None:
         print_lines(f"Operator:    {_operator(there)}", f"API server:  {there.api_server}")
 
 
-def _operator(there: Found) -> str:
+def _operator(there: ServerVersion) -> str:
     leader, image = there.leader, f", image {there.image}" if there.image else ""
     if leader is None:
         return f"unknown: no replica is seen to lead in namespace {there.namespace}{image}"
@@ -67,7 +67,7 @@ def _operator(there: Found) -> str:
     return f"{version}{commit}, led by {leader.identity or NOTHING} in namespace {there.namespace}{image}"
 
 
-def _document(there: Found | None) -> dict[str, Any]:
+def _document(there: ServerVersion | None) -> dict[str, Any]:
     if there is None:
         return {}
     leader = there.leader

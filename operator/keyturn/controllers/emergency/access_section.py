@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.emergency.readers import Standing
+from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT
 
 from .markdown import code, section, table, text, when
@@ -107,5 +107,5 @@ def _access(name: str, one: Reader, since: datetime | None) -> tuple[str, ...]:
         when(one.first),
         when(one.last),
         str(one.count),
-        one.standing if one.standing is not Standing.UNKNOWN or since is None else _unknown(since),
+        one.standing if one.standing is not ReaderStatus.UNKNOWN or since is None else _unknown(since),
     )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.core.emergency.deadlines import Found
+from keyturn.core.emergency.deadlines import EmergencyFacts
 from keyturn.core.emergency.progress import affected
 from keyturn.core.emergency.status import rows_of, status_of, wake_up
 from keyturn.core.emergency.timeline import DECLARED
-from keyturn.core.keys import AlarmKey, ObjectKey
+from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
 from keyturn.kube.events import EventType, ObjectRef
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.kube.cache.emergencies import Declared
 
 __all__ = ["note_standing", "reconcile_emergency"]
@@ -42,7 +42,7 @@ _GOOD_NEWS = frozenset({DECLARED, "Rotated", "ServicesUpdated", "AccessAudited",
 _log = structlog.get_logger()
 
 
-def note_standing(key: ObjectKey, seen: Seen, error: Wait | Stalled | None, world: World) -> None:
+def note_standing(key: ObjectKey, seen: Observed, error: Wait | Stalled | None, world: Context) -> None:
     """Remember how far a secret is with each emergency, and have those looked at for which that is news."""
     memo = world.memo(key)
     standings = {one.uid: affected(one, seen, error) for one in seen.emergencies} or None
@@ -50,10 +50,10 @@ def note_standing(key: ObjectKey, seen: Seen, error: Wait | Stalled | None, worl
         return
     memo.emergencies = standings
     for one in seen.emergencies:
-        world.alert(AlarmKey(key.namespace, one.name))
+        world.alert(EmergencyKey(key.namespace, one.name))
 
 
-async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
+async def reconcile_emergency(key: EmergencyKey, world: Context) -> datetime | None:
     """Bring status and document of one emergency up to date, and return when to look again.
 
     Safe at any moment, any number of times: everything is decided from what is there and from the time.
@@ -73,7 +73,7 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
     refused = world.mirror.emergencies.refusal(key)
     known = {} if refused else _known(declared, world)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
-    found = Found(now, emergency, declared.by, rows, alarm.trouble, refused)
+    found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused)
     status = status_of(found)
     try:
         alarm.is_unfinished = True
@@ -88,7 +88,7 @@ async def reconcile_emergency(key: AlarmKey, world: World) -> datetime | None:
     return min(times, default=None)
 
 
-def _known(declared: Declared, world: World) -> Mapping[str, Affected | None]:
+def _known(declared: Declared, world: Context) -> Mapping[str, Affected | None]:
     """Return what is known of each ManagedSecret that is there and concerned; None where it was not looked at yet."""
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
@@ -100,7 +100,7 @@ def _known(declared: Declared, world: World) -> Mapping[str, Affected | None]:
 
 
 async def _write(
-    key: AlarmKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, world: World
+    key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, world: Context
 ) -> None:
     changes = status_patch(emergency.status, status)
     if not changes:
@@ -130,7 +130,7 @@ def _turned(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> li
     return [one.name for one in status.secrets if before.get(one.name) is not one.state]
 
 
-def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: World) -> None:
+def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: Context) -> None:
     """Tell whoever looks at a ManagedSecret why its values turn."""
     found = world.mirror.managed(key)
     if found is None:
@@ -144,7 +144,7 @@ def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: World) -> 
     world.events.post(regarding, "EmergencyDeclared", note)
 
 
-def _tell(key: AlarmKey, emergency: EmergencyRotation, entry: TimelineEntry, world: World) -> None:
+def _tell(key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, world: Context) -> None:
     if entry.reason in _QUIET:
         return
     metadata = emergency.metadata

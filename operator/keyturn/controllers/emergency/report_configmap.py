@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus
-    from keyturn.controllers.context import World
-    from keyturn.core.emergency.deadlines import Found
+    from keyturn.controllers.context import Context
+    from keyturn.core.emergency.deadlines import EmergencyFacts
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
-    from keyturn.core.keys import AlarmKey
+    from keyturn.core.keys import EmergencyKey
     from keyturn.kube.client import Body
 
 __all__ = ["FILE", "brought_up_to_date"]
@@ -37,11 +37,11 @@ _READERS_PACE = timedelta(minutes=10)
 
 
 async def brought_up_to_date(
-    key: AlarmKey,
-    found: Found,
+    key: EmergencyKey,
+    found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
-    world: World,
+    world: Context,
 ) -> datetime | None:
     """Write the document if it says something new, and return when to try again.
 
@@ -69,7 +69,7 @@ async def brought_up_to_date(
 
 
 def _readers(
-    key: AlarmKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: World
+    key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: Context
 ) -> Readership | None:
     """Return who has read the secrets; None where no audit events are taken."""
     started = emergency.metadata.creation_timestamp
@@ -82,7 +82,9 @@ def _differ(before: Stalled | None, after: Stalled) -> bool:
     return before is None or before.reason != after.reason
 
 
-async def _written(key: AlarmKey, emergency: EmergencyRotation, text: str, world: World) -> Stalled | None:
+async def _written(
+    key: EmergencyKey, emergency: EmergencyRotation, text: str, world: Context
+) -> Stalled | None:
     name = report_name(emergency)
     path = paths.config_map(key.namespace, name)
     try:

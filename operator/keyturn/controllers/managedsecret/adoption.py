@@ -18,17 +18,17 @@ from .existing_data import adopted_values, found_values
 from .observe import load_state, load_target
 
 if TYPE_CHECKING:
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Adopt, Claim
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Body
 
 __all__ = ["adopted", "claimed"]
 
 
-async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world: World) -> State:
+async def claimed(step: Claim, key: ObjectKey, seen: Observed, wanted: Desired, world: Context) -> State:
     """Go on with the values that are there: triggers present when the object is made are only recorded."""
     state = await load_state(key, world)
     if state is not None:
@@ -56,7 +56,7 @@ async def claimed(step: Claim, key: ObjectKey, seen: Seen, wanted: Wanted, world
 
 
 async def adopted(
-    step: Adopt, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+    step: Adopt, key: ObjectKey, seen: Observed, wanted: Desired, state: State | None, world: Context
 ) -> State:
     """Record what is found as a revision of its own; who reads it runs with it already."""
     body = await load_target(key, wanted.secret, world)
@@ -74,7 +74,7 @@ async def adopted(
     return state.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
 
 
-def _last_rotation(seen: Seen, body: Body | None) -> datetime:
+def _last_rotation(seen: Observed, body: Body | None) -> datetime:
     """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else seen.now
     return min(seen.managed.status.last_rotation_time or created, seen.now)

@@ -21,14 +21,14 @@ from keyturn.runtime import threadpools as threads
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
     from keyturn.core.policy.strength import Strength
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.items import Item
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.core.value import Value
 
@@ -43,7 +43,7 @@ _SHORT = 16 * 1024
 _log = structlog.get_logger()
 
 
-async def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world: World) -> None:
+async def note_values(key: ObjectKey, wanted: Desired, state: State | None, world: Context) -> None:
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
     memo = world.memo(key)
     if state is None:
@@ -63,7 +63,7 @@ async def note_values(key: ObjectKey, wanted: Wanted, state: State | None, world
         world.wake(other)
 
 
-def _takes_long(wanted: Wanted, state: State) -> bool:
+def _takes_long(wanted: Desired, state: State) -> bool:
     """Say whether there is much to judge, or keys and certificates, which somebody else may have made."""
     values = state.current.values
     there = [(item, values[item.name]) for item in wanted.items if item.name in values]
@@ -77,13 +77,13 @@ def _takes_long(wanted: Wanted, state: State) -> bool:
 _Judged: TypeAlias = "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
 
 
-def _judged(wanted: Wanted, state: State) -> _Judged:
+def _judged(wanted: Desired, state: State) -> _Judged:
     """Find what is certainly weak, what is older than its recipe, and how long is what is read."""
     weak = _weak(_given(wanted, state))
     return weak or None, dict(_older(wanted, state)) or None, dict(_lengths(wanted, state)) or None
 
 
-def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...]:
+def violations(key: ObjectKey, seen: Observed, world: Context) -> tuple[Violation, ...]:
     """Hold what is wanted and what is there against the class."""
     for other in world.tags.read(key):
         world.wake(other)
@@ -103,7 +103,7 @@ def violations(key: ObjectKey, seen: Seen, world: World) -> tuple[Violation, ...
     return violations_of(seen.secret_class, evidence)
 
 
-def signs(key: ObjectKey, seen: Seen, broken: tuple[Violation, ...], world: World) -> Signs:
+def signs(key: ObjectKey, seen: Observed, broken: tuple[Violation, ...], world: Context) -> Signs:
     """Hold it against the checklist, as far as no rule of its class that is broken says the same."""
     wanted, current = seen.wanted, seen.current
     if wanted is None:
@@ -121,7 +121,7 @@ def signs(key: ObjectKey, seen: Seen, broken: tuple[Violation, ...], world: Worl
     )
 
 
-def unchecked(seen: Seen, world: World) -> str | None:
+def unchecked(seen: Observed, world: Context) -> str | None:
     """Say which rule could not be checked, and why."""
     asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
     if not asks or world.mirror.sees_namespaces:
@@ -132,7 +132,7 @@ def unchecked(seen: Seen, world: World) -> str | None:
     )
 
 
-def _older(wanted: Wanted, state: State) -> Iterator[tuple[str, Strength | None]]:
+def _older(wanted: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
     """Name the values that the class's recipe of today cannot have made, each with how strong it is."""
     for item in wanted.items:
         kept = state.current.values.get(item.name)
@@ -143,7 +143,7 @@ def _older(wanted: Wanted, state: State) -> Iterator[tuple[str, Strength | None]
             yield item.name, _strength_of(kept)
 
 
-def _given(wanted: Wanted, state: State) -> dict[str, tuple[str, Value]]:
+def _given(wanted: Desired, state: State) -> dict[str, tuple[str, Value]]:
     """Return by key of the Secret the values that no recipe has made, each with the name of its item."""
     kept = ((item, state.current.values.get(item.name)) for item in wanted.items)
     return {
@@ -155,7 +155,7 @@ def _given(wanted: Wanted, state: State) -> dict[str, tuple[str, Value]]:
     }
 
 
-def _is_given(item: Item, kept: Kept) -> bool:
+def _is_given(item: Item, kept: ItemValues) -> bool:
     """Say whether somebody else made a value: one that is adopted counts as made by its recipe until it rotates."""
     if item.recipe is None or kept.recipe in {"", LITERAL}:
         return True
@@ -168,14 +168,14 @@ def _weak(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
     return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
 
 
-def _shared_by_production(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
+def _shared_by_production(key: ObjectKey, seen: Observed, world: Context) -> frozenset[str]:
     """Return the values of production that another environment has, where no class looks for them."""
     asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
     is_production = world.mirror.environment(key.namespace) == _PRODUCTION
     return _twins(key, seen, world) if is_production and not asks else frozenset()
 
 
-def _lengths(wanted: Wanted, state: State) -> Iterator[tuple[str, int]]:
+def _lengths(wanted: Desired, state: State) -> Iterator[tuple[str, int]]:
     """Say how long the values are that were read one by one; of a whole document nobody knows what is secret."""
     for item in wanted.items:
         kept = state.current.values.get(item.name)
@@ -183,7 +183,7 @@ def _lengths(wanted: Wanted, state: State) -> Iterator[tuple[str, int]]:
             yield item.name, min(len(value.reveal()) for value in kept.outputs.values())
 
 
-def _strength_of(kept: Kept) -> Strength | None:
+def _strength_of(kept: ItemValues) -> Strength | None:
     if kept.recipe in {"", LITERAL}:
         return None
     try:
@@ -192,7 +192,7 @@ def _strength_of(kept: Kept) -> Strength | None:
         return None
 
 
-def _secret_values(wanted: Wanted, state: State) -> Iterator[tuple[str, Value]]:
+def _secret_values(wanted: Desired, state: State) -> Iterator[tuple[str, Value]]:
     """Name the values that are secret: literals stand in the spec, and what has no strength identifies.
 
     What is pulled may be secret or not, and counts.
@@ -207,7 +207,7 @@ def _secret_values(wanted: Wanted, state: State) -> Iterator[tuple[str, Value]]:
             yield from ((item.name, kept.outputs[output]) for output in sorted(secret))
 
 
-def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
+def _twins(key: ObjectKey, seen: Observed, world: Context) -> frozenset[str]:
     """Return the values that another environment has as well.
 
     Until every object of the start was read, what the last process found goes on to count.
@@ -231,7 +231,7 @@ def _twins(key: ObjectKey, seen: Seen, world: World) -> frozenset[str]:
     return frozenset(found) | told_twins(seen.managed.status)
 
 
-def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], world: World) -> None:
+def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], world: Context) -> None:
     """Name the others where only who runs the operator reads: a tenant must not learn of other namespaces."""
     memo = world.memo(key)
     if found != (memo.twins or {}):

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["consumer_of", "with_consumers"]
 
 
-async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
+async def with_consumers(key: ObjectKey, seen: Observed, world: Context) -> Observed:
     """Add who consumes the Secret, and whom the spec lists."""
     wanted = seen.wanted
     if wanted is None:
@@ -44,12 +44,12 @@ async def with_consumers(key: ObjectKey, seen: Seen, world: World) -> Seen:
     return await with_pods(seen, wanted, world)
 
 
-def consumer_of(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Consumer:
+def consumer_of(workload: Workload, secret: str, mirror: InformerCache, now: datetime) -> Consumer:
     """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
     return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror, now)))
 
 
-def _siblings(workload: Workload, secret: str, mirror: Mirror, now: datetime) -> Iterator[Sibling]:
+def _siblings(workload: Workload, secret: str, mirror: InformerCache, now: datetime) -> Iterator[Sibling]:
     for use in workload.uses:
         meta = mirror.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:

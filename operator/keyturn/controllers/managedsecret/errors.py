@@ -23,7 +23,7 @@ from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 __all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unread"]
@@ -35,7 +35,7 @@ _LATER = timedelta(seconds=15)
 _GONE = timedelta(seconds=5)
 
 
-def denied(error: errors.ApiError, step: Step, seen: Seen) -> Wait | Stalled:
+def denied(error: errors.ApiError, step: Step, seen: Observed) -> Wait | Stalled:
     """Say in our words what it means that a step was not done; the server's own may quote a value."""
     what = _what(step, seen)
     match error:
@@ -113,7 +113,7 @@ def _command(step: DeletePod) -> str:
     return delete_command(step.consumer.workload.key.namespace, step.pod.name)
 
 
-def _against_invalid(step: Step, seen: Seen) -> str:
+def _against_invalid(step: Step, seen: Observed) -> str:
     match step:
         case Publish() | Repair() | Revoke() | Release():
             return (
@@ -130,7 +130,7 @@ def _against_invalid(step: Step, seen: Seen) -> str:
             return f"look at the admission policies; {state_name(seen.name)!r} keeps the values, so leave it there"
 
 
-def _what(step: Step, seen: Seen) -> str:  # noqa: PLR0911  # a line for each kind of object
+def _what(step: Step, seen: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
     """Name what a step writes."""
     match step:
         case Finalize():

@@ -18,9 +18,9 @@ from keyturn.runtime import metrics
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 __all__ = ["count_what_failed", "post", "post_about", "tell_ends"]
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 def tell_ends(
-    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+    key: ObjectKey, seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus, world: Context
 ) -> None:
     """Tell what has ended between two statuses."""
     _tell_failed_rollout(key, seen, before, after, world)
@@ -48,7 +48,11 @@ def _identity(entry: HistoryEntry) -> tuple[object, ...]:
 
 
 def _tell_rolled_out(
-    seen: Seen, entry: HistoryEntry, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+    seen: Observed,
+    entry: HistoryEntry,
+    before: ManagedSecretStatus,
+    after: ManagedSecretStatus,
+    world: Context,
 ) -> None:
     count = sum(one.revision == entry.revision for one in after.workloads)
     if entry.reason == ROLLED_BACK:
@@ -62,7 +66,7 @@ def _tell_rolled_out(
     post(seen, world, "RolledOut", f"{who} revision {entry.revision}")
 
 
-def _count_restarts(seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
+def _count_restarts(seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
     """Count how restarts for the current revision came out, each when that turns."""
     number = seen.current.number if seen.current else None
     known = {(one.kind, one.name): one for one in before.workloads}
@@ -76,13 +80,13 @@ def _count_restarts(seen: Seen, before: ManagedSecretStatus, after: ManagedSecre
             metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
 
 
-def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, seen: Seen) -> bool:
+def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, seen: Observed) -> bool:
     """Say whether a workload, which had no marker before the revision that was given up, has none again."""
     last = before.by_workload.get((one.kind, one.name))
     return one.revision is None and last is not None and had_what_was_given_up(last, seen)
 
 
-def count_what_failed(seen: Seen) -> None:
+def count_what_failed(seen: Observed) -> None:
     """Count the restarts for which a revision is given up, before any status tells of them."""
     told = _failed(seen.managed.status)
     for one in standings(seen, seen.wanted) if seen.wanted else ():
@@ -94,7 +98,7 @@ def count_what_failed(seen: Seen) -> None:
 _RESULTS = {WorkloadState.CURRENT: SUCCEEDED, WorkloadState.FAILED: "Failed"}
 
 
-def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> None:
+def _tell_end(key: ObjectKey, seen: Observed, entry: HistoryEntry, world: Context) -> None:
     _log.info(
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )
@@ -110,7 +114,7 @@ def _tell_end(key: ObjectKey, seen: Seen, entry: HistoryEntry, world: World) -> 
 
 
 def _tell_failed_rollout(
-    key: ObjectKey, seen: Seen, before: ManagedSecretStatus, after: ManagedSecretStatus, world: World
+    key: ObjectKey, seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus, world: Context
 ) -> None:
     failed = _failed(after) - _failed(before)
     if not failed or seen.current is None:
@@ -125,11 +129,11 @@ def _failed(status: ManagedSecretStatus) -> set[str]:
     return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
 
 
-def post(seen: Seen, world: World, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
+def post(seen: Observed, world: Context, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
     post_about(seen.managed, world, reason, note, type_)
 
 
-def post_about(managed: ManagedSecret, world: World, reason: str, note: str, type_: EventType) -> None:
+def post_about(managed: ManagedSecret, world: Context, reason: str, note: str, type_: EventType) -> None:
     """Post what concerns an object of which nothing more was seen."""
     metadata = managed.metadata
     regarding = ObjectRef(

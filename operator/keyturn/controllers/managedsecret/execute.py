@@ -47,9 +47,9 @@ from .write import known, release, wanted_of, write_state, write_target
 from .write_status import write_status
 
 if TYPE_CHECKING:
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import OutsideStep, Step
     from keyturn.core.state.state import State
 
@@ -61,7 +61,7 @@ __all__ = ["take"]
 
 
 async def take(  # noqa: C901, PLR0912  # a line for each step there is
-    step: Step, key: ObjectKey, seen: Seen, world: World
+    step: Step, key: ObjectKey, seen: Observed, world: Context
 ) -> None:
     """Do one step.
 
@@ -103,7 +103,7 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
 # The state Secret
 
 
-async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | None:
+async def _state_as_seen(key: ObjectKey, seen: Observed, world: Context) -> State | None:
     """Read the state that the step was chosen from.
 
     Raises:
@@ -115,7 +115,7 @@ async def _state_as_seen(key: ObjectKey, seen: Seen, world: World) -> State | No
     return state
 
 
-async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
+async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Observed, world: Context) -> None:
     """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
     if isinstance(step, Finalize):
         await finalized(step, key, seen, world)
@@ -144,7 +144,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: Wo
 # The workloads
 
 
-async def _roll(step: RollOut, seen: Seen, world: World) -> None:
+async def _roll(step: RollOut, seen: Observed, world: Context) -> None:
     """Restart a workload, one Secret at a time: two of them at once would each undo the other's marker."""
     workload_key = step.consumer.workload.key
     async with world.rolling(workload_key):
@@ -160,7 +160,7 @@ async def _roll(step: RollOut, seen: Seen, world: World) -> None:
                 world.mirror.put_workload(workload_of(workload_key.kind, body))
 
 
-async def _delete_pod(step: DeletePod, secret: str, world: World) -> None:
+async def _delete_pod(step: DeletePod, secret: str, world: Context) -> None:
     """Delete a pod that its StatefulSet does not replace, if that StatefulSet is as it was when this was decided."""
     key = step.consumer.workload.key
     world.pods.forget(key)  # whatever comes of it, the next look is at other pods

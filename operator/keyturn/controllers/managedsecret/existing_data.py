@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.spec.desired import VALUE
-from keyturn.core.state.revision import LITERAL, Kept, found_under, is_found
+from keyturn.core.state.revision import LITERAL, ItemValues, found_under, is_found
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.core.spec.desired import Item, Wanted
-    from keyturn.core.state.revision import Life
+    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.state.revision import Validity
     from keyturn.core.value import Value
     from keyturn.generators import Outputs
 
 __all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
 
 
-def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+def found_values(wanted: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
     """Sort what a Secret holds by the items that write it.
 
     A key of no item is kept under its own name, unless it is left to others.
@@ -28,17 +28,21 @@ def found_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
     for item in wanted.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys():
-            kept[item.name] = Kept(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+            kept[item.name] = ItemValues(
+                _recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs)
+            )
     if wanted.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    stray = {
+        key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
+    }
     if wanted.shape.adopts:  # they may be what it was adopted with
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
-def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]:
+def adopted_values(wanted: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
     """Sort what a Secret that nobody owns holds by the items that will write it.
 
     A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
@@ -49,15 +53,17 @@ def adopted_values(wanted: Wanted, data: Mapping[str, Value]) -> dict[str, Kept]
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
-            kept[item.name] = Kept(recipe, outputs, item.keys, _life_of(item, outputs))
+            kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
     if wanted.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {key: Kept("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known}
+    stray = {
+        key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
+    }
     return kept | {found_under(key): one for key, one in stray.items()}
 
 
-def others_kept(wanted: Wanted, before: Mapping[str, Kept]) -> dict[str, Kept]:
+def others_kept(wanted: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
     """Return what was found in an adopted Secret, as far as no item writes its key by now."""
     if not wanted.shape.keeps_others:
         return {}
@@ -65,7 +71,7 @@ def others_kept(wanted: Wanted, before: Mapping[str, Kept]) -> dict[str, Kept]:
     return {name: kept for name, kept in found.items() if kept.outputs}
 
 
-def taken_up(item: Item, before: Mapping[str, Kept]) -> Kept | None:
+def taken_up(item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
     """Return what was found in an adopted Secret under the key of an item that has been added since."""
     found = {
         key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()
@@ -73,7 +79,7 @@ def taken_up(item: Item, before: Mapping[str, Kept]) -> Kept | None:
     outputs = {output: found[key] for output, key in item.keys.items() if key in found}
     if item.recipe is None or outputs.keys() != item.keys.keys() or not _stays(item, outputs):
         return None
-    return Kept(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
+    return ItemValues(item.recipe.text, outputs, item.keys, _life_of(item, outputs))
 
 
 def _stays(item: Item, outputs: Outputs) -> bool:
@@ -88,7 +94,7 @@ def _recipe_of(item: Item, outputs: Outputs) -> str:
     return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
 
 
-def _life_of(item: Item, outputs: Outputs) -> Life | None:
+def _life_of(item: Item, outputs: Outputs) -> Validity | None:
     if item.recipe is None or not generator_for(item.recipe).accepts(outputs):
         return None
     return generator_for(item.recipe).life(outputs)

@@ -12,9 +12,9 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.transitions import publication_of
 from keyturn.core.spec.desired import VALUE
-from keyturn.core.state.revision import LITERAL, Kept, Rendered, Revision, RevisionFacts, changed_keys
+from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, RevisionFacts, changed_keys
 from keyturn.core.state.state import State, Triggers
-from keyturn.generators import Given, generator_for
+from keyturn.generators import GeneratorContext, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools as threads
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Stage
-    from keyturn.core.spec.desired import Item, Wanted
+    from keyturn.core.spec.desired import Desired, Item
     from keyturn.generators import Generator, Outputs
 
 __all__ = ["making_order", "staged"]
@@ -39,7 +39,7 @@ _ISSUER_SOON = timedelta(seconds=5)
 
 
 async def staged(
-    step: Stage, key: ObjectKey, seen: Seen, wanted: Wanted, state: State | None, world: World
+    step: Stage, key: ObjectKey, seen: Observed, wanted: Desired, state: State | None, world: Context
 ) -> State:
     """Return the state with the new revision on top.
 
@@ -49,7 +49,7 @@ async def staged(
     """
     before = _carried(state)
     fresh = _with_dependents(step.reason.fresh, wanted)
-    values: dict[str, Kept] = {}
+    values: dict[str, ItemValues] = {}
     for item in making_order(wanted):
         found = before.get(item.name)
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
@@ -69,7 +69,7 @@ async def staged(
     return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())
 
 
-def making_order(wanted: Wanted) -> tuple[Item, ...]:
+def making_order(wanted: Desired) -> tuple[Item, ...]:
     """Sort the items so that each comes after those that it is made from.
 
     Raises:
@@ -98,7 +98,7 @@ def _needs(item: Item) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-def _with_dependents(fresh: frozenset[str], wanted: Wanted) -> frozenset[str]:
+def _with_dependents(fresh: frozenset[str], wanted: Desired) -> frozenset[str]:
     """Add what is made from a fresh value."""
     grown = fresh
     for item in making_order(wanted):
@@ -107,7 +107,7 @@ def _with_dependents(fresh: frozenset[str], wanted: Wanted) -> frozenset[str]:
     return grown
 
 
-def _carried(state: State | None) -> Mapping[str, Kept]:
+def _carried(state: State | None) -> Mapping[str, ItemValues]:
     """Return the current values; what an overlap that is over kept readable is left behind."""
     if state is None:
         return {}
@@ -115,16 +115,21 @@ def _carried(state: State | None) -> Mapping[str, Kept]:
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
 
 
-def _kept(item: Item, found: Kept, wanted: Wanted) -> Kept:
+def _kept(item: Item, found: ItemValues, wanted: Desired) -> ItemValues:
     """Keep a value under the keys of today; what dataFrom has brought gives way to what data brings."""
     return found.behind(wanted.item_keys) if item.spreads else replace(found, keys=item.keys)
 
 
 async def _made(
-    item: Item, before: Kept | None, made: Mapping[str, Kept], wanted: Wanted, key: ObjectKey, world: World
-) -> Kept:
+    item: Item,
+    before: ItemValues | None,
+    made: Mapping[str, ItemValues],
+    wanted: Desired,
+    key: ObjectKey,
+    world: Context,
+) -> ItemValues:
     if item.literal is not None:
-        return Kept(LITERAL, {VALUE: item.literal}, item.keys)
+        return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
         return _read_before(item, key, world)
     if before is None and (lost := _lost(item, key, world)):
@@ -134,7 +139,7 @@ async def _made(
             "NoGenerator", f"data item {item.name!r} has no source; write generate, from or literal"
         )
     generator = generator_for(item.recipe)
-    given = Given(
+    given = GeneratorContext(
         now=world.now(),
         values={name: kept.outputs for name, kept in made.items()},
         previous=_previous(item, before) if wanted.overlap else None,
@@ -143,7 +148,7 @@ async def _made(
     return await making.kept(item, item.recipe.text, generator, given, key, world)
 
 
-def _read_before(item: Item, key: ObjectKey, world: World) -> Kept:
+def _read_before(item: Item, key: ObjectKey, world: Context) -> ItemValues:
     """Take what this pass has read.
 
     Raises:
@@ -155,20 +160,20 @@ def _read_before(item: Item, key: ObjectKey, world: World) -> Kept:
     return last.values[item.name]
 
 
-def _lost(item: Item, key: ObjectKey, world: World) -> Kept | None:
+def _lost(item: Item, key: ObjectKey, world: Context) -> ItemValues | None:
     """Take back what an earlier life of this object has pushed into a store."""
     last = world.memo(key).outside.last
     return last.found.get(item.name) if last else None
 
 
-def _previous(item: Item, before: Kept | None) -> Outputs | None:
+def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
     """Return what was readable before, if this item has made it: a literal is no secret to keep."""
     if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
         return None
     return before.overlapping
 
 
-async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Outputs | None:
+async def _issuer(generator: Generator[Any], key: ObjectKey, world: Context) -> Outputs | None:
     name = generator.issuer_secret
     if name is None:
         return None
@@ -184,7 +189,7 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, world: World) -> Ou
 
 
 async def _rendered(
-    namespace: str, wanted: Wanted, values: Mapping[str, Kept], state: State | None, now: datetime
+    namespace: str, wanted: Desired, values: Mapping[str, ItemValues], state: State | None, now: datetime
 ) -> Mapping[str, Rendered]:
     """Render in a thread, since a template is somebody else's program."""
     if not wanted.templates:
@@ -193,7 +198,7 @@ async def _rendered(
     return await threads.for_tenant(namespace, templates.rendered, wanted.templates, values, before, now)
 
 
-def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) -> RevisionFacts:
+def _facts(revision: Revision, seen: Observed, wanted: Desired, state: State | None) -> RevisionFacts:
     base = state.current if state else None
     previous = frozenset(revision.overlap_data())
     changed = changed_keys(base.data() if base else {}, revision.data())
@@ -207,7 +212,7 @@ def _facts(revision: Revision, seen: Seen, wanted: Wanted, state: State | None) 
     )
 
 
-def _fallback(seen: Seen, wanted: Wanted) -> int | None:
+def _fallback(seen: Observed, wanted: Desired) -> int | None:
     """Return the last revision on which every workload ran: the current one, if nothing is under way."""
     if seen.current is None:
         return None
@@ -216,7 +221,7 @@ def _fallback(seen: Seen, wanted: Wanted) -> int | None:
     return seen.current.number if is_through else seen.current.fallback
 
 
-def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
+def _was_published(current: RevisionFacts, seen: Observed, wanted: Desired) -> bool:
     """Say whether anything tells so: the Secret, the status, the overlap that it began, a workload's marker."""
     if publication_of(seen) is not None or current.valid_until is not None:
         return True
@@ -224,7 +229,7 @@ def _was_published(current: RevisionFacts, seen: Seen, wanted: Wanted) -> bool:
     return any(marked.get(wanted.secret) == current.number for marked in markers)
 
 
-def _on_top(revision: Revision, step: Stage, seen: Seen, wanted: Wanted, state: State | None) -> State:
+def _on_top(revision: Revision, step: Stage, seen: Observed, wanted: Desired, state: State | None) -> State:
     now = revision.facts.made
     is_read = any(item.source and item.name in step.reason.fresh for item in wanted.items)
     read_at = seen.read_for(now) if is_read else None

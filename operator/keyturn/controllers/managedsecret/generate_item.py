@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.background import begin
 from keyturn.core.observation.store_reads import being_made
-from keyturn.core.state.revision import Kept
+from keyturn.core.state.revision import ItemValues
 from keyturn.runtime import threadpools as threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.spec.desired import Item
-    from keyturn.generators import Generator, Given, Outputs
+    from keyturn.generators import Generator, GeneratorContext, Outputs
 
 __all__ = ["kept"]
 
 
 async def kept(
-    item: Item, recipe: str, generator: Generator[Any], given: Given, key: ObjectKey, world: World
-) -> Kept:
+    item: Item,
+    recipe: str,
+    generator: Generator[Any],
+    given: GeneratorContext,
+    key: ObjectKey,
+    world: Context,
+) -> ItemValues:
     """Make a value by a recipe; `given.previous` is what stays readable beside it.
 
     Raises:
@@ -39,7 +44,9 @@ async def kept(
     return doing()
 
 
-async def _apart(item: Item, recipe: str, doing: Callable[[], Kept], key: ObjectKey, world: World) -> Kept:
+async def _apart(
+    item: Item, recipe: str, doing: Callable[[], ItemValues], key: ObjectKey, world: Context
+) -> ItemValues:
     """Have it made in the background: so many may wait for their turn that no worker would be left.
 
     It stays there until all other values of its revision are made as well.
@@ -60,13 +67,13 @@ async def _apart(item: Item, recipe: str, doing: Callable[[], Kept], key: Object
     return there.task.result()
 
 
-def _kept(item: Item, recipe: str, generator: Generator[Any], given: Given) -> Kept:
+def _kept(item: Item, recipe: str, generator: Generator[Any], given: GeneratorContext) -> ItemValues:
     outputs = generator.generate(given)
-    kept = Kept(recipe, outputs, item.keys, generator.life(outputs))
+    kept = ItemValues(recipe, outputs, item.keys, generator.life(outputs))
     return _overlapping(kept, item, given.previous, generator) if given.previous else kept
 
 
-def _overlapping(kept: Kept, item: Item, previous: Outputs, generator: Generator[Any]) -> Kept:
+def _overlapping(kept: ItemValues, item: Item, previous: Outputs, generator: Generator[Any]) -> ItemValues:
     during = generator.overlapping(kept.outputs, previous)
     return replace(
         kept,

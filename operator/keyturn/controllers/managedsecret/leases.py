@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from keyturn.controllers.background import Outside
-    from keyturn.controllers.context import World
+    from keyturn.controllers.background import BackgroundWork
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.rotation.steps import GiveBack
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
-    from keyturn.core.state.lease import Loan
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.state.lease import StoreLease
+    from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.stores import Failure, Stores
-    from keyturn.stores.providers.base import Found
+    from keyturn.stores.providers.base import RemoteValue
 
-__all__ = ["Borrowed", "Borrower", "given_back"]
+__all__ = ["Borrowed", "LeaseManager", "given_back"]
 
 _log = structlog.get_logger()
 
@@ -43,20 +43,20 @@ _LONGEST_WAIT: Final = timedelta(minutes=5)
 class Borrowed(NamedTuple):
     """What is lent of a key, or read there where its store lends nothing after all."""
 
-    loan: Loan | None
-    found: Found | None
+    loan: StoreLease | None
+    found: RemoteValue | None
     """None where the current revision has its values."""
 
 
-class Borrower:
+class LeaseManager:
     """What one managed secret is lent, while one reading lasts."""
 
     def __init__(
         self,
         key: ObjectKey,
-        wanted: Wanted,
+        wanted: Desired,
         state: State | None,
-        outside: Outside,
+        outside: BackgroundWork,
         stores: Stores,
         now: Callable[[], datetime],
         *,
@@ -68,7 +68,7 @@ class Borrower:
         self._asked: dict[str, asyncio.Task[Borrowed | Failure]] = {}
 
     @property
-    def loans(self) -> tuple[Loan, ...]:
+    def loans(self) -> tuple[StoreLease, ...]:
         """What was lent, after all that was asked for is there."""
         results = (task.result() for task in self._asked.values() if task.done() and not task.cancelled())
         return tuple(one.loan for one in results if isinstance(one, Borrowed) and one.loan)
@@ -91,7 +91,7 @@ class Borrower:
             raise Stalled(outcome.reason, outcome.message)
         return outcome
 
-    def recorded(self, name: str) -> Kept:
+    def recorded(self, name: str) -> ItemValues:
         """Return what the current revision holds of an item whose loan goes on."""
         if self._state is None:
             raise LookupError(name)
@@ -143,7 +143,7 @@ class Borrower:
         loan = next((loan for loan in self._state.loans if {loan.id} == names), None)
         return Borrowed(loan, None) if loan else None
 
-    async def _renewed(self, source: Source, loan: Loan) -> Loan | None:
+    async def _renewed(self, source: Source, loan: StoreLease) -> StoreLease | None:
         """Renew a loan; None where that brings it no new half of its time."""
         asked = self._now()
         left = await self._stores.extend(source.ref, self._key.namespace, source.key, lent(loan))
@@ -180,7 +180,7 @@ class Borrower:
 # Back
 
 
-async def given_back(step: GiveBack, key: ObjectKey, state: State, world: World) -> State | None:
+async def given_back(step: GiveBack, key: ObjectKey, state: State, world: Context) -> State | None:
     """Have a store take back what it has lent; return the state that no longer knows it, None if it is not done.
 
     What has ended is gone, and what a store does not take back ends by itself.
@@ -193,7 +193,7 @@ async def given_back(step: GiveBack, key: ObjectKey, state: State, world: World)
     return state.without_loan(loan.id)
 
 
-async def _is_back(loan: Loan, key: ObjectKey, world: World) -> bool:
+async def _is_back(loan: StoreLease, key: ObjectKey, world: Context) -> bool:
     outside = world.memo(key).outside
     errand = outside.returning.get(loan.id)
     if errand is None:
@@ -216,7 +216,7 @@ async def _is_back(loan: Loan, key: ObjectKey, world: World) -> bool:
     return True
 
 
-async def _returned(loan: Loan, key: ObjectKey, world: World) -> Failure | None:
+async def _returned(loan: StoreLease, key: ObjectKey, world: Context) -> Failure | None:
     where = loan.where
     try:
         await world.stores.give_back(where.ref, key.namespace, where.key, lent(loan))
@@ -225,12 +225,12 @@ async def _returned(loan: Loan, key: ObjectKey, world: World) -> Failure | None:
     return None
 
 
-def _ended(loan: Loan, key: ObjectKey, world: World) -> None:
+def _ended(loan: StoreLease, key: ObjectKey, world: Context) -> None:
     """Have its end looked at."""
     world.memo(key).outside.returns.pop(loan.id, None)
     world.wake(key)
 
 
-def _again(failure: StoreError, world: World) -> datetime:
+def _again(failure: StoreError, world: Context) -> datetime:
     wish = timedelta(seconds=failure.retry_after or 0)
     return world.now() + min(max(wish, _LATER), _LONGEST_WAIT)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.controllers.context import Parsed
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import Seen, TargetFacts
+from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.spec.desired import secret_of
@@ -32,9 +32,9 @@ from .value_checks import unfit
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.controllers.context import Memo, World
+    from keyturn.controllers.context import Context, ObjectMemory
     from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.client import Body
     from keyturn.kube.secret_informer import SecretMeta
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["agree_now", "load_state", "load_target", "observe"]
 
 
-async def observe(key: ObjectKey, world: World) -> Seen | None:
+async def observe(key: ObjectKey, world: Context) -> Observed | None:
     """Look at everything that decides about a managed secret; None if it is gone.
 
     Raises:
@@ -74,7 +74,7 @@ async def observe(key: ObjectKey, world: World) -> Seen | None:
     return await with_consumers(key, seen, world)
 
 
-async def _parsed(key: ObjectKey, memo: Memo, world: World) -> Parsed | None:
+async def _parsed(key: ObjectKey, memo: ObjectMemory, world: Context) -> Parsed | None:
     """Return a ManagedSecret; one that the watch has told nothing new of is parsed once in a pass."""
     version = world.mirror.version_of(key)
     if memo.parsed is None or memo.parsed.version != version:
@@ -86,7 +86,7 @@ async def _parsed(key: ObjectKey, memo: Memo, world: World) -> Parsed | None:
     return memo.parsed
 
 
-async def _as_it_is(key: ObjectKey, world: World) -> Parsed | None:
+async def _as_it_is(key: ObjectKey, world: Context) -> Parsed | None:
     """Return a ManagedSecret that is too large to be kept, as it is now."""
     try:
         body = await world.api.get(paths.managed_secret(key.namespace, key.name))
@@ -99,14 +99,14 @@ async def _as_it_is(key: ObjectKey, world: World) -> Parsed | None:
 def _glimpse(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
-    wanted: Wanted | None,
+    wanted: Desired | None,
     trouble: Stalled | None,
     emergencies: tuple[Emergency, ...],
-    world: World,
-) -> Seen:
+    world: Context,
+) -> Observed:
     """Return what is known without reading anything."""
     memo = world.memo(ObjectKey(managed.metadata.namespace, managed.metadata.name))
-    return Seen(
+    return Observed(
         now=world.now(),
         managed=managed,
         secret_class=secret_class,
@@ -130,7 +130,7 @@ def _glimpse(
 # The two Secrets
 
 
-async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
+async def _with_secrets(key: ObjectKey, seen: Observed, world: Context) -> Observed:
     memo = world.memo(key)
     state_meta = await _meta(key, state_name(key.name), world)
     secret = secret_of(seen.managed)
@@ -171,7 +171,7 @@ async def _with_secrets(key: ObjectKey, seen: Seen, world: World) -> Seen:
     return seen
 
 
-def agree_now(key: ObjectKey, seen: Seen, world: World) -> None:
+def agree_now(key: ObjectKey, seen: Observed, world: Context) -> None:
     """Remember that the Secret was just written as the state has it, so that the next look reads neither."""
     state_meta = world.mirror.secret(key.namespace, state_name(key.name))
     target_meta = world.mirror.secret(key.namespace, secret_of(seen.managed))
@@ -181,7 +181,7 @@ def agree_now(key: ObjectKey, seen: Seen, world: World) -> None:
     memo.checked = _versions(seen, state_meta, target_meta)
 
 
-def _versions(seen: Seen, *metas: SecretMeta | None) -> tuple[str | int, ...]:
+def _versions(seen: Observed, *metas: SecretMeta | None) -> tuple[str | int, ...]:
     of_class = seen.secret_class.metadata.resource_version if seen.secret_class else ""
     return (
         *(meta.resource_version if meta else "" for meta in metas),
@@ -190,7 +190,7 @@ def _versions(seen: Seen, *metas: SecretMeta | None) -> tuple[str | int, ...]:
     )
 
 
-async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
+async def _meta(key: ObjectKey, name: str, world: Context) -> SecretMeta | None:
     """Return what is known of a Secret.
 
     Where Secrets are watched, one without our label is looked for only after it was in the way; else each is.
@@ -211,19 +211,19 @@ async def _meta(key: ObjectKey, name: str, world: World) -> SecretMeta | None:
     return meta
 
 
-def _is_unbound(seen: Seen, state: StateFacts | None, meta: SecretMeta | None) -> bool:
+def _is_unbound(seen: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:
     if meta is None or state is None or seen.wanted is None:
         return False
     return meta.binder != binder_of(seen, seen.wanted, state)
 
 
-def _left(key: ObjectKey, seen: Seen, world: World) -> tuple[str, ...]:
+def _left(key: ObjectKey, seen: Observed, world: Context) -> tuple[str, ...]:
     if seen.wanted is None:
         return ()
     return tuple(sorted(world.mirror.written_by(key) - {seen.wanted.secret}))
 
 
-async def _target_facts(target: Body, key: ObjectKey, seen: Seen, state: State | None) -> TargetFacts:
+async def _target_facts(target: Body, key: ObjectKey, seen: Observed, state: State | None) -> TargetFacts:
     wanted = seen.wanted
     facts = target_facts(target, key, seen.uid, wanted, state, seen.now)
     if wanted is None or facts.owner or not wanted.shape.adopts:
@@ -237,7 +237,7 @@ async def _target_facts(target: Body, key: ObjectKey, seen: Seen, state: State |
     return replace(facts, recorded=recorded)
 
 
-def _unread(meta: SecretMeta, wanted: Wanted | None) -> TargetFacts:
+def _unread(meta: SecretMeta, wanted: Desired | None) -> TargetFacts:
     return TargetFacts(
         owner=meta.owner,
         revision=meta.revision,
@@ -249,7 +249,7 @@ def _unread(meta: SecretMeta, wanted: Wanted | None) -> TargetFacts:
     )
 
 
-async def load_state(key: ObjectKey, world: World) -> State | None:
+async def load_state(key: ObjectKey, world: Context) -> State | None:
     """Read the state Secret with its values, once in a pass.
 
     Raises:
@@ -263,7 +263,7 @@ async def load_state(key: ObjectKey, world: World) -> State | None:
     return memo.state
 
 
-async def load_target(key: ObjectKey, secret: str, world: World) -> Body | None:
+async def load_target(key: ObjectKey, secret: str, world: Context) -> Body | None:
     """Read the target Secret, once in a pass."""
     memo = world.memo(key)
     if memo.target is None:
@@ -271,7 +271,7 @@ async def load_target(key: ObjectKey, secret: str, world: World) -> Body | None:
     return memo.target
 
 
-async def _read(key: ObjectKey, name: str, world: World) -> Body | None:
+async def _read(key: ObjectKey, name: str, world: Context) -> Body | None:
     try:
         body = await world.api.get(paths.secret(key.namespace, name))
     except errors.NotFound:

@@ -24,16 +24,16 @@ from keyturn.kube.cache.pods import GRACE, NO_GRACE
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.controllers.context import Memo, World
+    from keyturn.controllers.context import Context, ObjectMemory
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["with_pods"]
 
 
-async def with_pods(seen: Seen, wanted: Wanted, world: World) -> Seen:
+async def with_pods(seen: Observed, wanted: Desired, world: Context) -> Observed:
     """Add the pods of those of which it depends on them what is said or done.
 
     Raises:
@@ -53,12 +53,12 @@ async def with_pods(seen: Seen, wanted: Wanted, world: World) -> Seen:
 class _Reads:
     """The reads of one look."""
 
-    world: World
-    wanted: Wanted
-    memo: Memo
+    world: Context
+    wanted: Desired
+    memo: ObjectMemory
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
-    async def needed(self, seen: Seen) -> Seen:
+    async def needed(self, seen: Observed) -> Observed:
         """Read the pods without which it cannot be said how far a rollout is, or what keeps it from its end."""
         for one in seen.consumers:
             known = one
@@ -67,7 +67,7 @@ class _Reads:
                 seen = _put(known, seen)
         return seen
 
-    async def renewed(self, seen: Seen) -> Seen:
+    async def renewed(self, seen: Observed) -> Observed:
         """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
 
         The marker cannot tell whether somebody else has made the pods anew since; their age can.
@@ -83,7 +83,7 @@ class _Reads:
                     seen = _put(replace(one, renewed=True), seen)
         return seen
 
-    async def going_back(self, seen: Seen) -> Seen:
+    async def going_back(self, seen: Observed) -> Observed:
         """Read the pods of those that are restarted now for an earlier revision: their marker is what comes back."""
         for one in next_restarts(seen, self.wanted, standings(seen, self.wanted)):
             if goes_back(one, seen, self.wanted):
@@ -93,7 +93,7 @@ class _Reads:
                     seen = _put(replace(one, pods=PodsSeen(forbidden=True)), seen)
         return seen
 
-    def _need(self, one: Consumer, seen: Seen) -> Need | None:
+    def _need(self, one: Consumer, seen: Observed) -> Need | None:
         standing = standing_of(one, seen, self.wanted)
         have_ended = self.memo.ended.get(one.workload.key) == _rollout_of(one, seen)
         if have_ended and waits_for_old_pods(standing, seen, self.wanted):
@@ -103,7 +103,7 @@ class _Reads:
     def _is_met(self, need: Need, one: Consumer) -> bool:
         return one.pods is not None and (need is not Need.NOW or one.pods is self.made.get(one.workload.key))
 
-    async def _read(self, one: Consumer, need: Need, seen: Seen) -> Consumer:
+    async def _read(self, one: Consumer, need: Need, seen: Observed) -> Consumer:
         key, began = one.workload.key, _began(one, seen)
         grace = NO_GRACE if need is Need.SOON else GRACE
         if need is not Need.NOW and (last := self.world.pods.last(one.workload, began, grace)):
@@ -118,7 +118,7 @@ class _Reads:
             self.made[key] = await self.world.pods.read_ages(one.workload)
         return self.made[key]
 
-    def _noted(self, one: Consumer, seen: Seen) -> Consumer:
+    def _noted(self, one: Consumer, seen: Observed) -> Consumer:
         """Remember that the last pod with earlier values has ended, or that such pods held the places of others."""
         key, standing = one.workload.key, standing_of(one, seen, self.wanted)
         if one.workload.settled and waits_for_old_pods(standing, seen, self.wanted):
@@ -128,14 +128,14 @@ class _Reads:
             return replace(one, held_up=seen.now)
         return one
 
-    def _in_question(self, seen: Seen) -> list[Consumer]:
+    def _in_question(self, seen: Observed) -> list[Consumer]:
         everyone = standings(seen, self.wanted)
         behind = (one for one in everyone if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
         return [*kept_back, *next_restarts(seen, self.wanted, everyone)]
 
 
-def _put(consumer: Consumer, seen: Seen) -> Seen:
+def _put(consumer: Consumer, seen: Observed) -> Observed:
     """Put what is known of a consumer in the place of what was known before."""
     key = consumer.workload.key
     return replace(
@@ -143,7 +143,7 @@ def _put(consumer: Consumer, seen: Seen) -> Seen:
     )
 
 
-def _has_not_changed(workload: Workload, seen: Seen, world: World) -> bool:
+def _has_not_changed(workload: Workload, seen: Observed, world: Context) -> bool:
     """Say whether a workload is as it was when the revision was published, so that its pods are older.
 
     No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
@@ -154,7 +154,7 @@ def _has_not_changed(workload: Workload, seen: Seen, world: World) -> bool:
     return not workload.idle and world.mirror.version_of(workload.key) < published.version
 
 
-def _with_held_up(seen: Seen, memo: Memo) -> Seen:
+def _with_held_up(seen: Observed, memo: ObjectMemory) -> Observed:
     for one in seen.consumers:
         key = one.workload.key
         if key not in memo.held_up and held_up_before(one.workload, seen):
@@ -164,7 +164,7 @@ def _with_held_up(seen: Seen, memo: Memo) -> Seen:
     return seen
 
 
-def _forget(seen: Seen, wanted: Wanted, memo: Memo) -> None:
+def _forget(seen: Observed, wanted: Desired, memo: ObjectMemory) -> None:
     """Keep of each only what still says something: a workload that is restarted has other pods."""
     everyone = standings(seen, wanted)
     through = {one.consumer.workload.key for one in everyone if waits_for_old_pods(one, seen, wanted)}
@@ -173,12 +173,12 @@ def _forget(seen: Seen, wanted: Wanted, memo: Memo) -> None:
     memo.held_up = {key: when for key, when in memo.held_up.items() if key in watched}
 
 
-def _rollout_of(consumer: Consumer, seen: Seen) -> tuple[int, datetime | None]:
+def _rollout_of(consumer: Consumer, seen: Observed) -> tuple[int, datetime | None]:
     """Name the rollout whose old pods have ended: nothing makes such pods again before there is another one."""
     return seen.current.number if seen.current else 0, consumer.workload.restarted
 
 
-def _began(consumer: Consumer, seen: Seen) -> datetime:
+def _began(consumer: Consumer, seen: Observed) -> datetime:
     """Say since when its rollout is waited for."""
     published = seen.target.published if seen.target else None
     return max(filter(None, (consumer.workload.restarted, published)), default=seen.now)

@@ -12,7 +12,7 @@ from keyturn.controllers.background import Reading
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.rules import denies
 from keyturn.core.spec.items import VALUE
-from keyturn.core.state.revision import Kept, Life
+from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools as threads
 from keyturn.stores.providers import properties
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.items import Item
     from keyturn.core.spec.store_refs import Destination, Source
-    from keyturn.core.state.lease import Loan
+    from keyturn.core.state.lease import StoreLease
     from keyturn.core.value import Value
     from keyturn.stores import Stores
-    from keyturn.stores.providers import Content, Found
+    from keyturn.stores.providers import Content, RemoteValue
 
-    from .leases import Borrower
+    from .leases import LeaseManager
 
 T = TypeVar("T")
 
@@ -52,13 +52,13 @@ _SOON: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
 
-def looks_for_lost(seen: Seen, wanted: Wanted) -> bool:
+def looks_for_lost(seen: Observed, wanted: Desired) -> bool:
     """Say whether a value may be found again that an earlier life of this object has pushed."""
     return bool(wanted.pushes) and seen.state is None and not seen.is_ours
 
 
 async def read_all(
-    key: ObjectKey, seen: Seen, wanted: Wanted, stores: Stores, borrower: Borrower, *, fresh: bool
+    key: ObjectKey, seen: Observed, wanted: Desired, stores: Stores, borrower: LeaseManager, *, fresh: bool
 ) -> Reading:
     """Read everything, and drop everything where one part fails; what failed is part of the answer."""
     lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
@@ -109,11 +109,11 @@ class _Documents:
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
-        self._known: dict[int, tuple[Found, Document]] = {}
+        self._known: dict[int, tuple[RemoteValue, Document]] = {}
         self._parsing = asyncio.Lock()
         self._bytes = 0
 
-    async def take(self, found: Found, doing: Callable[[Document], T]) -> T:
+    async def take(self, found: RemoteValue, doing: Callable[[Document], T]) -> T:
         """Do something with a document, in a thread where that takes long.
 
         Raises:
@@ -125,7 +125,7 @@ class _Documents:
         async with self._parsing:
             return await threads.for_tenant(self._owner, doing, document)
 
-    def _document(self, found: Found) -> Document:
+    def _document(self, found: RemoteValue) -> Document:
         if id(found) not in self._known:
             self._bytes += properties.size_of(found.content)
             if self._bytes > _MOST_BYTES:
@@ -140,14 +140,14 @@ class _Documents:
 async def _item(
     item: Item,
     key: ObjectKey,
-    seen: Seen,
-    wanted: Wanted,
+    seen: Observed,
+    wanted: Desired,
     stores: Stores,
-    borrower: Borrower,
+    borrower: LeaseManager,
     documents: _Documents,
     *,
     fresh: bool,
-) -> Kept:
+) -> ItemValues:
     source = _source_of(item)
     _hold_to_others(item.name, source, key, wanted, stores)
     try:
@@ -167,12 +167,12 @@ async def _item(
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
         _hold_to_floor(value, item, source, seen)
-        return _lent(Kept(source.text, {VALUE: value}, item.keys), loan)
+        return _lent(ItemValues(source.text, {VALUE: value}, item.keys), loan)
     # Out here, so that the store's error is no context of ours.
     raise trouble
 
 
-def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Wanted, stores: Stores) -> None:
+def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Desired, stores: Stores) -> None:
     """Let no Secret be read into itself, be it by way of others.
 
     Raises:
@@ -191,8 +191,8 @@ def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Wanted, s
         )
 
 
-def _lent(kept: Kept, loan: Loan | None) -> Kept:
-    return replace(kept, life=Life(loan.due, loan.ends), loan=loan.id) if loan else kept
+def _lent(kept: ItemValues, loan: StoreLease | None) -> ItemValues:
+    return replace(kept, life=Validity(loan.due, loan.ends), loan=loan.id) if loan else kept
 
 
 def _source_of(item: Item) -> Source:
@@ -214,7 +214,7 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     return Stalled("ProviderError", f"{where}: the store refused ({detail})")
 
 
-def _hold_to_floor(value: Value, item: Item, source: Source, seen: Seen) -> None:
+def _hold_to_floor(value: Value, item: Item, source: Source, seen: Observed) -> None:
     """Let nothing in that empties a Secret, or is weaker than the class allows.
 
     Raises:
@@ -236,7 +236,7 @@ def empty(where: str) -> Stalled:
     return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps what it has; store a value there")
 
 
-def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wanted) -> Kept:
+def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Desired) -> ItemValues:
     """Name the keys of all properties; what data writes under such a key goes before.
 
     Raises:
@@ -253,10 +253,10 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Wante
                 f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
                 " there; rename it, or read the others one by one with from",
             )
-    return Kept(source.text, found, keys).behind(wanted.item_keys)
+    return ItemValues(source.text, found, keys).behind(wanted.item_keys)
 
 
-def _clash(values: Mapping[str, Kept]) -> Stalled | None:
+def _clash(values: Mapping[str, ItemValues]) -> Stalled | None:
     """Say which two entries of dataFrom bring the same key."""
     writers: dict[str, str] = {}
     for name, kept in values.items():
@@ -295,7 +295,7 @@ def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value
         return {}
 
 
-def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str, Kept]:
+def _found(pushed: Iterable[Mapping[str, Value]], wanted: Desired) -> Mapping[str, ItemValues]:
     """Return what the generators of today could have made, out of what the stores hold."""
     data = {key: value for one in reversed([*pushed]) for key, value in one.items()}
     found = {}
@@ -305,5 +305,5 @@ def _found(pushed: Iterable[Mapping[str, Value]], wanted: Wanted) -> Mapping[str
         outputs = {output: data[key] for output, key in item.keys.items()}
         generator = generator_for(item.recipe)
         if generator.accepts(outputs):
-            found[item.name] = Kept(item.recipe.text, outputs, item.keys, generator.life(outputs))
+            found[item.name] = ItemValues(item.recipe.text, outputs, item.keys, generator.life(outputs))
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from keyturn.controllers.background import Errand, begin
+from keyturn.controllers.background import BackgroundJob, begin
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.store_reads import PushProblem
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from keyturn.controllers.background import Outside
-    from keyturn.controllers.context import World
+    from keyturn.controllers.background import BackgroundWork
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Finalize, Push, Withdraw
     from keyturn.core.state.revision import Revision
     from keyturn.core.state.state import Pushed, State
@@ -44,7 +44,7 @@ _LONGEST_WAIT: Final = timedelta(minutes=5)
 _UNDER_WAY: Final = timedelta(minutes=2)
 
 
-async def pushed(step: Push, key: ObjectKey, state: State, world: World) -> State | None:
+async def pushed(step: Push, key: ObjectKey, state: State, world: Context) -> State | None:
     """Bring a key of a store to the current revision; return the state that records it, None if it is not done.
 
     A second run finds it done: the store is read before it is written.
@@ -71,7 +71,7 @@ async def pushed(step: Push, key: ObjectKey, state: State, world: World) -> Stat
     return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
 
 
-async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: World) -> State | None:
+async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: Context) -> State | None:
     """Delete what was pushed, where the spec said so; return the state that no longer knows it, None if not done."""
     destination = step.destination
     if step.deletes:
@@ -83,7 +83,7 @@ async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: World) 
     return state.without_pushed(destination.id)
 
 
-async def finalized(step: Finalize, key: ObjectKey, seen: Seen, world: World) -> None:
+async def finalized(step: Finalize, key: ObjectKey, seen: Observed, world: Context) -> None:
     """Put our finalizer on the ManagedSecret, or take it off."""
     metadata = seen.managed.metadata
     others = [one for one in metadata.finalizers if one != FINALIZER]
@@ -118,7 +118,7 @@ def _content(destination: Destination, revision: Revision) -> Content:
 
 
 async def _deleted(
-    destination: Destination, state: State, key: ObjectKey, world: World
+    destination: Destination, state: State, key: ObjectKey, world: Context
 ) -> bool | Wait | Stalled:
     """Delete what we have pushed; what somebody else has put in its place meanwhile stays."""
     record = state.facts().pushed_to(destination.id)
@@ -149,11 +149,11 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
 
 
 async def _done(
-    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, world: World
+    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, world: Context
 ) -> T | None:
     """Return what came of it; None where it failed, or goes on: then it is a problem until its end."""
     outside, place = world.memo(key).outside, destination.id
-    errand: Errand[T | Wait | Stalled] | None = outside.writing.pop(place, None)
+    errand: BackgroundJob[T | Wait | Stalled] | None = outside.writing.pop(place, None)
     # What goes on is waited for, whatever it is: two writes at a time could end in the wrong order.
     if errand is None or (errand.task.done() and errand.name != name):
         errand = await begin(name, _tried(destination, doing), lambda: _ended(place, key, world))
@@ -179,7 +179,7 @@ async def _tried(destination: Destination, doing: Callable[[], Awaitable[T]]) ->
         return stalled
 
 
-def _ended(place: str, key: ObjectKey, world: World) -> None:
+def _ended(place: str, key: ObjectKey, world: Context) -> None:
     """Have its end looked at."""
     problems = world.memo(key).outside.push_problems
     if place in problems:
@@ -187,7 +187,7 @@ def _ended(place: str, key: ObjectKey, world: World) -> None:
     world.wake(key)
 
 
-def _again(problem: Wait | Stalled, place: str, outside: Outside, world: World) -> datetime:
+def _again(problem: Wait | Stalled, place: str, outside: BackgroundWork, world: Context) -> datetime:
     attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
     first = problem.after if isinstance(problem, Wait) else _LATER
     return world.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _LONGEST_WAIT))

@@ -26,10 +26,10 @@ from .report import report, report_unseen, tell_denied, tell_step
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.controllers.background import Outside
-    from keyturn.controllers.context import World
+    from keyturn.controllers.background import BackgroundWork
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.steps import Step
 
 __all__ = ["reconcile"]
@@ -47,7 +47,7 @@ _PATIENCE = timedelta(seconds=1)
 _log = structlog.get_logger()
 
 
-async def reconcile(key: ObjectKey, world: World) -> datetime | None:
+async def reconcile(key: ObjectKey, world: Context) -> datetime | None:
     """Bring one managed secret to what its spec says, and return when to look again.
 
     Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
@@ -63,14 +63,14 @@ async def reconcile(key: ObjectKey, world: World) -> datetime | None:
             world.large.leave(key)
 
 
-def _is_reading(key: ObjectKey, world: World) -> bool:
+def _is_reading(key: ObjectKey, world: Context) -> bool:
     """Say whether stores are being read for it, whose end wakes it."""
     memo = world.memos.get(key)
     reading = memo.outside.reading if memo else None
     return reading is not None and not reading.task.done()
 
 
-async def _brought(key: ObjectKey, world: World) -> datetime | None:
+async def _brought(key: ObjectKey, world: Context) -> datetime | None:
     memo = world.memo(key)
     attempt = memo.attempts + 1
     try:
@@ -93,7 +93,7 @@ async def _brought(key: ObjectKey, world: World) -> datetime | None:
             world.forget(key)
 
 
-async def _steps(key: ObjectKey, world: World) -> datetime | None:
+async def _steps(key: ObjectKey, world: Context) -> datetime | None:
     """Take steps until there is none.
 
     Raises:
@@ -121,7 +121,7 @@ async def _steps(key: ObjectKey, world: World) -> datetime | None:
     return _after_failure(_BREATHER, world, key, attempt)
 
 
-async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> datetime | None:
+async def _ended(key: ObjectKey, seen: Observed, outcome: Outcome, world: Context) -> datetime | None:
     """Tell how a pass ended, and return when to look again."""
     if not _keeps_made(outcome, world.memo(key).outside, world.now()):
         world.memo(key).outside.forget_made()
@@ -136,7 +136,7 @@ async def _ended(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     return _look_again(key, outcome, world)
 
 
-def _keeps_made(outcome: Outcome, outside: Outside, now: datetime) -> bool:
+def _keeps_made(outcome: Outcome, outside: BackgroundWork, now: datetime) -> bool:
     """Say whether what was made of a revision is still asked for, while something else of it is awaited.
 
     The values of stores are read again once a large key is made: it would be lost each time where that takes a while.
@@ -149,7 +149,7 @@ def _keeps_made(outcome: Outcome, outside: Outside, now: datetime) -> bool:
     return False
 
 
-def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+def _told_later(key: ObjectKey, outcome: Outcome, world: Context) -> datetime | None:
     """Return when to tell that values are awaited, if that began just now: its end, which wakes, is near."""
     began = _awaited_since(outcome, world.memo(key).outside)
     if began is None:
@@ -158,7 +158,7 @@ def _told_later(key: ObjectKey, outcome: Outcome, world: World) -> datetime | No
     return when if began <= world.now() < when else None  # clocks are set back, too
 
 
-def _awaited_since(outcome: Outcome, outside: Outside) -> datetime | None:
+def _awaited_since(outcome: Outcome, outside: BackgroundWork) -> datetime | None:
     match outcome.error:
         case Wait(reason=reason) if reason == MAKING_VALUES:
             return outside.making_since
@@ -167,7 +167,7 @@ def _awaited_since(outcome: Outcome, outside: Outside) -> datetime | None:
     return None
 
 
-async def _look(key: ObjectKey, world: World) -> Seen | None:
+async def _look(key: ObjectKey, world: Context) -> Observed | None:
     """Look at everything.
 
     Raises:
@@ -183,7 +183,7 @@ async def _look(key: ObjectKey, world: World) -> Seen | None:
         raise unread(error) from error
 
 
-async def _tell_unseen(key: ObjectKey, wait: Wait, world: World) -> None:
+async def _tell_unseen(key: ObjectKey, wait: Wait, world: Context) -> None:
     try:
         await report_unseen(key, wait, world)
     except errors.NotLeading:
@@ -194,7 +194,7 @@ async def _tell_unseen(key: ObjectKey, wait: Wait, world: World) -> None:
         _log.warning("look failed", secret=str(key), error=error)
 
 
-async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
+async def _one_step(key: ObjectKey, seen: Observed, world: Context) -> Outcome | Step:
     """Take the next step; return how the pass ends, or the step that was done."""
     step: Step | None = None
     try:
@@ -215,7 +215,7 @@ async def _one_step(key: ObjectKey, seen: Seen, world: World) -> Outcome | Step:
 
 
 def _pass_over(
-    step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World
+    step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, seen: Observed, world: Context
 ) -> None:
     """Remember that nothing may be done to a workload now, and go on with the others."""
     memo, workload = world.memo(key), step.consumer.workload
@@ -229,7 +229,7 @@ def _pass_over(
         tell_denied(workload, error, key, seen, world)
 
 
-def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:
+def _at_rest(step: Rest, key: ObjectKey, world: Context) -> Outcome:
     if step.problem is None:
         return Outcome(step)
     memo = world.memo(key)
@@ -237,7 +237,7 @@ def _at_rest(step: Rest, key: ObjectKey, world: World) -> Outcome:
     return Outcome(step, step.problem, memo.attempts)
 
 
-def _lets_others_go_first(done: Step, seen: Seen) -> bool:
+def _lets_others_go_first(done: Step, seen: Observed) -> bool:
     """Say whether the pass goes on at the end of the queue.
 
     Where many secrets turn at once, all are published before the first workload rolls, and all restarts are asked
@@ -246,7 +246,7 @@ def _lets_others_go_first(done: Step, seen: Seen) -> bool:
     return isinstance(done, RollOut) or (isinstance(done, Publish) and bool(seen.consumers))
 
 
-async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
+async def _taken(step: Step, key: ObjectKey, seen: Observed, world: Context) -> None:
     """Take a step, and say in our words what the API server's refusal means."""
     name = type(step).__name__
     failpoints.reached("before", name)
@@ -259,7 +259,7 @@ async def _taken(step: Step, key: ObjectKey, seen: Seen, world: World) -> None:
     failpoints.reached("after", name)
 
 
-def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | None:
+def _look_again(key: ObjectKey, outcome: Outcome, world: Context) -> datetime | None:
     until = outcome.step.until if isinstance(outcome.step, Rest) else None
     match outcome.error:
         case Wait(after=after):
@@ -271,11 +271,11 @@ def _look_again(key: ObjectKey, outcome: Outcome, world: World) -> datetime | No
     return min(until, again) if until else again
 
 
-def _after_failure(first: timedelta, world: World, key: ObjectKey, attempt: int) -> datetime:
+def _after_failure(first: timedelta, world: Context, key: ObjectKey, attempt: int) -> datetime:
     world.memo(key).attempts = attempt
     return world.now() + _backoff(first, world, key)
 
 
-def _backoff(first: timedelta, world: World, key: ObjectKey) -> timedelta:
+def _backoff(first: timedelta, world: Context, key: ObjectKey) -> timedelta:
     """Return the pause after the last failed attempt: the first one at first, then twice as long each time."""
     return min(first * 2.0 ** min(max(world.memo(key).attempts - 1, 0), 10), _LONGEST_WAIT)

@@ -13,7 +13,7 @@ from keyturn.core.rotation.reasons import REFRESHED
 from keyturn.core.spec.items import is_spread
 from keyturn.core.spec.store_refs import next_refresh
 
-from .leases import Borrower
+from .leases import LeaseManager
 from .pull import empty, looks_for_lost, read_all
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.source import StoreRef
-    from keyturn.controllers.background import Outside, Reading
-    from keyturn.controllers.context import World
+    from keyturn.controllers.background import BackgroundWork, Reading
+    from keyturn.controllers.context import Context
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
-    from keyturn.core.state.lease import Loan
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.lease import StoreLease
+    from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Stores
 
@@ -43,7 +43,7 @@ _HELD_UP: Final = timedelta(seconds=30)
 """After which a value is looked at again that was found and could not be taken in."""
 
 
-async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pulled:
+async def pulled_now(key: ObjectKey, seen: Observed, world: Context, load: Load) -> Pulled:
     """Read the stores of a managed secret if it is time, and say what is others there than `load` finds in the state.
 
     What keeps it from reading is part of the answer.
@@ -68,7 +68,7 @@ async def pulled_now(key: ObjectKey, seen: Seen, world: World, load: Load) -> Pu
     )
 
 
-async def _pulled_now(key: ObjectKey, seen: Seen, wanted: Wanted, world: World, load: Load) -> Pulled:
+async def _pulled_now(key: ObjectKey, seen: Observed, wanted: Desired, world: Context, load: Load) -> Pulled:
     outside = world.memo(key).outside
     if outside.due is None:
         outside.due = _first_due(seen, wanted)
@@ -89,7 +89,7 @@ async def _pulled_now(key: ObjectKey, seen: Seen, wanted: Wanted, world: World, 
     return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
 
 
-def _not_read(outside: Outside, seen: Seen, wanted: Wanted) -> Pulled:
+def _not_read(outside: BackgroundWork, seen: Observed, wanted: Desired) -> Pulled:
     problem = outside.problem or _under_way(outside, seen, wanted)
     # The end of what goes on wakes the object.
     again = None if outside.reading else outside.due
@@ -97,17 +97,17 @@ def _not_read(outside: Outside, seen: Seen, wanted: Wanted) -> Pulled:
     return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
 
 
-def _held(seen: Seen) -> frozenset[str]:
+def _held(seen: Observed) -> frozenset[str]:
     """Name the loans that the current revision holds."""
     return frozenset(seen.state.borrowed.values()) if seen.state else frozenset()
 
 
-def _is_at_rest(seen: Seen) -> bool:
+def _is_at_rest(seen: Observed) -> bool:
     spec, metadata = seen.managed.spec, seen.managed.metadata
     return bool(seen.trouble or spec.suspend or metadata.deletion_timestamp or seen.state_is_foreign)
 
 
-def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
+def _first_due(seen: Observed, wanted: Desired) -> datetime | None:
     """Go on where another process has left off: what was not read is read at once, all else when its time comes."""
     before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
     rotation = seen.managed.status.rotation
@@ -117,7 +117,7 @@ def _first_due(seen: Seen, wanted: Wanted) -> datetime | None:
     return seen.now
 
 
-def _next_look(loans: Iterable[Loan], seen: Seen, wanted: Wanted) -> datetime | None:
+def _next_look(loans: Iterable[StoreLease], seen: Observed, wanted: Desired) -> datetime | None:
     """Return when the stores are read again: at the next refresh, or before the end of what they lend."""
     refresh = _next_refresh(seen, wanted)
     if refresh is None:
@@ -127,14 +127,14 @@ def _next_look(loans: Iterable[Loan], seen: Seen, wanted: Wanted) -> datetime | 
     return min([refresh, *halves])
 
 
-def _next_refresh(seen: Seen, wanted: Wanted) -> datetime | None:
+def _next_refresh(seen: Observed, wanted: Desired) -> datetime | None:
     if wanted.refresh_interval is None:
         return None
     sources = [item.source for item in wanted.pulled if item.source]
     return next_refresh(wanted.refresh_interval, sources, seen.managed.metadata.namespace, seen.now)
 
 
-def _note_stores(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -> None:
+def _note_stores(outside: BackgroundWork, seen: Observed, wanted: Desired, stores: Stores) -> None:
     """Have everything tried again where a store is another one than at the last look."""
     namespace = seen.managed.metadata.namespace
     now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(wanted)}
@@ -145,7 +145,7 @@ def _note_stores(outside: Outside, seen: Seen, wanted: Wanted, stores: Stores) -
             outside.due = seen.now
 
 
-def _is_time(outside: Outside, seen: Seen, wanted: Wanted) -> bool:
+def _is_time(outside: BackgroundWork, seen: Observed, wanted: Desired) -> bool:
     if outside.reading is not None:
         return True  # it goes on, or has ended
     if outside.due is not None and outside.due <= seen.now:
@@ -155,7 +155,7 @@ def _is_time(outside: Outside, seen: Seen, wanted: Wanted) -> bool:
     return seen.state is None or seen.asks_to_refresh or _asks_for_others(seen, seen.state, wanted)
 
 
-def _asks_for_others(seen: Seen, state: StateFacts, wanted: Wanted) -> bool:
+def _asks_for_others(seen: Observed, state: StateFacts, wanted: Desired) -> bool:
     """Say whether the spec asks for what was not read for it; an earlier revision that came back is no such thing."""
     if seen.held:
         return False
@@ -166,25 +166,25 @@ def _asks_for_others(seen: Seen, state: StateFacts, wanted: Wanted) -> bool:
     return wanted.keys != then and any(item.spreads for item in wanted.pulled)
 
 
-def _refs(wanted: Wanted) -> list[StoreRef]:
+def _refs(wanted: Desired) -> list[StoreRef]:
     return [item.source.ref for item in wanted.pulled if item.source] + [one.ref for one in wanted.pushes]
 
 
-def _under_way(outside: Outside, seen: Seen, wanted: Wanted) -> Wait | None:
+def _under_way(outside: BackgroundWork, seen: Observed, wanted: Desired) -> Wait | None:
     """Say that a value is awaited which the spec asks for; where there is one, nobody needs to know."""
     is_unfit = any(item.name in seen.unfit for item in wanted.pulled)
     is_awaited = outside.reading is not None and (is_unfit or not seen.is_complete)
     return being_read() if is_awaited else None
 
 
-def _asked(outside: Outside, seen: Seen) -> str:
+def _asked(outside: BackgroundWork, seen: Observed) -> str:
     """Name what is to be read, so that the answer to another question is of no use."""
     asked = (seen.managed.metadata.generation, seen.requested.refresh, seen.rereads_for, seen.state is None)
     return repr((*asked, sorted(outside.stores.items())))
 
 
 async def _read(
-    key: ObjectKey, seen: Seen, wanted: Wanted, outside: Outside, world: World, load: Load
+    key: ObjectKey, seen: Observed, wanted: Desired, outside: BackgroundWork, world: Context, load: Load
 ) -> Reading | None:
     """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
     asked = _asked(outside, seen)
@@ -196,7 +196,7 @@ async def _read(
         fresh = seen.asks_to_refresh or (seen.state is None and seen.requested.refresh is not None)
         state = await load() if seen.state and seen.state.loans else None
         anew = bool(seen.rereads_for)
-        borrower = Borrower(key, wanted, state, outside, world.stores, world.now, anew=anew)
+        borrower = LeaseManager(key, wanted, state, outside, world.stores, world.now, anew=anew)
         doing = read_all(key, seen, wanted, world.stores, borrower, fresh=fresh)
         outside.reading_since = world.now()
         outside.reading = await begin(asked, doing, lambda: world.wake(key))
@@ -218,7 +218,7 @@ async def _read(
 # What is others there
 
 
-def _retained(reading: Reading, state: State | None, wanted: Wanted) -> Reading:
+def _retained(reading: Reading, state: State | None, wanted: Desired) -> Reading:
     """Put what is gone at a store, and stays, to what was read there."""
     recorded = state.current.values if state else {}
     taken = {key for kept in reading.values.values() for key in kept.keys.values()} | wanted.item_keys
@@ -236,7 +236,7 @@ def _retained(reading: Reading, state: State | None, wanted: Wanted) -> Reading:
     return replace(reading, values={**reading.values, **whole}, retained=reading.retained | whole.keys())
 
 
-def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> frozenset[str]:
+def _changed(values: Mapping[str, ItemValues], seen: Observed, state: State | None) -> frozenset[str]:
     """Return the items that are others than in the current revision, and in the one that was given up."""
     if state is None:
         return frozenset()
@@ -250,12 +250,12 @@ def _changed(values: Mapping[str, Kept], seen: Seen, state: State | None) -> fro
     )
 
 
-def _is_other(kept: Kept, before: Kept | None) -> bool:
+def _is_other(kept: ItemValues, before: ItemValues | None) -> bool:
     """Say whether it is another value, or of another loan, with which it ends."""
     return before is None or before.loan != kept.loan or before.data() != kept.data()
 
 
-def _emptied(values: Mapping[str, Kept], state: State | None) -> Stalled | None:
+def _emptied(values: Mapping[str, ItemValues], state: State | None) -> Stalled | None:
     """Say which key would lose its content; a property that never had any may stay so."""
     there = state.current.data() if state else {}
     for name, kept in values.items():

@@ -52,10 +52,10 @@ from .write_status import write_status
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.errors import Wait
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.steps import OutsideStep, Step
 
@@ -67,7 +67,7 @@ _NO_TROUBLE = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: World) -> None:
+def tell_step(step: Step, key: ObjectKey, seen: Observed, seconds: float, world: Context) -> None:
     """Tell what was just done."""
     _time_step(step, seen, seconds, world)
     match step:
@@ -88,7 +88,7 @@ def tell_step(step: Step, key: ObjectKey, seen: Seen, seconds: float, world: Wor
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
 
 
-def _tell_news(step: Step, seen: Seen, world: World) -> None:
+def _tell_news(step: Step, seen: Observed, world: Context) -> None:
     """Post what somebody can notice of a record or of a Secret."""
     match step:
         case Claim(number=number) | Adopt(number=number):
@@ -118,7 +118,7 @@ def _facts(step: Step) -> dict[str, object]:
             return {}
 
 
-def _tell_repair(step: Repair, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_repair(step: Repair, key: ObjectKey, seen: Observed, world: Context) -> None:
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
@@ -126,14 +126,14 @@ def _tell_repair(step: Repair, key: ObjectKey, seen: Seen, world: World) -> None
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
-def _time_step(step: Step, seen: Seen, wrote: float, world: World) -> None:
+def _time_step(step: Step, seen: Observed, wrote: float, world: Context) -> None:
     took = duration_of(step, seen, timedelta(seconds=wrote), world.now())
     if took is not None:
         name = "Overlap" if isinstance(step, Expire) else type(step).__name__
         metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
-def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Observed, world: Context) -> None:
     """Tell of a write into a store; one that goes on is told of at its end."""
     name = type(step).__name__
     problem = None
@@ -157,7 +157,7 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Seen, world: World
     _log.info("step done", step=name, secret=str(key))
 
 
-def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_return(step: GoBack, key: ObjectKey, seen: Observed, world: Context) -> None:
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_what_failed(seen)
@@ -169,7 +169,7 @@ def _tell_return(step: GoBack, key: ObjectKey, seen: Seen, world: World) -> None
     )
 
 
-def _failures(seen: Seen) -> str:
+def _failures(seen: Observed) -> str:
     """Name who failed and why: with the return the pods go that show it."""
     failed = (
         (one for one in standings(seen, seen.wanted) if one.state is WorkloadState.FAILED)
@@ -179,7 +179,7 @@ def _failures(seen: Seen) -> str:
     return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
 
 
-def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) -> None:
+def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Observed, world: Context) -> None:
     workload, number = consumer.workload, seen.current.number if seen.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     what = "its pods are made anew for"
@@ -193,7 +193,7 @@ def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Seen, world: World) 
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
-def _tell_deleted_pod(step: DeletePod, key: ObjectKey, world: World) -> None:
+def _tell_deleted_pod(step: DeletePod, key: ObjectKey, world: Context) -> None:
     workload, pod = step.consumer.workload, step.pod
     world.events.post(
         _workload_ref(workload),
@@ -210,7 +210,9 @@ def _workload_ref(workload: Workload) -> ObjectRef:
     return ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid)
 
 
-def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Seen, world: World) -> None:
+def tell_denied(
+    workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Observed, world: Context
+) -> None:
     """Post that the API server refuses a restart, unless an earlier process has written it into the status."""
     told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
     if told and told_reason(told) == error.reason:
@@ -219,7 +221,7 @@ def tell_denied(workload: Workload, error: Wait | Stalled, key: ObjectKey, seen:
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
 
 
-async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> None:
+async def report(key: ObjectKey, seen: Observed, outcome: Outcome, world: Context) -> None:
     """Write the status if it changed, and tell what a change means.
 
     Raises:
@@ -232,7 +234,7 @@ async def report(key: ObjectKey, seen: Seen, outcome: Outcome, world: World) -> 
     tell_ends(key, seen, before, after, world)
 
 
-async def report_unseen(key: ObjectKey, error: Wait, world: World) -> None:
+async def report_unseen(key: ObjectKey, error: Wait, world: Context) -> None:
     """Tell that nobody could look, as far as that can be told.
 
     Raises:
@@ -246,7 +248,9 @@ async def report_unseen(key: ObjectKey, error: Wait, world: World) -> None:
     await write_status(key, managed, status_unseen(managed, error, world.now()), world)
 
 
-def _tell_trouble(key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: World) -> None:
+def _tell_trouble(
+    key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: Context
+) -> None:
     """Tell what keeps a pass from its end, once as long as it stays the same."""
     memo = world.memo(key)
     told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
@@ -268,7 +272,7 @@ def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
     return any(one.reason == error.reason for one in status.conditions)
 
 
-def _tell_warning(key: ObjectKey, seen: Seen, before: ManagedSecretStatus, world: World) -> None:
+def _tell_warning(key: ObjectKey, seen: Observed, before: ManagedSecretStatus, world: Context) -> None:
     """Post the rules that are broken where the class only warns; where it denies, that is a trouble."""
     told = {(one.rule, one.item) for one in told_violations(before)}
     if denies(seen.secret_class) or all((one.rule, one.item) in told for one in seen.violations):

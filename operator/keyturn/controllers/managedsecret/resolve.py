@@ -18,16 +18,16 @@ from .generate import making_order
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.controllers.context import Memo
-    from keyturn.core.spec.desired import Wanted
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.controllers.context import ObjectMemory
+    from keyturn.core.spec.desired import Desired
+    from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["resolved", "template_flaw"]
 
 
 def resolved(
-    managed: ManagedSecret, memo: Memo, mirror: Mirror
-) -> tuple[SecretClass | None, Wanted | None, Stalled | None]:
+    managed: ManagedSecret, memo: ObjectMemory, mirror: InformerCache
+) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
     """Fill in what a spec leaves open from its class; what it asks for is None where something is wrong with it."""
     secret_class, known = None, memo.resolved
     of = (managed.metadata.uid, managed.metadata.generation)
@@ -45,7 +45,7 @@ def resolved(
     return secret_class, wanted, None
 
 
-async def template_flaw(namespace: str, wanted: Wanted) -> Stalled | None:
+async def template_flaw(namespace: str, wanted: Desired) -> Stalled | None:
     """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
     if not wanted.templates:
         return None
@@ -62,7 +62,7 @@ async def template_flaw(namespace: str, wanted: Wanted) -> Stalled | None:
     return None
 
 
-def _class_of(managed: ManagedSecret, mirror: Mirror) -> SecretClass | None:
+def _class_of(managed: ManagedSecret, mirror: InformerCache) -> SecretClass | None:
     name = mirror.class_name(managed.spec.class_name)
     if name is None:
         return None

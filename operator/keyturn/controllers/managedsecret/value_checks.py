@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.spec.desired import Item, Wanted
-    from keyturn.core.state.revision import Kept
+    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
 
 __all__ = ["unfit"]
 
 
-async def unfit(key: ObjectKey, wanted: Wanted, state: State) -> frozenset[str]:
+async def unfit(key: ObjectKey, wanted: Desired, state: State) -> frozenset[str]:
     """Name the items whose values are not what is asked for today."""
     values = state.current.values
     there = [(item, values[item.name]) for item in wanted.items if item.name in values]
-    doubted: list[tuple[Item, Kept]] = []
+    doubted: list[tuple[Item, ItemValues]] = []
     found: set[str] = set()
     for item, kept in there:
         if _is_doubtful(item, kept):
@@ -36,13 +36,13 @@ async def unfit(key: ObjectKey, wanted: Wanted, state: State) -> frozenset[str]:
     return frozenset(found)
 
 
-def _is_doubtful(item: Item, kept: Kept) -> bool:
+def _is_doubtful(item: Item, kept: ItemValues) -> bool:
     """Say whether another recipe has made a value, or nobody's, so that only looking at it can tell."""
     is_ours = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
     return is_ours and item.recipe is not None and kept.recipe != item.recipe.text
 
 
-def _not_accepted(doubted: Iterable[tuple[Item, Kept]]) -> set[str]:
+def _not_accepted(doubted: Iterable[tuple[Item, ItemValues]]) -> set[str]:
     return {
         item.name
         for item, kept in doubted
@@ -50,7 +50,7 @@ def _not_accepted(doubted: Iterable[tuple[Item, Kept]]) -> set[str]:
     }
 
 
-def _fits(item: Item, kept: Kept) -> bool:
+def _fits(item: Item, kept: ItemValues) -> bool:
     if item.recipe is None:
         return _is_given(item, kept)
     if kept.recipe == LITERAL:
@@ -58,7 +58,7 @@ def _fits(item: Item, kept: Kept) -> bool:
     return not item.of_class or kept.outputs.keys() == item.keys.keys()
 
 
-def _is_given(item: Item, kept: Kept) -> bool:
+def _is_given(item: Item, kept: ItemValues) -> bool:
     """Say whether it holds the literal of today, or what was read from where the spec says today."""
     if item.source is not None:
         return kept.recipe == item.source.text

@@ -29,17 +29,17 @@ from .observe import agree_now, load_state, load_target
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State
     from keyturn.kube.client import Body
 
 __all__ = ["known", "release", "wanted_of", "write_state", "write_target"]
 
 
-def wanted_of(seen: Seen) -> Wanted:
+def wanted_of(seen: Observed) -> Desired:
     if seen.wanted is None:
         raise Stalled("InvalidSpec", "the spec cannot be followed")
     return seen.wanted
@@ -54,7 +54,7 @@ def known(state: State | None, key: ObjectKey) -> State:
 # The state Secret
 
 
-async def write_state(key: ObjectKey, state: State, seen: Seen, world: World) -> None:
+async def write_state(key: ObjectKey, state: State, seen: Observed, world: Context) -> None:
     """Record a state.
 
     Raises:
@@ -77,7 +77,9 @@ async def write_state(key: ObjectKey, state: State, seen: Seen, world: World) ->
 # The target Secret
 
 
-async def write_target(step: Publish | Repair | Revoke, key: ObjectKey, seen: Seen, world: World) -> None:
+async def write_target(
+    step: Publish | Repair | Revoke, key: ObjectKey, seen: Observed, world: Context
+) -> None:
     """Write the Secret of the current revision.
 
     Raises:
@@ -101,7 +103,7 @@ async def write_target(step: Publish | Repair | Revoke, key: ObjectKey, seen: Se
     agree_now(key, seen, world)
 
 
-async def _body(key: ObjectKey, seen: Seen, state: State, published: datetime, world: World) -> Body:
+async def _body(key: ObjectKey, seen: Observed, state: State, published: datetime, world: Context) -> Body:
     wanted, facts = wanted_of(seen), state.current.facts
     found = await load_target(key, wanted.secret, world) if seen.target else None
     stamp = Stamp(facts.number, published, facts.overlaps, seen.uid if wanted.shape.deletes else "")
@@ -111,7 +113,7 @@ async def _body(key: ObjectKey, seen: Seen, state: State, published: datetime, w
     return body
 
 
-def _not_as_sent(written: Body, key: ObjectKey, seen: Seen, state: State) -> str | None:
+def _not_as_sent(written: Body, key: ObjectKey, seen: Observed, state: State) -> str | None:
     """Say what of a Secret a webhook has changed on its way; the next look would find the same."""
     facts = target_facts(written, key, seen.uid, wanted_of(seen), state, seen.now)
     if facts.differs:
@@ -119,7 +121,7 @@ def _not_as_sent(written: Body, key: ObjectKey, seen: Seen, state: State) -> str
     return None if facts.dressed else "its labels and annotations"
 
 
-async def release(key: ObjectKey, world: World) -> None:
+async def release(key: ObjectKey, world: Context) -> None:
     """Take our label off a Secret under an old name, of which the watch then tells nothing more."""
     try:
         found = await world.api.get(paths.secret(key.namespace, key.name))
@@ -130,21 +132,21 @@ async def release(key: ObjectKey, world: World) -> None:
     world.mirror.drop_secret(key)
 
 
-def _newly_published(seen: Seen, world: World) -> datetime:
+def _newly_published(seen: Observed, world: Context) -> datetime:
     """A Secret under a new name carries what is published already: it came with the revision."""
     number = seen.current.number if seen.current else None
     is_renamed = seen.target is None and seen.managed.status.revision == number
     return _first_published(seen) if is_renamed else world.now()
 
 
-def _first_published(seen: Seen) -> datetime:
+def _first_published(seen: Observed) -> datetime:
     """A repair publishes nothing new: who started after the revision came still runs it."""
     if seen.target and seen.target.published:
         return seen.target.published
     return seen.current.made if seen.current else seen.now
 
 
-async def _write_secret(key: ObjectKey, body: Body, world: World) -> Body:
+async def _write_secret(key: ObjectKey, body: Body, world: Context) -> Body:
     """Write a Secret, and look again at once only if the watch told of another write of it meanwhile.
 
     Raises:
@@ -163,7 +165,7 @@ async def _write_secret(key: ObjectKey, body: Body, world: World) -> Body:
     return written
 
 
-async def _put_secret(key: ObjectKey, body: Body, world: World) -> Body:
+async def _put_secret(key: ObjectKey, body: Body, world: Context) -> Body:
     """Put a Secret over the version that was read, or make a new one."""
     name = body["metadata"]["name"]
     if "resourceVersion" in body["metadata"]:

@@ -11,7 +11,7 @@ from keyturn.kube.status import status_patch
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import ManagedSecretStatus
-    from keyturn.controllers.context import World
+    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.kube.client import Body
 
@@ -19,7 +19,7 @@ __all__ = ["write_status"]
 
 
 async def write_status(
-    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, world: World
+    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, world: Context
 ) -> None:
     """Write what changed in the status.
 
@@ -49,7 +49,7 @@ async def write_status(
         world.doubt_crds()  # the API server drops what the CRD does not know
 
 
-async def _look_again(key: ObjectKey, world: World) -> None:
+async def _look_again(key: ObjectKey, world: Context) -> None:
     try:
         body: Body = await world.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:

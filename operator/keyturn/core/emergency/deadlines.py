@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import AffectedSecret, EmergencyRotation
     from keyturn.core.errors import Stalled
 
-__all__ = ["NEAR", "STAGES", "Found", "deadlines_of", "report_name", "who_acknowledges"]
+__all__ = ["NEAR", "STAGES", "EmergencyFacts", "deadlines_of", "report_name", "who_acknowledges"]
 
 _LONGEST_NAME = 256
 STAGES: Mapping[str, timedelta] = {
@@ -32,7 +32,7 @@ NEAR: Mapping[str, timedelta] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EmergencyFacts:
     """What one look at an emergency found."""
 
     now: datetime

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Wait
     from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.push import Unpushed
-    from keyturn.core.rotation.rollout import Standing
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.rotation.rollout import WorkloadProgress
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
 __all__ = ["Affected", "affected"]
@@ -46,7 +46,7 @@ class Affected:
     """The places of stores that it is pushed to and that may hold values from before."""
 
 
-def affected(emergency: Emergency, seen: Seen, error: Wait | Stalled | None) -> Affected:
+def affected(emergency: Emergency, seen: Observed, error: Wait | Stalled | None) -> Affected:
     """Say how far a secret is with an emergency, after a look that ended with `error` or without one."""
     wanted = seen.wanted
     if wanted is None:
@@ -67,7 +67,7 @@ def affected(emergency: Emergency, seen: Seen, error: Wait | Stalled | None) -> 
     return _rotated(told, renewed, seen, wanted)
 
 
-def _unrotated(seen: Seen, error: Wait | Stalled | None) -> Affected:
+def _unrotated(seen: Observed, error: Wait | Stalled | None) -> Affected:
     if seen.managed.spec.suspend:
         return Affected(AffectedState.SUSPENDED, message="spec.suspend is true, so nothing is written")
     if isinstance(error, Stalled):
@@ -75,7 +75,7 @@ def _unrotated(seen: Seen, error: Wait | Stalled | None) -> Affected:
     return Affected(AffectedState.PENDING, message=error.message if error else None)
 
 
-def _waiting(emergency: Emergency, seen: Seen, wanted: Wanted) -> str | None:
+def _waiting(emergency: Emergency, seen: Observed, wanted: Desired) -> str | None:
     if is_fixed(seen, wanted):
         return "the Secret is immutable: write another target.name for one with new values"
     asked = asked_at(seen, wanted)
@@ -84,7 +84,7 @@ def _waiting(emergency: Emergency, seen: Seen, wanted: Wanted) -> str | None:
     return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
 
 
-def _rotated(told: Affected, renewed: RevisionFacts, seen: Seen, wanted: Wanted) -> Affected:
+def _rotated(told: Affected, renewed: RevisionFacts, seen: Observed, wanted: Desired) -> Affected:
     current = seen.current
     if current is None or current.number < renewed.number:
         number = current.number if current else None
@@ -115,7 +115,7 @@ def _unpushed(told: Affected) -> Affected:
     return replace(told, state=state, message=f"pushTo: {first.message}{more}")
 
 
-def _told(behind: list[Standing]) -> str:
+def _told(behind: list[WorkloadProgress]) -> str:
     first, more = behind[0], len(behind) - 1
     others = f" and {more} more" if more else ""
     detail = f": {first.message}" if first.message else ""

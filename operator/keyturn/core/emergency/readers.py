@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Reader", "Readership", "Standing"]
+__all__ = ["Reader", "ReaderStatus", "Readership"]
 
 
-class Standing(StrEnum):
+class ReaderStatus(StrEnum):
     """Whether a reader had been there before the time that is asked for."""
 
     NEW = "new"
@@ -33,7 +33,7 @@ class Reader:
     count: int
     reach: str
     """What it asked for: this Secret, all of the namespace, or all of the cluster."""
-    standing: Standing = Standing.UNKNOWN
+    standing: ReaderStatus = ReaderStatus.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

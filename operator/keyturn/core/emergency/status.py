@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
-from keyturn.core.status.conditions import Verdict, stamped
+from keyturn.core.status.conditions import ConditionVerdict, stamped
 
 from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
 from .timeline import added
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import EmergencyRotation
 
-    from .deadlines import Found
+    from .deadlines import EmergencyFacts
     from .progress import Affected
 
 __all__ = [
@@ -82,7 +82,7 @@ def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
     return AffectedSecret(name=name, state=AffectedState.NOT_FOUND, message=message)
 
 
-def status_of(found: Found) -> EmergencyRotationStatus:
+def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
     """Say everything that is known; what was stamped or told once stays."""
     before, emergency = found.emergency.status, found.emergency
     stamps = _stamps(found)
@@ -128,7 +128,7 @@ def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
     return {stage: time for stage, time in deadlines_of(started).items() if done[stage] is None}
 
 
-def wake_up(found: Found, status: EmergencyRotationStatus) -> datetime | None:
+def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime | None:
     """Return when the clock has something to tell, if nothing happens before."""
     after = found.emergency.model_copy(update={"status": status})
     waiting = open_stages(after)
@@ -145,7 +145,7 @@ def _kept(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
     return sorted(first, key=lambda one: one.name)
 
 
-def _stamps(found: Found) -> dict[str, datetime | None]:
+def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
     """Return when each stage was reached: once, and for good."""
     before, rows, emergency = found.emergency.status, found.rows, found.emergency
     now, started = _second(found.now), found.started
@@ -175,7 +175,9 @@ def _is_elsewhere(one: AffectedSecret) -> bool:
 # Conditions
 
 
-def _verdicts(found: Found, stamps: Mapping[str, datetime | None]) -> Iterator[tuple[str, Verdict]]:
+def _verdicts(
+    found: EmergencyFacts, stamps: Mapping[str, datetime | None]
+) -> Iterator[tuple[str, ConditionVerdict]]:
     rotated, updated = _rotated(found), _updated(found)
     yield "Rotated", rotated
     yield "ServicesUpdated", updated
@@ -201,10 +203,10 @@ def _verdicts(found: Found, stamps: Mapping[str, datetime | None]) -> Iterator[t
     if trouble := _trouble(found):
         yield "Stalled", trouble
     elif "False" in {rotated.status, updated.status}:
-        yield "Reconciling", Verdict("True", updated.reason, updated.message)
+        yield "Reconciling", ConditionVerdict("True", updated.reason, updated.message)
 
 
-def _rotated(found: Found) -> Verdict:
+def _rotated(found: EmergencyFacts) -> ConditionVerdict:
     waits = [one for one in found.rows if not _is_rotated(one)]
     made_here = [one for one in found.rows if not _is_elsewhere(one)]
     elsewhere = len(found.rows) - len(made_here)
@@ -212,21 +214,21 @@ def _rotated(found: Found) -> Verdict:
     if elsewhere:
         count += f", {elsewhere} to be turned elsewhere, since nothing of it is generated here"
     if found.rows and not waits:
-        return Verdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
-    return Verdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
+        return ConditionVerdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
+    return ConditionVerdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
 
 
-def _updated(found: Found) -> Verdict:
+def _updated(found: EmergencyFacts) -> ConditionVerdict:
     waits = [one for one in found.rows if one.state not in _DONE]
     made_here = [one for one in found.rows if not _is_elsewhere(one)]
     done = len(made_here) - len(waits)
     count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
-        return Verdict("True", "AllUpdated", count)
-    return Verdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))
+        return ConditionVerdict("True", "AllUpdated", count)
+    return ConditionVerdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))
 
 
-def _nobody(found: Found) -> str:
+def _nobody(found: EmergencyFacts) -> str:
     return found.refused.reason if found.refused else "NothingSelected"
 
 
@@ -237,31 +239,31 @@ def _first_of(waits: list[AffectedSecret]) -> str:
     return f"; {one.name} is {one.state}{': ' + one.message if one.message else ''}"
 
 
-def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> Verdict:
+def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> ConditionVerdict:
     if stamp is None:
-        return Verdict("False", "NotAcknowledged", remedy)
+        return ConditionVerdict("False", "NotAcknowledged", remedy)
     by = f" by {who}" if who else ""
-    return Verdict("True", "Acknowledged", f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC")
+    return ConditionVerdict("True", "Acknowledged", f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC")
 
 
-def _overdue(found: Found, stamps: Mapping[str, datetime | None]) -> Verdict:
+def _overdue(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> ConditionVerdict:
     deadlines = deadlines_of(found.started)
     missed = [stage for stage, stamp in stamps.items() if stamp is None and found.now > deadlines[stage]]
     if missed:
         times = ", ".join(f"{stage} was due at {deadlines[stage]:%Y-%m-%d %H:%M} UTC" for stage in missed)
-        return Verdict("True", "DeadlineMissed", times)
+        return ConditionVerdict("True", "DeadlineMissed", times)
     late = [stage for stage, stamp in stamps.items() if stamp and stamp > deadlines[stage]]
     if late:
-        return Verdict("False", "WasLate", f"no deadline is missed now; met late: {', '.join(late)}")
-    return Verdict("False", "InTime", "no deadline is missed")
+        return ConditionVerdict("False", "WasLate", f"no deadline is missed now; met late: {', '.join(late)}")
+    return ConditionVerdict("False", "InTime", "no deadline is missed")
 
 
-def _trouble(found: Found) -> Verdict | None:
+def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
     """Say what a person has to do before it can go on."""
     if found.refused:
-        return Verdict("True", found.refused.reason, found.refused.message)
+        return ConditionVerdict("True", found.refused.reason, found.refused.message)
     if not found.rows:
-        return Verdict(
+        return ConditionVerdict(
             "True",
             "NothingSelected",
             "no ManagedSecret is selected; label some, or declare another emergency",
@@ -269,11 +271,11 @@ def _trouble(found: Found) -> Verdict | None:
     stuck = [one for one in found.rows if one.state in _NEEDS_A_PERSON]
     if stuck:
         more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
-        return Verdict(
+        return ConditionVerdict(
             "True", f"Secret{stuck[0].state}", f"{stuck[0].name}{more}: {stuck[0].message or stuck[0].state}"
         )
     if found.trouble:
-        return Verdict("True", found.trouble.reason, found.trouble.message)
+        return ConditionVerdict("True", found.trouble.reason, found.trouble.message)
     return None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.emergency import AffectedSecret
 
-    from .deadlines import Found
+    from .deadlines import EmergencyFacts
 
 __all__ = ["DEADLINE_MISSED", "DEADLINE_NEAR", "DECLARED", "OPERATOR", "added"]
 
@@ -47,7 +47,7 @@ _ANNOTATIONS = {"AccessAudited": ACKNOWLEDGE_AUDIT, "Documented": ACKNOWLEDGE_RE
 
 
 def added(
-    found: Found, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
+    found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
     """Return the timeline with all that is new; a reason and a time identify an entry about the whole."""
     timeline = list(found.emergency.status.timeline)
@@ -65,7 +65,7 @@ def _order(one: TimelineEntry) -> tuple[datetime, int]:
 
 
 def _of_stages(
-    found: Found, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
+    found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
     """Tell what happens once."""
     told = [_entry(found.started, DECLARED, f"declared: {found.emergency.spec.reason}", found.declared_by)]
@@ -81,12 +81,12 @@ def _of_stages(
     return told
 
 
-def _who(found: Found, stage: str) -> str:
+def _who(found: EmergencyFacts, stage: str) -> str:
     name = _ANNOTATIONS.get(stage)
     return (who_acknowledges(found.emergency, name) if name else None) or OPERATOR
 
 
-def _of_secrets(found: Found) -> Iterator[TimelineEntry]:
+def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
     before = {one.name: one.state for one in found.emergency.status.secrets}
     turned = [one for one in found.rows if one.state in _SENTENCES and before.get(one.name) is not one.state]
     order = list(AffectedState)

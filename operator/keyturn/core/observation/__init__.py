@@ -1,10 +1,10 @@
 """Facts that one observation of a ManagedSecret has found, never values.
 
-`observed.Seen` is the input of every decision. `controllers.managedsecret.observe` builds it; tests build it with
+`observed.Observed` is the input of every decision. `controllers.managedsecret.observe` builds it; tests build it with
 `tests/core/builders.py`; `keyturn plan` changes copies of it.
 
 Modules
-    observed      `Seen`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair
+    observed      `Observed`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair
     workload      a Deployment, StatefulSet or DaemonSet, and the marker on its pod template
     pods          pods of a workload
     secret_refs   references to Secrets in a pod spec

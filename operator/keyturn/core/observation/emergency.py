@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.selector import LabelSelector
 
-__all__ = ["DECLARED_WITHIN", "EMERGENCY", "Emergency", "Scope", "concerns"]
+__all__ = ["DECLARED_WITHIN", "EMERGENCY", "Emergency", "EmergencyScope", "concerns"]
 
 
 EMERGENCY = "Emergency"
@@ -44,7 +44,7 @@ class Emergency:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class EmergencyScope:
     """Which ManagedSecrets of its namespace an emergency concerns.
 
     Whom it took in once, it keeps; when every service is updated, it takes in nobody else.
@@ -67,4 +67,4 @@ class Scope:
 
 def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
     """Say whether an emergency concerns a ManagedSecret of its namespace."""
-    return Scope.of(emergency).concerns(name, labels)
+    return EmergencyScope.of(emergency).concerns(name, labels)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.policy.rules import Violation
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import Held, StateFacts
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .store_reads import PushProblem
     from .workload import Workload
 
-__all__ = ["Consumer", "Denial", "Fight", "Seen", "Sibling", "TargetFacts"]
+__all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ class Consumer:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """One look at the world."""
 
     now: datetime
     """By the API server's clock."""
     managed: ManagedSecret
     secret_class: SecretClass | None
-    wanted: Wanted | None
+    wanted: Desired | None
     """None where the spec cannot be followed; `trouble` says why."""
     trouble: Stalled | None
     state: StateFacts | None
@@ -127,7 +127,7 @@ class Seen:
     """What kept the last try to push to a place from being done."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Whose restart the API server has refused to this process."""
-    fight: Fight | None = None
+    fight: DriftHistory | None = None
     """How often this process has put the Secret back lately."""
     returns: Mapping[str, datetime] = field(default_factory=dict)
     """The loans that could not be given back, with when that is tried again."""
@@ -232,7 +232,7 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
-class Fight:
+class DriftHistory:
     """How often in a row a Secret was put back, and what came of it."""
 
     generation: int

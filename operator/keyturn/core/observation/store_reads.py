@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Stalled
-    from keyturn.core.state.lease import Loan
+    from keyturn.core.state.lease import StoreLease
 
 __all__ = [
     "MAKING_VALUES",
@@ -53,7 +53,7 @@ class Pulled:
     """The items whose values are others there than in the revisions that count."""
     problem: Wait | Stalled | None = None
     """What kept the last look from reading all of them."""
-    loans: tuple[Loan, ...] = ()
+    loans: tuple[StoreLease, ...] = ()
     """What is lent of what was read."""
     in_hand: frozenset[str] = frozenset()
     """The names of loans that were taken and that no revision holds yet."""

@@ -23,8 +23,8 @@ from .reasons import CREATED, SPEC_CHANGED, Reason
 from .restart_backoff import denied_until
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
-    Standing,
     Turn,
+    WorkloadProgress,
     any_failed,
     next_restarts,
     pods_again,
@@ -59,8 +59,8 @@ from .triggers import is_requested, reason_to_renew, start_time, turns_nothing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen, TargetFacts
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed, TargetFacts
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
     from .push import PushStep
@@ -70,7 +70,7 @@ __all__ = ["hinted", "next_number", "next_step"]
 _LOOK_AGAIN = timedelta(minutes=1)
 
 
-def next_step(seen: Seen) -> Step:
+def next_step(seen: Observed) -> Step:
     """Choose what is done next.
 
     Raises:
@@ -106,7 +106,7 @@ def next_step(seen: Seen) -> Step:
     )
 
 
-def _overlap_missed(seen: Seen) -> datetime | None:
+def _overlap_missed(seen: Observed) -> datetime | None:
     """Return when an overlap that nobody may end counts as missed, which is then told."""
     current = seen.current
     if current is None or not current.overlaps or current.valid_until is None:
@@ -115,13 +115,13 @@ def _overlap_missed(seen: Seen) -> datetime | None:
     return missed if missed > seen.now else None
 
 
-def _end_overlap(seen: Seen) -> Expire | None:
+def _end_overlap(seen: Observed) -> Expire | None:
     """Let no value before stay readable in an emergency, be it of a rotation that it has taken over."""
     current = seen.current
     return Expire(current.number) if current and current.overlaps and revokes_at_once(seen) else None
 
 
-def _what_is_unread(seen: Seen, wanted: Wanted, reason: Reason) -> Wait | Stalled | None:
+def _what_is_unread(seen: Observed, wanted: Desired, reason: Reason) -> Wait | Stalled | None:
     """Say why no revision can be made yet: it needs a value that is to be read first."""
     pulled = frozenset(item.name for item in wanted.pulled)
     is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
@@ -130,13 +130,13 @@ def _what_is_unread(seen: Seen, wanted: Wanted, reason: Reason) -> Wait | Stalle
     return seen.pulled.problem or being_read()
 
 
-def _outside(seen: Seen, wanted: Wanted) -> PushStep | Refresh | None:
+def _outside(seen: Observed, wanted: Desired) -> PushStep | Refresh | None:
     if seen.pulled.read and seen.asks_to_refresh:
         return Refresh()
     return next_push(seen, wanted)
 
 
-def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
+def _claim(seen: Observed, wanted: Desired) -> Claim | Adopt | None:
     if seen.state and seen.state.uid != seen.uid:
         return Claim(seen.state.newest.number)
     if adopts_first(seen, wanted):
@@ -146,20 +146,20 @@ def _claim(seen: Seen, wanted: Wanted) -> Claim | Adopt | None:
     return None
 
 
-def _asked(seen: Seen, wanted: Wanted) -> GoBack | Decline | None:
+def _asked(seen: Observed, wanted: Desired) -> GoBack | Decline | None:
     """Go back as somebody asks, or tell somebody who asks for a rotation that nothing turns."""
     if back := requested_return(seen, wanted):
         return back
     return Decline() if is_requested(seen) and turns_nothing(wanted) else None
 
 
-def _let_go(seen: Seen) -> Bind | Release | None:
+def _let_go(seen: Observed) -> Bind | Release | None:
     if seen.unbound:
         return Bind()
     return Release(seen.left[0]) if seen.left else None
 
 
-def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
+def _may_renew(seen: Observed, wanted: Desired, reason: Reason) -> bool:
     """A revision is published before the next is made, unless the spec or an emergency asks for another instead.
 
     So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
@@ -172,7 +172,7 @@ def _may_renew(seen: Seen, wanted: Wanted, reason: Reason) -> bool:
     return not reason.by_itself or not any_failed(standings(seen, wanted))
 
 
-def _allowed(seen: Seen) -> Wanted:
+def _allowed(seen: Observed) -> Desired:
     if seen.trouble:
         raise seen.trouble
     if seen.wanted is None:
@@ -185,7 +185,7 @@ def _allowed(seen: Seen) -> Wanted:
     return seen.wanted
 
 
-def _hold_to_curable_rules(seen: Seen, reason: Reason | None) -> None:
+def _hold_to_curable_rules(seen: Observed, reason: Reason | None) -> None:
     """Let nothing be written over values that break a rule, but what makes all of them anew.
 
     Raises:
@@ -196,11 +196,11 @@ def _hold_to_curable_rules(seen: Seen, reason: Reason | None) -> None:
         raise _violation(seen)
 
 
-def _violation(seen: Seen) -> Stalled:
+def _violation(seen: Observed) -> Stalled:
     return Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
 
 
-def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
+def _begin_or_stage(seen: Observed, reason: Reason) -> Begin | Stage:
     number = next_number(seen)
     if reason.name == CREATED:  # nothing is replaced, so there is nothing to fence
         return Stage(number, reason)
@@ -211,7 +211,7 @@ def _begin_or_stage(seen: Seen, reason: Reason) -> Begin | Stage:
     return Stage(number, reason)
 
 
-def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | Rest | None:
+def _write(seen: Observed, wanted: Desired) -> Publish | Repair | Revoke | Rest | None:
     """Write what the Secret lacks, unless it was put back too often already."""
     step = _lacking(seen, wanted)
     if isinstance(step, Publish) and (start := published_from(seen)):
@@ -222,7 +222,7 @@ def _write(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | Rest | Non
     return step if is_new else Rest(until(seen), contest(seen))
 
 
-def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
+def _lacking(seen: Observed, wanted: Desired) -> Publish | Repair | Revoke | None:
     current = _current(seen)
     target = seen.target
     if target is None:
@@ -241,7 +241,7 @@ def _lacking(seen: Seen, wanted: Wanted) -> Publish | Repair | Revoke | None:
 
 
 def _roll_out(
-    seen: Seen, wanted: Wanted, problem: Wait | Stalled | None
+    seen: Observed, wanted: Desired, problem: Wait | Stalled | None
 ) -> GoBack | RollOut | DeletePod | Overlap | Expire | Rest:
     all_standings = standings(seen, wanted)
     if restarts := next_restarts(seen, wanted, all_standings):
@@ -259,7 +259,7 @@ def _roll_out(
     return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen) or contest(seen))
 
 
-def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
+def _overlap(seen: Observed, wanted: Desired) -> Overlap | Expire | None:
     current = _current(seen)
     if not current.overlaps:
         return None
@@ -268,7 +268,7 @@ def _overlap(seen: Seen, wanted: Wanted) -> Overlap | Expire | None:
     return Expire(current.number) if seen.now >= current.valid_until else None
 
 
-def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) -> datetime | None:
+def _wake_up(seen: Observed, wanted: Desired, all_standings: tuple[WorkloadProgress, ...]) -> datetime | None:
     times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
     times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
     times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
@@ -288,13 +288,13 @@ def _wake_up(seen: Seen, wanted: Wanted, all_standings: tuple[Standing, ...]) ->
     return min(times, default=None)
 
 
-def _current(seen: Seen) -> RevisionFacts:
+def _current(seen: Observed) -> RevisionFacts:
     if seen.current is None:
         raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
     return seen.current
 
 
-def next_number(seen: Seen) -> int:
+def next_number(seen: Observed) -> int:
     """Return the number of the next revision.
 
     The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.observed import Fight
+from keyturn.core.observation.observed import DriftHistory
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
 __all__ = [
     "changed_on_write",
@@ -33,12 +33,12 @@ _CALM = timedelta(minutes=10)
 """Longer than the longest pause: who changes the Secret later than that begins another fight."""
 
 
-def repaired(seen: Seen) -> Fight:
+def repaired(seen: Observed) -> DriftHistory:
     """Count a repair that was just done."""
     before, target = _known(seen), seen.target
     goes_on = before is not None and not before.changed
     by = target.changed_by if target else None
-    return Fight(
+    return DriftHistory(
         generation=seen.managed.metadata.generation,
         number=seen.current.number if seen.current else 0,
         repairs=before.repairs + 1 if before and goes_on else 1,
@@ -47,26 +47,26 @@ def repaired(seen: Seen) -> Fight:
     )
 
 
-def was_changed(seen: Seen, what: str) -> Fight:
+def was_changed(seen: Observed, what: str) -> DriftHistory:
     """Count a write of which the API server has stored something else."""
     before, now = _known(seen), repaired(seen)
     repairs = before.repairs + 1 if before and before.changed else _AT_ONCE + 1
-    return Fight(now.generation, now.number, repairs, now.last, now.by, what)
+    return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
 
 
-def is_contested(seen: Seen) -> bool:
+def is_contested(seen: Observed) -> bool:
     """Say whether the Secret is not to be put back yet."""
     fight = _known(seen)
     return fight is not None and seen.now < fight.last + _pause(fight)
 
 
-def was_sent(seen: Seen) -> bool:
+def was_sent(seen: Observed) -> bool:
     """Say whether the current revision was written, and something else was stored."""
     fight = _known(seen)
     return bool(fight and fight.changed and seen.current and fight.number == seen.current.number)
 
 
-def contest(seen: Seen) -> Stalled | None:
+def contest(seen: Observed) -> Stalled | None:
     """Say what a person should do about who changes the Secret, as long as there is no calm."""
     fight, secret = _known(seen), seen.wanted.secret if seen.wanted else seen.name
     if fight is None or fight.repairs <= _AT_ONCE:
@@ -81,7 +81,7 @@ def contest(seen: Seen) -> Stalled | None:
     )
 
 
-def until(seen: Seen) -> datetime | None:
+def until(seen: Observed) -> datetime | None:
     """Return when the Secret may be put back, or when there is calm."""
     fight = _known(seen)
     if fight is None or fight.repairs <= _AT_ONCE:
@@ -89,7 +89,7 @@ def until(seen: Seen) -> datetime | None:
     return fight.last + (_pause(fight) if is_contested(seen) else _CALM)
 
 
-def over(seen: Seen) -> Fight | None:
+def over(seen: Observed) -> DriftHistory | None:
     """Return what is left of it after a write that was stored as it was sent."""
     fight = _known(seen)
     return None if fight is None or fight.changed else fight
@@ -104,7 +104,7 @@ def changed_on_write(secret: str, what: str) -> Stalled:
     )
 
 
-def _known(seen: Seen) -> Fight | None:
+def _known(seen: Observed) -> DriftHistory | None:
     """Return the fight that goes on about what this spec asks for."""
     fight = seen.fight
     if fight is None or fight.generation != seen.managed.metadata.generation:
@@ -112,6 +112,6 @@ def _known(seen: Seen) -> Fight | None:
     return fight if seen.now < fight.last + _CALM else None
 
 
-def _pause(fight: Fight) -> timedelta:
+def _pause(fight: DriftHistory) -> timedelta:
     times = fight.repairs - _AT_ONCE
     return min(_FIRST * 2 ** min(times - 1, 10), _LONGEST) if times > 0 else timedelta(0)

@@ -14,7 +14,7 @@ from .steps import Expire, Publish, Revoke, Stage
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
 
     from .steps import Step
 
@@ -25,7 +25,7 @@ _CUT = timedelta(seconds=1)
 """What a time in the status may lack, since it has whole seconds."""
 
 
-def duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> timedelta | None:
+def duration_of(step: Step, seen: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     """Return how long a step took that is done now; `wrote` is how long its write took.
 
     None for what is no step of a rotation, and where nobody knows when it began.
@@ -34,7 +34,7 @@ def duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> time
     return None if took is None else max(took, _NOTHING)
 
 
-def _duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> timedelta | None:
+def _duration_of(step: Step, seen: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     match step:
         case Stage():
             begun = seen.managed.status.rotation
@@ -50,7 +50,7 @@ def _duration_of(step: Step, seen: Seen, wrote: timedelta, now: datetime) -> tim
             return None
 
 
-def _overlapped(seen: Seen, now: datetime) -> timedelta | None:
+def _overlapped(seen: Observed, now: datetime) -> timedelta | None:
     current, history = seen.current, seen.managed.status.history
     if current is None or current.valid_until is None:
         return None
@@ -58,7 +58,7 @@ def _overlapped(seen: Seen, now: datetime) -> timedelta | None:
     return min(now, current.valid_until) - through if through else None
 
 
-def rollout_duration(seen: Seen, now: datetime) -> tuple[str, timedelta] | None:
+def rollout_duration(seen: Observed, now: datetime) -> tuple[str, timedelta] | None:
     """Return which step it was that ended with the last workload, and how long that took."""
     if seen.state and seen.state.held and seen.state.current_number != seen.state.newest.number:
         return "Rollback", max(now - seen.state.held.at, _NOTHING)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
 __all__ = [
@@ -37,7 +37,7 @@ _NO_LIMIT = 1_000_000
 _A_MOMENT = timedelta(seconds=1)
 
 
-def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:
+def asked_at(seen: Observed, wanted: Desired) -> tuple[Emergency, datetime] | None:
     """Return the first emergency that asks for new values, and from when on."""
     asking = (one for one in seen.emergencies if one.is_open and _asks(one, seen, wanted))
     first = min(asking, key=lambda one: (one.started, one.name), default=None)
@@ -47,7 +47,7 @@ def asked_at(seen: Seen, wanted: Wanted) -> tuple[Emergency, datetime] | None:
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 
-def lifted(wanted: Wanted, emergencies: Iterable[Emergency]) -> Wanted:
+def lifted(wanted: Desired, emergencies: Iterable[Emergency]) -> Desired:
     """Lift what would make a rotation slow, or bring back what is exposed, for as long as an emergency presses.
 
     The order of the waves stays. Windows stay as well: an emergency asks at any time, and nobody else does.
@@ -65,12 +65,12 @@ def lifted(wanted: Wanted, emergencies: Iterable[Emergency]) -> Wanted:
     )
 
 
-def revokes_at_once(seen: Seen) -> bool:
+def revokes_at_once(seen: Observed) -> bool:
     """Say whether no value before may stay readable, not even of a rotation that was under way."""
     return any(one.presses and one.revoke is Revoke.IMMEDIATELY for one in seen.emergencies)
 
 
-def published_from(seen: Seen) -> datetime | None:
+def published_from(seen: Observed) -> datetime | None:
     """Return from when on a first publication is known to be newer than every declaration; None where it is now.
 
     In the second of a declaration it could not be told from what was there before, and would be rotated once more.
@@ -85,17 +85,17 @@ def published_from(seen: Seen) -> datetime | None:
 # Which values are new
 
 
-def _asks(emergency: Emergency, seen: Seen, wanted: Wanted) -> bool:
+def _asks(emergency: Emergency, seen: Observed, wanted: Desired) -> bool:
     if seen.state is None or is_fixed(seen, wanted) or not any(item.recipe for item in wanted.items):
         return False
     return renewed_by(emergency, seen, wanted) is None
 
 
-def is_fixed(seen: Seen, wanted: Wanted) -> bool:
+def is_fixed(seen: Observed, wanted: Desired) -> bool:
     return wanted.shape.immutable and seen.target is not None and seen.target.immutable
 
 
-def renewed_by(emergency: Emergency, seen: Seen, wanted: Wanted) -> RevisionFacts | None:
+def renewed_by(emergency: Emergency, seen: Observed, wanted: Desired) -> RevisionFacts | None:
     """Return the revision with which every generated value is one that nobody could read before the emergency.
 
     A rotation that was under way and had published nothing counts: it is taken over, not doubled.
@@ -117,7 +117,7 @@ def renewed_by(emergency: Emergency, seen: Seen, wanted: Wanted) -> RevisionFact
     return None
 
 
-def _is_since(one: RevisionFacts, started: datetime, seen: Seen) -> bool:
+def _is_since(one: RevisionFacts, started: datetime, seen: Observed) -> bool:
     """Say whether a revision is known to be newer than a declaration: of its second only what that asked for."""
     if one.reason == EMERGENCY and one.made >= started:
         return True
@@ -129,7 +129,7 @@ def _is_since(one: RevisionFacts, started: datetime, seen: Seen) -> bool:
     return seen.current is one and not was_published(one, seen)
 
 
-def published_at(one: RevisionFacts, seen: Seen) -> datetime | None:
+def published_at(one: RevisionFacts, seen: Observed) -> datetime | None:
     """Return when a revision was in the Secret for the first time, as far as that is known."""
     known = seen.state.publications if seen.state else ()
     times = [made.time for made in known if made.number == one.number]
@@ -138,5 +138,5 @@ def published_at(one: RevisionFacts, seen: Seen) -> datetime | None:
     return min(times, default=None)
 
 
-def was_published(one: RevisionFacts, seen: Seen) -> bool:
+def was_published(one: RevisionFacts, seen: Observed) -> bool:
     return published_at(one, seen) is not None or (seen.managed.status.revision or 0) >= one.number

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
-    from keyturn.core.state.lease import Loan
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import StateFacts
 
 __all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned_again", "returned_last"]
 
 
-def next_loans(seen: Seen) -> Borrow | None:
+def next_loans(seen: Observed) -> Borrow | None:
     """Record what was just taken or renewed, before anything is done with it."""
     if seen.state is None:
         return None  # the first revision brings it along
@@ -33,35 +33,35 @@ def next_loans(seen: Seen) -> Borrow | None:
     return Borrow(new) if new else None
 
 
-def next_return(seen: Seen, wanted: Wanted) -> GiveBack | None:
+def next_return(seen: Observed, wanted: Desired) -> GiveBack | None:
     """Choose what is given back: at once what nobody could ever read, else when nobody needs it any more."""
     ready = (loan for loan in _idle(seen) if _may_end_at(loan, seen, wanted) <= seen.now)
     return _first(ready, seen)
 
 
-def last_return(seen: Seen) -> GiveBack | None:
+def last_return(seen: Observed) -> GiveBack | None:
     """Choose what is given back of a ManagedSecret that somebody deletes."""
     return _first(seen.state.loans if seen.state else (), seen)
 
 
-def are_kept_for(seen: Seen, wanted: Wanted | None) -> bool:
+def are_kept_for(seen: Observed, wanted: Desired | None) -> bool:
     """Say whether something is given back when the ManagedSecret goes: only if its Secret goes then as well."""
     return bool(seen.state and seen.state.loans and wanted and wanted.shape.deletes)
 
 
-def returned_again(seen: Seen, wanted: Wanted) -> datetime | None:
+def returned_again(seen: Observed, wanted: Desired) -> datetime | None:
     """Return when the next is given back, or tried again."""
     times = (max(_may_end_at(loan, seen, wanted), _tried_at(loan, seen)) for loan in _idle(seen))
     return min((time for time in times if time > seen.now), default=None)
 
 
-def returned_last(seen: Seen) -> datetime | None:
+def returned_last(seen: Observed) -> datetime | None:
     """Return when that is tried again of a ManagedSecret that somebody deletes."""
     times = (_tried_at(loan, seen) for loan in (seen.state.loans if seen.state else ()))
     return min((time for time in times if time > seen.now), default=None)
 
 
-def _idle(seen: Seen) -> tuple[Loan, ...]:
+def _idle(seen: Observed) -> tuple[StoreLease, ...]:
     """Return what the current revision does not hold, and nobody is about to take in."""
     if seen.state is None:
         return ()
@@ -69,7 +69,7 @@ def _idle(seen: Seen) -> tuple[Loan, ...]:
     return tuple(loan for loan in seen.state.loans if loan.id not in used)
 
 
-def _may_end_at(loan: Loan, seen: Seen, wanted: Wanted) -> datetime:
+def _may_end_at(loan: StoreLease, seen: Observed, wanted: Desired) -> datetime:
     """Say when nobody needs it: all run on what came after it, or the overlap is over; at its end in any case."""
     if not _was_read(loan, seen.state):
         return seen.now
@@ -86,20 +86,20 @@ def _may_end_at(loan: Loan, seen: Seen, wanted: Wanted) -> datetime:
     return min(published + wanted.overlap, loan.ends)
 
 
-def _has_overlap(seen: Seen) -> bool:
+def _has_overlap(seen: Observed) -> bool:
     """Say whether somebody has written for how long what was read before works."""
     of_class = seen.secret_class.spec.rotation if seen.secret_class else None
     return any(one is not None and one.overlap is not None for one in (seen.managed.spec.rotation, of_class))
 
 
-def _was_read(loan: Loan, state: StateFacts | None) -> bool:
+def _was_read(loan: StoreLease, state: StateFacts | None) -> bool:
     return state is not None and loan.id in state.lent_before
 
 
-def _first(loans: Iterable[Loan], seen: Seen) -> GiveBack | None:
+def _first(loans: Iterable[StoreLease], seen: Observed) -> GiveBack | None:
     return next((GiveBack(loan) for loan in loans if _tried_at(loan, seen) <= seen.now), None)
 
 
-def _tried_at(loan: Loan, seen: Seen) -> datetime:
+def _tried_at(loan: StoreLease, seen: Observed) -> datetime:
     """Say when it is tried again, if it failed before; what has ended is given back without asking anybody."""
     return min(seen.returns.get(loan.id, seen.now), max(loan.ends, seen.now))

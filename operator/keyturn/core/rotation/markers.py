@@ -11,20 +11,20 @@ from .outdated_pods import asks_for_others
 from .pod_failures import pods_known
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Seen, Sibling
+    from keyturn.core.observation.observed import Consumer, Observed, Sibling
     from keyturn.core.observation.pods import Pod
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["goes_back", "marker_for", "next_marker"]
 
 
-def goes_back(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def goes_back(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether the pod template asks for a revision later than the current one, which was given up."""
     marked = read_marker(consumer.workload.marker).get(wanted.secret)
     return marked is not None and seen.current is not None and marked > seen.current.number
 
 
-def next_marker(consumer: Consumer, seen: Seen, wanted: Wanted) -> str:
+def next_marker(consumer: Consumer, seen: Observed, wanted: Desired) -> str:
     """Return the marker that a restart writes; empty where none is to stand there."""
     if seen.current is None:
         return consumer.workload.marker
@@ -44,7 +44,7 @@ def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
     return write_marker(still_used | siblings | {secret: revision})
 
 
-def _marker_before(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
+def _marker_before(consumer: Consumer, seen: Observed, wanted: Desired) -> str | None:
     """Return the marker of the pods that run the wanted values already; None where there is no such pod.
 
     With exactly that marker the template is the one that they were made from, so that they stay. Pods are what is
@@ -59,7 +59,7 @@ def _marker_before(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None
     return min(counted, key=lambda marker: (-counted[marker], marker), default=None)
 
 
-def _has_all(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def _has_all(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether a pod runs the current revision of every managed Secret that its workload uses."""
     marked = read_marker(pod.marker)
     if asks_for_others(pod, consumer, seen, wanted):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.status import WorkloadStatus
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = [
     "brings_pods_back",
@@ -42,7 +42,7 @@ _SOONEST, _LATEST = timedelta(seconds=2), timedelta(minutes=1)
 _NAMED = 3
 
 
-def held_up_before(workload: Workload, seen: Seen) -> bool:
+def held_up_before(workload: Workload, seen: Observed) -> bool:
     """Say whether an earlier process told that pods which are terminating hold it up.
 
     Anybody could have written it: nothing follows but that its deadline counts from now.
@@ -51,12 +51,12 @@ def held_up_before(workload: Workload, seen: Seen) -> bool:
     return told is not None and told.state is WorkloadState.ROLLING and bool(told.terminating)
 
 
-def terminating(consumer: Consumer, seen: Seen, wanted: Wanted) -> int:
+def terminating(consumer: Consumer, seen: Observed, wanted: Desired) -> int:
     """Count the pods with earlier values that are terminating."""
     return sum(one.leaves is not None for one in older_pods(consumer, seen, wanted))
 
 
-def waiting_for_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | None:
+def waiting_for_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> str | None:
     """Say which pods with earlier values are waited for, where new ones are ready or need nothing more."""
     if consumer.pods and consumer.pods.forbidden:
         return _UNREAD
@@ -68,7 +68,7 @@ def waiting_for_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> str | No
     return "; ".join(told) or None
 
 
-def holds_places(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def holds_places(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether a rollout is late for one reason only: pods that are terminating hold the places of new ones."""
     workload, older = consumer.workload, older_pods(consumer, seen, wanted)
     if not workload.in_place or workload.complaint or not any(one.leaves for one in older):
@@ -77,7 +77,7 @@ def holds_places(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
     return all(one.ready for one in new)
 
 
-def brings_pods_back(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def brings_pods_back(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether its last rollout, which has not ended, brings back a template that it had.
 
     Its marker cannot tell: it is the one from before. Pods of what was given up can; once the last of them has ended,
@@ -90,14 +90,14 @@ def brings_pods_back(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
     return told is not None and had_what_was_given_up(told, seen)
 
 
-def had_what_was_given_up(told: WorkloadStatus, seen: Seen) -> bool:
+def had_what_was_given_up(told: WorkloadStatus, seen: Observed) -> bool:
     """Say whether a workload was told to have the revision from which there is a return, or to be on its way back."""
     if seen.held is None:
         return False
     return told.revision == seen.held.number or told.state in {WorkloadState.ROLLING, WorkloadState.FAILED}
 
 
-def look_again(consumer: Consumer, seen: Seen, wanted: Wanted) -> datetime:
+def look_again(consumer: Consumer, seen: Observed, wanted: Desired) -> datetime:
     """Return when to read its pods again: soon at first, and more and more rarely.
 
     Only the end of a Deployment's pod is told by a change of its owner.
@@ -107,7 +107,7 @@ def look_again(consumer: Consumer, seen: Seen, wanted: Wanted) -> datetime:
     return seen.now + min(max(pause, _SOONEST), _LATEST)
 
 
-def _told(pods: list[Pod], one_is: str, more_are: str, seen: Seen, wanted: Wanted) -> str:
+def _told(pods: list[Pod], one_is: str, more_are: str, seen: Observed, wanted: Desired) -> str:
     count = f"1 pod{_values(pods, seen, wanted)} {one_is}"
     if len(pods) > 1:
         count = f"{len(pods)} pods{_values(pods, seen, wanted)} {more_are}"
@@ -116,7 +116,7 @@ def _told(pods: list[Pod], one_is: str, more_are: str, seen: Seen, wanted: Wante
     return f"{count}: {names}{more}"
 
 
-def _values(pods: Iterable[Pod], seen: Seen, wanted: Wanted) -> str:
+def _values(pods: Iterable[Pod], seen: Observed, wanted: Desired) -> str:
     numbers = {pod_revision(one, seen, wanted) for one in pods}
     known = sorted(one for one in numbers if one is not None)
     if len(known) < len(numbers):

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["are_newer", "asks_for_others", "older_pods", "pod_revision", "published", "runs_other_values"]
 
 
-def runs_other_values(consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def runs_other_values(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
     workload = consumer.workload
     return _misses(read_marker(workload.marker).get(wanted.secret), workload.created, consumer, seen)
 
 
-def older_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> tuple[Pod, ...]:
+def older_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> tuple[Pod, ...]:
     """Return its pods that were started with other values, by name; none where they were not read."""
     older = (one for one in pods_known(consumer) if _is_older(one, consumer, seen, wanted))
     return tuple(sorted(older, key=lambda one: one.name))
@@ -38,7 +38,7 @@ def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
     return all(pod.created > published or pod.leaves for pod in pods)
 
 
-def pod_revision(pod: Pod, seen: Seen, wanted: Wanted) -> int | None:
+def pod_revision(pod: Pod, seen: Observed, wanted: Desired) -> int | None:
     """Return the revision that a pod was started with, as far as that is known."""
     if seen.state is None:
         return None
@@ -46,18 +46,18 @@ def pod_revision(pod: Pod, seen: Seen, wanted: Wanted) -> int | None:
     return revision_run(seen.state, marked, pod.created, published(seen))
 
 
-def published(seen: Seen) -> datetime:
+def published(seen: Observed) -> datetime:
     """Return when the current revision was published; of one that is not yet, when it was made."""
     stamp = seen.target.published if seen.target else None
     return stamp or (seen.current.made if seen.current else seen.now)
 
 
-def asks_for_others(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def asks_for_others(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     """Say whether the pod template that a pod was made from, by marker and age, asks for other values."""
     return _misses(read_marker(pod.marker).get(wanted.secret), pod.created, consumer, seen)
 
 
-def _is_older(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
+def _is_older(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
     # Creation times have whole seconds: a pod of the same second may have read the values before.
     if pod.created > published(seen):
         return False
@@ -66,7 +66,7 @@ def _is_older(pod: Pod, consumer: Consumer, seen: Seen, wanted: Wanted) -> bool:
     return has_ground and asks_for_others(pod, consumer, seen, wanted)
 
 
-def _misses(marked: int | None, created: datetime, consumer: Consumer, seen: Seen) -> bool:
+def _misses(marked: int | None, created: datetime, consumer: Consumer, seen: Observed) -> bool:
     if seen.state is None:
         return False
     missed = missed_keys(seen.state, marked, created, published(seen))

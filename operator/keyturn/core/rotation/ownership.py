@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen, TargetFacts
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed, TargetFacts
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change"]
 
@@ -18,7 +18,7 @@ _REMEDY = "write another name, or delete that Secret"
 _ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
 
 
-def hold_to_ownership(seen: Seen, wanted: Wanted) -> None:
+def hold_to_ownership(seen: Observed, wanted: Desired) -> None:
     """Let nothing be written into a Secret that is somebody else's, but keys of ours where the spec merges.
 
     Raises:
@@ -36,13 +36,13 @@ def hold_to_ownership(seen: Seen, wanted: Wanted) -> None:
         raise _taken(wanted, target)
 
 
-def adopts_first(seen: Seen, wanted: Wanted) -> bool:
+def adopts_first(seen: Observed, wanted: Desired) -> bool:
     """Say whether the values of a Secret that nobody owns are to be recorded before it is written."""
     target = seen.target
     return target is not None and target.owner is None and wanted.shape.adopts and not target.recorded
 
 
-def refuse_change(seen: Seen, wanted: Wanted, why: str) -> None:
+def refuse_change(seen: Observed, wanted: Desired, why: str) -> None:
     """Let an immutable Secret keep its values.
 
     Raises:
@@ -62,7 +62,7 @@ def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
     return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
 
 
-def _hold_foreign(target: TargetFacts, wanted: Wanted) -> None:
+def _hold_foreign(target: TargetFacts, wanted: Desired) -> None:
     shape = wanted.shape
     if target.owner or not (shape.merges or shape.adopts):
         raise not_owned(wanted.secret, target.owner, _REMEDY if target.owner else _ADOPT)
@@ -100,7 +100,7 @@ def _absent(secret: str) -> Wait:
     )
 
 
-def _taken(wanted: Wanted, target: TargetFacts) -> Stalled:
+def _taken(wanted: Desired, target: TargetFacts) -> Stalled:
     hint = ", or remove them from it" if wanted.shape.adopts else ", or write adopt: IfUnowned to keep them"
     keys = ", ".join(sorted(target.taken))
     return Stalled(

@@ -12,9 +12,9 @@ from .restart_backoff import fallback_of, told_reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["crash_of", "pods_known", "trouble_of", "worst_of"]
 
@@ -24,7 +24,7 @@ def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
     return consumer.pods.pods if consumer.pods else ()
 
 
-def crash_of(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str | None:
+def crash_of(consumer: Consumer, number: int, seen: Observed, wanted: Desired) -> str | None:
     """Say that the pods with revision `number` crash again and again, where that can be its fault.
 
     It is not where a pod with it is ready, nor where there are pods without it and none of them is ready. Where no
@@ -52,7 +52,7 @@ def worst_of(consumer: Consumer) -> str | None:
     return trouble_of(consumer) or _described(pods_known(consumer))
 
 
-def _split(consumer: Consumer, number: int, wanted: Wanted) -> tuple[list[Pod], list[Pod]]:
+def _split(consumer: Consumer, number: int, wanted: Desired) -> tuple[list[Pod], list[Pod]]:
     """Return the pods with revision `number` and those without, of those that stay."""
     staying = [pod for pod in pods_known(consumer) if not pod.leaves]
     new = [pod for pod in staying if read_marker(pod.marker).get(wanted.secret) == number]
@@ -68,7 +68,7 @@ def _described(pods: Iterable[Pod]) -> str | None:
     return f"pod {first.name}: {first.trouble}"
 
 
-def _failed_before(consumer: Consumer, number: int, seen: Seen, wanted: Wanted) -> str | None:
+def _failed_before(consumer: Consumer, number: int, seen: Observed, wanted: Desired) -> str | None:
     """Return the failure that the status has: a pod that crashes is ready for a moment after each restart.
 
     It is believed only where no return to an earlier revision follows from it: anybody could have written it.

@@ -12,10 +12,10 @@ from .reasons import CREATED
 from .rollout import Turn
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
 
-    from .rollout import Standing
+    from .rollout import WorkloadProgress
 
 __all__ = ["ROLLED_BACK", "Need", "may_be_held_up", "need_of", "waits_for_old_pods"]
 
@@ -34,7 +34,7 @@ class Need(enum.Enum):
     """Now and then, once its rollout takes longer than most do."""
 
 
-def need_of(standing: Standing, seen: Seen, wanted: Wanted) -> Need | None:
+def need_of(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> Need | None:
     """Say how lately its pods must have been read; None where they tell no more of it."""
     if waits_for_old_pods(standing, seen, wanted) or may_be_held_up(standing):
         return Need.NOW
@@ -44,7 +44,7 @@ def need_of(standing: Standing, seen: Seen, wanted: Wanted) -> Need | None:
     return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
 
 
-def waits_for_old_pods(standing: Standing, seen: Seen, wanted: Wanted) -> bool:
+def waits_for_old_pods(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> bool:
     """Say whether its pods decide if it counts as current: until that was told of the revision, never at rest."""
     consumer, workload = standing.consumer, standing.consumer.workload
     if standing.state is not WorkloadState.CURRENT or _is_asserted(seen):
@@ -56,7 +56,7 @@ def waits_for_old_pods(standing: Standing, seen: Seen, wanted: Wanted) -> bool:
     return seen.current is not None and read_marker(workload.marker).get(wanted.secret) == seen.current.number
 
 
-def may_be_held_up(standing: Standing) -> bool:
+def may_be_held_up(standing: WorkloadProgress) -> bool:
     """Say whether its pods decide if it has failed: old ones may hold the places of new ones."""
     consumer, workload = standing.consumer, standing.consumer.workload
     if not workload.in_place or workload.terminates is False or standing.denied:
@@ -65,7 +65,7 @@ def may_be_held_up(standing: Standing) -> bool:
     return standing.state is WorkloadState.FAILED or is_held_up
 
 
-def _is_asserted(seen: Seen) -> bool:
+def _is_asserted(seen: Observed) -> bool:
     """Say whether it was told before that every workload runs the current revision, and nothing new follows from it.
 
     The status can be written by others: an overlap does not begin because of what stands there.

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Wait
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.store_reads import PushProblem
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State, StateFacts
 
 __all__ = [
@@ -46,7 +46,7 @@ class Unpushed:
     needs_a_person: bool = False
 
 
-def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
+def next_push(seen: Observed, wanted: Desired) -> PushStep | None:
     """Choose what is done next about stores; what has failed lets the others go first until its time comes."""
     if seen.state is None:
         return None
@@ -55,7 +55,7 @@ def next_push(seen: Seen, wanted: Wanted) -> PushStep | None:
     return next(_steps(seen, seen.state, wanted), None) or _unfinalized(seen, wanted, seen.state)
 
 
-def last_pushes(seen: Seen) -> PushStep | None:
+def last_pushes(seen: Observed) -> PushStep | None:
     """Choose what is still to be done for a ManagedSecret that somebody deletes."""
     if not seen.is_finalized:
         return None
@@ -72,7 +72,7 @@ def last_pushes(seen: Seen) -> PushStep | None:
     return None if left else Finalize(present=False)
 
 
-def binder_of(seen: Seen, wanted: Wanted, record: State | StateFacts) -> str:
+def binder_of(seen: Observed, wanted: Desired, record: State | StateFacts) -> str:
     """Name whom the state Secret is deleted with, by its UID; empty for nobody.
 
     As long as it says what is to be undone outside it outlives its ManagedSecret: who deletes that in the foreground
@@ -82,17 +82,17 @@ def binder_of(seen: Seen, wanted: Wanted, record: State | StateFacts) -> str:
     return seen.uid if wanted.shape.deletes and not is_needed else ""
 
 
-def push_problem(seen: Seen) -> Wait | Stalled | None:
+def push_problem(seen: Observed) -> Wait | Stalled | None:
     """Return what keeps the first of the pushes from being done."""
     return next((problem.error for problem in _problems(seen)), None)
 
 
-def pushed_again(seen: Seen) -> datetime | None:
+def pushed_again(seen: Observed) -> datetime | None:
     """Return when the next of those pushes is tried that were not done."""
     return min((problem.again for problem in _problems(seen) if problem.again > seen.now), default=None)
 
 
-def unpushed(seen: Seen, wanted: Wanted) -> tuple[Unpushed, ...]:
+def unpushed(seen: Observed, wanted: Desired) -> tuple[Unpushed, ...]:
     """Return the places of stores that do not hold the values that are generated now."""
     records = {one.place: one for one in (seen.state.pushed if seen.state else ())}
     places = {one.id for one in wanted.pushes}
@@ -102,13 +102,13 @@ def unpushed(seen: Seen, wanted: Wanted) -> tuple[Unpushed, ...]:
     return (*(one for one in pushes if one), *left)
 
 
-def _turns(destination: Destination, wanted: Wanted) -> bool:
+def _turns(destination: Destination, wanted: Desired) -> bool:
     """Say whether something goes there that is another value after a rotation."""
     fixed = {key for item in wanted.items if not item.recipe for key in item.keys.values()}
     return destination.secret_key is None or destination.secret_key not in fixed
 
 
-def _unpushed(destination: Destination, record: Pushed | None, seen: Seen) -> Unpushed | None:
+def _unpushed(destination: Destination, record: Pushed | None, seen: Observed) -> Unpushed | None:
     number = seen.current.number if seen.current else None
     if record is None or not record.done or record.number != number:
         return _unfinished(destination, "has the values before", seen)
@@ -121,14 +121,14 @@ def _unpushed(destination: Destination, record: Pushed | None, seen: Seen) -> Un
     return Unpushed(str(destination), keeps, needs_a_person=True)
 
 
-def _unfinished(destination: Destination, what: str, seen: Seen) -> Unpushed:
+def _unfinished(destination: Destination, what: str, seen: Observed) -> Unpushed:
     problem = seen.push_problems.get(destination.id)
     detail = f": {problem.error.message}" if problem else ""
     stuck = problem is not None and isinstance(problem.error, Stalled)
     return Unpushed(str(destination), f"{destination} {what}{detail}", needs_a_person=stuck)
 
 
-def _problems(seen: Seen) -> list[PushProblem]:
+def _problems(seen: Observed) -> list[PushProblem]:
     """Return what concerns a place that something is still to be done about."""
     records = seen.state.pushed if seen.state else ()
     if seen.managed.metadata.deletion_timestamp:
@@ -139,7 +139,7 @@ def _problems(seen: Seen) -> list[PushProblem]:
     return [problem for place, problem in sorted(seen.push_problems.items()) if place in places]
 
 
-def _steps(seen: Seen, state: StateFacts, wanted: Wanted) -> Iterator[PushStep]:
+def _steps(seen: Observed, state: StateFacts, wanted: Desired) -> Iterator[PushStep]:
     places = {destination.id: destination for destination in wanted.pushes}
     for record in state.pushed:
         if record.place not in places:
@@ -153,7 +153,7 @@ def _steps(seen: Seen, state: StateFacts, wanted: Wanted) -> Iterator[PushStep]:
             yield Push(destination, state.current_number)
 
 
-def _withdrawal(record: Pushed, seen: Seen) -> Iterator[PushStep]:
+def _withdrawal(record: Pushed, seen: Observed) -> Iterator[PushStep]:
     deletes = record.deletes and not record.kept  # what the store had already is not ours to delete
     if deletes and record.done:
         # From here on nobody knows whether it is there, should the spec ask for it once more.
@@ -170,19 +170,19 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
     return replace(record, done=found.done and found.number == number, kept=found.kept)
 
 
-def _is_kept_for(seen: Seen, wanted: Wanted, state: StateFacts) -> bool:
+def _is_kept_for(seen: Observed, wanted: Desired, state: StateFacts) -> bool:
     """Say whether something is pushed, or about to be, or lent, that goes with the ManagedSecret."""
     recorded = {one.place for one in state.pushed if one.deletes}
     return any(one.deletes or one.id in recorded for one in wanted.pushes) or are_kept_for(seen, wanted)
 
 
-def _unfinalized(seen: Seen, wanted: Wanted, state: StateFacts) -> Finalize | None:
+def _unfinalized(seen: Observed, wanted: Desired, state: StateFacts) -> Finalize | None:
     is_needed = any(one.deletes for one in state.pushed) or are_kept_for(seen, wanted)
     if seen.is_finalized and not is_needed:
         return Finalize(present=False)
     return None
 
 
-def _waits(place: str, seen: Seen) -> bool:
+def _waits(place: str, seen: Observed) -> bool:
     problem = seen.push_problems.get(place)
     return problem is not None and problem.again > seen.now

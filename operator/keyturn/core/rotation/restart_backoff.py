@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from keyturn.api.status import WorkloadStatus
     from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["Told", "denial_of", "denied_again", "denied_until", "fallback_of", "told_before", "told_reason"]
 
@@ -42,7 +42,7 @@ class Told:
 
 
 def denied_again(
-    before: Denial | None, error: Wait | Stalled, workload: Workload, seen: Seen, wanted: Wanted
+    before: Denial | None, error: Wait | Stalled, workload: Workload, seen: Observed, wanted: Desired
 ) -> Denial:
     """Remember that a restart was refused just now; each time in a row the next try is later."""
     number = seen.current.number if seen.current else 0
@@ -53,13 +53,13 @@ def denied_again(
     return Denial(number, since, seen.now + pause, times, error.reason, error.message)
 
 
-def denial_of(workload: Workload, seen: Seen) -> Denial | None:
+def denial_of(workload: Workload, seen: Observed) -> Denial | None:
     """Return what the API server has said to its restart for the current revision."""
     found = seen.denials.get(workload.key)
     return found if found and seen.current and found.number == seen.current.number else None
 
 
-def denied_until(workload: Workload, seen: Seen, wanted: Wanted) -> datetime | None:
+def denied_until(workload: Workload, seen: Observed, wanted: Desired) -> datetime | None:
     """Return when its standing changes by itself."""
     denial = denial_of(workload, seen)
     if denial is None:
@@ -68,7 +68,7 @@ def denied_until(workload: Workload, seen: Seen, wanted: Wanted) -> datetime | N
     return min((when for when in times if when > seen.now), default=None)
 
 
-def told_before(workload: Workload, seen: Seen, wanted: Wanted) -> Told | None:
+def told_before(workload: Workload, seen: Observed, wanted: Desired) -> Told | None:
     """Return what an earlier process said of its restart, so that nothing else is said before the next try.
 
     A failure is taken over only where no return to an earlier revision follows from it.
@@ -89,14 +89,14 @@ def told_reason(told: WorkloadStatus) -> str | None:
     return told.reason or legacy_reason(told)
 
 
-def fallback_of(seen: Seen, wanted: Wanted) -> int | None:
+def fallback_of(seen: Observed, wanted: Desired) -> int | None:
     """Return the revision that comes back by itself when a workload fails."""
     good, kept = seen.current.fallback if seen.current else None, seen.state.restorable if seen.state else ()
     returns = wanted.on_failure is OnFailure.ROLLBACK and not seen.held
     return good if returns and good in kept else None
 
 
-def _began(workload: Workload, seen: Seen, wanted: Wanted) -> datetime:
+def _began(workload: Workload, seen: Observed, wanted: Desired) -> datetime:
     """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
     told = told_before(workload, seen, wanted)
     published = seen.target.published if seen.target else None

@@ -14,8 +14,8 @@ from .steps import GoBack
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
 __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_after_failure"]
@@ -24,7 +24,7 @@ __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 
 
-def requested_return(seen: Seen, wanted: Wanted) -> GoBack | None:
+def requested_return(seen: Observed, wanted: Desired) -> GoBack | None:
     """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked = _unhandled_return(seen)
     if asked is None or seen.state is None or asked not in seen.state.restorable:
@@ -33,7 +33,7 @@ def requested_return(seen: Seen, wanted: Wanted) -> GoBack | None:
     return GoBack(asked, seen.state.current_number, failed=False)
 
 
-def refuse_unknown_return(seen: Seen) -> None:
+def refuse_unknown_return(seen: Observed) -> None:
     """Refuse to return to what is not kept; all else is done before.
 
     Raises:
@@ -49,7 +49,7 @@ def refuse_unknown_return(seen: Seen) -> None:
     raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
 
 
-def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> GoBack:
+def return_after_failure(seen: Observed, wanted: Desired, current: RevisionFacts) -> GoBack:
     """Return to the revision before, or stop.
 
     Raises:
@@ -67,7 +67,7 @@ def return_after_failure(seen: Seen, wanted: Wanted, current: RevisionFacts) -> 
     )
 
 
-def ask_for_help(seen: Seen, current: RevisionFacts) -> None:
+def ask_for_help(seen: Observed, current: RevisionFacts) -> None:
     """Wait for a person where an earlier revision had to come back.
 
     Raises:
@@ -82,7 +82,7 @@ def ask_for_help(seen: Seen, current: RevisionFacts) -> None:
         )
 
 
-def _unhandled_return(seen: Seen) -> int | None:
+def _unhandled_return(seen: Observed) -> int | None:
     asked = seen.requested.rollback
     if seen.state is None or asked is None or asked == seen.state.triggers.rollback:
         return None

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "Standing",
     "Turn",
+    "WorkloadProgress",
     "any_failed",
     "next_restarts",
     "pods_again",
@@ -56,7 +56,7 @@ class Turn(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkloadProgress:
     """How far one workload is."""
 
     consumer: Consumer
@@ -89,12 +89,14 @@ class Standing:
         return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
 
 
-def standings(seen: Seen, wanted: Wanted) -> tuple[Standing, ...]:
+def standings(seen: Observed, wanted: Desired) -> tuple[WorkloadProgress, ...]:
     """Say how far each consumer is, in the order in which they are restarted."""
     return tuple(standing_of(one, seen, wanted) for one in sorted(seen.consumers, key=_turn(wanted)))
 
 
-def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing]) -> tuple[Consumer, ...]:
+def next_restarts(
+    seen: Observed, wanted: Desired, all_standings: Iterable[WorkloadProgress]
+) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
     everyone = tuple(all_standings)
     has_failed = any_failed(everyone)
@@ -113,11 +115,11 @@ def next_restarts(seen: Seen, wanted: Wanted, all_standings: Iterable[Standing])
     return tuple(ready)[: max(0, wanted.max_concurrent - rolling)]
 
 
-def any_failed(all_standings: Iterable[Standing]) -> bool:
+def any_failed(all_standings: Iterable[WorkloadProgress]) -> bool:
     return any(one.state is WorkloadState.FAILED for one in all_standings)
 
 
-def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
+def restart_due(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime:
     """Return when the debounce since the last change of what it consumes, and the pause since its restart, end."""
     consumer = standing.consumer
     if seen.held:
@@ -134,12 +136,12 @@ def restart_due(seen: Seen, wanted: Wanted, standing: Standing) -> datetime:
     return max(due, _after(restarted, _APART, seen)) if restarted else due
 
 
-def _after(last: datetime, pause: timedelta, seen: Seen) -> datetime:
+def _after(last: datetime, pause: timedelta, seen: Observed) -> datetime:
     """Return when a pause ends: now, where it began in the future, since then the clock was put back."""
     return seen.now if last > seen.now + _CLOCKS_DIFFER else last + pause
 
 
-def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+def watched_until(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when a workload that rolls counts as failed, unless it is through before."""
     workload = standing.consumer.workload
     if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
@@ -150,12 +152,12 @@ def watched_until(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | 
     return max(when for when in began if when) + wanted.progress_deadline if restarted else None
 
 
-def pods_again(seen: Seen, wanted: Wanted, standing: Standing) -> datetime | None:
+def pods_again(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when its pods are to be read again."""
     return look_again(standing.consumer, seen, wanted) if standing.leaving else None
 
 
-def standing_of(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+def standing_of(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
     """Say how far one consumer is."""
     workload = consumer.workload
     current = seen.current
@@ -165,38 +167,44 @@ def standing_of(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
     if consumer.renewed or not runs_other_values(consumer, seen, wanted):
         return _while_pods_leave(consumer, seen, wanted)
     if refused := refusal(consumer, seen, wanted):
-        return Standing(consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason)
+        return WorkloadProgress(
+            consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason
+        )
     if hindrance := _hindrance(consumer, seen, wanted, marked):
-        return Standing(consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason)
+        return WorkloadProgress(
+            consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason
+        )
     return _in_turn(consumer, seen, wanted)
 
 
-def _in_turn(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+def _in_turn(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
     """Say how far one is that only its turn, or the API server, keeps from being restarted."""
     denial = denial_of(consumer.workload, seen)
     if denial is None:
         if told := told_before(consumer.workload, seen, wanted):
-            return Standing(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
+            return WorkloadProgress(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
         waits = WorkloadReason.WAITING_FOR_TURN
-        return Standing(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
+        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
     turn = Turn.NEXT if seen.now >= denial.again else Turn.HINDERED
     is_late = seen.now >= denial.since + wanted.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
-    return Standing(consumer, state, turn, denial.message, denial.reason, denied=True)
+    return WorkloadProgress(consumer, state, turn, denial.message, denial.reason, denied=True)
 
 
-def _after_restart(consumer: Consumer, seen: Seen, wanted: Wanted, number: int) -> Standing:
+def _after_restart(consumer: Consumer, seen: Observed, wanted: Desired, number: int) -> WorkloadProgress:
     if consumer.workload.settled or _was_through(consumer.workload, seen, number):
         return _while_pods_leave(consumer, seen, wanted)
     if crash := crash_of(consumer, number, seen, wanted):
-        return Standing(consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP)
+        return WorkloadProgress(
+            consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP
+        )
     return _watched(consumer, seen, wanted, _old_pods(consumer, seen, wanted) if consumer.held_up else None)
 
 
-def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: Obstacle | None) -> Standing:
+def _watched(consumer: Consumer, seen: Observed, wanted: Desired, pods: Obstacle | None) -> WorkloadProgress:
     """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
     reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
-    rolling = Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
+    rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = watched_until(seen, wanted, rolling)
     is_late = deadline is not None and seen.now >= deadline
     has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
@@ -209,17 +217,19 @@ def _watched(consumer: Consumer, seen: Seen, wanted: Wanted, pods: Obstacle | No
     return rolling
 
 
-def _while_pods_leave(consumer: Consumer, seen: Seen, wanted: Wanted) -> Standing:
+def _while_pods_leave(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
     """Say of one that needs nothing more whether pods with earlier values are still there."""
     pods = _old_pods(consumer, seen, wanted)
     if not consumer.workload.settled and brings_pods_back(consumer, seen, wanted):
         return _watched(consumer, seen, wanted, pods)
     if pods is None:
-        return Standing(consumer, WorkloadState.CURRENT, Turn.DONE)
-    return Standing(consumer, WorkloadState.ROLLING, Turn.HINDERED, pods.message, pods.reason, leaving=True)
+        return WorkloadProgress(consumer, WorkloadState.CURRENT, Turn.DONE)
+    return WorkloadProgress(
+        consumer, WorkloadState.ROLLING, Turn.HINDERED, pods.message, pods.reason, leaving=True
+    )
 
 
-def _old_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None:
+def _old_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> Obstacle | None:
     message = waiting_for_pods(consumer, seen, wanted)
     if message is None:
         return None
@@ -227,7 +237,7 @@ def _old_pods(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None
     return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
 
 
-def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
+def _was_through(workload: Workload, seen: Observed, number: int) -> bool:
     """Say whether its restart had ended before: a later rollout, such as that of another image, is not ours.
 
     Without this, whoever breaks a workload long after a rotation would bring old values back.
@@ -239,7 +249,7 @@ def _was_through(workload: Workload, seen: Seen, number: int) -> bool:
     return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
 
 
-def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> Obstacle | None:
+def _hindrance(consumer: Consumer, seen: Observed, wanted: Desired, marked: int | None) -> Obstacle | None:
     workload = consumer.workload
     if workload.paused:
         return Obstacle(WorkloadReason.PAUSED, "waits: the Deployment is paused")
@@ -248,7 +258,9 @@ def _hindrance(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | Non
     return while_waiting(consumer)
 
 
-def _hangs_in_what_was_given_up(consumer: Consumer, seen: Seen, wanted: Wanted, marked: int | None) -> bool:
+def _hangs_in_what_was_given_up(
+    consumer: Consumer, seen: Observed, wanted: Desired, marked: int | None
+) -> bool:
     """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
     if marked is None or seen.current is None:
         return False
@@ -260,16 +272,16 @@ def _hangs_in_what_was_given_up(consumer: Consumer, seen: Seen, wanted: Wanted, 
     return marked > (seen.current.fallback or 0) and has_failed
 
 
-def _wave_of(consumer: Consumer, wanted: Wanted) -> int:
+def _wave_of(consumer: Consumer, wanted: Desired) -> int:
     return wanted.waves.get(consumer.workload.key, 0)
 
 
-def _wave_now(wanted: Wanted, everyone: tuple[Standing, ...]) -> int:
+def _wave_now(wanted: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
     unfinished = (_wave_of(one.consumer, wanted) for one in everyone if one.holds_up_later_waves)
     return min(unfinished, default=0)
 
 
-def _turn(wanted: Wanted) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
+def _turn(wanted: Desired) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
     places = {key: place for place, key in enumerate(wanted.targets)}
     return lambda consumer: (
         _wave_of(consumer, wanted),

@@ -12,9 +12,9 @@ from .pod_failures import trouble_of, worst_of
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = [
     "Obstacle",
@@ -34,7 +34,7 @@ class Obstacle(NamedTuple):
     message: str
 
 
-def refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None:
+def refusal(consumer: Consumer, seen: Observed, wanted: Desired) -> Obstacle | None:
     """Say why a workload is not restarted at all: its annotation, the spec, or another program decides that."""
     workload = consumer.workload
     if workload.restart == "never":
@@ -58,7 +58,7 @@ def refusal(consumer: Consumer, seen: Seen, wanted: Wanted) -> Obstacle | None:
     return None
 
 
-def was_reverted(workload: Workload, seen: Seen, wanted: Wanted) -> bool:
+def was_reverted(workload: Workload, seen: Observed, wanted: Desired) -> bool:
     """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
     current, marked = seen.current, read_marker(workload.marker).get(wanted.secret)
     if current is None or marked == current.number:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer
     from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.store_refs import Destination
-    from keyturn.core.state.lease import Loan
+    from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import Pushed
 
     from .reasons import Reason
@@ -217,14 +217,14 @@ class Withdraw:
 class Borrow:
     """Record what stores have lent, or for how long now."""
 
-    loans: tuple[Loan, ...]
+    loans: tuple[StoreLease, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
     """End what a store has lent, and forget that it was."""
 
-    loan: Loan
+    loan: StoreLease
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from .steps import DeletePod
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.core.observation.observed import Consumer, Seen
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["delete_command", "is_deletable", "is_left_behind", "pod_to_delete", "told_of_stuck"]
 
@@ -41,7 +41,7 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 
-def pod_to_delete(seen: Seen, wanted: Wanted) -> DeletePod | None:
+def pod_to_delete(seen: Observed, wanted: Desired) -> DeletePod | None:
     """Choose a pod to delete so that its StatefulSet goes back, too: only while a revision is withdrawn."""
     if seen.held is None:
         return None

@@ -12,14 +12,14 @@ from .steps import Decline, Expire, GoBack, Overlap
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import State
 
 __all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
 
 
 def with_decision(
-    step: GoBack | Overlap | Expire | Decline, seen: Seen, state: State, now: datetime
+    step: GoBack | Overlap | Expire | Decline, seen: Observed, state: State, now: datetime
 ) -> State:
     """Record what was decided, before anything is done about it."""
     facts = state.current.facts
@@ -38,12 +38,12 @@ def with_decision(
             assert_never(step)
 
 
-def refreshed(state: State, seen: Seen, now: datetime) -> State:
+def refreshed(state: State, seen: Observed, now: datetime) -> State:
     triggers = state.triggers.with_refreshed(seen.requested)
     return replace(state, triggers=triggers, refreshed=seen.read_for(now))
 
 
-def publication_of(seen: Seen) -> datetime | None:
+def publication_of(seen: Observed) -> datetime | None:
     """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
     if seen.current is None:
         return None
@@ -55,7 +55,7 @@ def publication_of(seen: Seen) -> datetime | None:
     return seen.current.made if was_there else None
 
 
-def gone_back(step: GoBack, seen: Seen, state: State, now: datetime) -> State:
+def gone_back(step: GoBack, seen: Observed, state: State, now: datetime) -> State:
     """Make an earlier revision the current one, and hold rotations where it is another than before."""
     triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:

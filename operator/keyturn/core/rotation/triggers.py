@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.spec.desired import Wanted
-    from keyturn.core.state.revision import Life
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.revision import Validity
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
@@ -35,19 +35,19 @@ __all__ = [
 ]
 
 
-def secret_is_new(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def secret_is_new(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     if state is not None or seen.managed.status.revision is not None:
         return None
     return Reason(CREATED, "the Secret is written for the first time", wanted.names, rotates=True)
 
 
-def values_were_lost(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def values_were_lost(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     if state is not None or seen.managed.status.revision is None:
         return None
     return Reason(LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
 
 
-def emergency_was_declared(seen: Seen, wanted: Wanted, _: StateFacts | None) -> Reason | None:
+def emergency_was_declared(seen: Observed, wanted: Desired, _: StateFacts | None) -> Reason | None:
     """Make every generated value anew, whatever else would be waited for."""
     asked = asked_at(seen, wanted)
     if asked is None or seen.now < asked[1]:
@@ -56,21 +56,21 @@ def emergency_was_declared(seen: Seen, wanted: Wanted, _: StateFacts | None) -> 
     return Reason(EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True)
 
 
-def items_were_added(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def items_were_added(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     added = wanted.names - state.names if state else frozenset()
     if not added:
         return None
     return Reason(SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
-def items_were_removed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def items_were_removed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     removed = removed_items(wanted, state) if state else frozenset()
     if not removed:
         return None
     return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
 
 
-def removed_items(wanted: Wanted, state: StateFacts) -> frozenset[str]:
+def removed_items(wanted: Desired, state: StateFacts) -> frozenset[str]:
     """Return what the current revision has and the next has not.
 
     What was found in an adopted Secret stays beside the items, as far as none of them writes it by now.
@@ -84,7 +84,7 @@ def removed_items(wanted: Wanted, state: StateFacts) -> frozenset[str]:
     )
 
 
-def keys_were_renamed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def keys_were_renamed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     if state is None:
         return None
     renamed = {name for name in wanted.keys.keys() & state.keys if wanted.keys[name] != state.keys[name]}
@@ -93,13 +93,13 @@ def keys_were_renamed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reas
     return Reason(SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False)
 
 
-def templates_were_changed(_: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def templates_were_changed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     if state is None or state.templates == wanted.templates:
         return None
     return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
 
 
-def recipe_refuses_value(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def recipe_refuses_value(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     # What cannot be read now stays as it was, and holds nothing else up.
     unread = frozenset(item.name for item in wanted.pulled) if seen.pulled.problem else frozenset[str]()
     unfit = seen.unfit - unread
@@ -108,20 +108,20 @@ def recipe_refuses_value(seen: Seen, wanted: Wanted, state: StateFacts | None) -
     return Reason(SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False)
 
 
-def renewal_was_requested(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def renewal_was_requested(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     if state is None or not is_requested(seen) or not is_open(wanted.windows, seen.now):
         return None
     return Reason(TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
 
 
-def rotation_is_due(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def rotation_is_due(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     due = scheduled_time(seen)
     if state is None or due is None or seen.now < due or not is_open(wanted.windows, seen.now):
         return None
     return Reason(ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
 
 
-def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def value_is_ending(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     """A certificate that is about to end is made anew, and nothing else."""
     lives = state.lives if state else {}
     own = frozenset(item.name for item in wanted.items if not item.source)
@@ -133,14 +133,14 @@ def value_is_ending(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Rea
     return Reason(ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
 
 
-def store_has_others(seen: Seen, wanted: Wanted, state: StateFacts | None) -> Reason | None:
+def store_has_others(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
     changed = seen.pulled.changed & wanted.names
     if state is None or not changed:
         return None
     return Reason(REFRESHED, f"stores hold other values: {_list(changed)}", changed, rotates=False)
 
 
-RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], ...] = (
+RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (
     secret_is_new,
     values_were_lost,
     emergency_was_declared,
@@ -156,7 +156,7 @@ RENEW_CHECKS: tuple[Callable[[Seen, Wanted, StateFacts | None], Reason | None], 
 )
 
 
-def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
+def reason_to_renew(seen: Observed, wanted: Desired) -> Reason | None:
     """Join every reason that speaks into one, named after the first, so that one revision serves them all.
 
     After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
@@ -173,21 +173,21 @@ def reason_to_renew(seen: Seen, wanted: Wanted) -> Reason | None:
     return first
 
 
-def due_time(seen: Seen) -> datetime | None:
+def due_time(seen: Observed) -> datetime | None:
     """Return when the next rotation is due by itself: by schedule, or because a value ends."""
     scheduled = scheduled_time(seen)
     times = [life.renew for life in _lives(seen).values()]
     return min([*times, scheduled] if scheduled else times, default=None)
 
 
-def scheduled_time(seen: Seen) -> datetime | None:
+def scheduled_time(seen: Observed) -> datetime | None:
     """Return when the next rotation by schedule is due."""
     if seen.state is None or seen.wanted is None or not seen.wanted.rotates:
         return None
     return next_due(seen.wanted.cadence, seen.state.rotated, seen.uid)
 
 
-def start_time(seen: Seen) -> datetime | None:
+def start_time(seen: Observed) -> datetime | None:
     """Return when the next rotation starts: what is due or asked for waits for a window."""
     if seen.wanted is None or seen.state is None:
         return None
@@ -205,7 +205,7 @@ def start_time(seen: Seen) -> datetime | None:
     return min(times, default=None)
 
 
-def waits_until(seen: Seen) -> datetime | None:
+def waits_until(seen: Observed) -> datetime | None:
     """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
     if seen.wanted is None or is_open(seen.wanted.windows, seen.now):
         return None
@@ -214,7 +214,7 @@ def waits_until(seen: Seen) -> datetime | None:
     return start if waits and start and start > seen.now else None
 
 
-def is_overdue(seen: Seen) -> bool:
+def is_overdue(seen: Observed) -> bool:
     """Say whether a rotation is later than it should be: due, and since then a window was open."""
     if seen.wanted is None or seen.state is None:
         return False
@@ -224,23 +224,23 @@ def is_overdue(seen: Seen) -> bool:
     return any(chance <= seen.now for chance in chances)
 
 
-def is_requested(seen: Seen) -> bool:
+def is_requested(seen: Observed) -> bool:
     """Say whether a trigger asks for a rotation that was not begun."""
     return seen.state is not None and bool(seen.state.triggers.unhandled(seen.requested))
 
 
-def turns_nothing(wanted: Wanted) -> bool:
+def turns_nothing(wanted: Desired) -> bool:
     """Say whether no rotation could change a value: each is given, or a store's to turn."""
     return not wanted.shape.immutable and not any(item.recipe for item in wanted.items)
 
 
-def _renewal_of(life: Life, wanted: Wanted, now: datetime) -> datetime:
+def _renewal_of(life: Validity, wanted: Desired, now: datetime) -> datetime:
     """Return when a value that ends is made anew: in a window, or at once where it would end before one opens."""
     start = starts_at(life.renew, wanted.windows, now)
     return start if start < life.end else life.renew
 
 
-def _lives(seen: Seen) -> dict[str, Life]:
+def _lives(seen: Observed) -> dict[str, Validity]:
     """Return how long values last; those that stores lend are asked for again where they are read."""
     items = seen.wanted.items if seen.wanted else ()
     names = {item.name for item in items if not item.source}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .store_refs import Destination
 
-__all__ = ["VALUE", "Item", "Shape", "Wanted", "history_limit_of", "secret_of", "wanted_by"]
+__all__ = ["VALUE", "Desired", "Item", "Shape", "history_limit_of", "secret_of", "wanted_by"]
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -67,7 +67,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Desired:
     """A ManagedSecret's spec with nothing left open."""
 
     secret: str
@@ -137,7 +137,7 @@ def wanted_by(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
     outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),
-) -> Wanted:
+) -> Desired:
     """Fill in what the spec leaves open from the class, then from the defaults.
 
     `outputs_of` says what a recipe makes; that is the generators' knowledge.
@@ -151,11 +151,11 @@ def wanted_by(
     return wanted
 
 
-def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Wanted:
+def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Desired:
     spec, rollout, shape = managed.spec, managed.spec.rollout, _shape(managed)
     cadences = _cadences(managed, secret_class, shape)
     template = spec.target.template.metadata
-    return Wanted(
+    return Desired(
         secret=secret_of(managed),
         type=spec.target.type or SecretType.OPAQUE,
         labels=template.labels,
@@ -204,7 +204,7 @@ def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Sh
     return managed.spec.refresh_interval or _DEFAULT_REFRESH
 
 
-def _hold_pushes(wanted: Wanted) -> None:
+def _hold_pushes(wanted: Desired) -> None:
     """Find what is to be pushed among what is made here.
 
     Raises:
@@ -241,7 +241,7 @@ _ALL_OF_TYPE = {
 _ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
 
 
-def _hold_to_type(wanted: Wanted) -> None:
+def _hold_to_type(wanted: Desired) -> None:
     """Find the keys that a type needs among those that are written; in a Secret of others they may be there.
 
     Raises:

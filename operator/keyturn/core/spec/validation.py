@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
 
-    from .desired import Wanted
+    from .desired import Desired
 
 __all__ = ["hold_together"]
 
 
-def hold_together(managed: ManagedSecret, wanted: Wanted) -> None:
+def hold_together(managed: ManagedSecret, wanted: Desired) -> None:
     """Refuse what contradicts itself; the schedule was checked before.
 
     Raises:
@@ -30,7 +30,7 @@ def hold_together(managed: ManagedSecret, wanted: Wanted) -> None:
         raise Stalled("InvalidSchedule", flaw)
 
 
-def _flaw_of_jitter(managed: ManagedSecret, wanted: Wanted) -> str | None:
+def _flaw_of_jitter(managed: ManagedSecret, wanted: Desired) -> str | None:
     rotation = managed.spec.rotation
     if rotation is None or rotation.jitter is None or isinstance(wanted.cadence, Every):
         return None
@@ -38,7 +38,7 @@ def _flaw_of_jitter(managed: ManagedSecret, wanted: Wanted) -> str | None:
     return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
 
 
-def _flaw_of_overlap(wanted: Wanted) -> str | None:
+def _flaw_of_overlap(wanted: Desired) -> str | None:
     """Promise no previous value for a time that it does not last."""
     keeping = next((item.name for item in wanted.items if item.keep_previous), None)
     if keeping is None:

@@ -10,11 +10,11 @@ from keyturn.core.spec.store_refs import Destination
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-__all__ = ["Loan"]
+__all__ = ["StoreLease"]
 
 
 @dataclass(frozen=True, slots=True)
-class Loan:
+class StoreLease:
     """Something that a store lends: by what it is known there, and nothing of what it opens."""
 
     place: str

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LITERAL",
-    "Kept",
-    "Life",
+    "ItemValues",
     "Rendered",
     "Revision",
     "RevisionFacts",
+    "Validity",
     "changed_keys",
     "found_under",
     "is_found",
@@ -43,7 +43,7 @@ def is_found(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Validity:
     """How long a value that ends by itself, such as a certificate, can be used."""
 
     renew: datetime
@@ -51,7 +51,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ItemValues:
     """What one item holds, with the recipe that made it."""
 
     recipe: str
@@ -59,7 +59,7 @@ class Kept:
     outputs: Mapping[str, Value]
     keys: Mapping[str, str]
     """Under which key of the Secret each output is written."""
-    life: Life | None = None
+    life: Validity | None = None
     overlap: Mapping[str, Value] = field(default_factory=dict)
     """What outputs read while the overlap lasts, where that is something else."""
     previous: Mapping[str, Value] = field(default_factory=dict)
@@ -77,16 +77,16 @@ class Kept:
         """A store holds it."""
         return is_source(self.recipe)
 
-    def settled(self) -> Kept:
+    def settled(self) -> ItemValues:
         """Return it as it is when the overlap is over."""
         return replace(self, overlap={}, previous={})
 
-    def behind(self, others: Collection[str]) -> Kept:
+    def behind(self, others: Collection[str]) -> ItemValues:
         """Leave out what would be written under the keys of others."""
         keys = {output: key for output, key in self.keys.items() if key not in others}
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
-    def with_gone(self, before: Kept, taken: Collection[str]) -> Kept | None:
+    def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
         """Return it with what it had before and has no more, but for keys that are taken; None where that is nothing.
 
         What was read elsewhere is no part of it.
@@ -147,7 +147,7 @@ class Revision:
     """One revision of the Secret, with every value."""
 
     facts: RevisionFacts
-    values: Mapping[str, Kept]
+    values: Mapping[str, ItemValues]
     rendered: Mapping[str, Rendered] = field(default_factory=dict)
 
     @property
@@ -161,7 +161,7 @@ class Revision:
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
 
     def made_here(self) -> dict[str, Value]:
-        """Return what may be pushed (see `Wanted.made_here`), by how its own values were made.
+        """Return what may be pushed (see `Desired.made_here`), by how its own values were made.
 
         The spec of today can be another one: an earlier revision may have come back. What an adopted Secret held
         beside its items is another's, and stays in the cluster.

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from .lease import Loan
-    from .revision import Life, Revision, RevisionFacts
+    from .lease import StoreLease
+    from .revision import Revision, RevisionFacts, Validity
 
 
 __all__ = [
@@ -130,13 +130,13 @@ class StateFacts:
     keys: Mapping[str, Mapping[str, str]]
     """The items of the current revision, each with the keys of its outputs."""
     templates: Mapping[str, str]
-    lives: Mapping[str, Life]
+    lives: Mapping[str, Validity]
     publications: tuple[Publication, ...] = ()
     held: Held | None = None
     used: int = 0
     refreshed: datetime | None = None
     pushed: tuple[Pushed, ...] = ()
-    loans: tuple[Loan, ...] = ()
+    loans: tuple[StoreLease, ...] = ()
     borrowed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """The items of the current revision that are lent, each with the name of its loan."""
     lent_before: frozenset[str] = frozenset()
@@ -187,7 +187,7 @@ class State:
     refreshed: datetime | None = None
     """When pulled values were last taken in, or read because somebody asked for it."""
     pushed: tuple[Pushed, ...] = ()
-    loans: tuple[Loan, ...] = ()
+    loans: tuple[StoreLease, ...] = ()
     """What stores have lent and do not have back."""
 
     @property
@@ -233,7 +233,7 @@ class State:
     def without_pushed(self, place: str) -> State:
         return replace(self, pushed=tuple(one for one in self.pushed if one.place != place))
 
-    def with_loans(self, loans: Iterable[Loan]) -> State:
+    def with_loans(self, loans: Iterable[StoreLease]) -> State:
         new = {loan.id: loan for loan in loans}
         return replace(self, loans=tuple(({loan.id: loan for loan in self.loans} | new).values()))
 

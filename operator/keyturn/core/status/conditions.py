@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import RotationStatus
-    from keyturn.core.observation.observed import Seen
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
-    from keyturn.core.rotation.rollout import Standing
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.rotation.rollout import WorkloadProgress
+    from keyturn.core.spec.desired import Desired
 
 __all__ = [
     "NOTHING_TO_ROTATE",
-    "Look",
-    "Verdict",
+    "ConditionInput",
+    "ConditionVerdict",
     "broken_rules",
     "conditions_of",
     "nothing_to_rotate",
@@ -43,18 +43,18 @@ NOTHING_TO_ROTATE = "NothingToRotate"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ConditionInput:
     """What a condition is decided from."""
 
-    seen: Seen
-    everyone: tuple[Standing, ...]
+    seen: Observed
+    everyone: tuple[WorkloadProgress, ...]
     rotation: RotationStatus | None
     error: Wait | Stalled | None
     hindrance: Wait | None = None
     """What keeps a write from being done, other than for a moment."""
 
 
-class Verdict(NamedTuple):
+class ConditionVerdict(NamedTuple):
     """What one condition says."""
 
     status: Literal["True", "False", "Unknown"]
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
     message: str
 
 
-def conditions_of(look: Look) -> list[Condition]:
+def conditions_of(look: ConditionInput) -> list[Condition]:
     """Return the conditions, each with the time of its last turn."""
     before, metadata = look.seen.managed.status.conditions, look.seen.managed.metadata
     return [
@@ -71,7 +71,7 @@ def conditions_of(look: Look) -> list[Condition]:
     ]
 
 
-def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
+def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
@@ -83,13 +83,13 @@ def _verdicts(look: Look) -> Iterator[tuple[str, Verdict]]:
         yield "Pushed", _pushed(look.seen, look.seen.wanted)
     # kstatus: these two are there only while they hold.
     if isinstance(look.error, Wait) and (look.seen.unfit or not look.seen.is_complete):
-        yield "Reconciling", Verdict("True", look.error.reason, look.error.message)
+        yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
-        yield "Reconciling", Verdict("True", SPEC_CHANGED, _rotating(look).message)
+        yield "Reconciling", ConditionVerdict("True", SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
-        yield "Stalled", Verdict("True", look.error.reason, look.error.message)
+        yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
     if look.seen.lost:
-        yield "CrdOutdated", Verdict("True", "FieldsMissing", _dropped(look.seen.lost))
+        yield "CrdOutdated", ConditionVerdict("True", "FieldsMissing", _dropped(look.seen.lost))
 
 
 def _dropped(fields: tuple[str, ...]) -> str:
@@ -99,7 +99,7 @@ def _dropped(fields: tuple[str, ...]) -> str:
     )
 
 
-def _is_changed_spec_to_be_written(look: Look) -> bool:
+def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
     """Say whether the Secret is still as an earlier spec had it: a routine rotation is nothing to wait for."""
     rotation = look.rotation
     if rotation is None or isinstance(look.error, Stalled):
@@ -107,43 +107,45 @@ def _is_changed_spec_to_be_written(look: Look) -> bool:
     return rotation.reason == SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
 
 
-def _ready(look: Look) -> Verdict:
+def _ready(look: ConditionInput) -> ConditionVerdict:
     seen, error = look.seen, look.error
     if not seen.is_complete:
         if error:
-            return Verdict("False", error.reason, error.message)
+            return ConditionVerdict("False", error.reason, error.message)
         if seen.managed.spec.suspend:
-            return Verdict("False", "Suspended", "spec.suspend is true and the Secret is not complete")
-        return Verdict("False", "Progressing", "the Secret is being written")
+            return ConditionVerdict(
+                "False", "Suspended", "spec.suspend is true and the Secret is not complete"
+            )
+        return ConditionVerdict("False", "Progressing", "the Secret is being written")
     kept_back = error if isinstance(error, Stalled) else look.hindrance
     if kept_back:
-        return Verdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
+        return ConditionVerdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
     if seen.managed.spec.suspend:
-        return Verdict("True", "Suspended", "nothing is written while spec.suspend is true")
+        return ConditionVerdict("True", "Suspended", "nothing is written while spec.suspend is true")
     number = seen.target.revision if seen.target else None
-    return Verdict("True", "Published", f"the Secret holds revision {number} with every key")
+    return ConditionVerdict("True", "Published", f"the Secret holds revision {number} with every key")
 
 
-def _rotating(look: Look) -> Verdict:
+def _rotating(look: ConditionInput) -> ConditionVerdict:
     if look.rotation is None:
         return _idle(look.seen)
     message = look.rotation.message or _what_is_under_way(look)
-    return Verdict("True", look.rotation.step, message)
+    return ConditionVerdict("True", look.rotation.step, message)
 
 
-def _idle(seen: Seen) -> Verdict:
+def _idle(seen: Observed) -> ConditionVerdict:
     opens = None if seen.managed.spec.suspend else waits_until(seen)
     if opens:
-        return Verdict(
+        return ConditionVerdict(
             "False",
             "WaitsForWindow",
             f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
         )
     if seen.held is None and seen.wanted and turns_nothing(seen.wanted) and _is_asked_to_turn(seen):
-        return Verdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted))
+        return ConditionVerdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted))
     if seen.held is None:
-        return Verdict("False", "Idle", "no rotation is under way")
-    return Verdict(
+        return ConditionVerdict("False", "Idle", "no rotation is under way")
+    return ConditionVerdict(
         "False",
         "Held",
         f"scheduled rotation is paused since the rollback from revision {seen.held.number};"
@@ -151,44 +153,46 @@ def _idle(seen: Seen) -> Verdict:
     )
 
 
-def _is_asked_to_turn(seen: Seen) -> bool:
+def _is_asked_to_turn(seen: Observed) -> bool:
     asked = seen.requested
     return asked.spec is not None or asked.annotation is not None
 
 
-def nothing_to_rotate(wanted: Wanted) -> str:
+def nothing_to_rotate(wanted: Desired) -> str:
     """Say why a rotation that was asked for is none, and what to do instead."""
     if wanted.pulled:
         return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
     return "no value is made here, so a trigger turns none; change the literals, or write generate"
 
 
-def _what_is_under_way(look: Look) -> str:
+def _what_is_under_way(look: ConditionInput) -> str:
     current, step = look.seen.current, look.rotation.step if look.rotation else ""
     if step != "Overlap" or current is None or current.valid_until is None:
         return f"the next step is {step}"
     return f"the values before stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
 
 
-def _workloads_current(look: Look) -> Verdict:
+def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
     absent = look.seen.missing_targets
     count = len(look.everyone)
     if look.seen.wanted is None:
-        return Verdict("Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed")
+        return ConditionVerdict(
+            "Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed"
+        )
     if absent:
-        return Verdict(
+        return ConditionVerdict(
             "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"
         )
     if not behind:
         if look.seen.state is None:
-            return Verdict("Unknown", "NotPublished", "no revision is published yet")
+            return ConditionVerdict("Unknown", "NotPublished", "no revision is published yet")
         reason = "AllCurrent" if count else "NoConsumers"
-        return Verdict("True", reason, f"{count} of {count} workloads run the current revision")
+        return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
     detail = f": {first.message}" if first.message else ""
     is_unknown = all(one.leaving and one.consumer.pods and one.consumer.pods.forbidden for one in behind)
-    return Verdict(
+    return ConditionVerdict(
         "Unknown" if is_unknown else "False",
         "PodsUnknown" if is_unknown else _why_behind(behind),
         f"{count - len(behind)} of {count} workloads run the current revision;"
@@ -196,7 +200,7 @@ def _workloads_current(look: Look) -> Verdict:
     )
 
 
-def _why_behind(behind: list[Standing]) -> str:
+def _why_behind(behind: list[WorkloadProgress]) -> str:
     if any(one.state is WorkloadState.FAILED for one in behind):
         return "RolloutFailed"
     if all(one.turn is Turn.REFUSED for one in behind):
@@ -204,55 +208,57 @@ def _why_behind(behind: list[Standing]) -> str:
     return "RollingOut"
 
 
-def broken_rules(seen: Seen) -> tuple[Violation, ...]:
+def broken_rules(seen: Observed) -> tuple[Violation, ...]:
     """Return the broken rules of the class, then those of the checklist that the class does not have."""
     return (*seen.violations, *findings_of(seen.signs))
 
 
-def _policy_compliant(seen: Seen) -> Verdict:
+def _policy_compliant(seen: Observed) -> ConditionVerdict:
     """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
     if broken := broken_rules(seen):
-        return Verdict("False", broken[0].rule, named(broken))
+        return ConditionVerdict("False", broken[0].rule, named(broken))
     if seen.unchecked:
-        return Verdict("Unknown", "NotChecked", seen.unchecked)
+        return ConditionVerdict("Unknown", "NotChecked", seen.unchecked)
     whose = "the class and of the checklist" if seen.secret_class else "the checklist"
-    return Verdict("True", "Compliant", f"every rule of {whose} holds")
+    return ConditionVerdict("True", "Compliant", f"every rule of {whose} holds")
 
 
-def _refreshed(seen: Seen) -> Verdict | None:
+def _refreshed(seen: Observed) -> ConditionVerdict | None:
     """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
     if problem := seen.pulled.problem:
-        return Verdict("False", problem.reason, problem.message)
+        return ConditionVerdict("False", problem.reason, problem.message)
     if retained := ", ".join(sorted(seen.pulled.retained)):
         stays = (
             f"every value was read; what is gone at the store of {retained} stays, by deletionPolicy: Retain"
         )
-        return Verdict("True", "Retained", stays)
+        return ConditionVerdict("True", "Retained", stays)
     if seen.pulled.read or seen.pulled.was_read:
-        return Verdict("True", "Read", "every value was read where it is kept")
+        return ConditionVerdict("True", "Read", "every value was read where it is kept")
     before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)
-    return Verdict(before.status, before.reason, before.message) if before else None
+    return ConditionVerdict(before.status, before.reason, before.message) if before else None
 
 
-def _pushed(seen: Seen, wanted: Wanted) -> Verdict:
+def _pushed(seen: Observed, wanted: Desired) -> ConditionVerdict:
     if problem := push_problem(seen):
-        return Verdict("False", problem.reason, problem.message)
+        return ConditionVerdict("False", problem.reason, problem.message)
     number = seen.current.number if seen.current else None
     records = [seen.state.pushed_to(one.id) if seen.state else None for one in wanted.pushes]
     done = [one for one in records if one and one.done and one.number == number]
     if len(done) < len(records):
-        return Verdict(
+        return ConditionVerdict(
             "False", "Progressing", f"{len(done)} of {len(records)} places hold the current revision"
         )
     if kept := [Destination.at(one.place) for one in done if one.kept]:
-        return Verdict(
+        return ConditionVerdict(
             "True", "Kept", f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps"
         )
-    return Verdict("True", "Pushed", f"{len(done)} of {len(records)} places hold the current revision")
+    return ConditionVerdict(
+        "True", "Pushed", f"{len(done)} of {len(records)} places hold the current revision"
+    )
 
 
 def stamped(
-    type_: str, verdict: Verdict, before: Iterable[Condition], now: datetime, generation: int
+    type_: str, verdict: ConditionVerdict, before: Iterable[Condition], now: datetime, generation: int
 ) -> Condition:
     """Make a condition of a verdict; its time moves only when its status turns."""
     last = next((one for one in before if one.type == type_), None)
@@ -274,8 +280,8 @@ def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> Managed
     """Say why nobody knows whether the Secret is whole; all else stays as it was said last."""
     before, generation = managed.status, managed.metadata.generation
     kept = [one for one in before.conditions if one.type not in _TOLD]
-    ready = Verdict("Unknown", error.reason, error.message)
-    waits = Verdict("True", error.reason, error.message)
+    ready = ConditionVerdict("Unknown", error.reason, error.message)
+    waits = ConditionVerdict("True", error.reason, error.message)
     conditions = [
         stamped("Ready", ready, before.conditions, now, generation),
         *kept,

@@ -24,17 +24,17 @@ from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.steps import Begin, Rest, rotation_id
 from keyturn.core.rotation.triggers import is_overdue, start_time
 
-from .conditions import Look, broken_rules, conditions_of
+from .conditions import ConditionInput, broken_rules, conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.core.errors import Stalled
-    from keyturn.core.observation.observed import Seen
-    from keyturn.core.rotation.rollout import Standing
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.rotation.steps import Step
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
@@ -55,7 +55,7 @@ class Outcome:
     attempts: int = 0
 
 
-def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
+def status_of(seen: Observed, outcome: Outcome) -> ManagedSecretStatus:
     """Say everything that was found; equal facts make an equal status, so nothing is written at rest."""
     before = seen.managed.status
     everyone = standings(seen, seen.wanted) if seen.wanted and seen.state else ()
@@ -78,7 +78,9 @@ def status_of(seen: Seen, outcome: Outcome) -> ManagedSecretStatus:
         else before.workloads,
         policy=policy_of(broken_rules(seen)),
         history=_history(seen, everyone),
-        conditions=conditions_of(Look(seen, everyone, rotation, outcome.error, _hindrance(outcome))),
+        conditions=conditions_of(
+            ConditionInput(seen, everyone, rotation, outcome.error, _hindrance(outcome))
+        ),
     )
 
 
@@ -91,34 +93,36 @@ def _hindrance(outcome: Outcome) -> Wait | None:
     return None if is_short else error
 
 
-def _revision(seen: Seen) -> int | None:
+def _revision(seen: Observed) -> int | None:
     before = seen.managed.status.revision
     return (seen.target.revision if seen.target and seen.is_ours else None) or before
 
 
-def _last_rotation_time(seen: Seen) -> datetime | None:
+def _last_rotation_time(seen: Observed) -> datetime | None:
     """Tell of values that somebody could read: what is only recorded has replaced nothing."""
     if seen.state is None or _revision(seen) is None:
         return seen.managed.status.last_rotation_time
     return _second(seen.state.rotated)
 
 
-def _last_trigger(seen: Seen) -> str | None:
+def _last_trigger(seen: Observed) -> str | None:
     handled = seen.state.triggers if seen.state else None
     return handled.last if handled else seen.managed.status.last_trigger
 
 
-def _last_refresh_time(seen: Seen) -> datetime | None:
+def _last_refresh_time(seen: Observed) -> datetime | None:
     if seen.state is None:
         return seen.managed.status.last_refresh_time
     return _second(seen.state.refreshed) if seen.state.refreshed else None
 
 
-def _last_refresh(seen: Seen) -> str | None:
+def _last_refresh(seen: Observed) -> str | None:
     return seen.state.triggers.refresh if seen.state else seen.managed.status.last_refresh
 
 
-def _rotation(seen: Seen, outcome: Outcome, everyone: tuple[Standing, ...]) -> RotationStatus | None:
+def _rotation(
+    seen: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
+) -> RotationStatus | None:
     if isinstance(outcome.step, Begin):
         return RotationStatus(
             id=outcome.step.id,
@@ -156,7 +160,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     return rotation.model_copy(update=told | counted)
 
 
-def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
+def _step_under_way(seen: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
     is_back = seen.state is not None and seen.state.current_number != seen.state.newest.number
     if not seen.is_published:
         return "Rollback" if is_back else "Publish"
@@ -167,13 +171,13 @@ def _step_under_way(seen: Seen, everyone: Iterable[Standing]) -> str | None:
     return "Overlap" if seen.current and seen.current.overlaps else None
 
 
-def _is_to_be_revoked(seen: Seen) -> bool:
+def _is_to_be_revoked(seen: Observed) -> bool:
     """Say whether the overlap is over, and the values before are in the Secret all the same."""
     current, target = seen.current, seen.target
     return bool(seen.is_published and target and target.overlapping and current and not current.overlaps)
 
 
-def _previous(seen: Seen) -> PreviousStatus | None:
+def _previous(seen: Observed) -> PreviousStatus | None:
     current = seen.current
     if current is None or current.base is None:
         return None
@@ -185,13 +189,13 @@ def _previous(seen: Seen) -> PreviousStatus | None:
     return PreviousStatus(revision=current.base, valid_until=_second(until) if until else None)
 
 
-def _ended(current: RevisionFacts, seen: Seen) -> datetime:
+def _ended(current: RevisionFacts, seen: Observed) -> datetime:
     """Say since when the values before should be gone; in an emergency, since those that replace them came out."""
     until, published = current.valid_until, seen.target.published if seen.target else None
     return until if until and until <= seen.now else published or current.made
 
 
-def _waiting_for(everyone: Iterable[Standing]) -> str | None:
+def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
     waits = [one for one in everyone if one.under_way]
     if not waits:
         return None
@@ -201,7 +205,7 @@ def _waiting_for(everyone: Iterable[Standing]) -> str | None:
     return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
 
 
-def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
+def _workload(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> WorkloadStatus:
     workload, use = standing.consumer.workload, standing.consumer.use
     return WorkloadStatus(
         kind=workload.kind,
@@ -216,14 +220,14 @@ def _workload(standing: Standing, seen: Seen, wanted: Wanted) -> WorkloadStatus:
     )
 
 
-def _terminating(standing: Standing, seen: Seen, wanted: Wanted) -> int | None:
+def _terminating(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> int | None:
     """Count pods that end, where the rollout waits for them; another process counts its deadline from their end."""
     if not (standing.leaving or standing.consumer.held_up):
         return None
     return terminating(standing.consumer, seen, wanted) or None
 
 
-def _history(seen: Seen, everyone: Iterable[Standing]) -> list[HistoryEntry]:
+def _history(seen: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
     before, state = seen.managed.status.history, seen.state
     is_through = seen.is_published and not any(one.under_way for one in everyone)
     if state is None or seen.wanted is None or not is_through:
@@ -242,7 +246,7 @@ def _result(one: RevisionFacts, state: StateFacts) -> str:
     return ROLLED_BACK if is_given_up else "Superseded"
 
 
-def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
+def _returned(seen: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
     """Tell of a return to an earlier revision, once."""
     held, current = seen.state.held if seen.state else None, seen.current
     if held is None or current is None:
@@ -252,7 +256,7 @@ def _returned(seen: Seen, before: list[HistoryEntry]) -> list[HistoryEntry]:
     return [] if is_told else [entry]
 
 
-def _entry(one: RevisionFacts, result: str, seen: Seen) -> HistoryEntry:
+def _entry(one: RevisionFacts, result: str, seen: Observed) -> HistoryEntry:
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,

@@ -25,8 +25,8 @@ __all__ = [
     "UNDER_WAY_OUTSIDE",
     "WORKLOAD_FAILED",
     "Known",
-    "Standing",
-    "State",
+    "Summary",
+    "SummaryState",
     "condition",
     "standing_of",
 ]
@@ -44,7 +44,7 @@ _GRACE = timedelta(minutes=1)
 _SOON = timedelta(days=1)
 
 
-class State(enum.StrEnum):
+class SummaryState(enum.StrEnum):
     """How a ManagedSecret stands; the first is the worst."""
 
     FAILED = "Failed"
@@ -78,11 +78,11 @@ class State(enum.StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(State).index(self)
+        return list(SummaryState).index(self)
 
     @property
     def needs_a_person(self) -> bool:
-        return self in {State.FAILED, State.STALLED, State.OVERDUE, State.UNSEEN}
+        return self in {SummaryState.FAILED, SummaryState.STALLED, SummaryState.OVERDUE, SummaryState.UNSEEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +96,20 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Summary:
     """How one ManagedSecret stands, and why."""
 
-    state: State
+    state: SummaryState
     message: str = ""
 
 
-def standing_of(known: Known, now: datetime) -> Standing:
+def standing_of(known: Known, now: datetime) -> Summary:
     """Judge by what the operator wrote, and by the clock: an operator that is away writes nothing."""
     for state, check in _CHECKS:
         message = check(known, now)
         if message is not None:
-            return Standing(state, message)
-    return Standing(State.READY)
+            return Summary(state, message)
+    return Summary(SummaryState.READY)
 
 
 def condition(managed: ManagedSecret, type_: str) -> Condition | None:
@@ -210,20 +210,20 @@ def _due(known: Known, now: datetime) -> str | None:
     return "" if due is not None and due <= now + _SOON else None
 
 
-_CHECKS: tuple[tuple[State, Callable[[Known, datetime], str | None]], ...] = (
-    (State.FAILED, _failed),
-    (State.STALLED, _stalled),
-    (State.OVERDUE, _overdue),
-    (State.UNSEEN, _unseen),
-    (State.NOT_READY, _not_ready),
-    (State.BEHIND, _behind),
-    (State.NOT_SYNCED, _not_synced),
-    (State.NOT_COMPLIANT, _not_compliant),
-    (State.SUSPENDED, _suspended),
-    (State.ROTATING, _rotating),
-    (State.OVERLAPPING, _overlapping),
-    (State.HELD, _held),
-    (State.DUE, _due),
+_CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...] = (
+    (SummaryState.FAILED, _failed),
+    (SummaryState.STALLED, _stalled),
+    (SummaryState.OVERDUE, _overdue),
+    (SummaryState.UNSEEN, _unseen),
+    (SummaryState.NOT_READY, _not_ready),
+    (SummaryState.BEHIND, _behind),
+    (SummaryState.NOT_SYNCED, _not_synced),
+    (SummaryState.NOT_COMPLIANT, _not_compliant),
+    (SummaryState.SUSPENDED, _suspended),
+    (SummaryState.ROTATING, _rotating),
+    (SummaryState.OVERLAPPING, _overlapping),
+    (SummaryState.HELD, _held),
+    (SummaryState.DUE, _due),
 )
 
 

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyturn.core.emergency.readers import Reader, Standing
+from keyturn.core.emergency.readers import Reader, ReaderStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from .event import Access
 
-__all__ = ["Entry", "Journal", "Scope", "crowd_of", "gathered"]
+__all__ = ["AccessLog", "AccessScope", "Entry", "crowd_of", "gathered"]
 
 _EACH: Final = 50
 _ALL: Final = 50_000
 
 
-class Scope(NamedTuple):
+class AccessScope(NamedTuple):
     """What was asked for: one secret, all of a namespace (no name), or all there are (neither)."""
 
     namespace: str
@@ -45,7 +45,7 @@ class Entry:
     """Times that the record has, by all replicas together."""
     fresh: int = 0
     """Times since then, by this one."""
-    standing: Standing = Standing.UNKNOWN
+    standing: ReaderStatus = ReaderStatus.UNKNOWN
     """What was known of it when it was seen first; NEW of a crowd where one of it was new."""
 
     def absorb(self, kept: Entry) -> None:
@@ -62,8 +62,8 @@ class Entry:
 
     def widen(self, other: Entry) -> None:
         """Take in when and how another was there, and not how often."""
-        if other.standing is Standing.NEW:
-            self.standing = Standing.NEW
+        if other.standing is ReaderStatus.NEW:
+            self.standing = ReaderStatus.NEW
         self._stretch(other)
 
     def _stretch(self, other: Entry) -> None:
@@ -102,12 +102,12 @@ class _Page:
 
 
 @dataclass(slots=True)
-class Journal:
+class AccessLog:
     """Bounded for each scope, each namespace and altogether: no flood pushes anybody off the page of another."""
 
     has_news: bool = False
     """Somebody was seen for the first time since the record was written."""
-    _pages: dict[Scope, _Page] = field(default_factory=dict)
+    _pages: dict[AccessScope, _Page] = field(default_factory=dict)
     _of_namespace: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -119,7 +119,7 @@ class Journal:
         """Somebody was seen since the record was written."""
         return any(entry.fresh for _, _, entry in self.entries())
 
-    def note(self, scope: Scope, access: Access, standing: Standing = Standing.UNKNOWN) -> None:
+    def note(self, scope: AccessScope, access: Access, standing: ReaderStatus = ReaderStatus.UNKNOWN) -> None:
         page = self._page(scope)
         entry = page.entries.get(access.subject)
         if entry is None:
@@ -149,7 +149,7 @@ class Journal:
         pages = (self._pages[scope] for scope in _scopes(namespace, names) if scope in self._pages)
         return sum(page.forgotten for page in pages)
 
-    def merge(self, scope: Scope, subject: str, kept: Entry) -> None:
+    def merge(self, scope: AccessScope, subject: str, kept: Entry) -> None:
         """Take in what the record has of one subject."""
         page, most = self._page(scope), self._most(scope)
         if entry := page.entries.get(subject):
@@ -161,23 +161,23 @@ class Journal:
             page.entries.move_to_end(subject, last=False)
             page.trim(most)
 
-    def note_forgotten(self, scope: Scope, times: int) -> None:
+    def note_forgotten(self, scope: AccessScope, times: int) -> None:
         """Take in how often the record says that somebody was forgotten."""
         page = self._page(scope)
         page.forgotten = max(page.forgotten, times)
 
-    def pages(self) -> Iterator[tuple[Scope, int]]:
+    def pages(self) -> Iterator[tuple[AccessScope, int]]:
         """Yield each page with how often somebody was forgotten there."""
         for scope, page in self._pages.items():
             yield scope, page.forgotten
 
-    def entries(self) -> Iterator[tuple[Scope, str, Entry]]:
+    def entries(self) -> Iterator[tuple[AccessScope, str, Entry]]:
         """Yield all there is, of each page the last reader first."""
         for scope, page in self._pages.items():
             for subject, entry in reversed(page.entries.items()):
                 yield scope, subject, entry
 
-    def sweep(self, is_kept: Callable[[Scope], bool], since: datetime) -> None:
+    def sweep(self, is_kept: Callable[[AccessScope], bool], since: datetime) -> None:
         """Forget the pages that are not kept, whoever was last seen before that time, and what is too much."""
         for scope, page in list(self._pages.items()):
             for subject in [one for one, entry in page.entries.items() if entry.last < since]:
@@ -188,24 +188,28 @@ class Journal:
                 self._of_namespace[scope.namespace] -= 1
         self._of_namespace = +self._of_namespace
 
-    def _page(self, scope: Scope) -> _Page:
+    def _page(self, scope: AccessScope) -> _Page:
         if scope not in self._pages:
             self._pages[scope] = _Page()
             self._of_namespace[scope.namespace] += 1
         return self._pages[scope]
 
-    def _most(self, scope: Scope) -> int:
+    def _most(self, scope: AccessScope) -> int:
         """Say how many have room on a page: namespaces share alike, and so do the pages of each."""
         share = _ALL // len(self._of_namespace)
         return max(2, min(_EACH, share // self._of_namespace[scope.namespace]))
 
 
-def _scopes(namespace: str, names: Iterable[str]) -> tuple[Scope, ...]:
+def _scopes(namespace: str, names: Iterable[str]) -> tuple[AccessScope, ...]:
     """Return where a read of the named secrets is noted."""
-    return (*(Scope(namespace, name) for name in names), Scope(namespace, ""), Scope("", ""))
+    return (
+        *(AccessScope(namespace, name) for name in names),
+        AccessScope(namespace, ""),
+        AccessScope("", ""),
+    )
 
 
-def _reader(scope: Scope, subject: str, entry: Entry, since: datetime) -> Reader:
+def _reader(scope: AccessScope, subject: str, entry: Entry, since: datetime) -> Reader:
     return Reader(
         subject=subject,
         kind=entry.kind,
@@ -218,12 +222,12 @@ def _reader(scope: Scope, subject: str, entry: Entry, since: datetime) -> Reader
     )
 
 
-def _standing(subject: str, entry: Entry, since: datetime) -> Standing:
+def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
     """Say whether it was new after a time; of a crowd nobody knows when the new one came."""
     is_crowd = crowd_of(subject) == subject
-    if entry.standing is Standing.NEW and is_crowd:
-        return Standing.NEW
-    return entry.standing if entry.first >= since else Standing.KNOWN
+    if entry.standing is ReaderStatus.NEW and is_crowd:
+        return ReaderStatus.NEW
+    return entry.standing if entry.first >= since else ReaderStatus.KNOWN
 
 
 _ACCOUNT: Final = "system:serviceaccount:"

@@ -17,8 +17,8 @@ from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools as threads
 
 from . import persistence as record
-from .access_log import Journal, Scope
-from .authentication import CannotServe, Login
+from .access_log import AccessLog, AccessScope
+from .authentication import AuditAuthentication, CannotServe
 from .baseline import Habits
 from .classifier import Watcher
 from .endpoint import Endpoint
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api, Body
 
     from .authentication import Settings
@@ -69,7 +69,7 @@ class Audit:
         settings: Settings,
         api: Api,
         namespace: str,
-        mirror: Mirror,
+        mirror: InformerCache,
         now: Callable[[], datetime],
         proof: Proof | None = None,
     ) -> None:
@@ -80,10 +80,10 @@ class Audit:
         Raises:
             CannotServe: A file of the settings is not what it should be.
         """
-        self.login = Login(settings)
-        self.journal = Journal()
+        self.login = AuditAuthentication(settings)
+        self.journal = AccessLog()
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
-        self.refused = Journal()
+        self.refused = AccessLog()
         self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
@@ -219,5 +219,5 @@ class Audit:
             return False
         return at_the_end or self._written is None or self._now() - self._written >= _SELDOM
 
-    def _is_kept(self, scope: Scope) -> bool:
+    def _is_kept(self, scope: AccessScope) -> bool:
         return not scope.name or self._mirror.has_managed(ObjectKey(*scope))

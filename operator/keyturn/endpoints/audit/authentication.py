@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CannotServe", "Login", "Settings"]
+__all__ = ["AuditAuthentication", "CannotServe", "Settings"]
 
 _SHORTEST_TOKEN: Final = 32
 _LONGEST_FILE: Final = 64 * 1024
@@ -43,7 +43,7 @@ class Settings:
 
 
 @dataclass(slots=True)
-class Login:
+class AuditAuthentication:
     """Checks who sends, and follows its files when they are renewed."""
 
     settings: Settings

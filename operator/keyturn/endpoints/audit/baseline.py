@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .access_log import Scope
+    from .access_log import AccessScope
     from .event import Access
 
 __all__ = ["MOST_PAIRS", "TAG_BYTES", "Habits", "Unusual"]
@@ -43,7 +43,7 @@ class _Spree:
     """The different secrets that a subject has read since a moment."""
 
     since: datetime
-    scopes: set[Scope] = field(default_factory=set)
+    scopes: set[AccessScope] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Habits:
     is_changed: bool = False
     _sprees: OrderedDict[str, _Spree] = field(default_factory=OrderedDict)
 
-    def judge(self, scope: Scope, access: Access) -> list[Unusual]:
+    def judge(self, scope: AccessScope, access: Access) -> list[Unusual]:
         """Take in an access, and say what is unusual about it."""
         if self.since is None or access.time < self.since:
             self.since, self.is_changed = access.time, True
@@ -111,7 +111,7 @@ class Habits:
         while len(self.pairs) > MOST_PAIRS:
             self.pairs.popitem(last=False)
 
-    def _has_read_many(self, scope: Scope, access: Access) -> bool:
+    def _has_read_many(self, scope: AccessScope, access: Access) -> bool:
         """Say whether this is the one with which there are too many."""
         spree = self._sprees.get(access.subject)
         if spree is None or access.time - spree.since > _WINDOW:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.emergency.readers import Standing
+from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.state import state_name
 from keyturn.runtime import metrics
 
-from .access_log import Journal, Scope
+from .access_log import AccessLog, AccessScope
 from .baseline import Unusual
 from .event import Access, LoginFailed, Missed, Refusal, SubjectKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
 
     from .baseline import Habits
     from .event import Told
@@ -49,12 +49,12 @@ _log = structlog.get_logger()
 class Watcher:
     """Counts, judges and remembers; events that concern no managed secret leave no trace."""
 
-    mirror: Mirror
+    mirror: InformerCache
     habits: Habits
-    journal: Journal
+    journal: AccessLog
     allowed: Sequence[str] = ()
     """Subjects that may read what they like, as patterns with * and ?."""
-    refused: Journal = field(default_factory=Journal)
+    refused: AccessLog = field(default_factory=AccessLog)
     """Who tried to read and was not allowed to."""
     is_ourselves: Callable[[str], bool] = lambda _: False
     note_own: Callable[[datetime], None] = lambda _: None
@@ -93,10 +93,10 @@ class Watcher:
         if access.verb in _READS and self.is_ourselves(access.subject):
             self.note_own(access.time)
 
-    def _note(self, scope: Scope, access: Access) -> None:
+    def _note(self, scope: AccessScope, access: Access) -> None:
         metrics.SECRET_ACCESS.labels(access.verb, access.kind).inc()
         if access.kind in _EXPECTED or self._is_allowed(scope, access.subject):
-            self.journal.note(scope, access, Standing.KNOWN)
+            self.journal.note(scope, access, ReaderStatus.KNOWN)
             return
         found = self.habits.judge(scope, access)
         self.journal.note(scope, access, self._standing(found, access))
@@ -108,21 +108,21 @@ class Watcher:
             what = (unusual, access.subject, *scope)
             self._say("unusual access", what, scope, access, reason=str(unusual))
 
-    def _standing(self, found: Collection[Unusual], access: Access) -> Standing:
+    def _standing(self, found: Collection[Unusual], access: Access) -> ReaderStatus:
         if Unusual.FIRST in found:
-            return Standing.NEW
-        return Standing.UNKNOWN if self.habits.is_learning(access.time) else Standing.KNOWN
+            return ReaderStatus.NEW
+        return ReaderStatus.UNKNOWN if self.habits.is_learning(access.time) else ReaderStatus.KNOWN
 
-    def _scope(self, access: Access) -> Scope | None:
+    def _scope(self, access: Access) -> AccessScope | None:
         """Say what of ours it reaches; None where that is nothing."""
         if access.name:
             owner = self._owner(access.namespace, access.name)
-            return Scope(access.namespace, owner) if owner else None
+            return AccessScope(access.namespace, owner) if owner else None
         if access.verb == "create":
             return None  # refused before anybody knew its name
         namespaces = self.mirror.managed_namespaces()
         reached = access.namespace in namespaces if access.namespace else bool(namespaces)
-        return Scope(access.namespace, "") if reached else None
+        return AccessScope(access.namespace, "") if reached else None
 
     def _owner(self, namespace: str, name: str) -> str | None:
         """Name the ManagedSecret that a Secret belongs to, be it the target or the state."""
@@ -135,11 +135,11 @@ class Watcher:
                 return owner
         return None
 
-    def _is_production(self, scope: Scope) -> bool:
+    def _is_production(self, scope: AccessScope) -> bool:
         namespaces = (scope.namespace,) if scope.namespace else self.mirror.managed_namespaces()
         return any(self.mirror.environment(one) == _PRODUCTION for one in namespaces)
 
-    def _is_allowed(self, scope: Scope, subject: str) -> bool:
+    def _is_allowed(self, scope: AccessScope, subject: str) -> bool:
         """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
         if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
             return True
@@ -153,7 +153,9 @@ class Watcher:
         allowed = found.spec.access.allowed if found and found.spec.access else ()
         return any(fnmatchcase(subject, one) for one in allowed)
 
-    def _say(self, event: str, what: tuple[str, ...], scope: Scope, access: Access, **more: str) -> None:
+    def _say(
+        self, event: str, what: tuple[str, ...], scope: AccessScope, access: Access, **more: str
+    ) -> None:
         """Tell the log once in an hour: a metric names nobody."""
         before = self._said.get(what)
         if before and access.time - before < _SAID_FOR:

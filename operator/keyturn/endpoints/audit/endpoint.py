@@ -17,7 +17,7 @@ from .rejected_batches import Deferred
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .authentication import Login
+    from .authentication import AuditAuthentication
     from .event import Told
     from .queue import Intake
 
@@ -37,7 +37,7 @@ class Endpoint:
     largest_body = 4 * 1024 * 1024
     """Bytes; 400 events at level Metadata, the API server's usual batch, take a quarter of that."""
 
-    def __init__(self, login: Login, intake: Intake) -> None:
+    def __init__(self, login: AuditAuthentication, intake: Intake) -> None:
         """Take who may send, and where the events go."""
         self._login = login
         self._intake = intake

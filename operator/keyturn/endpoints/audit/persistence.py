@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from keyturn.core.emergency.readers import Standing
+from keyturn.core.emergency.readers import ReaderStatus
 
-from .access_log import Entry, Scope
+from .access_log import AccessScope, Entry
 from .baseline import MOST_PAIRS, TAG_BYTES
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Body
 
-    from .access_log import Journal
+    from .access_log import AccessLog
     from .baseline import Habits
 
-__all__ = ["NAME", "TYPE", "Row", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
+__all__ = ["NAME", "TYPE", "RecordRow", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
 
 NAME: Final = "keyturn-access"
 TYPE: Final = "keyturn.dev/access"
@@ -48,7 +48,7 @@ class Unreadable(Exception):  # noqa: N818  # it says what it is
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RecordRow:
     """One entry of the journal as it is written, and how many of its times were fresh then."""
 
     entry: Entry
@@ -60,41 +60,41 @@ class Row:
 class Sheet:
     """A journal as it is written down."""
 
-    rows: list[Row]
+    rows: list[RecordRow]
     """In the order of what is to be kept if not all of it fits."""
-    forgotten: Mapping[Scope, int]
+    forgotten: Mapping[AccessScope, int]
 
 
-def sheet_of(journal: Journal) -> Sheet:
+def sheet_of(journal: AccessLog) -> Sheet:
     """Copy what is to be written.
 
     Namespaces take turns, and so do the pages of each: whoever has many takes room from nobody else.
     """
-    pages: defaultdict[Scope, list[Row]] = defaultdict(list)
+    pages: defaultdict[AccessScope, list[RecordRow]] = defaultdict(list)
     for scope, subject, one in journal.entries():
-        pages[scope].append(Row(one, one.fresh, _written(scope, subject, one)))
-    namespaces: defaultdict[str, list[list[Row]]] = defaultdict(list)
+        pages[scope].append(RecordRow(one, one.fresh, _written(scope, subject, one)))
+    namespaces: defaultdict[str, list[list[RecordRow]]] = defaultdict(list)
     for scope, rows in pages.items():
         namespaces[scope.namespace].append(_ends_first(rows))
     rows = _in_turn([_in_turn(rows) for rows in namespaces.values()])
     return Sheet(rows, dict(journal.pages()))
 
 
-def _ends_first(rows: list[Row]) -> list[Row]:
+def _ends_first(rows: list[RecordRow]) -> list[RecordRow]:
     """Take the last readers and the first ones in turn, so that neither crowd the others out."""
     last, first = list(rows), sorted(rows, key=lambda row: row.entry.first)
     taken = {id(row): row for pair in zip(last, first, strict=True) for row in pair}
     return list(taken.values())
 
 
-def _in_turn(several: list[list[Row]]) -> list[Row]:
+def _in_turn(several: list[list[RecordRow]]) -> list[RecordRow]:
     """Take the first of each list, then the second of each, and so on."""
     places = [(place, row) for rows in several for place, row in enumerate(rows)]
     places.sort(key=itemgetter(0))
     return [row for _, row in places]
 
 
-def _written(scope: Scope, subject: str, one: Entry) -> tuple[Any, ...]:
+def _written(scope: AccessScope, subject: str, one: Entry) -> tuple[Any, ...]:
     times = _number(one.first), _number(one.last), one.kept + one.fresh
     return (*scope, subject, str(one.kind), sorted(one.verbs), *times, str(one.standing))
 
@@ -127,7 +127,7 @@ def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, re
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
 
 
-def merge(body: Body, habits: Habits, read: Journal, refused: Journal) -> None:
+def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> None:
     """Put what is known on top of what a record has.
 
     Raises:
@@ -157,18 +157,18 @@ def merge(body: Body, habits: Habits, read: Journal, refused: Journal) -> None:
 
 def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
     packed, fitting = _packed([row.written for row in sheet.rows[:_MOST_ROWS]], largest)
-    lost = Counter(Scope(*row.written[:2]) for row in sheet.rows[fitting:])
+    lost = Counter(AccessScope(*row.written[:2]) for row in sheet.rows[fitting:])
     return {name: packed, f"{name}-forgotten": _forgotten(sheet.forgotten, lost)}
 
 
 def _rows(
     name: str, data: Mapping[str, bytes]
-) -> tuple[list[tuple[Scope, str, Entry]], list[tuple[Scope, int, int]]]:
+) -> tuple[list[tuple[AccessScope, str, Entry]], list[tuple[AccessScope, int, int]]]:
     entries = [_entry(row) for row in orjson.loads(_unpacked(data[name]))]
     return entries, [_count(row) for row in orjson.loads(_unpacked(data[f"{name}-forgotten"]))]
 
 
-def _forgotten(forgotten: Mapping[Scope, int], lost: Mapping[Scope, int]) -> bytes:
+def _forgotten(forgotten: Mapping[AccessScope, int], lost: Mapping[AccessScope, int]) -> bytes:
     """Write down how often somebody was forgotten, in memory and by this record, the most first."""
     counts = [(*scope, forgotten.get(scope, 0), lost.get(scope, 0)) for scope in {**forgotten, **lost}]
     counts.sort(key=lambda row: row[2] + row[3], reverse=True)
@@ -191,13 +191,13 @@ def _unpacked(packed: bytes) -> bytes:
     return plain
 
 
-def _entry(row: Sequence[Any]) -> tuple[Scope, str, Entry]:
+def _entry(row: Sequence[Any]) -> tuple[AccessScope, str, Entry]:
     namespace, name, subject, kind, verbs, first, last, count, standing = row
     texts = (namespace, name, subject, kind, *verbs)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError
     return (
-        Scope(namespace, name),
+        AccessScope(namespace, name),
         subject,
         Entry(
             kind,
@@ -205,16 +205,16 @@ def _entry(row: Sequence[Any]) -> tuple[Scope, str, Entry]:
             _time(int(first)),
             _time(int(last)),
             kept=int(count),
-            standing=Standing(standing),
+            standing=ReaderStatus(standing),
         ),
     )
 
 
-def _count(row: Sequence[Any]) -> tuple[Scope, int, int]:
+def _count(row: Sequence[Any]) -> tuple[AccessScope, int, int]:
     namespace, name, in_memory, in_record = row
     if not all(isinstance(text, str) for text in (namespace, name)):
         raise TypeError
-    return Scope(namespace, name), int(in_memory), int(in_record)
+    return AccessScope(namespace, name), int(in_memory), int(in_record)
 
 
 def _number(time: datetime) -> int:

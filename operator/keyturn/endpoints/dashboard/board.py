@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.status.summary import Known, State, standing_of
+from keyturn.core.status.summary import Known, SummaryState, standing_of
 
 from .clocks import clock_of
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
 
     from .clocks import Clock
 
-__all__ = ["Board", "Group", "Row", "clocks_of", "rows_of"]
+__all__ = ["Board", "BoardRow", "Group", "clocks_of", "rows_of"]
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _REST: Final = 10
@@ -32,24 +32,28 @@ _REST: Final = 10
 class Group(Enum):
     """What states have in common for who looks; in the order of the page."""
 
-    ATTENTION = frozenset({State.FAILED, State.STALLED, State.OVERDUE, State.UNSEEN})
-    TROUBLE = frozenset({State.NOT_READY, State.BEHIND, State.NOT_SYNCED, State.NOT_COMPLIANT})
-    ROTATING = frozenset({State.ROTATING, State.OVERLAPPING})
-    DUE = frozenset({State.DUE})
-    REST = frozenset({State.SUSPENDED, State.HELD, State.READY})
+    ATTENTION = frozenset(
+        {SummaryState.FAILED, SummaryState.STALLED, SummaryState.OVERDUE, SummaryState.UNSEEN}
+    )
+    TROUBLE = frozenset(
+        {SummaryState.NOT_READY, SummaryState.BEHIND, SummaryState.NOT_SYNCED, SummaryState.NOT_COMPLIANT}
+    )
+    ROTATING = frozenset({SummaryState.ROTATING, SummaryState.OVERLAPPING})
+    DUE = frozenset({SummaryState.DUE})
+    REST = frozenset({SummaryState.SUSPENDED, SummaryState.HELD, SummaryState.READY})
 
     @classmethod
-    def of(cls, state: State) -> Group:
+    def of(cls, state: SummaryState) -> Group:
         return next(one for one in cls if state in one.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """What is shown of one ManagedSecret."""
 
     namespace: str
     name: str
-    state: State
+    state: SummaryState
     message: str
     revision: int | None
     current: int
@@ -65,15 +69,15 @@ class Row:
 class Board:
     """Keeps the rows for a moment, so that many who look cost no more than one."""
 
-    def __init__(self, mirror: Mirror, now: Callable[[], datetime]) -> None:
+    def __init__(self, mirror: InformerCache, now: Callable[[], datetime]) -> None:
         """Take what the watches tell, and the time."""
         self._mirror = mirror
         self._now = now
         self._making = asyncio.Lock()
-        self._rows: list[Row] = []
+        self._rows: list[BoardRow] = []
         self._until = -inf
 
-    async def rows(self) -> list[Row]:
+    async def rows(self) -> list[BoardRow]:
         """Return the rows of all namespaces, the worst first."""
         loop = asyncio.get_running_loop()
         async with self._making:
@@ -84,20 +88,20 @@ class Board:
             return self._rows
 
 
-def rows_of(mirror: Mirror, now: datetime) -> list[Row]:
+def rows_of(mirror: InformerCache, now: datetime) -> list[BoardRow]:
     """Judge every ManagedSecret; in a thread, so it begins with a copy of the keys."""
     found = (_row(key, mirror, now) for key in list(mirror.managed_keys()))
     return sorted((one for one in found if one), key=lambda one: one.order)
 
 
-def _row(key: ObjectKey, mirror: Mirror, now: datetime) -> Row | None:
+def _row(key: ObjectKey, mirror: InformerCache, now: datetime) -> BoardRow | None:
     found = mirror.managed(key)
     if found is None:
         return None
     managed, trouble = found
     standing = standing_of(Known(managed, trouble, managed.metadata.creation_timestamp or now), now)
     status = managed.status
-    return Row(
+    return BoardRow(
         namespace=key.namespace,
         name=key.name,
         state=standing.state,
@@ -110,7 +114,7 @@ def _row(key: ObjectKey, mirror: Mirror, now: datetime) -> Row | None:
     )
 
 
-def clocks_of(mirror: Mirror, namespaces: Iterable[str], now: datetime) -> list[Clock]:
+def clocks_of(mirror: InformerCache, namespaces: Iterable[str], now: datetime) -> list[Clock]:
     """Return the emergencies of some namespaces: those that go on first, and of these the newest."""
     keys = [key for namespace in namespaces for key in mirror.emergencies.of_namespace(namespace)]
     declared = [one for key in keys if (one := mirror.emergencies.declared(key))]

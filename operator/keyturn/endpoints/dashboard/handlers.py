@@ -12,7 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from keyturn import __version__
-from keyturn.core.keys import AlarmKey, ObjectKey
+from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors
 from keyturn.kube.callers import is_like_a_token
 from keyturn.kube.jwt import end_of
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from keyturn.kube.cache.cache import Mirror
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
 
-    from .rights import Scope
+    from .rights import VisibleNamespaces
 
 __all__ = ["Served", "Ui"]
 
@@ -57,7 +57,7 @@ _log = structlog.get_logger()
 class Served:
     """Where the page comes from."""
 
-    mirror: Mirror
+    mirror: InformerCache
     now: Callable[[], datetime]
     """By the API server's clock, by which tokens end."""
     myself: str
@@ -139,7 +139,7 @@ class Ui:
         return answers.page(pages.details("secret.html", shown, session, self._standing(), now), refresh=True)
 
     async def emergency(self, request: web.Request) -> web.Response:
-        session, key = self._session(request), AlarmKey(**request.match_info)
+        session, key = self._session(request), EmergencyKey(**request.match_info)
         found = self._served.mirror.emergencies.declared(key)
         if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).emergencies:
             raise answers.not_found()
@@ -170,16 +170,16 @@ class Ui:
             raise answers.unavailable("The operator has just started and has not seen everything yet.")
         return session
 
-    async def _scope(self, session: Session) -> Scope:
+    async def _scope(self, session: Session) -> VisibleNamespaces:
         mirror = self._served.mirror
         secrets = {key.namespace for key in mirror.managed_keys()}
         emergencies = {key.namespace for key in mirror.emergencies.known()}
         return await self._asked(session, secrets, emergencies)
 
-    async def _scope_of(self, session: Session, namespace: str) -> Scope:
+    async def _scope_of(self, session: Session, namespace: str) -> VisibleNamespaces:
         return await self._asked(session, {namespace}, {namespace})
 
-    async def _asked(self, session: Session, secrets: set[str], emergencies: set[str]) -> Scope:
+    async def _asked(self, session: Session, secrets: set[str], emergencies: set[str]) -> VisibleNamespaces:
         try:
             return await self._rights.scope(session, secrets, emergencies)
         except Unknown:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from .board import Row
+    from .board import BoardRow
     from .clocks import Clock
     from .sessions import Session
 
@@ -59,7 +59,7 @@ def message(title: str, sentence: str) -> str:
 
 
 def overview(
-    rows: Sequence[Row],
+    rows: Sequence[BoardRow],
     clocks: Sequence[Clock],
     *,
     namespaces: Iterable[str],
@@ -107,7 +107,7 @@ def _frame(session: Session, served: Mapping[str, str], now: datetime) -> dict[s
     }
 
 
-def _group(group: Group, rows: Sequence[Row], now: datetime) -> dict[str, Any]:
+def _group(group: Group, rows: Sequence[BoardRow], now: datetime) -> dict[str, Any]:
     title, about = _TITLES[group]
     return {
         "key": group.name.lower(),
@@ -120,7 +120,7 @@ def _group(group: Group, rows: Sequence[Row], now: datetime) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, now: datetime) -> dict[str, Any]:
+def _row(row: BoardRow, now: datetime) -> dict[str, Any]:
     return {
         "namespace": row.namespace,
         "name": row.name,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .sessions import Session
 
-__all__ = ["Rights", "Scope", "Unknown"]
+__all__ = ["Rights", "Unknown", "VisibleNamespaces"]
 
 _FRESH: Final = 30.0
 """Seconds: a right that is taken away is gone that long after."""
@@ -37,7 +37,7 @@ class Unknown(Exception):  # noqa: N818  # it says what it is
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class VisibleNamespaces:
     """The namespaces whose objects of each kind somebody may see."""
 
     secrets: frozenset[str]
@@ -56,7 +56,9 @@ class Rights:
         # Rotations use the same connections.
         self._turns = asyncio.Semaphore(_AT_A_TIME)
 
-    async def scope(self, session: Session, secrets: Iterable[str], emergencies: Iterable[str]) -> Scope:
+    async def scope(
+        self, session: Session, secrets: Iterable[str], emergencies: Iterable[str]
+    ) -> VisibleNamespaces:
         """Say which of the namespaces, that have such objects, are theirs to see.
 
         Raises:
@@ -64,7 +66,7 @@ class Rights:
         """
         try:
             async with asyncio.timeout(_PATIENCE):
-                return Scope(
+                return VisibleNamespaces(
                     await self._visible(session, _SECRETS, secrets),
                     await self._visible(session, _EMERGENCIES, emergencies),
                 )

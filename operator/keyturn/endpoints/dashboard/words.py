@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from keyturn.core.status.summary import State
+from keyturn.core.status.summary import SummaryState
 from keyturn.core.text import NOTHING, clock, since, until
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ __all__ = ["ROOT", "ago", "exact", "in_time", "link", "tone_of"]
 
 ROOT: Final = "/ui"
 
-_TONES: Final[Mapping[State, str]] = {
-    State.NOT_READY: "warn",
-    State.BEHIND: "warn",
-    State.NOT_SYNCED: "warn",
-    State.NOT_COMPLIANT: "warn",
-    State.SUSPENDED: "calm",
-    State.HELD: "calm",
-    State.ROTATING: "busy",
-    State.OVERLAPPING: "busy",
-    State.DUE: "busy",
-    State.READY: "good",
+_TONES: Final[Mapping[SummaryState, str]] = {
+    SummaryState.NOT_READY: "warn",
+    SummaryState.BEHIND: "warn",
+    SummaryState.NOT_SYNCED: "warn",
+    SummaryState.NOT_COMPLIANT: "warn",
+    SummaryState.SUSPENDED: "calm",
+    SummaryState.HELD: "calm",
+    SummaryState.ROTATING: "busy",
+    SummaryState.OVERLAPPING: "busy",
+    SummaryState.DUE: "busy",
+    SummaryState.READY: "good",
 }
 
 
-def tone_of(state: State) -> str:
+def tone_of(state: SummaryState) -> str:
     """Name the colour of a state; its word stands beside it always."""
     return _TONES.get(state, "bad")
 

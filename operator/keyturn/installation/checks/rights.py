@@ -24,13 +24,13 @@ __all__ = [
     "Need",
     "Place",
     "Right",
-    "Scope",
+    "RightScope",
     "missing",
     "rights_of",
 ]
 
 
-class Scope(enum.Enum):
+class RightScope(enum.Enum):
     """Where a right is needed."""
 
     SERVED = "served"
@@ -57,7 +57,7 @@ class Need:
     """Rights that one rule of a shipped Role gives."""
 
     manifest: str
-    scope: Scope
+    scope: RightScope
     verbs: str
     group: str
     resources: str
@@ -70,24 +70,24 @@ _AT_ONCE = 8
 _OURS, _LOOK = "keyturn.dev", "list watch"
 
 NEEDS: Final = (
-    Need(_ACCESS, Scope.SERVED, f"get {_LOOK} patch", _OURS, "managedsecrets"),
-    Need(_ACCESS, Scope.SERVED, "patch", _OURS, "managedsecrets/status"),
-    Need(_ACCESS, Scope.SERVED, _LOOK, _OURS, "secretstores emergencyrotations"),
-    Need(_ACCESS, Scope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
-    Need(_ACCESS, Scope.SERVED, "get create update", "", "configmaps"),
-    Need(_ACCESS, Scope.SERVED, "get create update", "", "secrets"),
-    Need(_ACCESS, Scope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
-    Need(_ACCESS, Scope.SERVED, "list", "", "pods"),
-    Need(_ACCESS, Scope.SERVED, "create", "events.k8s.io", "events"),
-    Need("manifests/base/environments/environments.yaml", Scope.ALL, _LOOK, "", "namespaces"),
-    Need(_RBAC, Scope.CLUSTER, _LOOK, _OURS, "secretclasses clustersecretstores"),
-    Need(_RBAC, Scope.CLUSTER, "patch", _OURS, "secretclasses/status clustersecretstores/status"),
-    Need(_RBAC, Scope.OWN, "create", "coordination.k8s.io", "leases"),
-    Need(_RBAC, Scope.OWN, "get update", "coordination.k8s.io", "leases", "keyturn"),
-    Need(_RBAC, Scope.OWN, "get", "", "secrets configmaps"),
+    Need(_ACCESS, RightScope.SERVED, f"get {_LOOK} patch", _OURS, "managedsecrets"),
+    Need(_ACCESS, RightScope.SERVED, "patch", _OURS, "managedsecrets/status"),
+    Need(_ACCESS, RightScope.SERVED, _LOOK, _OURS, "secretstores emergencyrotations"),
+    Need(_ACCESS, RightScope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
+    Need(_ACCESS, RightScope.SERVED, "get create update", "", "configmaps"),
+    Need(_ACCESS, RightScope.SERVED, "get create update", "", "secrets"),
+    Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
+    Need(_ACCESS, RightScope.SERVED, "list", "", "pods"),
+    Need(_ACCESS, RightScope.SERVED, "create", "events.k8s.io", "events"),
+    Need("manifests/base/environments/environments.yaml", RightScope.ALL, _LOOK, "", "namespaces"),
+    Need(_RBAC, RightScope.CLUSTER, _LOOK, _OURS, "secretclasses clustersecretstores"),
+    Need(_RBAC, RightScope.CLUSTER, "patch", _OURS, "secretclasses/status clustersecretstores/status"),
+    Need(_RBAC, RightScope.OWN, "create", "coordination.k8s.io", "leases"),
+    Need(_RBAC, RightScope.OWN, "get update", "coordination.k8s.io", "leases", "keyturn"),
+    Need(_RBAC, RightScope.OWN, "get", "", "secrets configmaps"),
 )
 """What every operator needs."""
-TO_WATCH: Final = Need(_ACCESS, Scope.SERVED, _LOOK, "", "secrets")
+TO_WATCH: Final = Need(_ACCESS, RightScope.SERVED, _LOOK, "", "secrets")
 """The further rights of an operator that watches Secrets."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
@@ -96,18 +96,18 @@ _PROOF = "manifests/components/encryption-proof/metrics.yaml"
 
 FEATURES: Final = {
     Feature.UI: (
-        Need(_UI, Scope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
-        Need(_UI, Scope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
+        Need(_UI, RightScope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
+        Need(_UI, RightScope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
     ),
     Feature.AUDIT: (
-        Need(_AUDIT, Scope.OWN, "create", "", "secrets"),
-        Need(_AUDIT, Scope.OWN, "get update", "", "secrets", "keyturn-access"),
+        Need(_AUDIT, RightScope.OWN, "create", "", "secrets"),
+        Need(_AUDIT, RightScope.OWN, "get update", "", "secrets", "keyturn-access"),
     ),
     Feature.METRICS_AUTH: (
-        Need(_METRICS, Scope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
-        Need(_METRICS, Scope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
+        Need(_METRICS, RightScope.CLUSTER, "create", "authentication.k8s.io", "tokenreviews"),
+        Need(_METRICS, RightScope.CLUSTER, "create", "authorization.k8s.io", "subjectaccessreviews"),
     ),
-    Feature.ENCRYPTION_PROOF: (Need(_PROOF, Scope.CLUSTER, "get", "", "/metrics"),),
+    Feature.ENCRYPTION_PROOF: (Need(_PROOF, RightScope.CLUSTER, "get", "", "/metrics"),),
 }
 
 _INSTALLED: Final = {
@@ -197,7 +197,7 @@ def rights_of(place: Place) -> Iterator[Right]:
         for namespace in _where(need.scope, place):
             for resource in need.resources.split():
                 for verb in need.verbs.split():
-                    is_of_cluster = need.scope is Scope.CLUSTER or resource == "namespaces"
+                    is_of_cluster = need.scope is RightScope.CLUSTER or resource == "namespaces"
                     yield Right(
                         verb, need.group, resource, need.name, namespace, is_of_cluster, _given(need, place)
                     )
@@ -254,20 +254,20 @@ async def _is_allowed(api: Api, spec: dict[str, Any], turn: asyncio.Semaphore) -
     return bool(answer["status"].get("allowed"))
 
 
-def _where(scope: Scope, place: Place) -> tuple[str, ...]:
+def _where(scope: RightScope, place: Place) -> tuple[str, ...]:
     match scope:
-        case Scope.OWN:
+        case RightScope.OWN:
             return (place.own,)
-        case Scope.CLUSTER:
+        case RightScope.CLUSTER:
             return ("",)
-        case Scope.ALL:
+        case RightScope.ALL:
             return () if place.namespaces is not None else ("",)
-        case Scope.SERVED:
+        case RightScope.SERVED:
             return ("",) if place.namespaces is None else place.namespaces
 
 
 def _given(need: Need, place: Place) -> str:
-    if need.scope is Scope.SERVED and place.namespaces is not None:
+    if need.scope is RightScope.SERVED and place.namespaces is not None:
         return "manifests/overlays/namespaced"
     is_narrowed = need.manifest == _ACCESS and place.sight is Sight.BY_NAME
     return "manifests/overlays/no-list" if is_narrowed else need.manifest

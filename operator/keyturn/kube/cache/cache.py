@@ -8,16 +8,16 @@ import pydantic
 
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import AlarmKey, ObjectKey, StoreKey, WorkloadKey
+from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, WorkloadKey
 from keyturn.core.state.state import state_name
 
-from .emergencies import Alarms
-from .managed_secrets import LARGEST, WHOLE, ManagedTable
+from .emergencies import EmergencyCache
+from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache
 from .parsing import light, readable, sentence
-from .secrets import SecretTable
-from .store_references import Spreads
-from .stores import Shelf
-from .workloads import WorkloadTable, secrets_of
+from .secrets import SecretCache
+from .store_references import StoreReferenceIndex
+from .stores import StoreCache
+from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["WHOLE", "Mirror", "namespace_key"]
+__all__ = ["WHOLE", "InformerCache", "namespace_key"]
 
-_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | AlarmKey | str
+_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str
 _DEFAULT_CLASS = "keyturn.dev/is-default-class"
 _ENVIRONMENT = "keyturn.dev/environment"
 
 
-class Mirror:
+class InformerCache:
     """The last known state of what is watched; it decides nothing and calls nobody."""
 
     def __init__(self, largest: float = LARGEST) -> None:
         """Take `largest` as the bytes up to which a ManagedSecret is kept whole; see `is_large`."""
         self._versions: dict[_Key, int] = {}
-        self._managed = ManagedTable(largest)
+        self._managed = ManagedSecretCache(largest)
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self.sees_namespaces = False
         """Whether namespaces are watched: who serves chosen ones only has no right to."""
-        self.stores = Shelf()
-        self.spreads = Spreads()
-        self.emergencies = Alarms()
-        self._secrets = SecretTable()
-        self._workloads = WorkloadTable()
+        self.stores = StoreCache()
+        self.spreads = StoreReferenceIndex()
+        self.emergencies = EmergencyCache()
+        self._secrets = SecretCache()
+        self._workloads = WorkloadCache()
         self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
 
     def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
@@ -223,13 +223,13 @@ class Mirror:
 
     # Emergencies
 
-    def put_emergency(self, key: AlarmKey, body: dict[str, Any]) -> bool:
+    def put_emergency(self, key: EmergencyKey, body: dict[str, Any]) -> bool:
         """Take in an EmergencyRotation; say whether that is news."""
         if is_news := self.is_news(key, body):
             self.emergencies.put(key, body)
         return is_news
 
-    def drop_emergency(self, key: AlarmKey) -> None:
+    def drop_emergency(self, key: EmergencyKey) -> None:
         self._versions.pop(key, None)
         self.emergencies.drop(key)
 

@@ -15,8 +15,8 @@ import pydantic
 
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import AlarmKey
-from keyturn.core.observation.emergency import Emergency, Scope
+from keyturn.core.keys import EmergencyKey
+from keyturn.core.observation.emergency import Emergency, EmergencyScope
 
 from .parsing import sentence
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["MOST_OPEN", "Alarms", "Declared"]
+__all__ = ["MOST_OPEN", "Declared", "EmergencyCache"]
 
 _Turn: TypeAlias = "tuple[datetime, str]"
 
@@ -43,14 +43,14 @@ class Declared:
     emergency: EmergencyRotation
     by: str
     """The field manager: Kubernetes does not say which person it was."""
-    scope: Scope
+    scope: EmergencyScope
     states: Mapping[str, AffectedState]
     """How far each secret is, as the status tells."""
 
     @classmethod
     def of(cls, emergency: EmergencyRotation, by: str) -> Self:
         states = {one.name: one.state for one in emergency.status.secrets}
-        return cls(emergency, by, Scope.of(emergency), states)
+        return cls(emergency, by, EmergencyScope.of(emergency), states)
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +65,7 @@ class Declared:
         return None not in done
 
 
-class Alarms:
+class EmergencyCache:
     """Emergencies by their keys; there are few, and nearly always none."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Alarms:
         self._open: defaultdict[str, list[_Turn]] = defaultdict(list)
         self._done: defaultdict[str, list[_Turn]] = defaultdict(list)
 
-    def put(self, key: AlarmKey, body: Mapping[str, Any]) -> None:
+    def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
         self._leave(key)
         try:
             emergency = EmergencyRotation.model_validate(body)
@@ -85,23 +85,23 @@ class Alarms:
             )
             self._join(key, declared)
 
-    def drop(self, key: AlarmKey) -> None:
+    def drop(self, key: EmergencyKey) -> None:
         self._leave(key)
         self._of_namespace[key.namespace].pop(key.name, None)
         if not self._of_namespace[key.namespace]:
             del self._of_namespace[key.namespace]
 
-    def declared(self, key: AlarmKey) -> Declared | None:
+    def declared(self, key: EmergencyKey) -> Declared | None:
         """Return an emergency that this version can read and that is not being deleted."""
         found = self._of_namespace.get(key.namespace, {}).get(key.name)
         if isinstance(found, Stalled) or found is None or found.emergency.metadata.deletion_timestamp:
             return None
         return found
 
-    def known(self) -> list[AlarmKey]:
+    def known(self) -> list[EmergencyKey]:
         """Name all of them; metrics ask from another thread."""
         return [
-            AlarmKey(namespace, name)
+            EmergencyKey(namespace, name)
             for namespace, found in list(self._of_namespace.items())
             for name in list(found)
         ]
@@ -111,16 +111,16 @@ class Alarms:
         found = (self.declared(one) for one in self.followed(key.namespace))
         return tuple(_seen_by(key.name, one) for one in found if one and one.scope.concerns(key.name, labels))
 
-    def of_namespace(self, namespace: str) -> list[AlarmKey]:
+    def of_namespace(self, namespace: str) -> list[EmergencyKey]:
         """Name all of a namespace, sorted, be they followed or not."""
-        return [AlarmKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]
+        return [EmergencyKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]
 
-    def followed(self, namespace: str) -> list[AlarmKey]:
+    def followed(self, namespace: str) -> list[EmergencyKey]:
         """Name those of a namespace that are followed, sorted."""
         turns = [*self._open.get(namespace, ())[:MOST_OPEN], *self._done.get(namespace, ())[-_MOST_DONE:]]
-        return [AlarmKey(namespace, name) for name in sorted(name for _, name in turns)]
+        return [EmergencyKey(namespace, name) for name in sorted(name for _, name in turns)]
 
-    def refusal(self, key: AlarmKey) -> Stalled | None:
+    def refusal(self, key: EmergencyKey) -> Stalled | None:
         """Say why an open emergency is not followed."""
         declared = self.declared(key)
         if declared is None or not declared.is_open or self._follows(key, declared):
@@ -131,22 +131,22 @@ class Alarms:
             " at a time; delete those that have nothing left to do",
         )
 
-    def is_followed(self, key: AlarmKey) -> bool:
+    def is_followed(self, key: EmergencyKey) -> bool:
         """Say whether its secrets turn, and its document is kept up to date until all is acknowledged."""
         declared = self.declared(key)
         return declared is not None and self._follows(key, declared)
 
-    def _follows(self, key: AlarmKey, declared: Declared) -> bool:
+    def _follows(self, key: EmergencyKey, declared: Declared) -> bool:
         turn = _turn(key, declared)
         if declared.is_open:
             return turn in self._open.get(key.namespace, ())[:MOST_OPEN]
         return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MOST_DONE:]
 
-    def _join(self, key: AlarmKey, declared: Declared) -> None:
+    def _join(self, key: EmergencyKey, declared: Declared) -> None:
         if not declared.is_closed and not declared.emergency.metadata.deletion_timestamp:
             insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
-    def _leave(self, key: AlarmKey) -> None:
+    def _leave(self, key: EmergencyKey) -> None:
         declared = self._of_namespace.get(key.namespace, {}).get(key.name)
         if not isinstance(declared, Declared):
             return
@@ -159,7 +159,7 @@ class Alarms:
                 del turns[key.namespace]
 
 
-def _turn(key: AlarmKey, declared: Declared) -> _Turn:
+def _turn(key: EmergencyKey, declared: Declared) -> _Turn:
     started = declared.emergency.metadata.creation_timestamp
     assert started is not None, "the API server stamps what it stores"  # noqa: S101
     return started, key.name

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["LARGEST", "WHOLE", "ManagedTable", "slim"]
+__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "slim"]
 
 LARGEST: Final = 16 * 1024
 """Bytes of JSON up to which an object is kept whole."""
@@ -33,7 +33,7 @@ _TIMES: Final = ("creationTimestamp", "deletionTimestamp")
 _SPEC: Final = ("className", "owner", "suspend")
 
 
-class ManagedTable:
+class ManagedSecretCache:
     """ManagedSecrets by their keys, and their labels."""
 
     def __init__(self, largest: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.stuck_pods import is_left_behind
 from keyturn.kube import errors
-from keyturn.kube.pods import Part, may_delete_pods, pods_of
+from keyturn.kube.pods import PodDetail, may_delete_pods, pods_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class PodLooks:
         Raises:
             ApiError: They could not be read.
         """
-        pods, _ = await pods_of(self._api, workload, Part.METADATA)
+        pods, _ = await pods_of(self._api, workload, PodDetail.METADATA)
         return PodsSeen(pods=pods)
 
     def forget(self, workload: WorkloadKey) -> None:
@@ -81,7 +81,7 @@ class PodLooks:
 
     async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
         since = self._now() - began
-        pods, pages = await pods_of(self._api, workload, Part.WHOLE)
+        pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
         is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
         deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
         pause = min(max(since / _SHARE, _SHORTEST * pages), _LONGEST)

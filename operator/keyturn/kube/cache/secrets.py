@@ -11,10 +11,10 @@ from keyturn.core.state.state import state_name
 if TYPE_CHECKING:
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["SecretTable"]
+__all__ = ["SecretCache"]
 
 
-class SecretTable:
+class SecretCache:
     """What the watch of Secrets has told, without any value."""
 
     def __init__(self) -> None:

@@ -10,10 +10,10 @@ from keyturn.core.keys import SECRET_STORE, ObjectKey, StoreKey, meant
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Spreads"]
+__all__ = ["StoreReferenceIndex"]
 
 
-class Spreads:
+class StoreReferenceIndex:
     """Few ManagedSecrets have any, so few are remembered."""
 
     def __init__(self) -> None:

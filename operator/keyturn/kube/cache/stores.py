@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["AnyStore", "Shelf"]
+__all__ = ["AnyStore", "StoreCache"]
 
 
 AnyStore: TypeAlias = SecretStore | ClusterSecretStore
 _MODELS: dict[str, type[AnyStore]] = {SECRET_STORE: SecretStore, CLUSTER_SECRET_STORE: ClusterSecretStore}
 
 
-class Shelf:
+class StoreCache:
     """Both kinds of store by their keys, and the ManagedSecrets that name them."""
 
     def __init__(self) -> None:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.workload import Workload
 
-__all__ = ["WorkloadTable", "secrets_of"]
+__all__ = ["WorkloadCache", "secrets_of"]
 
 
-class WorkloadTable:
+class WorkloadCache:
     """Workloads by their keys, and the keys of those that use a Secret by that."""
 
     def __init__(self) -> None:

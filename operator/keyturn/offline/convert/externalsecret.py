@@ -11,7 +11,7 @@ from keyturn.api.duration import format_duration
 
 from .items import sources
 from .metadata import kept, pass_over
-from .strict_reader import Part
+from .strict_reader import StrictReader
 from .target import MERGES, NOTHING, target
 from .templates import templated
 
@@ -30,7 +30,7 @@ _LONGEST_NAME: Final = 63
 
 def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     """Convert an ExternalSecret; nothing where nothing of it is left."""
-    document = Part(body, "", report)
+    document = StrictReader(body, "", report)
     pass_over(document)
     metadata = kept(document.part("metadata"))
     made = _managed_secret(document.part("spec"), metadata, inputs)
@@ -40,7 +40,7 @@ def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str
 
 def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     """Convert the ExternalSecret that a ClusterExternalSecret makes in many namespaces."""
-    document = Part(body, "", report)
+    document = StrictReader(body, "", report)
     pass_over(document)
     spec = document.part("spec")
     metadata = kept(document.part("metadata"), is_namespaced=False)
@@ -59,7 +59,7 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
     return [made] if made else []
 
 
-def _managed_secret(spec: Part, metadata: dict[str, Any], inputs: Inputs) -> dict[str, Any] | None:
+def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs) -> dict[str, Any] | None:
     name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
     found = sources(spec, namespace, inputs)
     part = spec.part("target")
@@ -90,7 +90,7 @@ def _managed_secret(spec: Part, metadata: dict[str, Any], inputs: Inputs) -> dic
     return {"apiVersion": API, "kind": "ManagedSecret", "metadata": named, "spec": converted}
 
 
-def _short(spec: Part, name: str) -> str:
+def _short(spec: StrictReader, name: str) -> str:
     """Return a name that a label can hold; that of the Secret stays."""
     short = name[:_LONGEST_NAME].rstrip("-.")
     if short != name:
@@ -109,7 +109,7 @@ class _Refresh:
     once: bool = False
 
 
-def _refresh(spec: Part, found: Sources) -> _Refresh:
+def _refresh(spec: StrictReader, found: Sources) -> _Refresh:
     policy, length = spec.text("refreshPolicy") or "Periodic", _length(spec)
     immutable = spec.part("target").flag("immutable")
     if policy == "OnChange":
@@ -133,7 +133,7 @@ def _refresh(spec: Part, found: Sources) -> _Refresh:
     return replace(refresh, rotation={"every": every})
 
 
-def _once(spec: Part, found: Sources) -> _Refresh:
+def _once(spec: StrictReader, found: Sources) -> _Refresh:
     part = spec.part("target")
     if not (found.pulls or part.flag("immutable")):
         return _Refresh()
@@ -155,7 +155,7 @@ def _once(spec: Part, found: Sources) -> _Refresh:
     return _Refresh(once=True)
 
 
-def _length(spec: Part) -> timedelta:
+def _length(spec: StrictReader) -> timedelta:
     written = spec.text("refreshInterval")
     if written is None:
         return _USUAL
@@ -168,7 +168,7 @@ def _length(spec: Part) -> timedelta:
     return length
 
 
-def _interval(spec: Part, length: timedelta) -> str | None:
+def _interval(spec: StrictReader, length: timedelta) -> str | None:
     if length < _SHORTEST:
         spec.report.changed(spec.at("refreshInterval"), "is shorter than 10s, the shortest that there is")
     return format_duration(max(length, _SHORTEST)) if length != _USUAL else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .metadata import kept, pass_over
-from .strict_reader import Part
+from .strict_reader import StrictReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _SHORTEST: Final = 32
 _SPECS: Final = {"passwordSpec": "Password", "uuidSpec": "UUID", "sshKeySpec": "SSHKey"}
 
 
-def generated(ref: Part, namespace: str, inputs: Inputs) -> dict[str, dict[str, Any]]:
+def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, dict[str, Any]]:
     """Return what a generator makes by its names, each as the source of an item."""
     kind, name = ref.text("kind") or "", ref.text("name") or ""
     ref.ignore("apiVersion")
@@ -30,7 +30,7 @@ def generated(ref: Part, namespace: str, inputs: Inputs) -> dict[str, dict[str, 
             "give its file as well, or write generate in data",
         )
         return {}
-    _tell_around_spec(Part(found, f"{ref.path} -> {kind} {name}", ref.report))
+    _tell_around_spec(StrictReader(found, f"{ref.path} -> {kind} {name}", ref.report))
     kind, spec = _kind_and_spec(kind, found)
     if kind not in KINDS:
         ref.report.lost(
@@ -39,13 +39,13 @@ def generated(ref: Part, namespace: str, inputs: Inputs) -> dict[str, dict[str, 
             "pull it from a store that has it",
         )
         return {}
-    read = Part(spec, f"{ref.path} -> spec", ref.report)
+    read = StrictReader(spec, f"{ref.path} -> spec", ref.report)
     made = KINDS[kind](read)
     read.tell_unread()
     return made
 
 
-def _tell_around_spec(document: Part) -> None:
+def _tell_around_spec(document: StrictReader) -> None:
     pass_over(document)
     document.ignore("spec")
     kept(document.part("metadata"))
@@ -63,7 +63,7 @@ def _kind_and_spec(kind: str, body: Mapping[str, Any]) -> tuple[str, Any]:
     ) else None
 
 
-def _password(spec: Part) -> dict[str, dict[str, Any]]:
+def _password(spec: StrictReader) -> dict[str, dict[str, Any]]:
     settings: dict[str, Any] = {"length": _length(spec)}
     for name in ("digits", "symbols"):
         count = spec.number(name)
@@ -89,7 +89,7 @@ def _password(spec: Part) -> dict[str, dict[str, Any]]:
     return {name: {"generate": {"password": dict(settings)}} for name in names}
 
 
-def _length(spec: Part) -> int:
+def _length(spec: StrictReader) -> int:
     length = spec.number("length")
     if length is not None and length >= _SHORTEST:
         return length
@@ -97,11 +97,11 @@ def _length(spec: Part) -> int:
     return _SHORTEST
 
 
-def _uuid(_: Part) -> dict[str, dict[str, Any]]:
+def _uuid(_: StrictReader) -> dict[str, dict[str, Any]]:
     return {"uuid": {"generate": {"uuid": {}}}}
 
 
-def _ssh_key(spec: Part) -> dict[str, dict[str, Any]]:
+def _ssh_key(spec: StrictReader) -> dict[str, dict[str, Any]]:
     settings: dict[str, Any] = {"type": spec.text("keyType") or "rsa"}
     spec.changed("keySize", "is left out: an RSA key has 3072 bits")
     if comment := spec.text("comment"):
@@ -109,7 +109,7 @@ def _ssh_key(spec: Part) -> dict[str, dict[str, Any]]:
     return {"ssh-key": {"generate": {"sshKey": settings}}}
 
 
-KINDS: Final[Mapping[str, Callable[[Part], dict[str, dict[str, Any]]]]] = {
+KINDS: Final[Mapping[str, Callable[[StrictReader], dict[str, dict[str, Any]]]]] = {
     "Password": _password,
     "SSHKey": _ssh_key,
     "UUID": _uuid,

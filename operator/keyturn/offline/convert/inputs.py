@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from .refs import StoreRef
-    from .strict_reader import Part
+    from .strict_reader import StrictReader
 
 __all__ = ["ESO", "Body", "Inputs", "group_of", "kind_of", "label_of", "name_of", "namespace_of"]
 
@@ -78,7 +78,7 @@ class Inputs:
         annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
         return annotations if isinstance(annotations, Mapping) else {}
 
-    def spelled(self, store: StoreRef, namespace: str, key: str, ref: Part) -> str:
+    def spelled(self, store: StoreRef, namespace: str, key: str, ref: StrictReader) -> str:
         """Spell a key as our store of that name takes it."""
         where = "" if store.kind == "ClusterSecretStore" else namespace
         found = _found(self.of(ESO, store.kind), where, store.name)
@@ -140,7 +140,7 @@ def _below_mount(vault: Mapping[str, Any], key: str) -> str:
     return key.removeprefix("data/") if is_second else key
 
 
-def _of_aws(aws: Mapping[str, Any], key: str, ref: Part) -> str:
+def _of_aws(aws: Mapping[str, Any], key: str, ref: StrictReader) -> str:
     key = f"{aws.get('prefix') or ''}{key}"
     if aws.get("service") == "ParameterStore" and "/" in key[1:]:
         key = key.removeprefix("/")  # Keyturn itself puts it before every path of parameters
@@ -149,7 +149,7 @@ def _of_aws(aws: Mapping[str, Any], key: str, ref: Part) -> str:
     return _bare(key, ref)
 
 
-def _bare(key: str, ref: Part) -> str:
+def _bare(key: str, ref: StrictReader) -> str:
     """Take off what no key of a ManagedSecret has at its ends."""
     bare = key.strip("/")
     if bare != key:
@@ -161,7 +161,7 @@ def _bare(key: str, ref: Part) -> str:
     return bare
 
 
-def _named_secret(key: str, ref: Part) -> str:
+def _named_secret(key: str, ref: StrictReader) -> str:
     kind, slash, name = key.partition("/")
     if slash and kind != "secret":
         ref.report.lost(

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .inputs import Inputs
-    from .strict_reader import Part
+    from .strict_reader import StrictReader
 
-__all__ = ["DECODERS", "Item", "Sources", "sources", "store_ref"]
+__all__ = ["DECODERS", "ConvertedItem", "Sources", "sources", "store_ref"]
 
 DECODERS: Final = {"Base64": "base64_decode", "Base64URL": "base64_url_safe_decode"}
 """The filter of each decoding strategy."""
@@ -29,7 +29,7 @@ _ELSEWHERE = "write the names in data, one item each, or spell them as wanted at
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ConvertedItem:
     """One value with its source."""
 
     name: str
@@ -47,7 +47,7 @@ class Item:
     def body(self) -> dict[str, Any]:
         return {"name": self.name, **self.source}
 
-    def named(self, name: str) -> Item:
+    def named(self, name: str) -> ConvertedItem:
         return replace(self, name=name)
 
 
@@ -55,7 +55,7 @@ class Item:
 class Sources:
     """All that the values of one Secret come from."""
 
-    items: tuple[Item, ...]
+    items: tuple[ConvertedItem, ...]
     whole: tuple[dict[str, Any], ...]
     """The entries of dataFrom."""
 
@@ -68,11 +68,11 @@ class Sources:
         return any("generate" in item.source for item in self.items)
 
 
-def sources(spec: Part, namespace: str, inputs: Inputs) -> Sources:
+def sources(spec: StrictReader, namespace: str, inputs: Inputs) -> Sources:
     """Read data and dataFrom of an ExternalSecret."""
     reader = _Reader(store_ref(spec.part("secretStoreRef")), namespace, inputs)
     read = [item for entry in spec.parts("data") if (item := reader.item(entry))]
-    items: list[Item] = []
+    items: list[ConvertedItem] = []
     whole: list[dict[str, Any]] = []
     for entry in spec.parts("dataFrom"):
         if "sourceRef" in entry and "generatorRef" in entry.part("sourceRef"):
@@ -83,7 +83,7 @@ def sources(spec: Part, namespace: str, inputs: Inputs) -> Sources:
     return Sources(tuple(_last(spec, [*items, *read])), tuple(whole))
 
 
-def _tell_of_clash(spec: Part, whole: list[dict[str, Any]]) -> None:
+def _tell_of_clash(spec: StrictReader, whole: list[dict[str, Any]]) -> None:
     prefixes = [entry.get("prefix", "") for entry in whole]
     if len(prefixes) > len(set(prefixes)):
         spec.report.changed(
@@ -93,7 +93,7 @@ def _tell_of_clash(spec: Part, whole: list[dict[str, Any]]) -> None:
         )
 
 
-def _last(spec: Part, items: list[Item]) -> Iterator[Item]:
+def _last(spec: StrictReader, items: list[ConvertedItem]) -> Iterator[ConvertedItem]:
     """Leave out what a later entry overwrites."""
     last = {item.name: item for item in items}
     for item in items:
@@ -103,7 +103,7 @@ def _last(spec: Part, items: list[Item]) -> Iterator[Item]:
             spec.report.changed(item.path, f"is overwritten by {last[item.name].path} and left out")
 
 
-def store_ref(part: Part) -> StoreRef | None:
+def store_ref(part: StrictReader) -> StoreRef | None:
     """Read which store is meant, if one is."""
     name, kind = part.text("name"), part.text("kind") or "SecretStore"
     return StoreRef(kind, name) if name else None
@@ -115,7 +115,7 @@ class _Reader:
     namespace: str
     inputs: Inputs
 
-    def item(self, entry: Part) -> Item | None:
+    def item(self, entry: StrictReader) -> ConvertedItem | None:
         source = entry.part("sourceRef")
         source.lost("generatorRef", "is not read in data by External Secrets either", "write it in dataFrom")
         store = store_ref(source.part("storeRef")) or self.store
@@ -125,17 +125,21 @@ class _Reader:
         if not (name and store and "key" in remote):
             _tell_incomplete(entry, secretKey=name, storeRef=store, key=ref.text("key"))
             return None
-        return Item(name, {"from": {"storeRef": store.body, "remoteRef": remote}}, entry.path, decoder)
+        return ConvertedItem(
+            name, {"from": {"storeRef": store.body, "remoteRef": remote}}, entry.path, decoder
+        )
 
-    def made(self, entry: Part) -> list[Item]:
+    def made(self, entry: StrictReader) -> list[ConvertedItem]:
         """Read an entry of dataFrom that names a generator."""
         ref = entry.part("sourceRef").part("generatorRef")
         rewrites = entry.parts("rewrite")
         made = generated(ref, self.namespace, self.inputs)
         names = _renamed(list(made), rewrites)
-        return [Item(name, source, entry.path) for name, source in zip(names, made.values(), strict=True)]
+        return [
+            ConvertedItem(name, source, entry.path) for name, source in zip(names, made.values(), strict=True)
+        ]
 
-    def whole(self, entry: Part) -> dict[str, Any] | None:
+    def whole(self, entry: StrictReader) -> dict[str, Any] | None:
         """Read an entry of dataFrom that takes all properties of a key."""
         store = store_ref(entry.part("sourceRef").part("storeRef")) or self.store
         if "find" in entry:
@@ -159,7 +163,9 @@ class _Reader:
         prefix = _prefix(entry.parts("rewrite"))
         return {"storeRef": store.body, "remoteRef": remote, **({"prefix": prefix} if prefix else {})}
 
-    def _remote(self, ref: Part, store: StoreRef | None, property_: str | None = None) -> dict[str, Any]:
+    def _remote(
+        self, ref: StrictReader, store: StoreRef | None, property_: str | None = None
+    ) -> dict[str, Any]:
         key, version = ref.text("key"), ref.text("version")
         ref.lost_unless("None", "metadataPolicy", "reads tags and labels; Keyturn reads values", _IN_TEMPLATE)
         ref.lost_unless(
@@ -173,12 +179,12 @@ class _Reader:
         return remote
 
 
-def _tell_incomplete(entry: Part, **parts: object) -> None:
+def _tell_incomplete(entry: StrictReader, **parts: object) -> None:
     missing = " and no ".join(name for name, given in parts.items() if not given)
     entry.report.lost(entry.path, f"has no {missing}, and is left out", "write what is missing")
 
 
-def _property(ref: Part, written: str) -> str:
+def _property(ref: StrictReader, written: str) -> str:
     if _GJSON.search(written):
         ref.report.lost(
             ref.at("property"),
@@ -188,7 +194,7 @@ def _property(ref: Part, written: str) -> str:
     return written.replace("\\.", ".")
 
 
-def _decoder(ref: Part) -> str | None:
+def _decoder(ref: StrictReader) -> str | None:
     strategy = ref.text("decodingStrategy") or "None"
     if strategy in DECODERS:
         return DECODERS[strategy]
@@ -204,7 +210,7 @@ def _decoder(ref: Part) -> str | None:
 # Other names
 
 
-def _prefix(rewrites: list[Part]) -> str | None:
+def _prefix(rewrites: list[StrictReader]) -> str | None:
     """Return the prefix that renaming comes to, where it comes to no more."""
     prefix = ""
     for rewrite in rewrites:
@@ -215,7 +221,7 @@ def _prefix(rewrites: list[Part]) -> str | None:
     return prefix or None
 
 
-def _prefix_of(rewrite: Part) -> str | None:
+def _prefix_of(rewrite: StrictReader) -> str | None:
     if "regexp" in rewrite:
         regexp = rewrite.part("regexp")
         source, target = regexp.text("source") or "", regexp.text("target") or ""
@@ -230,7 +236,7 @@ def _prefix_of(rewrite: Part) -> str | None:
     return None
 
 
-def _renamed(names: list[str], rewrites: list[Part]) -> list[str]:
+def _renamed(names: list[str], rewrites: list[StrictReader]) -> list[str]:
     """Rename what a generator makes, whose names are known."""
     for rewrite in rewrites:
         regexp = rewrite.part("regexp")

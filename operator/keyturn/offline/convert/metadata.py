@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .strict_reader import Part
+    from .strict_reader import StrictReader
 
 __all__ = ["kept", "pass_over"]
 
@@ -22,7 +22,7 @@ _THEIRS: Final = (
 _NOISE: Final = frozenset({"kubectl.kubernetes.io/last-applied-configuration", "force-sync"})
 
 
-def kept(metadata: Part, *, is_namespaced: bool = True) -> dict[str, Any]:
+def kept(metadata: StrictReader, *, is_namespaced: bool = True) -> dict[str, Any]:
     """Return the metadata of the new object; it has the name of the old one."""
     metadata.ignore(*_SERVERS)
     for name in ("ownerReferences", "finalizers"):
@@ -38,7 +38,7 @@ def kept(metadata: Part, *, is_namespaced: bool = True) -> dict[str, Any]:
     return body
 
 
-def pass_over(document: Part) -> None:
+def pass_over(document: StrictReader) -> None:
     """Pass over what every document has and nobody wishes for."""
     document.ignore("apiVersion", "kind", "status")
 

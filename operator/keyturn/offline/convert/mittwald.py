@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .metadata import kept, pass_over
-from .strict_reader import Part
+from .strict_reader import StrictReader
 
 if TYPE_CHECKING:
     from .findings import Report
@@ -40,7 +40,7 @@ def is_generated(body: Body) -> bool:
 
 def secret(body: Body, report: Report) -> list[dict[str, Any]]:
     """Convert an annotated Secret; its values are not read, and are taken over where it is."""
-    document = Part(body, "", report)
+    document = StrictReader(body, "", report)
     pass_over(document)
     document.ignore("data", "stringData", "type", "immutable")
     metadata = document.part("metadata")
@@ -66,7 +66,7 @@ def secret(body: Body, report: Report) -> list[dict[str, Any]]:
     return [{"apiVersion": _API, "kind": "ManagedSecret", "metadata": object_, "spec": spec}]
 
 
-def _items(annotations: Part) -> list[dict[str, Any]]:
+def _items(annotations: StrictReader) -> list[dict[str, Any]]:
     kind = annotations.text(f"{_GROUP}/type") or "string"
     if kind == "ssh-keypair":
         private = annotations.text(f"{_GROUP}/private-key-field") or "ssh-privatekey"
@@ -84,7 +84,7 @@ def _items(annotations: Part) -> list[dict[str, Any]]:
     return [{"name": name, "generate": generate} for name in names if name]
 
 
-def _recipe(annotations: Part) -> dict[str, Any]:
+def _recipe(annotations: StrictReader) -> dict[str, Any]:
     written = annotations.text(f"{_GROUP}/length") or "40"
     encoding = _ENCODINGS.get(annotations.text(f"{_GROUP}/encoding") or "base64", "base64")
     if written.lower().endswith("b"):
@@ -98,7 +98,7 @@ def _recipe(annotations: Part) -> dict[str, Any]:
     return {"password": {"length": max(length, _SHORTEST), "symbols": False}}
 
 
-def _tell_of_the_rest(annotations: Part) -> None:
+def _tell_of_the_rest(annotations: StrictReader) -> None:
     annotations.changed(
         f"{_GROUP}/regenerate", "made new values once", "write rotation.trigger to have it here"
     )

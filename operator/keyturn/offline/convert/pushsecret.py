@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .generators import generated
 from .items import store_ref
 from .metadata import kept, pass_over
-from .strict_reader import Part
+from .strict_reader import StrictReader
 
 if TYPE_CHECKING:
     from .findings import Report
@@ -23,7 +23,7 @@ def push_secret(
     body: Body, inputs: Inputs, report: Report, made: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Add what a PushSecret pushes to the ManagedSecret that was converted before; return what is new."""
-    document = Part(body, "", report)
+    document = StrictReader(body, "", report)
     pass_over(document)
     spec = document.part("spec")
     found, new = _pushed(document, spec, inputs, made)
@@ -50,7 +50,7 @@ _WITHOUT: Final = {
 
 
 def _pushed(
-    document: Part, spec: Part, inputs: Inputs, made: list[dict[str, Any]]
+    document: StrictReader, spec: StrictReader, inputs: Inputs, made: list[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Find the ManagedSecret whose Secret is pushed, or make one of a generator."""
     metadata, selector = document.part("metadata"), spec.part("selector")
@@ -78,7 +78,7 @@ def _pushed(
 
 
 def _of_generator(
-    document: Part, selector: Part, inputs: Inputs
+    document: StrictReader, selector: StrictReader, inputs: Inputs
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     metadata = kept(document.part("metadata"))
     made = generated(selector.part("generatorRef"), metadata.get("namespace", ""), inputs)
@@ -106,7 +106,7 @@ def _keys(made: dict[str, Any]) -> frozenset[str]:
     return frozenset(item["name"] for item in items)
 
 
-def _stores(spec: Part) -> list[StoreRef]:
+def _stores(spec: StrictReader) -> list[StoreRef]:
     found = []
     for part in spec.parts("secretStoreRefs"):
         part.lost("labelSelector", "chooses stores by labels", "write pushTo for each store")
@@ -115,7 +115,7 @@ def _stores(spec: Part) -> list[StoreRef]:
     return found
 
 
-def _pushes(spec: Part, store: StoreRef, keys: frozenset[str]) -> list[dict[str, Any]]:
+def _pushes(spec: StrictReader, store: StoreRef, keys: frozenset[str]) -> list[dict[str, Any]]:
     how = _how(spec)
     by_key: dict[str, dict[str, str]] = {}
     pushes = []
@@ -144,12 +144,12 @@ def _pushes(spec: Part, store: StoreRef, keys: frozenset[str]) -> list[dict[str,
     return pushes
 
 
-def _tell_of_loss(entry: Part) -> None:
+def _tell_of_loss(entry: StrictReader) -> None:
     entry.lost("metadata", "is written to the store by External Secrets only", "set it at the store")
     entry.lost_unless("None", "conversionStrategy", "respells keys", "name the items of data as wanted")
 
 
-def _how(spec: Part) -> dict[str, str]:
+def _how(spec: StrictReader) -> dict[str, str]:
     how = {}
     if spec.text("updatePolicy") == "IfNotExists":
         how["updatePolicy"] = "IfNotExists"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .metadata import kept, pass_over
 from .providers import PROVIDERS, Store
-from .strict_reader import Part
+from .strict_reader import StrictReader
 
 if TYPE_CHECKING:
     from .findings import Report
@@ -20,7 +20,7 @@ _CLUSTER: Final = "ClusterSecretStore"
 
 def store(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     """Convert a SecretStore or ClusterSecretStore; nothing where we have no such provider."""
-    document = Part(body, "", report)
+    document = StrictReader(body, "", report)
     pass_over(document)
     kind, spec = str(body["kind"]), document.part("spec")
     metadata = kept(document.part("metadata"), is_namespaced=kind != _CLUSTER)
@@ -42,7 +42,7 @@ def store(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     return [*one.beside, converted]
 
 
-def _provider(part: Part, one: Store) -> dict[str, Any] | None:
+def _provider(part: StrictReader, one: Store) -> dict[str, Any] | None:
     for name, convert in PROVIDERS.items():
         if name in part:
             return convert(part.part(name), one)
@@ -55,7 +55,7 @@ def _provider(part: Part, one: Store) -> dict[str, Any] | None:
     return None
 
 
-def _allowed(spec: Part) -> dict[str, Any]:
+def _allowed(spec: StrictReader) -> dict[str, Any]:
     """Say which namespaces may use the store: none do by themselves here, all do there."""
     names: list[str] = []
     selectors = []
@@ -83,7 +83,7 @@ def _allowed(spec: Part) -> dict[str, Any]:
     return {"allowedNamespaces": {**allowed, **({"selector": selectors[0]} if selectors else {})}}
 
 
-def _selector(part: Part) -> dict[str, Any]:
+def _selector(part: StrictReader) -> dict[str, Any]:
     labels = part.texts_by_name("matchLabels")
     expressions = [
         {
@@ -97,7 +97,7 @@ def _selector(part: Part) -> dict[str, Any]:
     return {**selector, "matchExpressions": expressions} if expressions else selector
 
 
-def _tell_of_settings(spec: Part) -> None:
+def _tell_of_settings(spec: StrictReader) -> None:
     spec.changed("controller", "chooses one of several operators, of which there is one here")
     spec.changed("retrySettings", "is of no use: Keyturn tries again by itself, slower each time")
     spec.changed("refreshInterval", "is of no use: Keyturn looks at a store when it needs to")

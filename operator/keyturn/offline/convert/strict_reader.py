@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .findings import Report
 
-__all__ = ["Part"]
+__all__ = ["StrictReader"]
 
 T = TypeVar("T")
 
@@ -21,14 +21,14 @@ _UNKNOWN = "is not known here and left out"
 _LOOK = "look it up in the documentation of the tool that reads it, and write what it did in Keyturn's words"
 
 
-class Part:
+class StrictReader:
     """One mapping of a document, read field by field."""
 
     def __init__(self, body: Any, path: str, report: Report) -> None:
         self.path = path
         self.report = report
         self._body: dict[str, Any] = {}
-        self._parts: dict[str, list[Part]] = {}
+        self._parts: dict[str, list[StrictReader]] = {}
         if isinstance(body, Mapping):
             self._body = {str(name): content for name, content in body.items()}
         elif body is not None:
@@ -75,20 +75,22 @@ class Part:
             return found
         return self._misshapen(name, "a number", None)
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StrictReader:
         """Read a mapping; an absent one is empty."""
         if name not in self._parts:
-            self._parts[name] = [Part(self.raw(name), self.at(name), self.report)]
+            self._parts[name] = [StrictReader(self.raw(name), self.at(name), self.report)]
         return self._parts[name][0]
 
-    def parts(self, name: str) -> list[Part]:
+    def parts(self, name: str) -> list[StrictReader]:
         """Read a list of mappings."""
         if name not in self._parts:
             found = self.raw(name)
             if found is not None and not isinstance(found, list):
                 found = self._misshapen(name, "a list", None)
             places = enumerate(found or ())
-            self._parts[name] = [Part(one, f"{self.at(name)}[{place}]", self.report) for place, one in places]
+            self._parts[name] = [
+                StrictReader(one, f"{self.at(name)}[{place}]", self.report) for place, one in places
+            ]
         return self._parts[name]
 
     def texts(self, name: str) -> list[str]:

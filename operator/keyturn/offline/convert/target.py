@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .strict_reader import Part
+    from .strict_reader import StrictReader
 
 __all__ = ["MERGES", "NOTHING", "target"]
 
@@ -24,7 +24,9 @@ _TYPES: Final = frozenset(
 _THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
 
 
-def target(part: Part, name: str, short: str, texts: Mapping[str, str], *, once: bool) -> dict[str, Any]:
+def target(
+    part: StrictReader, name: str, short: str, texts: Mapping[str, str], *, once: bool
+) -> dict[str, Any]:
     """Return spec.target of a ManagedSecret that is called `short` and comes of one called `name`."""
     template = part.part("template")
     body: dict[str, Any] = {}
@@ -48,7 +50,7 @@ def target(part: Part, name: str, short: str, texts: Mapping[str, str], *, once:
     return {**body, "template": inner} if inner else body
 
 
-def _type(template: Part) -> str | None:
+def _type(template: StrictReader) -> str | None:
     written = template.text("type")
     if written in {None, "Opaque"}:
         return None
@@ -62,7 +64,7 @@ def _type(template: Part) -> str | None:
     return None
 
 
-def _tell_of_loss(part: Part) -> None:
+def _tell_of_loss(part: StrictReader) -> None:
     """Say that nothing that vanishes at the store vanishes here."""
     policy = part.text("deletionPolicy")
     if policy in {"Delete", "Merge"}:
@@ -73,7 +75,7 @@ def _tell_of_loss(part: Part) -> None:
         )
 
 
-def _metadata(metadata: Part, *, merges: bool) -> dict[str, dict[str, str]]:
+def _metadata(metadata: StrictReader, *, merges: bool) -> dict[str, dict[str, str]]:
     if merges:
         for name in ("labels", "annotations"):
             metadata.lost(name, _THEIRS, "write them where the Secret is made")
@@ -82,7 +84,7 @@ def _metadata(metadata: Part, *, merges: bool) -> dict[str, dict[str, str]]:
     return {} if merges else {name: texts for name, texts in read.items() if texts}
 
 
-def _plain(part: Part) -> dict[str, str]:
+def _plain(part: StrictReader) -> dict[str, str]:
     """Read labels or annotations; ours are no templates."""
     texts = {name: part.text(name) for name in part.names()}
     for name, text in texts.items():

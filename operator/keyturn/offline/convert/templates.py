@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from .gofunctions import Expression, literal
 from .gotemplate import Untranslatable, to_liquid
-from .items import Item
+from .items import ConvertedItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .items import Sources
-    from .strict_reader import Part
+    from .strict_reader import StrictReader
 
 __all__ = ["Texts", "templated"]
 
@@ -50,7 +50,7 @@ class Texts:
     data: Mapping[str, str]
 
 
-def templated(template: Part, sources: Sources) -> Texts:
+def templated(template: StrictReader, sources: Sources) -> Texts:
     """Translate target.template as far as it makes keys."""
     template.lost_unless(
         "v2", "engineVersion", "is an engine of another language", "read the templates once more"
@@ -71,7 +71,7 @@ class _Read:
     sources: Sources
     data: dict[str, str]
 
-    def take(self, part: Part, key: str, text: str) -> None:
+    def take(self, part: StrictReader, key: str, text: str) -> None:
         try:
             self.data[key] = to_liquid(text, self._value)
         except Untranslatable as reason:
@@ -86,7 +86,7 @@ class _Read:
 
     def renamed(self) -> _Read:
         """Name a value as the templates that only repeat it, which need no template then."""
-        items, data = list[Item](), dict(self.data)
+        items, data = list[ConvertedItem](), dict(self.data)
         for item in self.sources.items:
             keys = self._repeating(item)
             for key in keys:
@@ -94,7 +94,7 @@ class _Read:
             items += [item.named(key) for key in keys] or [item]
         return _Read(replace(self.sources, items=tuple(items)), data)
 
-    def _repeating(self, item: Item) -> list[str]:
+    def _repeating(self, item: ConvertedItem) -> list[str]:
         """Return the keys under which a value is all that there is to read, if it is read nowhere else."""
         alone = f"{{{{ {_reference(item.name).head} }}}}"
         keys = [key for key, text in self.data.items() if text == alone]
@@ -124,7 +124,7 @@ def _decoded(read: _Read) -> dict[str, str]:
     }
 
 
-def _tell_of_files(template: Part) -> None:
+def _tell_of_files(template: StrictReader) -> None:
     for entry in template.parts("templateFrom"):
         text = entry.text("literal")
         entry.ignore("configMap", "secret", "target")
@@ -136,7 +136,9 @@ def _tell_of_files(template: Part) -> None:
         )
 
 
-def _tell_of_more_keys(template: Part, written: Mapping[str, str], read: _Read, *, merges: bool) -> None:
+def _tell_of_more_keys(
+    template: StrictReader, written: Mapping[str, str], read: _Read, *, merges: bool
+) -> None:
     more = [item.name for item in read.sources.items if item.name not in written]
     if not written or merges or not (more or read.sources.whole):
         return

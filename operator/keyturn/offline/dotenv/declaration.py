@@ -10,7 +10,7 @@ from .document import references
 from .errors import Refused
 from .hints import hint_for, source_in
 from .inference import inferred
-from .sources import MAIN, Composed, Copied, Given, Made, Rendered
+from .sources import MAIN, Composed, Copied, IssuedElsewhere, Made, Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ __all__ = [
     "ENVIRONMENTS",
     "EXAMPLE",
     "Declaration",
-    "Item",
+    "DeclaredVariable",
     "Part",
     "Variable",
     "declared_in",
@@ -48,7 +48,7 @@ class Variable:
     @property
     def is_secret(self) -> bool:
         """Whether a value of its own is secret; one that is composed holds those of others."""
-        return isinstance(self.source, Made | Given | Rendered)
+        return isinstance(self.source, Made | IssuedElsewhere | Rendered)
 
     @property
     def holds_a_secret(self) -> bool:
@@ -56,7 +56,7 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class DeclaredVariable:
     """One value of a part, with the variables that its outputs are written to."""
 
     name: str
@@ -71,7 +71,7 @@ class Part:
     """What is made together: the variables of .env.example, or those of one ManagedSecret."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[DeclaredVariable, ...]
     templates: Mapping[str, str]
     """The template of each variable that is rendered."""
 
@@ -155,9 +155,9 @@ def _with_composed(variables: Mapping[str, Variable], example: Document) -> dict
 
 def _part(file: str, chosen: Mapping[str, Variable], outputs: Mapping[str, Variable]) -> Part:
     items = tuple(
-        Item(name, one.source, {**one.source.variables, MAIN: name})
+        DeclaredVariable(name, one.source, {**one.source.variables, MAIN: name})
         if isinstance(one.source, Made)
-        else Item(name, None, {MAIN: name})
+        else DeclaredVariable(name, None, {MAIN: name})
         for name, one in chosen.items()
         if name not in outputs and not isinstance(one.source, Rendered)
     )

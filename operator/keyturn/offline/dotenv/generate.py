@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
     from keyturn.generators import Generator, Outputs
 
-    from .declaration import Declaration, Item, Part
+    from .declaration import Declaration, DeclaredVariable, Part
     from .sources import Made
 
 __all__ = ["Making", "generator_of", "made", "outputs_of"]
@@ -76,7 +76,7 @@ def _hold_to_settings(made: Made, generator: Generator[Any], place: str) -> None
         raise Refused(f"{place}: {made.kind} has no setting {', '.join(unknown)}; {hint}")
 
 
-def outputs_of(item: Item, place: str) -> dict[str, str]:
+def outputs_of(item: DeclaredVariable, place: str) -> dict[str, str]:
     """Return the variable of each output of an item that has one.
 
     Raises:
@@ -106,7 +106,7 @@ def _issuers_first(parts: Iterable[Part]) -> list[Part]:
     return sorted(parts, key=lambda part: any(_signer(part, item) for item in part.items))
 
 
-def _signer(part: Part, item: Item) -> str | None:
+def _signer(part: Part, item: DeclaredVariable) -> str | None:
     return generator_of(item.made, f"{part.name}, {item.name}").issuer_secret if item.made else None
 
 
@@ -133,7 +133,7 @@ class _Work:
             key: value for outputs in self.outputs.values() for key, value in outputs.items()
         }
 
-    def _in_order(self) -> Iterator[Item]:
+    def _in_order(self) -> Iterator[DeclaredVariable]:
         left, known = list(self.part.items), {item.name for item in self.part.items}
         done: set[str] = set()
         while left:
@@ -149,13 +149,13 @@ class _Work:
             done |= {item.name for item in ready}
             left = [item for item in left if item.name not in done]
 
-    def _needs(self, item: Item) -> frozenset[str]:
+    def _needs(self, item: DeclaredVariable) -> frozenset[str]:
         return generator_of(item.made, self._place(item)).needs if item.made else frozenset()
 
-    def _place(self, item: Item) -> str:
+    def _place(self, item: DeclaredVariable) -> str:
         return f"{self.part.name}, {item.name}"
 
-    def _settle(self, item: Item) -> None:
+    def _settle(self, item: DeclaredVariable) -> None:
         """Find the outputs of an item, or make them."""
         by_output = outputs_of(item, self._place(item))
         found = {output: self.present[name] for output, name in by_output.items() if name in self.present}
@@ -175,12 +175,12 @@ class _Work:
         else:
             self._make(item, by_output)
 
-    def _is_to_turn(self, item: Item, by_output: Mapping[str, str]) -> bool:
+    def _is_to_turn(self, item: DeclaredVariable, by_output: Mapping[str, str]) -> bool:
         if self.renew is None or item.made is None:
             return False
         return not self.renew.isdisjoint(by_output.values()) or not self._needs(item).isdisjoint(self.touched)
 
-    def _make(self, item: Item, by_output: Mapping[str, str]) -> None:
+    def _make(self, item: DeclaredVariable, by_output: Mapping[str, str]) -> None:
         assert item.made is not None, "the caller has looked"  # noqa: S101
         generator = generator_of(item.made, self._place(item))
         signer = generator.issuer_secret
@@ -193,7 +193,7 @@ class _Work:
             return
         issuer = self.by_secret[signer] if signer else None
         try:
-            made = generator.generate(generators.Given(self.now, self.outputs, issuer=issuer))
+            made = generator.generate(generators.GeneratorContext(self.now, self.outputs, issuer=issuer))
         except Stalled as stalled:
             sentence = f"{self._place(item)}: {stalled.message}"
         else:
@@ -201,7 +201,7 @@ class _Work:
             return
         raise Refused(sentence)
 
-    def _take(self, item: Item, by_output: Mapping[str, str], made: Outputs) -> None:
+    def _take(self, item: DeclaredVariable, by_output: Mapping[str, str], made: Outputs) -> None:
         self.outputs[item.name] = made
         self.touched.add(item.name)
         self.making.fresh |= {name: made[output] for output, name in by_output.items()}

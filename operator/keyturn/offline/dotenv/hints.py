@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Refused
 from .shipped_classes import SHIPPED
-from .sources import Copied, Given, Made, Rendered
+from .sources import Copied, IssuedElsewhere, Made, Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -63,7 +63,7 @@ def source_in(hint: str, entry: Entry, variables: Collection[str], place: str) -
     words = _words(hint, place)
     match words:
         case ["given"]:
-            return Given()
+            return IssuedElsewhere()
         case ["keep"]:
             return Copied()
         case ["template"]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .shipped_classes import SHIPPED
-from .sources import Copied, Given, Made
+from .sources import Copied, IssuedElsewhere, Made
 
 if TYPE_CHECKING:
     from .sources import Source
@@ -72,7 +72,7 @@ class Inferred(NamedTuple):
 def inferred(name: str, text: str, *, in_a_url: bool) -> Inferred:
     """Choose the source of a variable; `in_a_url` says that a URL reads it by ${…}."""
     if _PASSWORD_IN_URL.match(text):
-        return Inferred(Given(), "its URL holds a password; read a variable there by ${…}")
+        return Inferred(IssuedElsewhere(), "its URL holds a password; read a variable there by ${…}")
     if not _names_a_secret(name) or "${" in text or _NO_SECRET_TEXT.fullmatch(text):
         return Inferred(Copied(), "")
     chosen = _secret(name)
@@ -97,9 +97,11 @@ def _secret(name: str) -> Inferred:
     words = _words(name)
     known = set(words)
     if known & _ISSUED_ELSEWHERE or name.upper().endswith(_ISSUED):
-        return Inferred(Given(), "its name: somebody else issues it")
+        return Inferred(IssuedElsewhere(), "its name: somebody else issues it")
     if words[-2:] == ["PRIVATE", "KEY"]:
-        return Inferred(Given(), "no random text is a private key; a hint says which, such as ecKey")
+        return Inferred(
+            IssuedElsewhere(), "no random text is a private key; a hint says which, such as ecKey"
+        )
     return _password(known) if words[-1] in _PASSWORDS else _key(words)
 
 

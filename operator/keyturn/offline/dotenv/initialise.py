@@ -14,7 +14,7 @@ from . import gitignore, quoting
 from .environments import Environment, Flaw, declared_at, flaws, readers_of, siblings
 from .errors import Refused
 from .generate import made
-from .sources import Composed, Copied, Given, Made, Rendered, written
+from .sources import Composed, Copied, IssuedElsewhere, Made, Rendered, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -169,7 +169,7 @@ def _hold_to_made(name: str, declaration: Declaration) -> None:
             raise Refused(f"{name} is rendered of other values; rotate those")
         case Composed():
             raise Refused(f"{name} only reads others: {variable.why}; rotate those")
-        case Given():
+        case IssuedElsewhere():
             raise Refused(
                 f"{name} is issued by somebody else: get a new one there and write it into the file"
             )
@@ -244,7 +244,7 @@ def _how(variable: Variable) -> str:
     match variable.source:
         case Made():
             return written(variable.source)
-        case Given():
+        case IssuedElsewhere():
             return "given by a person"
         case Rendered():
             return "a template"

@@ -18,18 +18,18 @@ from keyturn.core.policy import rules as policy
 from keyturn.core.spec.desired import VALUE, wanted_by
 
 from . import files as disk
-from .declaration import Declaration, Item, Part, Variable, hold_to_names
+from .declaration import Declaration, DeclaredVariable, Part, Variable, hold_to_names
 from .document import Document
 from .errors import Refused
 from .shipped_classes import SHIPPED
-from .sources import MAIN, Copied, Given, Made, Rendered
+from .sources import MAIN, Copied, IssuedElsewhere, Made, Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from keyturn.core.spec import desired as wanted_items
-    from keyturn.core.spec.desired import Wanted
+    from keyturn.core.spec.desired import Desired
 
     from .sources import Source
 
@@ -133,14 +133,14 @@ def _read(body: dict[str, Any], classes: Mapping[str, SecretClass]) -> _Read:
     stands_in = [{"name": _STANDS_IN, "literal": ""}] if not made else []
     managed = _validated(ManagedSecret, {**body, "spec": {**slim, "data": made or stands_in}})
     wanted = _wanted(managed, classes)
-    given = [Item(name, None, {MAIN: variable_of(name)}) for name in pulled]
+    given = [DeclaredVariable(name, None, {MAIN: variable_of(name)}) for name in pulled]
     own = [_item(one) for one in wanted.items if one.name != _STANDS_IN]
     templates = {variable_of(key): text for key, text in wanted.templates.items()}
     part = Part(wanted.secret, (*own, *given), templates)
     return _Read(wanted.secret, tuple(_variables(part)), part)
 
 
-def _wanted(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Wanted:
+def _wanted(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Desired:
     name = f"ManagedSecret {managed.metadata.name}"
     try:
         secret_class = _class_of(managed, classes)
@@ -166,7 +166,7 @@ def _class_of(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Sec
     return classes.get(name)
 
 
-def _too_weak(wanted: Wanted, secret_class: SecretClass | None) -> Iterator[policy.Violation]:
+def _too_weak(wanted: Desired, secret_class: SecretClass | None) -> Iterator[policy.Violation]:
     if secret_class is None or not policy.denies(secret_class):
         return
     strengths = {item.name: generators.make(item.recipe).strength() for item in wanted.items if item.recipe}
@@ -175,11 +175,11 @@ def _too_weak(wanted: Wanted, secret_class: SecretClass | None) -> Iterator[poli
         yield from policy.RULES[rule](secret_class, found)
 
 
-def _item(item: wanted_items.Item) -> Item:
+def _item(item: wanted_items.Item) -> DeclaredVariable:
     if item.recipe is None:
-        return Item(item.name, None, {MAIN: variable_of(item.keys[VALUE])}, item.literal)
+        return DeclaredVariable(item.name, None, {MAIN: variable_of(item.keys[VALUE])}, item.literal)
     by_output = {output: variable_of(key) for output, key in item.keys.items()}
-    return Item(item.name, Made(item.recipe.kind, item.recipe.settings), by_output)
+    return DeclaredVariable(item.name, Made(item.recipe.kind, item.recipe.settings), by_output)
 
 
 def _variables(part: Part) -> Iterator[Variable]:
@@ -194,10 +194,10 @@ def _variables(part: Part) -> Iterator[Variable]:
         yield Variable(name, Rendered(text), f"{part.name}, a template")
 
 
-def _source(item: Item) -> Source:
+def _source(item: DeclaredVariable) -> Source:
     if item.made is not None:
         return item.made
-    return Given() if item.literal is None else Copied()
+    return IssuedElsewhere() if item.literal is None else Copied()
 
 
 def _start(found: Iterable[_Read]) -> Document:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAIN", "Composed", "Copied", "Given", "Made", "Rendered", "Source", "written"]
+__all__ = ["MAIN", "Composed", "Copied", "IssuedElsewhere", "Made", "Rendered", "Source", "written"]
 
 MAIN = ""
 """The output that the variable gets beside which a recipe stands; only the generator knows its name."""
@@ -25,7 +25,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class IssuedElsewhere:
     """Somebody else issues it, and a person writes it into the file."""
 
 
@@ -46,7 +46,7 @@ class Copied:
     """It is no secret, and as in .env.example."""
 
 
-Source: TypeAlias = Made | Given | Rendered | Composed | Copied
+Source: TypeAlias = Made | IssuedElsewhere | Rendered | Composed | Copied
 
 
 def written(made: Made) -> str:

@@ -13,13 +13,13 @@ from keyturn.runtime.invisible_characters import is_seen, seen
 
 from .errors import Refused
 from .generate import outputs_of
-from .sources import Composed, Copied, Given, Made, Rendered
+from .sources import Composed, Copied, IssuedElsewhere, Made, Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from .declaration import Declaration, Item
+    from .declaration import Declaration, DeclaredVariable
     from .document import Document
 
 __all__ = ["default_name", "manifest"]
@@ -72,7 +72,7 @@ def _items(declaration: Declaration, example: Document, read: frozenset[str]) ->
                 yield {"name": item.name, "literal": example.raw.get(item.name, "")}
 
 
-def _generated(item: Item, made: Made, place: str) -> dict[str, Any]:
+def _generated(item: DeclaredVariable, made: Made, place: str) -> dict[str, Any]:
     by_output = outputs_of(item, place)
     generate = {"name": item.name, "generate": {made.kind: dict(made.settings)}}
     return generate if by_output == {"value": item.name} else {**generate, "keys": by_output}
@@ -91,7 +91,7 @@ def _templates(declaration: Declaration, example: Document) -> Iterator[tuple[st
             text = _liquid(variable.name, example, sources)
         else:
             continue
-        if not any(isinstance(sources.get(name), Given) for name in _inputs(text, example)):
+        if not any(isinstance(sources.get(name), IssuedElsewhere) for name in _inputs(text, example)):
             yield variable.name, text
 
 
@@ -142,7 +142,7 @@ def _check(rendered: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) ->
 
 
 def _notes(declaration: Declaration, read: frozenset[str], rendered: Mapping[str, str]) -> Iterator[str]:
-    given = [one.name for one in declaration.variables if isinstance(one.source, Given)]
+    given = [one.name for one in declaration.variables if isinstance(one.source, IssuedElsewhere)]
     plain = [
         one.name for one in declaration.variables if isinstance(one.source, Copied) and one.name not in read
     ]

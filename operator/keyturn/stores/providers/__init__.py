@@ -19,7 +19,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .base import Can, Content, Found, Given, Outcome, Policy, Provider, Reference, Written
+from .base import Can, Content, Outcome, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Can",
     "Content",
-    "Found",
-    "Given",
     "Outcome",
     "Policy",
     "Provider",
+    "ProviderContext",
     "Reference",
+    "RemoteValue",
     "Written",
     "discover",
     "provider_of",

@@ -12,12 +12,12 @@ from . import work
 from .errors import Refused
 
 if TYPE_CHECKING:
-    from .base import Given, Reference
+    from .base import ProviderContext, Reference
 
 __all__ = ["trusting"]
 
 
-async def trusting(given: Given, authorities: Reference) -> ssl.SSLContext:
+async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLContext:
     """Trust the certificates of `caRef`.
 
     Raises:

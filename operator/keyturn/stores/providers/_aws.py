@@ -8,8 +8,8 @@ from keyturn.core.value import Value
 
 from ._aws_client import Client
 from ._aws_settings import AwsConfig
-from ._sts import Login
-from .base import Given, Provider, Reference
+from ._sts import StsLogin
+from .base import Provider, ProviderContext, Reference
 from .errors import Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def text_of(answer: Mapping[str, Any], name: str) -> Value:
 class Aws:
     """One service of AWS with one login."""
 
-    def __init__(self, service: str, config: AwsConfig, given: Given) -> None:
-        self.login = Login(config, given)
+    def __init__(self, service: str, config: AwsConfig, given: ProviderContext) -> None:
+        self.login = StsLogin(config, given)
         self._client = Client(service, config.region, config.endpoint, given)
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class AwsStore(Provider[A]):
     service: ClassVar[str]
     """As botocore names it."""
 
-    def __init__(self, config: A, given: Given) -> None:
+    def __init__(self, config: A, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._aws = Aws(self.service, config, given)
 

@@ -22,7 +22,7 @@ from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .base import Given
+    from .base import ProviderContext
     from .guard import Answer
 
 __all__ = ["Client", "Keys"]
@@ -91,7 +91,7 @@ class Keys:
 class Client:
     """One service of AWS at one address, asked with whatever keys a call brings."""
 
-    def __init__(self, service: str, region: str, endpoint: str | None, given: Given) -> None:
+    def __init__(self, service: str, region: str, endpoint: str | None, given: ProviderContext) -> None:
         """Take `endpoint` as None for the region's public one."""
         self._name = service
         self._region = region

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from ._azure import AzureKeyVaultConfig, Place
     from ._refs import KeyRef
-    from .base import Given
+    from .base import ProviderContext
     from .guard import Answer, Guard
 
-__all__ = ["AUDIENCE", "Login"]
+__all__ = ["AUDIENCE", "AzureLogin"]
 
 AUDIENCE: Final = "api://AzureADTokenExchange"
 """The one audience of the ServiceAccount's token, as Microsoft proposes it for federated credentials."""
@@ -57,10 +57,12 @@ _HINTS: Final[Mapping[str, str]] = {
 """What a person can do, by the numbers that Entra ID lists as error_codes (AADSTS…)."""
 
 
-class Login:
+class AzureLogin:
     """Keeps a token of one identity, good for the vaults of one domain."""
 
-    def __init__(self, config: AzureKeyVaultConfig, given: Given, guard: Guard, place: Place) -> None:
+    def __init__(
+        self, config: AzureKeyVaultConfig, given: ProviderContext, guard: Guard, place: Place
+    ) -> None:
         self._auth = config.auth
         self._given = given
         self._guard = guard

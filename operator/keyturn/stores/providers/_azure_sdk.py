@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from azure.keyvault.secrets import KeyVaultSecret, SecretProperties
 
     from ._azure import Place
-    from ._azure_login import Login
+    from ._azure_login import AzureLogin
     from .guard import Answer, Guard
 
 __all__ = ["Kept", "Vault"]
@@ -67,7 +67,7 @@ class Kept(NamedTuple):
 class Vault:
     """One vault with one login."""
 
-    def __init__(self, place: Place, login: Login, guard: Guard, owner: str) -> None:
+    def __init__(self, place: Place, login: AzureLogin, guard: Guard, owner: str) -> None:
         self._client = SecretClient(
             str(place.vault),
             _Credential(login),
@@ -119,7 +119,7 @@ class Vault:
 class _Credential:
     """Hands out the token that our own login keeps, whatever tenant and resource the vault asks for."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: AzureLogin) -> None:
         self._login = login
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
@@ -139,7 +139,7 @@ class _Credential:
 class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Sends to the one vault, and judges its challenges before the client sees them."""
 
-    def __init__(self, place: Place, login: Login, guard: Guard, owner: str) -> None:
+    def __init__(self, place: Place, login: AzureLogin, guard: Guard, owner: str) -> None:
         self._place = place
         self._login = login
         self._guard = guard

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
 
-from .base import LARGEST, Found
+from .base import LARGEST, RemoteValue
 from .errors import NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def below(root: Path | None, written: str) -> Path:
     raise Refused("OutsideFilesRoot", "the path is not below the folder given by --files-root")
 
 
-def read_file(folder: Path, name: str) -> Found:
+def read_file(folder: Path, name: str) -> RemoteValue:
     """Read the file `name` of `folder`; links are followed as long as they stay inside.
 
     The version is that of the file's place and times, never of its content.
@@ -53,7 +53,9 @@ def read_file(folder: Path, name: str) -> Found:
             facts = os.fstat(opened)
             if not stat.S_ISREG(facts.st_mode):
                 raise Refused("NoFile", "the key is a folder or a device; name a file")
-            return Found(Value(_content(opened)), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}")
+            return RemoteValue(
+                Value(_content(opened)), f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
+            )
         finally:
             os.close(opened)
     raise AssertionError  # _meaning raises or lets through

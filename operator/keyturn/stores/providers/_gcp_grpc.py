@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.runtime import build
 from keyturn.runtime import threadpools as threads
 
-from ._gcp_login import Login
+from ._gcp_login import GcpLogin
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._gcp_login import GcpAuth
-    from .base import Given
+    from .base import ProviderContext
     from .guard import Guard
 
 __all__ = ["SecretManager"]
@@ -53,10 +53,10 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
 class SecretManager:
     """The service at one address, with one login."""
 
-    def __init__(self, address: str, auth: GcpAuth, given: Given) -> None:
+    def __init__(self, address: str, auth: GcpAuth, given: ProviderContext) -> None:
         self._address = address
         self._given = given
-        self._login = Login(auth, given)
+        self._login = GcpLogin(auth, given)
         self._opening = asyncio.Lock()
         self._line: _Line | None = None
 

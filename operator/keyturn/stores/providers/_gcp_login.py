@@ -27,9 +27,9 @@ from ._refs import KeyRef, ServiceAccountRef
 from .errors import Refused, StoreError, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from .base import Given, Reference
+    from .base import ProviderContext, Reference
 
-__all__ = ["GcpAuth", "Login"]
+__all__ = ["GcpAuth", "GcpLogin"]
 
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
@@ -123,10 +123,10 @@ class _Key(NamedTuple):
     pem: str
 
 
-class Login:
+class GcpLogin:
     """Makes tokens when they are needed; many tasks share one."""
 
-    def __init__(self, auth: GcpAuth, given: Given) -> None:
+    def __init__(self, auth: GcpAuth, given: ProviderContext) -> None:
         self._auth = auth
         self._given = given
         self._making = asyncio.Lock()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from keyturn.runtime.concurrency import Turns
+from keyturn.runtime.concurrency import KeyedLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -71,7 +71,7 @@ class Lookups(AbstractResolver):
     """Asks the system's resolver."""
 
     def __init__(self) -> None:
-        self._turns = Turns(_OF_ONE, _AT_ONCE, firsts=_FIRSTS)
+        self._turns = KeyedLimiter(_OF_ONE, _AT_ONCE, firsts=_FIRSTS)
         # Each thread reads this at its first lookup: one that nobody waits for any more is to end soon after.
         os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
 

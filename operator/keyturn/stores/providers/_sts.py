@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._aws_settings import AccessKey, AwsConfig, WebIdentity
-    from .base import Given
+    from .base import ProviderContext
 
-__all__ = ["Login"]
+__all__ = ["StsLogin"]
 
 _AUDIENCE: Final = "sts.amazonaws.com"
 _TOKEN_SECONDS: Final = 600
@@ -48,10 +48,10 @@ class _Role(NamedTuple):
     ends: float
 
 
-class Login:
+class StsLogin:
     """One login of AWS."""
 
-    def __init__(self, config: AwsConfig, given: Given) -> None:
+    def __init__(self, config: AwsConfig, given: ProviderContext) -> None:
         self._config = config
         self._given = given
         self._sts = Client("sts", config.region, config.sts_endpoint, given)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._vault_http import Http
-    from .base import Given, Keep, Reference
+    from .base import Keep, ProviderContext, Reference
 
-__all__ = ["Login", "VaultAuth", "VaultPath"]
+__all__ = ["VaultAuth", "VaultLogin", "VaultPath"]
 
 _TOKEN_SECONDS: Final = 600
 _VAULT: Final = "vault"
@@ -104,10 +104,10 @@ class VaultAuth(Schema):
         return tuple(one.secret_ref.in_secret() for one in (self.token, self.app_role) if one)
 
 
-class Login:
+class VaultLogin:
     """One login of one store."""
 
-    def __init__(self, auth: VaultAuth, http: Http, given: Given, keep: Keep | None = None) -> None:
+    def __init__(self, auth: VaultAuth, http: Http, given: ProviderContext, keep: Keep | None = None) -> None:
         self._auth = auth
         self._keep = keep if auth.token is None else None
         self._http = http

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from .base import Given, Reference
+    from .base import ProviderContext, Reference
 
 __all__ = ["Http", "seconds"]
 
@@ -26,7 +26,7 @@ class Http:
     """One Vault in one of its namespaces."""
 
     def __init__(
-        self, server: str, namespace: str | None, authorities: Reference | None, given: Given
+        self, server: str, namespace: str | None, authorities: Reference | None, given: ProviderContext
     ) -> None:
         self.server = server.rstrip("/")
         self._namespace = {"X-Vault-Namespace": namespace} if namespace else {}

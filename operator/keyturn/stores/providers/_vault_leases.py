@@ -13,7 +13,7 @@ from keyturn.core.value import Value
 
 from . import properties
 from ._vault_http import seconds
-from .base import Found, Lent
+from .base import Lent, RemoteValue
 from .errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ _LONGEST: Final = 30 * 365 * 86400
 _LONGEST_NAME: Final = 1024
 
 
-async def taken(ask: Ask, path: str) -> Found:
+async def taken(ask: Ask, path: str) -> RemoteValue:
     """Have Vault make credentials."""
     answer, session = await ask("GET", path)
     content = _content(answer)
     id_ = answer.get("lease_id")
     if not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_NAME:  # an engine that lends nothing
-        return Found(content)
+        return RemoteValue(content)
     lasts = min(seconds(answer, "lease_duration") or _LONGEST, session.left)
-    return Found(content, id_, Lent(id_, session.name, timedelta(seconds=lasts)))
+    return RemoteValue(content, id_, Lent(id_, session.name, timedelta(seconds=lasts)))
 
 
 async def renewed(ask: Ask, lent: Lent) -> timedelta | None:

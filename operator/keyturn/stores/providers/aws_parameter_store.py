@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
-from .base import Can, Content, Found
+from .base import Can, Content, RemoteValue
 from .errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
     rate = 40.0  # what AWS lets an account read per second without higher throughput
     service = "ssm"
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         name = _named(key) if version is None else f"{_named(key)}:{version}"  # a number or a label
         answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
         parameter = member(answer, "Parameter", dict)
-        return Found(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
+        return RemoteValue(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         start = _named(prefix)
@@ -51,7 +51,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         names = [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
         return tuple(names if prefix.startswith("/") else map(_key_of, names))
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text = _text(properties.document(content))
         how = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
         answer = await self._aws.call(

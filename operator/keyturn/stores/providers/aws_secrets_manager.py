@@ -11,7 +11,7 @@ from keyturn.core.value import Value
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
-from .base import Can, Content, Found
+from .base import Can, Content, RemoteValue
 from .errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     service = "secretsmanager"
     rooted = True
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         try:
             answer = await self._aws.call("GetSecretValue", SecretId=key, **_version(version))
         except Refused as error:
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
         else:
-            return Found(_content(answer), member(answer, "VersionId", str))
+            return RemoteValue(_content(answer), member(answer, "VersionId", str))
         raise NotFound("Deleted")
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
             [member(one, "Name", str) async for page in pages for one in member(page, "SecretList", list)]
         )
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
         if before is None and not await self._is_deleted(key):
             answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **written)

@@ -12,8 +12,8 @@ from keyturn.runtime import threadpools as threads
 
 from . import properties
 from ._azure import DELETED, AzureKeyVaultConfig, place_of
-from ._azure_login import Login
-from .base import Can, Content, Found, Given, Provider, Reference
+from ._azure_login import AzureLogin
+from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     can = frozenset(Can)
     rate = 200.0  # half of what Azure lets a vault answer
 
-    def __init__(self, config: AzureKeyVaultConfig, given: Given) -> None:
+    def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._opening = asyncio.Lock()
         self._vault: Vault | None = None
@@ -63,17 +63,17 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         identity = config.auth.workload_identity
         return identity.service_account_ref.name if identity else None
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version has 32 hexadecimal digits, as Azure shows them")
         kept = await self._kept(key, version)
-        return Found(kept.value, kept.version)
+        return RemoteValue(kept.value, kept.version)
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         names = await (await self._opened()).names()  # Azure lists all or nothing
         return tuple(name.replace(_BETWEEN, "/") for name in names) if "/" in prefix else tuple(names)
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
         vault, name = await self._opened(), _name(key)
         kept = await self._kept_now(key)
@@ -121,7 +121,9 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
         sdk = await threads.for_us(_sdk)  # it takes a second, in which others go on
-        made: Vault = sdk.Vault(place, Login(self.config, self.given, guard, place), guard, self.given.owner)
+        made: Vault = sdk.Vault(
+            place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
+        )
         return made
 
     def _check(self, key: str) -> None:

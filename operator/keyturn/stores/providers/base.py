@@ -29,14 +29,14 @@ __all__ = [
     "MOST_KEYS",
     "Can",
     "Content",
-    "Found",
-    "Given",
     "Keep",
     "Lent",
     "Outcome",
     "Policy",
     "Provider",
+    "ProviderContext",
     "Reference",
+    "RemoteValue",
     "TokenOf",
     "Written",
 ]
@@ -95,7 +95,7 @@ class Reference(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RemoteValue:
     """What was read, and the store's own name for that version.
 
     Equal versions mean equal content; a version never comes from the content, so it may be shown.
@@ -115,12 +115,12 @@ class Written(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ProviderContext:
     """What a provider may use besides its settings; somebody else opens and closes it."""
 
     namespace: str = ""
     """The consumer's, empty where many share the store; no setting names another."""
-    referred: Mapping[Reference, Found] = field(default_factory=dict)
+    referred: Mapping[Reference, RemoteValue] = field(default_factory=dict)
     """What the objects hold that `Provider.needs` names."""
     owner: str = ""
     """Whose work it is: of one owner there is one thing at a time, where it takes long."""
@@ -153,7 +153,7 @@ class Provider(ABC, Generic[C]):
     parts_with: ClassVar[str] = "/"
     """What may stand in a key between a namespace and the rest."""
 
-    def __init__(self, config: C, given: Given) -> None:
+    def __init__(self, config: C, given: ProviderContext) -> None:
         self.config = config
         self.given = given
 
@@ -193,7 +193,7 @@ class Provider(ABC, Generic[C]):
         except (NotFound, Denied):
             return
 
-    async def read(self, key: str, version: str | None = None) -> Found:
+    async def read(self, key: str, version: str | None = None) -> RemoteValue:
         """Read one key, in the version that the store has now or in a named one.
 
         Raises:
@@ -251,13 +251,13 @@ class Provider(ABC, Generic[C]):
         """Let go of what was opened."""
 
     @abstractmethod
-    async def _read(self, key: str, version: str | None) -> Found: ...
+    async def _read(self, key: str, version: str | None) -> RemoteValue: ...
 
     @abstractmethod
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         """Name keys that may start with `prefix`, in any order."""
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         """Write over what was read, else raise Conflict where the store can tell; return the new version."""
         raise NotImplementedError
 

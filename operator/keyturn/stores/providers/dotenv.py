@@ -18,7 +18,7 @@ from keyturn.core.value import Value
 
 from . import _disk, work
 from ._refs import KeyRef
-from .base import LARGEST, Can, Found, Given, Provider, Reference
+from .base import LARGEST, Can, Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused
 from .files import FolderPath
 
@@ -65,7 +65,7 @@ class Dotenv(Provider[DotenvConfig]):
     can = frozenset({Can.LIST})
     parts_with = "_"
 
-    def __init__(self, config: DotenvConfig, given: Given) -> None:
+    def __init__(self, config: DotenvConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._reading = asyncio.Lock()
         self._read_last: tuple[Value, Mapping[str, Value | None] | Refused] | None = None
@@ -76,18 +76,18 @@ class Dotenv(Provider[DotenvConfig]):
             return (config.secret_ref.in_secret(),)
         return (config.config_map_ref.in_config_map(),) if config.config_map_ref else ()
 
-    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+    async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         file, variables = await self._variables()
         value = variables.get(key)
         if value is None:
             raise NotFound("NoSuchVariable")
-        return Found(value, file.version)
+        return RemoteValue(value, file.version)
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a file is read whole
         _, variables = await self._variables()
         return tuple(name for name, value in variables.items() if value is not None)
 
-    async def _variables(self) -> tuple[Found, Mapping[str, Value | None]]:
+    async def _variables(self) -> tuple[RemoteValue, Mapping[str, Value | None]]:
         file = self._file() if self.config.path is None else await asyncio.to_thread(self._file)
         if not isinstance(file.content, Value):
             raise Refused("NotText", "a .env file is one text")
@@ -100,7 +100,7 @@ class Dotenv(Provider[DotenvConfig]):
             raise Refused(outcome.code, outcome.hint)
         return file, outcome
 
-    def _file(self) -> Found:
+    def _file(self) -> RemoteValue:
         if self.config.path is not None:
             path = _disk.below(self.given.files_root, str(Path(self.config.path).parent))
             return _disk.read_file(path, Path(self.config.path).name)

@@ -14,7 +14,7 @@ from keyturn.core.value import Value
 from . import _gcp_crc32c, properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
-from .base import MOST_KEYS, Can, Content, Found, Given, Provider, Reference
+from .base import MOST_KEYS, Can, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     rate = 200.0
     parts_with = "_"
 
-    def __init__(self, config: GcpSecretManagerConfig, given: Given) -> None:
+    def __init__(self, config: GcpSecretManagerConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._google = SecretManager(config.address, config.auth, given)
 
@@ -96,7 +96,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     async def close(self) -> None:
         await self._google.close()
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version is a number, an alias or latest")
         name = f"{self._name(key)}/versions/{version or _LATEST}"
@@ -106,7 +106,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             if error.code != "FailedPrecondition":
                 raise
         else:
-            return Found(_content(answer.payload), _number(answer.name))
+            return RemoteValue(_content(answer.payload), _number(answer.name))
         raise NotFound("Disabled", "the version is disabled or destroyed; enable it or add another")
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             request["page_token"] = page.next_page_token
         raise Refused("TooManyKeys", "the list does not end; write a longer prefix")
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()
         if len(value) > _LARGEST:
             raise Refused("TooLarge", f"Secret Manager keeps values of {_LARGEST} bytes")

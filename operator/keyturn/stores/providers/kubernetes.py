@@ -16,7 +16,7 @@ from keyturn.kube import paths
 from . import _kubeconfig, properties, work
 from ._cluster import Cluster
 from ._refs import KeyRef
-from .base import Can, Content, Found, Given, Policy, Provider, Reference, Written
+from .base import Can, Content, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Kubernetes(Provider[KubernetesConfig]):
     Config = KubernetesConfig
     can = frozenset({Can.LIST})
 
-    def __init__(self, config: KubernetesConfig, given: Given) -> None:
+    def __init__(self, config: KubernetesConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._other: Cluster | None = None
         self._opening = asyncio.Lock()
@@ -104,7 +104,7 @@ class Kubernetes(Provider[KubernetesConfig]):
             content = _parts(content)
         return await super().write(key, content, policy)
 
-    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+    async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         return _found(await self._secret(key))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # no selector knows prefixes
@@ -120,7 +120,7 @@ class Kubernetes(Provider[KubernetesConfig]):
             meant = _meaning(error)
         raise meant
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         data = {name: part.to_base64() for name, part in properties.parts(content).items()}
         fresh: Body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": key}, "type": "Opaque"}
         there = fresh if before is None else await self._ours(key)
@@ -220,10 +220,10 @@ def _parts(content: Value) -> Content:
     raise Refused("NoProperties", "a Secret has keys, a lone value has none; leave out secretKey")
 
 
-def _found(body: Body) -> Found:
+def _found(body: Body) -> RemoteValue:
     data = body.get("data") or {}
     try:
-        return Found({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
+        return RemoteValue({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
     except (ValueError, TypeError, AttributeError):  # of a server that is none of Kubernetes
         pass
     raise Unreachable("MalformedAnswer")

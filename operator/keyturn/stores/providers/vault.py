@@ -14,9 +14,9 @@ from keyturn.core.value import Value
 from . import _vault_leases as leases
 from . import properties
 from ._refs import KeyRef
-from ._vault_auth import Login, VaultAuth, VaultPath
+from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
-from .base import MOST_KEYS, Can, Content, Found, Given, Lent, Provider, Reference
+from .base import MOST_KEYS, Can, Content, Lent, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ class Vault(Provider[VaultConfig]):
     can = frozenset(Can)
     rate = 200.0
 
-    def __init__(self, config: VaultConfig, given: Given) -> None:
+    def __init__(self, config: VaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         authorities = config.ca_ref.in_config_map() if config.ca_ref else None
         self._http = Http(config.server, config.namespace, authorities, given)
-        self._login = Login(config.auth, self._http, given, given.keep if config.is_dynamic else None)
+        self._login = VaultLogin(config.auth, self._http, given, given.keep if config.is_dynamic else None)
         if config.is_dynamic:
             self.can = frozenset({Can.LIST})  # type: ignore[misc]  # of this store, not of all
         elif not config.has_versions:
@@ -137,14 +137,14 @@ class Vault(Provider[VaultConfig]):
         if not self.config.is_dynamic:  # what was lent to a token ends with it
             await self._login.end()
 
-    async def _read(self, key: str, version: str | None) -> Found:
+    async def _read(self, key: str, version: str | None) -> RemoteValue:
         if self.config.is_dynamic:
             return await leases.taken(self._asked, self._path(key))
         if not self.config.has_versions:
-            return Found(_content(_at(await self._ask("GET", key), "data")))
+            return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
         answer = _at(await self._ask("GET", f"data/{key}", query=query), "data")
-        return Found(_content(_at(answer, "data")), str(_at(answer, "metadata").get("version")))
+        return RemoteValue(_content(_at(answer, "data")), str(_at(answer, "metadata").get("version")))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         found: list[str] = []
@@ -160,7 +160,7 @@ class Vault(Provider[VaultConfig]):
                     found.append(folder + name)
         raise Refused("TooManyKeys", f"more than {_MOST_FOLDERS} folders; write a longer prefix")
 
-    async def _put(self, key: str, content: Content, before: Found | None) -> str | None:
+    async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         fields = properties.fields(content)
         if not self.config.has_versions:
             await self._ask("POST", key, fields)

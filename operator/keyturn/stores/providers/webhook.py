@@ -21,7 +21,7 @@ from ._authorities import trusting
 from ._refs import KeyRef
 from ._webhook_request import Request, Templates, made, variables
 from ._webhook_result import Result
-from .base import Found, Given, Provider, Reference
+from .base import Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused, Unauthorized
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Webhook(Provider[WebhookConfig]):
     rate = 20.0
     needs_takes_long = True
 
-    def __init__(self, config: WebhookConfig, given: Given) -> None:
+    def __init__(self, config: WebhookConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._trust: ssl.SSLContext | None = None
         self._result: Result | None = None
@@ -151,7 +151,7 @@ class Webhook(Provider[WebhookConfig]):
             if not error.code.startswith("Status"):
                 raise
 
-    async def _read(self, key: str, version: str | None) -> Found:  # noqa: ARG002  # it keeps none
+    async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         asked = await work.done(self.given.owner, self._request, key)
         answer = await self._ask(asked)
         if answer.status == HTTPStatus.NO_CONTENT:
@@ -159,9 +159,9 @@ class Webhook(Provider[WebhookConfig]):
         if answer.status != HTTPStatus.OK:
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
         if self.config.result is None:
-            return Found(Value(answer.body))
+            return RemoteValue(Value(answer.body))
         path = self.config.result.json_path
-        return Found(await work.done(self.given.owner, self._taken, path, answer.body))
+        return RemoteValue(await work.done(self.given.owner, self._taken, path, answer.body))
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # there is no way to ask
         raise Refused("NoList", "a webhook lists no keys; name each one")

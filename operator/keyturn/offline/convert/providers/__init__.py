@@ -15,11 +15,11 @@ from .webhook import webhook
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
 __all__ = ["PROVIDERS", "Store"]
 
-PROVIDERS: Final[Mapping[str, Callable[[Part, Store], dict[str, Any] | None]]] = {
+PROVIDERS: Final[Mapping[str, Callable[[StrictReader, Store], dict[str, Any] | None]]] = {
     "aws": aws,
     "azurekv": azure,
     "gcpsm": gcp,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .store import needed
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -19,7 +19,7 @@ _UNKNOWN_ROLE: Final = "arn:aws:iam::000000000000:role/unknown"
 _ONE_STEP: Final = "give the login the role that reads, without steps between"
 
 
-def aws(part: Part, store: Store) -> dict[str, Any] | None:
+def aws(part: StrictReader, store: Store) -> dict[str, Any] | None:
     service = part.text("service") or "SecretsManager"
     if service not in _SERVICES:
         part.report.lost(
@@ -48,7 +48,7 @@ def aws(part: Part, store: Store) -> dict[str, Any] | None:
     return {_SERVICES[service]: settings}
 
 
-def _login(part: Part, store: Store, role: str | None) -> dict[str, Any]:
+def _login(part: StrictReader, store: Store, role: str | None) -> dict[str, Any]:
     auth = part.part("auth")
     if "secretRef" in auth:
         key = _access_key(auth.part("secretRef"), store)
@@ -81,7 +81,7 @@ def _login(part: Part, store: Store, role: str | None) -> dict[str, Any]:
     }
 
 
-def _access_key(ref: Part, store: Store) -> dict[str, str]:
+def _access_key(ref: StrictReader, store: Store) -> dict[str, str]:
     identity = ref.part("accessKeyIDSecretRef")
     secret = ref.part("secretAccessKeySecretRef")
     one, other = store.key_of(identity, "access-key"), store.key_of(secret, "secret-access-key")
@@ -95,7 +95,7 @@ def _access_key(ref: Part, store: Store) -> dict[str, str]:
     return {"name": one["name"], "accessKeyIdKey": one["key"], "secretAccessKeyKey": other["key"]}
 
 
-def _deletion(part: Part, service: str) -> dict[str, int]:
+def _deletion(part: StrictReader, service: str) -> dict[str, int]:
     part.lost(
         "forceDeleteWithoutRecovery",
         "deletes at once; with Keyturn it can be taken back",

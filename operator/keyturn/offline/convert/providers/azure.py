@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .store import needed
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -22,7 +22,7 @@ _AUTHORITIES: Final = {
 }
 
 
-def azure(part: Part, store: Store) -> dict[str, Any]:
+def azure(part: StrictReader, store: Store) -> dict[str, Any]:
     url = needed(part, "vaultUrl", "https://unknown.vault.azure.net").rstrip("/")
     environment = part.text("environmentType") or "PublicCloud"
     tenant = part.text("tenantId")
@@ -41,7 +41,7 @@ def azure(part: Part, store: Store) -> dict[str, Any]:
     return {"azureKeyVault": {**settings, "auth": login}}
 
 
-def _login(part: Part, store: Store) -> tuple[dict[str, Any], str | None]:
+def _login(part: StrictReader, store: Store) -> tuple[dict[str, Any], str | None]:
     """Return the login, and the tenant where its ServiceAccount says it."""
     kind = part.text("authType") or "ServicePrincipal"
     if kind == "ServicePrincipal":
@@ -67,7 +67,7 @@ def _login(part: Part, store: Store) -> tuple[dict[str, Any], str | None]:
     return {"workloadIdentity": {"clientId": found, "serviceAccountRef": account}}, tenant
 
 
-def _secret(ref: Part, store: Store) -> dict[str, Any]:
+def _secret(ref: StrictReader, store: Store) -> dict[str, Any]:
     client = ref.part("clientId")
     name, key = client.text("name"), client.text("key")
     client.ignore("namespace")
@@ -86,6 +86,6 @@ def _secret(ref: Part, store: Store) -> dict[str, Any]:
     return {"clientSecret": {"clientId": _UNKNOWN, "secretRef": secret}}
 
 
-def _leave_secret(ref: Part) -> None:
+def _leave_secret(ref: StrictReader) -> None:
     for name in ref.names():
         ref.lost(name, "is in a Secret; with Keyturn it stands in the spec", "write clientId and tenantId")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .store import needed
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -16,7 +16,7 @@ __all__ = ["gcp"]
 _EMAIL: Final = "iam.gke.io/gcp-service-account"
 
 
-def gcp(part: Part, store: Store) -> dict[str, Any]:
+def gcp(part: StrictReader, store: Store) -> dict[str, Any]:
     settings: dict[str, Any] = {"projectId": needed(part, "projectID", "unknown")}
     if location := part.text("location"):
         settings["location"] = location
@@ -31,7 +31,7 @@ def gcp(part: Part, store: Store) -> dict[str, Any]:
     return {"gcpSecretManager": {**settings, "auth": _login(part, store, settings["projectId"])}}
 
 
-def _login(part: Part, store: Store, project: str) -> dict[str, Any]:
+def _login(part: StrictReader, store: Store, project: str) -> dict[str, Any]:
     auth = part.part("auth")
     if "secretRef" in auth:
         return {
@@ -51,7 +51,7 @@ def _login(part: Part, store: Store, project: str) -> dict[str, Any]:
     return {"workloadIdentity": {**login, **({"serviceAccountEmail": email} if email else {})}}
 
 
-def _audience(identity: Part, project: str) -> str:
+def _audience(identity: StrictReader, project: str) -> str:
     """Name the identity namespace of a GKE cluster, by which it exchanges tokens."""
     location, cluster = identity.text("clusterLocation"), identity.text("clusterName")
     owner = identity.text("clusterProjectID") or project

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -15,7 +15,7 @@ __all__ = ["kubernetes"]
 _THIS_CLUSTER: Final = re.compile(r"(https://)?kubernetes\.default(\.svc(\.cluster\.local)?)?(:443)?/?")
 
 
-def kubernetes(part: Part, store: Store) -> dict[str, Any] | None:
+def kubernetes(part: StrictReader, store: Store) -> dict[str, Any] | None:
     server, remote = part.part("server"), part.text("remoteNamespace") or "default"
     url = server.text("url") or "kubernetes.default"
     if "authRef" in part:
@@ -43,7 +43,7 @@ def kubernetes(part: Part, store: Store) -> dict[str, Any] | None:
     return {"kubernetes": {}}
 
 
-def _leave(part: Part) -> None:
+def _leave(part: StrictReader) -> None:
     """Say that the login is not taken over."""
     server = part.part("server")
     for name in ("caBundle", "caProvider"):

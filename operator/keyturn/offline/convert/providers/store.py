@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from keyturn.offline.convert.inputs import Inputs
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
 __all__ = ["Store", "needed"]
 
@@ -17,7 +17,7 @@ _OURS: Final = "keyturn-system"
 """The namespace of the operator, by the manifests that it is installed with."""
 
 
-def needed(part: Part, name: str, instead: str) -> str:
+def needed(part: StrictReader, name: str, instead: str) -> str:
     """Read a text that has to be there; say so where it is not."""
     found = part.text(name)
     if not found:
@@ -40,12 +40,12 @@ class Store:
     def is_shared(self) -> bool:
         return self.kind == "ClusterSecretStore"
 
-    def key_of(self, part: Part, usual: str) -> dict[str, str]:
+    def key_of(self, part: StrictReader, usual: str) -> dict[str, str]:
         """Read a reference to a key of a Secret; `usual` is the key that an absent one means."""
         self.tell_of_namespace(part)
         return {"name": needed(part, "name", self.name), "key": part.text("key") or usual}
 
-    def tell_of_namespace(self, part: Part) -> None:
+    def tell_of_namespace(self, part: StrictReader) -> None:
         """Say where the object has to be that a reference names."""
         namespace = part.text("namespace")
         if not part:
@@ -59,7 +59,7 @@ class Store:
         elif namespace and not self.is_shared and namespace != self.namespace:
             part.report.changed(part.at("namespace"), "is left out: a SecretStore reads its own namespace")
 
-    def account(self, part: Part) -> dict[str, str] | None:
+    def account(self, part: StrictReader) -> dict[str, str] | None:
         """Read a reference to a ServiceAccount, which here is always of the namespace that reads."""
         name, namespace = part.text("name"), part.text("namespace")
         if namespace and self.is_shared:
@@ -80,18 +80,18 @@ class Store:
         )
         return {"name": name}
 
-    def account_of_cloud(self, part: Part) -> dict[str, str] | None:
+    def account_of_cloud(self, part: StrictReader) -> dict[str, str] | None:
         """Read a reference to a ServiceAccount whose tokens have the one audience that a cloud takes."""
         part.changed("audiences", "is left out: Keyturn asks for the one audience that the store needs")
         return self.account(part)
 
-    def annotation(self, part: Part, name: str) -> str | None:
+    def annotation(self, part: StrictReader, name: str) -> str | None:
         """Look up what a ServiceAccount among the files says about itself."""
         namespace = part.text("namespace") or self.namespace
         found = self.inputs.annotations(namespace, part.text("name") or "").get(name)
         return found if isinstance(found, str) else None
 
-    def trust(self, part: Part) -> dict[str, Any]:
+    def trust(self, part: StrictReader) -> dict[str, Any]:
         """Read caBundle or caProvider as caRef."""
         if "caBundle" in part:
             return self._bundle(part)
@@ -106,7 +106,7 @@ class Store:
             )
         return {"caRef": self.key_of(provider, "ca.crt")}
 
-    def _bundle(self, part: Part) -> dict[str, Any]:
+    def _bundle(self, part: StrictReader) -> dict[str, Any]:
         try:
             text = base64.b64decode("".join((part.text("caBundle") or "").split()), validate=True).decode(
                 "ascii"

@@ -9,7 +9,7 @@ from .store import needed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -18,7 +18,7 @@ __all__ = ["vault"]
 _AUDIENCE: Final = "vault"
 
 
-def vault(part: Part, store: Store) -> dict[str, Any]:
+def vault(part: StrictReader, store: Store) -> dict[str, Any]:
     version = part.text("version") or "v2"
     settings: dict[str, Any] = {"server": needed(part, "server", "https://vault:8200").rstrip("/")}
     mount = _mount(part, store, version)
@@ -37,7 +37,7 @@ def vault(part: Part, store: Store) -> dict[str, Any]:
     return {"vault": {**settings, "auth": _login(part, store)}}
 
 
-def _mount(part: Part, store: Store, version: str) -> str:
+def _mount(part: StrictReader, store: Store, version: str) -> str:
     if written := part.text("path"):
         mount = written.strip("/")
         return mount.removesuffix("/data") if version == "v2" else mount
@@ -53,7 +53,7 @@ def _mount(part: Part, store: Store, version: str) -> str:
     return mounts[0] if mounts else "secret"
 
 
-def _login(part: Part, store: Store) -> dict[str, Any]:
+def _login(part: StrictReader, store: Store) -> dict[str, Any]:
     auth = part.part("auth")
     auth.lost(
         "namespace", "logs in to another namespace than it reads", "let it log in to the one that it reads"
@@ -66,11 +66,11 @@ def _login(part: Part, store: Store) -> dict[str, Any]:
     return {"token": {"secretRef": {"name": store.name, "key": "token"}}}
 
 
-def _token(ref: Part, store: Store) -> dict[str, Any]:
+def _token(ref: StrictReader, store: Store) -> dict[str, Any]:
     return {"token": {"secretRef": store.key_of(ref, "token")}}
 
 
-def _app_role(part: Part, store: Store) -> dict[str, Any]:
+def _app_role(part: StrictReader, store: Store) -> dict[str, Any]:
     role = part.text("roleId") or "unknown"
     if "roleRef" in part:
         ref = part.part("roleRef")
@@ -85,7 +85,7 @@ def _app_role(part: Part, store: Store) -> dict[str, Any]:
     return {"appRole": {**_path(part, "path", "approle"), "roleId": role, "secretRef": secret}}
 
 
-def _kubernetes(part: Part, store: Store) -> dict[str, Any]:
+def _kubernetes(part: StrictReader, store: Store) -> dict[str, Any]:
     ref = part.part("serviceAccountRef")
     audiences = ref.texts("audiences")
     if audiences and audiences != [_AUDIENCE]:
@@ -121,13 +121,13 @@ def _kubernetes(part: Part, store: Store) -> dict[str, Any]:
     }
 
 
-def _path(part: Part, name: str, usual: str) -> dict[str, str]:
+def _path(part: StrictReader, name: str, usual: str) -> dict[str, str]:
     """Return where a login is mounted, if that is unusual."""
     written = (part.text(name) or usual).strip("/").removeprefix("auth/")
     return {} if written == usual else {"mountPath": written}
 
 
-_LOGINS: Final[Mapping[str, Callable[[Part, Store], dict[str, Any]]]] = {
+_LOGINS: Final[Mapping[str, Callable[[StrictReader, Store], dict[str, Any]]]] = {
     "tokenSecretRef": _token,
     "appRole": _app_role,
     "kubernetes": _kubernetes,

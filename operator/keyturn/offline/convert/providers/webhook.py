@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from keyturn.offline.convert.strict_reader import Part
+    from keyturn.offline.convert.strict_reader import StrictReader
 
     from .store import Store
 
@@ -16,7 +16,7 @@ _KEY: Final = re.compile(r"\{\{-?\s*\.remoteRef\.key\s*(\|\s*urlquery\s*)?-?\}\}
 _SECRET: Final = re.compile(r"\{\{-?\s*\.(?P<secret>[A-Za-z_]\w*)\.(?P<key>[A-Za-z_][\w-]*)\s*-?\}\}")
 
 
-def webhook(part: Part, store: Store) -> dict[str, Any]:
+def webhook(part: StrictReader, store: Store) -> dict[str, Any]:
     secret, names = _secret(part, store)
     settings: dict[str, Any] = {"url": _text(part, "url", names)}
     if (method := (part.text("method") or "GET").upper()) != "GET":
@@ -40,7 +40,7 @@ def webhook(part: Part, store: Store) -> dict[str, Any]:
     return {"webhook": settings}
 
 
-def _secret(part: Part, store: Store) -> tuple[str | None, dict[str, str]]:
+def _secret(part: StrictReader, store: Store) -> tuple[str | None, dict[str, str]]:
     """Return the Secret whose keys templates name, and the names that it has in them."""
     names: dict[str, str] = {}
     for entry in part.parts("secrets"):
@@ -56,7 +56,7 @@ def _secret(part: Part, store: Store) -> tuple[str | None, dict[str, str]]:
     return (secrets[0] if secrets else None), names
 
 
-def _text(part: Part, name: str, names: dict[str, str]) -> str:
+def _text(part: StrictReader, name: str, names: dict[str, str]) -> str:
     """Translate a template of the few things that there are to name."""
     written = part.text(name) or ""
     text = _KEY.sub("{{ key }}", written)
