@@ -150,14 +150,14 @@ def _event(number: int) -> dict[str, Any]:
 
 async def _serve(folder: Path) -> None:
     """Run the endpoint and all behind it, with as many managed secrets as a larger cluster has."""
-    mirror = InformerCache()
+    cache = InformerCache()
     for number in range(_SECRETS):
         namespace, name = f"team-{number % _NAMESPACES}", f"secret-{number}"
         metadata = {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"}
-        mirror.put_managed({"metadata": metadata, "spec": {}})
-        mirror.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
+        cache.put_managed({"metadata": metadata, "spec": {}})
+        cache.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
     habits = Habits(secrets.token_bytes(32), timedelta(days=14), 10)
-    intake = Intake(Watcher(mirror, habits, AccessLog()).take)
+    intake = Intake(Watcher(cache, habits, AccessLog()).take)
     settings = Settings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
     login = AuditAuthentication(settings)
     endpoint = Endpoint(login, intake)

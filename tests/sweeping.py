@@ -24,10 +24,10 @@ async def _sweep(server: str) -> int:
     """Return how many objects are known at the end."""
     async with aiohttp.ClientSession() as session:
         nothing: Any = None
-        world = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
-        queue: WorkQueue[Key] = WorkQueue(world.now, owner=attrgetter("namespace"))
-        await Watches(world, queue, None).sweep()
-    return len(list(world.mirror.managed_keys())) + len(world.mirror.workload_keys("StatefulSet"))
+        context = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
+        queue: WorkQueue[Key] = WorkQueue(context.now, owner=attrgetter("namespace"))
+        await Watches(context, queue, None).sweep()
+    return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
 
 
 def _most_mib() -> int:

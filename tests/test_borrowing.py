@@ -20,7 +20,7 @@ from keyturn.core.state.revision import Revision
 from keyturn.core.state.state import State, Triggers
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unreachable
 from tests.core import builders
-from tests.core.builders import MADE, NOW, UID, VAULT, minutes, seen
+from tests.core.builders import MADE, NOW, UID, VAULT, minutes, observed
 from tests.support.shelves import Shelves, texts
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class Desk:
 
     async def read(self, *, anew: bool = False) -> Reading:
         new: dict[str, Any] = {"state": None, "target": None, "status": {}}
-        look = seen(self.spec, now=self.now, **({"state": self.state.facts()} if self.state else new))
-        assert look.wanted
+        look = observed(self.spec, now=self.now, **({"state": self.state.facts()} if self.state else new))
+        assert look.desired
         stores: Any = self.shelves
         borrower = LeaseManager(
-            KEY, look.wanted, self.state, self.outside, stores, lambda: self.now, anew=anew
+            KEY, look.desired, self.state, self.outside, stores, lambda: self.now, anew=anew
         )
-        return await read_all(KEY, look, look.wanted, stores, borrower, fresh=False)
+        return await read_all(KEY, look, look.desired, stores, borrower, fresh=False)
 
     async def take_in(self, **how: Any) -> Reading:
         """Read, and record it as a revision."""
@@ -238,26 +238,26 @@ class Return:
     """Gives the loan of a desk back."""
 
     desk: Desk
-    world: Context
+    context: Context
 
     async def __call__(self) -> bool:
         """Say whether it is no longer recorded."""
         assert self.desk.state
         (loan,) = self.desk.state.loans
-        after = await given_back(GiveBack(loan), KEY, self.desk.state, self.world)
+        after = await given_back(GiveBack(loan), KEY, self.desk.state, self.context)
         return after is not None and not after.loans
 
     @property
     def again(self) -> datetime | None:
-        return self.world.memo(KEY).outside.returns.get("creds/orders/1")
+        return self.context.memory(KEY).outside.returns.get("creds/orders/1")
 
 
 @pytest.fixture
 async def give_back(desk: Desk) -> Return:
     await desk.take_in()
-    world = Context(api=None, events=None, now=lambda: desk.now)  # type: ignore[arg-type]  # not called
-    world.stores = desk.shelves  # type: ignore[assignment]  # a fake
-    return Return(desk, world)
+    context = Context(api=None, events=None, now=lambda: desk.now)  # type: ignore[arg-type]  # not called
+    context.stores = desk.shelves  # type: ignore[assignment]  # a fake
+    return Return(desk, context)
 
 
 async def test_it_is_given_back_and_forgotten(desk: Desk, give_back: Return) -> None:
@@ -298,7 +298,7 @@ def waits(give_back: Return) -> bool:
 async def test_a_store_that_takes_its_time_holds_nobody_up(desk: Desk, give_back: Return) -> None:
     answered = desk.shelves.hang(ORDERS)
     woken: list[ObjectKey] = []
-    give_back.world.wake = woken.append
+    give_back.context.wake = woken.append
     assert not await give_back()
     assert give_back.again == NOW + HOUR, "its end wakes the object before"
     answered.set()

@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
 from keyturn.kube import errors
-from tests.core.builders import consumer, pod, seen
+from tests.core.builders import consumer, observed, pod
 
 if TYPE_CHECKING:
     from keyturn.core.rotation.steps import Step
@@ -35,14 +35,14 @@ def error(kind: type[errors.ApiError], status: int, verb: str = "update") -> err
 
 @pytest.mark.parametrize("step", STEPS)
 def test_what_is_invalid_waits_for_a_person(step: str) -> None:
-    found = denied(error(errors.Invalid, 422), STEPS[step], seen())
+    found = denied(error(errors.Invalid, 422), STEPS[step], observed())
     assert isinstance(found, Stalled)
     assert found.reason == "Refused"
 
 
 @pytest.mark.parametrize(("kind", "status"), [(errors.Forbidden, 403), (errors.Invalid, 422)])
 def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) -> None:
-    found = denied(error(kind, status, "delete"), STEPS["a pod"], seen())
+    found = denied(error(kind, status, "delete"), STEPS["a pod"], observed())
     assert "kubectl delete pod web-1 -n shop" in found.message
 
 
@@ -59,7 +59,7 @@ def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) 
     ],
 )
 def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, reason: str) -> None:
-    found = denied(error(kind, status), STEPS["the target"], seen())
+    found = denied(error(kind, status), STEPS["the target"], observed())
     assert isinstance(found, Wait)
     assert found.reason == reason
     assert concerns_one(found) is (reason != "ApiServerUnavailable")
@@ -82,4 +82,4 @@ def test_a_look_that_is_refused_leaves_open_what_is_there(
 @pytest.mark.parametrize("step", STEPS)
 def test_the_words_of_the_api_server_are_never_repeated(step: str) -> None:
     for kind in (errors.Invalid, errors.Forbidden, errors.BadRequest, errors.Unavailable):
-        assert "Whatever" not in denied(error(kind, 500), STEPS[step], seen()).message
+        assert "Whatever" not in denied(error(kind, 500), STEPS[step], observed()).message

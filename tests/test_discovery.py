@@ -76,11 +76,11 @@ async def test_nothing_begins_before_discovery_is_complete() -> None:
     async def sweep() -> None:
         asked.append(len(discovery.asked))
 
-    mirror = SimpleNamespace(managed_keys=list)
-    world: Any = SimpleNamespace(api=discovery, mirror=mirror, tags=SimpleNamespace(expect=list))
+    cache = SimpleNamespace(managed_keys=list)
+    context: Any = SimpleNamespace(api=discovery, cache=cache, tags=SimpleNamespace(expect=list))
     watches: Any = SimpleNamespace(sweep=sweep)
     secrets: Any = SimpleNamespace(synced=_set())
-    upkeep = Upkeep(world, watches, secrets, WatchLiveness())
+    upkeep = Upkeep(context, watches, secrets, WatchLiveness())
 
     running = asyncio.create_task(upkeep.run())
     await upkeep.is_primed.wait()

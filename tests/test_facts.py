@@ -28,19 +28,19 @@ def condition(type_: str, status: str, reason: str = "Because", message: str = "
     return {"type": type_, "status": status, "reason": reason, "message": message, **turned}
 
 
-def series(mirror: InformerCache, name: str) -> list[tuple[dict[str, str], float]]:
+def series(cache: InformerCache, name: str) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric as Prometheus reads them."""
-    text = expose(partial(facts, mirror, ClusterEvidence()), "")[0].decode()
+    text = expose(partial(facts, cache, ClusterEvidence()), "")[0].decode()
     found = next(family for family in parse(text) if family.name == f"keyturn_{name}")
     return [(dict(sample.labels), sample.value) for sample in found.samples]
 
 
 def told(name: str, status: dict[str, Any], **spec: Any) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric of an object with this status."""
-    mirror = InformerCache()
+    cache = InformerCache()
     metadata = {"name": "db", "namespace": "shop", "resourceVersion": "1"}
-    mirror.put_managed({"metadata": metadata, "spec": {"data": [ITEM], **spec}, "status": status})
-    return series(mirror, name)
+    cache.put_managed({"metadata": metadata, "spec": {"data": [ITEM], **spec}, "status": status})
+    return series(cache, name)
 
 
 def test_one_that_waits_for_a_person_says_why() -> None:
@@ -111,15 +111,15 @@ def test_a_condition_that_is_no_word_is_left_out() -> None:
 
 
 def store_series(kind: str, *conditions: dict[str, Any]) -> list[tuple[dict[str, str], float]]:
-    mirror = InformerCache()
+    cache = InformerCache()
     namespace = {"namespace": "shop"} if kind == SECRET_STORE else {}
     body = {
         "metadata": {"name": "vault", "resourceVersion": "1", **namespace},
         "spec": {"provider": {"kubernetes": {}}},
         "status": {"conditions": list(conditions)},
     }
-    mirror.put_store(StoreKey.of_body(kind, body), body)
-    return series(mirror, "store_ready")
+    cache.put_store(StoreKey.of_body(kind, body), body)
+    return series(cache, "store_ready")
 
 
 def test_a_store_that_can_be_used_is_told() -> None:
@@ -138,29 +138,29 @@ def test_a_store_that_nobody_has_looked_at_is_not_told() -> None:
 
 
 def test_a_store_that_cannot_be_read_is_not_told() -> None:
-    mirror = InformerCache()
+    cache = InformerCache()
     body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
-    mirror.put_store(StoreKey.of_body(SECRET_STORE, body), body)
-    assert series(mirror, "store_ready") == []
+    cache.put_store(StoreKey.of_body(SECRET_STORE, body), body)
+    assert series(cache, "store_ready") == []
 
 
 # The checklist
 
 
 def put(
-    mirror: InformerCache, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any
+    cache: InformerCache, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any
 ) -> None:
     body = {
         "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
         "spec": {"data": [ITEM]},
         "status": {"conditions": list(conditions), **status},
     }
-    mirror.put_managed(body)
+    cache.put_managed(body)
 
 
-def verdicts(mirror: InformerCache, proofs: ClusterEvidence | None = None) -> dict[tuple[str, str], str]:
+def verdicts(cache: InformerCache, proofs: ClusterEvidence | None = None) -> dict[tuple[str, str], str]:
     """Return by report and point the one verdict that is 1."""
-    text = expose(partial(facts, mirror, proofs or ClusterEvidence()), "")[0].decode()
+    text = expose(partial(facts, cache, proofs or ClusterEvidence()), "")[0].decode()
     family = next(one for one in parse(text) if one.name == "keyturn_checklist")
     found = {}
     for sample in family.samples:
@@ -172,11 +172,9 @@ def verdicts(mirror: InformerCache, proofs: ClusterEvidence | None = None) -> di
     return found
 
 
-def of_operator(mirror: InformerCache, proofs: ClusterEvidence | None = None) -> dict[str, str]:
+def of_operator(cache: InformerCache, proofs: ClusterEvidence | None = None) -> dict[str, str]:
     return {
-        point: verdict
-        for (report, point), verdict in verdicts(mirror, proofs).items()
-        if report == "operator"
+        point: verdict for (report, point), verdict in verdicts(cache, proofs).items() if report == "operator"
     }
 
 
@@ -188,10 +186,10 @@ def test_where_there_is_nothing_no_point_applies() -> None:
 
 
 def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
-    mirror = InformerCache()
-    put(mirror, "shop", "db", condition("PolicyCompliant", "True"))
+    cache = InformerCache()
+    put(cache, "shop", "db", condition("PolicyCompliant", "True"))
 
-    assert of_operator(mirror) == WELL
+    assert of_operator(cache) == WELL
 
 
 @pytest.mark.parametrize(
@@ -235,12 +233,12 @@ def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
 def test_one_of_many_is_enough_for_a_verdict(
     conditions: list[dict[str, Any]], status: dict[str, Any], change: dict[str, str]
 ) -> None:
-    mirror = InformerCache()
-    put(mirror, "shop", "first")
-    put(mirror, "shop", "second", *conditions, **status)
-    put(mirror, "shop", "third")
+    cache = InformerCache()
+    put(cache, "shop", "first")
+    put(cache, "shop", "second", *conditions, **status)
+    put(cache, "shop", "third")
 
-    assert of_operator(mirror) == WELL | change
+    assert of_operator(cache) == WELL | change
 
 
 @pytest.mark.parametrize(
@@ -254,22 +252,22 @@ def test_one_of_many_is_enough_for_a_verdict(
     ids=str,
 )
 def test_environments_are_compared_where_there_are_two(environments: list[str], verdict: str) -> None:
-    mirror = InformerCache()
+    cache = InformerCache()
     for name in environments:
-        put(mirror, f"of-{name}")
+        put(cache, f"of-{name}")
         labels = {"keyturn.dev/environment": name}
-        mirror.put_namespace({"metadata": {"name": f"of-{name}", "resourceVersion": "1", "labels": labels}})
+        cache.put_namespace({"metadata": {"name": f"of-{name}", "resourceVersion": "1", "labels": labels}})
 
-    assert of_operator(mirror)["environments"] == verdict
+    assert of_operator(cache)["environments"] == verdict
 
 
 def test_violations_are_counted_by_rule_and_point() -> None:
-    mirror = InformerCache()
+    cache = InformerCache()
     rules = [("minLength", "a"), ("minLength", "b"), ("noSchedule", None), ('x",y="', None)]
     violations = [{"rule": rule, "item": item, "message": "in any words"} for rule, item in rules]
-    put(mirror, "shop", "db", policy={"violations": violations})
+    put(cache, "shop", "db", policy={"violations": violations})
 
-    told = {(labels["rule"], labels["point"]): count for labels, count in series(mirror, "policy_violations")}
+    told = {(labels["rule"], labels["point"]): count for labels, count in series(cache, "policy_violations")}
     assert told == {("minLength", "strength"): 1, ("noSchedule", "schedule"): 1}
 
 

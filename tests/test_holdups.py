@@ -100,17 +100,17 @@ async def test_the_place_is_the_function_of_ours_and_the_one_that_it_calls(
         works_until(looked)
         raise Stalled("No", "no")
 
-    wanted = wanted_by(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
+    desired = wanted_by(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
     monkeypatch.setattr("keyturn.controllers.managedsecret.generate.generator_for", slow)
-    told = await found(_order, wanted)
+    told = await found(_order, desired)
     (one,) = [one for one in told if one.processor > holdups.LONGEST]
     assert one.place.startswith("keyturn/stage.py:")
     assert " > tests/test_holdups.py:" in one.place
 
 
-def _order(wanted: object) -> None:
+def _order(desired: object) -> None:
     with pytest.raises(Stalled):
-        making_order(wanted)  # type: ignore[arg-type]
+        making_order(desired)  # type: ignore[arg-type]
 
 
 async def test_nothing_is_left_behind() -> None:

@@ -17,7 +17,7 @@ from kopf._cogs.clients.errors import APITooManyRequestsError
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.value import Value
-from keyturn.runtime.invisible_characters import is_seen
+from keyturn.runtime.invisible_characters import is_visible
 from keyturn.runtime.logs import LogFormat, configure, describe
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def test_no_letter_that_is_not_seen_is_logged(
     say()
     said = capsys.readouterr().err
 
-    assert is_seen(said)
+    assert is_visible(said)
     is_repr = either is LogFormat.CONSOLE and say is say_hidden_deep_in_a_field
     assert (ascii(HIDDEN)[1:-1] if is_repr else SHOWN) in said
 

@@ -22,7 +22,7 @@ from keyturn.core.spec.desired import wanted_by
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext
-from tests.core.builders import NOW, managed, seen
+from tests.core.builders import NOW, managed, observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +69,12 @@ class Maker:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.world = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
-        self.world.wake = lambda _: self.woken.set()
+        self.context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
+        self.context.wake = lambda _: self.woken.set()
 
     async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:
         generator: Any = self.generator
-        return await making.kept(ITEM, recipe, generator, GeneratorContext(NOW, **given), KEY, self.world)
+        return await making.kept(ITEM, recipe, generator, GeneratorContext(NOW, **given), KEY, self.context)
 
     async def waits(self, recipe: str = "r") -> None:
         with pytest.raises(Wait) as raised:
@@ -129,7 +129,7 @@ async def test_what_is_forgotten_is_made_anew(slow: Slow) -> None:
     maker = Maker(slow)
     slow.open.set()
     await in_the_end(maker)
-    maker.world.memo(KEY).outside.forget_made()
+    maker.context.memory(KEY).outside.forget_made()
     await in_the_end(maker)
     assert slow.made == 2
 
@@ -152,7 +152,7 @@ async def test_a_large_key_outlasts_a_pass_that_waits_for(
     slow.open.set()
     await in_the_end(maker)
 
-    outside = maker.world.memo(KEY).outside
+    outside = maker.context.memory(KEY).outside
     if not reconcile._keeps_made(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
         outside.forget_made()
 
@@ -165,11 +165,11 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
     maker = Maker(slow)
     slow.open.set()
     await in_the_end(maker)
-    outside = maker.world.memo(KEY).outside
+    outside = maker.context.memory(KEY).outside
     outside.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
     outside.reading_since = NOW
 
-    await reconcile._ended(KEY, seen({}), Outcome(None, being_read()), maker.world)
+    await reconcile._ended(KEY, observed({}), Outcome(None, being_read()), maker.context)
     outside.reading.task.cancel()
 
     await in_the_end(maker)

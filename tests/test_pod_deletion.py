@@ -11,7 +11,7 @@ from keyturn.controllers.managedsecret.execute import take
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import DeletePod
 from keyturn.kube import errors, paths
-from tests.core.builders import NOW, consumer, pod, seen
+from tests.core.builders import NOW, consumer, observed, pod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,8 @@ class Server:
 
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
-    world = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
-    await take(STEP, ObjectKey("shop", "db"), seen(), world)
+    context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    await take(STEP, ObjectKey("shop", "db"), observed(), context)
     return server.deleted
 
 

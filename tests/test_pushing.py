@@ -70,23 +70,23 @@ class Desk:
     is_woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.world = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
-        self.world.stores = self.shelves  # type: ignore[assignment]  # a fake
-        self.world.wake = self._wake
+        self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context.stores = self.shelves  # type: ignore[assignment]  # a fake
+        self.context.wake = self._wake
 
     @property
     def outside(self) -> BackgroundWork:
-        return self.world.memo(KEY).outside
+        return self.context.memory(KEY).outside
 
     @property
     def problem(self) -> PushProblem | None:
         return self.outside.push_problems.get(PLACE.id)
 
     async def push(self, state: State, destination: Destination = PLACE) -> State | None:
-        return await pushed(Push(destination, state.current_number), KEY, state, self.world)
+        return await pushed(Push(destination, state.current_number), KEY, state, self.context)
 
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
-        return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.world)
+        return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.context)
 
     async def until_written(self, event: asyncio.Event) -> None:
         """Let the store go on, and wait for the end of the write, and until that was told."""
@@ -309,7 +309,7 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Des
     desk.shelves.hang("shop/db")
     await desk.push(recorded(FIRST))
     writing = desk.outside.writing[PLACE.id]
-    desk.world.forget(KEY)
+    desk.context.forget(KEY)
     async with asyncio.timeout(5):
         await asyncio.wait([writing.task])
     assert writing.task.cancelled()

@@ -33,8 +33,8 @@ from tests.core.builders import (
     PUBLISHED_TARGET,
     PUSH,
     VAULT,
+    observed,
     secret_class,
-    seen,
 )
 from tests.support.shelves import Shelves, texts
 
@@ -56,11 +56,11 @@ def shelves() -> Shelves:
 
 
 async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, **others: Any) -> Reading:
-    look = seen(spec, **{**NEW, **others})
-    assert look.wanted
+    look = observed(spec, **{**NEW, **others})
+    assert look.desired
     stores: Any = shelves
-    borrower = LeaseManager(KEY, look.wanted, None, BackgroundWork(), stores, lambda: NOW, anew=False)
-    return await read_all(KEY, look, look.wanted, stores, borrower, fresh=fresh)
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, anew=False)
+    return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
 
 
 async def problem(shelves: Shelves, spec: dict[str, Any], **others: Any) -> Wait | Stalled:

@@ -63,22 +63,22 @@ def test_who_names_another_store_uses_the_first_one_no_more() -> None:
 
 
 def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
-    mirror = InformerCache()
+    cache = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "u", "resourceVersion": "1"}
-    mirror.put_managed({"metadata": metadata, "spec": {"dataFrom": [names()]}})
-    assert mirror.stores.users_of(OURS) == {AUTH}
-    mirror.drop_managed(AUTH)
-    assert mirror.stores.users_of(OURS) == set()
+    cache.put_managed({"metadata": metadata, "spec": {"dataFrom": [names()]}})
+    assert cache.stores.users_of(OURS) == {AUTH}
+    cache.drop_managed(AUTH)
+    assert cache.stores.users_of(OURS) == set()
 
 
 def test_only_a_newer_store_is_news() -> None:
-    mirror = InformerCache()
-    assert mirror.put_store(OURS, store(5, generation=2))
-    assert not mirror.put_store(OURS, store(4, generation=1))
-    assert mirror.stores.identity(OURS) == "u-2"
-    mirror.drop_store(OURS)
-    assert mirror.stores.identity(OURS) is None
-    assert mirror.put_store(OURS, store(3)), "it may come again"
+    cache = InformerCache()
+    assert cache.put_store(OURS, store(5, generation=2))
+    assert not cache.put_store(OURS, store(4, generation=1))
+    assert cache.stores.identity(OURS) == "u-2"
+    cache.drop_store(OURS)
+    assert cache.stores.identity(OURS) is None
+    assert cache.put_store(OURS, store(3)), "it may come again"
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> None:

@@ -31,8 +31,8 @@ from tests.core.builders import (
     UID,
     VAULT,
     minutes,
+    observed,
     seconds,
-    seen,
 )
 from tests.support.shelves import Shelves
 
@@ -88,34 +88,34 @@ class Watch:
     woken: int = 0
 
     def __post_init__(self) -> None:
-        self.world = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
-        self.world.stores = self.shelves  # type: ignore[assignment]  # a fake
-        self.world.wake = self._wake
+        self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context.stores = self.shelves  # type: ignore[assignment]  # a fake
+        self.context.wake = self._wake
 
     @property
     def asked(self) -> int:
         return len(self.shelves.asked)
 
-    def seen(self, **others: Any) -> Observed:
+    def observed(self, **others: Any) -> Observed:
         facts = self.state.facts() if self.state else None
         new = {} if facts else NEW
         status = {} if "status" in others else {"status": READ_BEFORE}
-        return seen(self.spec, **{"now": self.now, **status, **new, "state": facts, **others})
+        return observed(self.spec, **{"now": self.now, **status, **new, "state": facts, **others})
 
     async def look(self, look: Observed | None = None, **others: Any) -> Pulled:
         """Look as one pass does that forgets at its end what it has read."""
-        pulled = await pulled_now(KEY, look or self.seen(**others), self.world, self.state_now)
-        self.world.memo(KEY).forget_values()
+        pulled = await pulled_now(KEY, look or self.observed(**others), self.context, self.state_now)
+        self.context.memory(KEY).forget_values()
         return pulled
 
     async def later(self, by: timedelta = timedelta(hours=1), **others: Any) -> Pulled:
-        if self.world.memo(KEY).outside.due is None:
+        if self.context.memory(KEY).outside.due is None:
             await self.look(**others)
         self.now += by
         return await self.look(**others)
 
     def restart(self) -> None:
-        self.world.memos.clear()
+        self.context.memos.clear()
 
     def _wake(self, key: ObjectKey) -> None:
         assert key == KEY
@@ -126,9 +126,9 @@ class Watch:
 
 
 def due(watch: Watch) -> datetime:
-    wanted = watch.seen().wanted
-    assert wanted
-    sources = [item.source for item in wanted.pulled if item.source]
+    desired = watch.observed().desired
+    assert desired
+    sources = [item.source for item in desired.pulled if item.source]
     return next_refresh(timedelta(hours=1), sources, "shop", watch.now)
 
 
@@ -307,7 +307,7 @@ async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: W
 
 def brought(**outputs: str) -> ItemValues:
     """Make what was read of the source that SPREAD names."""
-    (item,) = (item for item in builders.wanted(SPREAD).pulled)
+    (item,) = (item for item in builders.desired(SPREAD).pulled)
     assert item.source
     return replace(kept(**outputs), recipe=item.source.text)
 
@@ -345,9 +345,9 @@ async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(
     await watch.look()
     watch.now += timedelta(hours=1)
 
-    steps = [await pulled_now(KEY, watch.seen(), watch.world, watch.state_now) for _ in range(2)]
+    steps = [await pulled_now(KEY, watch.observed(), watch.context, watch.state_now) for _ in range(2)]
 
-    last = watch.world.memo(KEY).outside.last
+    last = watch.context.memory(KEY).outside.last
     assert [sorted(one.changed | one.retained) for one in steps] == [["dataFrom[0]"], ["dataFrom[0]"]]
     assert all(one.retained for one in steps)
     assert last
@@ -443,17 +443,17 @@ async def test_what_failed_is_tried_at_once_after(how: str, watch: Watch) -> Non
     watch.shelves.fails["prod/api"] = NotFound("NoSuchKey")
     await watch.later()
     del watch.shelves.fails["prod/api"]
-    look = watch.seen()
+    look = watch.observed()
     match how:
         case "another spec":
             metadata = look.managed.metadata.model_copy(update={"generation": 2})
             look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
         case "another request":
-            look = watch.seen(annotations={REFRESH: "a"})
+            look = watch.observed(annotations={REFRESH: "a"})
         case "another store":
             watch.shelves.version = "2"
         case _:
-            watch.world.memo(KEY).outside.try_again(watch.now)
+            watch.context.memory(KEY).outside.try_again(watch.now)
     assert (await watch.look(look)).read
 
 
@@ -522,7 +522,7 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
         "data": [PASSWORD, {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": "b"}}}]
     }
     watch.shelves.keep("b", "of b")
-    look = watch.seen()
+    look = watch.observed()
     metadata = look.managed.metadata.model_copy(update={"generation": 2})
     look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
     before = watch.woken
@@ -530,8 +530,8 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     await asyncio.sleep(0.01)
     event.set()
     assert watch.shelves.asked == ["read prod/api", "read b"]
-    assert (await pulled_now(KEY, look, watch.world, watch.state_now)).read
-    last = watch.world.memo(KEY).outside.last
+    assert (await pulled_now(KEY, look, watch.context, watch.state_now)).read
+    last = watch.context.memory(KEY).outside.last
     assert last
     assert last.values["api-key"].outputs == {"value": Value(b"of b")}
     assert watch.woken > before  # whoever waits for the old one looks once more
@@ -540,20 +540,20 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
 async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch) -> None:
     watch.shelves.hang("prod/api")
     await watch.later()
-    reading = watch.world.memo(KEY).outside.reading
+    reading = watch.context.memory(KEY).outside.reading
     assert reading
-    watch.world.forget(KEY)
+    watch.context.forget(KEY)
     await asyncio.sleep(0.01)
     assert reading.task.cancelled()
 
 
 async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
-    await pulled_now(KEY, watch.seen(status={}), watch.world, watch.state_now)
-    assert watch.world.memo(KEY).outside.last
-    again = await pulled_now(KEY, watch.seen(status={}), watch.world, watch.state_now)
+    await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
+    assert watch.context.memory(KEY).outside.last
+    again = await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
     assert (again.read, watch.asked) == (True, 1)
-    watch.world.memo(KEY).forget_values()
-    assert watch.world.memo(KEY).outside.last is None
+    watch.context.memory(KEY).forget_values()
+    assert watch.context.memory(KEY).outside.last is None
 
 
 # What an earlier life has pushed

@@ -25,8 +25,8 @@ class Seen:
 
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.world = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
-        self.watches = Watches(self.world, self.queue, None)
+        self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
+        self.watches = Watches(self.context, self.queue, None)
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""
@@ -54,56 +54,58 @@ def store(key: StoreKey, generation: int = 1, **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def seen() -> Seen:
-    seen = Seen()
-    seen.user(AUTH, SECRET_STORE)
-    seen.user(OTHER, CLUSTER_SECRET_STORE)
-    seen.enqueued()
-    return seen
+def observed() -> Seen:
+    observed = Seen()
+    observed.user(AUTH, SECRET_STORE)
+    observed.user(OTHER, CLUSTER_SECRET_STORE)
+    observed.enqueued()
+    return observed
 
 
-def test_a_new_store_is_looked_at_with_those_who_wait_for_it(seen: Seen) -> None:
-    seen.watches.store(SECRET_STORE, store(OURS))
-    assert seen.enqueued() == {OURS, AUTH}
+def test_a_new_store_is_looked_at_with_those_who_wait_for_it(observed: Seen) -> None:
+    observed.watches.store(SECRET_STORE, store(OURS))
+    assert observed.enqueued() == {OURS, AUTH}
 
 
-def test_a_store_for_all_concerns_its_users_everywhere(seen: Seen) -> None:
-    seen.watches.store(CLUSTER_SECRET_STORE, store(ALL))
-    assert seen.enqueued() == {ALL, OTHER}
+def test_a_store_for_all_concerns_its_users_everywhere(observed: Seen) -> None:
+    observed.watches.store(CLUSTER_SECRET_STORE, store(ALL))
+    assert observed.enqueued() == {ALL, OTHER}
 
 
-def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(seen: Seen) -> None:
-    seen.watches.store(SECRET_STORE, store(OURS))
-    seen.enqueued()
-    seen.watches.store(SECRET_STORE, store(OURS))
-    assert seen.enqueued() == {OURS}
-    seen.watches.store(SECRET_STORE, store(OURS, generation=2))
-    assert seen.enqueued() == {OURS, AUTH}
+def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(observed: Seen) -> None:
+    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.enqueued()
+    observed.watches.store(SECRET_STORE, store(OURS))
+    assert observed.enqueued() == {OURS}
+    observed.watches.store(SECRET_STORE, store(OURS, generation=2))
+    assert observed.enqueued() == {OURS, AUTH}
 
 
-def test_what_is_known_is_no_news(seen: Seen) -> None:
+def test_what_is_known_is_no_news(observed: Seen) -> None:
     before, now, later = (store(OURS) for _ in range(3))
-    assert seen.watches.is_news(OURS, now)
-    seen.watches.store(SECRET_STORE, now)
-    assert [seen.watches.is_news(OURS, body) for body in (before, now, later)] == [False, False, True]
-    seen.watches.store_gone(OURS)
-    assert seen.watches.is_news(OURS, now)
+    assert observed.watches.is_news(OURS, now)
+    observed.watches.store(SECRET_STORE, now)
+    assert [observed.watches.is_news(OURS, body) for body in (before, now, later)] == [False, False, True]
+    observed.watches.store_gone(OURS)
+    assert observed.watches.is_news(OURS, now)
 
 
-def test_a_store_that_is_gone_is_closed_and_missed(seen: Seen) -> None:
-    seen.watches.store(SECRET_STORE, store(OURS))
-    seen.enqueued()
-    seen.watches.store_gone(OURS)
-    assert seen.enqueued() == {OURS, AUTH}
-    assert seen.world.mirror.stores.identity(OURS) is None
+def test_a_store_that_is_gone_is_closed_and_missed(observed: Seen) -> None:
+    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.enqueued()
+    observed.watches.store_gone(OURS)
+    assert observed.enqueued() == {OURS, AUTH}
+    assert observed.context.cache.stores.identity(OURS) is None
 
 
-def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(seen: Seen) -> None:
-    seen.user(ObjectKey("shop", "pulls"), CLUSTER_SECRET_STORE)
-    seen.watches.store(CLUSTER_SECRET_STORE, store(ALL, allowedNamespaces={"selector": {}}))
-    seen.enqueued()
+def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(observed: Seen) -> None:
+    observed.user(ObjectKey("shop", "pulls"), CLUSTER_SECRET_STORE)
+    observed.watches.store(CLUSTER_SECRET_STORE, store(ALL, allowedNamespaces={"selector": {}}))
+    observed.enqueued()
 
-    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
-    assert seen.enqueued() == {OTHER}
-    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})})
-    assert seen.enqueued() == set()
+    observed.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
+    assert observed.enqueued() == {OTHER}
+    observed.watches.namespace(
+        {"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})}
+    )
+    assert observed.enqueued() == set()

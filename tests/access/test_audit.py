@@ -17,7 +17,7 @@ from keyturn.endpoints.audit.event import told
 from keyturn.kube import errors
 from sandbox.pki import Authority
 from tests.access.events import ALICE, API, START, at, event
-from tests.access.test_watcher import mirror
+from tests.access.test_watcher import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def clock() -> Clock:
 @pytest.fixture
 def replica(settings: Settings, clock: Clock) -> Callable[[OneSecret], Audit]:
     def made(api: OneSecret) -> Audit:
-        return Audit(settings, cast("Api", api), NAMESPACE, mirror(), lambda: clock.now)
+        return Audit(settings, cast("Api", api), NAMESPACE, cache(), lambda: clock.now)
 
     return made
 

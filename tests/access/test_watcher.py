@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
 
-def mirror(*, environment: str = "staging") -> InformerCache:
+def cache(*, environment: str = "staging") -> InformerCache:
     """Return a mirror of ManagedSecret shop/auth with a Secret of another name, and of a Secret that is a copy."""
-    mirror = InformerCache()
+    cache = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "1", "resourceVersion": "1"}
-    mirror.put_managed({"metadata": metadata, "spec": {}})
+    cache.put_managed({"metadata": metadata, "spec": {}})
     for name in ("login", "auth-keyturn"):
-        mirror.put_secret(SecretMeta("shop", name, "1", name, "auth", 1, None))
-    mirror.put_secret(SecretMeta("shop", "copy", "1", "copy", "auth", 1, None, written=False))
+        cache.put_secret(SecretMeta("shop", name, "1", name, "auth", 1, None))
+    cache.put_secret(SecretMeta("shop", "copy", "1", "copy", "auth", 1, None, written=False))
     labels = {"keyturn.dev/environment": environment}
-    mirror.put_namespace({"metadata": {"name": "shop", "resourceVersion": "1", "labels": labels}})
-    return mirror
+    cache.put_namespace({"metadata": {"name": "shop", "resourceVersion": "1", "labels": labels}})
+    return cache
 
 
 def watcher(
@@ -41,7 +41,7 @@ def watcher(
 ) -> Watcher:
     habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
     return Watcher(
-        mirrored or mirror(), habits, AccessLog(), allowed, is_ourselves=lambda subject: subject == OURSELVES
+        mirrored or cache(), habits, AccessLog(), allowed, is_ourselves=lambda subject: subject == OURSELVES
     )
 
 
@@ -97,7 +97,7 @@ async def test_a_read_of_ours_that_comes_back_is_noted(
 async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
     counted: Callable[[str], Any],
 ) -> None:
-    mirrored = mirror()
+    mirrored = cache()
     it = watcher(mirrored)
     take(it, event("list", name=""), event("list", namespace="bank", name=""))
 
@@ -188,7 +188,7 @@ async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
 async def test_reads_of_people_in_production_are_all_counted_and_told_once_in_an_hour(
     counted: Callable[[str], Any],
 ) -> None:
-    it = watcher(mirror(environment="production"))
+    it = watcher(cache(environment="production"))
     with capture_logs() as logs:
         for minutes in (0, 10, 70):
             take(it, event(user=ALICE, name="login", time=at(minutes=minutes)))
@@ -200,14 +200,14 @@ async def test_people_elsewhere_and_programs_in_production_are_not_persons_in_pr
     counted: Callable[[str], Any],
 ) -> None:
     take(watcher(), event(user=ALICE, name="login"))
-    take(watcher(mirror(environment="production")), event(user=API, name="login"))
+    take(watcher(cache(environment="production")), event(user=API, name="login"))
     assert counted("secret_access_unusual_total") == {"FirstRead": 2}
 
 
 async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
     counted: Callable[[str], Any],
 ) -> None:
-    take(watcher(mirror(environment="production")), event("list", user=ALICE, namespace="", name=""))
+    take(watcher(cache(environment="production")), event("list", user=ALICE, namespace="", name=""))
     assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
 
 
@@ -221,7 +221,7 @@ async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
     ],
 )
 async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: Callable[[str], Any]) -> None:
-    it = watcher(mirror(environment="production"), allowed=("system:serviceaccount:argocd:*",))
+    it = watcher(cache(environment="production"), allowed=("system:serviceaccount:argocd:*",))
     take(it, event(user=user, name="login"))
     assert counted("secret_access_unusual_total") == {}
     assert [one for one, _, _ in readers(it)] == [user]
@@ -256,7 +256,7 @@ async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
 async def test_an_administrator_of_the_cluster_is_a_person_in_production(
     counted: Callable[[str], Any],
 ) -> None:
-    it = watcher(mirror(environment="production"))
+    it = watcher(cache(environment="production"))
     take(it, event(user="system:admin", name="login"))
     assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
 
@@ -266,7 +266,7 @@ ROBOT = "system:serviceaccount:argocd:argocd-server"
 
 def with_class(*allowed: str, second: bool = False) -> InformerCache:
     """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
-    mirrored = mirror(environment="production")
+    mirrored = cache(environment="production")
     for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
         metadata = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "2"}
         mirrored.put_managed({"metadata": metadata, "spec": {"className": class_name}})

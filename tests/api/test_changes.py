@@ -35,8 +35,8 @@ def change(objects: Objects, before: Body | None, after: Body | None) -> list[st
     " object's name."""
     name = f"changing-{secrets.token_hex(4)}"
     stored = objects.create(with_target(name, _naming(before, name)))
-    wanted = with_target(name, _naming(after, name))
-    body = {**stored, "spec": wanted["spec"]}
+    desired = with_target(name, _naming(after, name))
+    body = {**stored, "spec": desired["spec"]}
     try:
         objects.replace(body)
     except ApiException as refused:

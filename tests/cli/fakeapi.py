@@ -146,7 +146,7 @@ class FakeApi:
         selector = query.get("labelSelector", [""])[0]
         if "((" in selector:
             return 400, {"kind": "Status", "reason": "BadRequest"}
-        wanted = dict(part.split("=") for part in selector.split(",") if part)
+        desired = dict(part.split("=") for part in selector.split(",") if part)
         field = query.get("fieldSelector", [""])[0].removeprefix("metadata.name=")
         items = [
             body
@@ -154,7 +154,7 @@ class FakeApi:
             if kind == plural
             and namespace in {None, place}
             and (not field or name == field)
-            and wanted.items() <= body["metadata"].get("labels", {}).items()
+            and desired.items() <= body["metadata"].get("labels", {}).items()
         ]
         return 200, {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 

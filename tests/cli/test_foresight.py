@@ -37,7 +37,7 @@ def foreseen(
 ) -> Foresight:
     """Foresee a rotation of a managed secret that rests."""
     look = {"annotations": ASKED, "state": builders.state(names=names), **look}
-    return foresee(builders.seen(spec, *consumers, **look), makers)
+    return foresee(builders.observed(spec, *consumers, **look), makers)
 
 
 def rounds(foresight: Foresight) -> list[list[str]]:

@@ -14,7 +14,7 @@ from keyturn.cli.plan.output import _document, _lines
 from keyturn.cli.plan.simulate import foresee
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.desired import wanted_by
-from tests.core.builders import API_KEY, EVERYTHING, MADE, PASSWORD, PUSH, VAULT, managed, seen, state
+from tests.core.builders import API_KEY, EVERYTHING, MADE, PASSWORD, PUSH, VAULT, managed, observed, state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def plan(
     is_rotation = before is None
     status = {"revision": 1, "secretName": "db", "conditions": list(conditions)}
     names = tuple(item.name for item in wanted_by(managed(before or spec), None).items)
-    look = seen(
+    look = observed(
         spec,
         status=status,
         state=state(names=names),
@@ -61,7 +61,7 @@ def plan(
         "creationTimestamp": MADE.isoformat(),
     }
     body: Body = {"metadata": metadata, "spec": {"data": [PASSWORD], **spec}, "status": status}
-    then = wanted_by(managed(before), None) if before is not None else look.wanted
+    then = wanted_by(managed(before), None) if before is not None else look.desired
     return Plan(
         found_in(body), PlanObservation(look, then, NO_MAKERS, ()), foresee(look, NO_MAKERS), is_rotation
     )
@@ -161,7 +161,9 @@ def test_what_cannot_be_followed_has_no_places() -> None:
     planned = plan(TWO)
     nothing = Plan(
         planned.found,
-        PlanObservation(seen(None, trouble=None, state=None, target=None, status={}), None, NO_MAKERS, ()),
+        PlanObservation(
+            observed(None, trouble=None, state=None, target=None, status={}), None, NO_MAKERS, ()
+        ),
         planned.foresight,
         is_rotation=True,
     )

@@ -16,7 +16,7 @@ from keyturn.cli import printing
 from keyturn.cli.commands import main
 from keyturn.cli.printing import print_json, print_lines
 from keyturn.cli.text import length, since, table, until
-from keyturn.runtime.invisible_characters import is_seen, seen
+from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -161,7 +161,7 @@ def test_letters_that_are_not_seen_are_escaped_in_json_and_are_the_same(
 ) -> None:
     print_json({"owner": HIDDEN, HIDDEN: "Jörg 😀"})
     printed = capsys.readouterr().out
-    assert (is_seen(printed), "Jörg 😀" in printed) == (True, True)
+    assert (is_visible(printed), "Jörg 😀" in printed) == (True, True)
     assert json.loads(printed) == {"owner": HIDDEN, HIDDEN: "Jörg 😀"}
 
 
@@ -179,18 +179,18 @@ def test_every_control_and_format_character_of_unicode_is_shown_by_its_number() 
         for letter in map(chr, range(sys.maxunicode + 1))
         if unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and letter not in "\n\t"
     ]
-    assert [f"{ord(letter):x}" for letter in hidden if is_seen(letter)] == []
-    assert re.fullmatch(r"(\\u[0-9a-f]{4})+", seen("".join(hidden)))
+    assert [f"{ord(letter):x}" for letter in hidden if is_visible(letter)] == []
+    assert re.fullmatch(r"(\\u[0-9a-f]{4})+", make_visible("".join(hidden)))
 
 
 def test_letters_of_languages_and_signs_are_as_they_are() -> None:
     text = "Größe, Ελληνικά, русский, עברית, العربية, हिन्दी, 日本語, 한국어, é, ❤️, €"
-    assert seen(text) == text
+    assert make_visible(text) == text
 
 
 def test_an_error_is_printed_without_letters_that_are_not_seen(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["audit", "--repository", str(tmp_path / "a\u202eb")])
-    assert (done.exit_code, r"a\u202eb" in done.output, is_seen(done.output)) == (2, True, True)
+    assert (done.exit_code, r"a\u202eb" in done.output, is_visible(done.output)) == (2, True, True)
 
 
 def test_commands_print_by_one_module() -> None:

@@ -38,9 +38,9 @@ def onlooker(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Whatever a test does, GitOps tools take what the operator tells as it is meant."""
     with Onlooker(kubectl, tmp_path_factory.mktemp("onlooker") / "notes") as onlooker:
         yield
-    seen = onlooker.situations()
-    assert seen
-    told = zip(seen, shown(seen), strict=True)
+    observed = onlooker.situations()
+    assert observed
+    told = zip(observed, shown(observed), strict=True)
     assert [(body["status"], one) for body, one in told if one != meant(body)] == []
 
 

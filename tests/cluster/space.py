@@ -259,8 +259,8 @@ def is_rolled(workload: Body) -> bool:
     if status.get("observedGeneration") != workload["metadata"]["generation"]:
         return False
     if workload["kind"] == "DaemonSet":
-        wanted, ready = status["desiredNumberScheduled"], status.get("numberAvailable", 0)
-        return bool(wanted and status.get("updatedNumberScheduled") == wanted == ready)
+        desired, ready = status["desiredNumberScheduled"], status.get("numberAvailable", 0)
+        return bool(desired and status.get("updatedNumberScheduled") == desired == ready)
     counts = {status.get(count, 0) for count in ("replicas", "updatedReplicas", "availableReplicas")}
     return counts == {spec["replicas"]}
 

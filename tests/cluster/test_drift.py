@@ -77,9 +77,9 @@ def test_labels_and_annotations_are_put_back(place: str, name: str, text: str | 
     assert space.values() == values
 
 
-def _is_dressed(space: Space, place: str, wanted: Body) -> bool:
+def _is_dressed(space: Space, place: str, desired: Body) -> bool:
     found = space.get("Secret", "auth")["metadata"][place]
-    return all(found.get(name) == text for name, text in wanted.items() if name != PUBLISHED)
+    return all(found.get(name) == text for name, text in desired.items() if name != PUBLISHED)
 
 
 @pytest.mark.parametrize("text", [pytest.param("yesterday", id="edited"), pytest.param(None, id="deleted")])

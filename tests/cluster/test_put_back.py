@@ -46,8 +46,8 @@ def until_back(space: Space, kind: str = "Deployment") -> None:
 
     def rolled() -> bool:
         if kind == "StatefulSet":  # which waits for a pod to get ready that never does
-            wanted = space.marker("api", kind) or ""
-            stuck = [pod["metadata"] for pod in space.pods("api") if marker_of(pod) != wanted]
+            desired = space.marker("api", kind) or ""
+            stuck = [pod["metadata"] for pod in space.pods("api") if marker_of(pod) != desired]
             for one in stuck:
                 space.delete("Pod", one["name"])
         body = space.get(kind, "api")

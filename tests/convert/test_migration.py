@@ -81,10 +81,10 @@ def external_secrets(kubectl: Kubectl) -> Iterator[None]:
 def documents(space: Space, kubectl: Kubectl, external_secrets: None) -> list[dict[str, Any]]:
     """An ExternalSecret as it is in a cluster, with the Secret that its operator has made."""
     del external_secrets
-    store, wanted = yaml.safe_load_all(_INPUT.replace("NAMESPACE", space.namespace))
+    store, desired = yaml.safe_load_all(_INPUT.replace("NAMESPACE", space.namespace))
     kept = {"password": encoded("somebody else's")}
     space.create({"kind": "Secret", "metadata": {"name": "kept"}, "data": kept})
-    there = kubectl.json("apply", "-n", space.namespace, "-f", "-", given=wanted)
+    there = kubectl.json("apply", "-n", space.namespace, "-f", "-", given=desired)
     space.create(
         {
             "kind": "Secret",
@@ -100,7 +100,7 @@ def documents(space: Space, kubectl: Kubectl, external_secrets: None) -> list[di
             "data": {**kept, "username": encoded("shop")},
         }
     )
-    return [store, wanted]
+    return [store, desired]
 
 
 def encoded(text: str) -> str:

@@ -86,7 +86,7 @@ def secret_class(**spec: Any) -> SecretClass:
     return SecretClass.model_validate({"metadata": {"name": "strict"}, "spec": spec})
 
 
-def wanted(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Desired:
+def desired(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Desired:
     return wanted_by(managed(spec), given)
 
 
@@ -224,7 +224,7 @@ AT_REST = state()
 PUBLISHED_TARGET = target()
 
 
-def seen(
+def observed(
     spec: Mapping[str, Any] | None = None,
     *consumers: Consumer,
     now: datetime = NOW,
@@ -257,7 +257,7 @@ def seen(
         now=now,
         managed=found,
         secret_class=given,
-        wanted=None if trouble else wanted_by(found, given),
+        desired=None if trouble else wanted_by(found, given),
         trouble=trouble,
         state=state,
         state_owner=state_owner,

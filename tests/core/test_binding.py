@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation.push import binder_of
-from tests.core.builders import UID, pushed, seen, state
+from tests.core.builders import UID, observed, pushed, state
 from tests.core.test_loans import NEW
 from tests.core.test_pushes import KEPT_FOR, PLACE
 
@@ -36,6 +36,6 @@ def test_a_record_of_what_is_to_be_undone_outlives_its_managed_secret(
     finalized: bool,  # noqa: FBT001
     binder: str,
 ) -> None:
-    look = seen(spec, state=record, finalized=finalized)
-    assert look.wanted
-    assert binder_of(look, look.wanted, record) == binder
+    look = observed(spec, state=record, finalized=finalized)
+    assert look.desired
+    assert binder_of(look, look.desired, record) == binder

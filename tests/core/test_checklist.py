@@ -23,7 +23,7 @@ from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.policy.rules import RULES, Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
-from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target
+from tests.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
 LATE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 EVERYTHING = Signs(
@@ -58,7 +58,7 @@ def test_of_thousands_of_weak_keys_some_are_named() -> None:
 
 
 def test_none_of_them_keeps_anything_from_being_written() -> None:
-    assert isinstance(next_step(replace(seen(), signs=EVERYTHING)), Rest)
+    assert isinstance(next_step(replace(observed(), signs=EVERYTHING)), Rest)
 
 
 def test_every_rule_belongs_to_a_point() -> None:
@@ -172,7 +172,7 @@ def overlapping(ends: datetime | None) -> object:
     newest = revision(2, "Triggered", made=NOW - minutes(1))
     newest = replace(newest, previous=frozenset({"password.previous"}), valid_until=ends)
     held = state(newest, revision(), rotated=NOW - minutes(1))
-    return next_step(seen({"suspend": True}, state=held, target=target(2, overlapping=True)))
+    return next_step(observed({"suspend": True}, state=held, target=target(2, overlapping=True)))
 
 
 @pytest.mark.parametrize(

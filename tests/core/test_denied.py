@@ -19,9 +19,9 @@ from tests.core.builders import (
     PUBLISHED,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
-    seen,
     state,
     target,
     workload,
@@ -53,12 +53,12 @@ def look(
     **changed: Any,
 ) -> Observed:
     status = {"revision": 2, "secretName": "db"}
-    return seen(spec, *consumers, denials=denials, **{"status": status, **TWO, **changed})
+    return observed(spec, *consumers, denials=denials, **{"status": status, **TWO, **changed})
 
 
 def of_api(at: Observed) -> WorkloadProgress:
-    assert at.wanted
-    return standings(at, at.wanted)[0]
+    assert at.desired
+    return standings(at, at.desired)[0]
 
 
 def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict[str, Any]:
@@ -82,8 +82,8 @@ def test_each_refusal_makes_the_next_try_later(
     before: Denial | None, since: datetime, pause: int, times: int
 ) -> None:
     at = look(consumer("api"))
-    assert at.wanted
-    found = denied_again(before, ERROR, workload("api"), at, at.wanted)
+    assert at.desired
+    found = denied_again(before, ERROR, workload("api"), at, at.desired)
     assert found == Denial(2, since, NOW + seconds(pause), times, "Forbidden", NO)
 
 
@@ -217,15 +217,15 @@ def test_who_was_told_as_failed_has_failed_if_it_is_refused_once_more(
     published: datetime | None, since: datetime
 ) -> None:
     at = look(consumer("api"), spec=HOLD, status=row("Failed"), target=target(2, published=published))
-    assert at.wanted
-    assert denied_again(None, ERROR, workload("api"), at, at.wanted).since == since
+    assert at.desired
+    assert denied_again(None, ERROR, workload("api"), at, at.desired).since == since
 
 
 def test_without_a_revision_nothing_was_told() -> None:
     at = look(consumer("api"), state=None, target=None, status=row("Failed"))
-    assert at.wanted
-    assert told_before(workload("api"), at, at.wanted) is None
-    assert denied_again(None, ERROR, workload("api"), at, at.wanted).number == 0
+    assert at.desired
+    assert told_before(workload("api"), at, at.desired) is None
+    assert denied_again(None, ERROR, workload("api"), at, at.desired).number == 0
 
 
 def test_a_deadline_of_an_hour_is_an_hour() -> None:

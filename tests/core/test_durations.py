@@ -17,9 +17,9 @@ from tests.core.builders import (
     PUBLISHED,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
-    seen,
     state,
     target,
 )
@@ -41,13 +41,13 @@ def entry(
 def begun(ago: timedelta) -> Observed:
     """See a rotation that is recorded in the status, and nothing more."""
     rotation = {"id": "uid/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
-    return seen(status={"revision": 1, "secretName": "db", "rotation": rotation})
+    return observed(status={"revision": 1, "secretName": "db", "rotation": rotation})
 
 
 def published(*history: dict[str, Any], **facts: Any) -> Observed:
     """See revision 2 in the Secret, made an hour ago."""
     second = revision(2, "Triggered", previous=frozenset({"password.previous"}), **facts)
-    return seen(
+    return observed(
         status={"revision": 2, "secretName": "db", "history": list(history)},
         state=state(second, revision()),
         target=target(2, overlapping=True),
@@ -60,9 +60,9 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
         pytest.param(Stage(2, TRIGGERED), begun(minutes(5)), minutes(5) - seconds(1), id="staged late"),
         # The status has whole seconds, so what seems to be less than one may be nothing.
         pytest.param(Stage(2, TRIGGERED), begun(seconds(1)), WROTE, id="staged at once"),
-        pytest.param(Stage(1, TRIGGERED), seen(), WROTE, id="staged without a record"),
+        pytest.param(Stage(1, TRIGGERED), observed(), WROTE, id="staged without a record"),
         pytest.param(
-            Publish(2), seen(state=state(revision(2), revision())), minutes(60), id="published late"
+            Publish(2), observed(state=state(revision(2), revision())), minutes(60), id="published late"
         ),
         pytest.param(Publish(2), published(), None, id="published under another name"),
         pytest.param(
@@ -82,7 +82,7 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
         pytest.param(Revoke(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),
         pytest.param(Revoke(2), published(valid_until=NOW + minutes(3)), WROTE, id="revoked at once"),
         pytest.param(Revoke(2), published(), WROTE, id="revoked by an emergency"),
-        pytest.param(Repair(1, frozenset()), seen(), None, id="a repair is no step of a rotation"),
+        pytest.param(Repair(1, frozenset()), observed(), None, id="a repair is no step of a rotation"),
     ],
 )
 def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Observed, took: timedelta | None) -> None:
@@ -103,10 +103,12 @@ def test_a_rollout_took_from_the_publication_until_all_were_through() -> None:
 
 def test_a_return_took_from_when_it_was_decided() -> None:
     held = Held(2, 1, NOW - minutes(4), failed=True)
-    look = seen({}, consumer(), state=state(revision(2), revision(), current=1, held=held), target=target(1))
+    look = observed(
+        {}, consumer(), state=state(revision(2), revision(), current=1, held=held), target=target(1)
+    )
 
     assert rollout_duration(look, NOW) == ("Rollback", minutes(4))
 
 
 def test_where_nothing_is_published_nothing_was_rolled_out() -> None:
-    assert rollout_duration(seen(target=None), NOW) is None
+    assert rollout_duration(observed(target=None), NOW) is None

@@ -36,11 +36,11 @@ from tests.core.builders import (
     USERNAME,
     consumer,
     minutes,
+    observed,
     push_problems,
     pushed,
     revision,
     seconds,
-    seen,
     state,
     target,
 )
@@ -65,14 +65,14 @@ def look(
     spec: dict[str, Any] | None = None, *of: Any, emergencies: Any = (INCIDENT,), **given: Any
 ) -> Observed:
     """Look at a managed secret while emergencies concern it."""
-    found = seen(spec, *of, **given)
-    wanted = lifted(found.wanted, emergencies) if found.wanted else None
-    return replace(found, wanted=wanted, emergencies=emergencies)
+    found = observed(spec, *of, **given)
+    desired = lifted(found.desired, emergencies) if found.desired else None
+    return replace(found, desired=desired, emergencies=emergencies)
 
 
 def reason_of(found: Observed) -> Reason | None:
-    assert found.wanted
-    return reason_to_renew(found, found.wanted)
+    assert found.desired
+    return reason_to_renew(found, found.desired)
 
 
 def asked(*fresh: str, name: str = "inc-1") -> Reason:
@@ -248,8 +248,8 @@ def test_debounce_pace_overlap_and_the_way_back_are_lifted_and_waves_and_windows
             "targets": [{"kind": "Deployment", "name": "api", "wave": 2}],
         },
     }
-    before = seen(spec).wanted
-    after = look(spec).wanted
+    before = observed(spec).desired
+    after = look(spec).desired
 
     assert before
     assert after == replace(
@@ -265,13 +265,13 @@ def test_debounce_pace_overlap_and_the_way_back_are_lifted_and_waves_and_windows
 def test_after_the_rollout_an_overlap_ends_at_once(overlap: str, left: timedelta) -> None:
     found = look({"rotation": {"overlap": overlap}}, emergencies=(GENTLE,))
 
-    assert found.wanted
-    assert found.wanted.overlap == left
+    assert found.desired
+    assert found.desired.overlap == left
 
 
 @pytest.mark.parametrize("emergency", [pytest.param(THROUGH, id="through"), pytest.param(OVER, id="over")])
 def test_who_is_done_with_it_goes_by_its_spec(emergency: Emergency) -> None:
-    assert look(emergencies=(emergency,)).wanted == seen().wanted
+    assert look(emergencies=(emergency,)).desired == observed().desired
 
 
 # What is done

@@ -12,7 +12,7 @@ from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.drift import over, repaired, was_changed
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Revoke
-from tests.core.builders import NOW, minutes, revision, seconds, seen, state, target
+from tests.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -40,7 +40,7 @@ def fight(repairs: int, ago: timedelta = A_SECOND, **changed: Any) -> DriftHisto
 
 
 def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any) -> Observed:
-    return replace(seen(target=found, **changed), fight=known)
+    return replace(observed(target=found, **changed), fight=known)
 
 
 # How it is counted

@@ -27,9 +27,9 @@ from tests.core.builders import (
     PUBLISHED,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
-    seen,
     state,
     target,
     use,
@@ -71,12 +71,12 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
         "target": target(2),
         "status": {"revision": 2},
     }
-    return seen(changed.pop("spec", None), *consumers, **known | changed)
+    return observed(changed.pop("spec", None), *consumers, **known | changed)
 
 
 def standing_of(at: Observed) -> WorkloadProgress:
-    assert at.wanted
-    return standings(at, at.wanted)[0]
+    assert at.desired
+    return standings(at, at.desired)[0]
 
 
 # Which pods have earlier values
@@ -106,21 +106,21 @@ def standing_of(at: Observed) -> WorkloadProgress:
 )
 def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:  # noqa: FBT001
     at = look(settled(one))
-    assert at.wanted
-    assert older_pods(at.consumers[0], at, at.wanted) == ((one,) if is_older else ())
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ((one,) if is_older else ())
 
 
 def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
     at = look(settled(ending(), uses=(use("db", "username"),)))
-    assert at.wanted
-    assert older_pods(at.consumers[0], at, at.wanted) == ()
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ()
 
 
 def test_without_a_record_no_pod_is_older() -> None:
     at = look(settled(ending()), state=None)
-    assert at.wanted
-    assert older_pods(at.consumers[0], at, at.wanted) == ()
-    assert pod_revision(ending(), at, at.wanted) is None
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ()
+    assert pod_revision(ending(), at, at.desired) is None
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
 
 def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
     at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
-    assert at.wanted
-    everyone = standings(at, at.wanted)
+    assert at.desired
+    everyone = standings(at, at.desired)
     told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
         "WorkloadsCurrent"
     ]
@@ -227,8 +227,8 @@ def test_other_workloads_take_their_turn_meanwhile() -> None:
     targets = [{"kind": "Deployment", "name": "api", "wave": -1}]
     spec = {"rollout": {"targets": targets, "maxConcurrent": 1}}
     at = look(settled(ending()), consumer("web", marker="db=1"), spec=spec)
-    assert at.wanted
-    (only,) = next_restarts(at, at.wanted, standings(at, at.wanted))
+    assert at.desired
+    (only,) = next_restarts(at, at.desired, standings(at, at.desired))
     assert only.workload.key.name == "web"
 
 
@@ -246,25 +246,25 @@ def test_no_deadline_counts_for_them() -> None:
 )
 def test_they_are_looked_at_more_and_more_rarely(waited: int, pause: int) -> None:
     at = look(settled(ending()), now=LEFT + seconds(waited))
-    assert at.wanted
-    assert pods_again(at, at.wanted, standing_of(at)) == at.now + seconds(pause)
+    assert at.desired
+    assert pods_again(at, at.desired, standing_of(at)) == at.now + seconds(pause)
 
 
 def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> None:
     at = look(settled())
-    assert at.wanted
-    assert pods_again(at, at.wanted, standing_of(at)) is None
+    assert at.desired
+    assert pods_again(at, at.desired, standing_of(at)) is None
     stays = look(settled(pod(marker="db=1")))
-    assert stays.wanted
-    assert pods_again(stays, stays.wanted, standing_of(stays)) == NOW + minutes(1)
+    assert stays.desired
+    assert pods_again(stays, stays.desired, standing_of(stays)) == NOW + minutes(1)
 
 
 # When they are read
 
 
 def asked(at: Observed) -> bool:
-    assert at.wanted
-    return need_of(standing_of(at), at, at.wanted) is Need.NOW
+    assert at.desired
+    return need_of(standing_of(at), at, at.desired) is Need.NOW
 
 
 DONE = {"revision": 2, "reason": "Triggered", "startedAt": MADE, "finishedAt": MADE, "result": "Succeeded"}
@@ -292,8 +292,8 @@ HISTORY = {"revision": 2, "history": [DONE]}
         pytest.param(look(consumer(renewed=True)), True, id="its pods were made anew by another one"),
         pytest.param(look(consumer(uses=(use("db", "username"),))), False, id="uses nothing that changed"),
         pytest.param(look(consumer(created=NOW)), False, id="is newer than the revision"),
-        pytest.param(seen(None, consumer(marker="db=1")), False, id="there is one revision only"),
-        pytest.param(seen(None, consumer(), state=None), False, id="there is no record"),
+        pytest.param(observed(None, consumer(marker="db=1")), False, id="there is one revision only"),
+        pytest.param(observed(None, consumer(), state=None), False, id="there is no record"),
     ],
 )
 def test_pods_are_read_where_something_is_about_to_be_said(at: Observed, expected: bool) -> None:  # noqa: FBT001
@@ -437,8 +437,8 @@ def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer
 
 def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
     at = look(late(), now=LATE)
-    assert at.wanted
-    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at, at.wanted) is None
+    assert at.desired
+    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at, at.desired) is None
 
 
 @pytest.mark.parametrize(
@@ -476,6 +476,6 @@ def test_the_status_counts_pods_whose_end_is_waited_for(
     one: Consumer, now: datetime, expected: int | None
 ) -> None:
     at = look(one, now=now)
-    assert at.wanted
+    assert at.desired
     (row,) = status_of(at, Outcome(next_step(at))).workloads
     assert row.terminating == expected

@@ -24,10 +24,10 @@ from tests.core.builders import (
     VAULT,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
     secret_class,
-    seen,
     state,
     target,
     use,
@@ -66,7 +66,7 @@ def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", 
     )
     status = {"revision": 2, "secretName": "db"}
     published = target(2, published=NOW - minutes(5))
-    return seen(spec, **{"state": made, "target": published, "status": status, **others})
+    return observed(spec, **{"state": made, "target": published, "status": status, **others})
 
 
 def pulled(*loans: StoreLease, in_hand: str = "") -> Pulled:
@@ -201,7 +201,7 @@ def test_a_class_may_say_how_long_it_works() -> None:
 
 
 def test_the_first_revision_brings_what_it_holds_along() -> None:
-    new = seen(SPEC, state=None, target=None, status={}, pulled=pulled(NEW))
+    new = observed(SPEC, state=None, target=None, status={}, pulled=pulled(NEW))
     assert type(next_step(new)).__name__ == "Stage"
 
 
@@ -218,9 +218,9 @@ def test_all_that_is_taken_of_a_key_is_lent_at_one_place() -> None:
 
 
 def test_without_a_record_nothing_is_given_back() -> None:
-    look = seen(SPEC, state=None)
-    assert look.wanted
-    assert (next_return(look, look.wanted), returned_again(look, look.wanted)) == (None, None)
+    look = observed(SPEC, state=None)
+    assert look.desired
+    assert (next_return(look, look.desired), returned_again(look, look.desired)) == (None, None)
 
 
 def test_half_of_its_time_it_is_left_alone() -> None:

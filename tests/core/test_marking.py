@@ -20,9 +20,9 @@ from tests.core.builders import (
     PUBLISHED,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
-    seen,
     state,
     target,
     use,
@@ -51,7 +51,7 @@ def look(one: Consumer, **changed: Any) -> Observed:
         "status": {"revision": 1},
         "now": BACK + seconds(1),
     }
-    return seen(None, one, **known | changed)
+    return observed(None, one, **known | changed)
 
 
 def pod(marker: str = "", created: datetime = BEFORE, **facts: Any) -> Pod:
@@ -121,20 +121,20 @@ FIRST = Sibling("tls", 1, BEFORE + seconds(30))
 )
 def test_a_template_gets_back_what_its_healthy_pods_have(one: Consumer, marker: str) -> None:
     at = look(one)
-    assert at.wanted
-    assert next_marker(one, at, at.wanted) == marker
+    assert at.desired
+    assert next_marker(one, at, at.desired) == marker
     assert next_step(at) == RollOut(one, marker)
 
 
 def test_a_later_revision_is_not_a_return() -> None:
     one = replace(consumer(marker="db=1"), pods=PodsSeen(pods=(pod("db=1"),)))
-    at = seen(None, one, state=state(revision(2, "Triggered"), revision()), target=target(2))
-    assert at.wanted
-    assert next_marker(one, at, at.wanted) == "db=2"
+    at = observed(None, one, state=state(revision(2, "Triggered"), revision()), target=target(2))
+    assert at.desired
+    assert next_marker(one, at, at.desired) == "db=2"
 
 
 def test_without_a_record_nothing_is_marked() -> None:
     one = consumer(marker="db=2")
-    at = seen(None, one, state=None)
-    assert at.wanted
-    assert next_marker(one, at, at.wanted) == "db=2"
+    at = observed(None, one, state=None)
+    assert at.desired
+    assert next_marker(one, at, at.desired) == "db=2"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 )
 def test_pods_are_read_now_and_then_while_a_rollout_is_waited_for(one: Consumer, need: Need | None) -> None:
     at = look(one)
-    assert at.wanted
-    assert need_of(standing(one), at, at.wanted) is need
+    assert at.desired
+    assert need_of(standing(one), at, at.desired) is need
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_whether_old_pods_hold_the_places_of_new_ones_is_read_when_it_is_late(
 ) -> None:
     one = rolling(None, in_place=True)
     at = look(one, now=now)
-    assert at.wanted
-    assert need_of(standing(one, now=now), at, at.wanted) is need
+    assert at.desired
+    assert need_of(standing(one, now=now), at, at.desired) is need
 
 
 DONE = {"revision": 2, "reason": "Triggered", "startedAt": NOW, "finishedAt": NOW, "result": "Succeeded"}
@@ -56,6 +56,6 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
     one = rolling([crashing()])
     at = look(one, status=status)
     found = standing(one, status=status)
-    assert at.wanted
+    assert at.desired
     assert found.state is WorkloadState.CURRENT
-    assert need_of(found, at, at.wanted) is None
+    assert need_of(found, at, at.desired) is None

@@ -13,7 +13,17 @@ from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
 from keyturn.core.rotation.triggers import turns_nothing
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
-from tests.core.builders import API_KEY, EVERYTHING, NOW, PASSWORD, USERNAME, revision, seen, state, wanted
+from tests.core.builders import (
+    API_KEY,
+    EVERYTHING,
+    NOW,
+    PASSWORD,
+    USERNAME,
+    desired,
+    observed,
+    revision,
+    state,
+)
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -25,7 +35,7 @@ HANDLED = state(triggers=Triggers(annotation="now", last="now"), names=("api-key
 
 def looked(spec: dict[str, Any], **others: Any) -> Observed:
     names = [item["name"] for item in spec.get("data", ())]
-    return seen(spec, **{"annotations": ASKED, "state": state(names=names), **others})
+    return observed(spec, **{"annotations": ASKED, "state": state(names=names), **others})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +52,7 @@ def looked(spec: dict[str, Any], **others: Any) -> Observed:
     ],
 )
 def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:  # noqa: FBT001
-    assert turns_nothing(wanted(spec)) is nothing
+    assert turns_nothing(desired(spec)) is nothing
 
 
 def test_where_nothing_is_made_a_request_is_declined() -> None:

@@ -11,7 +11,7 @@ import pytest
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
-from tests.core.builders import PUBLISHED_TARGET, seen, state, target
+from tests.core.builders import PUBLISHED_TARGET, observed, state, target
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
@@ -32,7 +32,7 @@ def refusal(found: Observed) -> Stalled | Wait:
 
 
 def test_a_secret_to_merge_into_is_waited_for() -> None:
-    refused = refusal(seen(MERGE, target=None, **NEW))
+    refused = refusal(observed(MERGE, target=None, **NEW))
 
     assert isinstance(refused, Wait)
     assert (refused.reason, refused.message) == (
@@ -42,26 +42,26 @@ def test_a_secret_to_merge_into_is_waited_for() -> None:
 
 
 def test_a_secret_of_others_is_merged_into() -> None:
-    assert isinstance(next_step(seen(MERGE, target=FOREIGN, **NEW)), Stage)
-    assert next_step(seen(MERGE, target=FOREIGN)) == Publish(1)
+    assert isinstance(next_step(observed(MERGE, target=FOREIGN, **NEW)), Stage)
+    assert next_step(observed(MERGE, target=FOREIGN)) == Publish(1)
 
 
 def test_a_secret_whose_owner_is_known_is_merged_into_all_the_same() -> None:
-    assert next_step(seen(MERGE, target=replace(FOREIGN, holder="Helm"))) == Publish(1)
+    assert next_step(observed(MERGE, target=replace(FOREIGN, holder="Helm"))) == Publish(1)
 
 
 def test_what_nobody_owns_is_recorded_before_it_is_written() -> None:
-    assert next_step(seen(ADOPT, target=FOREIGN, **NEW)) == Adopt(1)
-    assert next_step(seen(ADOPT, target=FOREIGN, state=state())) == Adopt(2)
-    assert next_step(seen(ADOPT, target=replace(FOREIGN, recorded=True))) == Publish(1)
+    assert next_step(observed(ADOPT, target=FOREIGN, **NEW)) == Adopt(1)
+    assert next_step(observed(ADOPT, target=FOREIGN, state=state())) == Adopt(2)
+    assert next_step(observed(ADOPT, target=replace(FOREIGN, recorded=True))) == Publish(1)
 
 
 def test_what_holds_nothing_to_keep_is_written_at_once() -> None:
-    assert isinstance(next_step(seen(ADOPT, target=replace(FOREIGN, recorded=True), **NEW)), Stage)
+    assert isinstance(next_step(observed(ADOPT, target=replace(FOREIGN, recorded=True), **NEW)), Stage)
 
 
 def test_a_managed_secret_that_was_made_again_claims_its_state_before_it_adopts() -> None:
-    assert next_step(seen(ADOPT, target=FOREIGN, state=state(uid="another"))) == Claim(1)
+    assert next_step(observed(ADOPT, target=FOREIGN, state=state(uid="another"))) == Claim(1)
 
 
 SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
@@ -138,7 +138,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
 def test_the_refusal_says_whose_it_is(
     spec: dict[str, Any], found: TargetFacts, reason: str, sentence: str
 ) -> None:
-    refused = refusal(seen(spec, target=found, **NEW))
+    refused = refusal(observed(spec, target=found, **NEW))
 
     assert (refused.reason, refused.message) == (reason, sentence)
 
@@ -146,7 +146,7 @@ def test_the_refusal_says_whose_it_is(
 def test_a_key_that_is_to_be_adopted_is_no_conflict() -> None:
     found = replace(FOREIGN, taken=frozenset({"password"}))
 
-    assert next_step(seen(ADOPT_INTO, target=found, **NEW)) == Adopt(1)
+    assert next_step(observed(ADOPT_INTO, target=found, **NEW)) == Adopt(1)
 
 
 WRITTEN_ONCE = replace(PUBLISHED_TARGET, immutable=True)
@@ -167,7 +167,7 @@ WRITTEN_ONCE = replace(PUBLISHED_TARGET, immutable=True)
     ],
 )
 def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str) -> None:
-    refused = refusal(seen(IMMUTABLE, target=WRITTEN_ONCE, **changed))
+    refused = refusal(observed(IMMUTABLE, target=WRITTEN_ONCE, **changed))
 
     assert (refused.reason, refused.message) == (
         "Immutable",
@@ -179,13 +179,13 @@ def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str)
 
 
 def test_under_another_name_new_values_are_made() -> None:
-    found = seen(IMMUTABLE, target=None, unfit=["password"])
+    found = observed(IMMUTABLE, target=None, unfit=["password"])
 
     assert not isinstance(next_step(found), Rest)
 
 
 def test_nothing_is_done_for_what_is_being_deleted() -> None:
-    found = seen(target=None)
+    found = observed(target=None)
     metadata = found.managed.metadata.model_copy(
         update={"deletion_timestamp": datetime(2026, 11, 24, tzinfo=UTC)}
     )
@@ -196,7 +196,7 @@ def test_nothing_is_done_for_what_is_being_deleted() -> None:
 
 
 def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> None:
-    rest = seen()
+    rest = observed()
 
     assert next_step(replace(rest, unbound=True, left=("a", "b"))) == Bind()
     assert next_step(replace(rest, left=("a", "b"))) == Release("a")

@@ -11,7 +11,7 @@ from keyturn.core.observation.pods import NOT_READY, Trouble
 from keyturn.core.rotation.pod_failures import trouble_of, worst_of
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
 from keyturn.core.state.state import Held
-from tests.core.builders import NOW, PUBLISHED, consumer, pod, revision, seconds, seen, state, target
+from tests.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +39,13 @@ def rolling(pods: Iterable[Pod] | None, **more: Any) -> Consumer:
 
 
 def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
-    return seen(spec, one, **AT_TWO | changed)
+    return observed(spec, one, **AT_TWO | changed)
 
 
 def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> WorkloadProgress:
     at = look(one, spec, **changed)
-    assert at.wanted
-    (only,) = standings(at, at.wanted)
+    assert at.desired
+    (only,) = standings(at, at.desired)
     return only
 
 
@@ -162,9 +162,9 @@ def test_pods_that_crash_with_a_revision_are_not_waited_for() -> None:
 
 def test_nobody_is_sent_after_pods_that_crash() -> None:
     other = consumer("web", marker="db=1")
-    at = seen({"rollout": {"maxConcurrent": 9}}, rolling([crashing(), OLD]), other, **AT_TWO)
-    assert at.wanted
-    assert next_restarts(at, at.wanted, standings(at, at.wanted)) == ()
+    at = observed({"rollout": {"maxConcurrent": 9}}, rolling([crashing(), OLD]), other, **AT_TWO)
+    assert at.desired
+    assert next_restarts(at, at.desired, standings(at, at.desired)) == ()
 
 
 # What is said
@@ -224,6 +224,6 @@ def test_nobody_goes_back_twice() -> None:
     held = Held(2, 1, NOW, failed=True)
     back = state(revision(2, "Triggered"), revision(), current=1, held=held)
     at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))
-    assert at.wanted
-    (found,) = standings(at, at.wanted)
+    assert at.desired
+    (found,) = standings(at, at.desired)
     assert found.state is FAILED

@@ -35,12 +35,12 @@ from tests.core.builders import (
     consumer,
     managed,
     minutes,
+    observed,
     push_problems,
     pushed,
     revision,
     seconds,
     secret_class,
-    seen,
     state,
     target,
 )
@@ -64,12 +64,12 @@ PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 
 
 def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Observed:
-    return seen({**BOTH, **(spec or {})}, *consumers, **{"state": THERE, "pulled": READ, **others})
+    return observed({**BOTH, **(spec or {})}, *consumers, **{"state": THERE, "pulled": READ, **others})
 
 
 def reason_of(look: Observed) -> Reason | None:
-    assert look.wanted
-    return reason_to_renew(look, look.wanted)
+    assert look.desired
+    return reason_to_renew(look, look.desired)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool = False) -> Reason:
@@ -91,7 +91,9 @@ ALL = reason("Created", "the Secret is written for the first time", *NAMES, rota
     [
         pytest.param(look_at(), None, id="the same value"),
         pytest.param(look_at(pulled=CHANGED), REFRESHED, id="another value"),
-        pytest.param(seen(pulled=CHANGED), None, id="another value of an item that the spec no longer has"),
+        pytest.param(
+            observed(pulled=CHANGED), None, id="another value of an item that the spec no longer has"
+        ),
         pytest.param(
             look_at(pulled=CHANGED, annotations={ROTATE: "a"}),
             reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
@@ -218,7 +220,7 @@ def test_it_is_begun_on_record_and_is_no_rotation() -> None:
             Rest(AGAIN),
             id="asked for once",
         ),
-        pytest.param(seen(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
+        pytest.param(observed(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
     ],
 )
 def test_what_is_done_next(look: Observed, step: Step) -> None:
@@ -252,7 +254,7 @@ def test_a_restart_that_is_due_sooner_is_not_put_off_by_a_store() -> None:
             look_at(state=None, target=None, status={"revision": 1}, pulled=NO_ANSWER), AWAY, id="a lost one"
         ),
         pytest.param(
-            seen({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=NO_ANSWER),
+            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=NO_ANSWER),
             AWAY,
             id="a place where a lost value may be found again",
         ),
@@ -271,7 +273,7 @@ def test_no_revision_is_made_without_a_value_that_it_needs(look: Observed, error
             look_at(state=None, target=None, status={}, pulled=Pulled()), id="of the first revision"
         ),
         pytest.param(
-            seen({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=Pulled()),
+            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=Pulled()),
             id="that may be found again",
         ),
     ],
@@ -306,7 +308,7 @@ EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
 @pytest.mark.parametrize(
     ("look", "told"),
     [
-        pytest.param(seen(), None, id="nothing is pulled"),
+        pytest.param(observed(), None, id="nothing is pulled"),
         pytest.param(look_at(), EVERY_VALUE, id="read"),
         pytest.param(look_at(pulled=Pulled(was_read=True)), EVERY_VALUE, id="read before, by this process"),
         pytest.param(look_at(pulled=Pulled()), None, id="not read yet"),
@@ -349,30 +351,30 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
 @pytest.mark.parametrize(
     ("look", "told"),
     [
-        pytest.param(seen(), None, id="nothing is pushed"),
+        pytest.param(observed(), None, id="nothing is pushed"),
         pytest.param(
-            seen(PUSHES, state=None, target=None, status={}),
+            observed(PUSHES, state=None, target=None, status={}),
             ("False", "Progressing", "0 of 1 places hold the current revision"),
             id="nothing is made yet",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))),
             ("False", "Progressing", "0 of 1 places hold the current revision"),
             id="intended",
         ),
         pytest.param(
-            seen(TWO_PLACES, state=state(pushed=(pushed(PLACE),))),
+            observed(TWO_PLACES, state=state(pushed=(pushed(PLACE),))),
             ("False", "Progressing", "1 of 2 places hold the current revision"),
             id="one of two",
         ),
         pytest.param(
-            seen(PUSHES, state=state(revision(2), revision(), pushed=(pushed(PLACE, 1),))),
+            observed(PUSHES, state=state(revision(2), revision(), pushed=(pushed(PLACE, 1),))),
             ("False", "Progressing", "0 of 1 places hold the current revision"),
             id="the revision before",
         ),
-        pytest.param(seen(PUSHES, state=state(pushed=(pushed(PLACE),))), ALL_PUSHED, id="done"),
+        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), ALL_PUSHED, id="done"),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
             (
                 "True",
                 "ItemValues",
@@ -381,7 +383,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
             id="left as it was",
         ),
         pytest.param(
-            seen(
+            observed(
                 PUSHES,
                 state=state(pushed=(pushed(PLACE, done=False),)),
                 push_problems=push_problems(PLACE, error=GONE, again=AGAIN),
@@ -435,7 +437,7 @@ def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> Non
 @pytest.mark.parametrize(
     ("look", "told"),
     [
-        pytest.param(seen(), (None, None), id="nothing was ever read"),
+        pytest.param(observed(), (None, None), id="nothing was ever read"),
         pytest.param(
             look_at(state=state(names=NAMES, refreshed=PUBLISHED, triggers=Triggers(refresh="a"))),
             (PUBLISHED, "a"),
@@ -523,12 +525,12 @@ def test_what_a_store_holds_is_pushed_nowhere(spec: dict[str, Any], message: str
 
 
 def test_a_type_may_find_its_keys_in_what_a_store_brings() -> None:
-    wanted = wanted_by(
+    desired = wanted_by(
         managed({"data": [], "dataFrom": [EVERYTHING], "target": {"type": "kubernetes.io/tls"}}), None
     )
-    assert [item.name for item in wanted.pulled] == ["dataFrom[0]"]
-    assert not wanted.keys
-    assert not wanted.every_key
+    assert [item.name for item in desired.pulled] == ["dataFrom[0]"]
+    assert not desired.keys
+    assert not desired.every_key
 
 
 def test_what_a_store_brings_gives_way_to_what_data_brings() -> None:

@@ -32,11 +32,11 @@ from tests.core.builders import (
     PUSH,
     VAULT,
     consumer,
+    observed,
     push_problems,
     pushed,
     revision,
     seconds,
-    seen,
     state,
     target,
 )
@@ -70,35 +70,35 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
     ("look", "step"),
     [
         # Once for each revision
-        pytest.param(seen(PUSHES), Intend(pushed(PLACE, done=False)), id="new: it is recorded first"),
+        pytest.param(observed(PUSHES), Intend(pushed(PLACE, done=False)), id="new: it is recorded first"),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))), Push(PLACE, 1), id="recorded"
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))), Push(PLACE, 1), id="recorded"
         ),
-        pytest.param(seen(PUSHES, state=state(pushed=(pushed(PLACE),))), Rest(None), id="done"),
+        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), Rest(None), id="done"),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))), Rest(None), id="left as it was"
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))), Rest(None), id="left as it was"
         ),
         pytest.param(
-            seen(PUSHES, **second(pushed(PLACE, 1))),
+            observed(PUSHES, **second(pushed(PLACE, 1))),
             Intend(pushed(PLACE, 2, done=False)),
             id="a new revision",
         ),
         pytest.param(
-            seen(PUSHES, **second(pushed(PLACE, 1, done=False))),
+            observed(PUSHES, **second(pushed(PLACE, 1, done=False))),
             Intend(pushed(PLACE, 2, done=False)),
             id="a new revision before the last was pushed",
         ),
         pytest.param(
-            seen(PUSHES, state=second()["state"]), Publish(2), id="a new revision is published before"
+            observed(PUSHES, state=second()["state"]), Publish(2), id="a new revision is published before"
         ),
         # The spec changed
         pytest.param(
-            seen({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
+            observed({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
             Intend(pushed(replace(PLACE, secret_key="password"), done=False)),  # noqa: S106
             id="another value is pushed",
         ),
         pytest.param(
-            seen(
+            observed(
                 {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
                 state=state(pushed=(pushed(PLACE, kept=True),)),
             ),
@@ -106,91 +106,91 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
             id="another policy",
         ),
         pytest.param(
-            seen({}, state=state(pushed=(pushed(PLACE),))), Withdraw(PLACE, deletes=False), id="no longer"
+            observed({}, state=state(pushed=(pushed(PLACE),))), Withdraw(PLACE, deletes=False), id="no longer"
         ),
         pytest.param(
-            seen({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+            observed({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
             Intend(pushed(PLACE, done=False, deletes=True)),
             id="no longer, and it goes there: that is recorded first",
         ),
         pytest.param(
-            seen({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
+            observed({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
             Withdraw(PLACE, deletes=True),
             id="no longer, and nobody knows whether it is there",
         ),
         pytest.param(
-            seen({}, state=state(pushed=(pushed(PLACE, deletes=True, kept=True),)), finalized=True),
+            observed({}, state=state(pushed=(pushed(PLACE, deletes=True, kept=True),)), finalized=True),
             Withdraw(PLACE, deletes=False),
             id="no longer, and what the store had before us stays",
         ),
         pytest.param(
-            seen({"pushTo": TWICE["pushTo"][1:]}, state=state(pushed=(pushed(PLACE),))),
+            observed({"pushTo": TWICE["pushTo"][1:]}, state=state(pushed=(pushed(PLACE),))),
             Withdraw(PLACE, deletes=False),
             id="elsewhere: the old place goes first",
         ),
         # One that goes with its ManagedSecret
-        pytest.param(seen(DELETES), Finalize(present=True), id="it is kept before anything is written"),
+        pytest.param(observed(DELETES), Finalize(present=True), id="it is kept before anything is written"),
         pytest.param(
-            seen(DELETES, finalized=True),
+            observed(DELETES, finalized=True),
             Intend(pushed(KEPT_FOR, done=False, deletes=True)),
             id="it is kept: recorded next",
         ),
         pytest.param(
-            seen(DELETES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+            observed(DELETES, state=state(pushed=(pushed(PLACE),)), finalized=True),
             Intend(pushed(KEPT_FOR, deletes=True)),
             id="it goes from now on: nothing is pushed for that",
         ),
         pytest.param(
-            seen(DELETES, state=state(pushed=(pushed(PLACE, kept=True),)), finalized=True),
+            observed(DELETES, state=state(pushed=(pushed(PLACE, kept=True),)), finalized=True),
             Intend(pushed(KEPT_FOR, deletes=True, kept=True)),
             id="it goes from now on, and was not ours",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
             Intend(pushed(PLACE)),
             id="it stays from now on",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), finalized=True),
             Finalize(present=False),
             id="nothing is left that would go",
         ),
         pytest.param(
-            seen(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),))),
+            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),))),
             Finalize(present=True),
             id="made again: it is kept again",
         ),
         pytest.param(
-            seen(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),)), finalized=True),
+            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),)), finalized=True),
             Rest(None),
             id="kept and done",
         ),
         pytest.param(
-            seen(finalized=True), Finalize(present=False), id="nothing is pushed any more: it is let go"
+            observed(finalized=True), Finalize(present=False), id="nothing is pushed any more: it is let go"
         ),
         # One that fails
         pytest.param(
-            seen(TWICE, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+            observed(TWICE, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
             Intend(pushed(OTHER, done=False)),
             id="one that failed lets another go first",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
             Rest(LATER, REFUSED),
             id="one that failed waits for its time",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE, again=NOW)),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE, again=NOW)),
             Push(PLACE, 1),
             id="its time has come",
         ),
         pytest.param(
-            seen(PUSHES, **second(pushed(PLACE, done=False)), **failed(PLACE)),
+            observed(PUSHES, **second(pushed(PLACE, done=False)), **failed(PLACE)),
             Intend(pushed(PLACE, 2, done=False)),
             id="a newer revision is recorded all the same",
         ),
         pytest.param(
-            seen(
+            observed(
                 {},
                 state=state(pushed=(pushed(PLACE, done=False, deletes=True),)),
                 finalized=True,
@@ -200,12 +200,12 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
             id="one that could not be deleted waits as well",
         ),
         pytest.param(
-            seen({}, state=state(pushed=(pushed(PLACE),)), **failed(PLACE)),
+            observed({}, state=state(pushed=(pushed(PLACE),)), **failed(PLACE)),
             Withdraw(PLACE, deletes=False),
             id="to forget one asks no store",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE),)), **failed(OTHER)),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), **failed(OTHER)),
             Rest(None),
             id="one that nobody speaks of any more is no problem",
         ),
@@ -216,20 +216,20 @@ def test_what_is_written_next(look: Observed, step: Step) -> None:
 
 
 def test_nothing_is_pushed_of_what_is_not_recorded() -> None:
-    look = seen(PUSHES, state=None)
-    assert look.wanted
-    assert next_push(look, look.wanted) is None
+    look = observed(PUSHES, state=None)
+    assert look.desired
+    assert next_push(look, look.desired) is None
 
 
 def test_a_failed_push_lets_workloads_roll() -> None:
     behind = consumer("api")
-    look = seen(PUSHES, behind, **second(pushed(PLACE, 2, done=False)), **failed(PLACE, error=AWAY))
+    look = observed(PUSHES, behind, **second(pushed(PLACE, 2, done=False)), **failed(PLACE, error=AWAY))
     assert next_step(look) == RollOut(behind, "db=2")
 
 
 def test_a_failed_push_does_not_put_off_what_is_due_sooner() -> None:
     published = NOW - seconds(2)  # within the debounce
-    look = seen(
+    look = observed(
         PUSHES,
         consumer("api"),
         state=second(pushed(PLACE, 2, done=False))["state"],
@@ -249,7 +249,7 @@ def test_a_failed_push_does_not_put_off_what_is_due_sooner() -> None:
 def test_a_failed_push_does_not_keep_it_from_what_is_its_own(
     spec: dict[str, Any], others: dict[str, Any], step: Step
 ) -> None:
-    look = seen({**PUSHES, **spec}, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE))
+    look = observed({**PUSHES, **spec}, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE))
     assert next_step(replace(look, **others)) == step
 
 
@@ -260,7 +260,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
         **push_problems(OTHER, error=AWAY, again=soon),
     }
     records = (pushed(PLACE, done=False), pushed(OTHER, done=False))
-    look = seen(TWICE, state=state(pushed=records), push_problems=problems)
+    look = observed(TWICE, state=state(pushed=records), push_problems=problems)
     assert next_step(look) == Rest(soon, REFUSED)
 
 
@@ -270,17 +270,17 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
 @pytest.mark.parametrize(
     ("look", "step"),
     [
-        pytest.param(seen(PUSHES, deleted=True), Rest(None), id="nothing of ours keeps it"),
+        pytest.param(observed(PUSHES, deleted=True), Rest(None), id="nothing of ours keeps it"),
         pytest.param(
-            seen(DELETES, deleted=True, finalized=True), Finalize(present=False), id="nothing was pushed"
+            observed(DELETES, deleted=True, finalized=True), Finalize(present=False), id="nothing was pushed"
         ),
         pytest.param(
-            seen(DELETES, state=None, target=None, deleted=True, finalized=True),
+            observed(DELETES, state=None, target=None, deleted=True, finalized=True),
             Finalize(present=False),
             id="nobody knows what was pushed",
         ),
         pytest.param(
-            seen(
+            observed(
                 {},
                 state=state(pushed=(pushed(PLACE), pushed(OTHER, deletes=True))),
                 deleted=True,
@@ -290,7 +290,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="what goes with it goes",
         ),
         pytest.param(
-            seen(
+            observed(
                 PUSHES,
                 state=state(pushed=(pushed(PLACE, deletes=True),)),
                 deleted=True,
@@ -300,7 +300,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="what stays by the last word of the spec stays",
         ),
         pytest.param(
-            seen(
+            observed(
                 DELETES,
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True),)),
                 deleted=True,
@@ -310,12 +310,12 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="what the store had before us stays",
         ),
         pytest.param(
-            seen(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),
             Finalize(present=False),
             id="what stays stays",
         ),
         pytest.param(
-            seen(
+            observed(
                 DELETES,
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
                 deleted=True,
@@ -326,7 +326,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="what could not be deleted is waited for",
         ),
         pytest.param(
-            seen(
+            observed(
                 PUSHES,
                 state=state(pushed=(pushed(PLACE, done=False),)),
                 deleted=True,
@@ -336,7 +336,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="what could not be pushed is nobody's problem any more",
         ),
         pytest.param(
-            seen(
+            observed(
                 None,
                 trouble=Stalled("InvalidSpec", "write another"),
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
@@ -347,7 +347,7 @@ def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
             id="of a spec that cannot be read",
         ),
         pytest.param(
-            seen(
+            observed(
                 {**DELETES, "suspend": True},
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
                 deleted=True,
@@ -363,12 +363,12 @@ def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Observed, step: 
 
 
 def test_a_suspended_one_pushes_nothing() -> None:
-    assert next_step(seen({**PUSHES, "suspend": True})) == Rest(None)
+    assert next_step(observed({**PUSHES, "suspend": True})) == Rest(None)
 
 
 def test_that_stores_were_read_is_recorded_before_anything_is_pushed() -> None:
     asked = {REFRESH: "now"}
-    look = seen(PUSHES, annotations=asked)
+    look = observed(PUSHES, annotations=asked)
     assert next_step(replace(look, pulled=replace(look.pulled, read=True))) == Refresh()
     handled = replace(look, state=state(triggers=Triggers(refresh="now")))
     assert next_step(replace(handled, pulled=replace(look.pulled, read=True))) == Intend(

@@ -14,7 +14,17 @@ from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time, waits_until
 from keyturn.core.state.revision import Validity
 from keyturn.core.state.state import Held, Triggers
-from tests.core.builders import MADE, NOW, PASSWORD, USERNAME, revision, seconds, secret_class, seen, state
+from tests.core.builders import (
+    MADE,
+    NOW,
+    PASSWORD,
+    USERNAME,
+    observed,
+    revision,
+    seconds,
+    secret_class,
+    state,
+)
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -26,8 +36,8 @@ HOURLY: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%"}}
 
 
 def reason_of(look: Observed) -> Reason | None:
-    assert look.wanted
-    return reason_to_renew(look, look.wanted)
+    assert look.desired
+    return reason_to_renew(look, look.desired)
 
 
 def reason(name: str, message: str, *fresh: str, rotates: bool) -> Reason:
@@ -40,25 +50,25 @@ TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates
 
 
 def test_what_is_as_the_spec_says_is_not_renewed() -> None:
-    assert reason_of(seen()) is None
+    assert reason_of(observed()) is None
 
 
 def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
-    assert reason_of(seen(state=FOUND)) is None
+    assert reason_of(observed(state=FOUND)) is None
 
 
 @pytest.mark.parametrize(
     ("look", "expected"),
     [
         pytest.param(
-            seen(MIXED, state=None, target=None, status={}),
+            observed(MIXED, state=None, target=None, status={}),
             reason(
                 "Created", "the Secret is written for the first time", "password", "username", rotates=True
             ),
             id="nothing is there and never was",
         ),
         pytest.param(
-            seen(MIXED, state=None, target=None, status={"revision": 4}),
+            observed(MIXED, state=None, target=None, status={"revision": 4}),
             reason(
                 "Lost",
                 "the Secret and its state are gone; new values are made",
@@ -69,22 +79,22 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
             id="nothing is there any more",
         ),
         pytest.param(
-            seen(TWO),
+            observed(TWO),
             reason("SpecChanged", "data has new items: token", "token", rotates=False),
             id="an item was added",
         ),
         pytest.param(
-            seen(state=state(names=("password", "token", "key"))),
+            observed(state=state(names=("password", "token", "key"))),
             reason("SpecChanged", "data no longer has: key, token", rotates=False),
             id="items were removed",
         ),
         pytest.param(
-            seen({"target": {"otherKeys": "Remove"}}, state=FOUND),
+            observed({"target": {"otherKeys": "Remove"}}, state=FOUND),
             reason("SpecChanged", "data no longer has: other (found)", rotates=False),
             id="what was adopted beside the items is to go",
         ),
         pytest.param(
-            seen(
+            observed(
                 {"target": {"template": {"data": {"other": "x"}}}},
                 state=replace(FOUND, templates={"other": "x"}),
             ),
@@ -92,14 +102,14 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
             id="a template writes what was adopted",
         ),
         pytest.param(
-            seen(unfit=("password",)),
+            observed(unfit=("password",)),
             reason("SpecChanged", "the spec asks for other values: password", "password", rotates=False),
             id="today's recipe cannot have made the value",
         ),
-        pytest.param(seen({"rotation": {"trigger": "a"}}), TRIGGERED, id="a trigger in the spec"),
-        pytest.param(seen(annotations={ROTATE: "a"}), TRIGGERED, id="a trigger by annotation"),
+        pytest.param(observed({"rotation": {"trigger": "a"}}), TRIGGERED, id="a trigger in the spec"),
+        pytest.param(observed(annotations={ROTATE: "a"}), TRIGGERED, id="a trigger by annotation"),
         pytest.param(
-            seen(HOURLY, now=MADE + timedelta(hours=1)),
+            observed(HOURLY, now=MADE + timedelta(hours=1)),
             reason("RotationDue", "was due at 2026-11-24 12:00 UTC", "password", rotates=True),
             id="the interval is over",
         ),
@@ -113,17 +123,17 @@ def test_each_reason_names_itself_and_what_is_made_anew(look: Observed, expected
     ("look", "expected"),
     [
         pytest.param(
-            seen(TWO, annotations={ROTATE: "a"}),
+            observed(TWO, annotations={ROTATE: "a"}),
             reason("SpecChanged", "data has new items: token", "password", "token", rotates=True),
             id="an added item and a trigger",
         ),
         pytest.param(
-            seen(TWO, state=state(names=("password", "old")), unfit=("password",)),
+            observed(TWO, state=state(names=("password", "old")), unfit=("password",)),
             reason("SpecChanged", "data has new items: token", "password", "token", rotates=False),
             id="a renamed item and another recipe",
         ),
         pytest.param(
-            seen(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
+            observed(HOURLY, annotations={ROTATE: "a"}, now=MADE + timedelta(days=9)),
             TRIGGERED,
             id="a trigger when due",
         ),
@@ -163,7 +173,7 @@ def test_a_new_trigger_rotates(spec: str | None, annotation: str | None, handled
 
 
 def asked(spec: str | None, annotation: str | None, handled: Triggers) -> Observed:
-    return seen(
+    return observed(
         {"rotation": {"trigger": spec}} if spec else {},
         annotations={ROTATE: annotation} if annotation else {},
         state=state(triggers=handled),
@@ -183,7 +193,7 @@ def test_the_last_trigger_is_the_new_one_of_two() -> None:
 
 @pytest.mark.parametrize("only", [["password"], ["password", "username"]], ids=",".join)
 def test_a_trigger_renews_what_rotation_only_names_and_no_literal(only: list[str]) -> None:
-    look = seen(
+    look = observed(
         {"data": [PASSWORD, TOKEN, USERNAME], "rotation": {"trigger": "a", "only": only}},
         state=state(names=("password", "token", "username")),
     )
@@ -204,17 +214,19 @@ def within(*windows: dict[str, str], **rotation: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("look", "waits"),
     [
-        pytest.param(seen(within(BY_NIGHT)), True, id="what is due, a closed window"),
-        pytest.param(seen(within(BY_NIGHT), now=NIGHT), False, id="what is due, as it opens"),
-        pytest.param(seen(within(AT_NOON)), False, id="what is due, an open window"),
-        pytest.param(seen(within(BY_NIGHT, AT_NOON)), False, id="what is due, one of two is open"),
-        pytest.param(seen(within(BY_NIGHT, every="90d", trigger="a")), True, id="a trigger, closed"),
-        pytest.param(seen(within(AT_NOON, every="90d", trigger="a")), False, id="a trigger, open"),
+        pytest.param(observed(within(BY_NIGHT)), True, id="what is due, a closed window"),
+        pytest.param(observed(within(BY_NIGHT), now=NIGHT), False, id="what is due, as it opens"),
+        pytest.param(observed(within(AT_NOON)), False, id="what is due, an open window"),
+        pytest.param(observed(within(BY_NIGHT, AT_NOON)), False, id="what is due, one of two is open"),
+        pytest.param(observed(within(BY_NIGHT, every="90d", trigger="a")), True, id="a trigger, closed"),
+        pytest.param(observed(within(AT_NOON, every="90d", trigger="a")), False, id="a trigger, open"),
         pytest.param(
-            seen(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}), True, id="an annotation, closed"
+            observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}),
+            True,
+            id="an annotation, closed",
         ),
         pytest.param(
-            seen(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}, now=NIGHT),
+            observed(within(BY_NIGHT, every="90d"), annotations={ROTATE: "a"}, now=NIGHT),
             False,
             id="an annotation, open",
         ),
@@ -228,10 +240,14 @@ def test_a_rotation_waits_for_a_window(look: Observed, waits: bool) -> None:  # 
 @pytest.mark.parametrize(
     ("look", "name"),
     [
-        pytest.param(seen(within(BY_NIGHT), state=None, target=None, status={}), "Created", id="the first"),
-        pytest.param(seen(within(BY_NIGHT), state=None, target=None), "Lost", id="what is lost"),
         pytest.param(
-            seen(TWO | within(BY_NIGHT, every="90d", trigger="a")), "SpecChanged", id="a change of the spec"
+            observed(within(BY_NIGHT), state=None, target=None, status={}), "Created", id="the first"
+        ),
+        pytest.param(observed(within(BY_NIGHT), state=None, target=None), "Lost", id="what is lost"),
+        pytest.param(
+            observed(TWO | within(BY_NIGHT, every="90d", trigger="a")),
+            "SpecChanged",
+            id="a change of the spec",
         ),
     ],
 )
@@ -245,19 +261,21 @@ def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> N
 @pytest.mark.parametrize(
     ("look", "start"),
     [
-        pytest.param(seen(), None, id="nothing is planned"),
-        pytest.param(seen(trouble=Stalled("No", "no")), None, id="nobody knows"),
-        pytest.param(seen(HOURLY, state=None), None, id="there are no values yet"),
-        pytest.param(seen(HOURLY), NOW, id="due now"),
-        pytest.param(seen(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14), id="moved"),
-        pytest.param(seen(within(BY_NIGHT, every="90d", trigger="a")), NIGHT, id="a trigger before that"),
+        pytest.param(observed(), None, id="nothing is planned"),
+        pytest.param(observed(trouble=Stalled("No", "no")), None, id="nobody knows"),
+        pytest.param(observed(HOURLY, state=None), None, id="there are no values yet"),
+        pytest.param(observed(HOURLY), NOW, id="due now"),
         pytest.param(
-            seen(within(AT_NOON, every="90d", trigger="a")),
+            observed(within(BY_NIGHT, every="90d")), MADE + timedelta(days=90, hours=14), id="moved"
+        ),
+        pytest.param(observed(within(BY_NIGHT, every="90d", trigger="a")), NIGHT, id="a trigger before that"),
+        pytest.param(
+            observed(within(AT_NOON, every="90d", trigger="a")),
             MADE + timedelta(days=90, hours=1),
             id="a trigger that need not wait",
         ),
         pytest.param(
-            seen(within(BY_NIGHT), state=state(held=Held(2, 1, NOW, failed=True))),
+            observed(within(BY_NIGHT), state=state(held=Held(2, 1, NOW, failed=True))),
             None,
             id="held after a failed rollout",
         ),
@@ -273,7 +291,7 @@ def test_the_next_rotation_starts_when_it_may(look: Observed, start: datetime | 
 def ending(in_hours: float, **spec: Any) -> Observed:
     """Look at a value that should have been renewed an hour ago."""
     life = Validity(NOW - timedelta(hours=1), NOW + timedelta(hours=in_hours))
-    return seen(spec, state=state(lives={"password": life}))
+    return observed(spec, state=state(lives={"password": life}))
 
 
 @pytest.mark.parametrize(
@@ -297,13 +315,13 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
 @pytest.mark.parametrize(
     ("look", "overdue"),
     [
-        pytest.param(seen(), False, id="nothing is planned"),
-        pytest.param(seen(HOURLY, state=None), False, id="there are no values yet"),
-        pytest.param(seen(HOURLY, now=NOW - seconds(1)), False, id="not due"),
-        pytest.param(seen(HOURLY), True, id="due"),
-        pytest.param(seen(within(BY_NIGHT)), False, id="due, and no window was open since"),
-        pytest.param(seen(within(BY_NIGHT), now=NIGHT), True, id="due, and a window is open"),
-        pytest.param(seen(within(BY_NIGHT), now=NIGHT + timedelta(hours=9)), True, id="due, and one was"),
+        pytest.param(observed(), False, id="nothing is planned"),
+        pytest.param(observed(HOURLY, state=None), False, id="there are no values yet"),
+        pytest.param(observed(HOURLY, now=NOW - seconds(1)), False, id="not due"),
+        pytest.param(observed(HOURLY), True, id="due"),
+        pytest.param(observed(within(BY_NIGHT)), False, id="due, and no window was open since"),
+        pytest.param(observed(within(BY_NIGHT), now=NIGHT), True, id="due, and a window is open"),
+        pytest.param(observed(within(BY_NIGHT), now=NIGHT + timedelta(hours=9)), True, id="due, and one was"),
         pytest.param(ending(24), True, id="about to end"),
         pytest.param(ending(24, rotation={"windows": [BY_NIGHT]}), False, id="about to end, and waits"),
     ],
@@ -324,28 +342,30 @@ def test_a_rotation_is_overdue_when_it_could_have_started(look: Observed, overdu
     ],
 )
 def test_a_rotation_is_due_when_the_interval_is_over(now: datetime, is_due: bool) -> None:  # noqa: FBT001
-    assert (reason_of(seen(HOURLY, now=now)) is not None) == is_due
+    assert (reason_of(observed(HOURLY, now=now)) is not None) == is_due
 
 
 def test_down_past_several_due_dates_is_one_rotation() -> None:
     late = MADE + timedelta(days=400)
-    done = seen(HOURLY, now=late + seconds(5), state=state(revision(2, made=late), rotated=late))
+    done = observed(HOURLY, now=late + seconds(5), state=state(revision(2, made=late), rotated=late))
     assert reason_of(done) is None
     assert due_time(done) == late + timedelta(hours=1)
 
 
 def test_a_change_of_the_spec_does_not_put_the_next_rotation_off() -> None:
     changed = revision(2, "SpecChanged", made=NOW)
-    assert due_time(seen(HOURLY, state=state(changed, revision(), rotated=MADE))) == MADE + timedelta(hours=1)
+    assert due_time(observed(HOURLY, state=state(changed, revision(), rotated=MADE))) == MADE + timedelta(
+        hours=1
+    )
 
 
 @pytest.mark.parametrize(
     "look",
     [
-        pytest.param(seen(), id="no cadence"),
-        pytest.param(seen(HOURLY, state=None), id="no values yet"),
+        pytest.param(observed(), id="no cadence"),
+        pytest.param(observed(HOURLY, state=None), id="no values yet"),
         pytest.param(
-            seen(HOURLY | {"data": [USERNAME]}, state=state(names=("username",))), id="only literals"
+            observed(HOURLY | {"data": [USERNAME]}, state=state(names=("username",))), id="only literals"
         ),
     ],
 )
@@ -355,5 +375,5 @@ def test_what_never_rotates_is_never_due(look: Observed) -> None:
 
 def test_the_class_says_when_where_the_spec_does_not() -> None:
     yearly = secret_class(rotation={"every": "365d", "jitter": "0%"})
-    assert due_time(seen(given=yearly)) == MADE + timedelta(days=365)
-    assert due_time(seen(HOURLY, given=yearly)) == MADE + timedelta(hours=1)
+    assert due_time(observed(given=yearly)) == MADE + timedelta(days=365)
+    assert due_time(observed(HOURLY, given=yearly)) == MADE + timedelta(hours=1)

@@ -22,9 +22,9 @@ from tests.core.builders import (
     NOW,
     PUBLISHED,
     consumer,
+    observed,
     revision,
     seconds,
-    seen,
     state,
     target,
     use,
@@ -48,7 +48,7 @@ CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
 
 
 def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
-    return seen(spec, *consumers, **AT_FOUR | changed)
+    return observed(spec, *consumers, **AT_FOUR | changed)
 
 
 def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
@@ -57,13 +57,13 @@ def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
 
 
 def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
-    assert at.wanted
-    return standings(at, at.wanted)
+    assert at.desired
+    return standings(at, at.desired)
 
 
 def restarted(at: Observed) -> tuple[str, ...]:
-    assert at.wanted
-    return tuple(one.workload.key.name for one in next_restarts(at, at.wanted, standings(at, at.wanted)))
+    assert at.desired
+    return tuple(one.workload.key.name for one in next_restarts(at, at.desired, standings(at, at.desired)))
 
 
 # How far a workload is
@@ -226,8 +226,8 @@ def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
 ) -> None:
     one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
     at = look(one)
-    assert at.wanted
-    assert runs_other_values(one, at, at.wanted) == is_older
+    assert at.desired
+    assert runs_other_values(one, at, at.desired) == is_older
 
 
 def test_the_first_revision_makes_nobody_older() -> None:
@@ -241,8 +241,8 @@ def test_the_first_that_is_published_makes_nobody_older_even_if_another_was_made
 
 def test_without_a_state_nothing_is_known_to_be_older() -> None:
     at = look(consumer(), state=None)
-    assert at.wanted
-    assert not runs_other_values(at.consumers[0], at, at.wanted)
+    assert at.desired
+    assert not runs_other_values(at.consumers[0], at, at.desired)
 
 
 # Turns
@@ -549,8 +549,8 @@ def due(
     *siblings: Sibling, marker: str = "db=3", spec: dict[str, Any] | None = None, **changed: Any
 ) -> datetime:
     at = look(consumer("api", *siblings, marker=marker), spec=spec, **changed)
-    assert at.wanted
-    return restart_due(at, at.wanted, everyone(at)[0])
+    assert at.desired
+    return restart_due(at, at.desired, everyone(at)[0])
 
 
 @pytest.mark.parametrize(
@@ -595,8 +595,8 @@ def test_a_process_that_takes_over_waits_for_what_else_was_about_to_change(
     since: datetime, expected: datetime
 ) -> None:
     at = replace(look(consumer(marker="db=3")), since=since)
-    assert at.wanted
-    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
 
 
 def test_the_debounce_can_be_written() -> None:
@@ -618,8 +618,8 @@ def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_t
     at = look(
         consumer("api", marker="db=3", restarted=PUBLISHED - before), spec={"rollout": {"debounce": "0s"}}
     )
-    assert at.wanted
-    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
 
 
 @pytest.mark.parametrize(
@@ -631,8 +631,8 @@ def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_t
 )
 def test_no_restart_waits_for_the_clock_of_the_last_one_to_catch_up(ahead: int, expected: datetime) -> None:
     at = look(consumer("api", marker="db=3", restarted=NOW + seconds(ahead)), now=NOW)
-    assert at.wanted
-    assert restart_due(at, at.wanted, everyone(at)[0]) == expected
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
 
 
 @pytest.mark.parametrize(

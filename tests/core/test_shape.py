@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.rotation.triggers import reason_to_renew
 from keyturn.core.spec.cadence import Every
 from keyturn.core.spec.desired import Shape, wanted_by
-from tests.core.builders import USERNAME, managed, secret_class, seen, state, wanted
+from tests.core.builders import USERNAME, desired, managed, observed, secret_class, state
 
 PAIR = ("privateKey", "publicKey")
 
@@ -63,8 +63,8 @@ def test_an_immutable_secret_does_not_turn_by_the_interval_of_its_class() -> Non
     given = secret_class(rotation={"every": "90d"})
 
     assert isinstance(wanted_by(managed(), given).cadence, Every)
-    wanted = wanted_by(managed({"target": {"immutable": True}}), given)
-    assert (wanted.cadence, wanted.rotates) == (None, frozenset())
+    desired = wanted_by(managed({"target": {"immutable": True}}), given)
+    assert (desired.cadence, desired.rotates) == (None, frozenset())
 
 
 COMPLETE = {
@@ -136,7 +136,7 @@ def test_a_key_that_the_type_needs_is_missing(spec: dict[str, Any], type_: str, 
     ],
 )
 def test_another_shape_is_a_revision_without_new_values(spec: dict[str, Any], message: str) -> None:
-    reason = reason_to_renew(seen(spec, state=state(names=["username"])), wanted(spec))
+    reason = reason_to_renew(observed(spec, state=state(names=["username"])), desired(spec))
 
     assert reason
     assert (reason.name, reason.message, reason.fresh, reason.rotates) == (

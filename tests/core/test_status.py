@@ -24,10 +24,10 @@ from tests.core.builders import (
     UID,
     consumer,
     minutes,
+    observed,
     revision,
     seconds,
     secret_class,
-    seen,
     state,
     target,
 )
@@ -86,7 +86,7 @@ COMPLIANT = condition("PolicyCompliant", "True", "Compliant", "every rule of the
 
 
 def test_of_a_secret_that_was_just_created() -> None:
-    assert written(seen(QUARTERLY, status={})) == {
+    assert written(observed(QUARTERLY, status={})) == {
         "observedGeneration": 1,
         "secretName": "db",
         "revision": 1,
@@ -100,12 +100,12 @@ def test_of_a_secret_that_was_just_created() -> None:
 
 
 def test_what_is_only_recorded_has_rotated_nothing() -> None:
-    assert "lastRotationTime" not in written(seen(target=None, status={}))
+    assert "lastRotationTime" not in written(observed(target=None, status={}))
 
 
 def test_of_a_rotation_that_rolls_out() -> None:
     rolling = consumer("api", marker="db=2", settled=False)
-    look = seen(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)
+    look = observed(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)
     message = "Deployment/api is rolling and 1 more"
     assert written(look) == {
         "observedGeneration": 1,
@@ -156,7 +156,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
 
 def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None:
     wrong = Stalled("InvalidSpec", "write another")
-    look = seen(None, trouble=wrong, state=None, target=None, status={})
+    look = observed(None, trouble=wrong, state=None, target=None, status={})
     assert written(look, Outcome(None, wrong)) == {
         "observedGeneration": 1,
         "overdue": False,
@@ -180,7 +180,7 @@ def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None
 
 
 def test_the_record_of_a_rotation_is_written_before_its_values_are_made() -> None:
-    record = written(seen(), Outcome(Begin(f"{UID}/2", 2, REASON)))["rotation"]
+    record = written(observed(), Outcome(Begin(f"{UID}/2", 2, REASON)))["rotation"]
     assert record == {
         "id": f"{UID}/2",
         "reason": "Triggered",
@@ -196,7 +196,7 @@ TROUBLE = Wait("ApiServerUnavailable", "the API server does not answer", seconds
 
 def test_a_rotation_that_cannot_go_on_says_why_and_how_often_it_tried() -> None:
     failed = Outcome(Stage(2, REASON), TROUBLE, attempts=3)
-    rotation = status_of(seen(status={"revision": 1, "rotation": BEGUN}), failed).rotation
+    rotation = status_of(observed(status={"revision": 1, "rotation": BEGUN}), failed).rotation
     assert rotation
     assert (rotation.id, rotation.step, rotation.attempts, rotation.message) == (
         f"{UID}/2",
@@ -207,7 +207,7 @@ def test_a_rotation_that_cannot_go_on_says_why_and_how_often_it_tried() -> None:
 
 
 def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
-    rotation = status_of(seen(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
+    rotation = status_of(observed(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
     assert rotation
     assert (rotation.step, rotation.attempts, rotation.message) == (
         "Publish",
@@ -219,11 +219,13 @@ def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
 @pytest.mark.parametrize(
     "look",
     [
-        pytest.param(seen(), id="nothing is under way"),
-        pytest.param(seen(status={"revision": 1, "rotation": BEGUN}), id="its reason was taken back"),
-        pytest.param(seen(target=None), id="a creation is none"),
-        pytest.param(seen(None, consumer(marker="db=2"), **ROTATED), id="it is done"),
-        pytest.param(seen(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"),
+        pytest.param(observed(), id="nothing is under way"),
+        pytest.param(observed(status={"revision": 1, "rotation": BEGUN}), id="its reason was taken back"),
+        pytest.param(observed(target=None), id="a creation is none"),
+        pytest.param(observed(None, consumer(marker="db=2"), **ROTATED), id="it is done"),
+        pytest.param(
+            observed(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"
+        ),
     ],
 )
 def test_no_rotation_is_under_way(look: Observed) -> None:
@@ -232,20 +234,20 @@ def test_no_rotation_is_under_way(look: Observed) -> None:
 
 def test_what_is_under_way_stays_where_nobody_can_know() -> None:
     status = {"revision": 1, "rotation": BEGUN, "lastTrigger": "a", "lastRotationTime": MADE}
-    after = status_of(seen(state=None, target=None, status=status), Outcome(None, TROUBLE))
+    after = status_of(observed(state=None, target=None, status=status), Outcome(None, TROUBLE))
     assert after.rotation
     assert (after.rotation.id, after.last_trigger, after.last_rotation_time) == (f"{UID}/2", "a", MADE)
 
 
 def test_the_last_trigger_is_the_one_that_was_handled_last() -> None:
-    assert status_of(seen(state=state(triggers=Triggers("a", "b", "b"))), RESTS).last_trigger == "b"
+    assert status_of(observed(state=state(triggers=Triggers("a", "b", "b"))), RESTS).last_trigger == "b"
 
 
 @pytest.mark.parametrize(
     ("late", "overdue"), [(-1, False), (0, True)], ids=["a second early", "at that second"]
 )
 def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None:  # noqa: FBT001
-    look = seen(QUARTERLY, now=MADE + timedelta(days=90, seconds=late))
+    look = observed(QUARTERLY, now=MADE + timedelta(days=90, seconds=late))
     assert status_of(look, RESTS).overdue is overdue
 
 
@@ -264,18 +266,18 @@ def entries(*numbers: int) -> dict[str, Any]:
     ("look", "expected"),
     [
         pytest.param(
-            seen(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
+            observed(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
             [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")],
             id="a rotation that every workload runs",
         ),
         pytest.param(
-            seen(None, consumer(), status=entries(1), **ROTATED),
+            observed(None, consumer(), status=entries(1), **ROTATED),
             [(1, "Created", "Succeeded")],
             id="not before that",
         ),
-        pytest.param(seen(status=entries(1)), [(1, "Created", "Succeeded")], id="once"),
+        pytest.param(observed(status=entries(1)), [(1, "Created", "Succeeded")], id="once"),
         pytest.param(
-            seen(
+            observed(
                 state=state(
                     revision(4, "Triggered"),
                     revision(3, "SpecChanged"),
@@ -302,7 +304,9 @@ def test_a_revision_is_history_when_every_workload_runs_it(
 
 
 def test_the_history_has_the_last_ten() -> None:
-    look = seen(state=state(revision(11, "Triggered")), target=target(11), status=entries(*range(10, 0, -1)))
+    look = observed(
+        state=state(revision(11, "Triggered")), target=target(11), status=entries(*range(10, 0, -1))
+    )
     assert [number for number, *_ in history(look)] == list(range(11, 1, -1))
 
 
@@ -324,9 +328,9 @@ BACK: dict[str, Any] = {
 
 
 def test_while_it_goes_back_the_step_is_named() -> None:
-    look = seen(None, consumer(marker="db=2", settled=False), **BACK)
+    look = observed(None, consumer(marker="db=2", settled=False), **BACK)
     assert conditions(look)["Rotating"][:2] == ("True", "Rollback")
-    assert conditions(seen(**BACK | {"target": target(2)}))["Rotating"] == (
+    assert conditions(observed(**BACK | {"target": target(2)}))["Rotating"] == (
         "True",
         "Rollback",
         "the next step is Rollback",
@@ -334,19 +338,19 @@ def test_while_it_goes_back_the_step_is_named() -> None:
 
 
 def test_when_it_is_back_the_history_tells_both_and_tells_it_once() -> None:
-    look = seen(None, consumer(marker="db=1"), **BACK)
+    look = observed(None, consumer(marker="db=1"), **BACK)
     assert history(look) == [
         (1, "RolledBack", "Succeeded"),
         (2, "Triggered", "RolledBack"),
         (1, "Created", "Succeeded"),
     ]
     told = status_of(look, RESTS).model_dump(mode="json", by_alias=True, exclude_none=True)["history"]
-    again = seen(None, consumer(marker="db=1"), **BACK | {"status": {"revision": 1, "history": told}})
+    again = observed(None, consumer(marker="db=1"), **BACK | {"status": {"revision": 1, "history": told}})
     assert len(history(again)) == 3
 
 
 def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
-    assert conditions(seen(**BACK))["Rotating"] == (
+    assert conditions(observed(**BACK))["Rotating"] == (
         "False",
         "Held",
         (
@@ -358,14 +362,14 @@ def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
 
 def test_what_was_restarted_is_remembered_where_the_marker_was_taken_off() -> None:
     entry = {"kind": "Deployment", "name": "api", "state": "Rolling", "restarted": 2, "revision": 2}
-    look = seen(None, consumer(), **ROTATED | {"status": {"revision": 2, "workloads": [entry]}})
+    look = observed(None, consumer(), **ROTATED | {"status": {"revision": 2, "workloads": [entry]}})
     (told,) = status_of(look, RESTS).workloads
     assert (told.revision, told.restarted) == (None, 2)
 
 
 def overlap(valid_until: datetime | None) -> Observed:
     newest = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until)
-    return seen(
+    return observed(
         status={"revision": 2, "history": [ENTRY_1]},
         state=state(newest, revision()),
         target=target(2, overlapping=True),
@@ -395,7 +399,7 @@ def revoked(valid_until: datetime | None, *consumers: Any) -> Observed:
     """Look at a Secret that still holds the values before, though their overlap is over."""
     previous = frozenset({"password.previous"})
     ended = revision(2, "Triggered", previous=previous, valid_until=valid_until, ended=True)
-    return seen(
+    return observed(
         None,
         *consumers,
         status={"revision": 2, "history": [ENTRY_1]},
@@ -436,7 +440,7 @@ def test_a_secret_without_a_record_of_its_publication_was_published_when_it_was_
 
 def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_its_overlap() -> None:
     passed = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=NOW)
-    look = seen(
+    look = observed(
         state=state(revision(3, "Triggered"), passed, revision()),
         target=target(3),
         status={"revision": 3, "history": [ENTRY_1]},
@@ -448,40 +452,40 @@ def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_i
     ("look", "outcome", "ready"),
     [
         pytest.param(
-            seen(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key"), id="rests"
+            observed(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key"), id="rests"
         ),
         pytest.param(
-            seen({"suspend": True}),
+            observed({"suspend": True}),
             RESTS,
             ("True", "Suspended", "nothing is written while spec.suspend is true"),
             id="suspended, complete",
         ),
         pytest.param(
-            seen({"suspend": True}, target=None),
+            observed({"suspend": True}, target=None),
             RESTS,
             ("False", "Suspended", "spec.suspend is true and the Secret is not complete"),
             id="suspended, not there",
         ),
         pytest.param(
-            seen(),
+            observed(),
             Outcome(None, Stalled("PolicyViolation", "too short")),
             ("True", "PolicyViolation", "Secret unchanged: too short"),
             id="stalled, complete",
         ),
         pytest.param(
-            seen(target=target(owner="other")),
+            observed(target=target(owner="other")),
             Outcome(None, Stalled("SecretNotOwned", "not ours")),
             ("False", "SecretNotOwned", "not ours"),
             id="somebody else's",
         ),
         pytest.param(
-            seen({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
+            observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
             Outcome(None, TROUBLE),
             ("False", "ApiServerUnavailable", "the API server does not answer"),
             id="a key is missing",
         ),
         pytest.param(
-            seen(target=target(differs=["password"])),
+            observed(target=target(differs=["password"])),
             Outcome(None, TROUBLE),
             ("False", "ApiServerUnavailable", "the API server does not answer"),
             id="a key was edited",
@@ -522,7 +526,7 @@ def test_ready_means_that_every_key_is_there(
 def test_a_write_that_waits_is_told_though_the_secret_is_whole(
     outcome: Outcome, ready: tuple[str, str]
 ) -> None:
-    found = conditions(seen(), outcome)
+    found = conditions(observed(), outcome)
     assert found["Ready"] == ("True", *ready)
     assert "Reconciling" not in found
 
@@ -535,17 +539,17 @@ FAILED = "failed: its pods did not become available in time; see its events and 
     ("look", "verdict"),
     [
         pytest.param(
-            seen(None, consumer(marker="db=2"), **ROTATED),
+            observed(None, consumer(marker="db=2"), **ROTATED),
             ("True", "AllCurrent", "1 of 1 workloads run the current revision"),
             id="all run it",
         ),
         pytest.param(
-            seen(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
+            observed(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
             ("False", "RolloutFailed", f"{BEHIND} {FAILED}"),
             id="one failed",
         ),
         pytest.param(
-            seen(None, consumer(restart="never"), **ROTATED),
+            observed(None, consumer(restart="never"), **ROTATED),
             (
                 "False",
                 "RestartRefused",
@@ -554,7 +558,7 @@ FAILED = "failed: its pods did not become available in time; see its events and 
             id="one refuses",
         ),
         pytest.param(
-            seen(missing_targets=("Deployment/gone", "DaemonSet/lost")),
+            observed(missing_targets=("Deployment/gone", "DaemonSet/lost")),
             (
                 "False",
                 "TargetNotFound",
@@ -563,7 +567,7 @@ FAILED = "failed: its pods did not become available in time; see its events and 
             id="listed ones do not exist",
         ),
         pytest.param(
-            seen(state=None, target=None, status={}),
+            observed(state=None, target=None, status={}),
             ("Unknown", "NotPublished", "no revision is published yet"),
             id="nothing is published",
         ),
@@ -576,7 +580,7 @@ def test_workloads_are_current_when_each_runs_the_newest(
 
 
 def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
-    assert conditions(seen(state=TWO))["Rotating"] == ("True", "Publish", "the next step is Publish")
+    assert conditions(observed(state=TWO))["Rotating"] == ("True", "Publish", "the next step is Publish")
 
 
 @pytest.mark.parametrize(
@@ -595,18 +599,22 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
 def test_compliance_with_a_class_is_told(
     violations: tuple[Violation, ...], verdict: tuple[str, str, str]
 ) -> None:
-    assert conditions(seen(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
+    assert conditions(observed(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
 
 
 def test_without_a_class_the_checklist_is_told() -> None:
-    breaks = replace(seen(), signs=Signs(is_overdue=True))
+    breaks = replace(observed(), signs=Signs(is_overdue=True))
 
-    assert conditions(seen())["PolicyCompliant"] == ("True", "Compliant", "every rule of the checklist holds")
+    assert conditions(observed())["PolicyCompliant"] == (
+        "True",
+        "Compliant",
+        "every rule of the checklist holds",
+    )
     assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "overdue")
 
 
 def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
-    look = seen(given=secret_class(), violations=(Violation("minLength", "too short"),))
+    look = observed(given=secret_class(), violations=(Violation("minLength", "too short"),))
     breaks = replace(look, signs=Signs(is_overdue=True))
     policy = status_of(breaks, RESTS).policy
 
@@ -616,15 +624,15 @@ def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
 
 
 def test_where_every_rule_holds_the_status_has_no_violations() -> None:
-    assert status_of(seen(given=secret_class()), RESTS).policy is None
+    assert status_of(observed(given=secret_class()), RESTS).policy is None
 
 
 def test_of_a_spec_that_cannot_be_followed_no_rule_is_told() -> None:
-    assert "PolicyCompliant" not in conditions(seen(trouble=Stalled("InvalidSpec", "it cannot be read")))
+    assert "PolicyCompliant" not in conditions(observed(trouble=Stalled("InvalidSpec", "it cannot be read")))
 
 
 def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:
-    look = replace(seen(given=secret_class()), unchecked="no rights")
+    look = replace(observed(given=secret_class()), unchecked="no rights")
     assert conditions(look)["PolicyCompliant"] == ("Unknown", "NotChecked", "no rights")
 
 
@@ -638,8 +646,8 @@ BY_NIGHT: dict[str, Any] = {
 @pytest.mark.parametrize(
     "look",
     [
-        pytest.param(seen({"rotation": BY_NIGHT}), id="what is due"),
-        pytest.param(seen({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
+        pytest.param(observed({"rotation": BY_NIGHT}), id="what is due"),
+        pytest.param(observed({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
     ],
 )
 def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
@@ -654,11 +662,11 @@ def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
 
 
 def test_what_is_suspended_does_not_wait_for_a_window() -> None:
-    assert conditions(seen({"rotation": BY_NIGHT, "suspend": True}))["Rotating"][1] == "Idle"
+    assert conditions(observed({"rotation": BY_NIGHT, "suspend": True}))["Rotating"][1] == "Idle"
 
 
 def test_a_rotation_whose_window_went_by_is_overdue() -> None:
-    status = status_of(seen({"rotation": BY_NIGHT}, now=NOW + timedelta(days=2)), RESTS)
+    status = status_of(observed({"rotation": BY_NIGHT}, now=NOW + timedelta(days=2)), RESTS)
     assert status.overdue
     assert status.next_rotation_time == datetime(2026, 11, 27, 1, tzinfo=UTC)
 
@@ -666,24 +674,24 @@ def test_a_rotation_whose_window_went_by_is_overdue() -> None:
 def changed(target_at: int) -> Observed:
     """Look at a secret whose spec was changed, while its Secret holds revision `target_at`."""
     edited = revision(2, "SpecChanged", made=NOW - minutes(1))
-    return seen(None, consumer(), state=state(edited, revision()), target=target(target_at))
+    return observed(None, consumer(), state=state(edited, revision()), target=target(target_at))
 
 
 @pytest.mark.parametrize(
     ("look", "error", "kstatus"),
     [
-        pytest.param(seen(), None, set(), id="nothing is wrong"),
-        pytest.param(seen(), TROUBLE, set(), id="a routine matter waits"),
-        pytest.param(seen(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
+        pytest.param(observed(), None, set(), id="nothing is wrong"),
+        pytest.param(observed(), TROUBLE, set(), id="a routine matter waits"),
+        pytest.param(observed(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
         pytest.param(
             changed(target_at=1), None, {"Reconciling"}, id="the Secret is as an earlier spec had it"
         ),
         pytest.param(changed(target_at=1), TROUBLE, {"Reconciling"}, id="and a routine matter waits"),
         pytest.param(changed(target_at=1), Stalled("Any", "x"), {"Stalled"}, id="and a person must act"),
         pytest.param(changed(target_at=2), TROUBLE, set(), id="the Secret is as the spec has it"),
-        pytest.param(seen(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
+        pytest.param(observed(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
         pytest.param(
-            seen(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"
+            observed(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"
         ),
     ],
 )
@@ -704,7 +712,7 @@ def test_kstatus_conditions_are_there_only_while_they_hold(
 )
 def test_a_condition_keeps_its_time_until_it_turns(before: str, since: str) -> None:
     old = condition("Ready", before, "Whatever", "an older sentence", "2026-01-01T00:00:00Z")
-    look = seen(status={"revision": 1, "conditions": [old]}, now=NOW + timedelta(microseconds=5))
+    look = observed(status={"revision": 1, "conditions": [old]}, now=NOW + timedelta(microseconds=5))
     assert written(look)["conditions"][0] == READY | {"lastTransitionTime": since}
 
 
@@ -748,7 +756,7 @@ def test_equal_facts_make_an_equal_status(
     """Whatever was written, the next look at the same world finds nothing to write."""
 
     def look(before: dict[str, Any], after: timedelta) -> ManagedSecretStatus:
-        at = seen(spec, *consumers, status=before, state=recorded, target=found, now=NOW + after)
+        at = observed(spec, *consumers, status=before, state=recorded, target=found, now=NOW + after)
         return status_of(at, Outcome(None, error, attempts=1))
 
     first = look(status, timedelta(0))
@@ -762,8 +770,8 @@ def test_equal_facts_make_an_equal_status(
 def test_fields_that_an_older_crd_drops_are_named_while_they_are_missing() -> None:
     lost = ("status.workloads", "status.history")
 
-    status, reason, message = conditions(replace(seen(), lost=lost))["CrdOutdated"]
+    status, reason, message = conditions(replace(observed(), lost=lost))["CrdOutdated"]
 
     assert (status, reason) == ("True", "FieldsMissing")
     assert "the API server drops status.workloads, status.history; apply the CRDs" in message
-    assert "CrdOutdated" not in conditions(seen())
+    assert "CrdOutdated" not in conditions(observed())

@@ -14,7 +14,7 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import DeletePod, Rest
 from keyturn.core.state.state import Held
-from tests.core.builders import NOW, consumer, minutes, pod, revision, seconds, seen, state, target
+from tests.core.builders import NOW, consumer, minutes, observed, pod, revision, seconds, state, target
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
@@ -44,7 +44,7 @@ def stateful(*pods: Pod, deletable: bool = True, **more: Any) -> Consumer:
 
 
 def look(one: Consumer, **changed: Any) -> Observed:
-    return seen(None, one, **BACK | changed)
+    return observed(None, one, **BACK | changed)
 
 
 def test_a_pod_that_was_never_ready_with_what_was_taken_back_is_deleted() -> None:
@@ -103,8 +103,8 @@ def test_it_is_deleted_also_after_the_deadline() -> None:
 
 
 def told(at: Observed) -> str | None:
-    assert at.wanted
-    return standings(at, at.wanted)[0].message
+    assert at.desired
+    return standings(at, at.desired)[0].message
 
 
 def test_a_pod_that_may_not_be_deleted_is_named_with_the_command() -> None:

@@ -23,11 +23,11 @@ from tests.core.builders import (
     PUSH,
     consumer,
     minutes,
+    observed,
     pushed,
     revision,
     seconds,
     secret_class,
-    seen,
     state,
     target,
 )
@@ -105,12 +105,12 @@ def _body(look: Observed, status: Body) -> Body:
 
 def stalled(reason: str) -> Body:
     """Return an object whose Secret is whole and that a person must help."""
-    return told(seen(), Stalled(reason, f"somebody must see to {reason}"))
+    return told(observed(), Stalled(reason, f"somebody must see to {reason}"))
 
 
 def waiting(reason: str) -> Body:
     """Return an object whose Secret cannot be written yet."""
-    return told(seen(**_NEW), Wait(reason, f"waits for {reason}", minutes(1)))
+    return told(observed(**_NEW), Wait(reason, f"waits for {reason}", minutes(1)))
 
 
 def of_class(status: Body | None, generation: int = 1) -> Body:
@@ -137,7 +137,7 @@ class Expected(NamedTuple):
 
 def _fresh() -> Body:
     """Return an object as the API server makes it."""
-    return _body(seen(**_NEW), filled_in("ManagedSecret"))
+    return _body(observed(**_NEW), filled_in("ManagedSecret"))
 
 
 def _edited(body: Body) -> Body:
@@ -149,7 +149,7 @@ def _rotating(
     *revisions: RevisionFacts, target_at: int, consumers: tuple[Consumer, ...] = (), **of_target: Any
 ) -> Observed:
     """Look at an object whose second revision is made, while the Secret holds `target_at`."""
-    return seen(
+    return observed(
         None,
         *consumers,
         state=state(*(revisions or (_SECOND, revision()))),
@@ -171,47 +171,50 @@ _FAILS: Mapping[str, Any] = {"marker": "db=2", "settled": False, "failed": True}
 SITUATIONS: Mapping[str, Expected] = {
     "not looked at yet": Expected(_fresh(), "InProgress", "Progressing", "has not looked at this spec yet"),
     "changed since the last look": Expected(
-        _edited(told(seen())), "InProgress", "Progressing", "has not looked at this spec yet"
+        _edited(told(observed())), "InProgress", "Progressing", "has not looked at this spec yet"
     ),
     "changed since it stalled": Expected(
         _edited(stalled("TooWeak")), "InProgress", "Progressing", "has not looked at this spec yet"
     ),
     "waiting for the first write": Expected(
-        told(seen(**_NEW), _BUSY), "InProgress", "Progressing", "the API server does not answer"
+        told(observed(**_NEW), _BUSY), "InProgress", "Progressing", "the API server does not answer"
     ),
     "being written": Expected(
-        told(seen(target=target(differs={"password"}))),
+        told(observed(target=target(differs={"password"}))),
         "InProgress",
         "Progressing",
         "the Secret is being written",
     ),
     "edited by somebody, and not repaired yet": Expected(
-        told(seen(target=target(differs={"password"})), _BUSY), "InProgress", "Progressing", "does not answer"
+        told(observed(target=target(differs={"password"})), _BUSY),
+        "InProgress",
+        "Progressing",
+        "does not answer",
     ),
-    "at rest": Expected(told(seen()), "Current", "Healthy", "the Secret holds revision 1 with every key"),
+    "at rest": Expected(told(observed()), "Current", "Healthy", "the Secret holds revision 1 with every key"),
     "at rest with a class": Expected(
-        told(seen(given=_CLASS)), "Current", "Healthy", "the Secret holds revision 1 with every key"
+        told(observed(given=_CLASS)), "Current", "Healthy", "the Secret holds revision 1 with every key"
     ),
     "at rest with a workload": Expected(
-        told(seen(None, consumer(created=NOW))),
+        told(observed(None, consumer(created=NOW))),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",
     ),
     "a rotation waits for its window": Expected(
-        told(seen({"rotation": _BY_NIGHT})),
+        told(observed({"rotation": _BY_NIGHT})),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",
     ),
     "not all of its class can be checked": Expected(
-        told(replace(seen(given=_CLASS), unchecked="another environment cannot be read")),
+        told(replace(observed(given=_CLASS), unchecked="another environment cannot be read")),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",
     ),
     "a rotation begins": Expected(
-        told(seen(annotations={"keyturn.dev/rotate": "now"})),
+        told(observed(annotations={"keyturn.dev/rotate": "now"})),
         "Current",
         "Healthy",
         "; rotating: the next step is Stage",
@@ -238,7 +241,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(_rotating(target_at=2, consumers=(_PODS_UNREAD,))), "Current", "Healthy", "revision 2"
     ),
     "the installed CRD drops fields of the status": Expected(
-        told(replace(seen(), lost=("status.workloads",))),
+        told(replace(observed(), lost=("status.workloads",))),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",
@@ -250,11 +253,11 @@ SITUATIONS: Mapping[str, Expected] = {
         "revision 2",
     ),
     "a listed workload is not there": Expected(
-        told(seen(missing_targets=("Deployment/api",))), "Current", "Healthy", "revision 1"
+        told(observed(missing_targets=("Deployment/api",))), "Current", "Healthy", "revision 1"
     ),
     "a rollout failed and there is nothing to go back to": Expected(
         told(
-            seen(
+            observed(
                 {"rollout": {"onFailure": "Hold"}},
                 consumer(**_FAILS),
                 state=state(_SECOND, revision()),
@@ -266,18 +269,20 @@ SITUATIONS: Mapping[str, Expected] = {
         "a workload did not get ready with revision 2",
     ),
     "a failed rollout is taken back": Expected(
-        told(seen(None, consumer(marker="db=2"), **_given_up(failed=True))),
+        told(observed(None, consumer(marker="db=2"), **_given_up(failed=True))),
         "Current",
         "Healthy",
         "revision 1",
     ),
     "a failed rollout was taken back": Expected(
-        told(seen(None, consumer(marker="db=1"), **_given_up(failed=True))),
+        told(observed(None, consumer(marker="db=1"), **_given_up(failed=True))),
         "Failed",
         "Degraded",
         "workloads did not get ready with revision 2, so revision 1 is back",
     ),
-    "a person went back": Expected(told(seen(**_given_up(failed=False))), "Current", "Healthy", "revision 1"),
+    "a person went back": Expected(
+        told(observed(**_given_up(failed=False))), "Current", "Healthy", "revision 1"
+    ),
     "a change of the spec is not published yet": Expected(
         told(_rotating(_EDITED, revision(), target_at=1), _BUSY),
         "InProgress",
@@ -293,32 +298,32 @@ SITUATIONS: Mapping[str, Expected] = {
         "; rotating: Deployment/api is rolling",
     ),
     "not as its class asks, before anything was written": Expected(
-        told(seen(given=_CLASS, violations=(_POOR,), **_NEW)),
+        told(observed(given=_CLASS, violations=(_POOR,), **_NEW)),
         "Failed",
         "Degraded",
         "class strict asks for 64",
     ),
     "no longer as its class asks": Expected(
-        told(seen(given=_CLASS, violations=(_POOR,))), "Failed", "Degraded", "class strict asks for 64"
+        told(observed(given=_CLASS, violations=(_POOR,))), "Failed", "Degraded", "class strict asks for 64"
     ),
     "not as its class would like": Expected(
-        told(seen(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; against policy: "
+        told(observed(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; against policy: "
     ),
     "a spec that cannot be followed": Expected(
-        told(seen(trouble=Stalled("InvalidSpec", "the spec cannot be read"))),
+        told(observed(trouble=Stalled("InvalidSpec", "the spec cannot be read"))),
         "Failed",
         "Degraded",
         "cannot be read",
     ),
     "read from its store": Expected(
-        told(seen(_PULLS, state=_READ, pulled=Pulled(read=True, was_read=True))),
+        told(observed(_PULLS, state=_READ, pulled=Pulled(read=True, was_read=True))),
         "Current",
         "Healthy",
         "revision 1",
     ),
     "gone at its store, and kept": Expected(
         told(
-            seen(
+            observed(
                 _PULLS,
                 state=_READ,
                 pulled=Pulled(read=True, was_read=True, retained=frozenset({"api-key"})),
@@ -330,7 +335,7 @@ SITUATIONS: Mapping[str, Expected] = {
     ),
     "asked to rotate what its store holds": Expected(
         told(
-            seen(
+            observed(
                 _PULLS,
                 state=replace(_READ, triggers=Triggers(annotation="now")),
                 annotations={"keyturn.dev/rotate": "now"},
@@ -342,21 +347,21 @@ SITUATIONS: Mapping[str, Expected] = {
         "revision 1",
     ),
     "pushed to its store": Expected(
-        told(seen({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE),)))),
+        told(observed({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE),)))),
         "Current",
         "Healthy",
         "revision 1",
     ),
     "kept by its store": Expected(
-        told(seen({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE, kept=True),)))),
+        told(observed({"pushTo": [PUSH]}, state=state(pushed=(pushed(_PLACE, kept=True),)))),
         "Current",
         "Healthy",
         "revision 1",
     ),
     "suspended": Expected(
-        told(seen(_SUSPENDED)), "Current", "Suspended", "nothing is written while spec.suspend is true"
+        told(observed(_SUSPENDED)), "Current", "Suspended", "nothing is written while spec.suspend is true"
     ),
     "suspended before anything was written": Expected(
-        told(seen(_SUSPENDED, **_NEW)), "InProgress", "Suspended", "the Secret is not complete"
+        told(observed(_SUSPENDED, **_NEW)), "InProgress", "Suspended", "the Secret is not complete"
     ),
 }

@@ -21,7 +21,7 @@ from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
 from keyturn.core.spec.cadence import Cron, Every
 from keyturn.kube import errors
-from tests.core.builders import NOW, consumer, pod, revision, secret_class, seen, state, target
+from tests.core.builders import NOW, consumer, observed, pod, revision, secret_class, state, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,9 @@ def sentences() -> Iterator[str]:
     """Return each sentence after its reason or rule."""
     for step in _STEPS:
         for kind, status in _ANSWERS:
-            found = denied(kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, seen())
+            found = denied(
+                kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, observed()
+            )
             yield f"{type(step).__name__} {status} {found.reason}: {found.message}"
     for kind, status in _ANSWERS:
         found = unread(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
@@ -127,9 +129,9 @@ _SIGNS: Final = Signs(
 
 def _of_workloads() -> Iterator[str]:
     for rollout, one in _WORKLOADS:
-        look = seen({"rollout": rollout}, one, **_TWO)
-        assert look.wanted
-        for found in standings(look, look.wanted):
+        look = observed({"rollout": rollout}, one, **_TWO)
+        assert look.desired
+        for found in standings(look, look.desired):
             yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
 
 

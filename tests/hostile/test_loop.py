@@ -39,7 +39,7 @@ from keyturn.stores import providers
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _vault_http
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
-from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, revision, seen
+from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, observed, revision
 from tests.hostile import corpus
 from tests.support.shelves import Shelves
 
@@ -105,9 +105,9 @@ def item(name: str, **recipe: Any) -> dict[str, Any]:
     return {"name": name, "generate": recipe}
 
 
-def recorded(wanted: Desired, values: Mapping[str, Mapping[str, bytes]], recipe: str = "") -> State:
+def recorded(desired: Desired, values: Mapping[str, Mapping[str, bytes]], recipe: str = "") -> State:
     """Record values that nobody's recipe has made."""
-    keys = {one.name: one.keys for one in wanted.items}
+    keys = {one.name: one.keys for one in desired.items}
     kept = {
         name: ItemValues(recipe, {output: Value(content) for output, content in outputs.items()}, keys[name])
         for name, outputs in values.items()
@@ -115,11 +115,11 @@ def recorded(wanted: Desired, values: Mapping[str, Mapping[str, bytes]], recipe:
     return State(UID, MADE, Triggers(), (Revision(revision(), kept),), 1)
 
 
-async def staged(world: Context, wanted: Desired) -> State | Wait | Stalled:
-    look = seen({"data": [PASSWORD]}, state=None, target=None, status={})
+async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:
+    look = observed({"data": [PASSWORD]}, state=None, target=None, status={})
     while True:
         try:
-            return await stage.staged(FIRST, KEY, look, wanted, None, world)
+            return await stage.staged(FIRST, KEY, look, desired, None, context)
         except Wait as wait:
             if wait.reason != "MakingValues":
                 return wait
@@ -161,9 +161,9 @@ async def test_a_call_that_holds_up_the_loop_is_seen_with_its_name(held: list[Ca
 async def test_a_certificate_of_a_hostile_ca_is_signed_apart(
     make: Callable[[], Mapping[str, bytes]], outcome: type[object]
 ) -> None:
-    world = world_with(ca=await asyncio.to_thread(make))
+    context = world_with(ca=await asyncio.to_thread(make))
     recipe = {"commonName": "shop.test", "issuer": {"secretRef": {"name": "ca"}}}
-    assert isinstance(await staged(world, wanted_for(item("web", certificate=recipe))), outcome)
+    assert isinstance(await staged(context, wanted_for(item("web", certificate=recipe))), outcome)
 
 
 @pytest.mark.parametrize(
@@ -207,26 +207,26 @@ async def test_what_is_adopted_is_looked_at_apart(
     recipe: dict[str, Any], make: Callable[[], Mapping[str, bytes]]
 ) -> None:
     outputs = await asyncio.to_thread(make)
-    wanted = wanted_for(item("key", **recipe))
-    keys = wanted.items[0].keys
-    world = world_with(db={keys[output]: content for output, content in outputs.items()})
-    look = seen({"data": [PASSWORD]}, state=None)
-    await claims.adopted(Adopt(1), KEY, look, wanted, None, world)
+    desired = wanted_for(item("key", **recipe))
+    keys = desired.items[0].keys
+    context = world_with(db={keys[output]: content for output, content in outputs.items()})
+    look = observed({"data": [PASSWORD]}, state=None)
+    await claims.adopted(Adopt(1), KEY, look, desired, None, context)
 
 
 @pytest.mark.parametrize(("recipe", "make"), FOUND)
 async def test_what_another_recipe_has_made_is_looked_at_apart(
     recipe: dict[str, Any], make: Callable[[], Mapping[str, bytes]]
 ) -> None:
-    wanted = wanted_for(item("key", **recipe))
-    state = recorded(wanted, {"key": await asyncio.to_thread(make)})
-    assert await suits.unfit(KEY, wanted, state) == {"key"}
+    desired = wanted_for(item("key", **recipe))
+    state = recorded(desired, {"key": await asyncio.to_thread(make)})
+    assert await suits.unfit(KEY, desired, state) == {"key"}
 
 
 async def test_many_large_values_are_judged_apart() -> None:
-    wanted = wanted_for(*(item(f"p{number}", password={}) for number in range(60)))
+    desired = wanted_for(*(item(f"p{number}", password={}) for number in range(60)))
     values = {f"p{number}": {"value": b"correct horse " * 1000} for number in range(60)}
-    await compliance.note_values(KEY, wanted, recorded(wanted, values), world_with())
+    await compliance.note_values(KEY, desired, recorded(desired, values), world_with())
 
 
 # Programs
@@ -234,18 +234,18 @@ async def test_many_large_values_are_judged_apart() -> None:
 
 @pytest.mark.parametrize("template", corpus.TEMPLATES.values(), ids=corpus.TEMPLATES.keys())
 async def test_a_template_is_checked_and_rendered_apart(template: str) -> None:
-    wanted = wanted_for(PASSWORD, target={"template": {"data": {"page": template}}})
-    if await template_flaw("shop", wanted) is None:
-        await staged(world_with(), wanted)
+    desired = wanted_for(PASSWORD, target={"template": {"data": {"page": template}}})
+    if await template_flaw("shop", desired) is None:
+        await staged(world_with(), desired)
 
 
 async def test_a_schedule_of_many_rare_times_is_reckoned_at_once() -> None:
     windows = [{"cron": cron, "duration": "1h"} for cron in corpus.CRONS[:16]]
     spec = {"data": [PASSWORD], "rotation": {"every": "90d", "windows": windows}}
-    found, world = managed(spec), world_with()
-    _, wanted, _ = resolved(found, world.memo(KEY), world.mirror)
-    assert wanted is not None
-    next_step(seen(spec))
+    found, context = managed(spec), world_with()
+    _, desired, _ = resolved(found, context.memory(KEY), context.cache)
+    assert desired is not None
+    next_step(observed(spec))
 
 
 # Documents of stores
@@ -298,11 +298,11 @@ async def test_a_dotenv_file_is_read_apart() -> None:
 @pytest.mark.parametrize("body", [corpus.wide_json(), corpus.deep_json()], ids=["wide", "deep"])
 async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes) -> None:
     shelves: Any = Shelves()
-    look = seen({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
-    assert look.wanted is not None
+    look = observed({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
+    assert look.desired is not None
     shelves.keep("prod/app", body.decode())
-    borrower = LeaseManager(KEY, look.wanted, None, BackgroundWork(), shelves, lambda: NOW, anew=False)
-    await read_all(KEY, look, look.wanted, shelves, borrower, fresh=False)
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), shelves, lambda: NOW, anew=False)
+    await read_all(KEY, look, look.desired, shelves, borrower, fresh=False)
 
 
 async def _refusable(doing: Any) -> None:

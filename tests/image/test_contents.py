@@ -100,7 +100,7 @@ def test_exactly_what_the_lock_pins_is_installed(container: Container) -> None:
     lock = (ROOT / "requirements-operator.txt").read_text()
     pinned = map(Requirement, re.findall(r"^(\S+==[^\\\n]+)", lock, re.MULTILINE))
     here = {"python_version": "3.13", "python_full_version": "3.13.5", "sys_platform": "linux"}
-    wanted = {
+    desired = {
         f"{canonicalize_name(one.name)}{one.specifier}"
         for one in pinned
         if one.marker is None or one.marker.evaluate(here)
@@ -110,7 +110,7 @@ def test_exactly_what_the_lock_pins_is_installed(container: Container) -> None:
         f"{canonicalize_name(name)}=={version}"
         for name, _, version in (pair.partition("==") for pair in told.split())
     }
-    assert found == wanted | {f"keyturn=={__version__}"}
+    assert found == desired | {f"keyturn=={__version__}"}
     assert not any(
         pair.startswith(("kubernetes==", "pip==", "setuptools==", "hatchling==")) for pair in found
     )

@@ -166,13 +166,13 @@ def test_the_page_is_the_component(
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
     chosen = (f"--set=namespaces={{{','.join(namespaces)}}}",) if namespaces else ()
 
-    made, wanted = named(render(f"--set={values}", *chosen)), kustomized(tmp_path)
-    for objects in (made, wanted):
+    made, desired = named(render(f"--set={values}", *chosen)), kustomized(tmp_path)
+    for objects in (made, desired):
         ports = objects["Deployment keyturn-system/keyturn"]["spec"]["template"]["spec"]["containers"][0][
             "ports"
         ]
         ports.sort(key=lambda port: port["containerPort"])
-    assert made == wanted
+    assert made == desired
 
 
 def test_without_network_policies_there_is_none_for_the_page() -> None:
@@ -198,12 +198,12 @@ def test_the_page_takes_no_volume_of_a_person(tmp_path: Path) -> None:
 
 def test_the_audit_endpoint_is_the_component(tmp_path: Path) -> None:
     made = named(render("--set=audit.enabled=true"))
-    wanted = with_component(tmp_path, MANIFESTS / "monitoring" / "audit")
+    desired = with_component(tmp_path, MANIFESTS / "monitoring" / "audit")
 
-    for objects in (made, wanted):
+    for objects in (made, desired):
         template = objects["Deployment keyturn-system/keyturn"]["spec"]["template"]
         template["spec"]["containers"][0]["ports"].sort(key=lambda port: port["containerPort"])
-    assert made == wanted
+    assert made == desired
 
 
 def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Chart:
         env = {"POD_NAMESPACE": _NAMESPACE}
         return Operator(account, self.folder / "log", "--all-namespaces", allowed, env=env)
 
-    def seen(self, said: str) -> Seen:
+    def observed(self, said: str) -> Seen:
         return Seen(
             said,
             self.kubectl.json("get", "secret", "plain", "-n", "shop"),
@@ -158,7 +158,7 @@ def installed(chart: Chart) -> Iterator[tuple[Seen, Operator]]:
         chart.kubectl("wait", "ms", "--all", "-A", "--for=condition=Ready", "--timeout=30s")
         for name in ("pushed", "forgotten"):
             chart.kubectl("wait", f"ms/{name}", "-n", "shop", "--for=condition=Pushed", "--timeout=30s")
-        yield chart.seen(said), operator
+        yield chart.observed(said), operator
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def upgraded(chart: Chart, installed: tuple[Seen, Operator]) -> Seen:
     )
     said = chart.helm("upgrade", "keyturn", str(CHART), f"--values={file}", IMAGE)
     chart.kubectl("annotate", "ms/plain", "-n", "shop", "example.com/looked=again")
-    return chart.seen(said)
+    return chart.observed(said)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def uninstalled(chart: Chart, upgraded: Seen, installed: tuple[Seen, Operator]) 
     chart.kubectl("patch", "ms/pushed", "-n", "shop", "--type=json", "-p", json.dumps(retain))
     eventually(lambda: chart.held() == ["shop/forgotten"], "letting go")
     installed[1].stop()
-    return chart.seen(chart.helm("uninstall", "keyturn", "--wait"))
+    return chart.observed(chart.helm("uninstall", "keyturn", "--wait"))
 
 
 @pytest.fixture(scope="module")
@@ -224,17 +224,20 @@ def again(chart: Chart, let_go: str) -> Iterator[Seen]:
         operator.wait_for_log("leading")
         eventually(lambda: operator.looks() > 0, "a look")
         chart.kubectl("wait", "ms/plain", "-n", "shop", "--for=condition=Ready", "--timeout=20s")
-        yield chart.seen(said)
+        yield chart.observed(said)
         operator.stop()
 
 
 def test_an_installed_chart_makes_secrets(installed: tuple[Seen, Operator]) -> None:
-    seen, _ = installed
+    observed, _ = installed
 
-    assert (seen.classes, seen.kinds) == (6, len(list((CHART / "crds").iterdir())))
-    assert seen.managed["status"]["revision"] == 1
-    assert "Keyturn 0.1.0 serves every namespace." in seen.said
-    assert "kubectl label namespace keyturn-system pod-security.kubernetes.io/enforce=restricted" in seen.said
+    assert (observed.classes, observed.kinds) == (6, len(list((CHART / "crds").iterdir())))
+    assert observed.managed["status"]["revision"] == 1
+    assert "Keyturn 0.1.0 serves every namespace." in observed.said
+    assert (
+        "kubectl label namespace keyturn-system pod-security.kubernetes.io/enforce=restricted"
+        in observed.said
+    )
 
 
 def test_the_notes_show_a_manifest_that_is_taken(chart: Chart, installed: tuple[Seen, Operator]) -> None:

@@ -74,9 +74,9 @@ def rights(kubectl: Kubectl, user: str, namespace: str, *, of_ours: bool = True)
     return found
 
 
-@pytest.mark.parametrize(("role", "wanted"), [("view", VIEW), ("edit", EDIT), ("admin", ADMIN)])
-def test_a_user_has_the_rights_of_the_role(role: str, wanted: Rights, users: Kubectl) -> None:
-    eventually(lambda: rights(users, f"a-{role}", "shop") == wanted, f"the rights of {role}", 15)
+@pytest.mark.parametrize(("role", "desired"), [("view", VIEW), ("edit", EDIT), ("admin", ADMIN)])
+def test_a_user_has_the_rights_of_the_role(role: str, desired: Rights, users: Kubectl) -> None:
+    eventually(lambda: rights(users, f"a-{role}", "shop") == desired, f"the rights of {role}", 15)
 
 
 def test_a_user_has_no_right_in_another_namespace(users: Kubectl) -> None:

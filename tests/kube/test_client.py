@@ -435,7 +435,9 @@ async def test_each_try_is_counted_with_its_resource_and_status() -> None:
 
 async def test_a_try_without_an_answer_counts_as_status_0() -> None:
     told: list[int] = []
-    async with scripted(Scripted(30.0), timeout=0.05, on_response=lambda *seen: told.append(seen[2])) as api:
+    async with scripted(
+        Scripted(30.0), timeout=0.05, on_response=lambda *observed: told.append(observed[2])
+    ) as api:
         with pytest.raises(errors.Unavailable):
             await api.create(SECRETS, {})
     assert told == [0]

@@ -206,10 +206,10 @@ async def test_a_follower_waits_out_the_term_of_a_lease_that_was_deleted(api: Ap
     one = elector(api, namespace, "one")
     async with running(one):
         await until(lambda: one._seen != {})
-        seen = now()
+        observed = now()
         await api.delete(paths.lease(namespace, NAME))
         await one.leading()
-        assert now() - seen >= TERMS.lease_duration - 0.1
+        assert now() - observed >= TERMS.lease_duration - 0.1
 
 
 async def test_a_leader_leads_on_over_an_edit_that_is_not_about_leading(api: Api, namespace: str) -> None:

@@ -118,26 +118,26 @@ class World:
         return [when for when, one, told in self.told if (one, told) == (name, what)]
 
 
-def play(scenario: Callable[[World, SecretReads], Awaitable[None]], world: World | None = None) -> World:
+def play(scenario: Callable[[World, SecretReads], Awaitable[None]], context: World | None = None) -> World:
     """Read in turn while a scenario lasts."""
-    world = world or World()
+    context = context or World()
 
     async def run() -> None:
-        reads = SecretReads(world, world, world.put, world.gone)  # type: ignore[arg-type]  # a fake
+        reads = SecretReads(context, context, context.put, context.gone)  # type: ignore[arg-type]  # a fake
         task = asyncio.create_task(reads.run())
-        await scenario(world, reads)
+        await scenario(context, reads)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
-    return world
+    return context
 
 
 def shop(*names: str) -> World:
-    world = World()
-    world.manage("shop", *(names or ("auth",)))
-    return world
+    context = World()
+    context.manage("shop", *(names or ("auth",)))
+    return context
 
 
 def away(namespace: str = "shop", status: int = 503) -> errors.ApiError:
@@ -158,30 +158,30 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
 
 
 def test_all_is_read_before_anybody_acts() -> None:
-    async def look(world: World, reads: SecretReads) -> None:
+    async def look(context: World, reads: SecretReads) -> None:
         await reads.fresh()
-        assert {key.name for key in world.known} == {"auth", "auth-keyturn", "db", "db-keyturn"}
+        assert {key.name for key in context.known} == {"auth", "auth-keyturn", "db", "db-keyturn"}
 
     play(look, shop("auth", "db"))
 
 
 def test_few_reads_are_under_way_at_once() -> None:
-    world = shop(*(f"s{number}" for number in range(50)))
-    world.lasts = 0.1
+    context = shop(*(f"s{number}" for number in range(50)))
+    context.lasts = 0.1
 
     async def begin(_: World, reads: SecretReads) -> None:
         await reads.fresh()
 
-    play(begin, world)
+    play(begin, context)
 
-    assert world.most_at_once <= 8
+    assert context.most_at_once <= 8
 
 
 def test_each_secret_is_read_once_a_minute_and_hardly_more() -> None:
-    world = play(idle, shop("auth", "db"))
+    context = play(idle, shop("auth", "db"))
 
     for name in ("auth", "auth-keyturn", "db", "db-keyturn"):
-        reads = world.reads_of(name)
+        reads = context.reads_of(name)
         gaps = [after - before for before, after in itertools.pairwise(reads)]
         assert len(gaps) >= 10
         assert max(gaps) < MINUTE
@@ -190,95 +190,95 @@ def test_each_secret_is_read_once_a_minute_and_hardly_more() -> None:
 
 @pytest.mark.parametrize("after", [0.0, 1.0, 20.0, 44.0, 56.0])
 def test_a_change_is_told_within_a_minute(after: float) -> None:
-    async def change(world: World, reads: SecretReads) -> None:
+    async def change(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         await asyncio.sleep(MINUTE + after)
         began = now()
-        world.write(ObjectKey("shop", "auth"), "auth", version=2)
-        assert await world.until_told("auth", "2") - began < MINUTE
+        context.write(ObjectKey("shop", "auth"), "auth", version=2)
+        assert await context.until_told("auth", "2") - began < MINUTE
 
     play(change, shop())
 
 
 def test_a_deletion_is_told_within_a_minute() -> None:
-    async def delete(world: World, reads: SecretReads) -> None:
+    async def delete(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         began = now()
-        world.delete(ObjectKey("shop", "auth"))
-        assert await world.until_told("auth", "gone") - began < MINUTE
+        context.delete(ObjectKey("shop", "auth"))
+        assert await context.until_told("auth", "gone") - began < MINUTE
 
     play(delete, shop())
 
 
 def test_one_that_lost_our_label_is_gone() -> None:
-    async def strip(world: World, reads: SecretReads) -> None:
+    async def strip(context: World, reads: SecretReads) -> None:
         await reads.fresh()
-        world.write(ObjectKey("shop", "auth"), owner="", version=2)
-        await world.until_told("auth", "gone")
+        context.write(ObjectKey("shop", "auth"), owner="", version=2)
+        await context.until_told("auth", "gone")
 
     play(strip, shop())
 
 
 def test_what_is_not_there_is_told_once() -> None:
-    async def delete(world: World, reads: SecretReads) -> None:
+    async def delete(context: World, reads: SecretReads) -> None:
         await reads.fresh()
-        world.delete(ObjectKey("shop", "auth"))
+        context.delete(ObjectKey("shop", "auth"))
         await asyncio.sleep(10 * MINUTE)
 
     assert [what for _, name, what in play(delete, shop()).told if name == "auth"] == ["1", "gone"]
 
 
 def test_what_was_written_while_it_was_missing_is_not_gone() -> None:
-    async def overtake(world: World, reads: SecretReads) -> None:
+    async def overtake(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         key = ObjectKey("shop", "auth")
-        written = world.known.pop(key)
-        world.delete(key)
+        written = context.known.pop(key)
+        context.delete(key)
 
         def answer(path: str) -> None:
             """Take in the answer to a write, which overtakes that of the read."""
             if path == paths.secret("shop", "auth"):
-                world.known[key] = written
+                context.known[key] = written
 
-        world.meanwhile = answer
-        reads_before = len(world.reads_of("auth"))
-        while len(world.reads_of("auth")) == reads_before:  # noqa: ASYNC110
+        context.meanwhile = answer
+        reads_before = len(context.reads_of("auth"))
+        while len(context.reads_of("auth")) == reads_before:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-        assert world.known[key] == written
+        assert context.known[key] == written
 
     play(overtake, shop())
 
 
 def test_secrets_of_one_that_is_gone_are_forgotten() -> None:
-    async def remove(world: World, reads: SecretReads) -> None:
+    async def remove(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         await asyncio.sleep(5.0)
-        world.managed.clear()
-        asked = len(world.asked)
+        context.managed.clear()
+        asked = len(context.asked)
         await asyncio.sleep(10 * MINUTE)
-        assert (world.known, len(world.asked)) == ({}, asked)
+        assert (context.known, len(context.asked)) == ({}, asked)
 
     play(remove, shop())
 
 
 def test_the_secret_of_another_is_not_forgotten_with_one_of_its_name() -> None:
-    async def remove(world: World, reads: SecretReads) -> None:
-        world.write(ObjectKey("shop", "auth"), owner="other")
+    async def remove(context: World, reads: SecretReads) -> None:
+        context.write(ObjectKey("shop", "auth"), owner="other")
         await reads.fresh()
         await asyncio.sleep(5.0)
-        world.managed.clear()
+        context.managed.clear()
         await asyncio.sleep(5.0)
-        assert [key.name for key in world.known] == ["auth"]
+        assert [key.name for key in context.known] == ["auth"]
 
     play(remove, shop())
 
 
 def test_a_new_one_is_read_within_a_minute() -> None:
-    async def add(world: World, reads: SecretReads) -> None:
+    async def add(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         began = now()
-        world.manage("shop", "new")
-        assert await world.until_told("new", "1") - began < MINUTE
+        context.manage("shop", "new")
+        assert await context.until_told("new", "1") - began < MINUTE
 
     play(add, shop())
 
@@ -286,80 +286,80 @@ def test_a_new_one_is_read_within_a_minute() -> None:
 def test_reads_of_a_thousand_objects_are_bounded_in_each_second() -> None:
     """Also when all are due at once, since the API server was away."""
 
-    async def leave(world: World, reads: SecretReads) -> None:
+    async def leave(context: World, reads: SecretReads) -> None:
         await reads.fresh()
-        world.refused["shop"] = away()
+        context.refused["shop"] = away()
         await asyncio.sleep(2 * MINUTE)
-        world.refused.clear()
+        context.refused.clear()
         await asyncio.sleep(MINUTE)
 
-    world = play(leave, shop(*(f"s{number}" for number in range(1000))))
+    context = play(leave, shop(*(f"s{number}" for number in range(1000))))
 
-    times = [when for when, _ in world.asked if when > 0.0]
+    times = [when for when, _ in context.asked if when > 0.0]
     most = max(bisect.bisect_left(times, when + 1.0) - at for at, when in enumerate(times))
     assert PER_SECOND / 2 < most <= PER_SECOND + 2
 
 
 def test_one_namespace_with_far_too_many_costs_no_other_its_minute() -> None:
-    world = shop()
-    world.manage("big", *(f"s{number}" for number in range(3500)))
+    context = shop()
+    context.manage("big", *(f"s{number}" for number in range(3500)))
 
-    async def change(world: World, reads: SecretReads) -> None:
+    async def change(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         await asyncio.sleep(2 * MINUTE)
         began = now()
-        world.write(ObjectKey("shop", "auth"), "auth", version=2)
-        assert await world.until_told("auth", "2") - began < MINUTE
+        context.write(ObjectKey("shop", "auth"), "auth", version=2)
+        assert await context.until_told("auth", "2") - began < MINUTE
 
     with capture_logs() as logs:
-        play(change, world)
+        play(change, context)
 
     assert [one["event"] for one in logs] == ["secrets read late"]
 
 
 @pytest.mark.parametrize("status", [503, 429, 401])
 def test_an_api_server_that_was_away_is_asked_at_once_when_it_is_back(status: int) -> None:
-    async def leave(world: World, reads: SecretReads) -> None:
+    async def leave(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         await asyncio.sleep(MINUTE)
-        world.refused["shop"] = away(status=status)
+        context.refused["shop"] = away(status=status)
         await asyncio.sleep(5 * MINUTE)
-        world.write(ObjectKey("shop", "auth"), "auth", version=2)
-        world.refused.clear()
+        context.write(ObjectKey("shop", "auth"), "auth", version=2)
+        context.refused.clear()
         began = now()
-        assert await world.until_told("auth", "2") - began < MINUTE / 4
+        assert await context.until_told("auth", "2") - began < MINUTE / 4
 
     with capture_logs() as logs:
-        world = play(leave, shop("auth", "db"))
+        context = play(leave, shop("auth", "db"))
 
     assert [(one["event"], one["namespace"]) for one in logs] == [("secrets not read", "shop")]
-    assert len(world.asked) < 300
+    assert len(context.asked) < 300
 
 
 def test_who_begins_waits_for_the_api_server() -> None:
-    async def begin(world: World, reads: SecretReads) -> None:
-        world.refused["shop"] = away()
+    async def begin(context: World, reads: SecretReads) -> None:
+        context.refused["shop"] = away()
         begun = asyncio.create_task(reads.fresh())
         await asyncio.sleep(MINUTE)
         assert not begun.done()
-        world.refused.clear()
+        context.refused.clear()
         await begun
-        assert {key.name for key in world.known} == {"auth", "auth-keyturn"}
+        assert {key.name for key in context.known} == {"auth", "auth-keyturn"}
 
     play(begin, shop())
 
 
 def test_a_namespace_that_may_not_be_read_holds_up_no_other() -> None:
-    world = shop()
-    world.manage("bank", "auth")
-    world.refused["bank"] = away("bank", 403)
+    context = shop()
+    context.manage("bank", "auth")
+    context.refused["bank"] = away("bank", 403)
 
     with capture_logs() as logs:
-        play(idle, world)
+        play(idle, context)
 
-    assert {key.namespace for key in world.known} == {"shop"}
+    assert {key.namespace for key in context.known} == {"shop"}
     assert [(one["event"], one["namespace"]) for one in logs] == [("secrets not read", "bank")]
-    assert len([path for _, path in world.asked if path == paths.secret("shop", "auth")]) >= 10
+    assert len([path for _, path in context.asked if path == paths.secret("shop", "auth")]) >= 10
 
 
 def test_it_is_never_taken_for_stuck() -> None:

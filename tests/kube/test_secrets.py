@@ -312,9 +312,9 @@ def test_a_key_that_we_have_not_written_is_taken_unless_it_was_adopted(
     is_recorded: bool,  # noqa: FBT001
     adopt: Adopt,
 ) -> None:
-    wanted = replace(MERGED, shape=replace(MERGED.shape, adopt=adopt))
+    desired = replace(MERGED, shape=replace(MERGED.shape, adopt=adopt))
 
-    facts = target_facts(existing({"password": text}), KEY, "uid", wanted, STATE, WHEN)
+    facts = target_facts(existing({"password": text}), KEY, "uid", desired, STATE, WHEN)
 
     is_adopted = is_recorded and adopt is Adopt.IF_UNOWNED
     assert facts.taken == (set() if is_adopted else {"password"})
@@ -322,9 +322,9 @@ def test_a_key_that_we_have_not_written_is_taken_unless_it_was_adopted(
 
 def test_a_literal_is_taken_whether_it_is_the_same_or_not() -> None:
     items = (replace(MERGED.items[0], recipe=None, literal=Value(b"guess")),)
-    wanted = replace(MERGED, items=items)
+    desired = replace(MERGED, items=items)
     guessed = (
-        target_facts(existing({"password": text}), KEY, "uid", wanted, None, WHEN)
+        target_facts(existing({"password": text}), KEY, "uid", desired, None, WHEN)
         for text in ("guess", "other")
     )
 
@@ -372,8 +372,8 @@ def test_what_somebody_made_immutable_stays_so() -> None:
 
 
 def test_a_secret_that_should_be_immutable_and_is_not_is_not_dressed() -> None:
-    wanted = wanted_by(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
+    desired = wanted_by(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
 
-    assert not target_facts(target(), KEY, "uid", wanted, STATE, WHEN).dressed
-    body = dressed_target(KEY, wanted, STATE, STAMP, None)
-    assert target_facts(body, KEY, "uid", wanted, STATE, WHEN).dressed
+    assert not target_facts(target(), KEY, "uid", desired, STATE, WHEN).dressed
+    body = dressed_target(KEY, desired, STATE, STAMP, None)
+    assert target_facts(body, KEY, "uid", desired, STATE, WHEN).dressed

@@ -43,11 +43,11 @@ class World:
 
 @asynccontextmanager
 async def watching(api: Api, namespaces: Iterable[str] | None) -> AsyncIterator[tuple[World, SecretWatch]]:
-    world = World()
-    watch = SecretWatch(api, None if namespaces is None else list(namespaces), world.put, world.lose)
+    context = World()
+    watch = SecretWatch(api, None if namespaces is None else list(namespaces), context.put, context.lose)
     task = asyncio.create_task(watch.run())
     try:
-        yield world, watch
+        yield context, watch
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -56,9 +56,9 @@ async def watching(api: Api, namespaces: Iterable[str] | None) -> AsyncIterator[
 async def test_what_is_there_is_told_before_it_is_synced(api: Api, namespace: str) -> None:
     made = await api.create(paths.secrets(namespace), secret("a", owner="b", x=CANARY))
     await api.create(paths.secrets(namespace), secret("foreign"))
-    async with watching(api, [namespace]) as (world, watch):
+    async with watching(api, [namespace]) as (context, watch):
         await asyncio.wait_for(watch.synced.wait(), 5)
-        told = dict(world.there)
+        told = dict(context.there)
     metadata = made["metadata"]
     assert told == {
         "a": SecretMeta(namespace, "a", metadata["resourceVersion"], metadata["uid"], "b", None, None)
@@ -73,9 +73,9 @@ async def test_what_we_noted_on_a_secret_is_told(api: Api, namespace: str) -> No
         PUBLISHED_ANNOTATION: "2026-11-24T03:00:00Z",
     }
     await api.create(paths.secrets(namespace), body)
-    async with watching(api, [namespace]) as (world, _):
-        await until(lambda: "a" in world.there)
-    noted = world.there["a"]
+    async with watching(api, [namespace]) as (context, _):
+        await until(lambda: "a" in context.there)
+    noted = context.there["a"]
     assert (noted.revision, noted.published) == (3, datetime(2026, 11, 24, 3, tzinfo=UTC))
 
 
@@ -88,41 +88,41 @@ def test_what_others_scribble_on_a_secret_is_nothing() -> None:
 
 
 async def test_an_empty_namespace_is_synced(api: Api, namespace: str) -> None:
-    async with watching(api, [namespace]) as (world, watch):
+    async with watching(api, [namespace]) as (context, watch):
         await asyncio.wait_for(watch.synced.wait(), 5)
-    assert world.puts == 0
+    assert context.puts == 0
 
 
 async def test_changes_are_told_as_they_happen(api: Api, namespace: str) -> None:
-    async with watching(api, [namespace]) as (world, watch):
+    async with watching(api, [namespace]) as (context, watch):
         await watch.synced.wait()
         made = await api.create(paths.secrets(namespace), secret("a", owner="a"))
-        await until(lambda: "a" in world.there)
+        await until(lambda: "a" in context.there)
         changed = await api.replace(paths.secret(namespace, "a"), {**made, "data": {"x": ""}})
         version = changed["metadata"]["resourceVersion"]
-        await until(lambda: world.there["a"].resource_version == version)
+        await until(lambda: context.there["a"].resource_version == version)
         await api.delete(paths.secret(namespace, "a"))
-        await until(lambda: world.gone == ["a"])
+        await until(lambda: context.gone == ["a"])
 
 
 async def test_a_secret_that_loses_our_label_is_gone(api: Api, namespace: str) -> None:
     made = await api.create(paths.secrets(namespace), secret("a", owner="a"))
-    async with watching(api, [namespace]) as (world, watch):
+    async with watching(api, [namespace]) as (context, watch):
         await watch.synced.wait()
         metadata = {**made["metadata"], "labels": {}}
         await api.replace(paths.secret(namespace, "a"), {**made, "metadata": metadata})
-        await until(lambda: world.gone == ["a"])
+        await until(lambda: context.gone == ["a"])
 
 
 async def test_only_the_namespaces_asked_for_are_watched(api: Api, namespace: str) -> None:
     await api.create(paths.secrets("default"), secret(f"{namespace}-a", owner="a"))
     await api.create(paths.secrets(namespace), secret("a", owner="a"))
-    async with watching(api, [namespace, "kube-system"]) as (world, watch):
+    async with watching(api, [namespace, "kube-system"]) as (context, watch):
         await watch.synced.wait()
-        assert list(world.there) == ["a"]
-    async with watching(api, None) as (world, watch):
+        assert list(context.there) == ["a"]
+    async with watching(api, None) as (context, watch):
         await watch.synced.wait()
-        assert {"a", f"{namespace}-a"} <= set(world.there)
+        assert {"a", f"{namespace}-a"} <= set(context.there)
 
 
 async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_list(
@@ -138,11 +138,11 @@ async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_lis
         label = f"{OWNER_LABEL}=new"
         kubectl(kubeconfig, "label", "secret", "new", label, "-n", troubled_namespace)
 
-    async with watching(troubled_api, [troubled_namespace]) as (world, watch):
+    async with watching(troubled_api, [troubled_namespace]) as (context, watch):
         await watch.synced.wait()
         await forgotten(troubled, change)
-        await until(lambda: set(world.there) == {"kept", "new"})
-        assert world.gone == ["lost"]
+        await until(lambda: set(context.there) == {"kept", "new"})
+        assert context.gone == ["lost"]
 
 
 async def test_a_restart_of_the_api_server_loses_nothing(
@@ -150,13 +150,13 @@ async def test_a_restart_of_the_api_server_loses_nothing(
 ) -> None:
     path = paths.secrets(troubled_namespace)
     await troubled_api.create(path, secret("a", owner="a"))
-    async with watching(troubled_api, [troubled_namespace]) as (world, watch):
+    async with watching(troubled_api, [troubled_namespace]) as (context, watch):
         await watch.synced.wait()
         await asyncio.to_thread(troubled.stop_apiserver)
         await asyncio.to_thread(troubled.start_apiserver)
         await troubled_api.create(path, secret("b", owner="b"))
-        await until(lambda: "b" in world.there, seconds=40)
-    assert world.gone == []
+        await until(lambda: "b" in context.there, seconds=40)
+    assert context.gone == []
 
 
 async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_lacks_it() -> None:
@@ -167,9 +167,9 @@ async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_la
         answer(200, {"metadata": {"resourceVersion": "2"}, "items": None}),
         30.0,
     )
-    async with scripted(script) as api, watching(api, ["shop"]) as (world, watch):
+    async with scripted(script) as api, watching(api, ["shop"]) as (context, watch):
         await watch.synced.wait()
-    assert world.gone == ["a"]
+    assert context.gone == ["a"]
 
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])

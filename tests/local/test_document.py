@@ -77,13 +77,13 @@ def test_a_file_that_is_not_changed_keeps_every_byte(text: str) -> None:
 def test_a_file_is_read_as_python_dotenv_reads_it(text: str) -> None:
     theirs = dotenv_values(stream=io.StringIO(text.removeprefix("\ufeff"), newline=""), interpolate=False)
     # A comment in the place of a value is none for shells and people.
-    wanted = {name: "" if value is None or value == "# one" else value for name, value in theirs.items()}
+    desired = {name: "" if value is None or value == "# one" else value for name, value in theirs.items()}
 
-    assert dict(read(text).raw) == wanted
+    assert dict(read(text).raw) == desired
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "desired"),
     [
         ("A=1\nB=2\n", "A=1\nB=new\n"),
         ("A=1\nB=2", "A=1\nB=new"),
@@ -109,8 +109,8 @@ def test_a_file_is_read_as_python_dotenv_reads_it(text: str) -> None:
     ],
     ids=lambda text: repr(text)[:24],
 )
-def test_one_value_is_replaced_and_everything_around_it_stays(text: str, wanted: str) -> None:
-    assert read(text).with_written({"B": "new"}).content == wanted.encode()
+def test_one_value_is_replaced_and_everything_around_it_stays(text: str, desired: str) -> None:
+    assert read(text).with_written({"B": "new"}).content == desired.encode()
 
 
 @given(st.lists(_PIECES, max_size=25).map("".join))
@@ -125,7 +125,7 @@ def test_whatever_is_read_keeps_its_bytes_and_its_other_values(text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "desired"),
     [
         ("", "NEW=1\n"),
         ("A=1\n", "A=1\nNEW=1\n"),
@@ -147,8 +147,8 @@ def test_whatever_is_read_keeps_its_bytes_and_its_other_values(text: str) -> Non
         "at the top",
     ],
 )
-def test_a_new_variable_comes_where_it_is_read(text: str, wanted: str) -> None:
-    assert read(text).with_written({"NEW": "1"}).content == wanted.encode()
+def test_a_new_variable_comes_where_it_is_read(text: str, desired: str) -> None:
+    assert read(text).with_written({"NEW": "1"}).content == desired.encode()
 
 
 def test_a_byte_order_mark_stays_at_the_front() -> None:
@@ -223,7 +223,7 @@ def test_a_hostile_file_is_read_or_refused_soon(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "desired"),
     [
         ("A=1\nB=${A}2\n", "12"),
         ("A=1\nB='${A}2'\n", "12"),
@@ -235,14 +235,14 @@ def test_a_hostile_file_is_read_or_refused_soon(text: str) -> None:
     ids=["above", "in single quotes", "outside", "the file goes first", "a default", "without braces"],
 )
 def test_a_reference_is_filled_in_as_python_dotenv_does(
-    text: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+    text: str, desired: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OUTSIDE", "there")
 
     found, unset = read(text).values({"OUTSIDE": "there"})
 
-    assert (found["B"], unset) == (wanted, [])
-    assert dotenv_values(stream=io.StringIO(text))["B"] == wanted
+    assert (found["B"], unset) == (desired, [])
+    assert dotenv_values(stream=io.StringIO(text))["B"] == desired
 
 
 def test_a_reference_that_leads_nowhere_is_told_with_its_line() -> None:

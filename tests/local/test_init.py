@@ -35,8 +35,8 @@ def test_a_new_file_is_the_example_with_values(folder: Folder) -> None:
     folder.init()
 
     jwt, password = folder.value("JWT_SECRET"), folder.value("DB_PASSWORD")
-    wanted = f"# top\n\nPORT=3000\nJWT_SECRET={jwt} # signs\n\nexport DB_PASSWORD={password}\n# end"
-    assert folder.text().replace("'", "") == wanted
+    desired = f"# top\n\nPORT=3000\nJWT_SECRET={jwt} # signs\n\nexport DB_PASSWORD={password}\n# end"
+    assert folder.text().replace("'", "") == desired
     assert len(base64.b64decode(folder.value("JWT_SECRET"))) == 32
     assert len(folder.value("DB_PASSWORD")) == 40
 
@@ -81,8 +81,8 @@ def test_the_file_is_for_its_owner_alone_from_the_first_byte(
 
     shop.run("init")
 
-    wanted = {".env.development.….tmp": "0o600"}
-    assert [look for look in looks if any("development" in name for name in look)] == [wanted, wanted]
+    desired = {".env.development.….tmp": "0o600"}
+    assert [look for look in looks if any("development" in name for name in look)] == [desired, desired]
     assert list(shop.path.glob("*.tmp")) == []
 
 

@@ -40,11 +40,11 @@ def file_of(values: list[str], folder: Path) -> tuple[Path, dict[str, str]]:
 @given(st.lists(st.text(_MEAN, max_size=12), min_size=30, max_size=60))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_value_reads_as_it_was(reader: str, tmp_path: Path, values: list[str]) -> None:
-    path, wanted = file_of(values, tmp_path)
+    path, desired = file_of(values, tmp_path)
 
     read = READERS[reader](path)
 
-    assert {name: read[name] for name in wanted} == wanted
+    assert {name: read[name] for name in desired} == desired
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -84,11 +84,11 @@ def test_a_value_reads_as_it_was(reader: str, tmp_path: Path, values: list[str])
     ids=lambda text: repr(text)[:20],
 )
 def test_a_value_that_is_hard_to_quote_reads_as_it_was(reader: str, text: str, tmp_path: Path) -> None:
-    path, wanted = file_of([text], tmp_path)
+    path, desired = file_of([text], tmp_path)
 
     read = READERS[reader](path)
 
-    assert wanted == {"V0": text}
+    assert desired == {"V0": text}
     assert read["V0"] == text
 
 

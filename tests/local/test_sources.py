@@ -47,7 +47,7 @@ def refusal(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "desired"),
     [
         ("JWT_SECRET=", "bytes length=32 encoding=base64"),
         ("JWT_SECRET=your_jwt_secret_here", "bytes length=32 encoding=base64"),
@@ -88,9 +88,9 @@ def refusal(text: str) -> str:
     ],
     ids=lambda text: text.partition("\n")[0],
 )
-def test_a_name_tells_where_a_value_comes_from(line: str, wanted: str) -> None:
+def test_a_name_tells_where_a_value_comes_from(line: str, desired: str) -> None:
     name = line.partition("=")[0]
-    assert how(f"{line}\n", name) == wanted
+    assert how(f"{line}\n", name) == desired
 
 
 def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
@@ -103,7 +103,7 @@ def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hint", "wanted"),
+    ("hint", "desired"),
     [
         ("bytes length=48 encoding=hex", Made("bytes", {"length": 48, "encoding": "hex"})),
         ("password length=40 symbols=false", Made("password", {"length": 40, "symbols": False})),
@@ -128,8 +128,8 @@ def test_what_reads_a_secret_is_composed_also_by_way_of_another() -> None:
     ],
     ids=lambda hint: hint if isinstance(hint, str) else "",
 )
-def test_a_hint_says_where_a_value_comes_from(hint: str, wanted: Source) -> None:
-    assert sources(f"OTHER=x\n# keyturn: {hint}\nPLAIN=text\n")["PLAIN"] == wanted
+def test_a_hint_says_where_a_value_comes_from(hint: str, desired: Source) -> None:
+    assert sources(f"OTHER=x\n# keyturn: {hint}\nPLAIN=text\n")["PLAIN"] == desired
 
 
 @pytest.mark.parametrize(

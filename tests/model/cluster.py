@@ -86,7 +86,7 @@ class Cluster:
         self._version = 0
         self._uids = 0
         self.create_managed(spec)
-        self.world = self._started()
+        self.context = self._started()
 
     # The operator's process
 
@@ -95,31 +95,31 @@ class Cluster:
 
     def tell(self) -> None:
         """Let the watches tell of everything, and of everything that is gone."""
-        mirror = self.world.mirror
+        cache = self.context.cache
         if MANAGED in self.objects:
-            mirror.put_managed(self.objects[MANAGED])
+            cache.put_managed(self.objects[MANAGED])
         else:
-            mirror.drop_managed(KEY)
+            cache.drop_managed(KEY)
         self.tell_secrets()
         for name in self.pods:
             body = self.objects[_path_of(name)]
-            if mirror.is_news(WorkloadKey("shop", "Deployment", name), body):
-                mirror.put_workload(workload_of("Deployment", body))
+            if cache.is_news(WorkloadKey("shop", "Deployment", name), body):
+                cache.put_workload(workload_of("Deployment", body))
 
     def tell_secrets(self) -> None:
         for path in (TARGET, STATE):
             body = self.objects.get(path)
             if body and OWNER_LABEL in body["metadata"].get("labels", {}):
-                self.world.mirror.put_secret(meta_of(body))
+                self.context.cache.put_secret(meta_of(body))
             else:
-                self.world.mirror.drop_secret(ObjectKey("shop", path.rsplit("/", 1)[-1]))
+                self.context.cache.drop_secret(ObjectKey("shop", path.rsplit("/", 1)[-1]))
 
     async def look(self) -> datetime | None:
         """Let the operator look once; a process that dies is started again and looks later."""
         self.now += SECOND
         self._end_pods()
         try:
-            return await reconcile(KEY, self.world)
+            return await reconcile(KEY, self.context)
         except Died:
             self.dies_at = None
             self.restart()
@@ -135,9 +135,9 @@ class Cluster:
 
     def restart(self) -> None:
         """End the process, with all that goes on in it, and start another one."""
-        for key in list(self.world.memos):
-            self.world.forget(key)
-        self.world = self._started()
+        for key in list(self.context.memos):
+            self.context.forget(key)
+        self.context = self._started()
         self.tell()
 
     async def settle(self) -> None:

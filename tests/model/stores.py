@@ -83,9 +83,9 @@ class Town(Cluster):
             del self.objects[MANAGED]
 
     def _started(self) -> Context:
-        world = super()._started()
-        world.stores = self.outside  # type: ignore[assignment]  # a fake
-        return world
+        context = super()._started()
+        context.stores = self.outside  # type: ignore[assignment]  # a fake
+        return context
 
     async def create(self, path: str, body: Body) -> Body:
         self._hold(f"{path}/{body['metadata']['name']}", body)

@@ -293,8 +293,8 @@ def all_is_well(story: Story) -> None:
     managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     state = state_of(cluster.objects[STATE])
     names = {item.name for item in managed.spec.data}
-    wanted = state.current.values.keys() if state.held else names
-    assert data.keys() == {*wanted, *overlap_of(state)}
+    desired = state.current.values.keys() if state.held else names
+    assert data.keys() == {*desired, *overlap_of(state)}
     recorded = state.current.published_data(overlapping=state.current.facts.overlaps)
     assert {name for name in data if recorded[name].to_base64() != data[name]} == set(), (
         "the Secret is what is recorded"

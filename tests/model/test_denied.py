@@ -69,7 +69,7 @@ async def rotated(spec: dict[str, Any], refusal: type[ApiError] = errors.Forbidd
     """Rotate what two workloads use, of which one may not be restarted."""
     cluster, posted = Denying(spec), Posted()
     await cluster.settle()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     for name in ("api", "web"):
         cluster.add_workload(name, None)
     await cluster.settle()
@@ -148,8 +148,8 @@ async def test_a_restart_of_the_operator_writes_nothing_and_tells_nothing(
     told = list(posted.reasons)
 
     cluster.restart()
-    cluster.world.since = cluster.now
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.since = cluster.now
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     tries, writes = cluster.tries, cluster.writes
     await cluster.pass_time(2)
 
@@ -162,12 +162,12 @@ async def test_nothing_is_remembered_of_an_earlier_revision() -> None:
     cluster.rotate()
     await cluster.pass_time(2)
 
-    assert {one.number for one in cluster.world.memo(KEY).denials.values()} == {3}
+    assert {one.number for one in cluster.context.memory(KEY).denials.values()} == {3}
 
 
 async def test_an_api_server_in_trouble_is_waited_for_by_all() -> None:
     cluster, posted = await rotated(SPEC, errors.Unavailable)
 
     assert cluster.told()["api"] == ("Pending", "WaitingForTurn")
-    assert cluster.world.memo(KEY).denials == {}
+    assert cluster.context.memory(KEY).denials == {}
     assert "Forbidden" not in posted.reasons

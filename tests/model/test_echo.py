@@ -24,7 +24,7 @@ class Overtaking(Cluster):
     def __init__(self) -> None:
         self.woken: list[ObjectKey] = []
         super().__init__(SPEC)
-        self.world.wake = self.woken.append
+        self.context.wake = self.woken.append
 
     async def create(self, path: str, body: Body) -> Body:
         answer = await super().create(path, body)
@@ -36,7 +36,7 @@ class Overtaking(Cluster):
         return answer
 
     def _tell_of(self, body: Body) -> None:
-        if concerned := self.world.secret_seen(meta_of(body)):
+        if concerned := self.context.secret_seen(meta_of(body)):
             self.woken.append(concerned)
 
 

@@ -68,7 +68,7 @@ async def edited(cluster: Cluster, minutes: float) -> int:
 async def test_who_edits_the_secret_all_the_time_is_put_back_more_and_more_slowly() -> None:
     cluster, posted = Cluster(SPEC), Posted()
     await cluster.settle()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
 
     edits = await edited(cluster, 60)
 
@@ -110,7 +110,7 @@ def mutating(drops: dict[str, str]) -> Mutating:
 
 async def test_what_a_webhook_changes_is_not_taken_as_right() -> None:
     cluster, posted = mutating({TARGET: "user"}), Posted()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
 
     await looked(cluster, 4)
 
@@ -129,7 +129,7 @@ async def test_a_restart_of_the_operator_changes_nothing_about_it() -> None:
     writes, status = cluster.writes, cluster.objects[MANAGED]["status"]
 
     cluster.restart()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     await looked(cluster, 4)
 
     assert (cluster.writes, cluster.objects[MANAGED]["status"], posted.reasons) == (writes, status, [])

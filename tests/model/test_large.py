@@ -23,14 +23,14 @@ def large() -> Cluster:
 async def test_a_large_spec_is_published_and_followed() -> None:
     cluster = large()
     await cluster.settle()
-    assert cluster.world.mirror.is_large(KEY)
+    assert cluster.context.cache.is_large(KEY)
     assert sorted(cluster.data()) == ["password", *(f"text-{number}" for number in range(4))]
 
     cluster.change_managed()["data"].pop()
     await cluster.settle()
 
     assert sorted(cluster.data()) == ["password", *(f"text-{number}" for number in range(3))]
-    assert not cluster.world.large.has_turn(KEY)
+    assert not cluster.context.large.has_turn(KEY)
 
 
 async def test_a_large_spec_that_rests_is_changed_by_nobody() -> None:
@@ -45,15 +45,15 @@ async def test_a_large_spec_that_rests_is_changed_by_nobody() -> None:
 async def test_one_that_waits_for_its_turn_is_woken_when_it_comes() -> None:
     cluster = large()
     woken: list[ObjectKey] = []
-    cluster.world.wake = woken.append
+    cluster.context.wake = woken.append
     others = [ObjectKey(f"other-{number}", "large") for number in range(4)]
     for other in others:
-        assert cluster.world.large.enter(other)
+        assert cluster.context.large.enter(other)
     cluster.tell()
     assert await cluster.look() is None
     assert cluster.data() == {}
 
-    cluster.world.large.leave(others[0])
+    cluster.context.large.leave(others[0])
 
     assert woken == [KEY]
     await cluster.settle()
@@ -65,7 +65,7 @@ async def test_one_that_is_gone_when_its_turn_comes_gives_it_back() -> None:
     cluster.tell()
     del cluster.objects[MANAGED]  # which no watch has told yet
     assert await cluster.look() is None
-    assert not cluster.world.large.has_turn(KEY)
+    assert not cluster.context.large.has_turn(KEY)
 
 
 async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered() -> None:
@@ -75,12 +75,12 @@ async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered
     answers = town.outside.hang(API)
     town.tell()
     await town.look()
-    assert town.world.large.has_turn(KEY), "what it is read for is in memory"
+    assert town.context.large.has_turn(KEY), "what it is read for is in memory"
 
-    reading = town.world.memo(KEY).outside.reading
+    reading = town.context.memory(KEY).outside.reading
     assert reading
     answers.set()
     await reading.task
     await town.settle()
     assert "api-key" in town.data()
-    assert not town.world.large.has_turn(KEY)
+    assert not town.context.large.has_turn(KEY)

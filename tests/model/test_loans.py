@@ -82,9 +82,9 @@ class Bank(Town):
         self.restart()
 
     def restart(self) -> None:
-        for memo in self.world.memos.values():
-            memo.outside.end()
-        self.world = self._started()
+        for memory in self.context.memos.values():
+            memory.outside.end()
+        self.context = self._started()
         self.tell()
 
     @property

@@ -68,9 +68,9 @@ def upgraded(cluster: Cluster, status: dict[str, Any]) -> Posted:
     cluster.objects[MANAGED]["status"] = copy.deepcopy(status)
     cluster.touch_managed()
     cluster.restart()
-    cluster.world.since = cluster.now
+    cluster.context.since = cluster.now
     posted = Posted()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     return posted
 
 

@@ -33,9 +33,9 @@ def replaced(cluster: Cluster) -> Posted:
     cluster.objects[MANAGED]["status"] = reworded(cluster.objects[MANAGED]["status"])
     cluster.touch_managed()
     cluster.restart()
-    cluster.world.since = cluster.now
+    cluster.context.since = cluster.now
     posted = Posted()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     return posted
 
 
@@ -60,12 +60,12 @@ class Classed(Cluster):
             "metadata": metadata,
             "spec": {"enforcement": "Warn", "minLength": 40} | spec,
         }
-        self.world.mirror.put_class(body)
+        self.context.cache.put_class(body)
 
 
 async def warned() -> tuple[Classed, Posted]:
     cluster, posted = Classed(CLASSED), Posted()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     cluster.give_class()
     await cluster.settle()
     return cluster, posted
@@ -114,7 +114,7 @@ async def test_a_rule_that_is_kept_again_is_no_event() -> None:
 
 async def test_another_process_posts_no_trouble_again() -> None:
     cluster, first = Refusing(SPEC), Posted()
-    cluster.world.events = first  # type: ignore[assignment]  # a fake
+    cluster.context.events = first  # type: ignore[assignment]  # a fake
     cluster.tell()
     await cluster.look()
     posted = replaced(cluster)

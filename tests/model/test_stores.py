@@ -123,8 +123,8 @@ def fail(*keys: str, error: Any) -> Action:
 def come_back(story: Story) -> None:
     """Heal the store, as its breaker tells the operator."""
     story.town.outside.fails.clear()
-    for memo in story.town.world.memos.values():
-        memo.outside.try_again(story.town.now)
+    for memory in story.town.context.memos.values():
+        memory.outside.try_again(story.town.now)
 
 
 def tamper_with_what_was_pushed(story: Story) -> None:

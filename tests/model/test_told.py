@@ -42,7 +42,7 @@ async def settled(cluster: Cluster, *workloads: str) -> Posted:
         cluster.add_workload(name, None)
     await cluster.settle()
     posted = Posted()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     return posted
 
 

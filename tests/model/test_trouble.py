@@ -72,7 +72,7 @@ async def test_a_wait_lasts_as_long_as_it_asks_for_and_then_longer() -> None:
 async def test_a_wait_is_an_event_once(refusal: type[ApiError], told: list[str]) -> None:
     cluster, posted = Refusing(SPEC), Posted()
     cluster.refusal = refusal
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
 
     await pauses(cluster, 3)
 
@@ -101,7 +101,7 @@ async def drifted() -> tuple[Unreadable, Posted]:
     """Edit a Secret, of which the operator learns."""
     cluster, posted = Unreadable(SPEC), Posted()
     await cluster.settle()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     cluster.edit_target("password", "b3RoZXI=")
     return cluster, posted
 
@@ -134,7 +134,7 @@ async def test_another_process_tells_a_look_that_is_refused_no_second_time() -> 
     cluster.refusal = errors.Forbidden
     await pauses(cluster, 1)
     cluster.restart()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     writes = cluster.writes
 
     await pauses(cluster, 2)
@@ -169,7 +169,7 @@ async def test_a_defect_is_told_and_left_to_the_queue() -> None:
 async def test_a_webhook_that_denies_is_told_once() -> None:
     cluster, posted = Refusing(SPEC), Posted()
     cluster.refusal = errors.BadRequest
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
 
     assert await pauses(cluster, 3) == [15, 30, 60]
 
@@ -190,7 +190,7 @@ class Sealed(Cluster):
 async def test_what_waits_beside_a_whole_secret_is_told_once_and_in_a_condition() -> None:
     cluster, posted = Sealed(SPEC), Posted()
     await cluster.settle()
-    cluster.world.events = posted  # type: ignore[assignment]  # a fake
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
     cluster.is_sealed = True
     cluster.change_managed()["target"] = {"deletionPolicy": "Delete"}
 

@@ -52,10 +52,10 @@ def test_each_missing_field_is_named(fields: tuple[str, ...]) -> None:
 
 
 def test_a_value_that_an_enumeration_lacks_is_named() -> None:
-    wanted = {"properties": {"onFailure": {"enum": ["Rollback", "Pause"]}}}
+    desired = {"properties": {"onFailure": {"enum": ["Rollback", "Pause"]}}}
     there = {"properties": {"onFailure": {"enum": ["Pause"]}}}
 
-    assert list(lacking(wanted, there, "spec")) == ["spec.onFailure: Rollback"]
+    assert list(lacking(desired, there, "spec")) == ["spec.onFailure: Rollback"]
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,13 @@ def operator() -> frozenset[str]:
     """Name every module of others that is reached from `keyturn run`."""
     ours = dict(_ours())
     left = [_START, *(name for name in ours if name.startswith(_FOUND_BY_NAME))]
-    seen: set[str] = set()
+    observed: set[str] = set()
     others: set[str] = set()
     while left:
         name = left.pop()
-        if name in seen:
+        if name in observed:
             continue
-        seen.add(name)
+        observed.add(name)
         found = set(_imported(name, ours[name]))
         left += ({*found, *(above for one in found for above in _above(one))}) & ours.keys()
         others |= {one for one in found if not one.startswith("keyturn")}
@@ -40,11 +40,11 @@ def operator() -> frozenset[str]:
 
 def packages_of(modules: Iterable[str]) -> set[str]:
     """Name the installed packages that bring one of these modules; a namespace such as `google` is of none."""
-    wanted = set(modules)
+    desired = set(modules)
     return {
         canonicalize_name(one.metadata["Name"])
         for one in importlib.metadata.distributions()
-        if not wanted.isdisjoint(_modules_of(one))
+        if not desired.isdisjoint(_modules_of(one))
     }
 
 

@@ -31,10 +31,10 @@ def pins(lock: str) -> dict[str, set[str]]:
 
 def unmet(requirements: list[Any], lock: str) -> list[str]:
     pinned = pins(lock)
-    wanted = [Requirement(text) for text in requirements if isinstance(text, str)]
+    desired = [Requirement(text) for text in requirements if isinstance(text, str)]
     return [
         str(one)
-        for one in wanted
+        for one in desired
         if not any(version in one.specifier for version in pinned.get(canonicalize_name(one.name), ()))
     ]
 

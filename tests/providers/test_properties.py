@@ -222,7 +222,7 @@ def test_parts_are_written_in_one_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("found", "desired"),
     [
         pytest.param(Value(b"x"), Value(b"x"), id="equal bytes"),
         pytest.param(
@@ -231,13 +231,13 @@ def test_parts_are_written_in_one_order() -> None:
     ],
 )
 def test_contents_are_the_same_by_what_they_hold(
-    found: properties.Content, wanted: properties.Content
+    found: properties.Content, desired: properties.Content
 ) -> None:
-    assert properties.are_same(found, wanted)
+    assert properties.are_same(found, desired)
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("found", "desired"),
     [
         pytest.param(Value(b"x"), Value(b"y"), id="other bytes"),
         pytest.param(Value(b'{"a":"1","b":"2"}'), {"a": Value(b"1")}, id="one more"),
@@ -246,8 +246,8 @@ def test_contents_are_the_same_by_what_they_hold(
         pytest.param({"a": Value(b"1")}, Value(b"1"), id="parts are no lone value"),
     ],
 )
-def test_contents_differ_by_what_they_hold(found: properties.Content, wanted: properties.Content) -> None:
-    assert not properties.are_same(found, wanted)
+def test_contents_differ_by_what_they_hold(found: properties.Content, desired: properties.Content) -> None:
+    assert not properties.are_same(found, desired)
 
 
 def test_a_document_is_parsed_once_for_all_who_take_something_out_of_it(

@@ -219,14 +219,14 @@ async def test_a_short_token_is_renewed_and_then_replaced(
     times = {"token_ttl": "2s", "token_max_ttl": "4s"}
     made = role.make(**times)
     store, before = by_role(vault, guard, made), tokens_of(vault)
-    seen = []
+    observed = []
     for _ in range(12):  # six seconds
         await store.read(f"{prefix}a")
-        seen.append(tokens_of(vault) - before)
+        observed.append(tokens_of(vault) - before)
         await asyncio.sleep(0.5)
-    first = seen[0]
-    assert all(first <= there for there in seen[:6])  # longer than it had at first
-    assert not first & seen[-1]  # and no longer than it may
+    first = observed[0]
+    assert all(first <= there for there in observed[:6])  # longer than it had at first
+    assert not first & observed[-1]  # and no longer than it may
 
 
 # A real API server reviews the tokens of ServiceAccounts

@@ -46,16 +46,16 @@ def tokens_of_accounts(field: Field) -> Iterator[None]:
         assert _is_refused(author, _store(_vault(server.address, "app"))), "an author makes a store"
         _account(editor, "silent")
         _account(editor, "agrees", to="sts, api, far")
-        wanted = {
+        desired = {
             "quiet": _vault(server.address, "silent"),
             "sts": _vault(server.address, "agrees", audience="sts.amazonaws.com"),
             "api": _vault(server.address, "agrees", audience="https://kubernetes.default.svc"),
             "far": _aws(server.address, "agrees"),
         }
-        for name, provider in wanted.items():
+        for name, provider in desired.items():
             Stores(editor, Path()).write(provider, name)
             editor.manage(pulled("it", "any", name), name=name)
-        for name in wanted:
+        for name in desired:
             _until_not_ready(editor, name)
         assert not server.logins, "the attacker's server has a token"
         assert not server.heard, "the attacker's server was asked"

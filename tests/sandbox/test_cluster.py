@@ -168,10 +168,10 @@ def test_a_watch_from_before_a_gap_is_told_to_start_anew(
 ) -> None:
     kubectl("create", "configmap", "gone", "-n", namespace)
     listed = json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/configmaps"))
-    seen = listed["metadata"]["resourceVersion"]
+    observed = listed["metadata"]["resourceVersion"]
     with troubled.watch_gap() as kubeconfig:
         Kubectl(kubeconfig)("delete", "configmap", "gone", "-n", namespace)
-    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=1&timeoutSeconds=1&resourceVersion={seen}"
+    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=1&timeoutSeconds=1&resourceVersion={observed}"
     event = json.loads(kubectl("get", "--raw", path))
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
     assert kubectl.run("get", "configmap", "gone", "-n", namespace).returncode != 0

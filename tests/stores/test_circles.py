@@ -30,7 +30,7 @@ def takes_in(town: Town, name: str, *keys: str, store: StoreRef = HERE, secret: 
         "dataFrom": [{"storeRef": store_ref, "remoteRef": {"key": key}} for key in keys],
         "target": {"name": secret} if secret else {},
     }
-    town.mirror.spreads.note(ObjectKey("shop", name), spec)
+    town.cache.spreads.note(ObjectKey("shop", name), spec)
 
 
 def way(town: Town, key: str, secret: str = "a", store: StoreRef = HERE) -> str:  # noqa: S107  # a name
@@ -86,11 +86,11 @@ def test_who_no_longer_takes_it_in_is_forgotten(town: Town) -> None:
     takes_in(town, "b")
     assert way(town, "b") == ""
     takes_in(town, "b", "a")
-    town.mirror.spreads.forget(ObjectKey("shop", "b"))
+    town.cache.spreads.forget(ObjectKey("shop", "b"))
     assert way(town, "b") == ""
 
 
 def test_another_namespace_is_not_looked_at(town: Town) -> None:
     spec = {"dataFrom": [{"storeRef": {"name": "here"}, "remoteRef": {"key": "a"}}]}
-    town.mirror.spreads.note(ObjectKey("office", "b"), spec)
+    town.cache.spreads.note(ObjectKey("office", "b"), spec)
     assert way(town, "b") == ""

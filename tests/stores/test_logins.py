@@ -285,13 +285,13 @@ async def test_a_login_of_one_namespace_that_is_refused_is_no_trouble_of_the_oth
 async def test_an_error_never_carries_what_was_read(locked: Town) -> None:
     locked.keeper.knows = "another"
     error = await locked.refusal()
-    seen: list[BaseException] = []
+    observed: list[BaseException] = []
     at: BaseException | None = error
     while at is not None:
-        seen.append(at)
+        observed.append(at)
         at = at.__cause__ or at.__context__
-    assert not [one for one in seen if not isinstance(one, StoreError)]
-    assert "first" not in repr(seen)
+    assert not [one for one in observed if not isinstance(one, StoreError)]
+    assert "first" not in repr(observed)
 
 
 @in_no_time

@@ -96,7 +96,7 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_selects(town: Town)
 @in_no_time
 async def test_an_operator_that_sees_no_labels_says_so(town: Town) -> None:
     town.cluster_store(selector={})
-    town.mirror.sees_namespaces = False
+    town.cache.sees_namespaces = False
 
     found = await stalled(town, cluster_ref())
 

@@ -64,7 +64,7 @@ def plan(kind: str = SECRET_STORE, **settings: Any) -> StoreSettings:
     town = Town()
     whole = {"provider": "vault", **VAULT, "auth": ROLE, **settings}
     key = town.store("lender", **whole) if kind == SECRET_STORE else town.cluster_store("lender", **whole)
-    store = town.mirror.stores.store(key)
+    store = town.cache.stores.store(key)
     assert store
     return plan_of(key, store)
 

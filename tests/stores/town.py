@@ -201,11 +201,11 @@ class Town:
         self.keeper = Keeper()
         Kept.keeper = self.keeper
         self.records = Records()
-        self.mirror = InformerCache()
-        self.mirror.sees_namespaces = True
+        self.cache = InformerCache()
+        self.cache.sees_namespaces = True
         self.stores = Stores(
             self.records,  # type: ignore[arg-type]  # a fake
-            self.mirror,
+            self.cache,
             reach or Reach(namespace=OPERATOR),
         )
         self.turned: list[StoreKey] = []
@@ -233,7 +233,7 @@ class Town:
 
     def namespace(self, name: str, **labels: str) -> None:
         version = str(next(self._versions))
-        self.mirror.put_namespace({"metadata": {"name": name, "labels": labels, "resourceVersion": version}})
+        self.cache.put_namespace({"metadata": {"name": name, "labels": labels, "resourceVersion": version}})
 
     def _put(self, key: StoreKey, spec: dict[str, Any], settings: dict[str, Any]) -> StoreKey:
         interval, rate = settings.pop("interval", 15.0), settings.pop("rate", None)
@@ -249,7 +249,7 @@ class Town:
             "resourceVersion": str(version),
         }
         body = {"metadata": metadata, "spec": {"provider": provider, "refresh": refresh, **spec}}
-        self.mirror.put_store(key, body)
+        self.cache.put_store(key, body)
         return key
 
     # What is asked

@@ -240,16 +240,16 @@ def test_a_namespace_that_is_not_there_shows_nothing_of_what_was_asked(
 def test_no_value_reaches_any_page(page: Page, operator: Operator, scene: Scene) -> None:
     secret = scene.objects.get("Secret", "shop", "checkout")
     log_in(page, operator, scene.token("auditor"))
-    seen = [page.source]
+    observed = [page.source]
     for path in ("/ui/secrets/shop/checkout", "/ui/secrets/bank/ledger", "/ui?namespace=shop"):
         page.open(url_of(operator, path))
         assert page.path in {"/ui", path}
-        seen.append(page.source)
+        observed.append(page.source)
 
     encoded = list(secret["data"].values())
     values = [CANARY, *encoded, *(base64.b64decode(text).decode() for text in encoded)]
     assert len(set(values)) == 4
-    assert sum(value in text for value in values for text in seen) == 0
+    assert sum(value in text for value in values for text in observed) == 0
 
 
 def test_new_values_are_seen_after_a_reload(page: Page, operator: Operator, scene: Scene) -> None:

@@ -33,14 +33,14 @@ def at(**later: float) -> str:
 
 
 def mirror_of(*bodies: dict[str, Any]) -> InformerCache:
-    mirror = InformerCache()
+    cache = InformerCache()
     for body in bodies:
         metadata = body["metadata"]
         if "reason" in body["spec"]:
-            mirror.put_emergency(EmergencyKey(metadata["namespace"], metadata["name"]), body)
+            cache.put_emergency(EmergencyKey(metadata["namespace"], metadata["name"]), body)
         else:
-            mirror.put_managed(body)
-    return mirror
+            cache.put_managed(body)
+    return cache
 
 
 def managed(name: str, namespace: str = "shop", **status: Any) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def condition(type_: str, status: str, message: str = HOSTILE) -> dict[str, str]
     return {"type": type_, "status": status, **told}
 
 
-def overview(mirror: InformerCache, chosen: str = "") -> str:
+def overview(cache: InformerCache, chosen: str = "") -> str:
     return pages.overview(
-        rows_of(mirror, NOW),
-        clocks_of(mirror, ["shop"], NOW),
+        rows_of(cache, NOW),
+        clocks_of(cache, ["shop"], NOW),
         namespaces=["shop", HOSTILE],
         chosen=chosen,
         session=SESSION,
@@ -109,14 +109,14 @@ INCIDENT: Mapping[str, Any] = {
 
 
 def everything() -> dict[str, str]:
-    mirror = mirror_of(managed("auth", **FULL), emergency(**INCIDENT))
-    found = mirror.managed(ObjectKey("shop", "auth"))
-    declared = mirror.emergencies.declared(EmergencyKey("shop", "inc"))
+    cache = mirror_of(managed("auth", **FULL), emergency(**INCIDENT))
+    found = cache.managed(ObjectKey("shop", "auth"))
+    declared = cache.emergencies.declared(EmergencyKey("shop", "inc"))
     assert found
     assert declared
     secret, incident = about_secret(*found, NOW), about_emergency(declared.emergency, NOW)
     return {
-        "overview": overview(mirror, HOSTILE),
+        "overview": overview(cache, HOSTILE),
         "secret": pages.details("secret.html", secret, SESSION, SERVED, NOW),
         "emergency": pages.details("emergency.html", incident, SESSION, SERVED, NOW),
         "login": pages.login(HOSTILE),
@@ -246,9 +246,9 @@ def test_a_long_message_is_cut() -> None:
 async def test_many_who_look_at_once_cost_no_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[datetime] = []
 
-    def slowly(mirror: InformerCache, now: datetime) -> list[Any]:
+    def slowly(cache: InformerCache, now: datetime) -> list[Any]:
         made.append(now)
-        return rows_of(mirror, now)
+        return rows_of(cache, now)
 
     monkeypatch.setattr("keyturn.endpoints.dashboard.board.rows_of", slowly)
     board = Board(mirror_of(*(managed(f"auth-{number}") for number in range(500))), lambda: NOW)

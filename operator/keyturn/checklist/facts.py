@@ -39,7 +39,7 @@ class Declared:
 
     managed: ManagedSecret
     secret_class: SecretClass | None
-    wanted: Desired | None
+    desired: Desired | None
 
     @property
     def where(self) -> str:
@@ -52,7 +52,7 @@ class Declared:
     @property
     def generated(self) -> frozenset[str]:
         """The keys whose values a recipe makes, which is held to the floor before anything is made."""
-        items = self.wanted.items if self.wanted else ()
+        items = self.desired.items if self.desired else ()
         return frozenset(key for item in items if item.recipe for key in item.keys.values())
 
 
@@ -95,16 +95,16 @@ class Facts:
         return found
 
     async def _declared(self) -> list[Declared]:
-        mirror, found = InformerCache(WHOLE), list[ObjectKey]()
+        cache, found = InformerCache(WHOLE), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
-            mirror.put_managed(body)
+            cache.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))
         try:
             for body in await self._all(paths.secret_classes()):
-                mirror.put_class(body)
+                cache.put_class(body)
         except errors.Forbidden:
             pass  # what classes add is missing then, and so is said of what it is missing in
-        return [_declared_in(mirror, key) for key in found]
+        return [_declared_in(cache, key) for key in found]
 
     async def _held(self) -> list[Held]:
         found: list[Held] = []
@@ -117,12 +117,12 @@ class Facts:
         return found
 
     async def _environments(self) -> dict[str, str]:
-        mirror = InformerCache()
+        cache = InformerCache()
         bodies = await self._all(paths.namespaces(), metadata_only=True)
         for body in bodies:
-            mirror.put_namespace(body)
+            cache.put_namespace(body)
         names = [body["metadata"]["name"] for body in bodies]
-        return {name: found for name in names if (found := mirror.environment(name))}
+        return {name: found for name in names if (found := cache.environment(name))}
 
     async def _all(self, path: str, *, metadata_only: bool = False) -> list[Body]:
         found: list[Body] = []
@@ -133,15 +133,15 @@ class Facts:
         return found
 
 
-def _declared_in(mirror: InformerCache, key: ObjectKey) -> Declared:
-    known = mirror.managed(key)
+def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
+    known = cache.managed(key)
     assert known is not None, "it was just put in"  # noqa: S101
     managed, _ = known
-    secret_class, wanted = None, None
+    secret_class, desired = None, None
     try:
-        name = mirror.class_name(managed.spec.class_name)
-        secret_class = mirror.secret_class(name) if name else None
-        wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        name = cache.class_name(managed.spec.class_name)
+        secret_class = cache.secret_class(name) if name else None
+        desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
         pass  # its status says so
-    return Declared(managed, secret_class, wanted)
+    return Declared(managed, secret_class, desired)

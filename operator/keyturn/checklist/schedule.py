@@ -103,9 +103,9 @@ def _late(declared: list[Declared]) -> Iterator[Finding]:
             yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
         too_rare = [*told(one, Point.SCHEDULE, _LOOKED_AT)]
         yield from too_rare
-        if not too_rare and one.wanted and (names := unscheduled(one.wanted)):
+        if not too_rare and one.desired and (names := unscheduled(one.desired)):
             left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
-            evidence = left_out if one.wanted.cadence else "nothing says when its values rotate"
+            evidence = left_out if one.desired.cadence else "nothing says when its values rotate"
             yield _finding(Verdict.FAIL, evidence, "write rotation.every, or a class that does", one.where)
 
 
@@ -138,32 +138,32 @@ def _rows(declared: Iterable[Declared]) -> Iterator[_Row]:
             metadata.name,
             one.secret_class.metadata.name if one.secret_class else spec.class_name or "",
             one.secret_class.spec.priority or "" if one.secret_class else "",
-            _rotates(one.wanted),
-            format_duration(one.wanted.overlap) if one.wanted and one.wanted.cadence else "",
-            _windows(one.wanted),
+            _rotates(one.desired),
+            format_duration(one.desired.overlap) if one.desired and one.desired.cadence else "",
+            _windows(one.desired),
             spec.owner or "",
         )
         yield _Row(*(_cell(cell) for cell in cells))
 
 
-def _rotates(wanted: Desired | None) -> str:
-    if wanted is None:
+def _rotates(desired: Desired | None) -> str:
+    if desired is None:
         return "unknown: see its status"
-    if not any(item.recipe for item in wanted.items):
+    if not any(item.recipe for item in desired.items):
         return "where it comes from"
-    match wanted.cadence:
+    match desired.cadence:
         case Every(interval):
             return f"every {format_duration(interval)}"
         case Cron(expression, zone):
             return f"at {expression} ({zone})"
-    if wanted.shape.immutable:
+    if desired.shape.immutable:
         return "once"
-    ends = any(generator_for(item.recipe).ends for item in wanted.items if item.recipe)
-    return "before it ends" if ends and not unscheduled(wanted) else _NEVER
+    ends = any(generator_for(item.recipe).ends for item in desired.items if item.recipe)
+    return "before it ends" if ends and not unscheduled(desired) else _NEVER
 
 
-def _windows(wanted: Desired | None) -> str:
-    windows = wanted.windows if wanted else ()
+def _windows(desired: Desired | None) -> str:
+    windows = desired.windows if desired else ()
     return ", ".join(
         f"{one.opens.expression} ({one.opens.time_zone}) for {format_duration(one.duration)}"
         for one in windows

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["unscheduled"]
 
 
-def unscheduled(wanted: Desired) -> frozenset[str]:
+def unscheduled(desired: Desired) -> frozenset[str]:
     """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
-    if wanted.shape.immutable:
+    if desired.shape.immutable:
         return frozenset()
-    turned = wanted.rotates if wanted.cadence else frozenset[str]()
-    made = ((item.name, generator_for(item.recipe)) for item in wanted.items if item.recipe)
+    turned = desired.rotates if desired.cadence else frozenset[str]()
+    made = ((item.name, generator_for(item.recipe)) for item in desired.items if item.recipe)
     return frozenset(
         name for name, generator in made if name not in turned and generator.strength() and not generator.ends
     )

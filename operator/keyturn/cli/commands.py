@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from keyturn import __version__
-from keyturn.runtime.invisible_characters import seen
+from keyturn.runtime.invisible_characters import make_visible
 
 from .action_commands import (
     refresh_command,
@@ -53,7 +53,7 @@ class _Plain(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            vars(error)["message"] = seen(error.message)  # click keeps the hint about usage beside it
+            vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage beside it
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.runtime.invisible_characters import seen
+from keyturn.runtime.invisible_characters import make_visible
 
 from .colours import Shown
 
@@ -38,12 +38,14 @@ def print_names(names: Iterable[str], kind: str = "managedsecret") -> None:
 
 def print_lines(*lines: str, err: bool = False) -> None:
     if lines:
-        click.echo("\n".join(line if isinstance(line, Shown) else seen(line) for line in lines), err=err)
+        click.echo(
+            "\n".join(line if isinstance(line, Shown) else make_visible(line) for line in lines), err=err
+        )
 
 
 def print_document(text: str) -> None:
     """Print a text with the line ends that it has."""
-    click.echo(seen(text), nl=False)
+    click.echo(make_visible(text), nl=False)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

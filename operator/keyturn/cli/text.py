@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.text import NOTHING, clock, length, since, until
-from keyturn.runtime.invisible_characters import seen
+from keyturn.runtime.invisible_characters import make_visible
 
 from .colours import Shown, is_coloured, painted
 
@@ -116,7 +116,7 @@ def listed(names: Iterable[str]) -> str:
 
 def in_one_line(text: str) -> str:
     """Let nothing in a text end its line, or be wider or other than it looks."""
-    return seen(text.rstrip("\n").replace("\n", " ").replace("\t", " "))
+    return make_visible(text.rstrip("\n").replace("\n", " ").replace("\t", " "))
 
 
 def _filled(row: Sequence[str]) -> tuple[str, ...]:

@@ -35,9 +35,9 @@ _log = structlog.get_logger()
 class Upkeep:
     """Lists everything once, and again after each list of kopf's and at times."""
 
-    def __init__(self, world: Context, watches: Watches, secrets: SightOf, pulse: WatchLiveness) -> None:
+    def __init__(self, context: Context, watches: Watches, secrets: SightOf, pulse: WatchLiveness) -> None:
         self.is_primed = asyncio.Event()
-        self._world = world
+        self._world = context
         self._watches = watches
         self._secrets = secrets
         self._pulse = pulse
@@ -64,10 +64,10 @@ class Upkeep:
             await asyncio.sleep(_RELIST_PAUSE)  # the lists of the other kinds come with this one
 
     def _prime(self) -> None:
-        mirror = self._world.mirror
-        keys = list(mirror.managed_keys())
+        cache = self._world.cache
+        keys = list(cache.managed_keys())
         _log.info("watching", managed_secrets=len(keys))
-        self._world.tags.expect(key for key in keys if mirror.environment(key.namespace))
+        self._world.tags.expect(key for key in keys if cache.environment(key.namespace))
         self.is_primed.set()
 
     async def _sweep(self) -> None:

@@ -51,7 +51,7 @@ class Writing:
     """A write of one of our Secrets whose answer is awaited."""
 
     name: str
-    seen: set[str] = field(default_factory=set)
+    observed: set[str] = field(default_factory=set)
     """The versions that the watch tells of meanwhile: it mostly overtakes the answer."""
 
 
@@ -69,7 +69,7 @@ class Resolved(NamedTuple):
     of: tuple[str, int]
     """The UID and the generation of the ManagedSecret."""
     secret_class: SecretClass | None
-    wanted: Desired
+    desired: Desired
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ class Context:
     """Has the CRDs compared with this version again."""
     lost: tuple[str, ...] = ()
     """The fields of a ManagedSecret's status that the installed CRD does not have."""
-    mirror: InformerCache = field(default_factory=InformerCache)
+    cache: InformerCache = field(default_factory=InformerCache)
     tags: ValueIndex = field(default_factory=ValueIndex)
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None
     """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
@@ -171,7 +171,7 @@ class Context:
     _rolling: WeakValueDictionary[WorkloadKey, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
-        self.stores = Stores(self.api, self.mirror, self.reach)
+        self.stores = Stores(self.api, self.cache, self.reach)
         self.pods = PodLooks(self.api, self.now)
         self.large = LargeOnes(lambda key: self.wake(key))  # noqa: PLW0108  # which is set later
 
@@ -180,12 +180,12 @@ class Context:
 
         Of a Secret that we are writing it is news only if the answer says that this was somebody else.
         """
-        if not self.mirror.put_secret(meta):
+        if not self.cache.put_secret(meta):
             return None
         key = ObjectKey(meta.namespace, meta.owner)
-        memo = self.memos.get(key)
-        if memo and memo.writing and memo.writing.name == meta.name:
-            memo.writing.seen.add(meta.resource_version)
+        memory = self.memos.get(key)
+        if memory and memory.writing and memory.writing.name == meta.name:
+            memory.writing.observed.add(meta.resource_version)
             return None
         return key
 
@@ -198,16 +198,16 @@ class Context:
 
     def forget(self, key: ObjectKey) -> None:
         """Drop all that is known of an object that is gone, and end what goes on for it."""
-        if memo := self.memos.pop(key, None):
-            memo.outside.end()
-            abandon(key, memo.outside, self.stores)
+        if memory := self.memos.pop(key, None):
+            memory.outside.end()
+            abandon(key, memory.outside, self.stores)
         self.large.forget(key)
 
-    def memo(self, key: ObjectKey) -> ObjectMemory:
-        memo = self.memos.get(key)
-        if memo is None:
-            memo = self.memos[key] = ObjectMemory()
-        return memo
+    def memory(self, key: ObjectKey) -> ObjectMemory:
+        memory = self.memos.get(key)
+        if memory is None:
+            memory = self.memos[key] = ObjectMemory()
+        return memory
 
     def alarm(self, key: EmergencyKey) -> Alarm:
         return self.alarms.setdefault(key, Alarm())

@@ -112,9 +112,7 @@ class Manager:
     ) -> None:
         """Take two clients on one session: one for the lease, and one that writes only while we lead."""
         for_lease, api = apis
-        self._options = options
-        self._connection = connection
-        self._identity = identity
+        self._options, self._connection, self._identity = options, connection, identity
         place = options.place
         self.elector = Elector(for_lease, place.own, LEASE, identity)
         api.fence = self.elector.deadline
@@ -122,40 +120,43 @@ class Manager:
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        world = self.world = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
+        context = self.context = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
-        self.world.wake = self.world.alert = self.queue.add
-        self.world.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
+        self.context.wake = self.context.alert = self.queue.add
+        self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
         self.pulse = WatchLiveness()
-        self.watches = Watches(self.world, self.queue, options.namespaces)
+        self.watches = Watches(self.context, self.queue, options.namespaces)
         told = self.watches.secret, self.watches.secret_gone
-        self.secrets = sight_of(options.sight, api, options.namespaces, self.world.mirror, told)
+        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, told)
         self.inspection = Inspection(
             for_lease,
             place.own,
-            self.world.proofs,
+            self.context.proofs,
             api.clock.now,
             proves_encryption=options.proves_encryption,
         )
-        self.witness = Witness(options.audit, for_lease, place.own, world.mirror, world.now, world.proofs)
-        world.readership = self.witness.readership
+        cache, now, proofs = context.cache, context.now, context.proofs
+        self.witness = Witness(options.audit, for_lease, place.own, cache, now, proofs)
+        context.readership = self.witness.readership
         self.meter = Meter(options.exposure, api, connection.audiences)
-        self.window = DashboardServer(options.ui, api, world.mirror, world.now, self.elector, self._unready)
+        self.window = DashboardServer(options.ui, api, cache, now, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        self.upkeep = Upkeep(self.world, self.watches, self.secrets, self.pulse)
+        self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.pulse)
         self.startup = Startup(api, place, self._fields_lost)
-        self.world.doubt_crds = self.startup.doubt
+        self.context.doubt_crds = self.startup.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; each part's end is the end of all."""
-        site = web.Site(partial(facts, self.world.mirror, self.world.proofs), self._unhealthy, self._unready)
+        site = web.Site(
+            partial(facts, self.context.cache, self.context.proofs), self._unhealthy, self._unready
+        )
         async with (
             self.meter.listening(site) as ports,
             self.witness.listening() as audit_port,
             self.window.listening() as ui_port,
-            contextlib.aclosing(self.world.stores),
+            contextlib.aclosing(self.context.stores),
             asyncio.TaskGroup() as group,
         ):
             _log.info("started", version=build.version(), **ports, **audit_port, **ui_port)
@@ -166,7 +167,7 @@ class Manager:
                     self.elector.run(),
                     self.secrets.run(),
                     self.events.run(),
-                    self.world.stores.run(),
+                    self.context.stores.run(),
                     self.upkeep.run(),
                     self.startup.run(),
                     self.witness.watch(self.upkeep.is_primed),
@@ -195,27 +196,27 @@ class Manager:
         await self.elector.leading()
         await self.secrets.fresh()
         metrics.LEADER.set(1)
-        self.world.since = self.world.now()
+        self.context.since = self.context.now()
         _log.info("leading")
         await self.queue.run(self._reconcile, workers=self._options.workers, grace=_GRACE)
 
     async def _reconcile(self, key: Key) -> datetime | None:
         """Bring one object to what it says; all kinds share the queue."""
         if isinstance(key, StoreKey):
-            await reconcile_store(key, self.world)
+            await reconcile_store(key, self.context)
         elif isinstance(key, EmergencyKey):
-            return await reconcile_emergency(key, self.world)
+            return await reconcile_emergency(key, self.context)
         elif key.namespace:
-            return await reconcile(key, self.world)
+            return await reconcile(key, self.context)
         else:
-            await reconcile_class(key.name, self.world)
+            await reconcile_class(key.name, self.context)
         return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
         """End what writes, tell what is left to tell, and only then let another one lead."""
         work.cancel()
         await asyncio.wait([work])
-        await self.world.stores.close()
+        await self.context.stores.close()
         await self.events.flush(1.0)
         await self.elector.release()
         metrics.LEADER.set(0)
@@ -251,8 +252,8 @@ class Manager:
         await asyncio.wait([task])
 
     def _store_recovered(self, key: StoreKey) -> None:
-        for user in self.world.mirror.stores.users_of(key):
-            self.world.memo(user).outside.try_again(self.world.now())
+        for user in self.context.cache.stores.users_of(key):
+            self.context.memory(user).outside.try_again(self.context.now())
             self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
 
     def _unhealthy(self) -> list[str]:
@@ -264,10 +265,10 @@ class Manager:
 
     def _fields_lost(self, fields: tuple[str, ...]) -> None:
         """Take in what the installed CRD drops of statuses, and have each say so, or write what it lacks."""
-        if fields == self.world.lost:
+        if fields == self.context.lost:
             return
-        self.world.lost = fields
-        for key in self.world.mirror.managed_keys():
+        self.context.lost = fields
+        for key in self.context.cache.managed_keys():
             self.queue.add(key, Priority.BACKLOG)
 
 

@@ -35,23 +35,23 @@ _FRESH = timedelta(minutes=10)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def facts(mirror: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
+def facts(cache: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
     """Tell of every ManagedSecret, store and emergency, and how the points of the checklist stand.
 
     Another thread may call it, so it begins with copies of the keys.
     """
-    tally = _Tally(mirror)
-    for key in list(mirror.managed_keys()):
-        found = mirror.managed(key)
+    tally = _Tally(cache)
+    for key in list(cache.managed_keys()):
+        found = cache.managed(key)
         if found:
-            told = _of_object(found[0], mirror)
+            told = _of_object(found[0], cache)
             tally.add(told, found[0].status.previous)
             yield told
     for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
-        for store_key in mirror.stores.keys(kind):
-            yield from _of_store(store_key, mirror)
-    for alarm in mirror.emergencies.known():
-        yield from _of_emergency(alarm, mirror)
+        for store_key in cache.stores.keys(kind):
+            yield from _of_store(store_key, cache)
+    for alarm in cache.emergencies.known():
+        yield from _of_emergency(alarm, cache)
     yield from _of_checklist(tally.all, proofs)
 
 
@@ -59,13 +59,13 @@ def facts(mirror: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
 class _Tally:
     """What is kept of every object while one after the other is told of."""
 
-    mirror: InformerCache
+    cache: InformerCache
     all: All = field(default_factory=All)
     _environments: set[str] = field(default_factory=set)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def add(self, told: ObjectFacts, previous: PreviousStatus | None) -> None:
-        self._environments.add(self.mirror.environment(told.namespace) or "")
+        self._environments.add(self.cache.environment(told.namespace) or "")
         others = self._environments - {"", _PRODUCTION}
         until = previous.valid_until if previous else None
         rules = {
@@ -101,13 +101,13 @@ def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts
     return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
 
 
-def _of_object(managed: ManagedSecret, mirror: InformerCache) -> ObjectFacts:
-    status, class_name = managed.status, mirror.class_name(managed.spec.class_name)
+def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
+    status, class_name = managed.status, cache.class_name(managed.spec.class_name)
     return ObjectFacts(
         namespace=managed.metadata.namespace,
         name=managed.metadata.name,
         class_name=class_name or "",
-        priority=_priority(class_name, mirror) if class_name else "",
+        priority=_priority(class_name, cache) if class_name else "",
         revision=status.revision or 0,
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
@@ -142,10 +142,10 @@ def _current(status: ManagedSecretStatus) -> int:
     return sum(one.state is WorkloadState.CURRENT for one in status.workloads)
 
 
-def _of_store(key: StoreKey, mirror: InformerCache) -> Iterator[StoreFacts]:
+def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
     """Tell how a store is, once that was found out."""
     try:
-        store = mirror.stores.store(key)
+        store = cache.stores.store(key)
     except Stalled:
         return  # this version cannot read it, which its users say
     if store is None:
@@ -156,15 +156,15 @@ def _of_store(key: StoreKey, mirror: InformerCache) -> Iterator[StoreFacts]:
             yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
 
 
-def _of_emergency(key: EmergencyKey, mirror: InformerCache) -> Iterator[EmergencyFacts]:
-    declared = mirror.emergencies.declared(key)
+def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[EmergencyFacts]:
+    declared = cache.emergencies.declared(key)
     if declared is not None:
         yield EmergencyFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
-def _priority(class_name: str, mirror: InformerCache) -> str:
+def _priority(class_name: str, cache: InformerCache) -> str:
     try:
-        secret_class = mirror.secret_class(class_name)
+        secret_class = cache.secret_class(class_name)
     except Stalled:
         return ""
     return str(secret_class.spec.priority or "") if secret_class else ""

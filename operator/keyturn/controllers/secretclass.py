@@ -31,28 +31,28 @@ _STRONG = Strength(sys.maxsize, math.inf)
 _OFTEN = Every(timedelta(0), 0)
 
 
-async def reconcile_class(name: str, world: Context) -> None:
+async def reconcile_class(name: str, context: Context) -> None:
     """Check a class, and write what is wrong with it where its author looks.
 
     Raises:
         ApiError: The status could not be written.
     """
     try:
-        secret_class = world.mirror.secret_class(name)
+        secret_class = context.cache.secret_class(name)
     except Stalled:
         return  # its users say so; a status cannot be written over what cannot be read
     if secret_class is None:
         return
-    changes = status_patch(secret_class.status, _status(secret_class, _flaw(secret_class), world))
+    changes = status_patch(secret_class.status, _status(secret_class, _flaw(secret_class), context))
     if not changes:
         return
     metadata = {"resourceVersion": secret_class.metadata.resource_version}
     body = {"metadata": metadata, "status": changes}
     try:
-        written = await world.api.patch(f"{paths.secret_class(name)}/status", body, Patch.MERGE)
+        written = await context.api.patch(f"{paths.secret_class(name)}/status", body, Patch.MERGE)
     except (errors.Conflict, errors.NotFound):
         return  # it has changed: the watch brings the newer one
-    world.mirror.put_class(written)
+    context.cache.put_class(written)
 
 
 def _flaw(secret_class: SecretClass) -> Stalled | None:
@@ -69,21 +69,23 @@ def _flaw(secret_class: SecretClass) -> Stalled | None:
     return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
 
 
-def _status(secret_class: SecretClass, flaw: Stalled | None, world: Context) -> SecretClassStatus:
-    reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, world)
+def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -> SecretClassStatus:
+    reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, context)
     verdicts = [("Ready", ConditionVerdict("False" if flaw else "True", reason, message))]
     if flaw:
         verdicts.append(("Stalled", ConditionVerdict("True", reason, message)))
     before, generation = secret_class.status.conditions, secret_class.metadata.generation
     return SecretClassStatus(
         observed_generation=generation,
-        conditions=[stamped(type_, verdict, before, world.now(), generation) for type_, verdict in verdicts],
+        conditions=[
+            stamped(type_, verdict, before, context.now(), generation) for type_, verdict in verdicts
+        ],
     )
 
 
-def _standing(secret_class: SecretClass, world: Context) -> tuple[str, str]:
+def _standing(secret_class: SecretClass, context: Context) -> tuple[str, str]:
     """Say of a class without a flaw whom it serves."""
-    name, marked = secret_class.metadata.name, world.mirror.default_classes()
+    name, marked = secret_class.metadata.name, context.cache.default_classes()
     if name not in marked:
         return "Valid", "managed secrets may use this class"
     if name == marked[0]:

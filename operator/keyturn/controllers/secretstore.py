@@ -29,34 +29,34 @@ __all__ = ["reconcile_store", "status_of"]
 _log = structlog.get_logger()
 
 
-async def reconcile_store(key: StoreKey, world: Context) -> None:
+async def reconcile_store(key: StoreKey, context: Context) -> None:
     """Write how a store is where its author looks, if that has changed.
 
     Raises:
         ApiError: The status could not be written.
     """
     try:
-        store = world.mirror.stores.store(key)
+        store = context.cache.stores.store(key)
     except Stalled:
         store = None  # its users say so; a status cannot be written over what cannot be read
     if store is None:
-        world.stores.forget(key)
+        context.stores.forget(key)
         return
-    health = world.stores.health(key)
+    health = context.stores.health(key)
     if health is None:
         return  # it is being found out, and this comes up again then
-    changes = status_patch(store.status, status_of(store, health, world.now(), shared_keys(key, store)))
+    changes = status_patch(store.status, status_of(store, health, context.now(), shared_keys(key, store)))
     if not changes:
         return
     metadata = {"resourceVersion": store.metadata.resource_version, "uid": store.metadata.uid}
     path = paths.store_status(key.kind, key.namespace, key.name)
     try:
-        written = await world.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+        written = await context.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
     except (errors.Conflict, errors.NotFound):
         return  # it has changed: the watch brings the newer one
-    world.mirror.put_store(key, written)
+    context.cache.put_store(key, written)
     if _is_turn(store, health):
-        _tell(key, store, health, world)
+        _tell(key, store, health, context)
 
 
 def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
@@ -81,14 +81,14 @@ def _is_turn(store: AnyStore, health: Health) -> bool:
     return before is None or (before.status == "True", before.reason) != (health.is_ready, health.reason)
 
 
-def _tell(key: StoreKey, store: AnyStore, health: Health, world: Context) -> None:
+def _tell(key: StoreKey, store: AnyStore, health: Health, context: Context) -> None:
     if health.is_ready:
         _log.info("store ready", store=str(key))
         return
     _log.warning("store not ready", store=str(key), reason=health.reason, message=health.message)
-    if key.is_for_all and not world.mirror.sees_namespaces:
+    if key.is_for_all and not context.cache.sees_namespaces:
         return  # events about such objects lie in a namespace where this operator may write none
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", key.kind, key.namespace or None, key.name, store.metadata.uid
     )
-    world.events.post(regarding, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)
+    context.events.post(regarding, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)

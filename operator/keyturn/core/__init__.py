@@ -1,7 +1,8 @@
 """Decisions: pure functions over an observation, without I/O, clock, randomness or kopf.
 
-Time is an argument (`seen.now`), data is frozen, and a function returns new data. The contract "The core is pure" in
-`pyproject.toml` forbids asyncio, random, secrets, os, time, aiohttp, structlog and kopf, also through other modules.
+Time is an argument (`observed.now`), data is frozen, and a function returns new data. The contract "The core is
+pure" in `pyproject.toml` forbids asyncio, random, secrets, os, time, aiohttp, structlog and kopf, also through
+other modules.
 
 Layers, each imports only those below it
     emergency     status, deadlines and timeline of an EmergencyRotation

@@ -74,10 +74,10 @@ class Stamp:
     """The UID of the ManagedSecret that it is deleted with; empty where it outlives it."""
 
 
-def dressed_target(key: ObjectKey, wanted: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
+def dressed_target(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
     """Write the target Secret of the current revision; what others put on it stays."""
     before = found["metadata"] if found else {}
-    metadata = {"name": wanted.secret, "namespace": key.namespace, **_dress(key, wanted, stamp, before)}
+    metadata = {"name": desired.secret, "namespace": key.namespace, **_dress(key, desired, stamp, before)}
     for kept in ("resourceVersion", "finalizers"):
         if kept in before:
             metadata[kept] = before[kept]
@@ -85,10 +85,10 @@ def dressed_target(key: ObjectKey, wanted: Desired, state: State, stamp: Stamp, 
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata,
-        "type": found["type"] if found and wanted.shape.any_type else wanted.type.value,
-        "data": _data(key, wanted, state, stamp, found),
+        "type": found["type"] if found and desired.shape.any_type else desired.type.value,
+        "data": _data(key, desired, state, stamp, found),
     }
-    if wanted.shape.immutable or (found and found.get("immutable")):  # nobody can take that back
+    if desired.shape.immutable or (found and found.get("immutable")):  # nobody can take that back
         body["immutable"] = True
     return body
 
@@ -116,7 +116,7 @@ def released_target(found: Body) -> Body:
 
 
 def target_facts(
-    body: Body, key: ObjectKey, uid: str, wanted: Desired | None, state: State | None, now: datetime
+    body: Body, key: ObjectKey, uid: str, desired: Desired | None, state: State | None, now: datetime
 ) -> TargetFacts:
     """Compare a target Secret with what the state says of the revision that it carries.
 
@@ -127,34 +127,34 @@ def target_facts(
     number = number_of(annotations.get(REVISION_ANNOTATION))
     published = past(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
     overlapping = OVERLAP_ANNOTATION in annotations
-    binder = uid if wanted and wanted.shape.deletes else ""
+    binder = uid if desired and desired.shape.deletes else ""
     stamp = Stamp(number or 0, published, overlapping, binder) if published else None
     facts = TargetFacts(
         owner=_owner(body, key),
         revision=number,
         published=published,
         overlapping=overlapping,
-        differs=_differing(body, wanted, state, stamp),
-        dressed=wanted is None or (stamp is not None and _is_dressed(body, key, wanted, stamp)),
+        differs=_differing(body, desired, state, stamp),
+        dressed=desired is None or (stamp is not None and _is_dressed(body, key, desired, stamp)),
         immutable=bool(body.get("immutable")),
         changed_by=other_writer(metadata),
     )
-    return facts if wanted is None else _with_others(facts, body, key, uid, wanted, state)
+    return facts if desired is None else _with_others(facts, body, key, uid, desired, state)
 
 
 def _with_others(
-    facts: TargetFacts, body: Body, key: ObjectKey, uid: str, wanted: Desired, state: State | None
+    facts: TargetFacts, body: Body, key: ObjectKey, uid: str, desired: Desired, state: State | None
 ) -> TargetFacts:
     """Add what of a Secret is somebody else's."""
-    if _holds_keys_of_others(body, wanted, state):
+    if _holds_keys_of_others(body, desired, state):
         facts = replace(facts, owner=None)
     mine = facts.owner == key.name
     return replace(
         facts,
         holder=None if mine else foreign_owner(body["metadata"], uid),
         filled_by=None if mine else filled_by(body.get("type", "")),
-        other_type=None if mine or _is_of_type(body, wanted) else body["type"],
-        taken=_taken(body, key, wanted, state) if wanted.shape.merges else frozenset(),
+        other_type=None if mine or _is_of_type(body, desired) else body["type"],
+        taken=_taken(body, key, desired, state) if desired.shape.merges else frozenset(),
     )
 
 
@@ -171,10 +171,10 @@ def values_of(body: Body) -> dict[str, Value]:
 # Labels, annotations and owners
 
 
-def _dress(key: ObjectKey, wanted: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
+def _dress(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata that is ours to write, over what others wrote."""
     labels, annotations = before.get("labels") or {}, before.get("annotations") or {}
-    gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(wanted)
+    gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(desired)
     others = {
         "labels": {name: text for name, text in labels.items() if f"label:{name}" not in gone},
         "annotations": {
@@ -184,25 +184,27 @@ def _dress(key: ObjectKey, wanted: Desired, stamp: Stamp, before: Mapping[str, A
         },
     }
     dress = {
-        "labels": {**others["labels"], **wanted.labels, OWNER_LABEL: key.name},
-        "annotations": {**others["annotations"], **_annotations(wanted, stamp)},
+        "labels": {**others["labels"], **desired.labels, OWNER_LABEL: key.name},
+        "annotations": {**others["annotations"], **_annotations(desired, stamp)},
     }
     owners = _owners(key, stamp, before.get("ownerReferences") or [])
     return {**dress, "ownerReferences": owners} if owners else dress
 
 
-def _of_template(wanted: Desired) -> set[str]:
-    return {f"label:{name}" for name in wanted.labels} | {f"annotation:{name}" for name in wanted.annotations}
+def _of_template(desired: Desired) -> set[str]:
+    return {f"label:{name}" for name in desired.labels} | {
+        f"annotation:{name}" for name in desired.annotations
+    }
 
 
-def _annotations(wanted: Desired, stamp: Stamp) -> dict[str, str]:
+def _annotations(desired: Desired, stamp: Stamp) -> dict[str, str]:
     passing = {
         OVERLAP_ANNOTATION: "true" if stamp.overlapping else "",
-        _CREATION_ANNOTATION: _MERGE if wanted.shape.merges else "",
-        _TEMPLATE_ANNOTATION: ",".join(sorted(_of_template(wanted))),
+        _CREATION_ANNOTATION: _MERGE if desired.shape.merges else "",
+        _TEMPLATE_ANNOTATION: ",".join(sorted(_of_template(desired))),
     }
     return {
-        **wanted.annotations,
+        **desired.annotations,
         REVISION_ANNOTATION: str(stamp.number),
         PUBLISHED_ANNOTATION: stamp.published.isoformat(),
         **{name: text for name, text in passing.items() if text},
@@ -217,22 +219,22 @@ def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
     return [*others, ours] if ours else others
 
 
-def _is_dressed(body: Body, key: ObjectKey, wanted: Desired, stamp: Stamp) -> bool:
+def _is_dressed(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) -> bool:
     metadata = body["metadata"]
     found = {
         part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
     }
-    is_immutable = bool(body.get("immutable")) or not wanted.shape.immutable
-    return is_immutable and _dress(key, wanted, stamp, metadata) == found
+    is_immutable = bool(body.get("immutable")) or not desired.shape.immutable
+    return is_immutable and _dress(key, desired, stamp, metadata) == found
 
 
 # Keys
 
 
-def _data(key: ObjectKey, wanted: Desired, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
+def _data(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
     written = state.current.published_data(overlapping=stamp.overlapping)
     ours = {name: value.to_base64() for name, value in written.items()}
-    if found is None or not wanted.shape.merges:
+    if found is None or not desired.shape.merges:
         return ours
     carried = _carried_keys(found, key, state)
     others = {name: text for name, text in (found.get("data") or {}).items() if name not in carried}
@@ -252,31 +254,31 @@ def _carried(body: Body, state: State) -> Revision:
 
 
 def _differing(
-    body: Body, wanted: Desired | None, state: State | None, stamp: Stamp | None
+    body: Body, desired: Desired | None, state: State | None, stamp: Stamp | None
 ) -> frozenset[str]:
     if state is None:
         return frozenset()
     written = _carried(body, state).published_data(overlapping=bool(stamp and stamp.overlapping))
     found = values_of(body)
-    if wanted and wanted.shape.merges:
+    if desired and desired.shape.merges:
         found = {name: value for name, value in found.items() if name in written}
     return changed_keys(written, found)
 
 
-def _holds_keys_of_others(body: Body, wanted: Desired, state: State | None) -> bool:
+def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> bool:
     """Say whether it was merged into what others made, and would lose it if it were written whole."""
     annotations = body["metadata"].get("annotations") or {}
-    if wanted.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
+    if desired.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
         return False
     ours = _carried(body, state).published_data(overlapping=True) if state else {}
     return not values_of(body).keys() <= ours.keys()
 
 
-def _is_of_type(body: Body, wanted: Desired) -> bool:
-    return wanted.shape.any_type or body.get("type") == wanted.type.value
+def _is_of_type(body: Body, desired: Desired) -> bool:
+    return desired.shape.any_type or body.get("type") == desired.type.value
 
 
-def _taken(body: Body, key: ObjectKey, wanted: Desired, state: State | None) -> frozenset[str]:
+def _taken(body: Body, key: ObjectKey, desired: Desired, state: State | None) -> frozenset[str]:
     """Return the keys of ours that are there and that we have not written.
 
     Their values are compared with nothing, but for those that an adoption has recorded: where an equal one was no
@@ -285,11 +287,11 @@ def _taken(body: Body, key: ObjectKey, wanted: Desired, state: State | None) -> 
     if state is None and _owner(body, key) == key.name:
         return frozenset()  # it is ours, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
-    adopted = [one.data() for one in state.revisions] if state and wanted.shape.adopts else []
+    adopted = [one.data() for one in state.revisions] if state and desired.shape.adopts else []
     brought = state.current.data().keys() if state else frozenset[str]()  # which may be dataFrom's
     return frozenset(
         name
         for name, value in values_of(body).items()
-        if name in (wanted.every_key | brought) - carried
+        if name in (desired.every_key | brought) - carried
         and not any(name in data and data[name] == value for data in adopted)
     )

@@ -88,28 +88,28 @@ def _without_marker(workload: Workload) -> Body:
 
 
 def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
+    desired, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
     return bool(
-        updated >= wanted
+        updated >= desired
         and status.get("replicas", 0) <= updated
         and status.get("availableReplicas", 0) >= updated
     )
 
 
 def _stateful_set_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    wanted = spec.get("replicas", 1)
+    desired = spec.get("replicas", 1)
     is_rolled = status.get("currentRevision") == status.get("updateRevision") or (
-        status.get("updatedReplicas", 0) >= wanted
+        status.get("updatedReplicas", 0) >= desired
     )
     return bool(
-        is_rolled and status.get("readyReplicas", 0) >= wanted and status.get("replicas", 0) <= wanted
+        is_rolled and status.get("readyReplicas", 0) >= desired and status.get("replicas", 0) <= desired
     )
 
 
 def _daemon_set_is_settled(_: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    wanted = status.get("desiredNumberScheduled", 0)
+    desired = status.get("desiredNumberScheduled", 0)
     return bool(
-        status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted
+        status.get("updatedNumberScheduled", 0) >= desired and status.get("numberAvailable", 0) >= desired
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_seen", "seen"]
+__all__ = ["is_visible", "make_visible"]
 
 _UNSEEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
@@ -22,12 +22,12 @@ They are Unicode's categories Cc, Cf, Cs, Zl and Zp, and its Default_Ignorable_C
 _BASIC: Final = 0xFFFF
 
 
-def seen(text: str) -> str:
+def make_visible(text: str) -> str:
     """Write what cannot be seen as the escapes of JSON, and leave the rest as it is."""
     return _UNSEEN.sub(lambda found: _escaped(found[0]), text)
 
 
-def is_seen(text: str) -> bool:
+def is_visible(text: str) -> bool:
     """Say whether nothing in a text is hidden."""
     return _UNSEEN.search(text) is None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from .invisible_characters import seen
+from .invisible_characters import make_visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,14 +130,14 @@ _JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Write a line whose reader finds every letter, and whose looker sees every letter."""
-    return seen(str(_JSON(logger, method, event)))
+    return make_visible(str(_JSON(logger, method, event)))
 
 
 def _show_what_is_hidden(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Write letters that change how a line looks as escapes, before colours are added, which are such letters too."""
     for name, field in event.items():
         if isinstance(field, str):
-            event[name] = seen(field).replace("\n", "\\n")
+            event[name] = make_visible(field).replace("\n", "\\n")
     return event
 
 

@@ -86,9 +86,9 @@ class Stores:
     It belongs to one event loop; nothing is opened before the first store is used.
     """
 
-    def __init__(self, api: Api, mirror: InformerCache, reach: Reach) -> None:
+    def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
         self.news = StoreEvents()
-        self._mirror = mirror
+        self._mirror = cache
         self._reach = reach
         self._guard: Guard | None = None
         self._tokens = Tokens(api, reach.our_audiences)

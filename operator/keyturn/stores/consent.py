@@ -31,10 +31,10 @@ async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Ap
     body = await api.get(paths.service_account(namespace, account))
     annotations = body["metadata"].get("annotations") or {}
     named = {one.strip() for one in annotations.get(STORES, "").split(",")}
-    wanted = f"{store.kind}/{store.name}" if store.is_for_all else store.name
-    if wanted not in named:
+    desired = f"{store.kind}/{store.name}" if store.is_for_all else store.name
+    if desired not in named:
         raise Unauthorized(
             NO_CONSENT,
             f"the ServiceAccount {account!r} in the namespace {namespace!r} does not agree to this store; annotate it"
-            f" with {STORES}: {wanted} (several are parted by commas)",
+            f" with {STORES}: {desired} (several are parted by commas)",
         )

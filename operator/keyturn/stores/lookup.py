@@ -20,26 +20,26 @@ __all__ = ["store_for"]
 _MOST_NAMED: Final = 10
 
 
-def store_for(ref: StoreRef, namespace: str, mirror: InformerCache) -> tuple[StoreKey, AnyStore]:
+def store_for(ref: StoreRef, namespace: str, cache: InformerCache) -> tuple[StoreKey, AnyStore]:
     """Return the store that `ref` means in `namespace`.
 
     Raises:
         Stalled: There is none, it cannot be read, or it does not serve this namespace.
     """
     key = StoreKey.of(ref, namespace)
-    store = mirror.stores.store(key)
+    store = cache.stores.store(key)
     if store is None:
-        raise Stalled("StoreNotFound", _instead_of(key, namespace, mirror))
+        raise Stalled("StoreNotFound", _instead_of(key, namespace, cache))
     if isinstance(store, ClusterSecretStore):
-        _hold_allowed(key, store, namespace, mirror)
+        _hold_allowed(key, store, namespace, cache)
     return key, store
 
 
-def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirror: InformerCache) -> None:
+def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cache: InformerCache) -> None:
     allowed = store.spec.allowed_namespaces
-    if _is_allowed(allowed, namespace, mirror):
+    if _is_allowed(allowed, namespace, cache):
         return
-    unseen = allowed is not None and allowed.selector is not None and not mirror.sees_namespaces
+    unseen = allowed is not None and allowed.selector is not None and not cache.sees_namespaces
     hint = (
         "; the operator serves chosen namespaces and does not see their labels, so allowedNamespaces.selector"
         " selects none: name the namespace in allowedNamespaces.names"
@@ -49,20 +49,20 @@ def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, mirr
     raise Stalled("NamespaceNotAllowed", f"{key} does not serve the namespace {namespace!r}{hint}")
 
 
-def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, mirror: InformerCache) -> bool:
+def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: InformerCache) -> bool:
     if allowed is None:
         return False
     if namespace in (allowed.names or ()):
         return True
-    labels = mirror.labels(namespace)
+    labels = cache.labels(namespace)
     return allowed.selector is not None and labels is not None and selects(allowed.selector, labels)
 
 
-def _instead_of(key: StoreKey, namespace: str, mirror: InformerCache) -> str:
+def _instead_of(key: StoreKey, namespace: str, cache: InformerCache) -> str:
     """Say what to write instead of a store that is not there; stores for others are not named."""
-    there = mirror.stores.names(key.kind, key.namespace)
+    there = cache.stores.names(key.kind, key.namespace)
     if key.kind == CLUSTER_SECRET_STORE:
-        there = [name for name in there if _serves(StoreKey(key.kind, "", name), namespace, mirror)]
+        there = [name for name in there if _serves(StoreKey(key.kind, "", name), namespace, cache)]
     named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
     instead = f" or write one of these as storeRef.name: {named}" if named else ""
     return f"there is no {key.kind} {key.name!r}{_where(key)}; create it{instead}"
@@ -72,11 +72,11 @@ def _where(key: StoreKey) -> str:
     return "" if key.is_for_all else " in this namespace"
 
 
-def _serves(key: StoreKey, namespace: str, mirror: InformerCache) -> bool:
+def _serves(key: StoreKey, namespace: str, cache: InformerCache) -> bool:
     try:
-        store = mirror.stores.store(key)
+        store = cache.stores.store(key)
     except Stalled:
         return False
     return isinstance(store, ClusterSecretStore) and _is_allowed(
-        store.spec.allowed_namespaces, namespace, mirror
+        store.spec.allowed_namespaces, namespace, cache
     )

@@ -53,7 +53,7 @@ class _Place:
     commit: str = ""
     path: bytes = b""
     blob: str = ""
-    seen: set[tuple[bytes, bytes]] = field(default_factory=set)
+    observed: set[tuple[bytes, bytes]] = field(default_factory=set)
     """The steps from one version of a file to another; the version alone does not tell what is new in it."""
     is_known: bool = False
 
@@ -79,8 +79,8 @@ def _read(log: IO[bytes], progress: Progress) -> Iterator[Added]:
             place.path, place.blob, place.is_known = _path(found), "", False
         elif found := _INDEX.match(line):
             place.blob = found[1].decode()
-            place.is_known = (place.path, found[0]) in place.seen
-            place.seen.add((place.path, found[0]))
+            place.is_known = (place.path, found[0]) in place.observed
+            place.observed.add((place.path, found[0]))
         elif found := _HUNK.match(line):
             text = _hunk(log, found)
             if not place.is_known and text:

@@ -135,9 +135,9 @@ async def _lease(api: Api, namespace: str, found: list[Point]) -> Election | Non
     return elected
 
 
-async def _rights(api: Api, wanted: Iterable[Right], account: Account) -> list[Point]:
+async def _rights(api: Api, desired: Iterable[Right], account: Account) -> list[Point]:
     """Ask for each right: of the caller where that is the operator, else of the operator's account."""
-    asked = list(wanted)
+    asked = list(desired)
     try:
         is_us = await rights.caller(api) == account.user
         missing = await rights.missing(api, asked, None if is_us else account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -99,12 +100,8 @@ def declare_command(  # click passes each option by its name
         revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
     )
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    cluster.run(
-        where,
-        lambda here: declaring.declare(
-            here, wish, scope, wait=timeout if wait else None, is_real=not dry_run, output=output
-        ),
-    )
+    declare = partial(declaring.declare, wish=wish, scope=scope, is_real=not dry_run, output=output)
+    cluster.run(where, partial(declare, wait=timeout if wait else None))
 
 
 @emergency_group.command("status", short_help="Show the progress of incidents and what is due.")

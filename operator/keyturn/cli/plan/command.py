@@ -74,7 +74,7 @@ async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only:
 
 async def _of_rotation(cluster: Cluster, found: FoundManagedSecret) -> Plan:
     look = await look_at(cluster, found)
-    asked = _with_trigger(_awake(look.seen))
+    asked = _with_trigger(_awake(look.observed))
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
 
 
@@ -82,17 +82,17 @@ async def _of_manifest(cluster: Cluster, declared: Declared) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await found_in_manifest(here, declared)
     look = await look_at(here, found, applied)
-    return Plan(found, look, foresee(_awake(look.seen), look.makers), is_rotation=False)
+    return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 
-def _with_trigger(seen: Observed) -> Observed:
-    metadata = seen.managed.metadata
+def _with_trigger(observed: Observed) -> Observed:
+    metadata = observed.managed.metadata
     annotations = {**metadata.annotations, ROTATE: _UNKNOWN_TRIGGER}
     changed = metadata.model_copy(update={"annotations": annotations})
-    return replace(seen, managed=seen.managed.model_copy(update={"metadata": changed}))
+    return replace(observed, managed=observed.managed.model_copy(update={"metadata": changed}))
 
 
-def _awake(seen: Observed) -> Observed:
+def _awake(observed: Observed) -> Observed:
     """Look at what would follow after a resume; that it is suspended is said apart."""
-    spec = seen.managed.spec.model_copy(update={"suspend": None})
-    return replace(seen, managed=seen.managed.model_copy(update={"spec": spec}))
+    spec = observed.managed.spec.model_copy(update={"suspend": None})
+    return replace(observed, managed=observed.managed.model_copy(update={"spec": spec}))

@@ -65,97 +65,99 @@ class Makers:
     """The items whose values end by themselves, nobody knows when before they are made."""
 
 
-def taken(step: Step, seen: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
+def taken(step: Step, observed: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
     match step:
         case Begin():
-            return _begun(step, seen)
+            return _begun(step, observed)
         case Claim() | Adopt():
-            return _claimed(step, seen)
+            return _claimed(step, observed)
         case Stage():
-            return _staged(step, seen, makers)
+            return _staged(step, observed, makers)
         case Publish() | Repair():
-            return _published(step, seen)
+            return _published(step, observed)
         case RollOut():
-            return _rolled(step, seen)
+            return _rolled(step, observed)
         case Overlap():
-            return _with_current(seen, valid_until=step.until)
+            return _with_current(observed, valid_until=step.until)
         case Expire():
-            return _with_current(seen, ended=True)
+            return _with_current(observed, ended=True)
         case Revoke():
-            return replace(seen, target=replace(seen.target, overlapping=False) if seen.target else None)
+            return replace(
+                observed, target=replace(observed.target, overlapping=False) if observed.target else None
+            )
         case Bind():
-            return replace(seen, unbound=False)
+            return replace(observed, unbound=False)
         case Release():
-            return replace(seen, left=seen.left[1:])
+            return replace(observed, left=observed.left[1:])
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
-            return pushed(step, seen)
+            return pushed(step, observed)
         case Decline():
-            return _declined(seen, seen.state) if seen.state else seen
+            return _declined(observed, observed.state) if observed.state else observed
         case GoBack() | DeletePod() | Rest():
-            return seen  # on paper no rollout fails
+            return observed  # on paper no rollout fails
         case _:
             assert_never(step)
 
 
-def _declined(seen: Observed, state: StateFacts) -> Observed:
-    handled = state.triggers.with_handled(seen.requested)
-    return replace(seen, state=replace(state, triggers=handled, held=None))
+def _declined(observed: Observed, state: StateFacts) -> Observed:
+    handled = state.triggers.with_handled(observed.requested)
+    return replace(observed, state=replace(state, triggers=handled, held=None))
 
 
-def _begun(step: Begin, seen: Observed) -> Observed:
-    rotation = RotationStatus(id=step.id, reason=step.reason.name, step="Stage", started_at=seen.now)
-    status = seen.managed.status.model_copy(update={"rotation": rotation})
-    return replace(seen, managed=seen.managed.model_copy(update={"status": status}))
+def _begun(step: Begin, observed: Observed) -> Observed:
+    rotation = RotationStatus(id=step.id, reason=step.reason.name, step="Stage", started_at=observed.now)
+    status = observed.managed.status.model_copy(update={"rotation": rotation})
+    return replace(observed, managed=observed.managed.model_copy(update={"status": status}))
 
 
-def _claimed(step: Claim | Adopt, seen: Observed) -> Observed:
-    facts = RevisionFacts(step.number, CLAIMED, seen.now, frozenset())
+def _claimed(step: Claim | Adopt, observed: Observed) -> Observed:
+    facts = RevisionFacts(step.number, CLAIMED, observed.now, frozenset())
     state = StateFacts(
-        uid=seen.uid,
-        rotated=seen.managed.status.last_rotation_time or seen.now,
-        triggers=Triggers.at_first(seen.requested),
+        uid=observed.uid,
+        rotated=observed.managed.status.last_rotation_time or observed.now,
+        triggers=Triggers.at_first(observed.requested),
         revisions=(facts,),
         restorable=frozenset({step.number}),
         current_number=step.number,
-        keys=_keys_of(seen.wanted) if seen.wanted else {},
-        templates=seen.wanted.templates if seen.wanted else {},
+        keys=_keys_of(observed.desired) if observed.desired else {},
+        templates=observed.desired.templates if observed.desired else {},
         lives={},
     )
-    target = replace(seen.target, recorded=True) if seen.target else None
-    return replace(seen, state=state, target=target)
+    target = replace(observed.target, recorded=True) if observed.target else None
+    return replace(observed, state=state, target=target)
 
 
-def _staged(step: Stage, seen: Observed, makers: Makers) -> Observed:
-    wanted, before = seen.wanted, seen.state
-    if wanted is None:
-        return seen
+def _staged(step: Stage, observed: Observed, makers: Makers) -> Observed:
+    desired, before = observed.desired, observed.state
+    if desired is None:
+        return observed
     fresh = with_dependents(step.reason.fresh, makers)
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
-        made=seen.now,
-        changed=_changed(fresh, wanted, before),
+        made=observed.now,
+        changed=_changed(fresh, desired, before),
         base=before.current_number if before else None,
-        previous=_lingering(fresh, wanted, before, makers),
+        previous=_lingering(fresh, desired, before, makers),
     )
     state = StateFacts(
-        uid=seen.uid,
-        rotated=before.rotated if before and not step.reason.rotates else seen.now,
-        triggers=(before.triggers if before else Triggers()).with_handled(seen.requested),
+        uid=observed.uid,
+        rotated=before.rotated if before and not step.reason.rotates else observed.now,
+        triggers=(before.triggers if before else Triggers()).with_handled(observed.requested),
         revisions=(facts, *(before.revisions if before else ())),
         restorable=frozenset({step.number, *(before.restorable if before else ())}),
         current_number=step.number,
-        keys=_keys_of(wanted),
-        templates=wanted.templates,
+        keys=_keys_of(desired),
+        templates=desired.templates,
         lives={},
-        publications=_publications(seen),
+        publications=_publications(observed),
     )
-    return replace(seen, state=state, unfit=frozenset())
+    return replace(observed, state=state, unfit=frozenset())
 
 
-def _keys_of(wanted: Desired) -> Mapping[str, Mapping[str, str]]:
+def _keys_of(desired: Desired) -> Mapping[str, Mapping[str, str]]:
     """Name the keys of every item; which ones dataFrom brings nobody knows before they are read."""
-    return {item.name: item.keys for item in wanted.items}
+    return {item.name: item.keys for item in desired.items}
 
 
 def with_dependents(fresh: frozenset[str], makers: Makers) -> frozenset[str]:
@@ -165,86 +167,88 @@ def with_dependents(fresh: frozenset[str], makers: Makers) -> frozenset[str]:
     return fresh
 
 
-def _changed(fresh: frozenset[str], wanted: Desired, before: StateFacts | None) -> frozenset[str]:
+def _changed(fresh: frozenset[str], desired: Desired, before: StateFacts | None) -> frozenset[str]:
     """Return the keys that read otherwise; of templates nobody knows before they are rendered, so all of them."""
     known = before.keys if before else {}
-    now = {name: frozenset(keys.values()) for name, keys in wanted.keys.items()}
+    now = {name: frozenset(keys.values()) for name, keys in desired.keys.items()}
     then = {name: frozenset(keys.values()) for name, keys in known.items()}
     changed = frozenset(key for name in fresh for key in now.get(name, ()))
     for name in now.keys() | then.keys():
         changed |= now.get(name, frozenset()) ^ then.get(name, frozenset())
     templates = before.templates if before else {}
-    if changed or wanted.templates != templates:
-        changed |= wanted.templates.keys() | templates.keys()
+    if changed or desired.templates != templates:
+        changed |= desired.templates.keys() | templates.keys()
     return changed
 
 
 def _lingering(
-    fresh: frozenset[str], wanted: Desired, before: StateFacts | None, makers: Makers
+    fresh: frozenset[str], desired: Desired, before: StateFacts | None, makers: Makers
 ) -> frozenset[str]:
     """Return the keys that the overlap is for."""
-    replaced = [item for item in wanted.items if before and item.name in fresh and item.name in before.keys]
+    replaced = [item for item in desired.items if before and item.name in fresh and item.name in before.keys]
     kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
     merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
     return frozenset(kept | merged)
 
 
-def _publications(seen: Observed) -> tuple[Publication, ...]:
-    if seen.state is None:
+def _publications(observed: Observed) -> tuple[Publication, ...]:
+    if observed.state is None:
         return ()
-    published = seen.target.published if seen.target else None
-    made = (Publication(seen.state.current_number, published),) if published else ()
-    return (*made, *seen.state.publications)
+    published = observed.target.published if observed.target else None
+    made = (Publication(observed.state.current_number, published),) if published else ()
+    return (*made, *observed.state.publications)
 
 
-def _published(step: Publish | Repair, seen: Observed) -> Observed:
-    current, before = seen.current, seen.target
+def _published(step: Publish | Repair, observed: Observed) -> Observed:
+    current, before = observed.current, observed.target
     is_repair = isinstance(step, Repair) and before is not None and before.published is not None
     target = TargetFacts(
-        owner=seen.name,
+        owner=observed.name,
         revision=step.number,
-        published=before.published if is_repair and before else seen.now,
+        published=before.published if is_repair and before else observed.now,
         differs=frozenset(),
         dressed=True,
         overlapping=current is not None and current.overlaps,
     )
-    return replace(seen, target=target)
+    return replace(observed, target=target)
 
 
-def _rolled(step: RollOut, seen: Observed) -> Observed:
+def _rolled(step: RollOut, observed: Observed) -> Observed:
     def restarted(workload: Workload) -> Workload:
-        return replace(workload, marker=step.marker, settled=False, restarted=seen.now)
+        return replace(workload, marker=step.marker, settled=False, restarted=observed.now)
 
-    chosen = (one for one in everyone(seen) if one.consumer.workload.key == step.consumer.workload.key)
-    return with_workloads(seen, chosen, restarted)
+    chosen = (one for one in everyone(observed) if one.consumer.workload.key == step.consumer.workload.key)
+    return with_workloads(observed, chosen, restarted)
 
 
-def _with_current(seen: Observed, *, valid_until: datetime | None = None, ended: bool = False) -> Observed:
-    if seen.state is None:
-        return seen
-    number = seen.state.current_number
+def _with_current(
+    observed: Observed, *, valid_until: datetime | None = None, ended: bool = False
+) -> Observed:
+    if observed.state is None:
+        return observed
+    number = observed.state.current_number
     revisions = (
         replace(one, valid_until=valid_until or one.valid_until, ended=ended) if one.number == number else one
-        for one in seen.state.revisions
+        for one in observed.state.revisions
     )
-    return replace(seen, state=replace(seen.state, revisions=tuple(revisions)))
+    return replace(observed, state=replace(observed.state, revisions=tuple(revisions)))
 
 
-def pushed(step: OutsideStep, seen: Observed) -> Observed:
+def pushed(step: OutsideStep, observed: Observed) -> Observed:
     """Take such a step, on paper."""
     if isinstance(step, Finalize):
         finalizers = [FINALIZER] if step.present else []
-        metadata = seen.managed.metadata.model_copy(update={"finalizers": finalizers})
-        return replace(seen, managed=seen.managed.model_copy(update={"metadata": metadata}))
-    return replace(seen, state=_recorded(step, seen, seen.state)) if seen.state else seen
+        metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
+        return replace(observed, managed=observed.managed.model_copy(update={"metadata": metadata}))
+    return replace(observed, state=_recorded(step, observed, observed.state)) if observed.state else observed
 
 
 def _recorded(  # a line for each step there is
-    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, seen: Observed, state: StateFacts
+    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, observed: Observed, state: StateFacts
 ) -> StateFacts:
     match step:
         case Refresh():
-            return replace(state, triggers=state.triggers.with_refreshed(seen.requested))
+            return replace(state, triggers=state.triggers.with_refreshed(observed.requested))
         case Intend(record=record):
             others = tuple(one for one in state.pushed if one.place != record.place)
             return replace(state, pushed=(*others, record))

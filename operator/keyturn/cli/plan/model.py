@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def now(self) -> Observed:
-        return self.look.seen
+        return self.look.observed
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -94,19 +94,19 @@ class ValueLine:
 
 
 def values(plan: Plan) -> Iterator[ValueLine]:
-    wanted, before = plan.now.wanted, plan.now.state
-    if wanted is None:
+    desired, before = plan.now.desired, plan.now.state
+    if desired is None:
         return
-    for item in wanted.items:
-        action, why = _fate(item, plan, wanted)
+    for item in desired.items:
+        action, why = _fate(item, plan, desired)
         yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
     if before is None:
         return
-    for name in sorted(removed_items(wanted, before)):
+    for name in sorted(removed_items(desired, before)):
         yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
 
 
-def _fate(item: Item, plan: Plan, wanted: Desired) -> tuple[str, str]:
+def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
     is_new = plan.now.state is None or item.name not in plan.now.state.keys
     if item.name in plan.foresight.fresh:
         return ("Make" if is_new else "Replace"), "is read" if item.source else ""
@@ -118,7 +118,7 @@ def _fate(item: Item, plan: Plan, wanted: Desired) -> tuple[str, str]:
         return "Keep", "read again on its own schedule"
     if plan.foresight.number is None:
         return "Keep", ""
-    return "Keep", "" if item.name in wanted.rotates else "not in rotation.only"
+    return "Keep", "" if item.name in desired.rotates else "not in rotation.only"
 
 
 def _source(item: Item) -> str:
@@ -139,16 +139,16 @@ class PushLine:
 
 
 def pushes(plan: Plan) -> Iterator[PushLine]:
-    wanted, before = plan.now.wanted, plan.look.before
-    if wanted is None:
+    desired, before = plan.now.desired, plan.look.before
+    if desired is None:
         return
     is_new = plan.foresight.number is not None or plan.foresight.adopts is not None
     then = {one.id: one for one in before.pushes} if before else {}
-    for one in wanted.pushes:
-        keys = (one.secret_key,) if one.secret_key else tuple(sorted(wanted.made_here))
+    for one in desired.pushes:
+        keys = (one.secret_key,) if one.secret_key else tuple(sorted(desired.made_here))
         is_other = one.id not in then or then[one.id].text != one.text
         yield PushLine(one, keys, "Push" if is_new or is_other else "Keep")
-    for place in then.keys() - {one.id for one in wanted.pushes}:
+    for place in then.keys() - {one.id for one in desired.pushes}:
         yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
 
 
@@ -171,7 +171,7 @@ class WorkloadLine:
 
 
 def workloads(plan: Plan) -> Iterator[WorkloadLine]:
-    waves = plan.now.wanted.waves if plan.now.wanted else {}
+    waves = plan.now.desired.waves if plan.now.desired else {}
     for restart in plan.foresight.restarts:
         yield WorkloadLine(restart.standing, waves.get(restart.key, 0), restart.round, _after_what(restart))
     for standing in plan.foresight.left:
@@ -220,9 +220,9 @@ def _of_stores(managed: ManagedSecret) -> list[Condition]:
 
 def _doubts(plan: Plan) -> Iterator[str]:
     """Name the values of which only the operator can tell whether the new recipe takes them."""
-    wanted, before = plan.now.wanted, plan.look.before
+    desired, before = plan.now.desired, plan.look.before
     then = {item.name: item.recipe for item in before.items} if before else {}
-    for item in wanted.items if wanted else ():
+    for item in desired.items if desired else ():
         known = then.get(item.name)
         if item.name in plan.foresight.fresh or known is None or item.recipe is None or item.recipe == known:
             continue

@@ -50,7 +50,7 @@ __all__ = ["PlanObservation", "look_at"]
 class PlanObservation:
     """What was seen, and what the caller may not see."""
 
-    seen: Observed
+    observed: Observed
     before: Desired | None
     """What the values that are there were made for."""
     makers: Makers
@@ -69,14 +69,14 @@ async def look_at(
     cluster: Cluster, found: FoundManagedSecret, applied: ManagedSecret | None = None
 ) -> PlanObservation:
     """Look at a ManagedSecret; `applied` is the one of its name that is there, if that is another."""
-    mirror, blind_spots = InformerCache(WHOLE), list[str]()
-    mirror.put_managed(found.body)
-    blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, mirror)
-    blind_spots += await _put_workloads(cluster, mirror)
-    await _put_siblings(cluster, found.key, mirror)
-    world = Context(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, mirror=mirror)
-    seen = await observe(found.key, world)
-    if seen is None:
+    cache, blind_spots = InformerCache(WHOLE), list[str]()
+    cache.put_managed(found.body)
+    blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, cache)
+    blind_spots += await _put_workloads(cluster, cache)
+    await _put_siblings(cluster, found.key, cache)
+    context = Context(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, cache=cache)
+    observed = await observe(found.key, context)
+    if observed is None:
         raise errors.NotFound(
             "get", paths.managed_secret(found.key.namespace, found.key.name), 404, "NotFound"
         )
@@ -85,32 +85,34 @@ async def look_at(
         blind_spots.append(
             "you may not get Secrets: that they are there and whose they are is as the status says"
         )
-    before = _wanted_before(seen, applied, mirror) if applied else seen.wanted
+    before = _wanted_before(observed, applied, cache) if applied else observed.desired
     # No store is read: what would follow is told as if each gave what it gave before.
-    seen = replace(
-        _with_secrets(seen, before, secrets), unfit=_unfit(seen.wanted, before), pulled=Pulled(read=True)
+    observed = replace(
+        _with_secrets(observed, before, secrets),
+        unfit=_unfit(observed.desired, before),
+        pulled=Pulled(read=True),
     )
-    return PlanObservation(seen, before, _makers(seen.wanted), tuple(blind_spots))
+    return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots))
 
 
-def _wanted_before(seen: Observed, applied: ManagedSecret, mirror: InformerCache) -> Desired | None:
+def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCache) -> Desired | None:
     """Return what was asked for when the operator looked last, as far as that can be followed."""
     name = applied.spec.class_name
     try:
-        secret_class = mirror.secret_class(name) if name else seen.secret_class
+        secret_class = cache.secret_class(name) if name else observed.secret_class
         return wanted_by(applied, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
-        return seen.wanted
+        return observed.desired
 
 
-def _unfit(wanted: Desired | None, before: Desired | None) -> frozenset[str]:
+def _unfit(desired: Desired | None, before: Desired | None) -> frozenset[str]:
     """Return the values that another spec certainly does not accept."""
-    if wanted is None or before is None:
+    if desired is None or before is None:
         return frozenset()
     then = {item.name: item for item in before.items}
     return frozenset(
         item.name
-        for item in wanted.items
+        for item in desired.items
         if item.name in then
         and (_given(item) != _given(then[item.name]) or _is_of_other_form(item, then[item.name]))
     )
@@ -129,35 +131,35 @@ def _kind(item: Item) -> str | None:
     return item.recipe.kind if item.recipe else None
 
 
-async def _put_classes(api: Api, wanted: str | None, mirror: InformerCache) -> list[str]:
+async def _put_classes(api: Api, desired: str | None, cache: InformerCache) -> list[str]:
     """Take every class: one may be the default, and an unknown name is answered with the others."""
     try:
         async for page in api.pages(paths.secret_classes()):
             for body in page.items:
-                mirror.put_class(body)
+                cache.put_class(body)
     except errors.Forbidden:
-        if wanted is None:
+        if desired is None:
             return ["you may not list SecretClasses: what a default class would say is missing here"]
     else:
         return []
     with contextlib.suppress(errors.NotFound):
-        mirror.put_class(await api.get(paths.secret_class(wanted)))
+        cache.put_class(await api.get(paths.secret_class(desired)))
     return []
 
 
-async def _put_workloads(cluster: Cluster, mirror: InformerCache) -> list[str]:
+async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
     blind_spots = []
     for kind in KINDS:
         try:
             async for page in cluster.api.pages(paths.workloads(kind, cluster.namespace)):
                 for body in page.items:
-                    mirror.put_workload(workload_of(kind, body))
+                    cache.put_workload(workload_of(kind, body))
         except errors.Forbidden:
             blind_spots.append(f"you may not list {kind}s: those that use the Secret are missing here")
     return blind_spots
 
 
-async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: InformerCache) -> None:
+async def _put_siblings(cluster: Cluster, key: ObjectKey, cache: InformerCache) -> None:
     """Take what other ManagedSecrets say of their Secrets for what the Secrets would say."""
     try:
         others = await all_of(cluster, cluster.namespace)
@@ -166,7 +168,7 @@ async def _put_siblings(cluster: Cluster, key: ObjectKey, mirror: InformerCache)
     for other in others:
         status = other.managed.status
         if other.key != key and status.secret_name and status.revision:
-            mirror.put_secret(_meta_of_status(other, status.secret_name, status.revision))
+            cache.put_secret(_meta_of_status(other, status.secret_name, status.revision))
 
 
 def _meta_of_status(other: FoundManagedSecret, secret: str, revision: int) -> SecretMeta:
@@ -200,17 +202,17 @@ async def _meta(api: Api, namespace: str, name: str) -> Body | None:
 # What the operator would have read in the Secrets
 
 
-def _with_secrets(seen: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
-    state = _state_of_status(seen, before)
+def _with_secrets(observed: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
+    state = _state_of_status(observed, before)
     if secrets is None:
-        return replace(seen, state=state, target=_target_of_status(seen, state))
-    if secrets.state is not None and (owner := meta_of(secrets.state).owner) != seen.name:
-        return replace(seen, state_is_foreign=True, state_owner=owner or None)
-    target = _target_of_meta(secrets.target, seen) if secrets.target else None
-    return replace(seen, state=state if secrets.state else None, target=target)
+        return replace(observed, state=state, target=_target_of_status(observed, state))
+    if secrets.state is not None and (owner := meta_of(secrets.state).owner) != observed.name:
+        return replace(observed, state_is_foreign=True, state_owner=owner or None)
+    target = _target_of_meta(secrets.target, observed) if secrets.target else None
+    return replace(observed, state=state if secrets.state else None, target=target)
 
 
-def _target_of_meta(body: Body, seen: Observed) -> TargetFacts:
+def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
     meta = meta_of(body)
     return TargetFacts(
         owner=meta.owner or None,
@@ -219,80 +221,80 @@ def _target_of_meta(body: Body, seen: Observed) -> TargetFacts:
         differs=frozenset(),
         dressed=True,
         overlapping=meta.overlapping,
-        holder=None if meta.owner == seen.name else foreign_owner(body["metadata"], seen.uid),
-        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
+        holder=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
+        immutable=observed.desired is not None and observed.desired.shape.immutable,
     )
 
 
-def _state_of_status(seen: Observed, before: Desired | None) -> StateFacts | None:
+def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
     """Tell from the status what the state Secret would say, but for what only values tell."""
-    status = seen.managed.status
+    status = observed.managed.status
     if status.revision is None or before is None:
         return None
-    numbers = sorted({status.revision, *_numbers(seen, before)}, reverse=True)
+    numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
     is_behind = any(one.state is not WorkloadState.CURRENT for one in status.workloads)
     every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
     revisions = tuple(
         RevisionFacts(
             number=number,
             reason=CREATED if number == 1 else "",
-            made=_published(seen) or seen.now,
+            made=_published(observed) or observed.now,
             changed=every_key if is_behind and number == status.revision else frozenset(),
             base=base,
         )
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
     )
     return StateFacts(
-        uid=seen.uid,
-        rotated=status.last_rotation_time or seen.now,
-        triggers=_handled(seen),
+        uid=observed.uid,
+        rotated=status.last_rotation_time or observed.now,
+        triggers=_handled(observed),
         revisions=revisions,
         restorable=frozenset({status.revision}),
         current_number=status.revision,
         keys={item.name: item.keys for item in before.items},
         templates=before.templates,
         lives={},
-        publications=(Publication(status.revision, _published(seen) or seen.now),),
+        publications=(Publication(status.revision, _published(observed) or observed.now),),
     )
 
 
-def _numbers(seen: Observed, wanted: Desired) -> set[int]:
+def _numbers(observed: Observed, desired: Desired) -> set[int]:
     """Return the revisions of which somebody speaks: they were made, whatever is known of them."""
-    status = seen.managed.status
+    status = observed.managed.status
     spoken = {one.revision for one in status.history}
-    spoken |= {read_marker(one.workload.marker).get(wanted.secret, 1) for one in seen.consumers}
+    spoken |= {read_marker(one.workload.marker).get(desired.secret, 1) for one in observed.consumers}
     if status.rotation and (number := status.rotation.id.rpartition("/")[2]).isdecimal():
         spoken.add(int(number))
     return {number for number in spoken if 0 < number <= HIGHEST_HINT}
 
 
-def _handled(seen: Observed) -> Triggers:
+def _handled(observed: Observed) -> Triggers:
     """Take the requests that stand in the object as handled: what is planned is one more."""
-    return Triggers.at_first(seen.requested)
+    return Triggers.at_first(observed.requested)
 
 
-def _target_of_status(seen: Observed, state: StateFacts | None) -> TargetFacts | None:
+def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFacts | None:
     if state is None:
         return None
     return TargetFacts(
-        owner=seen.name,
+        owner=observed.name,
         revision=state.current_number,
-        published=_published(seen),
+        published=_published(observed),
         differs=frozenset(),
         dressed=True,
-        immutable=seen.wanted is not None and seen.wanted.shape.immutable,
+        immutable=observed.desired is not None and observed.desired.shape.immutable,
     )
 
 
-def _published(seen: Observed) -> datetime | None:
+def _published(observed: Observed) -> datetime | None:
     """Return about when the present revision was published: the status does not say it any closer."""
-    status = seen.managed.status
+    status = observed.managed.status
     times = [one.started_at for one in status.history if one.revision == status.revision]
     return times[0] if times else status.last_rotation_time
 
 
-def _makers(wanted: Desired | None) -> Makers:
-    recipes = {item.name: item.recipe for item in wanted.items if item.recipe} if wanted else {}
+def _makers(desired: Desired | None) -> Makers:
+    recipes = {item.name: item.recipe for item in desired.items if item.recipe} if desired else {}
     made = {name: generator_for(recipe) for name, recipe in recipes.items()}
     return Makers(
         needs={name: generator.needs for name, generator in made.items()},

@@ -59,7 +59,7 @@ def _lines(plan: Plan) -> Iterator[str]:
 def _title(plan: Plan) -> str:
     key, number = plan.found.key, plan.foresight.number
     act = "a rotation" if plan.is_rotation else "applying this"
-    secret = plan.now.wanted.secret if plan.now.wanted else key.name
+    secret = plan.now.desired.secret if plan.now.desired else key.name
     made = f"would make revision {number} of the Secret {secret}" if number else "would replace nothing"
     if plan.foresight.adopts:
         made = f"would take over the Secret {secret} as revision {plan.foresight.adopts}"
@@ -68,7 +68,7 @@ def _title(plan: Plan) -> str:
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    foresight, wanted, now = plan.foresight, plan.now.wanted, plan.now.now
+    foresight, desired, now = plan.foresight, plan.now.desired, plan.now.now
     for refusal in plan.refusals:
         yield "Refused", f"{refusal.reason}: {refusal.message}"
     standing = standing_of(plan.found, now)
@@ -80,13 +80,13 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Scheduled", _scheduled(plan, standing)
     if again := due_again(plan):
         yield "Then again", f"{until(again, now)}, at {clock(again)}"
-    if wanted and foresight.restarts:
-        yield "Restarts", _pace(wanted)
-    if wanted and foresight.lingers:
+    if desired and foresight.restarts:
+        yield "Restarts", _pace(desired)
+    if desired and foresight.lingers:
         keys = listed(foresight.lingers)
         yield (
             "Overlap",
-            f"for {format_duration(wanted.overlap)} after the last restart the values before stay: {keys}",
+            f"for {format_duration(desired.overlap)} after the last restart the values before stay: {keys}",
         )
     for note in notes(plan):
         yield "Note", note
@@ -107,22 +107,22 @@ def _start(plan: Plan) -> str:
 
 def _scheduled(plan: Plan, standing: Summary) -> str:
     """Say when it rotates without a request: what the operator has written, or the spec where it has not looked."""
-    wanted, due, now = plan.now.wanted, plan.found.managed.status.next_rotation_time, plan.now.now
+    desired, due, now = plan.now.desired, plan.found.managed.status.next_rotation_time, plan.now.now
     if due:
         return f"{until(due, now)}, at {clock(due)}"
     if standing.state is SummaryState.HELD:
         return "none while it is held after a rollback"
-    if wanted is None or not wanted.rotates or wanted.cadence is None:
+    if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
     if plan.found.managed.status.observed_generation is None:
         return "counted from the first revision, which the operator has not made yet"
     return "not known yet: the operator has not written it"
 
 
-def _pace(wanted: Desired) -> str:
+def _pace(desired: Desired) -> str:
     return (
-        f"{format_duration(wanted.debounce)} after the last change, {wanted.max_concurrent} at a time;"
-        f" one that is not ready after {format_duration(wanted.progress_deadline)} means {wanted.on_failure}"
+        f"{format_duration(desired.debounce)} after the last change, {desired.max_concurrent} at a time;"
+        f" one that is not ready after {format_duration(desired.progress_deadline)} means {desired.on_failure}"
     )
 
 
@@ -156,13 +156,13 @@ def _workload_cells(one: WorkloadLine) -> list[str]:
 
 
 def _document(plan: Plan) -> dict[str, Any]:
-    foresight, wanted, status = plan.foresight, plan.now.wanted, plan.found.managed.status
+    foresight, desired, status = plan.foresight, plan.now.desired, plan.found.managed.status
     return {
         "namespace": plan.found.key.namespace,
         "name": plan.found.key.name,
         "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
         "now": _now_document(plan) if plan.is_rotation else None,
-        "secretName": wanted.secret if wanted else None,
+        "secretName": desired.secret if desired else None,
         "revision": status.revision,
         "nextRevision": foresight.number or foresight.adopts,
         "reason": foresight.reason.name if foresight.reason else None,
@@ -181,7 +181,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         ],
         "pushes": [_push_document(one) for one in pushes(plan)],
         "workloads": [_workload_document(one) for one in workloads(plan)],
-        "rollout": _rollout_document(wanted) if wanted else None,
+        "rollout": _rollout_document(desired) if desired else None,
         "overlapKeys": sorted(foresight.lingers),
         "notes": list(notes(plan)),
     }
@@ -216,11 +216,11 @@ def _workload_document(one: WorkloadLine) -> dict[str, Any]:
     }
 
 
-def _rollout_document(wanted: Desired) -> dict[str, Any]:
+def _rollout_document(desired: Desired) -> dict[str, Any]:
     return {
-        "debounce": format_duration(wanted.debounce),
-        "maxConcurrent": wanted.max_concurrent,
-        "progressDeadline": format_duration(wanted.progress_deadline),
-        "onFailure": wanted.on_failure,
-        "overlap": format_duration(wanted.overlap),
+        "debounce": format_duration(desired.debounce),
+        "maxConcurrent": desired.max_concurrent,
+        "progressDeadline": format_duration(desired.progress_deadline),
+        "onFailure": desired.on_failure,
+        "overlap": format_duration(desired.overlap),
     }

@@ -77,26 +77,26 @@ class _Moment:
     after: Observed
 
 
-def foresee(seen: Observed, makers: Makers) -> Foresight:
+def foresee(observed: Observed, makers: Makers) -> Foresight:
     """Play forward until there is nothing to do before the next rotation by itself."""
     moments: list[_Moment] = []
     refusals: list[Stalled | Wait] = []
-    began = seen
+    began = observed
     for _ in range(_MOST_STEPS):
         try:
-            step = next_step(seen)
+            step = next_step(observed)
         except (Stalled, Wait) as refusal:
             refusals.append(refusal)
-            if not seen.violations:
+            if not observed.violations:
                 break
-            seen = replace(seen, violations=())
+            observed = replace(observed, violations=())
             continue
-        after = waited(seen) if isinstance(step, Rest) else taken(step, seen, makers)
-        if after is None or after is seen:
+        after = waited(observed) if isinstance(step, Rest) else taken(step, observed, makers)
+        if after is None or after is observed:
             break
-        moments.append(_Moment(step, seen, after))
-        seen = after
-    return _told(moments, refusals, began, seen, makers)
+        moments.append(_Moment(step, observed, after))
+        observed = after
+    return _told(moments, refusals, began, observed, makers)
 
 
 # What is told of it

@@ -21,59 +21,59 @@ if TYPE_CHECKING:
 __all__ = ["everyone", "is_hindered", "waited", "with_workloads"]
 
 
-def everyone(seen: Observed) -> tuple[WorkloadProgress, ...]:
-    return standings(seen, seen.wanted) if seen.wanted and seen.state else ()
+def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
+    return standings(observed, observed.desired) if observed.desired and observed.state else ()
 
 
-def waited(seen: Observed) -> Observed | None:
+def waited(observed: Observed) -> Observed | None:
     """Let the next thing come true that the operator waits for; None if that is only the next rotation."""
-    if seen.wanted is None or seen.state is None:
+    if observed.desired is None or observed.state is None:
         return None
-    them = everyone(seen)
-    hoped = (hope(seen, seen.wanted, seen.state, them) for hope in _HOPES)
+    them = everyone(observed)
+    hoped = (hope(observed, observed.desired, observed.state, them) for hope in _HOPES)
     return next((after for after in hoped if after is not None), None)
 
 
 def _window_opens(
-    seen: Observed, wanted: Desired, state: StateFacts, _: tuple[WorkloadProgress, ...]
+    observed: Observed, desired: Desired, state: StateFacts, _: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
-    if not wanted.windows or not state.triggers.unhandled(seen.requested):
+    if not desired.windows or not state.triggers.unhandled(observed.requested):
         return None
-    opening = schedule.opening(wanted.windows, seen.now)
-    return replace(seen, now=opening) if opening > seen.now else None
+    opening = schedule.opening(desired.windows, observed.now)
+    return replace(observed, now=opening) if opening > observed.now else None
 
 
 def _pods_get_ready(
-    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+    observed: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
-    return _with_settled(seen, [one for one in them if one.takes_a_slot])
+    return _with_settled(observed, [one for one in them if one.takes_a_slot])
 
 
 def _debounce_ends(
-    seen: Observed, wanted: Desired, _: StateFacts, them: tuple[WorkloadProgress, ...]
+    observed: Observed, desired: Desired, _: StateFacts, them: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
-    times = [restart_due(seen, wanted, one) for one in them if one.turn is Turn.NEXT]
-    later = [time for time in times if time > seen.now]
-    return replace(seen, now=min(later)) if later else None
+    times = [restart_due(observed, desired, one) for one in them if one.turn is Turn.NEXT]
+    later = [time for time in times if time > observed.now]
+    return replace(observed, now=min(later)) if later else None
 
 
 def _hindrances_pass(
-    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+    observed: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
-    return _with_settled(seen, [one for one in them if is_hindered(one)])
+    return _with_settled(observed, [one for one in them if is_hindered(one)])
 
 
 def _people_help(
-    seen: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
+    observed: Observed, _: Desired, __: StateFacts, them: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
-    return _with_settled(seen, [one for one in them if one.state is WorkloadState.ROLLING])
+    return _with_settled(observed, [one for one in them if one.state is WorkloadState.ROLLING])
 
 
 def _overlap_ends(
-    seen: Observed, _: Desired, state: StateFacts, __: tuple[WorkloadProgress, ...]
+    observed: Observed, _: Desired, state: StateFacts, __: tuple[WorkloadProgress, ...]
 ) -> Observed | None:
     until = state.current.valid_until if state.current.overlaps else None
-    return replace(seen, now=until) if until and until > seen.now else None
+    return replace(observed, now=until) if until and until > observed.now else None
 
 
 _HOPES: tuple[
@@ -92,8 +92,8 @@ def is_hindered(standing: WorkloadProgress) -> bool:
     return standing.state is WorkloadState.PENDING and standing.turn is Turn.HINDERED
 
 
-def _with_settled(seen: Observed, chosen: list[WorkloadProgress]) -> Observed | None:
-    return with_workloads(seen, chosen, _settled) if chosen else None
+def _with_settled(observed: Observed, chosen: list[WorkloadProgress]) -> Observed | None:
+    return with_workloads(observed, chosen, _settled) if chosen else None
 
 
 def _settled(workload: Workload) -> Workload:
@@ -101,11 +101,11 @@ def _settled(workload: Workload) -> Workload:
 
 
 def with_workloads(
-    seen: Observed, chosen: Iterable[WorkloadProgress], change: Callable[[Workload], Workload]
+    observed: Observed, chosen: Iterable[WorkloadProgress], change: Callable[[Workload], Workload]
 ) -> Observed:
     keys = {one.consumer.workload.key for one in chosen}
     consumers = (
         replace(one, workload=change(one.workload)) if one.workload.key in keys else one
-        for one in seen.consumers
+        for one in observed.consumers
     )
-    return replace(seen, consumers=tuple(consumers))
+    return replace(observed, consumers=tuple(consumers))

@@ -42,18 +42,18 @@ _GOOD_NEWS = frozenset({DECLARED, "Rotated", "ServicesUpdated", "AccessAudited",
 _log = structlog.get_logger()
 
 
-def note_standing(key: ObjectKey, seen: Observed, error: Wait | Stalled | None, world: Context) -> None:
+def note_standing(key: ObjectKey, observed: Observed, error: Wait | Stalled | None, context: Context) -> None:
     """Remember how far a secret is with each emergency, and have those looked at for which that is news."""
-    memo = world.memo(key)
-    standings = {one.uid: affected(one, seen, error) for one in seen.emergencies} or None
-    if standings == memo.emergencies:
+    memory = context.memory(key)
+    standings = {one.uid: affected(one, observed, error) for one in observed.emergencies} or None
+    if standings == memory.emergencies:
         return
-    memo.emergencies = standings
-    for one in seen.emergencies:
-        world.alert(EmergencyKey(key.namespace, one.name))
+    memory.emergencies = standings
+    for one in observed.emergencies:
+        context.alert(EmergencyKey(key.namespace, one.name))
 
 
-async def reconcile_emergency(key: EmergencyKey, world: Context) -> datetime | None:
+async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime | None:
     """Bring status and document of one emergency up to date, and return when to look again.
 
     Safe at any moment, any number of times: everything is decided from what is there and from the time.
@@ -61,26 +61,26 @@ async def reconcile_emergency(key: EmergencyKey, world: Context) -> datetime | N
     Raises:
         ApiError: Something could not be written.
     """
-    declared = world.mirror.emergencies.declared(key)
+    declared = context.cache.emergencies.declared(key)
     if declared is None:
-        world.alarms.pop(key, None)
+        context.alarms.pop(key, None)
         return None
-    emergency, alarm, now = declared.emergency, world.alarm(key), world.now()
+    emergency, alarm, now = declared.emergency, context.alarm(key), context.now()
     if declared.is_closed and not alarm.is_unfinished:
         return None
     if alarm.looked and now - alarm.looked < _PACE:
         return alarm.looked + _PACE
-    refused = world.mirror.emergencies.refusal(key)
-    known = {} if refused else _known(declared, world)
+    refused = context.cache.emergencies.refusal(key)
+    known = {} if refused else _known(declared, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
     found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused)
     status = status_of(found)
     try:
         alarm.is_unfinished = True
-        await _write(key, emergency, status, world)
+        await _write(key, emergency, status, context)
         alarm.looked = now
-        is_followed = world.mirror.emergencies.is_followed(key)
-        again = await brought_up_to_date(key, found, status, known, world) if is_followed else None
+        is_followed = context.cache.emergencies.is_followed(key)
+        again = await brought_up_to_date(key, found, status, known, context) if is_followed else None
         alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _SOON  # it has changed: the watch brings the newer one
@@ -88,19 +88,19 @@ async def reconcile_emergency(key: EmergencyKey, world: Context) -> datetime | N
     return min(times, default=None)
 
 
-def _known(declared: Declared, world: Context) -> Mapping[str, Affected | None]:
+def _known(declared: Declared, context: Context) -> Mapping[str, Affected | None]:
     """Return what is known of each ManagedSecret that is there and concerned; None where it was not looked at yet."""
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
-    for key in world.mirror.managed_in(metadata.namespace):
-        if declared.scope.concerns(key.name, world.mirror.labels_of(key)):
-            memo = world.memos.get(key)
-            known[key.name] = (memo.emergencies or {}).get(metadata.uid) if memo else None
+    for key in context.cache.managed_in(metadata.namespace):
+        if declared.scope.concerns(key.name, context.cache.labels_of(key)):
+            memory = context.memos.get(key)
+            known[key.name] = (memory.emergencies or {}).get(metadata.uid) if memory else None
     return known
 
 
 async def _write(
-    key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, world: Context
+    key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
 ) -> None:
     changes = status_patch(emergency.status, status)
     if not changes:
@@ -108,21 +108,21 @@ async def _write(
     metadata = {"resourceVersion": emergency.metadata.resource_version, "uid": emergency.metadata.uid}
     path = f"{paths.emergency_rotation(key.namespace, key.name)}/status"
     failpoints.reached("before", "Clock")
-    written = await world.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+    written = await context.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
     failpoints.reached("after", "Clock")
-    world.mirror.put_emergency(key, written)
+    context.cache.put_emergency(key, written)
     for entry in status.timeline[len(emergency.status.timeline) :]:
-        _tell(key, emergency, entry, world)
+        _tell(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
-        for other in world.mirror.emergencies.followed(key.namespace):  # another one has its turn now
-            world.alert(other)
+        for other in context.cache.emergencies.followed(key.namespace):  # another one has its turn now
+            context.alert(other)
     known = {one.name for one in emergency.status.secrets}
     for one in status.secrets:
         if one.name not in known:
-            _tell_secret(ObjectKey(key.namespace, one.name), emergency, world)
+            _tell_secret(ObjectKey(key.namespace, one.name), emergency, context)
     # What presses on a secret, and what does not any more, is decided from the status.
     for name in _turned(emergency, status):
-        world.wake(ObjectKey(key.namespace, name))
+        context.wake(ObjectKey(key.namespace, name))
 
 
 def _turned(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:
@@ -130,9 +130,9 @@ def _turned(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> li
     return [one.name for one in status.secrets if before.get(one.name) is not one.state]
 
 
-def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: Context) -> None:
+def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, context: Context) -> None:
     """Tell whoever looks at a ManagedSecret why its values turn."""
-    found = world.mirror.managed(key)
+    found = context.cache.managed(key)
     if found is None:
         return  # an emergency may name what is not there
     metadata = found[0].metadata
@@ -141,10 +141,10 @@ def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, world: Context) -
     )
     name = emergency.metadata.name
     note = f"the EmergencyRotation {name} concerns it: what is generated is made anew at once"
-    world.events.post(regarding, "EmergencyDeclared", note)
+    context.events.post(regarding, "EmergencyDeclared", note)
 
 
-def _tell(key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, world: Context) -> None:
+def _tell(key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, context: Context) -> None:
     if entry.reason in _QUIET:
         return
     metadata = emergency.metadata
@@ -153,6 +153,6 @@ def _tell(key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry,
     )
     is_good = entry.reason in _GOOD_NEWS
     reason = "EmergencyDeclared" if entry.reason == DECLARED else entry.reason
-    world.events.post(regarding, reason, entry.what, EventType.NORMAL if is_good else EventType.WARNING)
+    context.events.post(regarding, reason, entry.what, EventType.NORMAL if is_good else EventType.WARNING)
     tell = _log.info if is_good else _log.warning
     tell("emergency", emergency=str(key), reason=entry.reason, what=entry.what)

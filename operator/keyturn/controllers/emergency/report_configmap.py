@@ -41,26 +41,26 @@ async def brought_up_to_date(
     found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
-    world: Context,
+    context: Context,
 ) -> datetime | None:
     """Write the document if it says something new, and return when to try again.
 
     Raises:
         Conflict: Somebody else wrote it meanwhile.
     """
-    alarm, now = world.alarm(key), found.now
+    alarm, now = context.alarm(key), found.now
     if None in known.values():
         return None  # who was not looked at yet wakes us
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
     if alarm.reported and stages == alarm.stages and now - alarm.reported < _PACE:
         return alarm.reported + _PACE
-    readers = _readers(key, emergency, known, world)
+    readers = _readers(key, emergency, known, context)
     later = now + _READERS_PACE if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == alarm.report:
         return later
-    before, alarm.trouble = alarm.trouble, await _written(key, emergency, text, world)
+    before, alarm.trouble = alarm.trouble, await _written(key, emergency, text, context)
     alarm.reported, alarm.stages = now, stages
     if alarm.trouble:
         return now if _differ(before, alarm.trouble) else now + _LATER
@@ -69,13 +69,13 @@ async def brought_up_to_date(
 
 
 def _readers(
-    key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], world: Context
+    key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], context: Context
 ) -> Readership | None:
     """Return who has read the secrets; None where no audit events are taken."""
     started = emergency.metadata.creation_timestamp
-    if world.readership is None or started is None:
+    if context.readership is None or started is None:
         return None
-    return world.readership(key.namespace, sorted(known), started - READERS_BEFORE)
+    return context.readership(key.namespace, sorted(known), started - READERS_BEFORE)
 
 
 def _differ(before: Stalled | None, after: Stalled) -> bool:
@@ -83,12 +83,12 @@ def _differ(before: Stalled | None, after: Stalled) -> bool:
 
 
 async def _written(
-    key: EmergencyKey, emergency: EmergencyRotation, text: str, world: Context
+    key: EmergencyKey, emergency: EmergencyRotation, text: str, context: Context
 ) -> Stalled | None:
     name = report_name(emergency)
     path = paths.config_map(key.namespace, name)
     try:
-        there = await world.api.get(path)
+        there = await context.api.get(path)
     except errors.NotFound:
         there = None
     if there is not None and not _is_ours(there, emergency):
@@ -99,9 +99,9 @@ async def _written(
     failpoints.reached("before", "Paper")
     try:
         if there is None:
-            await world.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
+            await context.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
         elif (there.get("data") or {}).get(FILE) != text:
-            await world.api.replace(path, _changed(there, text))
+            await context.api.replace(path, _changed(there, text))
     except errors.ApiError as error:
         if isinstance(error, errors.Forbidden):
             return Stalled("ReportForbidden", f"the API server forbids to write the ConfigMap {name!r}")

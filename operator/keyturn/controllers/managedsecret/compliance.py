@@ -43,30 +43,30 @@ _SHORT = 16 * 1024
 _log = structlog.get_logger()
 
 
-async def note_values(key: ObjectKey, wanted: Desired, state: State | None, world: Context) -> None:
+async def note_values(key: ObjectKey, desired: Desired, state: State | None, context: Context) -> None:
     """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
-    memo = world.memo(key)
+    memory = context.memory(key)
     if state is None:
-        memo.weak = memo.older = memo.lengths = None
+        memory.weak = memory.older = memory.lengths = None
     else:
-        takes_long = _takes_long(wanted, state)
+        takes_long = _takes_long(desired, state)
         judged = (
-            await threads.for_tenant(key.namespace, _judged, wanted, state)
+            await threads.for_tenant(key.namespace, _judged, desired, state)
             if takes_long
-            else _judged(wanted, state)
+            else _judged(desired, state)
         )
-        memo.weak, memo.older, memo.lengths = judged
-    if state and memo.first is None:
-        memo.first = state.current_number
-    is_compared = state and world.mirror.environment(key.namespace)
-    for other in world.tags.put(key, _secret_values(wanted, state) if state and is_compared else ()):
-        world.wake(other)
+        memory.weak, memory.older, memory.lengths = judged
+    if state and memory.first is None:
+        memory.first = state.current_number
+    is_compared = state and context.cache.environment(key.namespace)
+    for other in context.tags.put(key, _secret_values(desired, state) if state and is_compared else ()):
+        context.wake(other)
 
 
-def _takes_long(wanted: Desired, state: State) -> bool:
+def _takes_long(desired: Desired, state: State) -> bool:
     """Say whether there is much to judge, or keys and certificates, which somebody else may have made."""
     values = state.current.values
-    there = [(item, values[item.name]) for item in wanted.items if item.name in values]
+    there = [(item, values[item.name]) for item in desired.items if item.name in values]
     return (
         len(there) > _FEW
         or any(item.of_class and item.recipe and kept.recipe != item.recipe.text for item, kept in there)
@@ -77,54 +77,54 @@ def _takes_long(wanted: Desired, state: State) -> bool:
 _Judged: TypeAlias = "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
 
 
-def _judged(wanted: Desired, state: State) -> _Judged:
+def _judged(desired: Desired, state: State) -> _Judged:
     """Find what is certainly weak, what is older than its recipe, and how long is what is read."""
-    weak = _weak(_given(wanted, state))
-    return weak or None, dict(_older(wanted, state)) or None, dict(_lengths(wanted, state)) or None
+    weak = _weak(_given(desired, state))
+    return weak or None, dict(_older(desired, state)) or None, dict(_lengths(desired, state)) or None
 
 
-def violations(key: ObjectKey, seen: Observed, world: Context) -> tuple[Violation, ...]:
+def violations(key: ObjectKey, observed: Observed, context: Context) -> tuple[Violation, ...]:
     """Hold what is wanted and what is there against the class."""
-    for other in world.tags.read(key):
-        world.wake(other)
-    wanted = seen.wanted
-    if wanted is None or seen.secret_class is None:
+    for other in context.tags.read(key):
+        context.wake(other)
+    desired = observed.desired
+    if desired is None or observed.secret_class is None:
         return ()
-    made = ((item.name, generator_for(item.recipe).strength()) for item in wanted.items if item.recipe)
-    asks = seen.secret_class.spec.distinct_across_environments
+    made = ((item.name, generator_for(item.recipe).strength()) for item in desired.items if item.recipe)
+    asks = observed.secret_class.spec.distinct_across_environments
     evidence = Evidence(
         strengths={name: strength for name, strength in made if strength},
-        cadence=wanted.cadence,
-        rotates=wanted.rotates,
-        older=world.memo(key).older or {},
-        pulled=world.memo(key).lengths or {},
-        twins=_twins(key, seen, world) if asks else frozenset(),
+        cadence=desired.cadence,
+        rotates=desired.rotates,
+        older=context.memory(key).older or {},
+        pulled=context.memory(key).lengths or {},
+        twins=_twins(key, observed, context) if asks else frozenset(),
     )
-    return violations_of(seen.secret_class, evidence)
+    return violations_of(observed.secret_class, evidence)
 
 
-def signs(key: ObjectKey, seen: Observed, broken: tuple[Violation, ...], world: Context) -> Signs:
+def signs(key: ObjectKey, observed: Observed, broken: tuple[Violation, ...], context: Context) -> Signs:
     """Hold it against the checklist, as far as no rule of its class that is broken says the same."""
-    wanted, current = seen.wanted, seen.current
-    if wanted is None:
+    desired, current = observed.desired, observed.current
+    if desired is None:
         return NO_SIGNS
     told = {one.rule for one in broken}
     named = frozenset[str]().union(*(one.cured_by for one in broken))
-    weak = world.memo(key).weak or {}
+    weak = context.memory(key).weak or {}
     ended = current.valid_until if current and current.overlaps else None
     return Signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
-        shared=_shared_by_production(key, seen, world),
-        unscheduled=frozenset() if "maxInterval" in told else unscheduled(wanted),
-        is_overdue=is_overdue(seen),
-        kept_since=ended if ended and seen.now >= ended + GRACE else None,
+        shared=_shared_by_production(key, observed, context),
+        unscheduled=frozenset() if "maxInterval" in told else unscheduled(desired),
+        is_overdue=is_overdue(observed),
+        kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
 
 
-def unchecked(seen: Observed, world: Context) -> str | None:
+def unchecked(observed: Observed, context: Context) -> str | None:
     """Say which rule could not be checked, and why."""
-    asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
-    if not asks or world.mirror.sees_namespaces:
+    asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
+    if not asks or context.cache.sees_namespaces:
         return None
     return (
         "distinctAcrossEnvironments cannot be checked: the operator serves chosen namespaces and does not see"
@@ -132,9 +132,9 @@ def unchecked(seen: Observed, world: Context) -> str | None:
     )
 
 
-def _older(wanted: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
+def _older(desired: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
     """Name the values that the class's recipe of today cannot have made, each with how strong it is."""
-    for item in wanted.items:
+    for item in desired.items:
         kept = state.current.values.get(item.name)
         if kept is None or item.recipe is None or not item.of_class or kept.recipe == item.recipe.text:
             continue
@@ -143,9 +143,9 @@ def _older(wanted: Desired, state: State) -> Iterator[tuple[str, Strength | None
             yield item.name, _strength_of(kept)
 
 
-def _given(wanted: Desired, state: State) -> dict[str, tuple[str, Value]]:
+def _given(desired: Desired, state: State) -> dict[str, tuple[str, Value]]:
     """Return by key of the Secret the values that no recipe has made, each with the name of its item."""
-    kept = ((item, state.current.values.get(item.name)) for item in wanted.items)
+    kept = ((item, state.current.values.get(item.name)) for item in desired.items)
     return {
         one.keys[output]: (item.name, value)
         for item, one in kept
@@ -168,16 +168,16 @@ def _weak(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
     return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
 
 
-def _shared_by_production(key: ObjectKey, seen: Observed, world: Context) -> frozenset[str]:
+def _shared_by_production(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
     """Return the values of production that another environment has, where no class looks for them."""
-    asks = seen.secret_class and seen.secret_class.spec.distinct_across_environments
-    is_production = world.mirror.environment(key.namespace) == _PRODUCTION
-    return _twins(key, seen, world) if is_production and not asks else frozenset()
+    asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
+    is_production = context.cache.environment(key.namespace) == _PRODUCTION
+    return _twins(key, observed, context) if is_production and not asks else frozenset()
 
 
-def _lengths(wanted: Desired, state: State) -> Iterator[tuple[str, int]]:
+def _lengths(desired: Desired, state: State) -> Iterator[tuple[str, int]]:
     """Say how long the values are that were read one by one; of a whole document nobody knows what is secret."""
-    for item in wanted.items:
+    for item in desired.items:
         kept = state.current.values.get(item.name)
         if kept and item.source and not item.spreads:
             yield item.name, min(len(value.reveal()) for value in kept.outputs.values())
@@ -192,12 +192,12 @@ def _strength_of(kept: ItemValues) -> Strength | None:
         return None
 
 
-def _secret_values(wanted: Desired, state: State) -> Iterator[tuple[str, Value]]:
+def _secret_values(desired: Desired, state: State) -> Iterator[tuple[str, Value]]:
     """Name the values that are secret: literals stand in the spec, and what has no strength identifies.
 
     What is pulled may be secret or not, and counts.
     """
-    for item in wanted.items:
+    for item in desired.items:
         kept = state.current.values.get(item.name)
         if kept and item.source:
             yield from ((item.name, value) for value in kept.outputs.values())
@@ -207,35 +207,35 @@ def _secret_values(wanted: Desired, state: State) -> Iterator[tuple[str, Value]]
             yield from ((item.name, kept.outputs[output]) for output in sorted(secret))
 
 
-def _twins(key: ObjectKey, seen: Observed, world: Context) -> frozenset[str]:
+def _twins(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
     """Return the values that another environment has as well.
 
     Until every object of the start was read, what the last process found goes on to count.
     """
-    here = world.mirror.environment(key.namespace)
+    here = context.cache.environment(key.namespace)
     if here is None:
         return frozenset()
     found = {
         name: frozenset(
-            other for other in others if world.mirror.environment(other.namespace) not in {None, here}
+            other for other in others if context.cache.environment(other.namespace) not in {None, here}
         )
-        for name, others in world.tags.twins(key).items()
+        for name, others in context.tags.twins(key).items()
     }
     found = {name: others for name, others in found.items() if others}
-    _log_news(key, found, world)
-    if world.tags.are_complete:
+    _log_news(key, found, context)
+    if context.tags.are_complete:
         return frozenset(found)
-    world.tags.wait(key)
-    if seen.state and seen.state.current_number != world.memo(key).first:
+    context.tags.wait(key)
+    if observed.state and observed.state.current_number != context.memory(key).first:
         return frozenset(found)  # it holds other values by now
-    return frozenset(found) | told_twins(seen.managed.status)
+    return frozenset(found) | told_twins(observed.managed.status)
 
 
-def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], world: Context) -> None:
+def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], context: Context) -> None:
     """Name the others where only who runs the operator reads: a tenant must not learn of other namespaces."""
-    memo = world.memo(key)
-    if found != (memo.twins or {}):
-        memo.twins = found or None
+    memory = context.memory(key)
+    if found != (memory.twins or {}):
+        memory.twins = found or None
         for name, others in found.items():
             _log.warning(
                 "equal values", secret=str(key), item=name, others=sorted(str(one) for one in others)

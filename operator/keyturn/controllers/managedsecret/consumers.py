@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 __all__ = ["consumer_of", "with_consumers"]
 
 
-async def with_consumers(key: ObjectKey, seen: Observed, world: Context) -> Observed:
+async def with_consumers(key: ObjectKey, observed: Observed, context: Context) -> Observed:
     """Add who consumes the Secret, and whom the spec lists."""
-    wanted = seen.wanted
-    if wanted is None:
-        return seen
-    workloads = {one.key: one for one in world.mirror.users_of(key.namespace, wanted.secret)}
-    listed = {target: world.mirror.workload(target) for target in wanted.targets}
+    desired = observed.desired
+    if desired is None:
+        return observed
+    workloads = {one.key: one for one in context.cache.users_of(key.namespace, desired.secret)}
+    listed = {target: context.cache.workload(target) for target in desired.targets}
     workloads |= {target: workload for target, workload in listed.items() if workload}
     missing = tuple(str(target) for target, workload in listed.items() if workload is None)
     if not workloads and not missing:
-        return seen
-    seen = replace(
-        seen,
+        return observed
+    observed = replace(
+        observed,
         consumers=tuple(
-            consumer_of(one, wanted.secret, world.mirror, seen.now) for one in workloads.values()
+            consumer_of(one, desired.secret, context.cache, observed.now) for one in workloads.values()
         ),
         missing_targets=missing,
     )
-    return await with_pods(seen, wanted, world)
+    return await with_pods(observed, desired, context)
 
 
-def consumer_of(workload: Workload, secret: str, mirror: InformerCache, now: datetime) -> Consumer:
+def consumer_of(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Consumer:
     """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
-    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, mirror, now)))
+    return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, cache, now)))
 
 
-def _siblings(workload: Workload, secret: str, mirror: InformerCache, now: datetime) -> Iterator[Sibling]:
+def _siblings(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Iterator[Sibling]:
     for use in workload.uses:
-        meta = mirror.secret(workload.key.namespace, use.secret)
+        meta = cache.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:
             yield Sibling(use.secret, meta.revision, past(meta.published, now))

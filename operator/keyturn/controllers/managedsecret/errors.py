@@ -35,12 +35,12 @@ _LATER = timedelta(seconds=15)
 _GONE = timedelta(seconds=5)
 
 
-def denied(error: errors.ApiError, step: Step, seen: Observed) -> Wait | Stalled:
+def denied(error: errors.ApiError, step: Step, observed: Observed) -> Wait | Stalled:
     """Say in our words what it means that a step was not done; the server's own may quote a value."""
-    what = _what(step, seen)
+    what = _what(step, observed)
     match error:
         case errors.Invalid():
-            advice = _against_invalid(step, seen)
+            advice = _against_invalid(step, observed)
             return Stalled("Refused", f"the API server refused to {error.verb} {what} as invalid; {advice}")
         case errors.Forbidden():
             return Wait(
@@ -113,7 +113,7 @@ def _command(step: DeletePod) -> str:
     return delete_command(step.consumer.workload.key.namespace, step.pod.name)
 
 
-def _against_invalid(step: Step, seen: Observed) -> str:
+def _against_invalid(step: Step, observed: Observed) -> str:
     match step:
         case Publish() | Repair() | Revoke() | Release():
             return (
@@ -127,16 +127,17 @@ def _against_invalid(step: Step, seen: Observed) -> str:
         case Begin() | Finalize() | Rest():
             return "look at the admission policies, and apply the CRDs of this version"
         case _:
-            return f"look at the admission policies; {state_name(seen.name)!r} keeps the values, so leave it there"
+            state = state_name(observed.name)
+            return f"look at the admission policies; {state!r} keeps the values, so leave it there"
 
 
-def _what(step: Step, seen: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
+def _what(step: Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
     """Name what a step writes."""
     match step:
         case Finalize():
             return "the finalizers of the ManagedSecret"
         case Publish() | Repair() | Revoke():
-            return f"the Secret {secret_of(seen.managed)!r}"
+            return f"the Secret {secret_of(observed.managed)!r}"
         case Release(secret=secret):
             return f"the Secret {secret!r}"
         case RollOut(consumer=consumer):
@@ -146,4 +147,4 @@ def _what(step: Step, seen: Observed) -> str:  # noqa: PLR0911  # a line for eac
         case Begin() | Rest():
             return "the status"
         case _:
-            return f"the Secret {state_name(seen.name)!r}"
+            return f"the Secret {state_name(observed.name)!r}"

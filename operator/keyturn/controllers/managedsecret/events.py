@@ -28,18 +28,22 @@ _log = structlog.get_logger()
 
 
 def tell_ends(
-    key: ObjectKey, seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus, world: Context
+    key: ObjectKey,
+    observed: Observed,
+    before: ManagedSecretStatus,
+    after: ManagedSecretStatus,
+    context: Context,
 ) -> None:
     """Tell what has ended between two statuses."""
-    _tell_failed_rollout(key, seen, before, after, world)
-    _count_restarts(seen, before, after)
+    _tell_failed_rollout(key, observed, before, after, context)
+    _count_restarts(observed, before, after)
     if before.revision is None:
         return  # a ManagedSecret that was made again: what its Secret went through is no news
     known = {_identity(entry) for entry in before.history}
     for entry in after.history:
         if _identity(entry) not in known:
-            _tell_rolled_out(seen, entry, before, after, world)
-            _tell_end(key, seen, entry, world)
+            _tell_rolled_out(observed, entry, before, after, context)
+            _tell_end(key, observed, entry, context)
 
 
 def _identity(entry: HistoryEntry) -> tuple[object, ...]:
@@ -48,48 +52,48 @@ def _identity(entry: HistoryEntry) -> tuple[object, ...]:
 
 
 def _tell_rolled_out(
-    seen: Observed,
+    observed: Observed,
     entry: HistoryEntry,
     before: ManagedSecretStatus,
     after: ManagedSecretStatus,
-    world: Context,
+    context: Context,
 ) -> None:
     count = sum(one.revision == entry.revision for one in after.workloads)
     if entry.reason == ROLLED_BACK:
-        count += sum(_has_gone_back(one, before, seen) for one in after.workloads)
+        count += sum(_has_gone_back(one, before, observed) for one in after.workloads)
     if not count or entry.result != SUCCEEDED:
         return
-    if timed := rollout_duration(seen, world.now()):
+    if timed := rollout_duration(observed, context.now()):
         step, took = timed
         metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
     who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
-    post(seen, world, "RolledOut", f"{who} revision {entry.revision}")
+    post(observed, context, "RolledOut", f"{who} revision {entry.revision}")
 
 
-def _count_restarts(seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
+def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
     """Count how restarts for the current revision came out, each when that turns."""
-    number = seen.current.number if seen.current else None
+    number = observed.current.number if observed.current else None
     known = {(one.kind, one.name): one for one in before.workloads}
     for one in after.workloads:
         last = known.get((one.kind, one.name))
         is_same = last is not None and (last.state, last.revision) == (one.state, one.revision)
-        concerns = one.revision == number or _has_gone_back(one, before, seen)
+        concerns = one.revision == number or _has_gone_back(one, before, observed)
         if last is None or is_same or not concerns:
             continue
         if result := _RESULTS.get(one.state):
             metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
 
 
-def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, seen: Observed) -> bool:
+def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: Observed) -> bool:
     """Say whether a workload, which had no marker before the revision that was given up, has none again."""
     last = before.by_workload.get((one.kind, one.name))
-    return one.revision is None and last is not None and had_what_was_given_up(last, seen)
+    return one.revision is None and last is not None and had_what_was_given_up(last, observed)
 
 
-def count_what_failed(seen: Observed) -> None:
+def count_what_failed(observed: Observed) -> None:
     """Count the restarts for which a revision is given up, before any status tells of them."""
-    told = _failed(seen.managed.status)
-    for one in standings(seen, seen.wanted) if seen.wanted else ():
+    told = _failed(observed.managed.status)
+    for one in standings(observed, observed.desired) if observed.desired else ():
         workload = one.consumer.workload
         if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
             metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()
@@ -98,7 +102,7 @@ def count_what_failed(seen: Observed) -> None:
 _RESULTS = {WorkloadState.CURRENT: SUCCEEDED, WorkloadState.FAILED: "Failed"}
 
 
-def _tell_end(key: ObjectKey, seen: Observed, entry: HistoryEntry, world: Context) -> None:
+def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: Context) -> None:
     _log.info(
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )
@@ -108,35 +112,47 @@ def _tell_end(key: ObjectKey, seen: Observed, entry: HistoryEntry, world: Contex
     if entry.result != SUCCEEDED:
         return
     if entry.reason == REFRESHED:
-        post(seen, world, "Refreshed", f"revision {entry.revision} holds what the stores hold")
+        post(observed, context, "Refreshed", f"revision {entry.revision} holds what the stores hold")
         return
-    post(seen, world, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
+    post(observed, context, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
 
 
 def _tell_failed_rollout(
-    key: ObjectKey, seen: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus, world: Context
+    key: ObjectKey,
+    observed: Observed,
+    before: ManagedSecretStatus,
+    after: ManagedSecretStatus,
+    context: Context,
 ) -> None:
     failed = _failed(after) - _failed(before)
-    if not failed or seen.current is None:
+    if not failed or observed.current is None:
         return
-    metrics.ROTATIONS.labels(seen.current.reason, "Failed").inc()
+    metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
     names = ", ".join(sorted(failed))
-    post(seen, world, "RotationFailed", f"not available with the new revision: {names}", EventType.WARNING)
-    _log.warning("rollout failed", secret=str(key), revision=seen.current.number, workloads=names)
+    post(
+        observed,
+        context,
+        "RotationFailed",
+        f"not available with the new revision: {names}",
+        EventType.WARNING,
+    )
+    _log.warning("rollout failed", secret=str(key), revision=observed.current.number, workloads=names)
 
 
 def _failed(status: ManagedSecretStatus) -> set[str]:
     return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
 
 
-def post(seen: Observed, world: Context, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-    post_about(seen.managed, world, reason, note, type_)
+def post(
+    observed: Observed, context: Context, reason: str, note: str, type_: EventType = EventType.NORMAL
+) -> None:
+    post_about(observed.managed, context, reason, note, type_)
 
 
-def post_about(managed: ManagedSecret, world: Context, reason: str, note: str, type_: EventType) -> None:
+def post_about(managed: ManagedSecret, context: Context, reason: str, note: str, type_: EventType) -> None:
     """Post what concerns an object of which nothing more was seen."""
     metadata = managed.metadata
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
     )
-    world.events.post(regarding, reason, note, type_)
+    context.events.post(regarding, reason, note, type_)

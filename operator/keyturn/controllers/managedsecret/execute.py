@@ -60,8 +60,8 @@ from .adoption import adopted, claimed
 __all__ = ["take"]
 
 
-async def take(  # noqa: C901, PLR0912  # a line for each step there is
-    step: Step, key: ObjectKey, seen: Observed, world: Context
+async def take(  # a line for each step there is
+    step: Step, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Do one step.
 
@@ -70,30 +70,19 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
     """
     match step:
         case Begin():
-            await write_status(key, seen.managed, status_of(seen, Outcome(step)), world)
-        case Claim():
-            await write_state(key, await claimed(step, key, seen, wanted_of(seen), world), seen, world)
-        case Adopt():
-            state = await _state_as_seen(key, seen, world)
-            await write_state(key, await adopted(step, key, seen, wanted_of(seen), state, world), seen, world)
-        case Bind():
-            await write_state(key, known(await load_state(key, world), key), seen, world)
+            await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
+        case Claim() | Adopt() | Bind() | Stage() | GoBack() | Overlap() | Expire() | Decline():
+            await write_state(key, await _state_after(step, key, observed, context), observed, context)
         case Release(secret=secret):
-            await release(replace(key, name=secret), world)
-        case Stage():
-            state = await _state_as_seen(key, seen, world)
-            await write_state(key, await staged(step, key, seen, wanted_of(seen), state, world), seen, world)
-        case GoBack() | Overlap() | Expire() | Decline():
-            state = known(await _state_as_seen(key, seen, world), key)
-            await write_state(key, with_decision(step, seen, state, world.now()), seen, world)
+            await release(replace(key, name=secret), context)
         case Publish() | Repair() | Revoke():
-            await write_target(step, key, seen, world)
+            await write_target(step, key, observed, context)
         case RollOut():
-            await _roll(step, seen, world)
+            await _roll(step, observed, context)
         case DeletePod():
-            await _delete_pod(step, wanted_of(seen).secret, world)
+            await _delete_pod(step, wanted_of(observed).secret, context)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
-            await _take_outside(step, key, seen, world)
+            await _take_outside(step, key, observed, context)
         case Rest():
             pass
         case _:
@@ -103,70 +92,91 @@ async def take(  # noqa: C901, PLR0912  # a line for each step there is
 # The state Secret
 
 
-async def _state_as_seen(key: ObjectKey, seen: Observed, world: Context) -> State | None:
+async def _state_after(
+    step: Claim | Adopt | Bind | Stage | GoBack | Overlap | Expire | Decline,
+    key: ObjectKey,
+    observed: Observed,
+    context: Context,
+) -> State:
+    """Return the state record that a step writes; Bind writes the one that is there, as it is."""
+    if isinstance(step, Bind):
+        return known(await load_state(key, context), key)
+    if isinstance(step, Claim):
+        return await claimed(step, key, observed, wanted_of(observed), context)
+    before = await _state_as_seen(key, observed, context)
+    match step:
+        case Adopt():
+            return await adopted(step, key, observed, wanted_of(observed), before, context)
+        case Stage():
+            return await staged(step, key, observed, wanted_of(observed), before, context)
+        case GoBack() | Overlap() | Expire() | Decline():
+            return with_decision(step, observed, known(before, key), context.now())
+
+
+async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -> State | None:
     """Read the state that the step was chosen from.
 
     Raises:
         Conflict: It is another one by now: an earlier try of ours was done, though its answer was lost.
     """
-    state = await load_state(key, world) if seen.state else None
-    if (state.facts() if state else None) != seen.state:
+    state = await load_state(key, context) if observed.state else None
+    if (state.facts() if state else None) != observed.state:
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
     return state
 
 
-async def _take_outside(step: OutsideStep, key: ObjectKey, seen: Observed, world: Context) -> None:
+async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
     if isinstance(step, Finalize):
-        await finalized(step, key, seen, world)
+        await finalized(step, key, observed, context)
         return
-    state = known(await _state_as_seen(key, seen, world), key)
+    state = known(await _state_as_seen(key, observed, context), key)
     match step:
         case Refresh():
-            after: State | None = refreshed(state, seen, world.now())
+            after: State | None = refreshed(state, observed, context.now())
         case Intend(record=record):
-            world.memo(key).outside.forget_push(record.place)  # it is another thing that is tried now
+            context.memory(key).outside.forget_push(record.place)  # it is another thing that is tried now
             after = state.with_pushed(record)
         case Push():
-            after = await pushed(step, key, state, world)
+            after = await pushed(step, key, state, context)
         case Withdraw():
-            after = await withdrawn(step, key, state, world)
+            after = await withdrawn(step, key, state, context)
         case Borrow(loans=loans):
             after = state.with_loans(loans)
         case GiveBack():
-            after = await given_back(step, key, state, world)
+            after = await given_back(step, key, state, context)
         case _:
             assert_never(step)
     if after is not None:
-        await write_state(key, after, seen, world)
+        await write_state(key, after, observed, context)
 
 
 # The workloads
 
 
-async def _roll(step: RollOut, seen: Observed, world: Context) -> None:
+async def _roll(step: RollOut, observed: Observed, context: Context) -> None:
     """Restart a workload, one Secret at a time: two of them at once would each undo the other's marker."""
     workload_key = step.consumer.workload.key
-    async with world.rolling(workload_key):
-        workload = world.mirror.workload(workload_key)
-        if workload is None or seen.current is None:
+    async with context.rolling(workload_key):
+        workload = context.cache.workload(workload_key)
+        if workload is None or observed.current is None:
             return
-        wanted = wanted_of(seen)
-        found = consumer_of(workload, wanted.secret, world.mirror, world.now())
-        marker = next_marker(replace(found, pods=step.consumer.pods), seen, wanted)
+        desired = wanted_of(observed)
+        found = consumer_of(workload, desired.secret, context.cache, context.now())
+        marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
         if marker != workload.marker:
-            body = await restart(world.api, workload, marker)
-            if world.mirror.is_news(workload_key, body):
-                world.mirror.put_workload(workload_of(workload_key.kind, body))
+            body = await restart(context.api, workload, marker)
+            if context.cache.is_news(workload_key, body):
+                context.cache.put_workload(workload_of(workload_key.kind, body))
 
 
-async def _delete_pod(step: DeletePod, secret: str, world: Context) -> None:
+async def _delete_pod(step: DeletePod, secret: str, context: Context) -> None:
     """Delete a pod that its StatefulSet does not replace, if that StatefulSet is as it was when this was decided."""
     key = step.consumer.workload.key
-    world.pods.forget(key)  # whatever comes of it, the next look is at other pods
+    context.pods.forget(key)  # whatever comes of it, the next look is at other pods
     try:
-        body = await world.api.get(paths.workload(key.kind, key.namespace, key.name))
+        body = await context.api.get(paths.workload(key.kind, key.namespace, key.name))
     except errors.NotFound:
         return
     if is_deletable(step.pod, workload_of(key.kind, body), secret, step.withdrawn):
-        await delete_pod(world.api, key.namespace, step.pod)
+        await delete_pod(context.api, key.namespace, step.pod)

@@ -19,42 +19,42 @@ if TYPE_CHECKING:
 __all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
 
 
-def found_values(wanted: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
+def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
     """Sort what a Secret holds by the items that write it.
 
     A key of no item is kept under its own name, unless it is left to others.
     """
     kept = {}
-    for item in wanted.items:
+    for item in desired.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys():
             kept[item.name] = ItemValues(
                 _recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs)
             )
-    if wanted.shape.merges:
+    if desired.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
     stray = {
         key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
     }
-    if wanted.shape.adopts:  # they may be what it was adopted with
+    if desired.shape.adopts:  # they may be what it was adopted with
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
-def adopted_values(wanted: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
+def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
     """Sort what a Secret that nobody owns holds by the items that will write it.
 
     A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
     if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
     """
     kept = {}
-    for item in wanted.items:
+    for item in desired.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
             kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
-    if wanted.shape.merges:
+    if desired.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
     stray = {
@@ -63,11 +63,11 @@ def adopted_values(wanted: Desired, data: Mapping[str, Value]) -> dict[str, Item
     return kept | {found_under(key): one for key, one in stray.items()}
 
 
-def others_kept(wanted: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
+def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
     """Return what was found in an adopted Secret, as far as no item writes its key by now."""
-    if not wanted.shape.keeps_others:
+    if not desired.shape.keeps_others:
         return {}
-    found = {name: kept.behind(wanted.every_key) for name, kept in before.items() if is_found(name)}
+    found = {name: kept.behind(desired.every_key) for name, kept in before.items() if is_found(name)}
     return {name: kept for name, kept in found.items() if kept.outputs}
 
 

@@ -39,7 +39,7 @@ _ISSUER_SOON = timedelta(seconds=5)
 
 
 async def staged(
-    step: Stage, key: ObjectKey, seen: Observed, wanted: Desired, state: State | None, world: Context
+    step: Stage, key: ObjectKey, observed: Observed, desired: Desired, state: State | None, context: Context
 ) -> State:
     """Return the state with the new revision on top.
 
@@ -48,44 +48,46 @@ async def staged(
         Stalled: A value or a template cannot be made.
     """
     before = _carried(state)
-    fresh = _with_dependents(step.reason.fresh, wanted)
+    fresh = _with_dependents(step.reason.fresh, desired)
     values: dict[str, ItemValues] = {}
-    for item in making_order(wanted):
+    for item in making_order(desired):
         found = before.get(item.name)
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            values[item.name] = await _made(item, found, values, wanted, key, world)
+            values[item.name] = await _made(item, found, values, desired, key, context)
         else:
-            values[item.name] = _kept(item, found, wanted)
-    now = world.now()
+            values[item.name] = _kept(item, found, desired)
+    now = context.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
-    rendered = await _rendered(key.namespace, wanted, values, state, now)
-    revision = Revision(facts, values | others_kept(wanted, before), rendered)
-    revision = replace(revision, facts=_facts(revision, seen, wanted, state))
-    outside = world.memo(key).outside
+    rendered = await _rendered(key.namespace, desired, values, state, now)
+    revision = Revision(facts, values | others_kept(desired, before), rendered)
+    revision = replace(revision, facts=_facts(revision, observed, desired, state))
+    outside = context.memory(key).outside
     outside.forget_made()
     last = outside.last
-    return _on_top(revision, step, seen, wanted, state).with_loans(last.loans if last else ())
+    return _on_top(revision, step, observed, desired, state).with_loans(last.loans if last else ())
 
 
-def making_order(wanted: Desired) -> tuple[Item, ...]:
+def making_order(desired: Desired) -> tuple[Item, ...]:
     """Sort the items so that each comes after those that it is made from.
 
     Raises:
         Stalled: A recipe cannot be followed, or names a value that there is not.
     """
-    needs = {item.name: _needs(item) for item in wanted.items}
+    needs = {item.name: _needs(item) for item in desired.items}
     for name, needed in needs.items():
-        if lacking := sorted(needed - (wanted.names - {name})):
+        if lacking := sorted(needed - (desired.names - {name})):
             raise Stalled(
                 "InvalidGenerator",
                 f"data item {name!r} is made from {', '.join(lacking)}, which is no other item of data;"
                 " write the name of one",
             )
     ordered: dict[str, Item] = {}
-    while len(ordered) < len(wanted.items):
-        ready = [one for one in wanted.items if one.name not in ordered and needs[one.name] <= ordered.keys()]
+    while len(ordered) < len(desired.items):
+        ready = [
+            one for one in desired.items if one.name not in ordered and needs[one.name] <= ordered.keys()
+        ]
         if not ready:
             raise Stalled(
                 "InvalidGenerator", "items of data are made from each other; give one another source"
@@ -98,10 +100,10 @@ def _needs(item: Item) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
 
 
-def _with_dependents(fresh: frozenset[str], wanted: Desired) -> frozenset[str]:
+def _with_dependents(fresh: frozenset[str], desired: Desired) -> frozenset[str]:
     """Add what is made from a fresh value."""
     grown = fresh
-    for item in making_order(wanted):
+    for item in making_order(desired):
         if _needs(item) & grown:
             grown |= {item.name}
     return grown
@@ -115,24 +117,24 @@ def _carried(state: State | None) -> Mapping[str, ItemValues]:
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
 
 
-def _kept(item: Item, found: ItemValues, wanted: Desired) -> ItemValues:
+def _kept(item: Item, found: ItemValues, desired: Desired) -> ItemValues:
     """Keep a value under the keys of today; what dataFrom has brought gives way to what data brings."""
-    return found.behind(wanted.item_keys) if item.spreads else replace(found, keys=item.keys)
+    return found.behind(desired.item_keys) if item.spreads else replace(found, keys=item.keys)
 
 
 async def _made(
     item: Item,
     before: ItemValues | None,
     made: Mapping[str, ItemValues],
-    wanted: Desired,
+    desired: Desired,
     key: ObjectKey,
-    world: Context,
+    context: Context,
 ) -> ItemValues:
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
-        return _read_before(item, key, world)
-    if before is None and (lost := _lost(item, key, world)):
+        return _read_before(item, key, context)
+    if before is None and (lost := _lost(item, key, context)):
         return lost
     if item.recipe is None:
         raise Stalled(
@@ -140,29 +142,29 @@ async def _made(
         )
     generator = generator_for(item.recipe)
     given = GeneratorContext(
-        now=world.now(),
+        now=context.now(),
         values={name: kept.outputs for name, kept in made.items()},
-        previous=_previous(item, before) if wanted.overlap else None,
-        issuer=await _issuer(generator, key, world),
+        previous=_previous(item, before) if desired.overlap else None,
+        issuer=await _issuer(generator, key, context),
     )
-    return await making.kept(item, item.recipe.text, generator, given, key, world)
+    return await making.kept(item, item.recipe.text, generator, given, key, context)
 
 
-def _read_before(item: Item, key: ObjectKey, world: Context) -> ItemValues:
+def _read_before(item: Item, key: ObjectKey, context: Context) -> ItemValues:
     """Take what this pass has read.
 
     Raises:
         Conflict: It has forgotten it: look again.
     """
-    last = world.memo(key).outside.last
+    last = context.memory(key).outside.last
     if last is None or item.name not in last.values:
         raise errors.Conflict("get", paths.secret(key.namespace, key.name), 0, "NotRead")
     return last.values[item.name]
 
 
-def _lost(item: Item, key: ObjectKey, world: Context) -> ItemValues | None:
+def _lost(item: Item, key: ObjectKey, context: Context) -> ItemValues | None:
     """Take back what an earlier life of this object has pushed into a store."""
-    last = world.memo(key).outside.last
+    last = context.memory(key).outside.last
     return last.found.get(item.name) if last else None
 
 
@@ -173,12 +175,12 @@ def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
     return before.overlapping
 
 
-async def _issuer(generator: Generator[Any], key: ObjectKey, world: Context) -> Outputs | None:
+async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -> Outputs | None:
     name = generator.issuer_secret
     if name is None:
         return None
     try:
-        return values_of(await world.api.get(paths.secret(key.namespace, name)))
+        return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
         raise Wait(
             "IssuerNotFound",
@@ -189,16 +191,16 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, world: Context) -> 
 
 
 async def _rendered(
-    namespace: str, wanted: Desired, values: Mapping[str, ItemValues], state: State | None, now: datetime
+    namespace: str, desired: Desired, values: Mapping[str, ItemValues], state: State | None, now: datetime
 ) -> Mapping[str, Rendered]:
     """Render in a thread, since a template is somebody else's program."""
-    if not wanted.templates:
+    if not desired.templates:
         return {}
     before = state.current if state else None
-    return await threads.for_tenant(namespace, templates.rendered, wanted.templates, values, before, now)
+    return await threads.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
 
 
-def _facts(revision: Revision, seen: Observed, wanted: Desired, state: State | None) -> RevisionFacts:
+def _facts(revision: Revision, observed: Observed, desired: Desired, state: State | None) -> RevisionFacts:
     base = state.current if state else None
     previous = frozenset(revision.overlap_data())
     changed = changed_keys(base.data() if base else {}, revision.data())
@@ -207,43 +209,45 @@ def _facts(revision: Revision, seen: Observed, wanted: Desired, state: State | N
         revision.facts,
         changed=changed | appeared,
         base=base.facts.number if base else None,
-        fallback=_fallback(seen, wanted),
+        fallback=_fallback(observed, desired),
         previous=previous,
     )
 
 
-def _fallback(seen: Observed, wanted: Desired) -> int | None:
+def _fallback(observed: Observed, desired: Desired) -> int | None:
     """Return the last revision on which every workload ran: the current one, if nothing is under way."""
-    if seen.current is None:
+    if observed.current is None:
         return None
-    under_way = any(one.under_way for one in standings(seen, wanted))
-    is_through = not under_way and _was_published(seen.current, seen, wanted)
-    return seen.current.number if is_through else seen.current.fallback
+    under_way = any(one.under_way for one in standings(observed, desired))
+    is_through = not under_way and _was_published(observed.current, observed, desired)
+    return observed.current.number if is_through else observed.current.fallback
 
 
-def _was_published(current: RevisionFacts, seen: Observed, wanted: Desired) -> bool:
+def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
     """Say whether anything tells so: the Secret, the status, the overlap that it began, a workload's marker."""
-    if publication_of(seen) is not None or current.valid_until is not None:
+    if publication_of(observed) is not None or current.valid_until is not None:
         return True
-    markers = (read_marker(one.workload.marker) for one in seen.consumers)
-    return any(marked.get(wanted.secret) == current.number for marked in markers)
+    markers = (read_marker(one.workload.marker) for one in observed.consumers)
+    return any(marked.get(desired.secret) == current.number for marked in markers)
 
 
-def _on_top(revision: Revision, step: Stage, seen: Observed, wanted: Desired, state: State | None) -> State:
+def _on_top(
+    revision: Revision, step: Stage, observed: Observed, desired: Desired, state: State | None
+) -> State:
     now = revision.facts.made
-    is_read = any(item.source and item.name in step.reason.fresh for item in wanted.items)
-    read_at = seen.read_for(now) if is_read else None
+    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
+    read_at = observed.read_for(now) if is_read else None
     if state is None:
-        handled = Triggers.at_first(seen.requested)
-        return State(seen.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
+        handled = Triggers.at_first(observed.requested)
+        return State(observed.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
     # A trigger that waits for its window is not handled by what does not wait for one.
-    handled = state.triggers.with_handled(seen.requested) if step.reason.rotates else state.triggers
+    handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
     if read_at:
-        handled = handled.with_refreshed(seen.requested)
+        handled = handled.with_refreshed(observed.requested)
     handed_on = replace(
         state,
         rotated=now if step.reason.rotates else state.rotated,
         triggers=handled,
         refreshed=read_at or state.refreshed,
     )
-    return handed_on.with_published(publication_of(seen)).with_revision(revision, wanted.history_limit)
+    return handed_on.with_published(publication_of(observed)).with_revision(revision, desired.history_limit)

@@ -28,7 +28,7 @@ async def kept(
     generator: Generator[Any],
     given: GeneratorContext,
     key: ObjectKey,
-    world: Context,
+    context: Context,
 ) -> ItemValues:
     """Make a value by a recipe; `given.previous` is what stays readable beside it.
 
@@ -38,28 +38,28 @@ async def kept(
     """
     doing = partial(_kept, item, recipe, generator, given)
     if generator.is_long:
-        return await _apart(item, recipe, doing, key, world)
+        return await _apart(item, recipe, doing, key, context)
     if generator.is_slow or (given.previous and generator.merges):
         return await threads.for_tenant(key.namespace, doing)
     return doing()
 
 
 async def _apart(
-    item: Item, recipe: str, doing: Callable[[], ItemValues], key: ObjectKey, world: Context
+    item: Item, recipe: str, doing: Callable[[], ItemValues], key: ObjectKey, context: Context
 ) -> ItemValues:
     """Have it made in the background: so many may wait for their turn that no worker would be left.
 
     It stays there until all other values of its revision are made as well.
     """
-    outside = world.memo(key).outside
+    outside = context.memory(key).outside
     there = outside.making.get(item.name)
     if there is None or there.name != recipe:
         if there:
             there.task.cancel()
         if not outside.making:
-            outside.making_since = world.now()
+            outside.making_since = context.now()
         work = threads.for_tenant_at_length(key.namespace, doing)
-        there = outside.making[item.name] = await begin(recipe, work, lambda: world.wake(key))
+        there = outside.making[item.name] = await begin(recipe, work, lambda: context.wake(key))
     if not there.task.done():
         raise being_made()
     if there.task.exception():

@@ -54,7 +54,7 @@ class LeaseManager:
     def __init__(
         self,
         key: ObjectKey,
-        wanted: Desired,
+        desired: Desired,
         state: State | None,
         outside: BackgroundWork,
         stores: Stores,
@@ -63,7 +63,7 @@ class LeaseManager:
         anew: bool,
     ) -> None:
         """Take `anew` where others are wanted than those that are recorded."""
-        self._key, self._wanted, self._state = key, wanted, state
+        self._key, self._wanted, self._state = key, desired, state
         self._outside, self._stores, self._now, self._anew = outside, stores, now, anew
         self._asked: dict[str, asyncio.Task[Borrowed | Failure]] = {}
 
@@ -180,24 +180,24 @@ class LeaseManager:
 # Back
 
 
-async def given_back(step: GiveBack, key: ObjectKey, state: State, world: Context) -> State | None:
+async def given_back(step: GiveBack, key: ObjectKey, state: State, context: Context) -> State | None:
     """Have a store take back what it has lent; return the state that no longer knows it, None if it is not done.
 
     What has ended is gone, and what a store does not take back ends by itself.
     """
-    loan, outside = step.loan, world.memo(key).outside
-    if world.now() < loan.ends and not await _is_back(loan, key, world):
+    loan, outside = step.loan, context.memory(key).outside
+    if context.now() < loan.ends and not await _is_back(loan, key, context):
         return None
     outside.returns.pop(loan.id, None)
     outside.returning.pop(loan.id, None)
     return state.without_loan(loan.id)
 
 
-async def _is_back(loan: StoreLease, key: ObjectKey, world: Context) -> bool:
-    outside = world.memo(key).outside
+async def _is_back(loan: StoreLease, key: ObjectKey, context: Context) -> bool:
+    outside = context.memory(key).outside
     errand = outside.returning.get(loan.id)
     if errand is None:
-        errand = await begin(loan.id, _returned(loan, key, world), lambda: _ended(loan, key, world))
+        errand = await begin(loan.id, _returned(loan, key, context), lambda: _ended(loan, key, context))
         outside.returning[loan.id] = errand
     if not errand.task.done():
         outside.returns[loan.id] = loan.ends
@@ -208,7 +208,7 @@ async def _is_back(loan: StoreLease, key: ObjectKey, world: Context) -> bool:
         return True
     name = str(loan.where)
     if isinstance(failure, Throttled | Unreachable):
-        outside.returns[loan.id] = _again(failure, world)
+        outside.returns[loan.id] = _again(failure, context)
         _log.warning("what was lent is not given back yet", secret=str(key), lent=name, code=failure.code)
         return False
     code = failure.reason if isinstance(failure, Stalled) else failure.code
@@ -216,21 +216,21 @@ async def _is_back(loan: StoreLease, key: ObjectKey, world: Context) -> bool:
     return True
 
 
-async def _returned(loan: StoreLease, key: ObjectKey, world: Context) -> Failure | None:
+async def _returned(loan: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
     where = loan.where
     try:
-        await world.stores.give_back(where.ref, key.namespace, where.key, lent(loan))
+        await context.stores.give_back(where.ref, key.namespace, where.key, lent(loan))
     except (StoreError, Stalled) as error:
         return error.with_traceback(None)
     return None
 
 
-def _ended(loan: StoreLease, key: ObjectKey, world: Context) -> None:
+def _ended(loan: StoreLease, key: ObjectKey, context: Context) -> None:
     """Have its end looked at."""
-    world.memo(key).outside.returns.pop(loan.id, None)
-    world.wake(key)
+    context.memory(key).outside.returns.pop(loan.id, None)
+    context.wake(key)
 
 
-def _again(failure: StoreError, world: Context) -> datetime:
+def _again(failure: StoreError, context: Context) -> datetime:
     wish = timedelta(seconds=failure.retry_after or 0)
-    return world.now() + min(max(wish, _LATER), _LONGEST_WAIT)
+    return context.now() + min(max(wish, _LATER), _LONGEST_WAIT)

@@ -42,75 +42,75 @@ if TYPE_CHECKING:
 __all__ = ["agree_now", "load_state", "load_target", "observe"]
 
 
-async def observe(key: ObjectKey, world: Context) -> Observed | None:
+async def observe(key: ObjectKey, context: Context) -> Observed | None:
     """Look at everything that decides about a managed secret; None if it is gone.
 
     Raises:
         ApiError: Something could not be read.
     """
-    memo = world.memo(key)
-    parsed = await _parsed(key, memo, world)
+    memory = context.memory(key)
+    parsed = await _parsed(key, memory, context)
     if parsed is None:
         return None
     managed = parsed.managed
-    secret_class, wanted, problem = resolved(managed, memo, world.mirror)
-    emergencies = world.mirror.emergencies.of(key, managed.metadata.labels)
-    wanted = lifted(wanted, emergencies) if wanted else None
-    if wanted and (flaw := await template_flaw(key.namespace, wanted)):
-        wanted, problem = None, flaw
-    seen = _glimpse(managed, secret_class, wanted, parsed.trouble or problem, emergencies, world)
-    seen = await _with_secrets(key, seen, world)
-    pulled = await pulled_now(key, seen, world, lambda: load_state(key, world))
-    violations = compliance.violations(key, seen, world)
-    seen = replace(
-        seen,
+    secret_class, desired, problem = resolved(managed, memory, context.cache)
+    emergencies = context.cache.emergencies.of(key, managed.metadata.labels)
+    desired = lifted(desired, emergencies) if desired else None
+    if desired and (flaw := await template_flaw(key.namespace, desired)):
+        desired, problem = None, flaw
+    observed = _glimpse(managed, secret_class, desired, parsed.trouble or problem, emergencies, context)
+    observed = await _with_secrets(key, observed, context)
+    pulled = await pulled_now(key, observed, context, lambda: load_state(key, context))
+    violations = compliance.violations(key, observed, context)
+    observed = replace(
+        observed,
         pulled=pulled,
-        push_problems=memo.outside.push_problems,
-        returns=memo.outside.returns,
+        push_problems=memory.outside.push_problems,
+        returns=memory.outside.returns,
         violations=violations,
-        unchecked=compliance.unchecked(seen, world),
-        signs=compliance.signs(key, seen, violations, world),
+        unchecked=compliance.unchecked(observed, context),
+        signs=compliance.signs(key, observed, violations, context),
     )
-    return await with_consumers(key, seen, world)
+    return await with_consumers(key, observed, context)
 
 
-async def _parsed(key: ObjectKey, memo: ObjectMemory, world: Context) -> Parsed | None:
+async def _parsed(key: ObjectKey, memory: ObjectMemory, context: Context) -> Parsed | None:
     """Return a ManagedSecret; one that the watch has told nothing new of is parsed once in a pass."""
-    version = world.mirror.version_of(key)
-    if memo.parsed is None or memo.parsed.version != version:
-        if world.mirror.is_large(key):
-            memo.parsed = await _as_it_is(key, world)
+    version = context.cache.version_of(key)
+    if memory.parsed is None or memory.parsed.version != version:
+        if context.cache.is_large(key):
+            memory.parsed = await _as_it_is(key, context)
         else:
-            found = world.mirror.managed(key)
-            memo.parsed = Parsed(version, *found) if found else None
-    return memo.parsed
+            found = context.cache.managed(key)
+            memory.parsed = Parsed(version, *found) if found else None
+    return memory.parsed
 
 
-async def _as_it_is(key: ObjectKey, world: Context) -> Parsed | None:
+async def _as_it_is(key: ObjectKey, context: Context) -> Parsed | None:
     """Return a ManagedSecret that is too large to be kept, as it is now."""
     try:
-        body = await world.api.get(paths.managed_secret(key.namespace, key.name))
+        body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
         return None  # the watch tells it
-    world.mirror.put_managed(body)
+    context.cache.put_managed(body)
     return Parsed(int(body["metadata"]["resourceVersion"]), *readable(slim(body)))
 
 
 def _glimpse(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
-    wanted: Desired | None,
+    desired: Desired | None,
     trouble: Stalled | None,
     emergencies: tuple[Emergency, ...],
-    world: Context,
+    context: Context,
 ) -> Observed:
     """Return what is known without reading anything."""
-    memo = world.memo(ObjectKey(managed.metadata.namespace, managed.metadata.name))
+    memory = context.memory(ObjectKey(managed.metadata.namespace, managed.metadata.name))
     return Observed(
-        now=world.now(),
+        now=context.now(),
         managed=managed,
         secret_class=secret_class,
-        wanted=wanted,
+        desired=desired,
         trouble=trouble,
         state=None,
         state_owner=None,
@@ -119,116 +119,122 @@ def _glimpse(
         unfit=frozenset(),
         violations=(),
         consumers=(),
-        since=world.since,
-        denials=dict(memo.denials),
-        fight=memo.fight,
+        since=context.since,
+        denials=dict(memory.denials),
+        fight=memory.fight,
         emergencies=emergencies,
-        lost=world.lost,
+        lost=context.lost,
     )
 
 
 # The two Secrets
 
 
-async def _with_secrets(key: ObjectKey, seen: Observed, world: Context) -> Observed:
-    memo = world.memo(key)
-    state_meta = await _meta(key, state_name(key.name), world)
-    secret = secret_of(seen.managed)
-    if seen.wanted and (seen.wanted.shape.merges or seen.wanted.shape.adopts):
-        memo.foreign.add(secret)  # it is looked for before it is in the way
-    target_meta = await _meta(key, secret, world)
+async def _with_secrets(key: ObjectKey, observed: Observed, context: Context) -> Observed:
+    memory = context.memory(key)
+    state_meta = await _meta(key, state_name(key.name), context)
+    secret = secret_of(observed.managed)
+    if observed.desired and (observed.desired.shape.merges or observed.desired.shape.adopts):
+        memory.foreign.add(secret)  # it is looked for before it is in the way
+    target_meta = await _meta(key, secret, context)
     if state_meta and state_meta.owner != key.name:
-        return replace(seen, state_is_foreign=True, state_owner=state_meta.owner or None)
-    versions, left = _versions(seen, state_meta, target_meta), _left(key, seen, world)
-    if memo.state_facts and target_meta and memo.checked == versions:
+        return replace(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
+    versions, left = _versions(observed, state_meta, target_meta), _left(key, observed, context)
+    if memory.state_facts and target_meta and memory.checked == versions:
         return replace(
-            seen,
-            state=memo.state_facts,
-            target=_unread(target_meta, seen.wanted),
+            observed,
+            state=memory.state_facts,
+            target=_unread(target_meta, observed.desired),
             left=left,
-            unbound=_is_unbound(seen, memo.state_facts, state_meta),
+            unbound=_is_unbound(observed, memory.state_facts, state_meta),
         )
     try:
-        state = await load_state(key, world) if state_meta else None
-        if state and past(state.rotated, seen.now) is None:
+        state = await load_state(key, context) if state_meta else None
+        if state and past(state.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
-        return replace(seen, left=left, trouble=seen.trouble or stalled)
-    target = await load_target(key, secret, world) if target_meta else None
-    if seen.wanted:
-        await compliance.note_values(key, seen.wanted, state, world)
+        return replace(observed, left=left, trouble=observed.trouble or stalled)
+    target = await load_target(key, secret, context) if target_meta else None
+    if observed.desired:
+        await compliance.note_values(key, observed.desired, state, context)
     facts = state.facts() if state else None
-    seen = replace(
-        seen,
+    observed = replace(
+        observed,
         state=facts,
-        target=await _target_facts(target, key, seen, state) if target else None,
-        unfit=await unfit(key, seen.wanted, state) if seen.wanted and state else frozenset(),
+        target=await _target_facts(target, key, observed, state) if target else None,
+        unfit=await unfit(key, observed.desired, state) if observed.desired and state else frozenset(),
         left=left,
-        unbound=_is_unbound(seen, facts, state_meta),
+        unbound=_is_unbound(observed, facts, state_meta),
     )
-    agree = seen.is_published and seen.is_complete and not seen.unfit and seen.target and seen.target.dressed
-    memo.state_facts, memo.checked = seen.state, versions if agree else None
-    return seen
+    memory.state_facts, memory.checked = observed.state, versions if _agrees(observed) else None
+    return observed
 
 
-def agree_now(key: ObjectKey, seen: Observed, world: Context) -> None:
+def _agrees(observed: Observed) -> bool:
+    """Say whether the target has what the state and the spec ask for, so that it need not be read again."""
+    target = observed.target
+    is_whole = observed.is_published and observed.is_complete and not observed.unfit
+    return is_whole and target is not None and target.dressed
+
+
+def agree_now(key: ObjectKey, observed: Observed, context: Context) -> None:
     """Remember that the Secret was just written as the state has it, so that the next look reads neither."""
-    state_meta = world.mirror.secret(key.namespace, state_name(key.name))
-    target_meta = world.mirror.secret(key.namespace, secret_of(seen.managed))
-    memo = world.memo(key)
-    if not state_meta or state_meta.resource_version != memo.state_version or seen.unfit:
+    state_meta = context.cache.secret(key.namespace, state_name(key.name))
+    target_meta = context.cache.secret(key.namespace, secret_of(observed.managed))
+    memory = context.memory(key)
+    if not state_meta or state_meta.resource_version != memory.state_version or observed.unfit:
         return  # somebody else wrote the state meanwhile
-    memo.checked = _versions(seen, state_meta, target_meta)
+    memory.checked = _versions(observed, state_meta, target_meta)
 
 
-def _versions(seen: Observed, *metas: SecretMeta | None) -> tuple[str | int, ...]:
-    of_class = seen.secret_class.metadata.resource_version if seen.secret_class else ""
+def _versions(observed: Observed, *metas: SecretMeta | None) -> tuple[str | int, ...]:
+    of_class = observed.secret_class.metadata.resource_version if observed.secret_class else ""
     return (
         *(meta.resource_version if meta else "" for meta in metas),
-        seen.managed.metadata.generation,
+        observed.managed.metadata.generation,
         of_class,
     )
 
 
-async def _meta(key: ObjectKey, name: str, world: Context) -> SecretMeta | None:
+async def _meta(key: ObjectKey, name: str, context: Context) -> SecretMeta | None:
     """Return what is known of a Secret.
 
     Where Secrets are watched, one without our label is looked for only after it was in the way; else each is.
     """
-    known = world.mirror.secret(key.namespace, name)
-    memo = world.memo(key)
-    if known or (world.sight is Sight.WATCH and name not in memo.foreign):
-        memo.foreign.discard(name)
+    known = context.cache.secret(key.namespace, name)
+    memory = context.memory(key)
+    if known or (context.sight is Sight.WATCH and name not in memory.foreign):
+        memory.foreign.discard(name)
         return known
     try:
-        body = await world.api.get(paths.secret(key.namespace, name), metadata_only=True)
+        body = await context.api.get(paths.secret(key.namespace, name), metadata_only=True)
     except errors.NotFound:
-        memo.foreign.discard(name)
+        memory.foreign.discard(name)
         return None
     meta = meta_of(body)
     if meta.owner:
-        world.mirror.put_secret(meta)
+        context.cache.put_secret(meta)
     return meta
 
 
-def _is_unbound(seen: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:
-    if meta is None or state is None or seen.wanted is None:
+def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:
+    if meta is None or state is None or observed.desired is None:
         return False
-    return meta.binder != binder_of(seen, seen.wanted, state)
+    return meta.binder != binder_of(observed, observed.desired, state)
 
 
-def _left(key: ObjectKey, seen: Observed, world: Context) -> tuple[str, ...]:
-    if seen.wanted is None:
+def _left(key: ObjectKey, observed: Observed, context: Context) -> tuple[str, ...]:
+    if observed.desired is None:
         return ()
-    return tuple(sorted(world.mirror.written_by(key) - {seen.wanted.secret}))
+    return tuple(sorted(context.cache.written_by(key) - {observed.desired.secret}))
 
 
-async def _target_facts(target: Body, key: ObjectKey, seen: Observed, state: State | None) -> TargetFacts:
-    wanted = seen.wanted
-    facts = target_facts(target, key, seen.uid, wanted, state, seen.now)
-    if wanted is None or facts.owner or not wanted.shape.adopts:
+async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:
+    desired = observed.desired
+    facts = target_facts(target, key, observed.uid, desired, state, observed.now)
+    if desired is None or facts.owner or not desired.shape.adopts:
         return facts
-    found = await threads.for_tenant(key.namespace, adopted_values, wanted, values_of(target))
+    found = await threads.for_tenant(key.namespace, adopted_values, desired, values_of(target))
     adopted = [kept.data() for kept in found.values()]
     known = [one.data() for one in state.revisions] if state else []
     recorded = all(
@@ -237,7 +243,7 @@ async def _target_facts(target: Body, key: ObjectKey, seen: Observed, state: Sta
     return replace(facts, recorded=recorded)
 
 
-def _unread(meta: SecretMeta, wanted: Desired | None) -> TargetFacts:
+def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
     return TargetFacts(
         owner=meta.owner,
         revision=meta.revision,
@@ -245,38 +251,38 @@ def _unread(meta: SecretMeta, wanted: Desired | None) -> TargetFacts:
         differs=frozenset(),
         dressed=True,
         overlapping=meta.overlapping,
-        immutable=wanted is not None and wanted.shape.immutable,
+        immutable=desired is not None and desired.shape.immutable,
     )
 
 
-async def load_state(key: ObjectKey, world: Context) -> State | None:
+async def load_state(key: ObjectKey, context: Context) -> State | None:
     """Read the state Secret with its values, once in a pass.
 
     Raises:
         Stalled: It cannot be read as a state.
     """
-    memo = world.memo(key)
-    if memo.state is None:
-        body = await _read(key, state_name(key.name), world)
-        memo.state = state_of(body) if body else None
-        memo.state_version = meta_of(body).resource_version if body else None
-    return memo.state
+    memory = context.memory(key)
+    if memory.state is None:
+        body = await _read(key, state_name(key.name), context)
+        memory.state = state_of(body) if body else None
+        memory.state_version = meta_of(body).resource_version if body else None
+    return memory.state
 
 
-async def load_target(key: ObjectKey, secret: str, world: Context) -> Body | None:
+async def load_target(key: ObjectKey, secret: str, context: Context) -> Body | None:
     """Read the target Secret, once in a pass."""
-    memo = world.memo(key)
-    if memo.target is None:
-        memo.target = await _read(key, secret, world)
-    return memo.target
+    memory = context.memory(key)
+    if memory.target is None:
+        memory.target = await _read(key, secret, context)
+    return memory.target
 
 
-async def _read(key: ObjectKey, name: str, world: Context) -> Body | None:
+async def _read(key: ObjectKey, name: str, context: Context) -> Body | None:
     try:
-        body = await world.api.get(paths.secret(key.namespace, name))
+        body = await context.api.get(paths.secret(key.namespace, name))
     except errors.NotFound:
-        world.mirror.drop_secret(replace(key, name=name))
+        context.cache.drop_secret(replace(key, name=name))
         return None
     if owner_of(body):
-        world.mirror.put_secret(meta_of(body))
+        context.cache.put_secret(meta_of(body))
     return body

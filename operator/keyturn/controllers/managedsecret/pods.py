@@ -33,152 +33,152 @@ if TYPE_CHECKING:
 __all__ = ["with_pods"]
 
 
-async def with_pods(seen: Observed, wanted: Desired, world: Context) -> Observed:
+async def with_pods(observed: Observed, desired: Desired, context: Context) -> Observed:
     """Add the pods of those of which it depends on them what is said or done.
 
     Raises:
         ApiError: They could not be read now; where the right is missing, that is noted instead, but for those that
             would be restarted: whether they run the values already is not guessed.
     """
-    memo = world.memo(ObjectKey(seen.managed.metadata.namespace, seen.name))
-    reads = _Reads(world, wanted, memo)
-    seen = _with_held_up(seen, memo)
-    _forget(seen, wanted, memo)
-    seen = await reads.needed(seen)
-    seen = await reads.needed(await reads.renewed(seen))
-    return await reads.going_back(seen)
+    memory = context.memory(ObjectKey(observed.managed.metadata.namespace, observed.name))
+    reads = _Reads(context, desired, memory)
+    observed = _with_held_up(observed, memory)
+    _forget(observed, desired, memory)
+    observed = await reads.needed(observed)
+    observed = await reads.needed(await reads.renewed(observed))
+    return await reads.going_back(observed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
     """The reads of one look."""
 
-    world: Context
-    wanted: Desired
-    memo: ObjectMemory
+    context: Context
+    desired: Desired
+    memory: ObjectMemory
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
-    async def needed(self, seen: Observed) -> Observed:
+    async def needed(self, observed: Observed) -> Observed:
         """Read the pods without which it cannot be said how far a rollout is, or what keeps it from its end."""
-        for one in seen.consumers:
+        for one in observed.consumers:
             known = one
-            while (need := self._need(known, seen)) and not self._is_met(need, known):
-                known = self._noted(await self._read(known, need, seen), seen)
-                seen = _put(known, seen)
-        return seen
+            while (need := self._need(known, observed)) and not self._is_met(need, known):
+                known = self._noted(await self._read(known, need, observed), observed)
+                observed = _put(known, observed)
+        return observed
 
-    async def renewed(self, seen: Observed) -> Observed:
+    async def renewed(self, observed: Observed) -> Observed:
         """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
 
         The marker cannot tell whether somebody else has made the pods anew since; their age can.
         """
         asked: set[WorkloadKey] = set()
-        published = seen.target.published if seen.target else None
-        while candidates := [one for one in self._in_question(seen) if one.workload.key not in asked]:
+        published = observed.target.published if observed.target else None
+        while candidates := [one for one in self._in_question(observed) if one.workload.key not in asked]:
             for one in candidates:
                 asked.add(one.workload.key)
-                if published is None or _has_not_changed(one.workload, seen, self.world):
+                if published is None or _has_not_changed(one.workload, observed, self.context):
                     continue
                 if are_newer((await self._ages(one)).pods, published):
-                    seen = _put(replace(one, renewed=True), seen)
-        return seen
+                    observed = _put(replace(one, renewed=True), observed)
+        return observed
 
-    async def going_back(self, seen: Observed) -> Observed:
+    async def going_back(self, observed: Observed) -> Observed:
         """Read the pods of those that are restarted now for an earlier revision: their marker is what comes back."""
-        for one in next_restarts(seen, self.wanted, standings(seen, self.wanted)):
-            if goes_back(one, seen, self.wanted):
+        for one in next_restarts(observed, self.desired, standings(observed, self.desired)):
+            if goes_back(one, observed, self.desired):
                 try:
-                    seen = _put(replace(one, pods=await self._ages(one)), seen)
+                    observed = _put(replace(one, pods=await self._ages(one)), observed)
                 except errors.Forbidden:
-                    seen = _put(replace(one, pods=PodsSeen(forbidden=True)), seen)
-        return seen
+                    observed = _put(replace(one, pods=PodsSeen(forbidden=True)), observed)
+        return observed
 
-    def _need(self, one: Consumer, seen: Observed) -> Need | None:
-        standing = standing_of(one, seen, self.wanted)
-        have_ended = self.memo.ended.get(one.workload.key) == _rollout_of(one, seen)
-        if have_ended and waits_for_old_pods(standing, seen, self.wanted):
+    def _need(self, one: Consumer, observed: Observed) -> Need | None:
+        standing = standing_of(one, observed, self.desired)
+        have_ended = self.memory.ended.get(one.workload.key) == _rollout_of(one, observed)
+        if have_ended and waits_for_old_pods(standing, observed, self.desired):
             return None
-        return need_of(standing, seen, self.wanted)
+        return need_of(standing, observed, self.desired)
 
     def _is_met(self, need: Need, one: Consumer) -> bool:
         return one.pods is not None and (need is not Need.NOW or one.pods is self.made.get(one.workload.key))
 
-    async def _read(self, one: Consumer, need: Need, seen: Observed) -> Consumer:
-        key, began = one.workload.key, _began(one, seen)
+    async def _read(self, one: Consumer, need: Need, observed: Observed) -> Consumer:
+        key, began = one.workload.key, _began(one, observed)
         grace = NO_GRACE if need is Need.SOON else GRACE
-        if need is not Need.NOW and (last := self.world.pods.last(one.workload, began, grace)):
+        if need is not Need.NOW and (last := self.context.pods.last(one.workload, began, grace)):
             return replace(one, pods=last)
         if key not in self.made:
-            self.made[key] = await self.world.pods.read(one.workload, began)
+            self.made[key] = await self.context.pods.read(one.workload, began)
         return replace(one, pods=self.made[key])
 
     async def _ages(self, one: Consumer) -> PodsSeen:
         key = one.workload.key
         if key not in self.made:
-            self.made[key] = await self.world.pods.read_ages(one.workload)
+            self.made[key] = await self.context.pods.read_ages(one.workload)
         return self.made[key]
 
-    def _noted(self, one: Consumer, seen: Observed) -> Consumer:
+    def _noted(self, one: Consumer, observed: Observed) -> Consumer:
         """Remember that the last pod with earlier values has ended, or that such pods held the places of others."""
-        key, standing = one.workload.key, standing_of(one, seen, self.wanted)
-        if one.workload.settled and waits_for_old_pods(standing, seen, self.wanted):
-            self.memo.ended[key] = _rollout_of(one, seen)
-        if may_be_held_up(standing) and holds_places(one, seen, self.wanted):
-            self.memo.held_up[key] = seen.now
-            return replace(one, held_up=seen.now)
+        key, standing = one.workload.key, standing_of(one, observed, self.desired)
+        if one.workload.settled and waits_for_old_pods(standing, observed, self.desired):
+            self.memory.ended[key] = _rollout_of(one, observed)
+        if may_be_held_up(standing) and holds_places(one, observed, self.desired):
+            self.memory.held_up[key] = observed.now
+            return replace(one, held_up=observed.now)
         return one
 
-    def _in_question(self, seen: Observed) -> list[Consumer]:
-        everyone = standings(seen, self.wanted)
+    def _in_question(self, observed: Observed) -> list[Consumer]:
+        everyone = standings(observed, self.desired)
         behind = (one for one in everyone if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-        return [*kept_back, *next_restarts(seen, self.wanted, everyone)]
+        return [*kept_back, *next_restarts(observed, self.desired, everyone)]
 
 
-def _put(consumer: Consumer, seen: Observed) -> Observed:
+def _put(consumer: Consumer, observed: Observed) -> Observed:
     """Put what is known of a consumer in the place of what was known before."""
     key = consumer.workload.key
     return replace(
-        seen, consumers=tuple(consumer if one.workload.key == key else one for one in seen.consumers)
+        observed, consumers=tuple(consumer if one.workload.key == key else one for one in observed.consumers)
     )
 
 
-def _has_not_changed(workload: Workload, seen: Observed, world: Context) -> bool:
+def _has_not_changed(workload: Workload, observed: Observed, context: Context) -> bool:
     """Say whether a workload is as it was when the revision was published, so that its pods are older.
 
     No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
     """
-    published = world.memo(ObjectKey(workload.key.namespace, seen.name)).published
-    if published is None or seen.current is None or published.number != seen.current.number:
+    published = context.memory(ObjectKey(workload.key.namespace, observed.name)).published
+    if published is None or observed.current is None or published.number != observed.current.number:
         return False
-    return not workload.idle and world.mirror.version_of(workload.key) < published.version
+    return not workload.idle and context.cache.version_of(workload.key) < published.version
 
 
-def _with_held_up(seen: Observed, memo: ObjectMemory) -> Observed:
-    for one in seen.consumers:
+def _with_held_up(observed: Observed, memory: ObjectMemory) -> Observed:
+    for one in observed.consumers:
         key = one.workload.key
-        if key not in memo.held_up and held_up_before(one.workload, seen):
-            memo.held_up[key] = seen.now
-        if key in memo.held_up:
-            seen = _put(replace(one, held_up=memo.held_up[key]), seen)
-    return seen
+        if key not in memory.held_up and held_up_before(one.workload, observed):
+            memory.held_up[key] = observed.now
+        if key in memory.held_up:
+            observed = _put(replace(one, held_up=memory.held_up[key]), observed)
+    return observed
 
 
-def _forget(seen: Observed, wanted: Desired, memo: ObjectMemory) -> None:
+def _forget(observed: Observed, desired: Desired, memory: ObjectMemory) -> None:
     """Keep of each only what still says something: a workload that is restarted has other pods."""
-    everyone = standings(seen, wanted)
-    through = {one.consumer.workload.key for one in everyone if waits_for_old_pods(one, seen, wanted)}
+    everyone = standings(observed, desired)
+    through = {one.consumer.workload.key for one in everyone if waits_for_old_pods(one, observed, desired)}
     watched = {one.consumer.workload.key for one in everyone if may_be_held_up(one)}
-    memo.ended = {key: rollout for key, rollout in memo.ended.items() if key in through}
-    memo.held_up = {key: when for key, when in memo.held_up.items() if key in watched}
+    memory.ended = {key: rollout for key, rollout in memory.ended.items() if key in through}
+    memory.held_up = {key: when for key, when in memory.held_up.items() if key in watched}
 
 
-def _rollout_of(consumer: Consumer, seen: Observed) -> tuple[int, datetime | None]:
+def _rollout_of(consumer: Consumer, observed: Observed) -> tuple[int, datetime | None]:
     """Name the rollout whose old pods have ended: nothing makes such pods again before there is another one."""
-    return seen.current.number if seen.current else 0, consumer.workload.restarted
+    return observed.current.number if observed.current else 0, consumer.workload.restarted
 
 
-def _began(consumer: Consumer, seen: Observed) -> datetime:
+def _began(consumer: Consumer, observed: Observed) -> datetime:
     """Say since when its rollout is waited for."""
-    published = seen.target.published if seen.target else None
-    return max(filter(None, (consumer.workload.restarted, published)), default=seen.now)
+    published = observed.target.published if observed.target else None
+    return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)

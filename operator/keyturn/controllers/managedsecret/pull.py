@@ -52,20 +52,26 @@ _SOON: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
 
-def looks_for_lost(seen: Observed, wanted: Desired) -> bool:
+def looks_for_lost(observed: Observed, desired: Desired) -> bool:
     """Say whether a value may be found again that an earlier life of this object has pushed."""
-    return bool(wanted.pushes) and seen.state is None and not seen.is_ours
+    return bool(desired.pushes) and observed.state is None and not observed.is_ours
 
 
 async def read_all(
-    key: ObjectKey, seen: Observed, wanted: Desired, stores: Stores, borrower: LeaseManager, *, fresh: bool
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    stores: Stores,
+    borrower: LeaseManager,
+    *,
+    fresh: bool,
 ) -> Reading:
     """Read everything, and drop everything where one part fails; what failed is part of the answer."""
-    lost = wanted.pushes if looks_for_lost(seen, wanted) else ()
+    lost = desired.pushes if looks_for_lost(observed, desired) else ()
     documents = _Documents(key.namespace)
     pulled = [
-        asyncio.ensure_future(_item(item, key, seen, wanted, stores, borrower, documents, fresh=fresh))
-        for item in wanted.pulled
+        asyncio.ensure_future(_item(item, key, observed, desired, stores, borrower, documents, fresh=fresh))
+        for item in desired.pulled
     ]
     pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
     try:
@@ -77,11 +83,11 @@ async def read_all(
     problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
     if problems:
         return Reading(problem=_joined(problems), loans=borrower.loans)
-    values = {item.name: task.result() for item, task in zip(wanted.pulled, pulled, strict=True)}
+    values = {item.name: task.result() for item, task in zip(desired.pulled, pulled, strict=True)}
     if clash := _clash(values):
         return Reading(problem=clash, loans=borrower.loans)
     parts = [task.result() for task in pushed]
-    found = await threads.for_tenant(key.namespace, _found, parts, wanted) if parts else {}
+    found = await threads.for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, borrower.loans)
 
 
@@ -140,8 +146,8 @@ class _Documents:
 async def _item(
     item: Item,
     key: ObjectKey,
-    seen: Observed,
-    wanted: Desired,
+    observed: Observed,
+    desired: Desired,
     stores: Stores,
     borrower: LeaseManager,
     documents: _Documents,
@@ -149,7 +155,7 @@ async def _item(
     fresh: bool,
 ) -> ItemValues:
     source = _source_of(item)
-    _hold_to_others(item.name, source, key, wanted, stores)
+    _hold_to_others(item.name, source, key, desired, stores)
     try:
         if stores.lends(source.ref, key.namespace):
             loan, taken = await borrower.borrowed(source)
@@ -160,30 +166,30 @@ async def _item(
             loan = None
             found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
-            every = _spread(source, await documents.take(found, Document.parts), item.name, wanted)
+            every = _spread(source, await documents.take(found, Document.parts), item.name, desired)
             return _lent(every, loan)
         value = await documents.take(found, lambda document: document.take(source.part))
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
-        _hold_to_floor(value, item, source, seen)
+        _hold_to_floor(value, item, source, observed)
         return _lent(ItemValues(source.text, {VALUE: value}, item.keys), loan)
     # Out here, so that the store's error is no context of ours.
     raise trouble
 
 
-def _hold_to_others(name: str, source: Source, key: ObjectKey, wanted: Desired, stores: Stores) -> None:
+def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
     """Let no Secret be read into itself, be it by way of others.
 
     Raises:
         Stalled: It would be.
     """
-    if source.key == wanted.secret and stores.is_here(source.ref, key.namespace):
+    if source.key == desired.secret and stores.is_here(source.ref, key.namespace):
         raise Stalled(
             "InvalidSource",
             f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",
         )
-    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, wanted.secret)):
+    if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, desired.secret)):
         raise Stalled(
             "InvalidSource",
             f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
@@ -214,7 +220,7 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     return Stalled("ProviderError", f"{where}: the store refused ({detail})")
 
 
-def _hold_to_floor(value: Value, item: Item, source: Source, seen: Observed) -> None:
+def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed) -> None:
     """Let nothing in that empties a Secret, or is weaker than the class allows.
 
     Raises:
@@ -222,9 +228,9 @@ def _hold_to_floor(value: Value, item: Item, source: Source, seen: Observed) -> 
     """
     if not value.reveal():
         raise empty(f"{item.name}: {source}")
-    least = seen.secret_class.spec.min_length if seen.secret_class else None
-    if least and denies(seen.secret_class) and len(value.reveal()) < least:
-        name = seen.secret_class.metadata.name if seen.secret_class else ""
+    least = observed.secret_class.spec.min_length if observed.secret_class else None
+    if least and denies(observed.secret_class) and len(value.reveal()) < least:
+        name = observed.secret_class.metadata.name if observed.secret_class else ""
         raise Stalled(
             "PolicyViolation",
             f"{item.name}: {source} is shorter than the {least} characters that class {name} asks for;"
@@ -236,7 +242,7 @@ def empty(where: str) -> Stalled:
     return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps what it has; store a value there")
 
 
-def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Desired) -> ItemValues:
+def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desired) -> ItemValues:
     """Name the keys of all properties; what data writes under such a key goes before.
 
     Raises:
@@ -253,7 +259,7 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, wanted: Desir
                 f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
                 " there; rename it, or read the others one by one with from",
             )
-    return ItemValues(source.text, found, keys).behind(wanted.item_keys)
+    return ItemValues(source.text, found, keys).behind(desired.item_keys)
 
 
 def _clash(values: Mapping[str, ItemValues]) -> Stalled | None:
@@ -295,11 +301,11 @@ def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value
         return {}
 
 
-def _found(pushed: Iterable[Mapping[str, Value]], wanted: Desired) -> Mapping[str, ItemValues]:
+def _found(pushed: Iterable[Mapping[str, Value]], desired: Desired) -> Mapping[str, ItemValues]:
     """Return what the generators of today could have made, out of what the stores hold."""
     data = {key: value for one in reversed([*pushed]) for key, value in one.items()}
     found = {}
-    for item in wanted.items:
+    for item in desired.items:
         if item.recipe is None or not data.keys() >= set(item.keys.values()):
             continue
         outputs = {output: data[key] for output, key in item.keys.items()}

@@ -44,17 +44,17 @@ _LONGEST_WAIT: Final = timedelta(minutes=5)
 _UNDER_WAY: Final = timedelta(minutes=2)
 
 
-async def pushed(step: Push, key: ObjectKey, state: State, world: Context) -> State | None:
+async def pushed(step: Push, key: ObjectKey, state: State, context: Context) -> State | None:
     """Bring a key of a store to the current revision; return the state that records it, None if it is not done.
 
     A second run finds it done: the store is read before it is written.
     """
-    destination, outside = step.destination, world.memo(key).outside
+    destination, outside = step.destination, context.memory(key).outside
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
     written = await _done(
         f"{destination.text} {step.number}",
         destination,
-        lambda: world.stores.write(
+        lambda: context.stores.write(
             destination.ref,
             key.namespace,
             destination.key,
@@ -62,7 +62,7 @@ async def pushed(step: Push, key: ObjectKey, state: State, world: Context) -> St
             policy,
         ),
         key,
-        world,
+        context,
     )
     record = state.facts().pushed_to(destination.id)
     if written is None or record is None:
@@ -71,21 +71,23 @@ async def pushed(step: Push, key: ObjectKey, state: State, world: Context) -> St
     return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
 
 
-async def withdrawn(step: Withdraw, key: ObjectKey, state: State, world: Context) -> State | None:
+async def withdrawn(step: Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
     """Delete what was pushed, where the spec said so; return the state that no longer knows it, None if not done."""
     destination = step.destination
     if step.deletes:
         name = f"delete {destination.id}"
-        done = await _done(name, destination, lambda: _deleted(destination, state, key, world), key, world)
+        done = await _done(
+            name, destination, lambda: _deleted(destination, state, key, context), key, context
+        )
         if done is None:
             return None
-    world.memo(key).outside.forget_push(destination.id)
+    context.memory(key).outside.forget_push(destination.id)
     return state.without_pushed(destination.id)
 
 
-async def finalized(step: Finalize, key: ObjectKey, seen: Observed, world: Context) -> None:
+async def finalized(step: Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Put our finalizer on the ManagedSecret, or take it off."""
-    metadata = seen.managed.metadata
+    metadata = observed.managed.metadata
     others = [one for one in metadata.finalizers if one != FINALIZER]
     body = {
         "metadata": {
@@ -94,11 +96,11 @@ async def finalized(step: Finalize, key: ObjectKey, seen: Observed, world: Conte
             "finalizers": [*others, FINALIZER] if step.present else others,
         }
     }
-    written = await world.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
+    written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
     if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
-        world.mirror.drop_managed(key)  # this was the last thing that kept it
+        context.cache.drop_managed(key)  # this was the last thing that kept it
     else:
-        world.mirror.put_managed(written)
+        context.cache.put_managed(written)
 
 
 def _content(destination: Destination, revision: Revision) -> Content:
@@ -118,14 +120,14 @@ def _content(destination: Destination, revision: Revision) -> Content:
 
 
 async def _deleted(
-    destination: Destination, state: State, key: ObjectKey, world: Context
+    destination: Destination, state: State, key: ObjectKey, context: Context
 ) -> bool | Wait | Stalled:
     """Delete what we have pushed; what somebody else has put in its place meanwhile stays."""
     record = state.facts().pushed_to(destination.id)
     try:
-        found = await world.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+        found = await context.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
         if record is not None and _is_ours(found.content, record, state):
-            await world.stores.delete(destination.ref, key.namespace, destination.key)
+            await context.stores.delete(destination.ref, key.namespace, destination.key)
             return True
     except NotFound:
         return True
@@ -149,22 +151,22 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
 
 
 async def _done(
-    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, world: Context
+    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, context: Context
 ) -> T | None:
     """Return what came of it; None where it failed, or goes on: then it is a problem until its end."""
-    outside, place = world.memo(key).outside, destination.id
+    outside, place = context.memory(key).outside, destination.id
     errand: BackgroundJob[T | Wait | Stalled] | None = outside.writing.pop(place, None)
     # What goes on is waited for, whatever it is: two writes at a time could end in the wrong order.
     if errand is None or (errand.task.done() and errand.name != name):
-        errand = await begin(name, _tried(destination, doing), lambda: _ended(place, key, world))
+        errand = await begin(name, _tried(destination, doing), lambda: _ended(place, key, context))
     if not errand.task.done():
         outside.writing[place] = errand
         waits = Wait("Pushing", f"pushTo: {destination} is being written", _UNDER_WAY)
-        outside.push_problems[place] = PushProblem(waits, world.now() + _UNDER_WAY)
+        outside.push_problems[place] = PushProblem(waits, context.now() + _UNDER_WAY)
         return None
     outcome = errand.task.result()
     if isinstance(outcome, Wait | Stalled):
-        outside.push_problems[place] = PushProblem(outcome, _again(outcome, place, outside, world))
+        outside.push_problems[place] = PushProblem(outcome, _again(outcome, place, outside, context))
         return None
     outside.push_attempts.pop(place, None)
     return outcome
@@ -179,15 +181,15 @@ async def _tried(destination: Destination, doing: Callable[[], Awaitable[T]]) ->
         return stalled
 
 
-def _ended(place: str, key: ObjectKey, world: Context) -> None:
+def _ended(place: str, key: ObjectKey, context: Context) -> None:
     """Have its end looked at."""
-    problems = world.memo(key).outside.push_problems
+    problems = context.memory(key).outside.push_problems
     if place in problems:
-        problems[place] = problems[place]._replace(again=world.now())
-    world.wake(key)
+        problems[place] = problems[place]._replace(again=context.now())
+    context.wake(key)
 
 
-def _again(problem: Wait | Stalled, place: str, outside: BackgroundWork, world: Context) -> datetime:
+def _again(problem: Wait | Stalled, place: str, outside: BackgroundWork, context: Context) -> datetime:
     attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
     first = problem.after if isinstance(problem, Wait) else _LATER
-    return world.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _LONGEST_WAIT))
+    return context.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _LONGEST_WAIT))

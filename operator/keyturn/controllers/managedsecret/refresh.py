@@ -43,20 +43,20 @@ _HELD_UP: Final = timedelta(seconds=30)
 """After which a value is looked at again that was found and could not be taken in."""
 
 
-async def pulled_now(key: ObjectKey, seen: Observed, world: Context, load: Load) -> Pulled:
+async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load: Load) -> Pulled:
     """Read the stores of a managed secret if it is time, and say what is others there than `load` finds in the state.
 
     What keeps it from reading is part of the answer.
     """
-    wanted, outside = seen.wanted, world.memo(key).outside
-    if wanted is None:
+    desired, outside = observed.desired, context.memory(key).outside
+    if desired is None:
         return Pulled()
-    _note_stores(outside, seen, wanted, world.stores)
-    if _is_at_rest(seen) or not (wanted.pulled or looks_for_lost(seen, wanted)):
+    _note_stores(outside, observed, desired, context.stores)
+    if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
         return Pulled()
-    pulled = await _pulled_now(key, seen, wanted, world, load)
+    pulled = await _pulled_now(key, observed, desired, context, load)
     if outside.in_hand:
-        outside.keep_in_hand({item.source.place for item in wanted.pulled if item.source}, _held(seen))
+        outside.keep_in_hand({item.source.place for item in desired.pulled if item.source}, _held(observed))
     taken = tuple(there.loan for there in outside.in_hand.values())
     renewed = outside.last.loans if outside.last else ()
     if not (taken or renewed):
@@ -68,138 +68,156 @@ async def pulled_now(key: ObjectKey, seen: Observed, world: Context, load: Load)
     )
 
 
-async def _pulled_now(key: ObjectKey, seen: Observed, wanted: Desired, world: Context, load: Load) -> Pulled:
-    outside = world.memo(key).outside
+async def _pulled_now(
+    key: ObjectKey, observed: Observed, desired: Desired, context: Context, load: Load
+) -> Pulled:
+    outside = context.memory(key).outside
     if outside.due is None:
-        outside.due = _first_due(seen, wanted)
-    if outside.last is None and _is_time(outside, seen, wanted):
-        outside.last = await _read(key, seen, wanted, outside, world, load)
+        outside.due = _first_due(observed, desired)
+    if outside.last is None and _is_time(outside, observed, desired):
+        outside.last = await _read(key, observed, desired, outside, context, load)
     if outside.last is None or outside.last.problem:
-        return _not_read(outside, seen, wanted)
-    state = await load() if seen.state else None
-    outside.last = _retained(outside.last, state, wanted)
+        return _not_read(outside, observed, desired)
+    state = await load() if observed.state else None
+    outside.last = _retained(outside.last, state, desired)
     outside.retained = outside.last.retained
     if problem := _emptied(outside.last.values, state):
-        outside.problem, outside.was_read, outside.due = problem, False, seen.now + _LATER
-        return _not_read(outside, seen, wanted)
+        outside.problem, outside.was_read, outside.due = problem, False, observed.now + _LATER
+        return _not_read(outside, observed, desired)
     outside.was_read = True
     # What is written once stays, whatever its store holds by now.
-    changed = _changed(outside.last.values, seen, state) if wanted.refresh_interval else frozenset[str]()
-    outside.due = seen.now + _HELD_UP if changed else _next_look(outside.last.loans, seen, wanted)
+    changed = _changed(outside.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
+    outside.due = observed.now + _HELD_UP if changed else _next_look(outside.last.loans, observed, desired)
     return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
 
 
-def _not_read(outside: BackgroundWork, seen: Observed, wanted: Desired) -> Pulled:
-    problem = outside.problem or _under_way(outside, seen, wanted)
+def _not_read(outside: BackgroundWork, observed: Observed, desired: Desired) -> Pulled:
+    problem = outside.problem or _under_way(outside, observed, desired)
     # The end of what goes on wakes the object.
     again = None if outside.reading else outside.due
     retained = outside.retained if outside.was_read else frozenset[str]()
     return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
 
 
-def _held(seen: Observed) -> frozenset[str]:
+def _held(observed: Observed) -> frozenset[str]:
     """Name the loans that the current revision holds."""
-    return frozenset(seen.state.borrowed.values()) if seen.state else frozenset()
+    return frozenset(observed.state.borrowed.values()) if observed.state else frozenset()
 
 
-def _is_at_rest(seen: Observed) -> bool:
-    spec, metadata = seen.managed.spec, seen.managed.metadata
-    return bool(seen.trouble or spec.suspend or metadata.deletion_timestamp or seen.state_is_foreign)
+def _is_at_rest(observed: Observed) -> bool:
+    spec, metadata = observed.managed.spec, observed.managed.metadata
+    return bool(observed.trouble or spec.suspend or metadata.deletion_timestamp or observed.state_is_foreign)
 
 
-def _first_due(seen: Observed, wanted: Desired) -> datetime | None:
+def _first_due(observed: Observed, desired: Desired) -> datetime | None:
     """Go on where another process has left off: what was not read is read at once, all else when its time comes."""
-    before = (one.status for one in seen.managed.status.conditions if one.type == "Refreshed")
-    rotation = seen.managed.status.rotation
+    before = (one.status for one in observed.managed.status.conditions if one.type == "Refreshed")
+    rotation = observed.managed.status.rotation
     is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
-    if "True" in before and not is_begun and not _held(seen):  # what is lent may be due
-        return _next_refresh(seen, wanted)
-    return seen.now
+    if "True" in before and not is_begun and not _held(observed):  # what is lent may be due
+        return _next_refresh(observed, desired)
+    return observed.now
 
 
-def _next_look(loans: Iterable[StoreLease], seen: Observed, wanted: Desired) -> datetime | None:
+def _next_look(loans: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
     """Return when the stores are read again: at the next refresh, or before the end of what they lend."""
-    refresh = _next_refresh(seen, wanted)
+    refresh = _next_refresh(observed, desired)
     if refresh is None:
         return None
     # One that is past half of its time could not be renewed: its store does not answer.
-    halves = (loan.due if loan.due > seen.now else seen.now + _RENEWED_LATER for loan in loans)
+    halves = (loan.due if loan.due > observed.now else observed.now + _RENEWED_LATER for loan in loans)
     return min([refresh, *halves])
 
 
-def _next_refresh(seen: Observed, wanted: Desired) -> datetime | None:
-    if wanted.refresh_interval is None:
+def _next_refresh(observed: Observed, desired: Desired) -> datetime | None:
+    if desired.refresh_interval is None:
         return None
-    sources = [item.source for item in wanted.pulled if item.source]
-    return next_refresh(wanted.refresh_interval, sources, seen.managed.metadata.namespace, seen.now)
+    sources = [item.source for item in desired.pulled if item.source]
+    return next_refresh(desired.refresh_interval, sources, observed.managed.metadata.namespace, observed.now)
 
 
-def _note_stores(outside: BackgroundWork, seen: Observed, wanted: Desired, stores: Stores) -> None:
+def _note_stores(outside: BackgroundWork, observed: Observed, desired: Desired, stores: Stores) -> None:
     """Have everything tried again where a store is another one than at the last look."""
-    namespace = seen.managed.metadata.namespace
-    now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(wanted)}
+    namespace = observed.managed.metadata.namespace
+    now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(desired)}
     before, outside.stores = outside.stores, now
     if any(before[name] != now[name] for name in before.keys() & now.keys()):
-        outside.try_again(seen.now)
-        if wanted.refresh_interval:  # what is written once is not read again
-            outside.due = seen.now
+        outside.try_again(observed.now)
+        if desired.refresh_interval:  # what is written once is not read again
+            outside.due = observed.now
 
 
-def _is_time(outside: BackgroundWork, seen: Observed, wanted: Desired) -> bool:
+def _is_time(outside: BackgroundWork, observed: Observed, desired: Desired) -> bool:
     if outside.reading is not None:
         return True  # it goes on, or has ended
-    if outside.due is not None and outside.due <= seen.now:
+    if outside.due is not None and outside.due <= observed.now:
         return True
     if outside.problem:
-        return outside.asked != _asked(outside, seen)
-    return seen.state is None or seen.asks_to_refresh or _asks_for_others(seen, seen.state, wanted)
+        return outside.asked != _asked(outside, observed)
+    return (
+        observed.state is None
+        or observed.asks_to_refresh
+        or _asks_for_others(observed, observed.state, desired)
+    )
 
 
-def _asks_for_others(seen: Observed, state: StateFacts, wanted: Desired) -> bool:
+def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) -> bool:
     """Say whether the spec asks for what was not read for it; an earlier revision that came back is no such thing."""
-    if seen.held:
+    if observed.held:
         return False
-    if any(item.name not in state.names or item.name in seen.unfit for item in wanted.pulled):
+    if any(item.name not in state.names or item.name in observed.unfit for item in desired.pulled):
         return True
     # What dataFrom brings goes behind what data brings, so it is others where those are.
     then = {name: keys for name, keys in state.keys.items() if not is_spread(name)}
-    return wanted.keys != then and any(item.spreads for item in wanted.pulled)
+    return desired.keys != then and any(item.spreads for item in desired.pulled)
 
 
-def _refs(wanted: Desired) -> list[StoreRef]:
-    return [item.source.ref for item in wanted.pulled if item.source] + [one.ref for one in wanted.pushes]
+def _refs(desired: Desired) -> list[StoreRef]:
+    return [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
 
 
-def _under_way(outside: BackgroundWork, seen: Observed, wanted: Desired) -> Wait | None:
+def _under_way(outside: BackgroundWork, observed: Observed, desired: Desired) -> Wait | None:
     """Say that a value is awaited which the spec asks for; where there is one, nobody needs to know."""
-    is_unfit = any(item.name in seen.unfit for item in wanted.pulled)
-    is_awaited = outside.reading is not None and (is_unfit or not seen.is_complete)
+    is_unfit = any(item.name in observed.unfit for item in desired.pulled)
+    is_awaited = outside.reading is not None and (is_unfit or not observed.is_complete)
     return being_read() if is_awaited else None
 
 
-def _asked(outside: BackgroundWork, seen: Observed) -> str:
+def _asked(outside: BackgroundWork, observed: Observed) -> str:
     """Name what is to be read, so that the answer to another question is of no use."""
-    asked = (seen.managed.metadata.generation, seen.requested.refresh, seen.rereads_for, seen.state is None)
+    asked = (
+        observed.managed.metadata.generation,
+        observed.requested.refresh,
+        observed.rereads_for,
+        observed.state is None,
+    )
     return repr((*asked, sorted(outside.stores.items())))
 
 
 async def _read(
-    key: ObjectKey, seen: Observed, wanted: Desired, outside: BackgroundWork, world: Context, load: Load
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    outside: BackgroundWork,
+    context: Context,
+    load: Load,
 ) -> Reading | None:
     """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
-    asked = _asked(outside, seen)
+    asked = _asked(outside, observed)
     if outside.reading and outside.reading.name != asked:
         outside.reading.task.cancel()
         outside.reading = None
     if outside.reading is None:
         # Where nothing is recorded yet, any request may be a new one.
-        fresh = seen.asks_to_refresh or (seen.state is None and seen.requested.refresh is not None)
-        state = await load() if seen.state and seen.state.loans else None
-        anew = bool(seen.rereads_for)
-        borrower = LeaseManager(key, wanted, state, outside, world.stores, world.now, anew=anew)
-        doing = read_all(key, seen, wanted, world.stores, borrower, fresh=fresh)
-        outside.reading_since = world.now()
-        outside.reading = await begin(asked, doing, lambda: world.wake(key))
+        fresh = observed.asks_to_refresh or (
+            observed.state is None and observed.requested.refresh is not None
+        )
+        state = await load() if observed.state and observed.state.loans else None
+        anew = bool(observed.rereads_for)
+        borrower = LeaseManager(key, desired, state, outside, context.stores, context.now, anew=anew)
+        doing = read_all(key, observed, desired, context.stores, borrower, fresh=fresh)
+        outside.reading_since = context.now()
+        outside.reading = await begin(asked, doing, lambda: context.wake(key))
     if not outside.reading.task.done():
         return None
     task, outside.reading = outside.reading.task, None
@@ -210,7 +228,7 @@ async def _read(
         return ended
     outside.was_read = False
     first = ended.problem.after if isinstance(ended.problem, Wait) else _LATER
-    outside.due = seen.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _LONGEST_WAIT))
+    outside.due = observed.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _LONGEST_WAIT))
     outside.attempts += 1
     return ended
 
@@ -218,13 +236,13 @@ async def _read(
 # What is others there
 
 
-def _retained(reading: Reading, state: State | None, wanted: Desired) -> Reading:
+def _retained(reading: Reading, state: State | None, desired: Desired) -> Reading:
     """Put what is gone at a store, and stays, to what was read there."""
     recorded = state.current.values if state else {}
-    taken = {key for kept in reading.values.values() for key in kept.keys.values()} | wanted.item_keys
+    taken = {key for kept in reading.values.values() for key in kept.keys.values()} | desired.item_keys
     whole = {
         item.name: found
-        for item in wanted.pulled
+        for item in desired.pulled
         if item.spreads
         and not item.deletes
         and item.name in recorded
@@ -236,11 +254,11 @@ def _retained(reading: Reading, state: State | None, wanted: Desired) -> Reading
     return replace(reading, values={**reading.values, **whole}, retained=reading.retained | whole.keys())
 
 
-def _changed(values: Mapping[str, ItemValues], seen: Observed, state: State | None) -> frozenset[str]:
+def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State | None) -> frozenset[str]:
     """Return the items that are others than in the current revision, and in the one that was given up."""
     if state is None:
         return frozenset()
-    held = state.revision(seen.held.number) if seen.held else state.current
+    held = state.revision(observed.held.number) if observed.held else state.current
     if held is None:
         return frozenset()  # nobody knows any more what had failed
     return frozenset(

@@ -67,43 +67,48 @@ _NO_TROUBLE = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(step: Step, key: ObjectKey, seen: Observed, seconds: float, world: Context) -> None:
+def tell_step(step: Step, key: ObjectKey, observed: Observed, seconds: float, context: Context) -> None:
     """Tell what was just done."""
-    _time_step(step, seen, seconds, world)
+    _time_step(step, observed, seconds, context)
     match step:
         case Repair():
-            _tell_repair(step, key, seen, world)
+            _tell_repair(step, key, observed, context)
         case GoBack():
-            _tell_return(step, key, seen, world)
+            _tell_return(step, key, observed, context)
         case RollOut(consumer=consumer):
-            _tell_restart(consumer, key, seen, world)
+            _tell_restart(consumer, key, observed, context)
         case DeletePod():
-            _tell_deleted_pod(step, key, world)
+            _tell_deleted_pod(step, key, context)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
-            _tell_of_outside(step, key, seen, world)
+            _tell_of_outside(step, key, observed, context)
         case Rest():
             pass
         case _:
-            _tell_news(step, seen, world)
+            _tell_news(step, observed, context)
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
 
 
-def _tell_news(step: Step, seen: Observed, world: Context) -> None:
+def _tell_news(step: Step, observed: Observed, context: Context) -> None:
     """Post what somebody can notice of a record or of a Secret."""
     match step:
         case Claim(number=number) | Adopt(number=number):
-            post(seen, world, "Claimed", f"the Secret's values are kept as revision {number}")
+            post(observed, context, "Claimed", f"the Secret's values are kept as revision {number}")
         case Publish(number=number):
-            was_there = seen.managed.status.revision is not None
-            is_first = seen.current is not None and seen.current.reason == CREATED and not was_there
-            post(seen, world, "Created" if is_first else "Published", f"revision {number} is in the Secret")
+            was_there = observed.managed.status.revision is not None
+            is_first = observed.current is not None and observed.current.reason == CREATED and not was_there
+            post(
+                observed,
+                context,
+                "Created" if is_first else "Published",
+                f"revision {number} is in the Secret",
+            )
         case Revoke(number=number):
-            post(seen, world, "Revoked", f"the values before revision {number} are out of the Secret")
-        case Decline() if seen.wanted:
-            post(seen, world, NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted), EventType.WARNING)
+            post(observed, context, "Revoked", f"the values before revision {number} are out of the Secret")
+        case Decline() if observed.desired:
+            post(observed, context, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING)
         case Release(secret=secret):
             note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
-            post(seen, world, "Released", note)
+            post(observed, context, "Released", note)
 
 
 def _facts(step: Step) -> dict[str, object]:
@@ -118,74 +123,74 @@ def _facts(step: Step) -> dict[str, object]:
             return {}
 
 
-def _tell_repair(step: Repair, key: ObjectKey, seen: Observed, world: Context) -> None:
+def _tell_repair(step: Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
-    post(seen, world, "DriftRepaired", note)
+    post(observed, context, "DriftRepaired", note)
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
-def _time_step(step: Step, seen: Observed, wrote: float, world: Context) -> None:
-    took = duration_of(step, seen, timedelta(seconds=wrote), world.now())
+def _time_step(step: Step, observed: Observed, wrote: float, context: Context) -> None:
+    took = duration_of(step, observed, timedelta(seconds=wrote), context.now())
     if took is not None:
         name = "Overlap" if isinstance(step, Expire) else type(step).__name__
         metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
-def _tell_of_outside(step: OutsideStep, key: ObjectKey, seen: Observed, world: Context) -> None:
+def _tell_of_outside(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Tell of a write into a store; one that goes on is told of at its end."""
     name = type(step).__name__
     problem = None
     if isinstance(step, Push | Withdraw):
-        problem = world.memo(key).outside.push_problems.get(step.destination.id)
+        problem = context.memory(key).outside.push_problems.get(step.destination.id)
     if problem is not None:
         if problem.error.reason != "Pushing":
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, GiveBack) and step.loan.id in world.memo(key).outside.returns:
+    if isinstance(step, GiveBack) and step.loan.id in context.memory(key).outside.returns:
         return
     match step:
         case GiveBack(loan=loan):
-            post(seen, world, "GivenBack", f"what {loan.where} had lent before is given back")
+            post(observed, context, "GivenBack", f"what {loan.where} had lent before is given back")
         case Push(destination=destination, number=number):
-            post(seen, world, "Pushed", f"{destination} has revision {number}")
+            post(observed, context, "Pushed", f"{destination} has revision {number}")
         case Withdraw(destination=destination, deletes=True):
-            post(seen, world, "Withdrawn", f"{destination} is deleted")
+            post(observed, context, "Withdrawn", f"{destination} is deleted")
         case Refresh():
-            post(seen, world, "Refreshed", "the stores were read as was asked, and hold nothing else")
+            post(observed, context, "Refreshed", "the stores were read as was asked, and hold nothing else")
     _log.info("step done", step=name, secret=str(key))
 
 
-def _tell_return(step: GoBack, key: ObjectKey, seen: Observed, world: Context) -> None:
+def _tell_return(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.ROLLBACKS.inc()
     if step.failed:
-        count_what_failed(seen)
-    why = f"workloads did not get ready{_failures(seen)}" if step.failed else "it was asked for"
+        count_what_failed(observed)
+    why = f"workloads did not get ready{_failures(observed)}" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
-    post(seen, world, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    post(observed, context, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
     _log.warning(
         "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
     )
 
 
-def _failures(seen: Observed) -> str:
+def _failures(observed: Observed) -> str:
     """Name who failed and why: with the return the pods go that show it."""
     failed = (
-        (one for one in standings(seen, seen.wanted) if one.state is WorkloadState.FAILED)
-        if seen.wanted
+        (one for one in standings(observed, observed.desired) if one.state is WorkloadState.FAILED)
+        if observed.desired
         else ()
     )
     return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
 
 
-def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Observed, world: Context) -> None:
-    workload, number = consumer.workload, seen.current.number if seen.current else 0
+def _tell_restart(consumer: Consumer, key: ObjectKey, observed: Observed, context: Context) -> None:
+    workload, number = consumer.workload, observed.current.number if observed.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     what = "its pods are made anew for"
-    if seen.wanted and goes_back(consumer, seen, seen.wanted):
+    if observed.desired and goes_back(consumer, observed, observed.desired):
         what = "its pods go back to"  # those that run it stay
-    world.events.post(
+    context.events.post(
         _workload_ref(workload),
         "Restarted",
         f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
@@ -193,9 +198,9 @@ def _tell_restart(consumer: Consumer, key: ObjectKey, seen: Observed, world: Con
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
-def _tell_deleted_pod(step: DeletePod, key: ObjectKey, world: Context) -> None:
+def _tell_deleted_pod(step: DeletePod, key: ObjectKey, context: Context) -> None:
     workload, pod = step.consumer.workload, step.pod
-    world.events.post(
+    context.events.post(
         _workload_ref(workload),
         "PodDeleted",
         f"pod {pod.name} is deleted, so that it is made again: it has revision {step.withdrawn} of the Secret of"
@@ -211,56 +216,56 @@ def _workload_ref(workload: Workload) -> ObjectRef:
 
 
 def tell_denied(
-    workload: Workload, error: Wait | Stalled, key: ObjectKey, seen: Observed, world: Context
+    workload: Workload, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Post that the API server refuses a restart, unless an earlier process has written it into the status."""
-    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     if told and told_reason(told) == error.reason:
         return
-    post(seen, world, error.reason, error.message, EventType.WARNING)
+    post(observed, context, error.reason, error.message, EventType.WARNING)
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
 
 
-async def report(key: ObjectKey, seen: Observed, outcome: Outcome, world: Context) -> None:
+async def report(key: ObjectKey, observed: Observed, outcome: Outcome, context: Context) -> None:
     """Write the status if it changed, and tell what a change means.
 
     Raises:
         ApiError: The status could not be written; nothing was told.
     """
-    before, after = seen.managed.status, status_of(seen, outcome)
-    await write_status(key, seen.managed, after, world)
-    _tell_trouble(key, seen.managed, outcome.error, world)
-    _tell_warning(key, seen, before, world)
-    tell_ends(key, seen, before, after, world)
+    before, after = observed.managed.status, status_of(observed, outcome)
+    await write_status(key, observed.managed, after, context)
+    _tell_trouble(key, observed.managed, outcome.error, context)
+    _tell_warning(key, observed, before, context)
+    tell_ends(key, observed, before, after, context)
 
 
-async def report_unseen(key: ObjectKey, error: Wait, world: Context) -> None:
+async def report_unseen(key: ObjectKey, error: Wait, context: Context) -> None:
     """Tell that nobody could look, as far as that can be told.
 
     Raises:
         ApiError: The status could not be written; the event was posted.
     """
-    found = world.mirror.managed(key)
+    found = context.cache.managed(key)
     if found is None:
         return
     managed, _ = found
-    _tell_trouble(key, managed, error, world)
-    await write_status(key, managed, status_unseen(managed, error, world.now()), world)
+    _tell_trouble(key, managed, error, context)
+    await write_status(key, managed, status_unseen(managed, error, context.now()), context)
 
 
 def _tell_trouble(
-    key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, world: Context
+    key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, context: Context
 ) -> None:
     """Tell what keeps a pass from its end, once as long as it stays the same."""
-    memo = world.memo(key)
+    memory = context.memory(key)
     told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
-    was_told, memo.told = memo.told, told
+    was_told, memory.told = memory.told, told
     if error is None or told is None or told == was_told:
         return
     if was_told is None and _stands_in(managed.status, error):
         return
     if error.reason != "ApiServerUnavailable":  # which could not take the event either
-        post_about(managed, world, error.reason, error.message, EventType.WARNING)
+        post_about(managed, context, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
@@ -272,11 +277,11 @@ def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
     return any(one.reason == error.reason for one in status.conditions)
 
 
-def _tell_warning(key: ObjectKey, seen: Observed, before: ManagedSecretStatus, world: Context) -> None:
+def _tell_warning(key: ObjectKey, observed: Observed, before: ManagedSecretStatus, context: Context) -> None:
     """Post the rules that are broken where the class only warns; where it denies, that is a trouble."""
     told = {(one.rule, one.item) for one in told_violations(before)}
-    if denies(seen.secret_class) or all((one.rule, one.item) in told for one in seen.violations):
+    if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return
-    text = named(seen.violations)
-    post(seen, world, "PolicyViolation", text, EventType.WARNING)
+    text = named(observed.violations)
+    post(observed, context, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)

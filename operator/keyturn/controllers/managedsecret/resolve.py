@@ -26,49 +26,49 @@ __all__ = ["resolved", "template_flaw"]
 
 
 def resolved(
-    managed: ManagedSecret, memo: ObjectMemory, mirror: InformerCache
+    managed: ManagedSecret, memory: ObjectMemory, cache: InformerCache
 ) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
     """Fill in what a spec leaves open from its class; what it asks for is None where something is wrong with it."""
-    secret_class, known = None, memo.resolved
+    secret_class, known = None, memory.resolved
     of = (managed.metadata.uid, managed.metadata.generation)
     try:
-        secret_class = _class_of(managed, mirror)
+        secret_class = _class_of(managed, cache)
         if known and known.of == of and known.secret_class is secret_class:
-            return secret_class, known.wanted, None
-        wanted = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
-        schedule.check(wanted.cadence, wanted.windows)
-        hold_together(managed, wanted)
-        making_order(wanted)
+            return secret_class, known.desired, None
+        desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        schedule.check(desired.cadence, desired.windows)
+        hold_together(managed, desired)
+        making_order(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
-    memo.resolved = Resolved(of, secret_class, wanted)
-    return secret_class, wanted, None
+    memory.resolved = Resolved(of, secret_class, desired)
+    return secret_class, desired, None
 
 
-async def template_flaw(namespace: str, wanted: Desired) -> Stalled | None:
+async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
     """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
-    if not wanted.templates:
+    if not desired.templates:
         return None
-    names = {item.name: tuple(item.keys) for item in wanted.items if not item.spreads}
+    names = {item.name: tuple(item.keys) for item in desired.items if not item.spreads}
     # What dataFrom brings is known only once it is read.
-    is_open = any(item.spreads for item in wanted.items)
+    is_open = any(item.spreads for item in desired.items)
     try:
-        if templates.is_known(wanted.templates, names, is_open=is_open):
-            templates.check(wanted.templates, names, is_open=is_open)
+        if templates.is_known(desired.templates, names, is_open=is_open):
+            templates.check(desired.templates, names, is_open=is_open)
         else:
-            await threads.for_tenant(namespace, templates.check, wanted.templates, names, is_open=is_open)
+            await threads.for_tenant(namespace, templates.check, desired.templates, names, is_open=is_open)
     except Stalled as stalled:
         return stalled
     return None
 
 
-def _class_of(managed: ManagedSecret, mirror: InformerCache) -> SecretClass | None:
-    name = mirror.class_name(managed.spec.class_name)
+def _class_of(managed: ManagedSecret, cache: InformerCache) -> SecretClass | None:
+    name = cache.class_name(managed.spec.class_name)
     if name is None:
         return None
-    found = mirror.secret_class(name)
+    found = cache.secret_class(name)
     if found is None:
-        there = ", ".join(sorted(mirror.class_names())) or "none"
+        there = ", ".join(sorted(cache.class_names())) or "none"
         raise Stalled(
             "SecretClassNotFound",
             f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",

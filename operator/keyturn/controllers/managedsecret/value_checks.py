@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["unfit"]
 
 
-async def unfit(key: ObjectKey, wanted: Desired, state: State) -> frozenset[str]:
+async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
     """Name the items whose values are not what is asked for today."""
     values = state.current.values
-    there = [(item, values[item.name]) for item in wanted.items if item.name in values]
+    there = [(item, values[item.name]) for item in desired.items if item.name in values]
     doubted: list[tuple[Item, ItemValues]] = []
     found: set[str] = set()
     for item, kept in there:

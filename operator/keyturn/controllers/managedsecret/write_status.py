@@ -19,7 +19,7 @@ __all__ = ["write_status"]
 
 
 async def write_status(
-    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, world: Context
+    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, context: Context
 ) -> None:
     """Write what changed in the status.
 
@@ -37,22 +37,22 @@ async def write_status(
         "status": changes,
     }
     try:
-        written = await world.api.patch(
+        written = await context.api.patch(
             paths.managed_secret_status(key.namespace, key.name), body, Patch.MERGE
         )
     except errors.Conflict:
-        await _look_again(key, world)
+        await _look_again(key, context)
         raise
-    world.mirror.put_managed(written)
+    context.cache.put_managed(written)
     kept = written.get("status", {})
-    if not world.lost and any(name not in kept for name, part in changes.items() if part is not None):
-        world.doubt_crds()  # the API server drops what the CRD does not know
+    if not context.lost and any(name not in kept for name, part in changes.items() if part is not None):
+        context.doubt_crds()  # the API server drops what the CRD does not know
 
 
-async def _look_again(key: ObjectKey, world: Context) -> None:
+async def _look_again(key: ObjectKey, context: Context) -> None:
     try:
-        body: Body = await world.api.get(paths.managed_secret(key.namespace, key.name))
+        body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
-        world.mirror.drop_managed(key)
+        context.cache.drop_managed(key)
     else:
-        world.mirror.put_managed(body)
+        context.cache.put_managed(body)

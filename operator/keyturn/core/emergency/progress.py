@@ -46,46 +46,48 @@ class Affected:
     """The places of stores that it is pushed to and that may hold values from before."""
 
 
-def affected(emergency: Emergency, seen: Observed, error: Wait | Stalled | None) -> Affected:
+def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
     """Say how far a secret is with an emergency, after a look that ended with `error` or without one."""
-    wanted = seen.wanted
-    if wanted is None:
-        return _unrotated(seen, error)
+    desired = observed.desired
+    if desired is None:
+        return _unrotated(observed, error)
     told = Affected(
         AffectedState.PENDING,
-        workloads=tuple(str(one.workload.key) for one in seen.consumers),
-        pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in wanted.pulled if item.source),
-        literals=tuple(item.name for item in wanted.items if item.literal is not None),
+        workloads=tuple(str(one.workload.key) for one in observed.consumers),
+        pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
+        literals=tuple(item.name for item in desired.items if item.literal is not None),
     )
-    if not any(item.recipe for item in wanted.items):
+    if not any(item.recipe for item in desired.items):
         message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
         return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
-    renewed = renewed_by(emergency, seen, wanted)
-    if renewed is None or not was_published(renewed, seen):
-        found = _unrotated(seen, error)
-        return replace(told, state=found.state, message=found.message or _waiting(emergency, seen, wanted))
-    return _rotated(told, renewed, seen, wanted)
+    renewed = renewed_by(emergency, observed, desired)
+    if renewed is None or not was_published(renewed, observed):
+        found = _unrotated(observed, error)
+        return replace(
+            told, state=found.state, message=found.message or _waiting(emergency, observed, desired)
+        )
+    return _rotated(told, renewed, observed, desired)
 
 
-def _unrotated(seen: Observed, error: Wait | Stalled | None) -> Affected:
-    if seen.managed.spec.suspend:
+def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
+    if observed.managed.spec.suspend:
         return Affected(AffectedState.SUSPENDED, message="spec.suspend is true, so nothing is written")
     if isinstance(error, Stalled):
         return Affected(AffectedState.STALLED, message=f"{error.reason}: {error.message}")
     return Affected(AffectedState.PENDING, message=error.message if error else None)
 
 
-def _waiting(emergency: Emergency, seen: Observed, wanted: Desired) -> str | None:
-    if is_fixed(seen, wanted):
+def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
+    if is_fixed(observed, desired):
         return "the Secret is immutable: write another target.name for one with new values"
-    asked = asked_at(seen, wanted)
-    if asked is None or asked[1] <= seen.now or asked[0].name != emergency.name:
+    asked = asked_at(observed, desired)
+    if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
         return None
     return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
 
 
-def _rotated(told: Affected, renewed: RevisionFacts, seen: Observed, wanted: Desired) -> Affected:
-    current = seen.current
+def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired: Desired) -> Affected:
+    current = observed.current
     if current is None or current.number < renewed.number:
         number = current.number if current else None
         back = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
@@ -93,10 +95,10 @@ def _rotated(told: Affected, renewed: RevisionFacts, seen: Observed, wanted: Des
     told = replace(
         told,
         revision=current.number,
-        rotated=published_at(renewed, seen) or renewed.made,
-        unpushed=unpushed(seen, wanted),
+        rotated=published_at(renewed, observed) or renewed.made,
+        unpushed=unpushed(observed, desired),
     )
-    behind = [one for one in standings(seen, wanted) if one.state is not WorkloadState.CURRENT]
+    behind = [one for one in standings(observed, desired) if one.state is not WorkloadState.CURRENT]
     if failed := [one for one in behind if one.state is WorkloadState.FAILED]:
         return replace(told, state=AffectedState.FAILED, message=_told(failed))
     if behind:

@@ -98,7 +98,7 @@ class Observed:
     """By the API server's clock."""
     managed: ManagedSecret
     secret_class: SecretClass | None
-    wanted: Desired | None
+    desired: Desired | None
     """None where the spec cannot be followed; `trouble` says why."""
     trouble: Stalled | None
     state: StateFacts | None
@@ -164,7 +164,7 @@ class Observed:
         """The Secret has every key that the spec names, as the revision it carries has them."""
         if self.target is None or not self.is_ours or self.target.differs:
             return False
-        return self.wanted is None or self.state is None or self.wanted.names <= self.state.names
+        return self.desired is None or self.state is None or self.desired.names <= self.state.names
 
     @property
     def requested(self) -> Triggers:
@@ -193,7 +193,7 @@ class Observed:
     @property
     def rereads_for(self) -> tuple[str, ...]:
         """The emergencies for which the stores are to be read anew: what is exposed may have been turned there."""
-        if self.state is None or self.wanted is None or self.wanted.refresh_interval is None:
+        if self.state is None or self.desired is None or self.desired.refresh_interval is None:
             return ()
         read = self.state.refreshed
         pressing = (one for one in self.emergencies if one.presses)

@@ -70,165 +70,167 @@ __all__ = ["hinted", "next_number", "next_step"]
 _LOOK_AGAIN = timedelta(minutes=1)
 
 
-def next_step(seen: Observed) -> Step:
+def next_step(observed: Observed) -> Step:
     """Choose what is done next.
 
     Raises:
         Wait: Something must be there first.
         Stalled: A person must act first.
     """
-    if seen.managed.metadata.deletion_timestamp:
+    if observed.managed.metadata.deletion_timestamp:
         # Also of a suspended one: whoever deletes it wants it gone.
-        again = min((when for when in (pushed_again(seen), returned_last(seen)) if when), default=None)
-        return last_pushes(seen) or Rest(again, push_problem(seen))
-    if seen.managed.spec.suspend:
-        return Rest(_overlap_missed(seen))
-    wanted = _allowed(seen)
-    if first := _claim(seen, wanted) or next_loans(seen) or _asked(seen, wanted):
+        again = min(
+            (when for when in (pushed_again(observed), returned_last(observed)) if when), default=None
+        )
+        return last_pushes(observed) or Rest(again, push_problem(observed))
+    if observed.managed.spec.suspend:
+        return Rest(_overlap_missed(observed))
+    desired = _allowed(observed)
+    if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
-    reason = reason_to_renew(seen, wanted)
-    _hold_to_curable_rules(seen, reason)
-    problem = seen.pulled.problem
-    if reason and _may_renew(seen, wanted, reason):
-        refuse_change(seen, wanted, reason.message)
-        problem = _what_is_unread(seen, wanted, reason)
+    reason = reason_to_renew(observed, desired)
+    _hold_to_curable_rules(observed, reason)
+    problem = observed.pulled.problem
+    if reason and _may_renew(observed, desired, reason):
+        refuse_change(observed, desired, reason.message)
+        problem = _what_is_unread(observed, desired, reason)
         if problem is None:
-            return _begin_or_stage(seen, reason)
-        if seen.state is None:
+            return _begin_or_stage(observed, reason)
+        if observed.state is None:
             raise problem
     return (
-        _end_overlap(seen)
-        or _write(seen, wanted)
-        or _outside(seen, wanted)
-        or _let_go(seen)
-        or next_return(seen, wanted)
-        or _roll_out(seen, wanted, problem)
+        _end_overlap(observed)
+        or _write(observed, desired)
+        or _outside(observed, desired)
+        or _let_go(observed)
+        or next_return(observed, desired)
+        or _roll_out(observed, desired, problem)
     )
 
 
-def _overlap_missed(seen: Observed) -> datetime | None:
+def _overlap_missed(observed: Observed) -> datetime | None:
     """Return when an overlap that nobody may end counts as missed, which is then told."""
-    current = seen.current
+    current = observed.current
     if current is None or not current.overlaps or current.valid_until is None:
         return None
     missed = current.valid_until + GRACE
-    return missed if missed > seen.now else None
+    return missed if missed > observed.now else None
 
 
-def _end_overlap(seen: Observed) -> Expire | None:
+def _end_overlap(observed: Observed) -> Expire | None:
     """Let no value before stay readable in an emergency, be it of a rotation that it has taken over."""
-    current = seen.current
-    return Expire(current.number) if current and current.overlaps and revokes_at_once(seen) else None
+    current = observed.current
+    return Expire(current.number) if current and current.overlaps and revokes_at_once(observed) else None
 
 
-def _what_is_unread(seen: Observed, wanted: Desired, reason: Reason) -> Wait | Stalled | None:
+def _what_is_unread(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
     """Say why no revision can be made yet: it needs a value that is to be read first."""
-    pulled = frozenset(item.name for item in wanted.pulled)
-    is_first = seen.state is None and bool(wanted.pushes)  # where a lost value may be found again
-    if not (is_first or reason.fresh & pulled) or seen.pulled.read:
+    pulled = frozenset(item.name for item in desired.pulled)
+    is_first = observed.state is None and bool(desired.pushes)  # where a lost value may be found again
+    if not (is_first or reason.fresh & pulled) or observed.pulled.read:
         return None
-    return seen.pulled.problem or being_read()
+    return observed.pulled.problem or being_read()
 
 
-def _outside(seen: Observed, wanted: Desired) -> PushStep | Refresh | None:
-    if seen.pulled.read and seen.asks_to_refresh:
+def _outside(observed: Observed, desired: Desired) -> PushStep | Refresh | None:
+    if observed.pulled.read and observed.asks_to_refresh:
         return Refresh()
-    return next_push(seen, wanted)
+    return next_push(observed, desired)
 
 
-def _claim(seen: Observed, wanted: Desired) -> Claim | Adopt | None:
-    if seen.state and seen.state.uid != seen.uid:
-        return Claim(seen.state.newest.number)
-    if adopts_first(seen, wanted):
-        return Adopt(next_number(seen))
-    if seen.state is None and seen.target and seen.is_ours:
-        return Claim(hinted(seen.target) or next_number(seen))
+def _claim(observed: Observed, desired: Desired) -> Claim | Adopt | None:
+    if observed.state and observed.state.uid != observed.uid:
+        return Claim(observed.state.newest.number)
+    if adopts_first(observed, desired):
+        return Adopt(next_number(observed))
+    if observed.state is None and observed.target and observed.is_ours:
+        return Claim(hinted(observed.target) or next_number(observed))
     return None
 
 
-def _asked(seen: Observed, wanted: Desired) -> GoBack | Decline | None:
+def _asked(observed: Observed, desired: Desired) -> GoBack | Decline | None:
     """Go back as somebody asks, or tell somebody who asks for a rotation that nothing turns."""
-    if back := requested_return(seen, wanted):
+    if back := requested_return(observed, desired):
         return back
-    return Decline() if is_requested(seen) and turns_nothing(wanted) else None
+    return Decline() if is_requested(observed) and turns_nothing(desired) else None
 
 
-def _let_go(seen: Observed) -> Bind | Release | None:
-    if seen.unbound:
+def _let_go(observed: Observed) -> Bind | Release | None:
+    if observed.unbound:
         return Bind()
-    return Release(seen.left[0]) if seen.left else None
+    return Release(observed.left[0]) if observed.left else None
 
 
-def _may_renew(seen: Observed, wanted: Desired, reason: Reason) -> bool:
+def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
     """A revision is published before the next is made, unless the spec or an emergency asks for another instead.
 
     So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
     And while a workload fails with the current one, only a person has the next made.
     """
-    if seen.state is None or reason.name in {SPEC_CHANGED, EMERGENCY}:
+    if observed.state is None or reason.name in {SPEC_CHANGED, EMERGENCY}:
         return True
-    if not seen.is_published:
+    if not observed.is_published:
         return False
-    return not reason.by_itself or not any_failed(standings(seen, wanted))
+    return not reason.by_itself or not any_failed(standings(observed, desired))
 
 
-def _allowed(seen: Observed) -> Desired:
-    if seen.trouble:
-        raise seen.trouble
-    if seen.wanted is None:
+def _allowed(observed: Observed) -> Desired:
+    if observed.trouble:
+        raise observed.trouble
+    if observed.desired is None:
         raise Stalled("InvalidSpec", "the spec cannot be read")
-    if denies(seen.secret_class) and not all(one.curable for one in seen.violations):
-        raise _violation(seen)
-    hold_to_ownership(seen, seen.wanted)
-    if seen.state_is_foreign:
-        raise not_owned(state_name(seen.name), seen.state_owner)
-    return seen.wanted
+    if denies(observed.secret_class) and not all(one.curable for one in observed.violations):
+        raise _violation(observed)
+    hold_to_ownership(observed, observed.desired)
+    if observed.state_is_foreign:
+        raise not_owned(state_name(observed.name), observed.state_owner)
+    return observed.desired
 
 
-def _hold_to_curable_rules(seen: Observed, reason: Reason | None) -> None:
+def _hold_to_curable_rules(observed: Observed, reason: Reason | None) -> None:
     """Let nothing be written over values that break a rule, but what makes all of them anew.
 
     Raises:
         Stalled: With what cures it.
     """
     fresh = reason.fresh if reason else frozenset()
-    if denies(seen.secret_class) and not all(one.cured_by <= fresh for one in seen.violations):
-        raise _violation(seen)
+    if denies(observed.secret_class) and not all(one.cured_by <= fresh for one in observed.violations):
+        raise _violation(observed)
 
 
-def _violation(seen: Observed) -> Stalled:
-    return Stalled("PolicyViolation", "; ".join(one.message for one in seen.violations))
+def _violation(observed: Observed) -> Stalled:
+    return Stalled("PolicyViolation", "; ".join(one.message for one in observed.violations))
 
 
-def _begin_or_stage(seen: Observed, reason: Reason) -> Begin | Stage:
-    number = next_number(seen)
+def _begin_or_stage(observed: Observed, reason: Reason) -> Begin | Stage:
+    number = next_number(observed)
     if reason.name == CREATED:  # nothing is replaced, so there is nothing to fence
         return Stage(number, reason)
-    id_ = rotation_id(seen.uid, number)
-    running = seen.managed.status.rotation
+    id_ = rotation_id(observed.uid, number)
+    running = observed.managed.status.rotation
     if running is None or running.id != id_:
         return Begin(id_, number, reason)
     return Stage(number, reason)
 
 
-def _write(seen: Observed, wanted: Desired) -> Publish | Repair | Revoke | Rest | None:
+def _write(observed: Observed, desired: Desired) -> Publish | Repair | Revoke | Rest | None:
     """Write what the Secret lacks, unless it was put back too often already."""
-    step = _lacking(seen, wanted)
-    if isinstance(step, Publish) and (start := published_from(seen)):
+    step = _lacking(observed, desired)
+    if isinstance(step, Publish) and (start := published_from(observed)):
         return Rest(start)
-    if step is None or not is_contested(seen):
+    if step is None or not is_contested(observed):
         return step
-    is_new = isinstance(step, Publish | Revoke) and not was_sent(seen)
-    return step if is_new else Rest(until(seen), contest(seen))
+    is_new = isinstance(step, Publish | Revoke) and not was_sent(observed)
+    return step if is_new else Rest(until(observed), contest(observed))
 
 
-def _lacking(seen: Observed, wanted: Desired) -> Publish | Repair | Revoke | None:
-    current = _current(seen)
-    target = seen.target
+def _lacking(observed: Observed, desired: Desired) -> Publish | Repair | Revoke | None:
+    current = _current(observed)
+    target = observed.target
     if target is None:
-        status = seen.managed.status
-        published_before = status.revision == current.number and status.secret_name == wanted.secret
-        every_key = seen.state.every_key if seen.state else frozenset()
+        status = observed.managed.status
+        published_before = status.revision == current.number and status.secret_name == desired.secret
+        every_key = observed.state.every_key if observed.state else frozenset()
         return Repair(current.number, every_key) if published_before else Publish(current.number)
     if target.revision != current.number:
         return Publish(current.number)
@@ -241,71 +243,83 @@ def _lacking(seen: Observed, wanted: Desired) -> Publish | Repair | Revoke | Non
 
 
 def _roll_out(
-    seen: Observed, wanted: Desired, problem: Wait | Stalled | None
+    observed: Observed, desired: Desired, problem: Wait | Stalled | None
 ) -> GoBack | RollOut | DeletePod | Overlap | Expire | Rest:
-    all_standings = standings(seen, wanted)
-    if restarts := next_restarts(seen, wanted, all_standings):
-        return RollOut(restarts[0], next_marker(restarts[0], seen, wanted))
-    if stuck := pod_to_delete(seen, wanted):
+    all_standings = standings(observed, desired)
+    if restarts := next_restarts(observed, desired, all_standings):
+        return RollOut(restarts[0], next_marker(restarts[0], observed, desired))
+    if stuck := pod_to_delete(observed, desired):
         return stuck
     if any_failed(all_standings):
-        return return_after_failure(seen, wanted, _current(seen))
+        return return_after_failure(observed, desired, _current(observed))
     is_through = not any(one.under_way for one in all_standings)
-    if is_through and (step := _overlap(seen, wanted)):
+    if is_through and (step := _overlap(observed, desired)):
         return step
-    refuse_unknown_return(seen)
+    refuse_unknown_return(observed)
     if is_through:
-        ask_for_help(seen, _current(seen))
-    return Rest(_wake_up(seen, wanted, all_standings), problem or push_problem(seen) or contest(seen))
+        ask_for_help(observed, _current(observed))
+    return Rest(
+        _wake_up(observed, desired, all_standings), problem or push_problem(observed) or contest(observed)
+    )
 
 
-def _overlap(seen: Observed, wanted: Desired) -> Overlap | Expire | None:
-    current = _current(seen)
+def _overlap(observed: Observed, desired: Desired) -> Overlap | Expire | None:
+    current = _current(observed)
     if not current.overlaps:
         return None
     if current.valid_until is None:
-        return Overlap(current.number, seen.now + wanted.overlap)
-    return Expire(current.number) if seen.now >= current.valid_until else None
+        return Overlap(current.number, observed.now + desired.overlap)
+    return Expire(current.number) if observed.now >= current.valid_until else None
 
 
-def _wake_up(seen: Observed, wanted: Desired, all_standings: tuple[WorkloadProgress, ...]) -> datetime | None:
-    times = [restart_due(seen, wanted, one) for one in all_standings if one.turn is Turn.NEXT]
-    times = [when if when > seen.now else seen.now + _LOOK_AGAIN for when in times]
-    times += (when for one in all_standings if (when := watched_until(seen, wanted, one)))
-    times += (when for one in all_standings if (when := pods_again(seen, wanted, one)))
-    denied = (denied_until(one.consumer.workload, seen, wanted) for one in all_standings)
+def _wake_up(
+    observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
+) -> datetime | None:
+    times = [restart_due(observed, desired, one) for one in all_standings if one.turn is Turn.NEXT]
+    times = [when if when > observed.now else observed.now + _LOOK_AGAIN for when in times]
+    times += (when for one in all_standings if (when := watched_until(observed, desired, one)))
+    times += (when for one in all_standings if (when := pods_again(observed, desired, one)))
+    denied = (denied_until(one.consumer.workload, observed, desired) for one in all_standings)
     times += (when for when in denied if when)
-    current = _current(seen)
+    current = _current(observed)
     if current.overlaps and current.valid_until:
         times.append(current.valid_until)
-    if start := start_time(seen):
+    if start := start_time(observed):
         times.append(start)
     times += (
         one.consumer.pods.again for one in all_standings if one.consumer.pods and one.consumer.pods.again
     )
-    others = (seen.pulled.again, pushed_again(seen), returned_again(seen, wanted), until(seen))
+    others = (
+        observed.pulled.again,
+        pushed_again(observed),
+        returned_again(observed, desired),
+        until(observed),
+    )
     times += (when for when in others if when)
     return min(times, default=None)
 
 
-def _current(seen: Observed) -> RevisionFacts:
-    if seen.current is None:
+def _current(observed: Observed) -> RevisionFacts:
+    if observed.current is None:
         raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
-    return seen.current
+    return observed.current
 
 
-def next_number(seen: Observed) -> int:
+def next_number(observed: Observed) -> int:
     """Return the number of the next revision.
 
     The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
     so no number out of them may be one that cannot be counted on from.
     """
-    if seen.state:
-        return max(seen.state.newest.number, seen.state.used) + 1
-    hints = [seen.managed.status.revision or 0, *(one.revision for one in seen.managed.status.history)]
-    if seen.wanted:
-        secret = seen.wanted.secret
-        hints += (read_marker(one.workload.marker).get(secret, 0) for one in seen.consumers)
+    if observed.state:
+        return max(observed.state.newest.number, observed.state.used) + 1
+    hints = [
+        observed.managed.status.revision or 0,
+        *(one.revision for one in observed.managed.status.history),
+    ]
+    if observed.desired:
+        secret = observed.desired.secret
+        hints += (read_marker(one.workload.marker).get(secret, 0) for one in observed.consumers)
     return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
 
 

@@ -33,42 +33,42 @@ _CALM = timedelta(minutes=10)
 """Longer than the longest pause: who changes the Secret later than that begins another fight."""
 
 
-def repaired(seen: Observed) -> DriftHistory:
+def repaired(observed: Observed) -> DriftHistory:
     """Count a repair that was just done."""
-    before, target = _known(seen), seen.target
+    before, target = _known(observed), observed.target
     goes_on = before is not None and not before.changed
     by = target.changed_by if target else None
     return DriftHistory(
-        generation=seen.managed.metadata.generation,
-        number=seen.current.number if seen.current else 0,
+        generation=observed.managed.metadata.generation,
+        number=observed.current.number if observed.current else 0,
         repairs=before.repairs + 1 if before and goes_on else 1,
-        last=seen.now,
+        last=observed.now,
         by=by or (before.by if before else None),
     )
 
 
-def was_changed(seen: Observed, what: str) -> DriftHistory:
+def was_changed(observed: Observed, what: str) -> DriftHistory:
     """Count a write of which the API server has stored something else."""
-    before, now = _known(seen), repaired(seen)
+    before, now = _known(observed), repaired(observed)
     repairs = before.repairs + 1 if before and before.changed else _AT_ONCE + 1
     return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
 
 
-def is_contested(seen: Observed) -> bool:
+def is_contested(observed: Observed) -> bool:
     """Say whether the Secret is not to be put back yet."""
-    fight = _known(seen)
-    return fight is not None and seen.now < fight.last + _pause(fight)
+    fight = _known(observed)
+    return fight is not None and observed.now < fight.last + _pause(fight)
 
 
-def was_sent(seen: Observed) -> bool:
+def was_sent(observed: Observed) -> bool:
     """Say whether the current revision was written, and something else was stored."""
-    fight = _known(seen)
-    return bool(fight and fight.changed and seen.current and fight.number == seen.current.number)
+    fight = _known(observed)
+    return bool(fight and fight.changed and observed.current and fight.number == observed.current.number)
 
 
-def contest(seen: Observed) -> Stalled | None:
+def contest(observed: Observed) -> Stalled | None:
     """Say what a person should do about who changes the Secret, as long as there is no calm."""
-    fight, secret = _known(seen), seen.wanted.secret if seen.wanted else seen.name
+    fight, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
     if fight is None or fight.repairs <= _AT_ONCE:
         return None
     if fight.changed:
@@ -81,17 +81,17 @@ def contest(seen: Observed) -> Stalled | None:
     )
 
 
-def until(seen: Observed) -> datetime | None:
+def until(observed: Observed) -> datetime | None:
     """Return when the Secret may be put back, or when there is calm."""
-    fight = _known(seen)
+    fight = _known(observed)
     if fight is None or fight.repairs <= _AT_ONCE:
         return None
-    return fight.last + (_pause(fight) if is_contested(seen) else _CALM)
+    return fight.last + (_pause(fight) if is_contested(observed) else _CALM)
 
 
-def over(seen: Observed) -> DriftHistory | None:
+def over(observed: Observed) -> DriftHistory | None:
     """Return what is left of it after a write that was stored as it was sent."""
-    fight = _known(seen)
+    fight = _known(observed)
     return None if fight is None or fight.changed else fight
 
 
@@ -104,12 +104,12 @@ def changed_on_write(secret: str, what: str) -> Stalled:
     )
 
 
-def _known(seen: Observed) -> DriftHistory | None:
+def _known(observed: Observed) -> DriftHistory | None:
     """Return the fight that goes on about what this spec asks for."""
-    fight = seen.fight
-    if fight is None or fight.generation != seen.managed.metadata.generation:
+    fight = observed.fight
+    if fight is None or fight.generation != observed.managed.metadata.generation:
         return None
-    return fight if seen.now < fight.last + _CALM else None
+    return fight if observed.now < fight.last + _CALM else None
 
 
 def _pause(fight: DriftHistory) -> timedelta:

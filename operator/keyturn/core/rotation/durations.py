@@ -25,42 +25,46 @@ _CUT = timedelta(seconds=1)
 """What a time in the status may lack, since it has whole seconds."""
 
 
-def duration_of(step: Step, seen: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
+def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     """Return how long a step took that is done now; `wrote` is how long its write took.
 
     None for what is no step of a rotation, and where nobody knows when it began.
     """
-    took = _duration_of(step, seen, wrote, now)
+    took = _duration_of(step, observed, wrote, now)
     return None if took is None else max(took, _NOTHING)
 
 
-def _duration_of(step: Step, seen: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
+def _duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     match step:
         case Stage():
-            begun = seen.managed.status.rotation
+            begun = observed.managed.status.rotation
             return max(wrote, now - begun.started_at - _CUT) if begun else wrote
-        case Publish(number=number) if number != seen.managed.status.revision and seen.current:
-            return now - seen.current.made
+        case Publish(number=number) if number != observed.managed.status.revision and observed.current:
+            return now - observed.current.made
         case Expire():
-            return _overlapped(seen, now)
+            return _overlapped(observed, now)
         case Revoke():
-            until = seen.current.valid_until if seen.current else None
+            until = observed.current.valid_until if observed.current else None
             return max(wrote, now - until) if until else wrote
         case _:
             return None
 
 
-def _overlapped(seen: Observed, now: datetime) -> timedelta | None:
-    current, history = seen.current, seen.managed.status.history
+def _overlapped(observed: Observed, now: datetime) -> timedelta | None:
+    current, history = observed.current, observed.managed.status.history
     if current is None or current.valid_until is None:
         return None
     through = next((one.finished_at for one in history if one.revision == current.number), None)
     return min(now, current.valid_until) - through if through else None
 
 
-def rollout_duration(seen: Observed, now: datetime) -> tuple[str, timedelta] | None:
+def rollout_duration(observed: Observed, now: datetime) -> tuple[str, timedelta] | None:
     """Return which step it was that ended with the last workload, and how long that took."""
-    if seen.state and seen.state.held and seen.state.current_number != seen.state.newest.number:
-        return "Rollback", max(now - seen.state.held.at, _NOTHING)
-    published = seen.target.published if seen.target else None
+    if (
+        observed.state
+        and observed.state.held
+        and observed.state.current_number != observed.state.newest.number
+    ):
+        return "Rollback", max(now - observed.state.held.at, _NOTHING)
+    published = observed.target.published if observed.target else None
     return ("RollOut", max(now - published, _NOTHING)) if published else None

@@ -25,81 +25,83 @@ if TYPE_CHECKING:
 __all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned_again", "returned_last"]
 
 
-def next_loans(seen: Observed) -> Borrow | None:
+def next_loans(observed: Observed) -> Borrow | None:
     """Record what was just taken or renewed, before anything is done with it."""
-    if seen.state is None:
+    if observed.state is None:
         return None  # the first revision brings it along
-    new = tuple(loan for loan in seen.pulled.loans if loan not in seen.state.loans)
+    new = tuple(loan for loan in observed.pulled.loans if loan not in observed.state.loans)
     return Borrow(new) if new else None
 
 
-def next_return(seen: Observed, wanted: Desired) -> GiveBack | None:
+def next_return(observed: Observed, desired: Desired) -> GiveBack | None:
     """Choose what is given back: at once what nobody could ever read, else when nobody needs it any more."""
-    ready = (loan for loan in _idle(seen) if _may_end_at(loan, seen, wanted) <= seen.now)
-    return _first(ready, seen)
+    ready = (loan for loan in _idle(observed) if _may_end_at(loan, observed, desired) <= observed.now)
+    return _first(ready, observed)
 
 
-def last_return(seen: Observed) -> GiveBack | None:
+def last_return(observed: Observed) -> GiveBack | None:
     """Choose what is given back of a ManagedSecret that somebody deletes."""
-    return _first(seen.state.loans if seen.state else (), seen)
+    return _first(observed.state.loans if observed.state else (), observed)
 
 
-def are_kept_for(seen: Observed, wanted: Desired | None) -> bool:
+def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
     """Say whether something is given back when the ManagedSecret goes: only if its Secret goes then as well."""
-    return bool(seen.state and seen.state.loans and wanted and wanted.shape.deletes)
+    return bool(observed.state and observed.state.loans and desired and desired.shape.deletes)
 
 
-def returned_again(seen: Observed, wanted: Desired) -> datetime | None:
+def returned_again(observed: Observed, desired: Desired) -> datetime | None:
     """Return when the next is given back, or tried again."""
-    times = (max(_may_end_at(loan, seen, wanted), _tried_at(loan, seen)) for loan in _idle(seen))
-    return min((time for time in times if time > seen.now), default=None)
+    times = (max(_may_end_at(loan, observed, desired), _tried_at(loan, observed)) for loan in _idle(observed))
+    return min((time for time in times if time > observed.now), default=None)
 
 
-def returned_last(seen: Observed) -> datetime | None:
+def returned_last(observed: Observed) -> datetime | None:
     """Return when that is tried again of a ManagedSecret that somebody deletes."""
-    times = (_tried_at(loan, seen) for loan in (seen.state.loans if seen.state else ()))
-    return min((time for time in times if time > seen.now), default=None)
+    times = (_tried_at(loan, observed) for loan in (observed.state.loans if observed.state else ()))
+    return min((time for time in times if time > observed.now), default=None)
 
 
-def _idle(seen: Observed) -> tuple[StoreLease, ...]:
+def _idle(observed: Observed) -> tuple[StoreLease, ...]:
     """Return what the current revision does not hold, and nobody is about to take in."""
-    if seen.state is None:
+    if observed.state is None:
         return ()
-    used = frozenset(seen.state.borrowed.values()) | seen.pulled.in_hand
-    return tuple(loan for loan in seen.state.loans if loan.id not in used)
+    used = frozenset(observed.state.borrowed.values()) | observed.pulled.in_hand
+    return tuple(loan for loan in observed.state.loans if loan.id not in used)
 
 
-def _may_end_at(loan: StoreLease, seen: Observed, wanted: Desired) -> datetime:
+def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
     """Say when nobody needs it: all run on what came after it, or the overlap is over; at its end in any case."""
-    if not _was_read(loan, seen.state):
-        return seen.now
-    published = seen.target.published if seen.target and seen.is_published else None
+    if not _was_read(loan, observed.state):
+        return observed.now
+    published = observed.target.published if observed.target and observed.is_published else None
     if published is None:
         return loan.ends
-    if revokes_at_once(seen):
-        return seen.now
-    everyone = standings(seen, wanted)
+    if revokes_at_once(observed):
+        return observed.now
+    everyone = standings(observed, desired)
     if any(one.under_way for one in everyone):
         return loan.ends
-    if everyone and all(one.turn is Turn.DONE for one in everyone) and not _has_overlap(seen):
-        return seen.now
-    return min(published + wanted.overlap, loan.ends)
+    if everyone and all(one.turn is Turn.DONE for one in everyone) and not _has_overlap(observed):
+        return observed.now
+    return min(published + desired.overlap, loan.ends)
 
 
-def _has_overlap(seen: Observed) -> bool:
+def _has_overlap(observed: Observed) -> bool:
     """Say whether somebody has written for how long what was read before works."""
-    of_class = seen.secret_class.spec.rotation if seen.secret_class else None
-    return any(one is not None and one.overlap is not None for one in (seen.managed.spec.rotation, of_class))
+    of_class = observed.secret_class.spec.rotation if observed.secret_class else None
+    return any(
+        one is not None and one.overlap is not None for one in (observed.managed.spec.rotation, of_class)
+    )
 
 
 def _was_read(loan: StoreLease, state: StateFacts | None) -> bool:
     return state is not None and loan.id in state.lent_before
 
 
-def _first(loans: Iterable[StoreLease], seen: Observed) -> GiveBack | None:
-    return next((GiveBack(loan) for loan in loans if _tried_at(loan, seen) <= seen.now), None)
+def _first(loans: Iterable[StoreLease], observed: Observed) -> GiveBack | None:
+    return next((GiveBack(loan) for loan in loans if _tried_at(loan, observed) <= observed.now), None)
 
 
-def _tried_at(loan: StoreLease, seen: Observed) -> datetime:
+def _tried_at(loan: StoreLease, observed: Observed) -> datetime:
     """Say when it is tried again, if it failed before; what has ended is given back without asking anybody."""
-    return min(seen.returns.get(loan.id, seen.now), max(loan.ends, seen.now))
+    return min(observed.returns.get(loan.id, observed.now), max(loan.ends, observed.now))

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["goes_back", "marker_for", "next_marker"]
 
 
-def goes_back(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def goes_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether the pod template asks for a revision later than the current one, which was given up."""
-    marked = read_marker(consumer.workload.marker).get(wanted.secret)
-    return marked is not None and seen.current is not None and marked > seen.current.number
+    marked = read_marker(consumer.workload.marker).get(desired.secret)
+    return marked is not None and observed.current is not None and marked > observed.current.number
 
 
-def next_marker(consumer: Consumer, seen: Observed, wanted: Desired) -> str:
+def next_marker(consumer: Consumer, observed: Observed, desired: Desired) -> str:
     """Return the marker that a restart writes; empty where none is to stand there."""
-    if seen.current is None:
+    if observed.current is None:
         return consumer.workload.marker
-    plain = marker_for(consumer, wanted.secret, seen.current.number)
-    if not goes_back(consumer, seen, wanted):
+    plain = marker_for(consumer, desired.secret, observed.current.number)
+    if not goes_back(consumer, observed, desired):
         return plain
-    before = _marker_before(consumer, seen, wanted)
+    before = _marker_before(consumer, observed, desired)
     return plain if before is None else before
 
 
@@ -44,7 +44,7 @@ def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
     return write_marker(still_used | siblings | {secret: revision})
 
 
-def _marker_before(consumer: Consumer, seen: Observed, wanted: Desired) -> str | None:
+def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
     """Return the marker of the pods that run the wanted values already; None where there is no such pod.
 
     With exactly that marker the template is the one that they were made from, so that they stay. Pods are what is
@@ -54,15 +54,15 @@ def _marker_before(consumer: Consumer, seen: Observed, wanted: Desired) -> str |
         one for one in pods_known(consumer) if one.leaves is None and one.marker != consumer.workload.marker
     ]
     # One that was made while the failed revision was published has read that, whatever its template says.
-    spoilt = {one.marker for one in staying if not _has_all(one, consumer, seen, wanted)}
+    spoilt = {one.marker for one in staying if not _has_all(one, consumer, observed, desired)}
     counted = Counter(one.marker for one in staying if one.marker not in spoilt)
     return min(counted, key=lambda marker: (-counted[marker], marker), default=None)
 
 
-def _has_all(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether a pod runs the current revision of every managed Secret that its workload uses."""
     marked = read_marker(pod.marker)
-    if asks_for_others(pod, consumer, seen, wanted):
+    if asks_for_others(pod, consumer, observed, desired):
         return False
     return all(_runs(one, pod, marked.get(one.secret)) for one in consumer.siblings)
 

@@ -42,82 +42,87 @@ _SOONEST, _LATEST = timedelta(seconds=2), timedelta(minutes=1)
 _NAMED = 3
 
 
-def held_up_before(workload: Workload, seen: Observed) -> bool:
+def held_up_before(workload: Workload, observed: Observed) -> bool:
     """Say whether an earlier process told that pods which are terminating hold it up.
 
     Anybody could have written it: nothing follows but that its deadline counts from now.
     """
-    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     return told is not None and told.state is WorkloadState.ROLLING and bool(told.terminating)
 
 
-def terminating(consumer: Consumer, seen: Observed, wanted: Desired) -> int:
+def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int:
     """Count the pods with earlier values that are terminating."""
-    return sum(one.leaves is not None for one in older_pods(consumer, seen, wanted))
+    return sum(one.leaves is not None for one in older_pods(consumer, observed, desired))
 
 
-def waiting_for_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> str | None:
+def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
     """Say which pods with earlier values are waited for, where new ones are ready or need nothing more."""
     if consumer.pods and consumer.pods.forbidden:
         return _UNREAD
-    older = older_pods(consumer, seen, wanted)
+    older = older_pods(consumer, observed, desired)
     ending = [one for one in older if one.leaves]
     running = [one for one in older if not one.leaves]
-    told = [_told(running, "still runs", "still run", seen, wanted)] if running else []
-    told += [_told(ending, "is still terminating", "are still terminating", seen, wanted)] if ending else []
+    told = [_told(running, "still runs", "still run", observed, desired)] if running else []
+    told += (
+        [_told(ending, "is still terminating", "are still terminating", observed, desired)] if ending else []
+    )
     return "; ".join(told) or None
 
 
-def holds_places(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether a rollout is late for one reason only: pods that are terminating hold the places of new ones."""
-    workload, older = consumer.workload, older_pods(consumer, seen, wanted)
+    workload, older = consumer.workload, older_pods(consumer, observed, desired)
     if not workload.in_place or workload.complaint or not any(one.leaves for one in older):
         return False
     new = (one for one in pods_known(consumer) if one not in older and not one.leaves)
     return all(one.ready for one in new)
 
 
-def brings_pods_back(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether its last rollout, which has not ended, brings back a template that it had.
 
     Its marker cannot tell: it is the one from before. Pods of what was given up can; once the last of them has ended,
     what was told before is believed, of which nothing follows but that its end is waited for.
     """
-    if any(one.leaves is None for one in older_pods(consumer, seen, wanted)):
+    if any(one.leaves is None for one in older_pods(consumer, observed, desired)):
         return True
     workload = consumer.workload
-    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and had_what_was_given_up(told, seen)
+    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    return told is not None and had_what_was_given_up(told, observed)
 
 
-def had_what_was_given_up(told: WorkloadStatus, seen: Observed) -> bool:
+def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
     """Say whether a workload was told to have the revision from which there is a return, or to be on its way back."""
-    if seen.held is None:
+    if observed.held is None:
         return False
-    return told.revision == seen.held.number or told.state in {WorkloadState.ROLLING, WorkloadState.FAILED}
+    return told.revision == observed.held.number or told.state in {
+        WorkloadState.ROLLING,
+        WorkloadState.FAILED,
+    }
 
 
-def look_again(consumer: Consumer, seen: Observed, wanted: Desired) -> datetime:
+def look_again(consumer: Consumer, observed: Observed, desired: Desired) -> datetime:
     """Return when to read its pods again: soon at first, and more and more rarely.
 
     Only the end of a Deployment's pod is told by a change of its owner.
     """
-    since = [one.leaves for one in older_pods(consumer, seen, wanted) if one.leaves]
-    pause = (seen.now - min(since)) / 4 if since else _LATEST
-    return seen.now + min(max(pause, _SOONEST), _LATEST)
+    since = [one.leaves for one in older_pods(consumer, observed, desired) if one.leaves]
+    pause = (observed.now - min(since)) / 4 if since else _LATEST
+    return observed.now + min(max(pause, _SOONEST), _LATEST)
 
 
-def _told(pods: list[Pod], one_is: str, more_are: str, seen: Observed, wanted: Desired) -> str:
-    count = f"1 pod{_values(pods, seen, wanted)} {one_is}"
+def _told(pods: list[Pod], one_is: str, more_are: str, observed: Observed, desired: Desired) -> str:
+    count = f"1 pod{_values(pods, observed, desired)} {one_is}"
     if len(pods) > 1:
-        count = f"{len(pods)} pods{_values(pods, seen, wanted)} {more_are}"
+        count = f"{len(pods)} pods{_values(pods, observed, desired)} {more_are}"
     names = ", ".join(one.name for one in pods[:_NAMED])
     more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
     return f"{count}: {names}{more}"
 
 
-def _values(pods: Iterable[Pod], seen: Observed, wanted: Desired) -> str:
-    numbers = {pod_revision(one, seen, wanted) for one in pods}
+def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
+    numbers = {pod_revision(one, observed, desired) for one in pods}
     known = sorted(one for one in numbers if one is not None)
     if len(known) < len(numbers):
         return " with earlier values"

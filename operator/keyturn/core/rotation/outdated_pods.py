@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["are_newer", "asks_for_others", "older_pods", "pod_revision", "published", "runs_other_values"]
 
 
-def runs_other_values(consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
     workload = consumer.workload
-    return _misses(read_marker(workload.marker).get(wanted.secret), workload.created, consumer, seen)
+    return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer, observed)
 
 
-def older_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> tuple[Pod, ...]:
+def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
     """Return its pods that were started with other values, by name; none where they were not read."""
-    older = (one for one in pods_known(consumer) if _is_older(one, consumer, seen, wanted))
+    older = (one for one in pods_known(consumer) if _is_older(one, consumer, observed, desired))
     return tuple(sorted(older, key=lambda one: one.name))
 
 
@@ -38,38 +38,38 @@ def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
     return all(pod.created > published or pod.leaves for pod in pods)
 
 
-def pod_revision(pod: Pod, seen: Observed, wanted: Desired) -> int | None:
+def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     """Return the revision that a pod was started with, as far as that is known."""
-    if seen.state is None:
+    if observed.state is None:
         return None
-    marked = read_marker(pod.marker).get(wanted.secret)
-    return revision_run(seen.state, marked, pod.created, published(seen))
+    marked = read_marker(pod.marker).get(desired.secret)
+    return revision_run(observed.state, marked, pod.created, published(observed))
 
 
-def published(seen: Observed) -> datetime:
+def published(observed: Observed) -> datetime:
     """Return when the current revision was published; of one that is not yet, when it was made."""
-    stamp = seen.target.published if seen.target else None
-    return stamp or (seen.current.made if seen.current else seen.now)
+    stamp = observed.target.published if observed.target else None
+    return stamp or (observed.current.made if observed.current else observed.now)
 
 
-def asks_for_others(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Say whether the pod template that a pod was made from, by marker and age, asks for other values."""
-    return _misses(read_marker(pod.marker).get(wanted.secret), pod.created, consumer, seen)
+    return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer, observed)
 
 
-def _is_older(pod: Pod, consumer: Consumer, seen: Observed, wanted: Desired) -> bool:
+def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     # Creation times have whole seconds: a pod of the same second may have read the values before.
-    if pod.created > published(seen):
+    if pod.created > published(observed):
         return False
     # Of one that stays and has no marker only that is known: too little to wait for its end.
-    has_ground = pod.leaves is not None or wanted.secret in read_marker(pod.marker)
-    return has_ground and asks_for_others(pod, consumer, seen, wanted)
+    has_ground = pod.leaves is not None or desired.secret in read_marker(pod.marker)
+    return has_ground and asks_for_others(pod, consumer, observed, desired)
 
 
-def _misses(marked: int | None, created: datetime, consumer: Consumer, seen: Observed) -> bool:
-    if seen.state is None:
+def _misses(marked: int | None, created: datetime, consumer: Consumer, observed: Observed) -> bool:
+    if observed.state is None:
         return False
-    missed = missed_keys(seen.state, marked, created, published(seen))
+    missed = missed_keys(observed.state, marked, created, published(observed))
     if missed is None:
         return True
     if consumer.use is None or consumer.use.keys is None:

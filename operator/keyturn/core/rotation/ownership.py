@@ -18,40 +18,40 @@ _REMEDY = "write another name, or delete that Secret"
 _ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
 
 
-def hold_to_ownership(seen: Observed, wanted: Desired) -> None:
+def hold_to_ownership(observed: Observed, desired: Desired) -> None:
     """Let nothing be written into a Secret that is somebody else's, but keys of ours where the spec merges.
 
     Raises:
         Wait: The Secret that ours are to be merged into is not there.
         Stalled: It belongs to somebody else, or something in it does.
     """
-    target, shape = seen.target, wanted.shape
+    target, shape = observed.target, desired.shape
     if target is None:
         if shape.merges:
-            raise _absent(wanted.secret)
+            raise _absent(desired.secret)
         return
-    if target.owner != seen.name:
-        _hold_foreign(target, wanted)
-    if target.taken and not adopts_first(seen, wanted):
-        raise _taken(wanted, target)
+    if target.owner != observed.name:
+        _hold_foreign(target, desired)
+    if target.taken and not adopts_first(observed, desired):
+        raise _taken(desired, target)
 
 
-def adopts_first(seen: Observed, wanted: Desired) -> bool:
+def adopts_first(observed: Observed, desired: Desired) -> bool:
     """Say whether the values of a Secret that nobody owns are to be recorded before it is written."""
-    target = seen.target
-    return target is not None and target.owner is None and wanted.shape.adopts and not target.recorded
+    target = observed.target
+    return target is not None and target.owner is None and desired.shape.adopts and not target.recorded
 
 
-def refuse_change(seen: Observed, wanted: Desired, why: str) -> None:
+def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
     """Let an immutable Secret keep its values.
 
     Raises:
         Stalled: It is there and immutable.
     """
-    if seen.target and seen.target.immutable and wanted.shape.immutable:
+    if observed.target and observed.target.immutable and desired.shape.immutable:
         raise Stalled(
             "Immutable",
-            f"the Secret {wanted.secret!r} is immutable and keeps its values, but {why};"
+            f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
             " write another target.name for a Secret with new values, or take that change back",
         )
 
@@ -62,31 +62,31 @@ def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
     return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
 
 
-def _hold_foreign(target: TargetFacts, wanted: Desired) -> None:
-    shape = wanted.shape
+def _hold_foreign(target: TargetFacts, desired: Desired) -> None:
+    shape = desired.shape
     if target.owner or not (shape.merges or shape.adopts):
-        raise not_owned(wanted.secret, target.owner, _REMEDY if target.owner else _ADOPT)
+        raise not_owned(desired.secret, target.owner, _REMEDY if target.owner else _ADOPT)
     if target.filled_by:
         raise Stalled(
             "SecretNotOwned",
-            f"the Secret {wanted.secret!r} is filled by {target.filled_by} and is not touched; write another name",
+            f"the Secret {desired.secret!r} is filled by {target.filled_by} and is not touched; write another name",
         )
     if target.holder and not shape.merges:
         raise Stalled(
             "SecretNotOwned",
-            f"the Secret {wanted.secret!r} belongs to {target.holder} and is not touched;"
+            f"the Secret {desired.secret!r} belongs to {target.holder} and is not touched;"
             " write another name, take that mark off it, or delete that Secret",
         )
     if target.immutable and not shape.immutable:
         raise Stalled(
             "Immutable",
-            f"the Secret {wanted.secret!r} is immutable and takes nothing more; write another name,"
+            f"the Secret {desired.secret!r} is immutable and takes nothing more; write another name,"
             " or delete that Secret",
         )
     if target.other_type:
         raise Stalled(
             "TypeDiffers",
-            f"the Secret {wanted.secret!r} is of type {target.other_type} and the spec asks for {wanted.type},"
+            f"the Secret {desired.secret!r} is of type {target.other_type} and the spec asks for {desired.type},"
             " which Kubernetes does not let change; write another name, or delete that Secret",
         )
 
@@ -100,10 +100,10 @@ def _absent(secret: str) -> Wait:
     )
 
 
-def _taken(wanted: Desired, target: TargetFacts) -> Stalled:
-    hint = ", or remove them from it" if wanted.shape.adopts else ", or write adopt: IfUnowned to keep them"
+def _taken(desired: Desired, target: TargetFacts) -> Stalled:
+    hint = ", or remove them from it" if desired.shape.adopts else ", or write adopt: IfUnowned to keep them"
     keys = ", ".join(sorted(target.taken))
     return Stalled(
         "KeyConflict",
-        f"the Secret {wanted.secret!r} has already values under {keys}; rename them by keys{hint}",
+        f"the Secret {desired.secret!r} has already values under {keys}; rename them by keys{hint}",
     )

@@ -24,20 +24,20 @@ def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
     return consumer.pods.pods if consumer.pods else ()
 
 
-def crash_of(consumer: Consumer, number: int, seen: Observed, wanted: Desired) -> str | None:
+def crash_of(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
     """Say that the pods with revision `number` crash again and again, where that can be its fault.
 
     It is not where a pod with it is ready, nor where there are pods without it and none of them is ready. Where no
     pod without it is left, as with the strategy Recreate or one replica, nothing that is healthy ends by going back.
     """
-    if wanted.crashes is None or consumer.pods is None:
+    if desired.crashes is None or consumer.pods is None:
         return None
-    new, old = _split(consumer, number, wanted)
-    if any(pod.ready and pod.restarts < wanted.crashes for pod in new):
+    new, old = _split(consumer, number, desired)
+    if any(pod.ready and pod.restarts < desired.crashes for pod in new):
         return None
-    if before := _failed_before(consumer, number, seen, wanted):
+    if before := _failed_before(consumer, number, observed, desired):
         return before
-    crashing = [pod for pod in new if pod.crashes >= wanted.crashes and not pod.ready]
+    crashing = [pod for pod in new if pod.crashes >= desired.crashes and not pod.ready]
     is_its_fault = not old or any(pod.ready for pod in old)
     return f"its new pods crash: {_described(crashing)}" if crashing and is_its_fault else None
 
@@ -52,10 +52,10 @@ def worst_of(consumer: Consumer) -> str | None:
     return trouble_of(consumer) or _described(pods_known(consumer))
 
 
-def _split(consumer: Consumer, number: int, wanted: Desired) -> tuple[list[Pod], list[Pod]]:
+def _split(consumer: Consumer, number: int, desired: Desired) -> tuple[list[Pod], list[Pod]]:
     """Return the pods with revision `number` and those without, of those that stay."""
     staying = [pod for pod in pods_known(consumer) if not pod.leaves]
-    new = [pod for pod in staying if read_marker(pod.marker).get(wanted.secret) == number]
+    new = [pod for pod in staying if read_marker(pod.marker).get(desired.secret) == number]
     return new, [pod for pod in staying if pod not in new]
 
 
@@ -68,14 +68,14 @@ def _described(pods: Iterable[Pod]) -> str | None:
     return f"pod {first.name}: {first.trouble}"
 
 
-def _failed_before(consumer: Consumer, number: int, seen: Observed, wanted: Desired) -> str | None:
+def _failed_before(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
     """Return the failure that the status has: a pod that crashes is ready for a moment after each restart.
 
     It is believed only where no return to an earlier revision follows from it: anybody could have written it.
     """
     workload = consumer.workload
-    said = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    said = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     if said is None or said.state is not WorkloadState.FAILED or said.revision != number:
         return None
     is_crash = told_reason(said) == WorkloadReason.CRASH_LOOP
-    return said.message if is_crash and fallback_of(seen, wanted) is None else None
+    return said.message if is_crash and fallback_of(observed, desired) is None else None

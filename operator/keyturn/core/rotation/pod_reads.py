@@ -34,9 +34,9 @@ class Need(enum.Enum):
     """Now and then, once its rollout takes longer than most do."""
 
 
-def need_of(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> Need | None:
+def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
     """Say how lately its pods must have been read; None where they tell no more of it."""
-    if waits_for_old_pods(standing, seen, wanted) or may_be_held_up(standing):
+    if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
         return Need.NOW
     workload = standing.consumer.workload
     if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
@@ -44,16 +44,19 @@ def need_of(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> Need
     return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
 
 
-def waits_for_old_pods(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> bool:
+def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
     """Say whether its pods decide if it counts as current: until that was told of the revision, never at rest."""
     consumer, workload = standing.consumer, standing.consumer.workload
-    if standing.state is not WorkloadState.CURRENT or _is_asserted(seen):
+    if standing.state is not WorkloadState.CURRENT or _is_asserted(observed):
         return False
     if workload.settled and workload.terminates is False:
         return False  # its controller counts them itself
-    if consumer.renewed or seen.held:
+    if consumer.renewed or observed.held:
         return True
-    return seen.current is not None and read_marker(workload.marker).get(wanted.secret) == seen.current.number
+    return (
+        observed.current is not None
+        and read_marker(workload.marker).get(desired.secret) == observed.current.number
+    )
 
 
 def may_be_held_up(standing: WorkloadProgress) -> bool:
@@ -65,19 +68,19 @@ def may_be_held_up(standing: WorkloadProgress) -> bool:
     return standing.state is WorkloadState.FAILED or is_held_up
 
 
-def _is_asserted(seen: Observed) -> bool:
+def _is_asserted(observed: Observed) -> bool:
     """Say whether it was told before that every workload runs the current revision, and nothing new follows from it.
 
     The status can be written by others: an overlap does not begin because of what stands there.
     """
-    current, history = seen.current, seen.managed.status.history
-    if current is None or seen.state is None:
+    current, history = observed.current, observed.managed.status.history
+    if current is None or observed.state is None:
         return True
-    if all(one.reason == CREATED for one in seen.state.revisions):
+    if all(one.reason == CREATED for one in observed.state.revisions):
         return True  # there is nothing earlier
     if current.overlaps and current.valid_until is None:
         return False
-    if seen.held is None:
+    if observed.held is None:
         return any(entry.revision == current.number for entry in history)
-    back = (current.number, ROLLED_BACK, seen.held.at.replace(microsecond=0))
+    back = (current.number, ROLLED_BACK, observed.held.at.replace(microsecond=0))
     return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)

@@ -42,45 +42,45 @@ class Told:
 
 
 def denied_again(
-    before: Denial | None, error: Wait | Stalled, workload: Workload, seen: Observed, wanted: Desired
+    before: Denial | None, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
 ) -> Denial:
     """Remember that a restart was refused just now; each time in a row the next try is later."""
-    number = seen.current.number if seen.current else 0
+    number = observed.current.number if observed.current else 0
     known = before if before and before.number == number else None
-    since = known.since if known else _began(workload, seen, wanted)
+    since = known.since if known else _began(workload, observed, desired)
     times = known.times + 1 if known else 1
     pause = min(_FIRST * 2 ** min(times - 1, 10), _LONGEST)
-    return Denial(number, since, seen.now + pause, times, error.reason, error.message)
+    return Denial(number, since, observed.now + pause, times, error.reason, error.message)
 
 
-def denial_of(workload: Workload, seen: Observed) -> Denial | None:
+def denial_of(workload: Workload, observed: Observed) -> Denial | None:
     """Return what the API server has said to its restart for the current revision."""
-    found = seen.denials.get(workload.key)
-    return found if found and seen.current and found.number == seen.current.number else None
+    found = observed.denials.get(workload.key)
+    return found if found and observed.current and found.number == observed.current.number else None
 
 
-def denied_until(workload: Workload, seen: Observed, wanted: Desired) -> datetime | None:
+def denied_until(workload: Workload, observed: Observed, desired: Desired) -> datetime | None:
     """Return when its standing changes by itself."""
-    denial = denial_of(workload, seen)
+    denial = denial_of(workload, observed)
     if denial is None:
         return None
-    times = (denial.again, denial.since + wanted.progress_deadline)
-    return min((when for when in times if when > seen.now), default=None)
+    times = (denial.again, denial.since + desired.progress_deadline)
+    return min((when for when in times if when > observed.now), default=None)
 
 
-def told_before(workload: Workload, seen: Observed, wanted: Desired) -> Told | None:
+def told_before(workload: Workload, observed: Observed, desired: Desired) -> Told | None:
     """Return what an earlier process said of its restart, so that nothing else is said before the next try.
 
     A failure is taken over only where no return to an earlier revision follows from it.
     """
-    status = seen.managed.status
-    if seen.current is None or status.revision != seen.current.number:
+    status = observed.managed.status
+    if observed.current is None or status.revision != observed.current.number:
         return None
     one = status.by_workload.get((workload.kind, workload.key.name))
     reason = told_reason(one) if one else None
     if one is None or reason not in _DENIED:
         return None
-    has_failed = one.state is WorkloadState.FAILED and fallback_of(seen, wanted) is None
+    has_failed = one.state is WorkloadState.FAILED and fallback_of(observed, desired) is None
     return Told(WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(reason), one.message)
 
 
@@ -89,17 +89,20 @@ def told_reason(told: WorkloadStatus) -> str | None:
     return told.reason or legacy_reason(told)
 
 
-def fallback_of(seen: Observed, wanted: Desired) -> int | None:
+def fallback_of(observed: Observed, desired: Desired) -> int | None:
     """Return the revision that comes back by itself when a workload fails."""
-    good, kept = seen.current.fallback if seen.current else None, seen.state.restorable if seen.state else ()
-    returns = wanted.on_failure is OnFailure.ROLLBACK and not seen.held
+    good, kept = (
+        observed.current.fallback if observed.current else None,
+        observed.state.restorable if observed.state else (),
+    )
+    returns = desired.on_failure is OnFailure.ROLLBACK and not observed.held
     return good if returns and good in kept else None
 
 
-def _began(workload: Workload, seen: Observed, wanted: Desired) -> datetime:
+def _began(workload: Workload, observed: Observed, desired: Desired) -> datetime:
     """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
-    told = told_before(workload, seen, wanted)
-    published = seen.target.published if seen.target else None
+    told = told_before(workload, observed, desired)
+    published = observed.target.published if observed.target else None
     if published is None or told is None or told.state is not WorkloadState.FAILED:
-        return seen.now
-    return published if published + wanted.progress_deadline <= seen.now else seen.now
+        return observed.now
+    return published if published + desired.progress_deadline <= observed.now else observed.now

@@ -24,42 +24,42 @@ __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 
 
-def requested_return(seen: Observed, wanted: Desired) -> GoBack | None:
+def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
     """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
-    asked = _unhandled_return(seen)
-    if asked is None or seen.state is None or asked not in seen.state.restorable:
+    asked = _unhandled_return(observed)
+    if asked is None or observed.state is None or asked not in observed.state.restorable:
         return None
-    refuse_change(seen, wanted, f"{ROLLBACK} asks for revision {asked}")
-    return GoBack(asked, seen.state.current_number, failed=False)
+    refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
+    return GoBack(asked, observed.state.current_number, failed=False)
 
 
-def refuse_unknown_return(seen: Observed) -> None:
+def refuse_unknown_return(observed: Observed) -> None:
     """Refuse to return to what is not kept; all else is done before.
 
     Raises:
         Stalled: With the revisions that are kept.
     """
-    if seen.state is None or _unhandled_return(seen) is None:
+    if observed.state is None or _unhandled_return(observed) is None:
         return
-    others = sorted(seen.state.restorable - {seen.state.current_number})
+    others = sorted(observed.state.restorable - {observed.state.current_number})
     kept = ", ".join(str(one) for one in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
-    asked = _unhandled_return(seen)
+    asked = _unhandled_return(observed)
     what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
     raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
 
 
-def return_after_failure(seen: Observed, wanted: Desired, current: RevisionFacts) -> GoBack:
+def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> GoBack:
     """Return to the revision before, or stop.
 
     Raises:
         Stalled: There is none, or it failed as well, or the spec wants to hold.
     """
-    good = fallback_of(seen, wanted)
+    good = fallback_of(observed, desired)
     if good is not None:
         return GoBack(good, current.number, failed=True)
-    help_ = told_of_stuck(seen.consumers) or (
-        f"fix the workload, or run `keyturn rotate {seen.name}` or `keyturn rollback {seen.name}`"
+    help_ = told_of_stuck(observed.consumers) or (
+        f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
     raise Stalled(
         "RolloutFailed",
@@ -67,24 +67,24 @@ def return_after_failure(seen: Observed, wanted: Desired, current: RevisionFacts
     )
 
 
-def ask_for_help(seen: Observed, current: RevisionFacts) -> None:
+def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
     """Wait for a person where an earlier revision had to come back.
 
     Raises:
         Stalled: With what that person can do.
     """
-    if seen.held and seen.held.failed:
+    if observed.held and observed.held.failed:
         raise Stalled(
             "RolledBack",
-            f"workloads did not get ready with revision {seen.held.number}, so revision"
+            f"workloads did not get ready with revision {observed.held.number}, so revision"
             f" {current.number} is back; their Warning events say why (kubectl describe); then run"
-            f" `keyturn rotate {seen.name}` or change the spec",
+            f" `keyturn rotate {observed.name}` or change the spec",
         )
 
 
-def _unhandled_return(seen: Observed) -> int | None:
-    asked = seen.requested.rollback
-    if seen.state is None or asked is None or asked == seen.state.triggers.rollback:
+def _unhandled_return(observed: Observed) -> int | None:
+    asked = observed.requested.rollback
+    if observed.state is None or asked is None or asked == observed.state.triggers.rollback:
         return None
     return _leading_number(asked)
 

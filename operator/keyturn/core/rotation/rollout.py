@@ -89,127 +89,133 @@ class WorkloadProgress:
         return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
 
 
-def standings(seen: Observed, wanted: Desired) -> tuple[WorkloadProgress, ...]:
+def standings(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
     """Say how far each consumer is, in the order in which they are restarted."""
-    return tuple(standing_of(one, seen, wanted) for one in sorted(seen.consumers, key=_turn(wanted)))
+    return tuple(
+        standing_of(one, observed, desired) for one in sorted(observed.consumers, key=_turn(desired))
+    )
 
 
 def next_restarts(
-    seen: Observed, wanted: Desired, all_standings: Iterable[WorkloadProgress]
+    observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]
 ) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
     everyone = tuple(all_standings)
     has_failed = any_failed(everyone)
     if has_failed and not all(one.denied for one in everyone if one.state is WorkloadState.FAILED):
         return ()  # the revision may be what broke it: nobody else is sent after it
-    wave = _wave_now(wanted, everyone)
+    wave = _wave_now(desired, everyone)
     rolling = sum(one.takes_a_slot for one in everyone)
     ready = (
         one.consumer
         for one in everyone
         if one.turn is Turn.NEXT
         and (one.state is WorkloadState.FAILED or not has_failed)
-        and _wave_of(one.consumer, wanted) <= wave
-        and seen.now >= restart_due(seen, wanted, one)
+        and _wave_of(one.consumer, desired) <= wave
+        and observed.now >= restart_due(observed, desired, one)
     )
-    return tuple(ready)[: max(0, wanted.max_concurrent - rolling)]
+    return tuple(ready)[: max(0, desired.max_concurrent - rolling)]
 
 
 def any_failed(all_standings: Iterable[WorkloadProgress]) -> bool:
     return any(one.state is WorkloadState.FAILED for one in all_standings)
 
 
-def restart_due(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime:
+def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
     """Return when the debounce since the last change of what it consumes, and the pause since its restart, end."""
     consumer = standing.consumer
-    if seen.held:
-        return seen.now  # to go back from what failed does not wait for other changes
+    if observed.held:
+        return observed.now  # to go back from what failed does not wait for other changes
     # A process that takes over looks at every object first: a sibling may be about to change, too.
-    changes = [published(seen), *([seen.since] if seen.since else [])]
+    changes = [published(observed), *([observed.since] if observed.since else [])]
     marked = read_marker(consumer.workload.marker)
     changes += (
         sibling.published
         for sibling in consumer.siblings
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
-    due, restarted = _after(max(changes), wanted.debounce, seen), consumer.workload.restarted
-    return max(due, _after(restarted, _APART, seen)) if restarted else due
+    due, restarted = _after(max(changes), desired.debounce, observed), consumer.workload.restarted
+    return max(due, _after(restarted, _APART, observed)) if restarted else due
 
 
-def _after(last: datetime, pause: timedelta, seen: Observed) -> datetime:
+def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:
     """Return when a pause ends: now, where it began in the future, since then the clock was put back."""
-    return seen.now if last > seen.now + _CLOCKS_DIFFER else last + pause
+    return observed.now if last > observed.now + _CLOCKS_DIFFER else last + pause
 
 
-def watched_until(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime | None:
+def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when a workload that rolls counts as failed, unless it is through before."""
     workload = standing.consumer.workload
     if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
         return None
     # A marker that was taken off again leaves no time of its own.
-    restarted = workload.restarted or (seen.held.at if seen.held else None)
-    began = (restarted, published(seen), standing.consumer.held_up)
-    return max(when for when in began if when) + wanted.progress_deadline if restarted else None
+    restarted = workload.restarted or (observed.held.at if observed.held else None)
+    began = (restarted, published(observed), standing.consumer.held_up)
+    return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
-def pods_again(seen: Observed, wanted: Desired, standing: WorkloadProgress) -> datetime | None:
+def pods_again(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when its pods are to be read again."""
-    return look_again(standing.consumer, seen, wanted) if standing.leaving else None
+    return look_again(standing.consumer, observed, desired) if standing.leaving else None
 
 
-def standing_of(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
+def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Say how far one consumer is."""
     workload = consumer.workload
-    current = seen.current
-    marked = read_marker(workload.marker).get(wanted.secret)
+    current = observed.current
+    marked = read_marker(workload.marker).get(desired.secret)
     if current is not None and marked == current.number:
-        return _after_restart(consumer, seen, wanted, current.number)
-    if consumer.renewed or not runs_other_values(consumer, seen, wanted):
-        return _while_pods_leave(consumer, seen, wanted)
-    if refused := refusal(consumer, seen, wanted):
+        return _after_restart(consumer, observed, desired, current.number)
+    if consumer.renewed or not runs_other_values(consumer, observed, desired):
+        return _while_pods_leave(consumer, observed, desired)
+    if refused := refusal(consumer, observed, desired):
         return WorkloadProgress(
             consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason
         )
-    if hindrance := _hindrance(consumer, seen, wanted, marked):
+    if hindrance := _hindrance(consumer, observed, desired, marked):
         return WorkloadProgress(
             consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason
         )
-    return _in_turn(consumer, seen, wanted)
+    return _in_turn(consumer, observed, desired)
 
 
-def _in_turn(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
+def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Say how far one is that only its turn, or the API server, keeps from being restarted."""
-    denial = denial_of(consumer.workload, seen)
+    denial = denial_of(consumer.workload, observed)
     if denial is None:
-        if told := told_before(consumer.workload, seen, wanted):
+        if told := told_before(consumer.workload, observed, desired):
             return WorkloadProgress(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
         waits = WorkloadReason.WAITING_FOR_TURN
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
-    turn = Turn.NEXT if seen.now >= denial.again else Turn.HINDERED
-    is_late = seen.now >= denial.since + wanted.progress_deadline
+    turn = Turn.NEXT if observed.now >= denial.again else Turn.HINDERED
+    is_late = observed.now >= denial.since + desired.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
     return WorkloadProgress(consumer, state, turn, denial.message, denial.reason, denied=True)
 
 
-def _after_restart(consumer: Consumer, seen: Observed, wanted: Desired, number: int) -> WorkloadProgress:
-    if consumer.workload.settled or _was_through(consumer.workload, seen, number):
-        return _while_pods_leave(consumer, seen, wanted)
-    if crash := crash_of(consumer, number, seen, wanted):
+def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, number: int) -> WorkloadProgress:
+    if consumer.workload.settled or _was_through(consumer.workload, observed, number):
+        return _while_pods_leave(consumer, observed, desired)
+    if crash := crash_of(consumer, number, observed, desired):
         return WorkloadProgress(
             consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP
         )
-    return _watched(consumer, seen, wanted, _old_pods(consumer, seen, wanted) if consumer.held_up else None)
+    return _watched(
+        consumer, observed, desired, _old_pods(consumer, observed, desired) if consumer.held_up else None
+    )
 
 
-def _watched(consumer: Consumer, seen: Observed, wanted: Desired, pods: Obstacle | None) -> WorkloadProgress:
+def _watched(
+    consumer: Consumer, observed: Observed, desired: Desired, pods: Obstacle | None
+) -> WorkloadProgress:
     """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
     reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
-    deadline = watched_until(seen, wanted, rolling)
-    is_late = deadline is not None and seen.now >= deadline
+    deadline = watched_until(observed, desired, rolling)
+    is_late = deadline is not None and observed.now >= deadline
     has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
-    is_held = (has_failed or consumer.held_up) and holds_places(consumer, seen, wanted)
-    if is_held and (waits := by_hand(consumer) or _old_pods(consumer, seen, wanted)):
+    is_held = (has_failed or consumer.held_up) and holds_places(consumer, observed, desired)
+    if is_held and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed:
         late = when_late(consumer)
@@ -217,11 +223,11 @@ def _watched(consumer: Consumer, seen: Observed, wanted: Desired, pods: Obstacle
     return rolling
 
 
-def _while_pods_leave(consumer: Consumer, seen: Observed, wanted: Desired) -> WorkloadProgress:
+def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Say of one that needs nothing more whether pods with earlier values are still there."""
-    pods = _old_pods(consumer, seen, wanted)
-    if not consumer.workload.settled and brings_pods_back(consumer, seen, wanted):
-        return _watched(consumer, seen, wanted, pods)
+    pods = _old_pods(consumer, observed, desired)
+    if not consumer.workload.settled and brings_pods_back(consumer, observed, desired):
+        return _watched(consumer, observed, desired, pods)
     if pods is None:
         return WorkloadProgress(consumer, WorkloadState.CURRENT, Turn.DONE)
     return WorkloadProgress(
@@ -229,62 +235,66 @@ def _while_pods_leave(consumer: Consumer, seen: Observed, wanted: Desired) -> Wo
     )
 
 
-def _old_pods(consumer: Consumer, seen: Observed, wanted: Desired) -> Obstacle | None:
-    message = waiting_for_pods(consumer, seen, wanted)
+def _old_pods(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
+    message = waiting_for_pods(consumer, observed, desired)
     if message is None:
         return None
     is_unknown = consumer.pods is not None and consumer.pods.forbidden
     return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
 
 
-def _was_through(workload: Workload, seen: Observed, number: int) -> bool:
+def _was_through(workload: Workload, observed: Observed, number: int) -> bool:
     """Say whether its restart had ended before: a later rollout, such as that of another image, is not ours.
 
     Without this, whoever breaks a workload long after a rotation would bring old values back.
     """
-    status = seen.managed.status
-    if not seen.held and any(entry.revision == number for entry in status.history):
+    status = observed.managed.status
+    if not observed.held and any(entry.revision == number for entry in status.history):
         return True
     told = status.by_workload.get((workload.kind, workload.key.name))
     return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
 
 
-def _hindrance(consumer: Consumer, seen: Observed, wanted: Desired, marked: int | None) -> Obstacle | None:
+def _hindrance(
+    consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
+) -> Obstacle | None:
     workload = consumer.workload
     if workload.paused:
         return Obstacle(WorkloadReason.PAUSED, "waits: the Deployment is paused")
-    if workload.settled or _hangs_in_what_was_given_up(consumer, seen, wanted, marked):
+    if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
         return None
     return while_waiting(consumer)
 
 
 def _hangs_in_what_was_given_up(
-    consumer: Consumer, seen: Observed, wanted: Desired, marked: int | None
+    consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
 ) -> bool:
     """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
-    if marked is None or seen.current is None:
+    if marked is None or observed.current is None:
         return False
-    if seen.held and marked == seen.held.number:
+    if observed.held and marked == observed.held.number:
         return True
     workload = consumer.workload
-    is_late = workload.restarted is not None and seen.now >= workload.restarted + wanted.progress_deadline
-    has_failed = workload.failed or is_late or crash_of(consumer, marked, seen, wanted) is not None
-    return marked > (seen.current.fallback or 0) and has_failed
+    is_late = (
+        workload.restarted is not None and observed.now >= workload.restarted + desired.progress_deadline
+    )
+    has_failed = workload.failed or is_late or crash_of(consumer, marked, observed, desired) is not None
+    return marked > (observed.current.fallback or 0) and has_failed
 
 
-def _wave_of(consumer: Consumer, wanted: Desired) -> int:
-    return wanted.waves.get(consumer.workload.key, 0)
+def _wave_of(consumer: Consumer, desired: Desired) -> int:
+    return desired.waves.get(consumer.workload.key, 0)
 
 
-def _wave_now(wanted: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
-    unfinished = (_wave_of(one.consumer, wanted) for one in everyone if one.holds_up_later_waves)
+def _wave_now(desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
+    unfinished = (_wave_of(one.consumer, desired) for one in everyone if one.holds_up_later_waves)
     return min(unfinished, default=0)
 
 
-def _turn(wanted: Desired) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
-    places = {key: place for place, key in enumerate(wanted.targets)}
+def _turn(desired: Desired) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
+    places = {key: place for place, key in enumerate(desired.targets)}
     return lambda consumer: (
-        _wave_of(consumer, wanted),
+        _wave_of(consumer, desired),
         places.get(consumer.workload.key, len(places)),
         consumer.workload.key,
     )

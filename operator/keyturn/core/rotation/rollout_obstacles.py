@@ -34,22 +34,22 @@ class Obstacle(NamedTuple):
     message: str
 
 
-def refusal(consumer: Consumer, seen: Observed, wanted: Desired) -> Obstacle | None:
+def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
     """Say why a workload is not restarted at all: its annotation, the spec, or another program decides that."""
     workload = consumer.workload
     if workload.restart == "never":
         message = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
         return Obstacle(WorkloadReason.RESTART_NEVER, message)
-    if wanted.restart is Restart.NONE:
+    if desired.restart is Restart.NONE:
         return Obstacle(WorkloadReason.RESTART_DISABLED, "rollout.restart is None; restart it yourself")
-    if wanted.restart is Restart.LISTED and workload.key not in wanted.targets:
+    if desired.restart is Restart.LISTED and workload.key not in desired.targets:
         return Obstacle(WorkloadReason.NOT_LISTED, "is not among rollout.targets; restart it yourself")
     if consumer.use is None and workload.restart != "allow":
         message = (
             "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
         )
         return Obstacle(WorkloadReason.NOT_CONSUMING, message)
-    if was_reverted(workload, seen, wanted):
+    if was_reverted(workload, observed, desired):
         message = (
             "somebody else took keyturn.dev/secret-versions off its pod template after the restart;"
             " have that tool leave the annotation alone, or restart it yourself"
@@ -58,12 +58,12 @@ def refusal(consumer: Consumer, seen: Observed, wanted: Desired) -> Obstacle | N
     return None
 
 
-def was_reverted(workload: Workload, seen: Observed, wanted: Desired) -> bool:
+def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
     """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
-    current, marked = seen.current, read_marker(workload.marker).get(wanted.secret)
+    current, marked = observed.current, read_marker(workload.marker).get(desired.secret)
     if current is None or marked == current.number:
         return False
-    told = seen.managed.status.by_workload.get((workload.kind, workload.key.name))
+    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     return told is not None and (told.restarted or told.revision) == current.number
 
 

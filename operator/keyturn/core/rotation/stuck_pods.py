@@ -41,17 +41,17 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 
-def pod_to_delete(seen: Observed, wanted: Desired) -> DeletePod | None:
+def pod_to_delete(observed: Observed, desired: Desired) -> DeletePod | None:
     """Choose a pod to delete so that its StatefulSet goes back, too: only while a revision is withdrawn."""
-    if seen.held is None:
+    if observed.held is None:
         return None
-    for consumer in seen.consumers:
-        denial = denial_of(consumer.workload, seen)
-        if consumer.pods is None or not consumer.pods.deletable or (denial and seen.now < denial.again):
+    for consumer in observed.consumers:
+        denial = denial_of(consumer.workload, observed)
+        if consumer.pods is None or not consumer.pods.deletable or (denial and observed.now < denial.again):
             continue
         for pod in consumer.pods.pods:
-            if is_deletable(pod, consumer.workload, wanted.secret, seen.held.number):
-                return DeletePod(consumer, pod, seen.held.number)
+            if is_deletable(pod, consumer.workload, desired.secret, observed.held.number):
+                return DeletePod(consumer, pod, observed.held.number)
     return None
 
 

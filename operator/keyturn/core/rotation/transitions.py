@@ -19,7 +19,7 @@ __all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
 
 
 def with_decision(
-    step: GoBack | Overlap | Expire | Decline, seen: Observed, state: State, now: datetime
+    step: GoBack | Overlap | Expire | Decline, observed: Observed, state: State, now: datetime
 ) -> State:
     """Record what was decided, before anything is done about it."""
     facts = state.current.facts
@@ -29,40 +29,42 @@ def with_decision(
         case Expire():
             return state.with_current_facts(replace(facts, ended=True))
         case GoBack():
-            return gone_back(step, seen, state, now)
+            return gone_back(step, observed, state, now)
         case Decline():
-            handled = state.triggers.with_handled(seen.requested)
+            handled = state.triggers.with_handled(observed.requested)
             # An earlier revision that came back is given up for what the stores hold, as by any rotation.
             return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
         case _:
             assert_never(step)
 
 
-def refreshed(state: State, seen: Observed, now: datetime) -> State:
-    triggers = state.triggers.with_refreshed(seen.requested)
-    return replace(state, triggers=triggers, refreshed=seen.read_for(now))
+def refreshed(state: State, observed: Observed, now: datetime) -> State:
+    triggers = state.triggers.with_refreshed(observed.requested)
+    return replace(state, triggers=triggers, refreshed=observed.read_for(now))
 
 
-def publication_of(seen: Observed) -> datetime | None:
+def publication_of(observed: Observed) -> datetime | None:
     """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
-    if seen.current is None:
+    if observed.current is None:
         return None
-    if seen.is_published and seen.target:
-        return seen.target.published or seen.current.made
+    if observed.is_published and observed.target:
+        return observed.target.published or observed.current.made
     was_there = (
-        seen.managed.status.revision is not None if seen.target is None else seen.target.revision is None
+        observed.managed.status.revision is not None
+        if observed.target is None
+        else observed.target.revision is None
     )
-    return seen.current.made if was_there else None
+    return observed.current.made if was_there else None
 
 
-def gone_back(step: GoBack, seen: Observed, state: State, now: datetime) -> State:
+def gone_back(step: GoBack, observed: Observed, state: State, now: datetime) -> State:
     """Make an earlier revision the current one, and hold rotations where it is another than before."""
-    triggers = replace(state.triggers, rollback=seen.requested.rollback or state.triggers.rollback)
+    triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
         return replace(state, triggers=triggers)
     return replace(
-        state.with_published(publication_of(seen)),
+        state.with_published(publication_of(observed)),
         triggers=triggers,
         current_number=step.number,
-        held=Held(step.given_up, seen.managed.metadata.generation, now, step.failed),
+        held=Held(step.given_up, observed.managed.metadata.generation, now, step.failed),
     )

@@ -35,106 +35,106 @@ __all__ = [
 ]
 
 
-def secret_is_new(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    if state is not None or seen.managed.status.revision is not None:
+def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if state is not None or observed.managed.status.revision is not None:
         return None
-    return Reason(CREATED, "the Secret is written for the first time", wanted.names, rotates=True)
+    return Reason(CREATED, "the Secret is written for the first time", desired.names, rotates=True)
 
 
-def values_were_lost(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    if state is not None or seen.managed.status.revision is None:
+def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if state is not None or observed.managed.status.revision is None:
         return None
-    return Reason(LOST, "the Secret and its state are gone; new values are made", wanted.names, rotates=True)
+    return Reason(LOST, "the Secret and its state are gone; new values are made", desired.names, rotates=True)
 
 
-def emergency_was_declared(seen: Observed, wanted: Desired, _: StateFacts | None) -> Reason | None:
+def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
     """Make every generated value anew, whatever else would be waited for."""
-    asked = asked_at(seen, wanted)
-    if asked is None or seen.now < asked[1]:
+    asked = asked_at(observed, desired)
+    if asked is None or observed.now < asked[1]:
         return None
-    generated = frozenset(item.name for item in wanted.items if item.recipe)
+    generated = frozenset(item.name for item in desired.items if item.recipe)
     return Reason(EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True)
 
 
-def items_were_added(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    added = wanted.names - state.names if state else frozenset()
+def items_were_added(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    added = desired.names - state.names if state else frozenset()
     if not added:
         return None
     return Reason(SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
-def items_were_removed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    removed = removed_items(wanted, state) if state else frozenset()
+def items_were_removed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    removed = removed_items(desired, state) if state else frozenset()
     if not removed:
         return None
     return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
 
 
-def removed_items(wanted: Desired, state: StateFacts) -> frozenset[str]:
+def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     """Return what the current revision has and the next has not.
 
     What was found in an adopted Secret stays beside the items, as far as none of them writes it by now.
     """
-    gone = state.names - wanted.names
-    if not wanted.shape.keeps_others:
+    gone = state.names - desired.names
+    if not desired.shape.keeps_others:
         return gone
-    written = wanted.every_key
+    written = desired.every_key
     return frozenset(
         name for name in gone if not is_found(name) or not written.isdisjoint(state.keys[name].values())
     )
 
 
-def keys_were_renamed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
+def keys_were_renamed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None:
         return None
-    renamed = {name for name in wanted.keys.keys() & state.keys if wanted.keys[name] != state.keys[name]}
+    renamed = {name for name in desired.keys.keys() & state.keys if desired.keys[name] != state.keys[name]}
     if not renamed:
         return None
     return Reason(SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False)
 
 
-def templates_were_changed(_: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or state.templates == wanted.templates:
+def templates_were_changed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if state is None or state.templates == desired.templates:
         return None
     return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
 
 
-def recipe_refuses_value(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
+def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     # What cannot be read now stays as it was, and holds nothing else up.
-    unread = frozenset(item.name for item in wanted.pulled) if seen.pulled.problem else frozenset[str]()
-    unfit = seen.unfit - unread
+    unread = frozenset(item.name for item in desired.pulled) if observed.pulled.problem else frozenset[str]()
+    unfit = observed.unfit - unread
     if state is None or not unfit:
         return None
     return Reason(SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False)
 
 
-def renewal_was_requested(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or not is_requested(seen) or not is_open(wanted.windows, seen.now):
+def renewal_was_requested(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if state is None or not is_requested(observed) or not is_open(desired.windows, observed.now):
         return None
-    return Reason(TRIGGERED, "a new trigger asks for it", wanted.rotates, rotates=True)
+    return Reason(TRIGGERED, "a new trigger asks for it", desired.rotates, rotates=True)
 
 
-def rotation_is_due(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    due = scheduled_time(seen)
-    if state is None or due is None or seen.now < due or not is_open(wanted.windows, seen.now):
+def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    due = scheduled_time(observed)
+    if state is None or due is None or observed.now < due or not is_open(desired.windows, observed.now):
         return None
-    return Reason(ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", wanted.rotates, rotates=True)
+    return Reason(ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", desired.rotates, rotates=True)
 
 
-def value_is_ending(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
+def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     """A certificate that is about to end is made anew, and nothing else."""
     lives = state.lives if state else {}
-    own = frozenset(item.name for item in wanted.items if not item.source)
+    own = frozenset(item.name for item in desired.items if not item.source)
     ending = frozenset(
-        name for name in own & lives.keys() if _renewal_of(lives[name], wanted, seen.now) <= seen.now
+        name for name in own & lives.keys() if _renewal_of(lives[name], desired, observed.now) <= observed.now
     )
     if not ending:
         return None
     return Reason(ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
 
 
-def store_has_others(seen: Observed, wanted: Desired, state: StateFacts | None) -> Reason | None:
-    changed = seen.pulled.changed & wanted.names
+def store_has_others(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    changed = observed.pulled.changed & desired.names
     if state is None or not changed:
         return None
     return Reason(REFRESHED, f"stores hold other values: {_list(changed)}", changed, rotates=False)
@@ -156,15 +156,19 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 )
 
 
-def reason_to_renew(seen: Observed, wanted: Desired) -> Reason | None:
+def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     """Join every reason that speaks into one, named after the first, so that one revision serves them all.
 
     After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
     a store that neither of the two revisions has, or an emergency is declared.
     """
-    if seen.held and not seen.pulled.changed and not emergency_was_declared(seen, wanted, seen.state):
+    if (
+        observed.held
+        and not observed.pulled.changed
+        and not emergency_was_declared(observed, desired, observed.state)
+    ):
         return None
-    spoken = [reason for check in RENEW_CHECKS if (reason := check(seen, wanted, seen.state))]
+    spoken = [reason for check in RENEW_CHECKS if (reason := check(observed, desired, observed.state))]
     if not spoken:
         return None
     first, *others = spoken
@@ -173,78 +177,80 @@ def reason_to_renew(seen: Observed, wanted: Desired) -> Reason | None:
     return first
 
 
-def due_time(seen: Observed) -> datetime | None:
+def due_time(observed: Observed) -> datetime | None:
     """Return when the next rotation is due by itself: by schedule, or because a value ends."""
-    scheduled = scheduled_time(seen)
-    times = [life.renew for life in _lives(seen).values()]
+    scheduled = scheduled_time(observed)
+    times = [life.renew for life in _lives(observed).values()]
     return min([*times, scheduled] if scheduled else times, default=None)
 
 
-def scheduled_time(seen: Observed) -> datetime | None:
+def scheduled_time(observed: Observed) -> datetime | None:
     """Return when the next rotation by schedule is due."""
-    if seen.state is None or seen.wanted is None or not seen.wanted.rotates:
+    if observed.state is None or observed.desired is None or not observed.desired.rotates:
         return None
-    return next_due(seen.wanted.cadence, seen.state.rotated, seen.uid)
+    return next_due(observed.desired.cadence, observed.state.rotated, observed.uid)
 
 
-def start_time(seen: Observed) -> datetime | None:
+def start_time(observed: Observed) -> datetime | None:
     """Return when the next rotation starts: what is due or asked for waits for a window."""
-    if seen.wanted is None or seen.state is None:
+    if observed.desired is None or observed.state is None:
         return None
-    asked = asked_at(seen, seen.wanted)
-    if seen.held:
+    asked = asked_at(observed, observed.desired)
+    if observed.held:
         return asked[1] if asked else None
-    windows, scheduled = seen.wanted.windows, scheduled_time(seen)
-    times = [_renewal_of(life, seen.wanted, seen.now) for name, life in _lives(seen).items()]
+    windows, scheduled = observed.desired.windows, scheduled_time(observed)
+    times = [_renewal_of(life, observed.desired, observed.now) for name, life in _lives(observed).items()]
     if scheduled:
-        times.append(starts_at(scheduled, windows, seen.now))
-    if is_requested(seen) and not is_open(windows, seen.now):
-        times.append(opening(windows, seen.now))
+        times.append(starts_at(scheduled, windows, observed.now))
+    if is_requested(observed) and not is_open(windows, observed.now):
+        times.append(opening(windows, observed.now))
     if asked:
         times.append(asked[1])
     return min(times, default=None)
 
 
-def waits_until(seen: Observed) -> datetime | None:
+def waits_until(observed: Observed) -> datetime | None:
     """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
-    if seen.wanted is None or is_open(seen.wanted.windows, seen.now):
+    if observed.desired is None or is_open(observed.desired.windows, observed.now):
         return None
-    due, start = due_time(seen), start_time(seen)
-    waits = is_requested(seen) or (due is not None and due <= seen.now)
-    return start if waits and start and start > seen.now else None
+    due, start = due_time(observed), start_time(observed)
+    waits = is_requested(observed) or (due is not None and due <= observed.now)
+    return start if waits and start and start > observed.now else None
 
 
-def is_overdue(seen: Observed) -> bool:
+def is_overdue(observed: Observed) -> bool:
     """Say whether a rotation is later than it should be: due, and since then a window was open."""
-    if seen.wanted is None or seen.state is None:
+    if observed.desired is None or observed.state is None:
         return False
-    scheduled = scheduled_time(seen)
-    chances = [_renewal_of(life, seen.wanted, life.renew) for life in _lives(seen).values()]
-    chances += [opening(seen.wanted.windows, scheduled)] if scheduled else []
-    return any(chance <= seen.now for chance in chances)
+    scheduled = scheduled_time(observed)
+    chances = [_renewal_of(life, observed.desired, life.renew) for life in _lives(observed).values()]
+    chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
+    return any(chance <= observed.now for chance in chances)
 
 
-def is_requested(seen: Observed) -> bool:
+def is_requested(observed: Observed) -> bool:
     """Say whether a trigger asks for a rotation that was not begun."""
-    return seen.state is not None and bool(seen.state.triggers.unhandled(seen.requested))
+    return observed.state is not None and bool(observed.state.triggers.unhandled(observed.requested))
 
 
-def turns_nothing(wanted: Desired) -> bool:
+def turns_nothing(desired: Desired) -> bool:
     """Say whether no rotation could change a value: each is given, or a store's to turn."""
-    return not wanted.shape.immutable and not any(item.recipe for item in wanted.items)
+    return not desired.shape.immutable and not any(item.recipe for item in desired.items)
 
 
-def _renewal_of(life: Validity, wanted: Desired, now: datetime) -> datetime:
+def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:
     """Return when a value that ends is made anew: in a window, or at once where it would end before one opens."""
-    start = starts_at(life.renew, wanted.windows, now)
+    start = starts_at(life.renew, desired.windows, now)
     return start if start < life.end else life.renew
 
 
-def _lives(seen: Observed) -> dict[str, Validity]:
+def _lives(observed: Observed) -> dict[str, Validity]:
     """Return how long values last; those that stores lend are asked for again where they are read."""
-    items = seen.wanted.items if seen.wanted else ()
+    items = observed.desired.items if observed.desired else ()
     names = {item.name for item in items if not item.source}
-    return {name: life for name, life in seen.state.lives.items() if name in names} if seen.state else {}
+    return (
+        {name: life for name, life in observed.state.lives.items() if name in names} if observed.state else {}
+    )
 
 
 def _list(names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The desired spec of a ManagedSecret: class and defaults filled in, flaws found.
 
-`desired.wanted_by(managed, secret_class, ...)` returns a `Desired`, which every decision uses instead of the raw spec,
-or raises `Stalled` with what to write instead.
+`desired.wanted_by(managed, secret_class, ...)` returns a `Desired`, which every decision uses instead of the raw
+spec, or raises `Stalled` with what to write instead.
 
 Modules
     desired      `Desired`: items, schedule, rollout, target

@@ -145,10 +145,10 @@ def wanted_by(
     Raises:
         Stalled: An item has no source, or two of them would be written under one key.
     """
-    wanted = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
-    _hold_to_type(wanted)
-    _hold_pushes(wanted)
-    return wanted
+    desired = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
+    _hold_to_type(desired)
+    _hold_pushes(desired)
+    return desired
 
 
 def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tuple[Item, ...]) -> Desired:
@@ -204,16 +204,16 @@ def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Sh
     return managed.spec.refresh_interval or _DEFAULT_REFRESH
 
 
-def _hold_pushes(wanted: Desired) -> None:
+def _hold_pushes(desired: Desired) -> None:
     """Find what is to be pushed among what is made here.
 
     Raises:
         Stalled: It is not there.
     """
-    pushed = ", ".join(sorted(wanted.made_here)) or "none, so remove pushTo or generate a value"
-    for place, destination in enumerate(wanted.pushes):
+    pushed = ", ".join(sorted(desired.made_here)) or "none, so remove pushTo or generate a value"
+    for place, destination in enumerate(desired.pushes):
         key = destination.secret_key
-        if key not in wanted.made_here | {None} or not wanted.made_here:
+        if key not in desired.made_here | {None} or not desired.made_here:
             what = f"pushTo[{place}].secretKey {key!r} is no key" if key else f"pushTo[{place}] finds no key"
             raise Stalled(
                 "InvalidPush",
@@ -241,21 +241,21 @@ _ALL_OF_TYPE = {
 _ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
 
 
-def _hold_to_type(wanted: Desired) -> None:
+def _hold_to_type(desired: Desired) -> None:
     """Find the keys that a type needs among those that are written; in a Secret of others they may be there.
 
     Raises:
         Stalled: One is missing.
     """
-    if wanted.shape.merges or any(item.spreads for item in wanted.items):
+    if desired.shape.merges or any(item.spreads for item in desired.items):
         return  # what the others bring may be what is missing
-    one_of, all_of = _ONE_OF_TYPE.get(wanted.type, ()), _ALL_OF_TYPE.get(wanted.type, ())
-    lacks_all = bool(one_of) and wanted.every_key.isdisjoint(one_of)
-    missing = one_of if lacks_all else tuple(key for key in all_of if key not in wanted.every_key)
+    one_of, all_of = _ONE_OF_TYPE.get(desired.type, ()), _ALL_OF_TYPE.get(desired.type, ())
+    lacks_all = bool(one_of) and desired.every_key.isdisjoint(one_of)
+    missing = one_of if lacks_all else tuple(key for key in all_of if key not in desired.every_key)
     if missing:
         raise Stalled(
             "MissingKey",
-            f"type {wanted.type} needs the key {' or '.join(missing)}; name an item so,"
+            f"type {desired.type} needs the key {' or '.join(missing)}; name an item so,"
             " or write an output under it by keys, or a template",
         )
 

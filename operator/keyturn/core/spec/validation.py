@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 __all__ = ["hold_together"]
 
 
-def hold_together(managed: ManagedSecret, wanted: Desired) -> None:
+def hold_together(managed: ManagedSecret, desired: Desired) -> None:
     """Refuse what contradicts itself; the schedule was checked before.
 
     Raises:
         Stalled: With what to write instead.
     """
-    if flaw := _flaw_of_jitter(managed, wanted) or _flaw_of_overlap(wanted):
+    if flaw := _flaw_of_jitter(managed, desired) or _flaw_of_overlap(desired):
         raise Stalled("InvalidSchedule", flaw)
 
 
-def _flaw_of_jitter(managed: ManagedSecret, wanted: Desired) -> str | None:
+def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
     rotation = managed.spec.rotation
-    if rotation is None or rotation.jitter is None or isinstance(wanted.cadence, Every):
+    if rotation is None or rotation.jitter is None or isinstance(desired.cadence, Every):
         return None
-    has = "has a schedule, which is exact" if wanted.cadence else "has no every"
+    has = "has a schedule, which is exact" if desired.cadence else "has no every"
     return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
 
 
-def _flaw_of_overlap(wanted: Desired) -> str | None:
+def _flaw_of_overlap(desired: Desired) -> str | None:
     """Promise no previous value for a time that it does not last."""
-    keeping = next((item.name for item in wanted.items if item.keep_previous), None)
+    keeping = next((item.name for item in desired.items if item.keep_previous), None)
     if keeping is None:
         return None
-    if not wanted.overlap:
+    if not desired.overlap:
         return (
             f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
             " write an overlap, or remove keepPrevious"
         )
-    pause = _shortest(wanted.cadence)
-    if pause is None or wanted.overlap < pause:
+    pause = _shortest(desired.cadence)
+    if pause is None or desired.overlap < pause:
         return None
     return (
-        f"rotation.overlap ({format_duration(wanted.overlap)}) lasts until the next rotation, which can come after"
+        f"rotation.overlap ({format_duration(desired.overlap)}) lasts until the next rotation, which can come after"
         f" {format_duration(pause)} and ends it; write a shorter overlap"
     )
 

@@ -46,7 +46,7 @@ NOTHING_TO_ROTATE = "NothingToRotate"
 class ConditionInput:
     """What a condition is decided from."""
 
-    seen: Observed
+    observed: Observed
     everyone: tuple[WorkloadProgress, ...]
     rotation: RotationStatus | None
     error: Wait | Stalled | None
@@ -64,9 +64,9 @@ class ConditionVerdict(NamedTuple):
 
 def conditions_of(look: ConditionInput) -> list[Condition]:
     """Return the conditions, each with the time of its last turn."""
-    before, metadata = look.seen.managed.status.conditions, look.seen.managed.metadata
+    before, metadata = look.observed.managed.status.conditions, look.observed.managed.metadata
     return [
-        stamped(type_, verdict, before, look.seen.now, metadata.generation)
+        stamped(type_, verdict, before, look.observed.now, metadata.generation)
         for type_, verdict in _verdicts(look)
     ]
 
@@ -75,21 +75,21 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
-    if look.seen.secret_class is not None or look.seen.wanted is not None:
-        yield "PolicyCompliant", _policy_compliant(look.seen)
-    if look.seen.wanted and look.seen.wanted.pulled and (refreshed := _refreshed(look.seen)):
+    if look.observed.secret_class is not None or look.observed.desired is not None:
+        yield "PolicyCompliant", _policy_compliant(look.observed)
+    if look.observed.desired and look.observed.desired.pulled and (refreshed := _refreshed(look.observed)):
         yield "Refreshed", refreshed
-    if look.seen.wanted and look.seen.wanted.pushes:
-        yield "Pushed", _pushed(look.seen, look.seen.wanted)
+    if look.observed.desired and look.observed.desired.pushes:
+        yield "Pushed", _pushed(look.observed, look.observed.desired)
     # kstatus: these two are there only while they hold.
-    if isinstance(look.error, Wait) and (look.seen.unfit or not look.seen.is_complete):
+    if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
         yield "Reconciling", ConditionVerdict("True", SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
-    if look.seen.lost:
-        yield "CrdOutdated", ConditionVerdict("True", "FieldsMissing", _dropped(look.seen.lost))
+    if look.observed.lost:
+        yield "CrdOutdated", ConditionVerdict("True", "FieldsMissing", _dropped(look.observed.lost))
 
 
 def _dropped(fields: tuple[str, ...]) -> str:
@@ -108,11 +108,11 @@ def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
 
 
 def _ready(look: ConditionInput) -> ConditionVerdict:
-    seen, error = look.seen, look.error
-    if not seen.is_complete:
+    observed, error = look.observed, look.error
+    if not observed.is_complete:
         if error:
             return ConditionVerdict("False", error.reason, error.message)
-        if seen.managed.spec.suspend:
+        if observed.managed.spec.suspend:
             return ConditionVerdict(
                 "False", "Suspended", "spec.suspend is true and the Secret is not complete"
             )
@@ -120,53 +120,58 @@ def _ready(look: ConditionInput) -> ConditionVerdict:
     kept_back = error if isinstance(error, Stalled) else look.hindrance
     if kept_back:
         return ConditionVerdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
-    if seen.managed.spec.suspend:
+    if observed.managed.spec.suspend:
         return ConditionVerdict("True", "Suspended", "nothing is written while spec.suspend is true")
-    number = seen.target.revision if seen.target else None
+    number = observed.target.revision if observed.target else None
     return ConditionVerdict("True", "Published", f"the Secret holds revision {number} with every key")
 
 
 def _rotating(look: ConditionInput) -> ConditionVerdict:
     if look.rotation is None:
-        return _idle(look.seen)
+        return _idle(look.observed)
     message = look.rotation.message or _what_is_under_way(look)
     return ConditionVerdict("True", look.rotation.step, message)
 
 
-def _idle(seen: Observed) -> ConditionVerdict:
-    opens = None if seen.managed.spec.suspend else waits_until(seen)
+def _idle(observed: Observed) -> ConditionVerdict:
+    opens = None if observed.managed.spec.suspend else waits_until(observed)
     if opens:
         return ConditionVerdict(
             "False",
             "WaitsForWindow",
             f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
         )
-    if seen.held is None and seen.wanted and turns_nothing(seen.wanted) and _is_asked_to_turn(seen):
-        return ConditionVerdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(seen.wanted))
-    if seen.held is None:
+    if (
+        observed.held is None
+        and observed.desired
+        and turns_nothing(observed.desired)
+        and _is_asked_to_turn(observed)
+    ):
+        return ConditionVerdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired))
+    if observed.held is None:
         return ConditionVerdict("False", "Idle", "no rotation is under way")
     return ConditionVerdict(
         "False",
         "Held",
-        f"scheduled rotation is paused since the rollback from revision {seen.held.number};"
-        f" run `keyturn rotate {seen.name}` or change the spec",
+        f"scheduled rotation is paused since the rollback from revision {observed.held.number};"
+        f" run `keyturn rotate {observed.name}` or change the spec",
     )
 
 
-def _is_asked_to_turn(seen: Observed) -> bool:
-    asked = seen.requested
+def _is_asked_to_turn(observed: Observed) -> bool:
+    asked = observed.requested
     return asked.spec is not None or asked.annotation is not None
 
 
-def nothing_to_rotate(wanted: Desired) -> str:
+def nothing_to_rotate(desired: Desired) -> str:
     """Say why a rotation that was asked for is none, and what to do instead."""
-    if wanted.pulled:
+    if desired.pulled:
         return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
     return "no value is made here, so a trigger turns none; change the literals, or write generate"
 
 
 def _what_is_under_way(look: ConditionInput) -> str:
-    current, step = look.seen.current, look.rotation.step if look.rotation else ""
+    current, step = look.observed.current, look.rotation.step if look.rotation else ""
     if step != "Overlap" or current is None or current.valid_until is None:
         return f"the next step is {step}"
     return f"the values before stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
@@ -174,9 +179,9 @@ def _what_is_under_way(look: ConditionInput) -> str:
 
 def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
-    absent = look.seen.missing_targets
+    absent = look.observed.missing_targets
     count = len(look.everyone)
-    if look.seen.wanted is None:
+    if look.observed.desired is None:
         return ConditionVerdict(
             "Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed"
         )
@@ -185,7 +190,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
             "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"
         )
     if not behind:
-        if look.seen.state is None:
+        if look.observed.state is None:
             return ConditionVerdict("Unknown", "NotPublished", "no revision is published yet")
         reason = "AllCurrent" if count else "NoConsumers"
         return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
@@ -208,41 +213,41 @@ def _why_behind(behind: list[WorkloadProgress]) -> str:
     return "RollingOut"
 
 
-def broken_rules(seen: Observed) -> tuple[Violation, ...]:
+def broken_rules(observed: Observed) -> tuple[Violation, ...]:
     """Return the broken rules of the class, then those of the checklist that the class does not have."""
-    return (*seen.violations, *findings_of(seen.signs))
+    return (*observed.violations, *findings_of(observed.signs))
 
 
-def _policy_compliant(seen: Observed) -> ConditionVerdict:
+def _policy_compliant(observed: Observed) -> ConditionVerdict:
     """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
-    if broken := broken_rules(seen):
+    if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))
-    if seen.unchecked:
-        return ConditionVerdict("Unknown", "NotChecked", seen.unchecked)
-    whose = "the class and of the checklist" if seen.secret_class else "the checklist"
+    if observed.unchecked:
+        return ConditionVerdict("Unknown", "NotChecked", observed.unchecked)
+    whose = "the class and of the checklist" if observed.secret_class else "the checklist"
     return ConditionVerdict("True", "Compliant", f"every rule of {whose} holds")
 
 
-def _refreshed(seen: Observed) -> ConditionVerdict | None:
+def _refreshed(observed: Observed) -> ConditionVerdict | None:
     """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
-    if problem := seen.pulled.problem:
+    if problem := observed.pulled.problem:
         return ConditionVerdict("False", problem.reason, problem.message)
-    if retained := ", ".join(sorted(seen.pulled.retained)):
+    if retained := ", ".join(sorted(observed.pulled.retained)):
         stays = (
             f"every value was read; what is gone at the store of {retained} stays, by deletionPolicy: Retain"
         )
         return ConditionVerdict("True", "Retained", stays)
-    if seen.pulled.read or seen.pulled.was_read:
+    if observed.pulled.read or observed.pulled.was_read:
         return ConditionVerdict("True", "Read", "every value was read where it is kept")
-    before = next((one for one in seen.managed.status.conditions if one.type == "Refreshed"), None)
+    before = next((one for one in observed.managed.status.conditions if one.type == "Refreshed"), None)
     return ConditionVerdict(before.status, before.reason, before.message) if before else None
 
 
-def _pushed(seen: Observed, wanted: Desired) -> ConditionVerdict:
-    if problem := push_problem(seen):
+def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
+    if problem := push_problem(observed):
         return ConditionVerdict("False", problem.reason, problem.message)
-    number = seen.current.number if seen.current else None
-    records = [seen.state.pushed_to(one.id) if seen.state else None for one in wanted.pushes]
+    number = observed.current.number if observed.current else None
+    records = [observed.state.pushed_to(one.id) if observed.state else None for one in desired.pushes]
     done = [one for one in records if one and one.done and one.number == number]
     if len(done) < len(records):
         return ConditionVerdict(

@@ -55,31 +55,31 @@ class Outcome:
     attempts: int = 0
 
 
-def status_of(seen: Observed, outcome: Outcome) -> ManagedSecretStatus:
+def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     """Say everything that was found; equal facts make an equal status, so nothing is written at rest."""
-    before = seen.managed.status
-    everyone = standings(seen, seen.wanted) if seen.wanted and seen.state else ()
-    rotation = _rotation(seen, outcome, everyone)
-    start = start_time(seen)
+    before = observed.managed.status
+    everyone = standings(observed, observed.desired) if observed.desired and observed.state else ()
+    rotation = _rotation(observed, outcome, everyone)
+    start = start_time(observed)
     return ManagedSecretStatus(
-        observed_generation=seen.managed.metadata.generation,
-        secret_name=seen.wanted.secret if seen.wanted and seen.is_ours else before.secret_name,
-        revision=_revision(seen),
-        last_rotation_time=_last_rotation_time(seen),
+        observed_generation=observed.managed.metadata.generation,
+        secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
+        revision=_revision(observed),
+        last_rotation_time=_last_rotation_time(observed),
         next_rotation_time=_second(start) if start else None,
-        overdue=is_overdue(seen),
-        last_trigger=_last_trigger(seen),
-        last_refresh_time=_last_refresh_time(seen),
-        last_refresh=_last_refresh(seen),
+        overdue=is_overdue(observed),
+        last_trigger=_last_trigger(observed),
+        last_refresh_time=_last_refresh_time(observed),
+        last_refresh=_last_refresh(observed),
         rotation=rotation,
-        previous=_previous(seen),
-        workloads=[_workload(one, seen, seen.wanted) for one in everyone[:MOST_WORKLOADS]]
-        if seen.wanted
+        previous=_previous(observed),
+        workloads=[_workload(one, observed, observed.desired) for one in everyone[:MOST_WORKLOADS]]
+        if observed.desired
         else before.workloads,
-        policy=policy_of(broken_rules(seen)),
-        history=_history(seen, everyone),
+        policy=policy_of(broken_rules(observed)),
+        history=_history(observed, everyone),
         conditions=conditions_of(
-            ConditionInput(seen, everyone, rotation, outcome.error, _hindrance(outcome))
+            ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
         ),
     )
 
@@ -93,54 +93,54 @@ def _hindrance(outcome: Outcome) -> Wait | None:
     return None if is_short else error
 
 
-def _revision(seen: Observed) -> int | None:
-    before = seen.managed.status.revision
-    return (seen.target.revision if seen.target and seen.is_ours else None) or before
+def _revision(observed: Observed) -> int | None:
+    before = observed.managed.status.revision
+    return (observed.target.revision if observed.target and observed.is_ours else None) or before
 
 
-def _last_rotation_time(seen: Observed) -> datetime | None:
+def _last_rotation_time(observed: Observed) -> datetime | None:
     """Tell of values that somebody could read: what is only recorded has replaced nothing."""
-    if seen.state is None or _revision(seen) is None:
-        return seen.managed.status.last_rotation_time
-    return _second(seen.state.rotated)
+    if observed.state is None or _revision(observed) is None:
+        return observed.managed.status.last_rotation_time
+    return _second(observed.state.rotated)
 
 
-def _last_trigger(seen: Observed) -> str | None:
-    handled = seen.state.triggers if seen.state else None
-    return handled.last if handled else seen.managed.status.last_trigger
+def _last_trigger(observed: Observed) -> str | None:
+    handled = observed.state.triggers if observed.state else None
+    return handled.last if handled else observed.managed.status.last_trigger
 
 
-def _last_refresh_time(seen: Observed) -> datetime | None:
-    if seen.state is None:
-        return seen.managed.status.last_refresh_time
-    return _second(seen.state.refreshed) if seen.state.refreshed else None
+def _last_refresh_time(observed: Observed) -> datetime | None:
+    if observed.state is None:
+        return observed.managed.status.last_refresh_time
+    return _second(observed.state.refreshed) if observed.state.refreshed else None
 
 
-def _last_refresh(seen: Observed) -> str | None:
-    return seen.state.triggers.refresh if seen.state else seen.managed.status.last_refresh
+def _last_refresh(observed: Observed) -> str | None:
+    return observed.state.triggers.refresh if observed.state else observed.managed.status.last_refresh
 
 
 def _rotation(
-    seen: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
+    observed: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
 ) -> RotationStatus | None:
     if isinstance(outcome.step, Begin):
         return RotationStatus(
             id=outcome.step.id,
             reason=outcome.step.reason.name,
             step="Stage",
-            started_at=_second(seen.now),
+            started_at=_second(observed.now),
         )
-    state, before = seen.state, seen.managed.status.rotation
-    if state is None or seen.wanted is None:  # nobody knows how far it is
+    state, before = observed.state, observed.managed.status.rotation
+    if state is None or observed.desired is None:  # nobody knows how far it is
         return before
-    begun = rotation_id(seen.uid, state.newest.number + 1)
+    begun = rotation_id(observed.uid, state.newest.number + 1)
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
-    step = _step_under_way(seen, everyone)
+    step = _step_under_way(observed, everyone)
     if step is None or state.newest.reason == CREATED:
         return None
     rotation = RotationStatus(
-        id=rotation_id(seen.uid, state.newest.number),
+        id=rotation_id(observed.uid, state.newest.number),
         reason=state.newest.reason,
         step=step,
         started_at=_second(state.newest.made),
@@ -160,39 +160,39 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     return rotation.model_copy(update=told | counted)
 
 
-def _step_under_way(seen: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
-    is_back = seen.state is not None and seen.state.current_number != seen.state.newest.number
-    if not seen.is_published:
+def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
+    is_back = observed.state is not None and observed.state.current_number != observed.state.newest.number
+    if not observed.is_published:
         return "Rollback" if is_back else "Publish"
-    if _is_to_be_revoked(seen):
+    if _is_to_be_revoked(observed):
         return "Revoke"
     if any(one.under_way for one in everyone):
         return "Rollback" if is_back else "RollOut"
-    return "Overlap" if seen.current and seen.current.overlaps else None
+    return "Overlap" if observed.current and observed.current.overlaps else None
 
 
-def _is_to_be_revoked(seen: Observed) -> bool:
+def _is_to_be_revoked(observed: Observed) -> bool:
     """Say whether the overlap is over, and the values before are in the Secret all the same."""
-    current, target = seen.current, seen.target
-    return bool(seen.is_published and target and target.overlapping and current and not current.overlaps)
+    current, target = observed.current, observed.target
+    return bool(observed.is_published and target and target.overlapping and current and not current.overlaps)
 
 
-def _previous(seen: Observed) -> PreviousStatus | None:
-    current = seen.current
+def _previous(observed: Observed) -> PreviousStatus | None:
+    current = observed.current
     if current is None or current.base is None:
         return None
-    if _is_to_be_revoked(seen):
-        return PreviousStatus(revision=current.base, valid_until=_second(_ended(current, seen)))
+    if _is_to_be_revoked(observed):
+        return PreviousStatus(revision=current.base, valid_until=_second(_ended(current, observed)))
     if not current.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=current.base, valid_until=_second(until) if until else None)
 
 
-def _ended(current: RevisionFacts, seen: Observed) -> datetime:
+def _ended(current: RevisionFacts, observed: Observed) -> datetime:
     """Say since when the values before should be gone; in an emergency, since those that replace them came out."""
-    until, published = current.valid_until, seen.target.published if seen.target else None
-    return until if until and until <= seen.now else published or current.made
+    until, published = current.valid_until, observed.target.published if observed.target else None
+    return until if until and until <= observed.now else published or current.made
 
 
 def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
@@ -205,38 +205,40 @@ def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
     return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
 
 
-def _workload(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> WorkloadStatus:
+def _workload(standing: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
     workload, use = standing.consumer.workload, standing.consumer.use
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
         via=list(use.via) if use else [],
         state=standing.state,
-        revision=read_marker(workload.marker).get(wanted.secret),
-        restarted=seen.state.current_number if seen.state and was_reverted(workload, seen, wanted) else None,
-        terminating=_terminating(standing, seen, wanted),
+        revision=read_marker(workload.marker).get(desired.secret),
+        restarted=observed.state.current_number
+        if observed.state and was_reverted(workload, observed, desired)
+        else None,
+        terminating=_terminating(standing, observed, desired),
         reason=standing.reason,
         message=standing.message,
     )
 
 
-def _terminating(standing: WorkloadProgress, seen: Observed, wanted: Desired) -> int | None:
+def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desired) -> int | None:
     """Count pods that end, where the rollout waits for them; another process counts its deadline from their end."""
     if not (standing.leaving or standing.consumer.held_up):
         return None
-    return terminating(standing.consumer, seen, wanted) or None
+    return terminating(standing.consumer, observed, desired) or None
 
 
-def _history(seen: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
-    before, state = seen.managed.status.history, seen.state
-    is_through = seen.is_published and not any(one.under_way for one in everyone)
-    if state is None or seen.wanted is None or not is_through:
+def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
+    before, state = observed.managed.status.history, observed.state
+    is_through = observed.is_published and not any(one.under_way for one in everyone)
+    if state is None or observed.desired is None or not is_through:
         return before
     done = max((entry.revision for entry in before), default=0)
     # What came before the first entry is another life of this Secret, of which nobody asks.
     ended = [one for one in state.revisions if one.number > done and (done or one is state.newest)]
-    added = [_entry(one, _result(one, state), seen) for one in ended]
-    return (_returned(seen, before) + added + before)[:_KEPT_HISTORY]
+    added = [_entry(one, _result(one, state), observed) for one in ended]
+    return (_returned(observed, before) + added + before)[:_KEPT_HISTORY]
 
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
@@ -246,22 +248,22 @@ def _result(one: RevisionFacts, state: StateFacts) -> str:
     return ROLLED_BACK if is_given_up else "Superseded"
 
 
-def _returned(seen: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
+def _returned(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
     """Tell of a return to an earlier revision, once."""
-    held, current = seen.state.held if seen.state else None, seen.current
+    held, current = observed.state.held if observed.state else None, observed.current
     if held is None or current is None:
         return []
-    entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, seen)
+    entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, observed)
     is_told = any((one.reason, one.started_at) == (ROLLED_BACK, entry.started_at) for one in before)
     return [] if is_told else [entry]
 
 
-def _entry(one: RevisionFacts, result: str, seen: Observed) -> HistoryEntry:
+def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,
         started_at=_second(one.made),
-        finished_at=_second(seen.now),
+        finished_at=_second(observed.now),
         result=result,
     )
 

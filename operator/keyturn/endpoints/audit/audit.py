@@ -69,7 +69,7 @@ class Audit:
         settings: Settings,
         api: Api,
         namespace: str,
-        mirror: InformerCache,
+        cache: InformerCache,
         now: Callable[[], datetime],
         proof: Proof | None = None,
     ) -> None:
@@ -84,14 +84,14 @@ class Audit:
         self.journal = AccessLog()
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
         self.refused = AccessLog()
-        self._watcher = Watcher(mirror, self._habits, self.journal, settings.allowed, self.refused)
+        self._watcher = Watcher(cache, self._habits, self.journal, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
         self.endpoint.announce()
         self._watcher.announce()
         self._api = api
         self._namespace = namespace
-        self._mirror = mirror
+        self._mirror = cache
         self._now = now
         self._proof: Proof = proof or _Unshared()
         self._watcher.note_own = self._note_own

@@ -49,7 +49,7 @@ _log = structlog.get_logger()
 class Watcher:
     """Counts, judges and remembers; events that concern no managed secret leave no trace."""
 
-    mirror: InformerCache
+    cache: InformerCache
     habits: Habits
     journal: AccessLog
     allowed: Sequence[str] = ()
@@ -120,24 +120,24 @@ class Watcher:
             return AccessScope(access.namespace, owner) if owner else None
         if access.verb == "create":
             return None  # refused before anybody knew its name
-        namespaces = self.mirror.managed_namespaces()
+        namespaces = self.cache.managed_namespaces()
         reached = access.namespace in namespaces if access.namespace else bool(namespaces)
         return AccessScope(access.namespace, "") if reached else None
 
     def _owner(self, namespace: str, name: str) -> str | None:
         """Name the ManagedSecret that a Secret belongs to, be it the target or the state."""
-        if meta := self.mirror.secret(namespace, name):
-            is_ours = meta.written and self.mirror.has_managed(ObjectKey(namespace, meta.owner))
+        if meta := self.cache.secret(namespace, name):
+            is_ours = meta.written and self.cache.has_managed(ObjectKey(namespace, meta.owner))
             return meta.owner if is_ours else None
         # It is not there yet, or not any more.
         for owner in (name, name.removesuffix(state_name(""))):
-            if self.mirror.has_managed(ObjectKey(namespace, owner)):
+            if self.cache.has_managed(ObjectKey(namespace, owner)):
                 return owner
         return None
 
     def _is_production(self, scope: AccessScope) -> bool:
-        namespaces = (scope.namespace,) if scope.namespace else self.mirror.managed_namespaces()
-        return any(self.mirror.environment(one) == _PRODUCTION for one in namespaces)
+        namespaces = (scope.namespace,) if scope.namespace else self.cache.managed_namespaces()
+        return any(self.cache.environment(one) == _PRODUCTION for one in namespaces)
 
     def _is_allowed(self, scope: AccessScope, subject: str) -> bool:
         """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
@@ -145,11 +145,11 @@ class Watcher:
             return True
         if scope.name:
             return self._allows(ObjectKey(*scope), subject)
-        reached = self.mirror.managed_in(scope.namespace)
+        reached = self.cache.managed_in(scope.namespace)
         return bool(reached) and all(self._allows(key, subject) for key in reached)
 
     def _allows(self, key: ObjectKey, subject: str) -> bool:
-        found = self.mirror.class_of(key)
+        found = self.cache.class_of(key)
         allowed = found.spec.access.allowed if found and found.spec.access else ()
         return any(fnmatchcase(subject, one) for one in allowed)
 

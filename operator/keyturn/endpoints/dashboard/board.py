@@ -69,9 +69,9 @@ class BoardRow:
 class Board:
     """Keeps the rows for a moment, so that many who look cost no more than one."""
 
-    def __init__(self, mirror: InformerCache, now: Callable[[], datetime]) -> None:
+    def __init__(self, cache: InformerCache, now: Callable[[], datetime]) -> None:
         """Take what the watches tell, and the time."""
-        self._mirror = mirror
+        self._mirror = cache
         self._now = now
         self._making = asyncio.Lock()
         self._rows: list[BoardRow] = []
@@ -88,14 +88,14 @@ class Board:
             return self._rows
 
 
-def rows_of(mirror: InformerCache, now: datetime) -> list[BoardRow]:
+def rows_of(cache: InformerCache, now: datetime) -> list[BoardRow]:
     """Judge every ManagedSecret; in a thread, so it begins with a copy of the keys."""
-    found = (_row(key, mirror, now) for key in list(mirror.managed_keys()))
+    found = (_row(key, cache, now) for key in list(cache.managed_keys()))
     return sorted((one for one in found if one), key=lambda one: one.order)
 
 
-def _row(key: ObjectKey, mirror: InformerCache, now: datetime) -> BoardRow | None:
-    found = mirror.managed(key)
+def _row(key: ObjectKey, cache: InformerCache, now: datetime) -> BoardRow | None:
+    found = cache.managed(key)
     if found is None:
         return None
     managed, trouble = found
@@ -114,9 +114,9 @@ def _row(key: ObjectKey, mirror: InformerCache, now: datetime) -> BoardRow | Non
     )
 
 
-def clocks_of(mirror: InformerCache, namespaces: Iterable[str], now: datetime) -> list[Clock]:
+def clocks_of(cache: InformerCache, namespaces: Iterable[str], now: datetime) -> list[Clock]:
     """Return the emergencies of some namespaces: those that go on first, and of these the newest."""
-    keys = [key for namespace in namespaces for key in mirror.emergencies.of_namespace(namespace)]
-    declared = [one for key in keys if (one := mirror.emergencies.declared(key))]
+    keys = [key for namespace in namespaces for key in cache.emergencies.of_namespace(namespace)]
+    declared = [one for key in keys if (one := cache.emergencies.declared(key))]
     clocks = [clock_of(one.emergency, now) for one in declared]
     return sorted(clocks, key=lambda one: (one.is_closed, now - one.started, one.namespace, one.name))

@@ -57,7 +57,7 @@ _log = structlog.get_logger()
 class Served:
     """Where the page comes from."""
 
-    mirror: InformerCache
+    cache: InformerCache
     now: Callable[[], datetime]
     """By the API server's clock, by which tokens end."""
     myself: str
@@ -79,7 +79,7 @@ class Ui:
         self._api = api
         self._sessions = Sessions()
         self._rights = Rights(api)
-        self._board = Board(served.mirror, served.now)
+        self._board = Board(served.cache, served.now)
         self._throttle = Throttle()
         self._turns = asyncio.Semaphore(_AT_A_TIME)
         # Over TLS a browser takes this name from this very host alone, and never in plain.
@@ -116,7 +116,7 @@ class Ui:
         chosen, now = request.query.get("namespace", ""), self._served.now()
         rows = [one for one in await self._board.rows() if one.namespace in scope.secrets]
         shown = {chosen} & scope.namespaces if chosen else scope.namespaces
-        clocks = clocks_of(self._served.mirror, sorted(scope.emergencies & shown), now)
+        clocks = clocks_of(self._served.cache, sorted(scope.emergencies & shown), now)
         text = await asyncio.to_thread(
             pages.overview,
             [one for one in rows if one.namespace in shown],
@@ -131,7 +131,7 @@ class Ui:
 
     async def secret(self, request: web.Request) -> web.Response:
         session, key = self._session(request), ObjectKey(**request.match_info)
-        found = self._served.mirror.managed(key)
+        found = self._served.cache.managed(key)
         if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).secrets:
             raise answers.not_found()
         now = self._served.now()
@@ -140,7 +140,7 @@ class Ui:
 
     async def emergency(self, request: web.Request) -> web.Response:
         session, key = self._session(request), EmergencyKey(**request.match_info)
-        found = self._served.mirror.emergencies.declared(key)
+        found = self._served.cache.emergencies.declared(key)
         if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).emergencies:
             raise answers.not_found()
         now = self._served.now()
@@ -171,9 +171,9 @@ class Ui:
         return session
 
     async def _scope(self, session: Session) -> VisibleNamespaces:
-        mirror = self._served.mirror
-        secrets = {key.namespace for key in mirror.managed_keys()}
-        emergencies = {key.namespace for key in mirror.emergencies.known()}
+        cache = self._served.cache
+        secrets = {key.namespace for key in cache.managed_keys()}
+        emergencies = {key.namespace for key in cache.emergencies.known()}
         return await self._asked(session, secrets, emergencies)
 
     async def _scope_of(self, session: Session, namespace: str) -> VisibleNamespaces:

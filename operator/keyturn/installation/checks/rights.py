@@ -190,10 +190,10 @@ class Account:
 
 def rights_of(place: Place) -> Iterator[Right]:
     """List every right that an operator needs, one by one."""
-    wanted = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
+    desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
     if place.sight is Sight.WATCH:
-        wanted.append(TO_WATCH)
-    for need in wanted:
+        desired.append(TO_WATCH)
+    for need in desired:
         for namespace in _where(need.scope, place):
             for resource in need.resources.split():
                 for verb in need.verbs.split():

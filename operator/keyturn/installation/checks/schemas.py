@@ -95,29 +95,29 @@ def points_of(found: tuple[Installed, ...]) -> list[Point]:
     return outdated or [Point.ok("crds", f"all {len(found)} have every field of this version")]
 
 
-def lacking(wanted: Node, there: Node, path: str) -> Iterator[str]:
-    """Name the fields and the values of enumerations that `wanted` has and `there` has not."""
+def lacking(desired: Node, there: Node, path: str) -> Iterator[str]:
+    """Name the fields and the values of enumerations that `desired` has and `there` has not."""
     if there.get(_OPEN):
         return
     properties = there.get("properties", {})
-    for name, node in wanted.get("properties", {}).items():
+    for name, node in desired.get("properties", {}).items():
         inner = f"{path}.{name}"
         if name in properties:
             yield from lacking(node, properties[name], inner)
         else:
             yield inner
     for part, mark in (("items", "[]"), ("additionalProperties", "[*]")):
-        if isinstance(wanted.get(part), dict):
-            yield from lacking(wanted[part], there.get(part) or {}, path + mark)
-    values: list[str] = wanted.get("enum", [])
+        if isinstance(desired.get(part), dict):
+            yield from lacking(desired[part], there.get(part) or {}, path + mark)
+    values: list[str] = desired.get("enum", [])
     yield from (f"{path}: {value}" for value in values if value not in there.get("enum", values))
 
 
-def _lacking(wanted: Node, there: Node) -> Iterator[str]:
+def _lacking(desired: Node, there: Node) -> Iterator[str]:
     """Compare two whole objects, whose metadata is the API server's own."""
     for part in _PARTS:
         inside = there.get("properties", {}).get(part)
         if inside is None:
             yield part
         else:
-            yield from lacking(wanted["properties"][part], inside, part)
+            yield from lacking(desired["properties"][part], inside, part)

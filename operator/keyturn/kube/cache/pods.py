@@ -36,7 +36,7 @@ class _Look(NamedTuple):
     of: tuple[str, str]
     """The workload's UID and its marker: what was seen of another rollout does not count."""
     again: datetime
-    seen: PodsSeen
+    observed: PodsSeen
 
 
 class PodLooks:
@@ -53,7 +53,7 @@ class PodLooks:
         if known is None or known.of != (workload.uid, workload.marker):
             again = min(began, now) + grace
             known = _Look((workload.uid, workload.marker), again, PodsSeen(again))
-        return known.seen if known.again > now else None
+        return known.observed if known.again > now else None
 
     async def read(self, workload: Workload, began: datetime) -> PodsSeen:
         """Read the pods now; of one that is settled their metadata tells enough, each that stays is ready.
@@ -87,9 +87,9 @@ class PodLooks:
         pause = min(max(since / _SHARE, _SHORTEST * pages), _LONGEST)
         return self._kept(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
 
-    def _kept(self, workload: Workload, again: datetime, seen: PodsSeen) -> PodsSeen:
+    def _kept(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
         moment = self._now() - 2 * _LONGEST
         self._looks = {key: look for key, look in self._looks.items() if look.again > moment}
-        seen = replace(seen, again=again)
-        self._looks[workload.key] = _Look((workload.uid, workload.marker), again, seen)
-        return seen
+        observed = replace(observed, again=again)
+        self._looks[workload.key] = _Look((workload.uid, workload.marker), again, observed)
+        return observed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from keyturn.runtime.invisible_characters import is_seen
+from keyturn.runtime.invisible_characters import is_visible
 
 from .findings import Weight, grouped
 
@@ -33,7 +33,7 @@ def _document(manifest: Manifest) -> str:
     comment = "".join(f"# {printable(line)}".rstrip() + "\n" for line in _comment(manifest))
     body = _laid_out(manifest.body)
     text = _dumped(body, as_it_is=True)
-    return comment + (text if is_seen(text) else _dumped(body, as_it_is=False))
+    return comment + (text if is_visible(text) else _dumped(body, as_it_is=False))
 
 
 def _dumped(body: Mapping[str, Any], *, as_it_is: bool) -> str:
@@ -56,7 +56,7 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """Let nothing of a stranger's text end a line, or reach a terminal as a command."""
-    return "".join(letter if letter.isprintable() and is_seen(letter) else " " for letter in text)
+    return "".join(letter if letter.isprintable() and is_visible(letter) else " " for letter in text)
 
 
 class _Dumper(yaml.SafeDumper):

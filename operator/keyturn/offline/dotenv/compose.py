@@ -94,11 +94,11 @@ def _sources(given: object) -> Iterator[str]:
         yield str(one.get("source")) if isinstance(one, dict) else str(one)
 
 
-def _texts(given: object, seen: set[int]) -> Iterator[str]:
+def _texts(given: object, observed: set[int]) -> Iterator[str]:
     """Return every text of a service; what YAML has several times by an alias only once."""
     if isinstance(given, str):
         yield given
-    elif isinstance(given, dict | list) and id(given) not in seen:
-        seen.add(id(given))
+    elif isinstance(given, dict | list) and id(given) not in observed:
+        observed.add(id(given))
         for one in given.values() if isinstance(given, dict) else given:
-            yield from _texts(one, seen)
+            yield from _texts(one, observed)

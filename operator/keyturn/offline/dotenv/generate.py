@@ -212,10 +212,10 @@ class _Work:
         names = {item.name: tuple(outputs_of(item, self._place(item))) for item in self.part.items}
         try:
             templates.check(self.part.templates, names)
-            wanted = {
+            desired = {
                 name: text for name, text in self.part.templates.items() if self._is_to_render(name, text)
             }
-            self.making.fresh |= templates.render(wanted, self.outputs, self.now)
+            self.making.fresh |= templates.render(desired, self.outputs, self.now)
         except templates.TemplateFailed as failed:
             sentence = failed.flaw
         except Stalled as stalled:

@@ -132,25 +132,25 @@ def _read(body: dict[str, Any], classes: Mapping[str, SecretClass]) -> _Read:
     # The schema wants an item of data; this one is taken out again.
     stands_in = [{"name": _STANDS_IN, "literal": ""}] if not made else []
     managed = _validated(ManagedSecret, {**body, "spec": {**slim, "data": made or stands_in}})
-    wanted = _wanted(managed, classes)
+    desired = _wanted(managed, classes)
     given = [DeclaredVariable(name, None, {MAIN: variable_of(name)}) for name in pulled]
-    own = [_item(one) for one in wanted.items if one.name != _STANDS_IN]
-    templates = {variable_of(key): text for key, text in wanted.templates.items()}
-    part = Part(wanted.secret, (*own, *given), templates)
-    return _Read(wanted.secret, tuple(_variables(part)), part)
+    own = [_item(one) for one in desired.items if one.name != _STANDS_IN]
+    templates = {variable_of(key): text for key, text in desired.templates.items()}
+    part = Part(desired.secret, (*own, *given), templates)
+    return _Read(desired.secret, tuple(_variables(part)), part)
 
 
 def _wanted(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Desired:
     name = f"ManagedSecret {managed.metadata.name}"
     try:
         secret_class = _class_of(managed, classes)
-        wanted = wanted_by(managed, secret_class, lambda recipe: generators.make(recipe).outputs)
-        broken = [one.message for one in _too_weak(wanted, secret_class)]
+        desired = wanted_by(managed, secret_class, lambda recipe: generators.make(recipe).outputs)
+        broken = [one.message for one in _too_weak(desired, secret_class)]
     except Stalled as stalled:
         broken = [stalled.message]
     else:
         if not broken:
-            return wanted
+            return desired
     raise Refused(f"{name}: {'; '.join(broken)}")
 
 
@@ -166,10 +166,10 @@ def _class_of(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Sec
     return classes.get(name)
 
 
-def _too_weak(wanted: Desired, secret_class: SecretClass | None) -> Iterator[policy.Violation]:
+def _too_weak(desired: Desired, secret_class: SecretClass | None) -> Iterator[policy.Violation]:
     if secret_class is None or not policy.denies(secret_class):
         return
-    strengths = {item.name: generators.make(item.recipe).strength() for item in wanted.items if item.recipe}
+    strengths = {item.name: generators.make(item.recipe).strength() for item in desired.items if item.recipe}
     found = policy.Evidence({name: strength for name, strength in strengths.items() if strength})
     for rule in ("minLength", "minEntropyBits"):
         yield from policy.RULES[rule](secret_class, found)

@@ -9,7 +9,7 @@ import yaml
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.runtime.invisible_characters import is_seen, seen
+from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 from .errors import Refused
 from .generate import outputs_of
@@ -57,9 +57,9 @@ def manifest(declaration: Declaration, example: Document, name: str, namespace: 
     body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": metadata}
     body["spec"] = {**target, "data": data}
     text = yaml.safe_dump(body, sort_keys=False, width=1000, allow_unicode=True)
-    if not is_seen(text):
+    if not is_visible(text):
         text = yaml.safe_dump(body, sort_keys=False, width=1000)
-    return "".join(f"# {seen(line)}\n" for line in _notes(declaration, read, rendered)) + text
+    return "".join(f"# {make_visible(line)}\n" for line in _notes(declaration, read, rendered)) + text
 
 
 def _items(declaration: Declaration, example: Document, read: frozenset[str]) -> Iterator[dict[str, Any]]:

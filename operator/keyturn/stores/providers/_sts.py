@@ -106,7 +106,7 @@ class StsLogin:
 
     async def _assumed(self, arn: str) -> dict[str, Any]:
         """Take the role by web identity, else with the access key."""
-        wanted = {
+        desired = {
             "RoleArn": arn,
             "RoleSessionName": _session_name(self._given.namespace),
             "DurationSeconds": _ROLE_SECONDS,
@@ -115,14 +115,14 @@ class StsLogin:
         if identity is not None:
             token = await self._token(identity)
             return await self._asked(
-                None, "AssumeRoleWithWebIdentity", {**wanted, "WebIdentityToken": _text(token)}
+                None, "AssumeRoleWithWebIdentity", {**desired, "WebIdentityToken": _text(token)}
             )
         known = {"ExternalId": external_id} if external_id else {}
-        return await self._asked(self._static(), "AssumeRole", {**wanted, **known})
+        return await self._asked(self._static(), "AssumeRole", {**desired, **known})
 
-    async def _asked(self, keys: Keys | None, operation: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    async def _asked(self, keys: Keys | None, operation: str, desired: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return await self._sts.call(keys, operation, wanted)
+            return await self._sts.call(keys, operation, desired)
         except (Denied, NotFound, Refused) as error:
             if error.hint:  # the guard's
                 raise

@@ -175,15 +175,15 @@ def written(parsed: Any) -> bytes:
     return text_of(json_text(parsed))
 
 
-def are_same(found: Content, wanted: Content) -> bool:
+def are_same(found: Content, desired: Content) -> bool:
     """Say whether a store holds what we want there, however it spells its JSON."""
-    if isinstance(wanted, Value):
-        return isinstance(found, Value) and found == wanted
+    if isinstance(desired, Value):
+        return isinstance(found, Value) and found == desired
     try:
         there = parts(found)
     except Refused:
         return False
-    return there.keys() == wanted.keys() and all(there[name] == part for name, part in wanted.items())
+    return there.keys() == desired.keys() and all(there[name] == part for name, part in desired.items())
 
 
 def size_of(content: Content) -> int:

@@ -74,9 +74,11 @@ class Store:
             )
         if not name:
             return None
-        wanted = f"ClusterSecretStore/{self.name}" if self.is_shared else self.name
+        desired = f"ClusterSecretStore/{self.name}" if self.is_shared else self.name
         part.report.changed(
-            part.at("name"), "has to agree to the store", f"annotate {name} with keyturn.dev/stores: {wanted}"
+            part.at("name"),
+            "has to agree to the store",
+            f"annotate {name} with keyturn.dev/stores: {desired}",
         )
         return {"name": name}
 
