@@ -377,7 +377,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
             observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
             (
                 "True",
-                "ItemValues",
+                "Kept",
                 "key 'shop/db' of SecretStore 'vault' has a value already, which updatePolicy: IfNotExists keeps",
             ),
             id="left as it was",

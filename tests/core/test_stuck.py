@@ -119,7 +119,7 @@ def test_when_it_has_failed_the_command_is_the_help() -> None:
     with pytest.raises(Stalled) as stalled:
         next_step(at)
     assert stalled.value.reason == "RolloutFailed"
-    assert stalled.value.message.endswith(f"nobody else is restarted; {TOLD}")
+    assert stalled.value.message.endswith(f"no other is restarted; {TOLD}")
 
 
 def test_it_is_named_as_well_when_another_rotation_waits_for_it() -> None:

@@ -14,7 +14,7 @@ from keyturn.api.status import WorkloadReason
 from keyturn.controllers.emergency import reconcile as emergencies
 from keyturn.core.emergency import timeline
 from keyturn.core.observation.emergency import EMERGENCY
-from keyturn.core.rotation import triggers as renewal
+from keyturn.core.rotation import reasons
 from keyturn.core.status.status import ROLLED_BACK
 from keyturn.endpoints.exposition import expose
 
@@ -120,7 +120,7 @@ def test_every_metric_is_listed_once() -> None:
 
 def test_every_reason_of_the_history_is_explained_once() -> None:
     page = (_ROOT / "docs" / "rotation.md").read_text()
-    made = set(re.findall(r'^_?[A-Z_]+ = "([A-Z]\w+)"$', Path(renewal.__file__).read_text(), re.MULTILINE))
+    made = set(re.findall(r'^_?[A-Z_]+ = "([A-Z]\w+)"$', Path(reasons.__file__).read_text(), re.MULTILINE))
 
     assert sorted(made | {EMERGENCY, ROLLED_BACK}) == sorted(
         re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", page, re.MULTILINE)

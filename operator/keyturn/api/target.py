@@ -108,8 +108,6 @@ class TargetTemplate(Schema):
 
 
 _MERGES = "(has(self.creationPolicy) && self.creationPolicy == 'Merge')"
-
-
 _LABELS_ARE_THEIRS = (
     (
         f"!{_MERGES} || !has(self.template) || !has(self.template.metadata)"

@@ -60,8 +60,6 @@ class EmergencyKey:
 
 
 SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
-
-
 CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
 
 

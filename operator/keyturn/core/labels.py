@@ -21,36 +21,14 @@ __all__ = [
 
 
 OWNER_LABEL: Final = "keyturn.dev/managed-secret"
-
-
 REVISION_ANNOTATION: Final = "keyturn.dev/revision"
-
-
 PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
-
-
 OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
-
-
 ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
-
-
 ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
-
-
 MARKER = "keyturn.dev/secret-versions"
-
-
 RESTART = "keyturn.dev/restart"
-
-
 FINALIZER = "keyturn.dev/pushed"
-
-
 REFRESH = "keyturn.dev/refresh"
-
-
 ROTATE = "keyturn.dev/rotate"
-
-
 ROLLBACK = "keyturn.dev/rollback"

@@ -78,8 +78,6 @@ def _finding(verdict: Verdict, evidence: str, remedy: str = "") -> Finding:
 
 
 _LINE: Final = re.compile(r"^(?P<name>[a-zA-Z_:]+)(?:\{(?P<labels>.*)\})? (?P<value>[-+.0-9eE]+)")
-
-
 _LABEL: Final = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
 
 

@@ -18,26 +18,12 @@ __all__ = [
 
 
 CREATED = "Created"
-
-
 CLAIMED = "Claimed"
-
-
 LOST = "Lost"
-
-
 SPEC_CHANGED = "SpecChanged"
-
-
 REFRESHED = "Refreshed"
-
-
 TRIGGERED = "Triggered"
-
-
 ROTATION_DUE = "RotationDue"
-
-
 ENDING = "Ending"
 
 

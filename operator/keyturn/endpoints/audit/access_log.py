@@ -231,14 +231,8 @@ def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
 
 
 _ACCOUNT: Final = "system:serviceaccount:"
-
-
 _NODE: Final = "system:node:"
-
-
 _AS: Final = " as "
-
-
 _FIRST: Final = 5
 """As many of a crowd keep an entry of their own, if there is room: those that came first."""
 
