@@ -104,7 +104,7 @@ async def test_the_place_is_the_function_of_ours_and_the_one_that_it_calls(
     monkeypatch.setattr("keyturn.controllers.managedsecret.generate.generator_for", slow)
     told = await found(_order, desired)
     (one,) = [one for one in told if one.processor > holdups.LONGEST]
-    assert one.place.startswith("keyturn/stage.py:")
+    assert one.place.startswith("managedsecret/generate.py:")
     assert " > tests/test_holdups.py:" in one.place
 
 
