@@ -61,6 +61,7 @@ check: $(READY) ## run the gates that need no cluster: lint, format, types, laye
 	$(BIN)/python .ci/sizes operator
 	$(BIN)/python .ci/words
 	$(BIN)/keyturn crds --check crds
+	$(BIN)/python .ci/command-reference --check
 	.ci/chart-copies --check
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
@@ -90,8 +91,9 @@ release: $(READY) ## make every file of a release into dist/, VERSION=…, signe
 		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
 
-generate: $(READY) ## regenerate the CRDs, the API reference, and the copies in the chart
+generate: $(READY) ## regenerate the CRDs, the API and command reference, and the copies in the chart
 	$(BIN)/keyturn crds --output crds
+	$(BIN)/python .ci/command-reference
 	.ci/chart-copies
 
 format: $(READY) ## format the code and apply fixes of ruff

@@ -32,9 +32,9 @@ from .run_with import run_with_command
 from .version.command import version_command
 from .view_commands import history_command, plan_command, status_command
 
-__all__ = ["kubectl_completion", "kubectl_plugin", "main"]
+__all__ = ["GROUPS", "kubectl_completion", "kubectl_plugin", "main"]
 
-_GROUPS = {
+GROUPS = {
     "Secrets in a cluster": (
         *("status", "plan", "history", "rotate", "refresh", "rollback", "suspend", "resume", "emergency"),
     ),
@@ -59,7 +59,7 @@ class _Plain(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Show the commands by what they are about."""
         longest = max(map(len, self.commands))
-        for title, names in _GROUPS.items():
+        for title, names in GROUPS.items():
             with formatter.section(title):
                 limit = formatter.width - 6 - longest
                 rows = [

@@ -17,8 +17,20 @@ __all__ = ["metrics_endpoint"]
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OPTIONS = (
-    click.option("--metrics-port", default=8080, show_default=True, type=click.IntRange(0, 65535)),
-    click.option("--health-port", default=8081, show_default=True, type=click.IntRange(0, 65535)),
+    click.option(
+        "--metrics-port",
+        default=8080,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="The port of /metrics; 0 for a free one.",
+    ),
+    click.option(
+        "--health-port",
+        default=8081,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="The port of the probes /livez and /readyz; 0 for a free one.",
+    ),
     click.option(
         "--metrics-auth",
         is_flag=True,

@@ -1,0 +1,54 @@
+"""The command reference is that of the commands, and it explains each option."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli.commands import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).parents[2]
+_PAGE = (_ROOT / "docs" / "commands.md").read_text()
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+def section(path: str) -> str:
+    return re.split(r"^##", _PAGE.partition(f"\n### {path}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_the_page_is_what_the_generator_writes() -> None:
+    done = subprocess.run(
+        [sys.executable, _ROOT / ".ci" / "command-reference", "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_command_has_a_section() -> None:
+    shown = re.findall(r"^### (.+)$", _PAGE, re.MULTILINE)
+
+    assert sorted(shown) == sorted(path for path, _ in commands(main, "keyturn"))
+
+
+def test_every_option_has_a_meaning() -> None:
+    for path, command in commands(main, "keyturn"):
+        rows = re.findall(r"^\| `-.+` \| [^\s(].* \| .*\|$", section(path), re.MULTILINE)
+        assert len(rows) == sum(isinstance(one, click.Option) for one in command.params), path
