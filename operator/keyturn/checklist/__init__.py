@@ -11,5 +11,5 @@ Modules
     html, sarif, publishing, report_configmap  formats of a report
     evidence, monitor, probe                   proofs that the running operator collects
 
-Imports: `endpoints`, `stores`, `kube`, `generators`, `runtime`, `core`, `api`.
+Imports: `endpoints`, `offline`, `kube`, `generators`, `runtime`, `core`, `api`.
 """

@@ -14,5 +14,5 @@ Modules
 Packages
     managedsecret, emergency      reconcilers of two kinds
 
-Imports: every package but `cli`.
+Imports: every package but `cli` and `offline`.
 """

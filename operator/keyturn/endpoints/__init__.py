@@ -15,5 +15,5 @@ Packages
 
 Audit webhook and dashboard are off by default and loaded on first use.
 
-Imports: `stores`, `kube`, `runtime`, `core`, `api`; never `controllers`, which hands in what a server shows.
+Imports: `kube`, `runtime`, `core`, `api`; never `controllers`, which hands in what a server shows.
 """

@@ -13,5 +13,5 @@ Modules
 
 Errors are typed (`errors.NotFound`, `errors.Conflict`, ...) and never carry a body.
 
-Imports: `templates`, `runtime`, `core`, `api`.
+Imports: `runtime`, `core`, `api`.
 """

@@ -12,5 +12,5 @@ Modules
     invisible_characters             escapes of characters that a terminal does not show
     failpoints                       kill points for tests
 
-Imports: `core` (its errors) and `api`.
+Imports: `core` (its errors).
 """

@@ -11,7 +11,7 @@ Modules
     lookup, settings, remote_keys, key_isolation, reference_cycles   references, prefixes, cycles
     providers                                            one module per kind of store
 
-Imports: `kube`, `generators`, `runtime`, `core`, `api`.
+Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ size, `filters` are those of Liquid and those that Secrets need, `lexer` splits 
 No error of Liquid leaves this package, not even as the cause of another: it can quote a value. `failure` names the
 key of a template that failed, and nothing else.
 
-Imports: `core` and `api`.
+Imports: `core`.
 """
 
 from __future__ import annotations
