@@ -1,4 +1,4 @@
-"""What every model of the API has in common."""
+"""Base class of every API model, and builders of CEL rules and error paths."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ __all__ = ["Schema", "first_flaw", "rules"]
 
 
 class Schema(pydantic.BaseModel):
-    """A piece of an object of ours: frozen, camelCase outside, and silent about refused input."""
+    """Base model: immutable, camelCase field names in JSON, and no input values in validation errors."""
 
     model_config = pydantic.ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         frozen=True,
         use_attribute_docstrings=True,
-        # A refused value may be a literal secret: pydantic would print it into the error otherwise.
+        # A rejected value may be a literal secret; pydantic would otherwise print it into the error.
         hide_input_in_errors=True,
     )
 
 
 def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
-    """Make the CEL rules of a schema: each a rule, a sentence that says what to write instead, and a field.
+    """Build the `x-kubernetes-validations` of a schema from (rule, message[, fieldPath]).
 
-    The field is one below the schema, such as `.target.type`; without it the whole of the schema is to blame.
+    `fieldPath` is relative to the schema, such as `.target.type`; without it the error is reported for the schema
+    itself.
     Source: Kubernetes, "Validation rules" of CustomResourceDefinition (x-kubernetes-validations).
     """
     names = ("rule", "message", "fieldPath")
@@ -34,7 +35,7 @@ def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
 
 
 def first_flaw(error: pydantic.ValidationError) -> tuple[tuple[int | str, ...], str]:
-    """Return where the first error of an input is and what is wrong; of a rule of ours, its own sentence."""
+    """Return path and message of the first validation error; of a rule of Keyturn, that rule's own message."""
     first = error.errors(include_input=False, include_url=False)[0]
     raised = first.get("ctx", {}).get("error")
     return first["loc"], str(raised) if isinstance(raised, ValueError) else first["msg"]

@@ -1,4 +1,4 @@
-"""A choice of exactly one among kinds that bring settings of their own, such as generators and providers."""
+"""Model of a one-of: exactly one kind with its own settings, such as a generator or a provider."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["Choice"]
 
 
 class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
-    """One kind by its name, with its settings.
+    """Exactly one kind, keyed by its name, with its settings.
 
-    The kinds are not known here: the CRD's properties come from whoever brings them (see crdgen).
+    The kinds are registered elsewhere; `installation` adds their schemas to the CRD.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, hide_input_in_errors=True)
 
     rule: ClassVar[str]
-    """What to write instead of none or several."""
+    """Error message if there is no kind or more than one."""
 
     @pydantic.model_validator(mode="after")
     def _is_one(self) -> Choice:
@@ -37,5 +37,5 @@ class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
 
     @property
     def text(self) -> str:
-        """The choice in one canonical form, so that two can be compared after a restart."""
+        """Canonical JSON of the choice (sorted keys), for comparison with a stored one."""
         return orjson.dumps(self.root, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,4 +1,4 @@
-"""What a ManagedSecret may not say at once: the CEL rules of its spec, each with what to write instead."""
+"""CEL rules of a ManagedSecret's spec over several fields, each with a message that says what to write instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .target import SecretType
 
 __all__ = ["OF_ITEM", "OF_SPEC"]
 
-# An item of data, which is self there.
+# Rules of one item of `spec.data`; `self` is the item.
 
 _ONE_SOURCE = (
     "[has(self.generate), has(self.from), has(self.literal)].filter(given, given).size() <= 1",
@@ -26,7 +26,7 @@ _PULLED_HAS_NO_PREVIOUS = (
     ".keepPrevious",
 )
 
-# At the item and not at the literal, whose text would be quoted. What is longer still the schema refuses.
+# On the item, not on the literal, whose text the API server would quote. The schema rejects longer ones anyway.
 _LITERAL_IS_SHORT = (
     "!has(self.literal) || self.literal.size() <= 16384",
     "a literal has at most 16384 characters; keep a longer text in a store and read it with from",
@@ -34,13 +34,13 @@ _LITERAL_IS_SHORT = (
 )
 
 OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS, _LITERAL_IS_SHORT)
-"""The rules of one item of data."""
+"""CEL rules of one item of `spec.data`."""
 
-# The whole spec, which is self from here on.
+# Rules of the whole spec; `self` is the spec from here on.
 
 _NAMES_A_CLASS = "(has(self.className) && self.className != '')"
 _MAY_BE_GENERATED = "!has(d.literal) && !has(d.from)"
-"""Of an item d: it has a generator, or leaves that to its class."""
+"""CEL for an item `d` that has a generator, or may get one from its class."""
 _IS_IMMUTABLE = "(has(self.target) && has(self.target.immutable) && self.target.immutable)"
 _PULLS = "(has(self.dataFrom) || (has(self.data) && self.data.exists(d, has(d.from))))"
 
@@ -93,7 +93,7 @@ _IMMUTABLE_IS_NOT_REFRESHED = (
     ".refreshInterval",
 )
 
-# Keys of stores.
+# Rules about keys of stores.
 
 
 def _kind_of(ref: str) -> str:
@@ -101,7 +101,7 @@ def _kind_of(ref: str) -> str:
 
 
 def _are_same(one: str, other: str) -> str:
-    """Say in CEL that two entries mean the same key of the same store."""
+    """Return CEL that is true if two entries refer to the same key of the same store."""
     stores = f"{one}.storeRef", f"{other}.storeRef"
     return (
         f"{one}.remoteRef.key == {other}.remoteRef.key && {stores[0]}.name == {stores[1]}.name"
@@ -150,17 +150,17 @@ _PUSHES_ELSEWHERE = (
     ".pushTo",
 )
 
-# Keys that types need.
+# Rules about the keys that each Secret type requires.
 
-# The generators that make one value and write it under the item's name; of others and of the class's only the
-# operator knows what they make.
+# Generators with one value, written under the item's name. The outputs of others, and of the generator of a
+# class, are known to the operator only.
 _SINGLE = ("password", "passphrase", "bytes", "uuid")
 
 
 def _may_make(key: str) -> str:
-    """Say in CEL that something may write a key: an item of that name, one that renames, or makes several.
+    """Return CEL that is true if an item, a template or dataFrom may provide `key`.
 
-    What dataFrom brings is the store's to say.
+    The keys that dataFrom provides are known only after the store was read, so dataFrom always counts.
     """
     makes_one = " || ".join(f"has(d.generate.{kind})" for kind in _SINGLE)
     template = "has(self.target.template) && has(self.target.template.data)"
@@ -192,11 +192,11 @@ def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
     )
 
 
-# What a spec may weigh.
+# Limits of size.
 
 
 def _size_of_all(texts: str) -> str:
-    """Say in CEL how many characters the values of a map have, which may be absent."""
+    """Return CEL for the total number of characters in the values of a map, 0 if the map is absent."""
     return f"(has({texts}) ? {texts}.map(k, {texts}[k].size()).sum() : 0)"
 
 
@@ -234,4 +234,4 @@ OF_SPEC: Final = (
     _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
     _BASIC_AUTH_HAS_A_KEY,
 )
-"""The rules of the whole spec."""
+"""CEL rules of the whole `spec`."""

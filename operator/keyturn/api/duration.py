@@ -1,4 +1,4 @@
-"""How lengths of time are written: `90d`, `2160h`, `1d12h`."""
+"""Durations as users write them: `90d`, `2160h`, `1d12h`. Units are s, m, h, d and w."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _HINT = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
 
 
 def parse_duration(text: object) -> timedelta:
-    """Read a duration as users write it.
+    """Parse a duration; a timedelta is returned unchanged.
 
     Raises:
-        ValueError: It is not one, or longer than a century.
+        ValueError: It has another syntax, or is longer than 36500d.
     """
     if isinstance(text, timedelta):
         return text
@@ -35,13 +35,13 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(length: timedelta) -> str:
-    """Write a duration in the fewest units that are exact."""
-    rest = int(length.total_seconds())
+    """Format a duration, to whole seconds, in the fewest units that are exact; weeks are written in days."""
+    seconds_left = int(length.total_seconds())
     parts = []
     for unit, seconds in _SECONDS.items():
         if unit == "w":  # 90d reads better than 12w6d
             continue
-        count, rest = divmod(rest, seconds)
+        count, seconds_left = divmod(seconds_left, seconds)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"

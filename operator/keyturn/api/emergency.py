@@ -1,4 +1,4 @@
-"""EmergencyRotation: a declared incident, what is rotated at once, and its clock."""
+"""EmergencyRotation: an incident, the ManagedSecrets that are rotated at once, and its deadlines."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 
 
 class Revoke(StrEnum):
-    """When the values before stop being readable."""
+    """When the previous values are removed from the Secret."""
 
     IMMEDIATELY = "Immediately"
     AFTER_ROLLOUT = "AfterRollout"
 
 
 def _line(what: str, longest: int) -> Spelled:
-    """Take one line of text: it goes into events, tables and documents."""
+    """Return the constraint of a single line of text, because it is copied into events, tables and documents."""
     return Spelled(
         r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0][^\x00-\x1f\x7f-\x9f]*$",
         f"write {what} in one line, without control characters",
@@ -52,28 +52,28 @@ _IS_A_RECORD = (
 
 
 class EmergencyRotationSpec(Schema):
-    """What has happened, and which secrets are rotated at once for it; it cannot be changed."""
+    """The incident, and the secrets that are rotated for it; immutable."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CHOICE, _IS_A_RECORD))
 
     reason: Annotated[str, _line("what has happened", 1024)]
-    """What has happened, in one line that everybody may read."""
+    """The reason for the emergency, in one line; visible in events and reports."""
     incident: Annotated[str, _line("the incident's number", 128)] | None = None
-    """The incident's number elsewhere, such as INC-2026-042; the same in each namespace that it concerns."""
+    """The number of the incident in another system, such as INC-2026-042; the same in each affected namespace."""
     contact: Annotated[str, _line("whom to ask", 256)] | None = None
-    """Whom to ask, such as a mail address or a telephone number."""
+    """The contact for questions, such as a mail address or a telephone number."""
     selector: LabelSelector | None = None
-    """Which ManagedSecrets of this namespace are rotated, by their labels; an empty selector takes all of them."""
+    """The ManagedSecrets of this namespace to rotate, by their labels; an empty selector takes all of them."""
     names: list[Name] | None = pydantic.Field(
         None, min_length=1, max_length=500, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """Which ManagedSecrets of this namespace are rotated, by their names."""
+    """The ManagedSecrets of this namespace to rotate, by their names."""
     revoke: Revoke | None = None
-    """Immediately (where absent) lets no old value be read any more; AfterRollout waits for the workloads."""
+    """Immediately (the default) removes the previous values at once; AfterRollout waits for the workloads."""
 
 
 class AffectedState(StrEnum):
-    """How far one secret of an emergency is."""
+    """The progress of one ManagedSecret of an emergency."""
 
     PENDING = "Pending"
     ROTATED = "Rotated"
@@ -86,63 +86,63 @@ class AffectedState(StrEnum):
 
 
 class AffectedSecret(Schema):
-    """One ManagedSecret of an emergency."""
+    """The progress of one ManagedSecret of an emergency."""
 
     name: str
     """The name of the ManagedSecret."""
     state: AffectedState
     """Pending, Rotated, RolledOut, Failed, Suspended, Stalled, NothingToRotate or NotFound."""
     revision: int | None = None
-    """The revision with which its values are new."""
+    """The first revision whose values are all new."""
     rotated_at: datetime | None = None
-    """When the new values were in the Secret."""
+    """When the new values were written to the Secret."""
     updated_at: datetime | None = None
-    """When every workload was seen to run on them."""
+    """When every workload ran on the new values."""
     message: str | None = pydantic.Field(None, max_length=1024)
-    """What it waits for, or what is to be done elsewhere."""
+    """What it waits for, or the manual action that is required."""
 
 
 class TimelineEntry(Schema):
-    """Something that happened, once or several times."""
+    """An entry of the timeline: an event, once or repeated."""
 
     time: datetime
     """When it happened first."""
     until: datetime | None = None
-    """When it happened last, where that was more than once."""
+    """When it happened last, if more than once."""
     count: int | None = None
-    """How often it happened, where that was more than once."""
+    """How often it happened, if more than once."""
     reason: str
-    """One word for what happened, such as Rotated."""
+    """The kind of event in one word, such as Rotated."""
     what: str
-    """What happened, in a sentence."""
+    """A description in one sentence."""
     who: str
-    """Who did it: the operator, the field manager of the declaration, or who acknowledges."""
+    """The actor: the operator, the field manager of the declaration, or the user who acknowledges."""
 
 
 class Deadlines(Schema):
-    """When each part has to be done."""
+    """The deadlines of an emergency, counted from its declaration."""
 
     rotated: datetime
-    """Every secret is rotated: at once, which is within a minute."""
+    """Every secret is rotated: one minute after the declaration."""
     services_updated: datetime
-    """Every workload runs on the new values: within an hour."""
+    """Every workload runs on the new values: one hour after the declaration."""
     access_audited: datetime
-    """Who read the secrets is known and acknowledged: within 24 hours."""
+    """The access audit is acknowledged: 24 hours after the declaration."""
     documented: datetime
-    """The incident is documented and that is acknowledged: within 48 hours."""
+    """The incident document is acknowledged: 48 hours after the declaration."""
 
 
 class EmergencyRotationStatus(Schema):
-    """How far the emergency is, by the clock that began with its declaration."""
+    """The progress of the emergency and its deadlines."""
 
     observed_generation: ObservedGeneration = None
-    """The generation of the spec that this status speaks of."""
+    """The generation of the spec that this status describes."""
     started_at: datetime | None = None
     """When the emergency was declared."""
     deadlines: Deadlines | None = None
-    """When each part has to be done."""
+    """The deadline of each stage."""
     due_at: datetime | None = None
-    """The first of the deadlines that is not met yet."""
+    """The earliest deadline that is not met yet."""
     rotated_at: datetime | None = None
     """When every secret was rotated."""
     services_updated_at: datetime | None = None
@@ -154,15 +154,15 @@ class EmergencyRotationStatus(Schema):
     progress: str | None = None
     """How many of the secrets are rotated, such as 2/3."""
     report_name: str | None = None
-    """The ConfigMap that holds the incident document."""
+    """The ConfigMap with the incident document."""
     secrets: list[AffectedSecret] = pydantic.Field(
         default_factory=list,
         max_length=2000,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    """The ManagedSecrets that are concerned, and how far each is."""
+    """The affected ManagedSecrets and the progress of each."""
     timeline: list[TimelineEntry] = pydantic.Field(default_factory=list, max_length=500)
-    """What happened, in order; nothing is ever taken out."""
+    """The events of the emergency in order; entries are never removed."""
     conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
@@ -171,7 +171,7 @@ class EmergencyRotationStatus(Schema):
 
 
 class EmergencyRotation(Schema):
-    """A declared incident: what is rotated at once, and its clock of 0, 1, 24 and 48 hours."""
+    """An incident: ManagedSecrets that are rotated at once, and deadlines after 1 minute, 1, 24 and 48 hours."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -185,6 +185,6 @@ class EmergencyRotation(Schema):
 
     metadata: Metadata
     spec: EmergencyRotationSpec
-    """What has happened, and which secrets are rotated at once for it; it cannot be changed."""
+    """The incident, and the secrets that are rotated for it; immutable."""
     status: EmergencyRotationStatus = EmergencyRotationStatus()
-    """How far the emergency is, by the clock that began with its declaration."""
+    """The progress of the emergency and its deadlines."""

@@ -1,4 +1,4 @@
-"""ManagedSecret: one native Secret, where its values come from, when they turn, who is restarted."""
+"""ManagedSecret: one target Secret, the sources of its values, its rotation and its rollout."""
 
 from __future__ import annotations
 
@@ -41,39 +41,39 @@ _OUTPUTS_ARE_SHORT = (
 
 
 class DataItem(Schema):
-    """One value of the Secret and where it comes from."""
+    """One value of the Secret and its source."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(*contradictions.OF_ITEM))
 
     name: Key
-    """The value's name, which is its key in the Secret unless keys says otherwise."""
+    """The name of the value, which is also its key in the Secret unless keys is set."""
     generate: Recipe | None = None
-    """Make the value with exactly one of the generators."""
+    """Generate the value with exactly one generator."""
     from_: From | None = pydantic.Field(None, alias="from")
     """Read the value from a store."""
     literal: str | None = pydantic.Field(None, max_length=131072)
-    """A fixed text that is no secret, such as a user name."""
+    """A fixed text that is not secret, such as a user name."""
     keys: dict[str, Key] | None = pydantic.Field(
         None, min_length=1, max_length=8, json_schema_extra=rules(_OUTPUTS_ARE_SHORT)
     )
-    """Under which keys of the Secret the outputs are written, such as privateKey: id_ed25519."""
+    """The key of the Secret for each output of the generator, such as privateKey: id_ed25519."""
     keep_previous: bool | None = None
-    """True keeps the old value readable under <key>.previous while the overlap lasts."""
+    """True keeps the previous value under <key>.previous during the overlap."""
 
 
 class ManagedSecretSpec(Schema):
-    """What the Secret holds, when its values turn and who is restarted."""
+    """The content of the Secret, its rotation, and the rollout to its consumers."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(*contradictions.OF_SPEC))
 
     class_name: NameOrNone | None = None
-    """The SecretClass that gives defaults and minimums; the default one where absent, none where empty."""
+    """The SecretClass with defaults and minimums; the default class if absent, no class if empty."""
     owner: str | None = pydantic.Field(None, max_length=256)
-    """Who answers for this secret, in free text such as a mail address."""
+    """The owner of this secret, in free text such as a mail address."""
     suspend: bool | None = None
-    """True stops every write until it is false again."""
+    """True stops all writes until it is false again."""
     target: Target = pydantic.Field(default_factory=Target)
-    """The native Secret that is written."""
+    """The native Secret that the operator writes."""
     data: list[DataItem] = pydantic.Field(
         default_factory=list,
         min_length=1,
@@ -82,19 +82,19 @@ class ManagedSecretSpec(Schema):
     )
     """The values of the Secret, each with its source."""
     data_from: list[DataFrom] = pydantic.Field(default_factory=list, min_length=1, max_length=32)
-    """Keys of stores whose properties all become values of the Secret, each under its own name."""
+    """Keys of stores; each of their properties becomes a value of the Secret under its own name."""
     refresh_interval: RefreshInterval | None = pydantic.Field(None, json_schema_extra=rules(*READ_SELDOM))
-    """How often what from and dataFrom pull is read again; 1h where absent, and never where immutable."""
+    """The interval at which from and dataFrom are read again; 1h if absent, never for an immutable Secret."""
     rotation: Rotation | None = None
-    """When generated values are replaced; without it and without a class, never by schedule."""
+    """When generated values are replaced; without it and without a class, never on a schedule."""
     rollout: Rollout = Rollout()
     """Which workloads are restarted when the Secret changes, and how."""
     push_to: list[PushTo] = pydantic.Field(default_factory=list, min_length=1, max_length=16)
-    """Keys of stores that get what is generated or literal here, whenever it changes."""
+    """Keys of stores that receive the generated and literal values whenever they change."""
 
 
 def _name_of(object_: str) -> str:
-    """Say in CEL what the Secret of an object is called."""
+    """Return CEL for the name of the target Secret of an object."""
     spec = f"{object_}.spec"
     return f"(has({spec}.target) && has({spec}.target.name) ? {spec}.target.name : {object_}.metadata.name)"
 
@@ -105,7 +105,7 @@ def _type_of(object_: str) -> str:
 
 
 class ManagedSecret(Schema):
-    """One native Secret: where its values come from, when they turn, who must be restarted."""
+    """One native Secret: the sources of its values, their rotation, and the workloads to restart."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -115,14 +115,15 @@ class ManagedSecret(Schema):
                 ".metadata.name",
             ),
             (
-                # The target's own name is looked at beside it, where most objects have none.
+                # The rule reads target.name too, which most objects do not set.
                 "!self.metadata.name.endsWith('-keyturn') || (has(self.spec.target) && has(self.spec.target.name))",
                 NAMES_OF_STATES,
                 ".metadata.name",
             ),
             (
-                # Here and not at target, where it would say nothing of a target that comes or goes. The types come
-                # first: they nearly always agree, and then no name is looked up, at each write of a status.
+                # On the object and not on target: a rule there would not run when target is added or removed.
+                # The types are compared first; they nearly always agree, which saves the lookup of the names
+                # at each status update.
                 f"{_type_of('self')} == {_type_of('oldSelf')} || {_name_of('self')} != {_name_of('oldSelf')}",
                 "Kubernetes does not let the type of a Secret change; give target.name a new name as well",
                 ".spec.target.type",
@@ -132,6 +133,6 @@ class ManagedSecret(Schema):
 
     metadata: Metadata
     spec: ManagedSecretSpec
-    """What the Secret holds, when its values turn and who is restarted."""
+    """The content of the Secret, its rotation, and the rollout to its consumers."""
     status: ManagedSecretStatus = pydantic.Field(default_factory=ManagedSecretStatus)
-    """What the operator last saw and did."""
+    """The last observation and the progress of the operator's work."""

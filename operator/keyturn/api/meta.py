@@ -1,4 +1,4 @@
-"""The parts of Kubernetes' own metadata that we read, and the conditions that we write."""
+"""Kubernetes metadata that the operator reads, conditions that it writes, and types of names and labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 
 
 def _text(pattern: str, hint: str, max_length: int) -> pydantic.WithJsonSchema:
-    """Refuse with a sentence; the API server's own on a pattern is the pattern."""
+    """Return a string schema whose pattern is a CEL rule, because only a rule has a readable error message."""
     rule = (f"self.matches('^{pattern}$')", hint)
     return pydantic.WithJsonSchema({"type": "string", "maxLength": max_length, **rules(rule)})
 
@@ -62,9 +62,10 @@ LabelValue = Annotated[
 ]
 AnnotationValue = Annotated[str, pydantic.Field(max_length=16384)]
 NEVER_OBSERVED = -1
-"""What the API server fills in, so that kstatus does not take an object for done that nobody has looked at."""
+"""Default of `observedGeneration` in the CRD: kstatus does not take an object for ready before its first reconcile.
+"""
 NEVER_LOOKED = "1970-01-01T00:00:00Z"
-"""When the condition changed that the API server fills in: a schema holds constants only."""
+"""`lastTransitionTime` of the condition that the CRD sets as default; a schema holds constants only."""
 ObservedGeneration = Annotated[
     int | None, pydantic.BeforeValidator(lambda given: None if given == NEVER_OBSERVED else given)
 ]
@@ -76,7 +77,7 @@ def _is_qualified(name: str) -> str:
 
 
 QUALIFIED_KEYS = (f"self.all(k, {_is_qualified('k')})", _QUALIFIED)
-"""Kubernetes' rule for the keys of labels and annotations."""
+"""Syntax rule of Kubernetes for the keys of labels and annotations."""
 QualifiedName = Annotated[
     str,
     pydantic.WithJsonSchema(
@@ -86,7 +87,7 @@ QualifiedName = Annotated[
 
 
 class Metadata(Schema):
-    """ObjectMeta, as far as we read it."""
+    """The fields of ObjectMeta that the operator reads."""
 
     name: str
     namespace: str = ""
@@ -108,20 +109,22 @@ class Condition(Schema):
     status: Literal["True", "False", "Unknown"]
     """Whether it holds: True, False or Unknown."""
     reason: str = pydantic.Field(max_length=1024)
-    """One word for the cause of the last change."""
+    """The cause of the last change, in one word."""
     message: str = pydantic.Field(max_length=32768)
-    """The cause in a sentence for people; it never holds a value."""
+    """The cause of the last change, in a sentence for people; it never contains a value."""
     last_transition_time: datetime
     """When status last changed."""
     observed_generation: int | None = None
-    """The generation of the spec that this condition speaks of."""
+    """The generation of the spec that this condition describes."""
 
 
 def _without_filled_in(given: Any) -> Any:
-    """Drop the condition that the API server fills in: it tells users that the operator has not looked yet."""
+    """Drop the default condition of the CRD, which shows users that no reconcile has happened yet."""
     if not isinstance(given, list):
         return given
-    return [one for one in given if not (isinstance(one, dict) and _is_filled_in(one))]
+    return [
+        condition for condition in given if not (isinstance(condition, dict) and _is_filled_in(condition))
+    ]
 
 
 def _is_filled_in(condition: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""How a generated value is asked for: one generator's name with its settings."""
+"""Model of `generate`: one generator's name with its settings."""
 
 from __future__ import annotations
 

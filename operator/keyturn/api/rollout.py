@@ -1,4 +1,4 @@
-"""Which workloads are restarted when the Secret changes, and how, as users write it."""
+"""Model of `spec.rollout`: which workloads are restarted when the Secret changes, and how."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Restart(StrEnum):
 
 
 class OnFailure(StrEnum):
-    """What is done when a workload does not get ready with a new revision."""
+    """What happens when a workload does not become ready with a new revision."""
 
     ROLLBACK = "Rollback"
     HOLD = "Hold"
@@ -37,7 +37,7 @@ class FailFastWhen(StrEnum):
 
 
 class FailFast(Schema):
-    """When a workload counts as failed before its progressDeadline is over."""
+    """When a workload counts as failed before its progressDeadline."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -49,9 +49,9 @@ class FailFast(Schema):
     )
 
     when: FailFastWhen | None = None
-    """Crashing (the default): new pods crash while old ones, where there are any, are ready; or Never."""
+    """Crashing (the default): new pods crash while old ones, if there are any, are ready; or Never."""
     restarts: int | None = pydantic.Field(None, ge=1, le=100)
-    """How many restarts of one container of a new pod are crashing; 3 where absent."""
+    """How many restarts of one container of a new pod count as crashing; 3 if absent."""
 
 
 class WorkloadRef(Schema):
@@ -62,7 +62,8 @@ class WorkloadRef(Schema):
     name: Name
     """The name of the workload."""
     wave: int | None = pydantic.Field(None, ge=-1000, le=1000)
-    """Waves roll one after the other, the lowest first; 0 where absent and for consumers that are not listed."""
+    """Waves roll one after the other, the lowest first; 0 if absent, and for consumers that targets does not list.
+    """
 
 
 class Rollout(Schema):
@@ -82,21 +83,21 @@ class Rollout(Schema):
     )
 
     restart: Restart | None = None
-    """Auto (the default) restarts every consumer in the namespace, Listed only targets, None nobody."""
+    """Auto (the default) restarts every consumer in the namespace, Listed only targets, None no workload."""
     targets: list[WorkloadRef] | None = pydantic.Field(
         None,
         min_length=1,
         max_length=256,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
     )
-    """Workloads to restart; one that does not consume the Secret must agree by an annotation."""
+    """Workloads to restart; one that does not consume the Secret must consent by an annotation."""
     debounce: Pause | None = None
-    """How long a restart waits for further changes of what the workload consumes; 5s where absent."""
+    """How long a restart waits for further changes of what the workload consumes; 5s if absent."""
     max_concurrent: int | None = pydantic.Field(None, ge=1, le=1000)
-    """How many workloads of one wave roll at a time; 1 where absent."""
+    """How many workloads of one wave roll at a time; 1 if absent."""
     progress_deadline: Duration | None = None
-    """A workload that does not run the new revision so long after its restart has failed; 10m where absent."""
+    """How long a restarted workload may take to run the new revision before it has failed; 10m if absent."""
     fail_fast: FailFast | None = None
-    """When a workload has failed before its progressDeadline; where absent, by three restarts of a new pod."""
+    """When a workload counts as failed before its progressDeadline; if absent, after three restarts of a new pod."""
     on_failure: OnFailure | None = None
-    """Rollback (the default) returns to the revision before, Hold stops and leaves all as it is."""
+    """Rollback (the default) returns to the previous revision, Hold stops and leaves everything as it is."""

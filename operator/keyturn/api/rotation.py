@@ -1,4 +1,4 @@
-"""When values are replaced, as users write it."""
+"""Model of `spec.rotation`: when generated values are replaced."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ class Schedule(Schema):
             (_FIVE_FIELDS, 'write a cron expression of five fields, such as "0 3 1 */3 *"'),
         ),
     )
-    """Minute, hour, day of month, month and day of week, as cron has them."""
+    """Minute, hour, day of month, month and day of week, in cron syntax."""
     time_zone: str | None = pydantic.Field(None, max_length=64)
-    """The time zone of the expression by its IANA name, such as Europe/Berlin; UTC where absent."""
+    """The time zone of the expression by its IANA name, such as Europe/Berlin; UTC if absent."""
 
 
 class Window(Schedule):
-    """Times in which rotations may start: from each point in time on, for a while."""
+    """A period in which rotations may start: from each point in time of the schedule, for the duration."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_A_MINUTE))
 
     duration: Duration
-    """How long rotations may start after each point in time, in time that passes, such as 3h."""
+    """How long rotations may start after each point in time, in elapsed time, such as 3h."""
 
 
 class Cadence(Schema):
-    """When values are replaced: an interval or a schedule, and the windows that rotations keep to."""
+    """When values are replaced: an interval or a schedule, and the windows in which rotations may start."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_CADENCE, _EXACT_SCHEDULE))
 
@@ -72,21 +72,21 @@ class Cadence(Schema):
     schedule: Schedule | None = None
     """Fixed points in time, instead of every."""
     jitter: Jitter | None = None
-    """How much of every may be taken off to spread rotations; fixed per object, 10% where absent."""
+    """The part of every by which a rotation may come earlier, fixed per object; 10% if absent."""
     windows: list[Window] | None = pydantic.Field(None, max_length=16)
-    """The times in which a rotation by schedule or trigger may start; at any time where there are none."""
+    """The periods in which a rotation by schedule or trigger may start; at any time if absent."""
     overlap: Pause | None = None
-    """How long the old value stays valid after every workload runs on the new one; 1h where absent."""
+    """How long the previous value stays valid after every workload runs on the new one; 1h if absent."""
 
 
 class Rotation(Cadence):
-    """When and which generated values are replaced."""
+    """When generated values are replaced, and which."""
 
     trigger: str | None = pydantic.Field(None, min_length=1, max_length=256)
-    """Any new text replaces the values once; one that is there at creation is only recorded."""
+    """A new text replaces the values once; one that is set at creation is only recorded."""
     only: list[Annotated[str, pydantic.Field(max_length=253)]] | None = pydantic.Field(
         None, min_length=1, max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """The names of the values to replace; every generated one where absent."""
+    """The names of the values to replace; every generated one if absent."""
     revision_history_limit: int | None = pydantic.Field(None, ge=0, le=10)
-    """How many old revisions keep their values for a rollback; 3 where absent."""
+    """How many old revisions keep their values for a rollback; 3 if absent."""

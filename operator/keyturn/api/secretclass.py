@@ -1,4 +1,4 @@
-"""SecretClass: an organisation's rule for one kind of secret."""
+"""SecretClass: defaults, minimums and rules for one kind of secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SubjectPattern = Annotated[
 
 
 class Priority(StrEnum):
-    """How much the loss of such a secret matters."""
+    """How severe the loss of such a secret is."""
 
     CRITICAL = "Critical"
     HIGH = "High"
@@ -37,21 +37,21 @@ class Priority(StrEnum):
 
 
 class Enforcement(StrEnum):
-    """What becomes of a ManagedSecret that breaks a rule of its class."""
+    """What happens to a ManagedSecret that violates a rule of its class."""
 
     DENY = "Deny"
     WARN = "Warn"
 
 
 class Access(Schema):
-    """Who reads secrets of this class without being told of."""
+    """Which reads of secrets of this class are expected."""
 
     allowed: list[SubjectPattern] = pydantic.Field(min_length=1, max_length=64)
-    """The users whose reads are nothing unusual, such as system:serviceaccount:argocd:*; * and ? are taken."""
+    """The users whose reads are expected, such as system:serviceaccount:argocd:*; * and ? are wildcards."""
 
 
 class SecretClassSpec(Schema):
-    """The defaults and minimums that every ManagedSecret of this class gets."""
+    """The defaults and minimums of every ManagedSecret of this class."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -69,41 +69,41 @@ class SecretClassSpec(Schema):
     )
 
     description: str | None = pydantic.Field(None, max_length=1024)
-    """What kind of secret this class is for, in a sentence."""
+    """The kind of secret that this class is for, in a sentence."""
     priority: Priority | None = None
-    """How much the loss of such a secret matters; it goes into metrics, alerts and reports."""
+    """How severe the loss of such a secret is; it appears in metrics, alerts and reports."""
     rotation: Cadence | None = None
-    """When values are replaced, for a ManagedSecret that does not say so itself."""
+    """The default rotation of ManagedSecrets that do not set their own."""
     max_interval: Duration | None = None
-    """The longest time for which a generated value may be used; one that asks for longer breaks the rule."""
+    """The longest time for which a generated value may be used; a longer interval violates the rule."""
     min_length: int | None = pydantic.Field(None, le=65536)
-    """The least number of characters of a generated value in its written form."""
+    """The minimum number of characters of a generated value in its written form."""
     min_entropy_bits: int | None = pydantic.Field(None, le=65536)
-    """The least entropy of a generated value, in bits, after exclusions."""
+    """The minimum entropy of a generated value, in bits, after exclusions."""
     generate: Recipe | None = None
-    """The generator of every data item that names none of generate, from and literal."""
+    """The generator of every data item that has none of generate, from and literal."""
     distinct_across_environments: bool | None = None
-    """True forbids equal values in namespaces whose labels keyturn.dev/environment differ."""
+    """True forbids equal values in namespaces whose label keyturn.dev/environment differs."""
     access: Access | None = None
-    """Whose reads of such secrets are expected; it counts where the operator takes audit events."""
+    """Which reads of such secrets are expected; used where the operator receives audit events."""
     enforcement: Enforcement | None = None
-    """Deny (the default) writes nothing that breaks a rule, Warn writes it and says so."""
+    """Deny (the default) writes nothing that violates a rule, Warn writes it and reports the violation."""
 
 
 class SecretClassStatus(Schema):
-    """Whether the class can be used."""
+    """Whether the class is valid."""
 
     observed_generation: ObservedGeneration = None
-    """The generation of the spec that this status speaks of."""
+    """The generation of the spec that this status describes."""
     conditions: Conditions = pydantic.Field(default_factory=list)
     """Ready, or Stalled with what to write instead."""
 
 
 class SecretClass(Schema):
-    """An organisation's rule for one kind of secret: rotation, priority and minimum strength."""
+    """Defaults, minimums and rules for one kind of secret: rotation, priority and strength."""
 
     metadata: Metadata
     spec: SecretClassSpec
-    """The defaults and minimums that every ManagedSecret of this class gets."""
+    """The defaults and minimums of every ManagedSecret of this class."""
     status: SecretClassStatus = SecretClassStatus()
-    """Whether the class can be used."""
+    """Whether the class is valid."""

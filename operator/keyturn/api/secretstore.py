@@ -1,4 +1,4 @@
-"""SecretStore and ClusterSecretStore: the connection to an outside secret manager."""
+"""SecretStore and ClusterSecretStore: connections to an external secret manager."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = [
 class ProviderChoice(Choice):
     """Exactly one provider with its settings, such as `vault: {server: …}` or `kubernetes: {}`.
 
-    The providers bring their own settings, so the CRD's properties come from them (see crdgen).
+    The providers define their own settings; `installation` adds their schemas to the CRD.
     """
 
     rule = "write exactly one provider under provider, such as kubernetes: {}"
 
 
 class Refresh(Schema):
-    """How often the store is asked at most."""
+    """Limits of the requests to the store."""
 
     min_interval: Duration | None = None
-    """How long a value that was read serves everybody who asks for it; 15s where absent."""
+    """How long a value that was read is reused for further reads; 15s if absent."""
     rate_per_second: int | None = pydantic.Field(None, ge=1, le=10000)
-    """Requests per second that the store gets at most; where absent, what suits the provider."""
+    """The maximum of requests per second; if absent, the default of the provider."""
 
 
 _NAMESPACE = Spelled(
@@ -52,7 +52,7 @@ _NAMESPACE = Spelled(
 
 
 class AllowedNamespaces(Schema):
-    """Namespaces whose ManagedSecrets may use the store: those that are named and those that are selected."""
+    """Namespaces whose ManagedSecrets may use the store: the named and the selected ones."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -72,12 +72,12 @@ class AllowedNamespaces(Schema):
 
 
 class _StoreSpec(Schema):
-    """Which store it is, and how often it is asked."""
+    """The provider of the store, and the limits of requests to it."""
 
     provider: ProviderChoice
     """The kind of store with its settings, exactly one."""
     refresh: Refresh | None = None
-    """How often the store is asked at most."""
+    """Limits of the requests to the store."""
 
 
 _FOR_ALL = "only a ClusterSecretStore reads the operator's own files"
@@ -94,12 +94,12 @@ _NO_PATH = (
 
 
 class SecretStoreSpec(_StoreSpec):
-    """Which store it is, and how often it is asked; all that it refers to is of its own namespace."""
+    """The provider of the store, and the limits of requests to it; references are to its own namespace."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_NO_FILES, _NO_PATH))
 
 
-# The parts begin with no dot, so that none of them is . or .. itself.
+# A part does not begin with a dot, so it is never `.` or `..`.
 _LETTER = "[-_+=@A-Za-z0-9]"
 _PART = f"({_LETTER}|[{{]namespace[}}])({_LETTER}|[.]|[{{]namespace[}}])*"
 _PREFIX = Spelled(
@@ -109,11 +109,11 @@ _PREFIX = Spelled(
     256,
 )
 _HAS_NO_DOTS = (
-    # Where a part starts with a dot, the sentence above says it all.
+    # If a part starts with a dot, the message of the prefix itself is enough.
     "self.matches('(^|/)[.]') || !self.contains('..')",
     "a prefix has no two dots in a row, which could lead out of it; remove one",
 )
-# The name of a namespace goes on with letters, digits and -, in any case where the store does not care.
+# A namespace name continues with letters, digits and -; the case is ignored because some stores ignore it.
 _RUNS_ON = "[{]namespace[}]([-A-Za-z0-9]|$)"
 _NAMESPACE_ENDS = (
     f"!self.matches('{_RUNS_ON}')",
@@ -132,7 +132,7 @@ def _kept_apart(prefix: str) -> str:
 KeyPrefix = Annotated[str, _PREFIX, pydantic.AfterValidator(_kept_apart)]
 
 
-# Who writes a ManagedSecret must be allowed to get the Secrets that it reads, which a policy tells by their keys.
+# The author of a ManagedSecret needs permission to get the Secrets that it reads; a policy compares names.
 _KEYS_ARE_NAMES = (
     "!has(self.keyPrefix) || !has(self.provider.kubernetes) || has(self.provider.kubernetes.kubeconfigRef)",
     "kubernetes without kubeconfigRef reads each namespace's own Secrets, by their names alone; remove keyPrefix",
@@ -141,18 +141,18 @@ _KEYS_ARE_NAMES = (
 
 
 class ClusterSecretStoreSpec(_StoreSpec):
-    """Which store it is and who may use what of it; it refers to objects of the operator's own namespace."""
+    """The provider of the store, and the namespaces that may use it; references are to the operator's namespace."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_KEYS_ARE_NAMES))
 
     allowed_namespaces: AllowedNamespaces | None = None
-    """The namespaces whose ManagedSecrets may use the store; none where absent."""
+    """The namespaces whose ManagedSecrets may use the store; none if absent."""
     key_prefix: KeyPrefix | None = pydantic.Field(
         None, json_schema_extra=rules(_HAS_NO_DOTS, _NAMESPACE_ENDS)
     )
-    """What is put before every key, such as {namespace}/, so that each namespace reaches only its own keys.
+    """A prefix of every key, such as {namespace}/, so that each namespace reaches only its own keys.
 
-    Without {namespace} in it, all namespaces reach the same keys, which the condition KeysShared says.
+    Without {namespace} in it, all namespaces reach the same keys, which the condition KeysShared reports.
     """
 
 
@@ -160,31 +160,31 @@ class SecretStoreStatus(Schema):
     """Whether the store can be used."""
 
     observed_generation: ObservedGeneration = None
-    """The generation of the spec that this status speaks of."""
+    """The generation of the spec that this status describes."""
     provider: str | None = None
     """The kind of store, such as vault."""
     conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, with Valid or what keeps it from that as reason, Stalled while a person must act, and KeysShared."""
+    """Ready, with reason Valid or the obstacle; Stalled while manual action is required; and KeysShared."""
 
 
 class SecretStore(Schema):
-    """The connection of one namespace to an outside secret manager."""
+    """The connection of one namespace to an external secret manager."""
 
     metadata: Metadata
     spec: SecretStoreSpec
-    """Which store it is, and how often it is asked; all that it refers to is of its own namespace."""
+    """The provider of the store, and the limits of requests to it; references are to its own namespace."""
     status: SecretStoreStatus = SecretStoreStatus()
     """Whether the store can be used."""
 
 
 class ClusterSecretStore(Schema):
-    """A connection to an outside secret manager that several namespaces may use."""
+    """A connection to an external secret manager that several namespaces may use."""
 
     metadata: Metadata
     spec: ClusterSecretStoreSpec
-    """Which store it is and who may use what of it; it refers to objects of the operator's own namespace."""
+    """The provider of the store, and the namespaces that may use it; references are to the operator's namespace."""
     status: SecretStoreStatus = SecretStoreStatus()
     """Whether the store can be used."""

@@ -1,4 +1,4 @@
-"""Which objects are meant by their labels, as everywhere in Kubernetes."""
+"""Label selectors, with the semantics of Kubernetes' LabelSelector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LabelRequirement", "LabelSelector", "Operator"]
 
 
 class Operator(StrEnum):
-    """How a label is compared."""
+    """The operators of a requirement."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -25,7 +25,7 @@ _COMPARES = "self.operator in ['In', 'NotIn']"
 
 
 class LabelRequirement(Schema):
-    """What one label has to be."""
+    """A requirement for one label."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -51,11 +51,11 @@ class LabelRequirement(Schema):
 
 
 class LabelSelector(Schema):
-    """Labels that all have to be as said; an empty selector takes every object."""
+    """Requirements that a label set must all meet; an empty selector matches every object."""
 
     match_labels: dict[str, LabelValue] = pydantic.Field(
         {}, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS)
     )
-    """Labels with the value that each has to have."""
+    """Labels with their required values."""
     match_expressions: list[LabelRequirement] = pydantic.Field([], max_length=32)
-    """What else has to be true of labels."""
+    """Further requirements."""

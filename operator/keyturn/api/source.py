@@ -1,4 +1,4 @@
-"""Where values come from outside and go to, as users write it in a ManagedSecret."""
+"""Sources and destinations in stores: models of `from`, `dataFrom` and `pushTo`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ __all__ = [
     "UpdatePolicy",
 ]
 
-# A part of a path is anything but . and .. alone. RE2 cannot look ahead, so what it starts with is spelled out.
+# A part of a path may be anything except `.` and `..`. RE2 has no lookahead, so the first characters are
+# enumerated.
 _LETTER = r"[^/\\\x00-\x1f\x7f]"
 _FIRST = r"[^./\\\x00-\x1f\x7f]"
 _PART = rf"({_FIRST}{_LETTER}*|[.]{_FIRST}{_LETTER}*|[.][.]{_LETTER}+)"
@@ -66,7 +67,7 @@ SecretKey = Annotated[
     Spelled(r"^[-._a-zA-Z0-9]+$", "a key of a Secret has letters, digits, '-', '_' or '.' only", 253),
 ]
 
-_SOONEST: Final = timedelta(seconds=10)
+_MIN_INTERVAL: Final = timedelta(seconds=10)
 _TOO_OFTEN = "pulled values are read every 10s at the most; write 10s or longer, such as 1h"
 READ_SELDOM: Final = (
     (
@@ -74,7 +75,7 @@ READ_SELDOM: Final = (
         "refreshInterval has no zero; a Secret that is written once has target.immutable: true instead",
     ),
     (
-        # What is zero or no duration at all is told so by other rules.
+        # Other rules reject zero and texts that are no duration.
         (
             "self.matches('[1-9][0-9]*[mhdw]|[1-9][0-9]+s') || self.matches('^(0+[smhdw])+$')"
             " || !self.matches('^([0-9]+[smhdw])+$')"
@@ -82,11 +83,11 @@ READ_SELDOM: Final = (
         _TOO_OFTEN,
     ),
 )
-"""The rules of a field of type RefreshInterval."""
+"""CEL rules of a field of type RefreshInterval."""
 
 
 def _seldom_enough(interval: timedelta) -> timedelta:
-    if interval < _SOONEST:
+    if interval < _MIN_INTERVAL:
         raise ValueError(_TOO_OFTEN)
     return interval
 
@@ -102,17 +103,17 @@ class StoreKind(StrEnum):
 
 
 class UpdatePolicy(StrEnum):
-    """What is pushed over what the store has already."""
+    """Whether a push overwrites an existing key."""
 
     REPLACE = "Replace"
     IF_NOT_EXISTS = "IfNotExists"
 
 
 class StoreRef(Schema):
-    """A store."""
+    """A reference to a store."""
 
     kind: StoreKind | None = None
-    """SecretStore (the default), which is of the same namespace, or ClusterSecretStore."""
+    """SecretStore (the default), of the same namespace, or ClusterSecretStore."""
     name: Name
     """The name of the store."""
 
@@ -121,55 +122,55 @@ class RemoteDestination(Schema):
     """A key of a store."""
 
     key: RemoteKey
-    """The key in the store, such as prod/payments; the keyPrefix of a ClusterSecretStore comes before it."""
+    """The key in the store, such as prod/payments; the keyPrefix of a ClusterSecretStore is put before it."""
 
 
 class RemoteDocument(RemoteDestination):
     """A key of a store, in one of its versions."""
 
     version: Version | None = None
-    """The version to read, as the store names it, such as AWSCURRENT or 3; the newest where absent."""
+    """The version to read, as the store names it, such as AWSCURRENT or 3; the newest if absent."""
 
 
 class RemoteRef(RemoteDocument):
-    """A value of a store: all that a key holds, or a property of it."""
+    """A value of a store: the whole content of a key, or one property of it."""
 
     property: Property | None = None
-    """The property to take, such as token or login.password; all that the key holds where absent."""
+    """The property to read, such as token or login.password; the whole content of the key if absent."""
 
 
 class From(Schema):
-    """A value that a store keeps."""
+    """A value that is read from a store."""
 
     store_ref: StoreRef
-    """The store that keeps the value."""
+    """The store of the value."""
     remote_ref: RemoteRef
-    """Which of its values is read."""
+    """The key, version and property to read."""
 
 
 class DataFrom(Schema):
-    """All properties that a store keeps under one key."""
+    """All properties of one key of a store."""
 
     store_ref: StoreRef
-    """The store that keeps them."""
+    """The store of the key."""
     remote_ref: RemoteDocument
-    """Under which key, and in which version."""
+    """The key and version to read."""
     prefix: NamePrefix | None = None
-    """What is put before the name of each property to make the key of the Secret, such as APP_."""
+    """A prefix for the name of each property, such as APP_, to form the key of the Secret."""
     deletion_policy: DeletionPolicy | None = None
-    """Retain (the default) keeps a property in the Secret that is gone at the store, Delete takes it out."""
+    """Retain (the default) keeps a property in the Secret when the store no longer has it, Delete removes it."""
 
 
 class PushTo(Schema):
-    """A key of a store that gets the values which are generated or literal here."""
+    """A key of a store that receives the generated and literal values."""
 
     store_ref: StoreRef
-    """The store that is written to."""
+    """The store to write to."""
     remote_ref: RemoteDestination
-    """The key that is written there."""
+    """The key to write."""
     secret_key: SecretKey | None = None
-    """The key of the Secret whose value is pushed alone; where absent, all as properties of one document."""
+    """The only key of the Secret to push; if absent, all of them as properties of one document."""
     update_policy: UpdatePolicy | None = None
-    """Replace (the default) writes over what the store has, IfNotExists leaves it as it is."""
+    """Replace (the default) overwrites the content of the key, IfNotExists leaves an existing key unchanged."""
     deletion_policy: DeletionPolicy | None = None
-    """Retain (the default) leaves the key in the store when the ManagedSecret goes, Delete removes it."""
+    """Retain (the default) leaves the key in the store when the ManagedSecret is deleted, Delete removes it."""

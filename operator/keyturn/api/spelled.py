@@ -1,4 +1,4 @@
-"""How a setting that is text may be spelled, for the API server and for us by the same pattern."""
+"""Pattern constraint of a text field, enforced by the API server (CEL) and by pydantic alike."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Spelled"]
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """Annotates text that has to match a pattern; the sentence says what to write instead."""
+    """Annotation of a text field: pattern, error message and maximum length."""
 
     pattern: str
-    """For RE2 as for Python, from ^ to $."""
+    """Valid in RE2 and in Python, from ^ to $."""
     sentence: str
     longest: int
 

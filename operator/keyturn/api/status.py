@@ -1,4 +1,4 @@
-"""What `kubectl get managedsecret` shows: the status of a ManagedSecret."""
+"""Status of a ManagedSecret, as `kubectl get managedsecret` shows it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ __all__ = [
 
 MOST_WORKLOADS = 1000
 MOST_VIOLATIONS = 1000
-"""More than a spec can break: each of its 128 values breaks a rule in at most two ways."""
+"""More than a spec can violate: each of its 128 values violates a rule in at most two ways."""
 
 
 class WorkloadKind(StrEnum):
-    """The kinds of workload that are rolled."""
+    """The kinds of workload that are restarted."""
 
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
@@ -55,7 +55,7 @@ class Via(StrEnum):
 
 
 class WorkloadState(StrEnum):
-    """How far a workload is."""
+    """The progress of a workload."""
 
     CURRENT = "Current"
     PENDING = "Pending"
@@ -67,19 +67,19 @@ class WorkloadReason(StrEnum):
     """Why a workload does not run the current revision, as a code for programs; a later version may have others."""
 
     FORBIDDEN = "Forbidden"
-    """The API server forbids its restart."""
+    """RBAC forbids its restart."""
     REFUSED = "Refused"
-    """The API server or an admission webhook refuses its restart."""
+    """The API server or an admission webhook rejects its restart."""
     NOT_FOUND = "NotFound"
-    """The API server did not find it when it was to be restarted."""
+    """It did not exist when it was to be restarted."""
     RESTART_NEVER = "RestartNever"
     """Its annotation keyturn.dev/restart is never."""
     RESTART_DISABLED = "RestartDisabled"
     """rollout.restart is None."""
     NOT_LISTED = "NotListed"
-    """rollout.restart is Listed, and rollout.targets does not have it."""
+    """rollout.restart is Listed, and rollout.targets does not list it."""
     NOT_CONSUMING = "NotConsuming"
-    """rollout.targets has it, but it does not use the Secret and has not agreed to a restart."""
+    """rollout.targets lists it, but it does not use the Secret and has not consented to a restart."""
     MARKER_REMOVED = "MarkerRemoved"
     """Another program removed keyturn.dev/secret-versions from its pod template after the restart."""
     PAUSED = "Paused"
@@ -87,21 +87,21 @@ class WorkloadReason(StrEnum):
     EARLIER_ROLLOUT = "EarlierRollout"
     """An earlier rollout of it has not finished."""
     WAITING_FOR_TURN = "WaitingForTurn"
-    """It is restarted when the workloads before it are through and the debounce is over."""
+    """Its restart follows when the workloads before it are complete and the debounce is over."""
     ROLLING_OUT = "RollingOut"
     """It was restarted, and its rollout has not finished."""
     UPDATED_BY_HAND = "UpdatedByHand"
-    """Its update strategy leaves pods to a person: OnDelete, or a partition."""
+    """Its update strategy leaves the restart of pods to the user: OnDelete, or a partition."""
     PODS_NOT_CREATED = "PodsNotCreated"
     """Its controller cannot create pods."""
     POD_LEFT_BEHIND = "PodLeftBehind"
     """A StatefulSet does not replace a pod that is not ready; the pod must be deleted."""
     PODS_NOT_RUNNING = "PodsNotRunning"
-    """A pod of it does not run; the message has the pod and the API's reason."""
+    """One of its pods does not run; the message has the pod and the API's reason."""
     EARLIER_PODS = "EarlierPods"
     """Pods with earlier values still run or are terminating."""
     PODS_UNKNOWN = "PodsUnknown"
-    """The operator has no right to list pods."""
+    """The operator has no permission to list pods."""
     CRASH_LOOP = "CrashLoop"
     """Its new pods crash."""
     DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -109,14 +109,14 @@ class WorkloadReason(StrEnum):
 
 
 class RotationStatus(Schema):
-    """A rotation that is under way."""
+    """A rotation in progress."""
 
     id: str
-    """What names this rotation for ever: the object's UID and the revision it makes."""
+    """The permanent identifier of the rotation: the object's UID and the number of the new revision."""
     reason: str
     """Why the values are replaced."""
     step: str
-    """The step that comes next."""
+    """The next step."""
     started_at: datetime
     """When the rotation was decided."""
     attempts: int = 0
@@ -137,97 +137,100 @@ class WorkloadStatus(Schema):
     state: WorkloadState
     """Current, Pending, Rolling or Failed."""
     revision: int | None = None
-    """The revision that its pod template carries."""
+    """The revision of the restart marker on its pod template."""
     restarted: int | None = None
-    """The revision that it was restarted for, where somebody has taken that off its pod template since."""
+    """The revision of its last restart, if another writer has removed the restart marker since."""
     terminating: int | None = None
-    """How many pods with earlier values are terminating, where their end is waited for without a deadline."""
+    """How many pods with earlier values are terminating, if the rollout waits for their end without a deadline."""
     reason: str | None = None
     """Why it is not Current, as a code for programs, such as Forbidden, Paused, EarlierPods or CrashLoop."""
     message: str | None = None
-    """What it waits for, for people; its words can change with each version."""
+    """What it waits for, for people; the wording can change with each version."""
 
 
 class PolicyViolation(Schema):
-    """A broken rule."""
+    """A violated rule."""
 
     rule: str
     """The rule, such as minLength, maxInterval or sharedValue."""
     item: str | None = None
-    """The value that breaks it; absent where the rule is about several values or about the spec."""
+    """The value that violates it; absent if the rule is about several values or about the spec."""
     message: str
-    """What is wrong and what to write instead, for people; its words can change with each version."""
+    """What is wrong and what to write instead, for people; the wording can change with each version."""
 
 
 class PolicyStatus(Schema):
-    """How the Secret stands with the rules of its class and of the checklist."""
+    """Compliance of the Secret with the rules of its class and of the checklist."""
 
     violations: list[PolicyViolation] = pydantic.Field(default_factory=list, max_length=MOST_VIOLATIONS)
-    """The broken rules, those of the class first."""
+    """The violated rules, those of the class first."""
 
 
 class HistoryEntry(Schema):
-    """A revision that was made."""
+    """A revision of the past."""
 
     revision: int
     """The number of the revision."""
     reason: str
-    """Why it was made."""
+    """Why it was generated."""
     started_at: datetime
-    """When its values were made."""
+    """When its values were generated."""
     finished_at: datetime
     """When every workload ran on it."""
     result: str
-    """Succeeded; RolledBack where it was given up; Superseded where a newer one came before all ran on it."""
+    """Succeeded; RolledBack after a failure; Superseded if a newer one came before all workloads ran on it."""
 
 
 class PreviousStatus(Schema):
-    """The revision before, while its values are still valid."""
+    """The previous revision, while its values are still valid."""
 
     revision: int
     """The number of the revision."""
     valid_until: datetime | None = None
-    """When the overlap ends; known from when every workload runs on the current revision."""
+    """When the overlap ends; known once every workload runs on the current revision."""
 
 
 class ManagedSecretStatus(Schema):
-    """What the operator last saw and did."""
+    """The last observation and the progress of the operator's work."""
 
     observed_generation: ObservedGeneration = None
-    """The generation of the spec that this status speaks of."""
+    """The generation of the spec that this status describes."""
     secret_name: str | None = None
-    """The Secret that was written."""
+    """The name of the target Secret."""
     revision: int | None = None
-    """The revision that the Secret holds: 1, 2, and so on."""
+    """The revision in the Secret: 1, 2, and so on."""
     last_rotation_time: datetime | None = None
-    """When generated values were last made anew."""
+    """When values were last generated."""
     next_rotation_time: datetime | None = None
     """When the next rotation by schedule is due."""
     overdue: bool | None = None
     """Whether a rotation is due and not done."""
     last_trigger: str | None = None
-    """The trigger that was handled last."""
+    """The last handled value of rotation.trigger."""
     last_refresh_time: datetime | None = None
-    """When pulled values were last taken in, or read on request; a read that finds the same writes nothing."""
+    """When pulled values last changed, or were read on request; a read that finds the same values writes nothing."""
     last_refresh: str | None = None
-    """The annotation keyturn.dev/refresh that was handled last."""
+    """The last handled value of the annotation keyturn.dev/refresh."""
     rotation: RotationStatus | None = None
-    """The rotation that is under way."""
+    """The rotation in progress."""
     previous: PreviousStatus | None = None
-    """The revision before, while its values are still valid."""
+    """The previous revision, while its values are still valid."""
     workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
-    """The workloads that consume the Secret, and how far each is."""
+    """The workloads that consume the Secret, and the progress of each."""
     policy: PolicyStatus | None = None
-    """The broken rules of the class and of the checklist; absent where none is broken."""
+    """The violated rules of the class and of the checklist; absent if there are none."""
     history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)
     """The last ten revisions, the newest first."""
     conditions: Conditions = pydantic.Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed.
+
+    Reconciling, Stalled while they hold.
+    """
 
     @cached_property
     def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:
-        """The workloads by kind and name; each of a thousand is looked up in each look."""
-        return {(one.kind, one.name): one for one in self.workloads}
+        """Workloads by kind and name; cached because each reconcile looks up as many as 1000."""
+        return {(workload.kind, workload.name): workload for workload in self.workloads}

@@ -1,4 +1,4 @@
-"""The native Secret that a ManagedSecret writes, as users describe it."""
+"""Model of `spec.target`: the native Secret that a ManagedSecret writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class SecretType(StrEnum):
-    """The types of a native Secret that may be written."""
+    """The types of a native Secret that can be written."""
 
     OPAQUE = "Opaque"
     BASIC_AUTH = "kubernetes.io/basic-auth"
@@ -35,21 +35,21 @@ class SecretType(StrEnum):
 
 
 class CreationPolicy(StrEnum):
-    """Whose the Secret is."""
+    """Whether the operator creates the Secret or merges keys into an existing one."""
 
     CREATE = "Create"
     MERGE = "Merge"
 
 
 class Adopt(StrEnum):
-    """Whether a Secret that exists already may be taken over."""
+    """Whether an existing Secret may be adopted."""
 
     NEVER = "Never"
     IF_UNOWNED = "IfUnowned"
 
 
 class OtherKeys(StrEnum):
-    """What becomes of the keys of an adopted Secret that no item writes."""
+    """What happens to keys of an adopted Secret that no item writes."""
 
     KEEP = "Keep"
     REMOVE = "Remove"
@@ -74,11 +74,11 @@ class TemplateMetadata(Schema):
     labels: dict[str, LabelValue] = pydantic.Field(
         default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
     )
-    """Labels that the Secret gets."""
+    """Labels to set on the Secret."""
     annotations: dict[str, AnnotationValue] = pydantic.Field(
         default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
     )
-    """Annotations that the Secret gets."""
+    """Annotations to set on the Secret."""
 
 
 _TEMPLATES_MAKE_KEYS = (
@@ -97,14 +97,14 @@ TemplateText = Annotated[str, pydantic.Field(max_length=16384)]
 
 
 class TargetTemplate(Schema):
-    """What the Secret gets besides the values."""
+    """Metadata of the Secret, and templates of further keys."""
 
     metadata: TemplateMetadata = pydantic.Field(default_factory=TemplateMetadata)
     """Labels and annotations of the Secret."""
     data: dict[str, TemplateText] | None = pydantic.Field(
         None, max_length=64, json_schema_extra=rules(_TEMPLATES_MAKE_KEYS, _TEMPLATES_MAKE_NO_PREVIOUS)
     )
-    """Keys of the Secret with a Liquid template over the values each, rendered once per revision."""
+    """Keys of the Secret, each with a Liquid template over the values; rendered once per revision."""
 
 
 _MERGES = "(has(self.creationPolicy) && self.creationPolicy == 'Merge')"
@@ -122,7 +122,7 @@ NAMES_OF_STATES = "names ending in -keyturn are for the operator's own state; ch
 
 
 class Target(Schema):
-    """The native Secret that is written."""
+    """The native Secret that the operator writes."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -147,18 +147,18 @@ class Target(Schema):
     )
 
     name: Name | None = None
-    """The name of the Secret; the ManagedSecret's own name where absent."""
+    """The name of the Secret; the name of the ManagedSecret if absent."""
     type: SecretType | None = None
-    """The type of the Secret; Opaque where absent."""
+    """The type of the Secret; Opaque if absent."""
     creation_policy: CreationPolicy | None = None
-    """Create (the default) writes the whole Secret, Merge only our keys in a Secret that someone else made."""
+    """Create (the default) writes the whole Secret, Merge only the keys of the spec into a foreign Secret."""
     adopt: Adopt | None = None
-    """IfUnowned takes over a Secret that nobody owns and keeps its values; Never (the default) touches none."""
+    """IfUnowned adopts an existing Secret without an owner and keeps its values; Never (the default) adopts none."""
     other_keys: OtherKeys | None = None
-    """Keep (the default) leaves keys in an adopted Secret that no item writes, Remove takes them out of it."""
+    """Keep (the default) leaves keys in an adopted Secret that no item writes, Remove removes them."""
     deletion_policy: DeletionPolicy | None = None
-    """Retain (the default) lets the Secret outlive the ManagedSecret, Delete has it garbage-collected as well."""
+    """Retain (the default) keeps the Secret when the ManagedSecret is deleted, Delete deletes it as well."""
     immutable: bool | None = None
-    """True writes the Secret once, after which Kubernetes takes no other values for it."""
+    """True writes the Secret once; Kubernetes then rejects every change of its values."""
     template: TargetTemplate = pydantic.Field(default_factory=TargetTemplate)
-    """What the Secret gets besides its data."""
+    """Metadata of the Secret, and templates of further keys."""
