@@ -1,4 +1,4 @@
-"""What can keep a managed secret from what its spec says, and what happens next."""
+"""Exceptions that end a reconcile: `Wait` is retried automatically, `Stalled` requires manual action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Stalled", "Wait"]
 
 
 class Wait(Exception):  # noqa: N818 - it says what happens next, not what went wrong
-    """The operator tries again by itself, after the given time."""
+    """The reconcile is retried after `after`; `reason` and `message` become a condition."""
 
     def __init__(self, reason: str, message: str, after: timedelta) -> None:
         super().__init__(reason, message)
@@ -21,7 +21,7 @@ class Wait(Exception):  # noqa: N818 - it says what happens next, not what went 
 
 
 class Stalled(Exception):  # noqa: N818
-    """A person must act: the message says what to write or do instead."""
+    """Manual action is required; `message` says what to write or do instead."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message)

@@ -1,4 +1,4 @@
-"""Which object is meant."""
+"""Keys of the objects that Keyturn reads and writes: kind, namespace and name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectKey:
-    """A namespaced object of a kind that the context names."""
+    """Namespace and name of an object whose kind is known from the context."""
 
     namespace: str
     name: str
@@ -59,7 +59,9 @@ class EmergencyKey:
         return cls(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
-SECRET_STORE = "SecretStore"  # noqa: S105  # a kind
+SECRET_STORE = "SecretStore"  # noqa: S105  # the name of a kind
+
+
 CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
 
 
@@ -81,7 +83,7 @@ class StoreKey:
 
     @classmethod
     def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
-        """Say which store is meant by one who writes `ref` in `namespace`."""
+        """Return the key of the store that `ref` names in an object of `namespace`."""
         return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
 
     @classmethod
@@ -91,5 +93,5 @@ class StoreKey:
 
 
 def meant(kind: str, name: str, namespace: str) -> StoreKey:
-    """Say which store is meant by a name in a namespace."""
+    """Return the key of a store; a ClusterSecretStore has no namespace."""
     return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)

@@ -1,7 +1,7 @@
-"""Reads the sentences of a status that was written before it had fields for programs; removed after one release.
+"""Parser of the status messages of the previous version, which had no fields for programs; for one release.
 
-A status of that kind has no `reason` in its workloads and no `policy`. It is replaced by the first status that this
-version writes, so nothing else reads a sentence.
+Such a status has no `reason` in its workloads and no `policy`. The first status that this version writes replaces it,
+so no other module parses messages.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ _REASONS: Final = (
     ("the API server ", WorkloadReason.REFUSED),
     ("its new pods crash: ", WorkloadReason.CRASH_LOOP),
 )
-"""By the beginning of a message what it says."""
+"""Reason by the beginning of a message."""
 _OF_ONE_VALUE: Final = ("minLength", "minEntropyBits", "distinctAcrossEnvironments", "sharedValue")
-"""The rules whose sentence begins with the name of a value."""
+"""Rules whose message begins with the name of a value."""
 _RULE: Final = "|".join((*_OF_ONE_VALUE, "maxInterval", "weakValue", "noSchedule", "overdue", "notRevoked"))
-_TOLD: Final = re.compile(rf"(?:^|; )({_RULE}): (.*?)(?=; (?:{_RULE}): |$)", re.DOTALL)
+_VIOLATION: Final = re.compile(rf"(?:^|; )({_RULE}): (.*?)(?=; (?:{_RULE}): |$)", re.DOTALL)
 
 
 def legacy_reason(told: WorkloadStatus) -> WorkloadReason | None:
-    """Return the reason that the message of a workload tells, as far as a decision depends on it."""
+    """Return the reason that the message of a workload contains, for the reasons that decisions depend on."""
     message = told.message or ""
     return next((reason for start, reason in _REASONS if message.startswith(start)), None)
 
 
 def legacy_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, ...]:
-    """Return the broken rules that the condition PolicyCompliant tells."""
+    """Return the violated rules that the condition PolicyCompliant lists."""
     messages = (
-        one.message for one in status.conditions if (one.type, one.status) == ("PolicyCompliant", "False")
+        condition.message
+        for condition in status.conditions
+        if (condition.type, condition.status) == ("PolicyCompliant", "False")
     )
     return tuple(
-        PolicyViolation(rule=found[1], item=_item(found[1], found[2]), message=found[2])
-        for found in _TOLD.finditer(next(messages, ""))
+        PolicyViolation(rule=match[1], item=_item(match[1], match[2]), message=match[2])
+        for match in _VIOLATION.finditer(next(messages, ""))
     )
 
 

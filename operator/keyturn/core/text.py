@@ -1,4 +1,4 @@
-"""How times are written for people."""
+"""Times and durations in human-readable form."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ __all__ = ["NOTHING", "clock", "length", "since", "until"]
 
 NOTHING = "-"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_TELLS_BY_ITSELF = {"d": 8, "h": 8, "m": 10, "s": 0}
-"""From how many of a unit on the next smaller one says nothing more."""
+_SINGLE_UNIT_FROM = {"d": 8, "h": 8, "m": 10, "s": 0}
+"""By unit, the count from which on the next smaller unit is left out."""
 
 
 def length(time: timedelta) -> str:
-    """Write how long something is in one or two units, such as 45s, 3h20m or 89d."""
+    """Format a duration in one or two units, such as 45s, 3h20m or 89d."""
     rest, counts = max(0, int(time.total_seconds())), []
     for unit, seconds in _UNITS:
         count, rest = divmod(rest, seconds)
         counts.append((count, unit))
     first = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
     (count, unit), *smaller = counts[first:]
-    more = "".join(f"{one}{name}" for one, name in smaller[:1] if one and count < _TELLS_BY_ITSELF[unit])
+    more = "".join(f"{one}{name}" for one, name in smaller[:1] if one and count < _SINGLE_UNIT_FROM[unit])
     return f"{count}{unit}{more}"
 
 
 def since(time: datetime | None, now: datetime) -> str:
-    """Write how long ago something was."""
+    """Format the time since `time`, or "-" for None."""
     return NOTHING if time is None else length(now - time)
 
 
 def until(time: datetime | None, now: datetime) -> str:
-    """Write in how long something comes, or how late it is."""
+    """Format the time until `time`, such as "in 3h", or how late it is."""
     if time is None:
         return NOTHING
     return f"in {length(time - now)}" if time >= now else f"{length(now - time)} late"
 
 
 def clock(time: datetime) -> str:
-    """Write a point in time so that it can be compared with logs."""
+    """Format a time like log timestamps, in UTC."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"

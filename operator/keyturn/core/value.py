@@ -1,4 +1,4 @@
-"""A secret's bytes in a box that never turns into text."""
+"""Container of one secret value that is never converted to text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Value"]
 
 
 class Value:
-    """Holds one secret value; `reveal()` is the only way out and belongs on the line that writes it.
+    """One secret value; `reveal()` is the only access and belongs on the line that writes the value.
 
-    Two values compare in constant time. None can be hashed, printed, counted, copied or serialised:
-    each of these would make something that outlives the value or says something about it.
+    Comparison takes constant time. A value cannot be hashed, printed, measured, copied or serialised, because each of
+    these creates a copy or reveals a property of it.
     """
 
     __slots__ = ("_content",)
@@ -23,25 +23,29 @@ class Value:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """Hold `text` as UTF-8."""
+        """Encode `text` as UTF-8."""
         return cls(text.encode())
 
     @classmethod
     def from_base64(cls, text: str) -> Self:
-        """Hold what a Secret's `data` carries; a ValueError that does not quote it if it is not base64."""
+        """Decode an entry of a Secret's `data`.
+
+        Raises:
+            ValueError: It is not base64; the error does not quote it.
+        """
         try:
             return cls(base64.b64decode(text, validate=True))
         except ValueError:
             pass
-        # Outside the handler, so that the decoder's words on the value are not even the context.
+        # Raised outside the handler, so that the decoder's message about the value is not even the context.
         raise ValueError("not base64")
 
     def reveal(self) -> bytes:
-        """Hand out the bytes, to be written at once and kept nowhere."""
+        """Return the bytes, to be written at once and not stored."""
         return self._content
 
     def to_base64(self) -> str:
-        """Hand out the form that a Secret's `data` carries: as secret as the bytes."""
+        """Return the base64 form of a Secret's `data`; it is as secret as the bytes."""
         return base64.b64encode(self._content).decode("ascii")
 
     def __eq__(self, other: object) -> bool:
@@ -49,18 +53,18 @@ class Value:
             return NotImplemented
         return hmac.compare_digest(self._content, other._content)
 
-    __hash__ = None  # type: ignore[assignment]  # a hash in a dict or a log tells equal values apart
+    __hash__ = None  # type: ignore[assignment]  # a hash reveals equal values
 
     def __repr__(self) -> str:
         return "Value(…)"
 
     def __str__(self) -> NoReturn:
-        # A placeholder would be written into somebody's Secret one day; an error is found the same day.
+        # A placeholder could be written into a Secret unnoticed; an error is found at once.
         raise TypeError("a Value is never text; call reveal() on the line that writes it")
 
     def __format__(self, spec: str) -> NoReturn:
         self.__str__()
 
     def __getstate__(self) -> NoReturn:
-        # pickle, copy and deepcopy all ask here.
+        # pickle, copy and deepcopy call this.
         raise TypeError("a Value is neither copied nor pickled; pass it on")

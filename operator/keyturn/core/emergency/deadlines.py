@@ -1,4 +1,4 @@
-"""What is known of a declared emergency, and the deadlines that its declaration sets."""
+"""Facts of a declared emergency, the deadlines of its stages, and who acknowledged them."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
 
 __all__ = ["NEAR", "STAGES", "EmergencyFacts", "deadlines_of", "report_name", "who_acknowledges"]
 
-_LONGEST_NAME = 256
+_MAX_NAME_LENGTH = 256
 STAGES: Mapping[str, timedelta] = {
     "Rotated": timedelta(minutes=1),  # "at once"
     "ServicesUpdated": timedelta(hours=1),
     "AccessAudited": timedelta(hours=24),
     "Documented": timedelta(hours=48),
 }
-"""What has to be done, and how long after the declaration."""
+"""Deadline of each stage, from the declaration."""
 NEAR: Mapping[str, timedelta] = {
     "ServicesUpdated": timedelta(minutes=15),
     "AccessAudited": timedelta(hours=4),
     "Documented": timedelta(hours=8),
 }
-"""How long before its deadline a stage is told of, as the alert KeyturnEmergencyDeadlineNear does."""
+"""Lead time of the warning before a deadline, as in the alert KeyturnEmergencyDeadlineNear."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmergencyFacts:
-    """What one look at an emergency found."""
+    """Observation of an EmergencyRotation."""
 
     now: datetime
-    """By the API server's clock."""
+    """The API server's time."""
     emergency: EmergencyRotation
     declared_by: str
     rows: tuple[AffectedSecret, ...]
     trouble: Stalled | None = None
-    """What keeps the report from being written."""
+    """The error that keeps the report from being written."""
     refused: Stalled | None = None
-    """What keeps it from being followed at all."""
+    """The error that keeps the whole emergency from being handled."""
 
     @property
     def started(self) -> datetime:
@@ -59,7 +59,7 @@ def deadlines_of(started: datetime) -> Mapping[str, datetime]:
 
 
 def who_acknowledges(emergency: EmergencyRotation, annotation: str) -> str | None:
-    """Read a name that somebody has written into an annotation."""
-    written = emergency.metadata.annotations.get(annotation, "")
-    clean = "".join(letter if letter.isprintable() else " " for letter in written)
-    return " ".join(clean.split())[:_LONGEST_NAME] or None
+    """Return the name in an acknowledging annotation, on one line of at most 256 characters; None if it is empty."""
+    value = emergency.metadata.annotations.get(annotation, "")
+    clean = "".join(letter if letter.isprintable() else " " for letter in value)
+    return " ".join(clean.split())[:_MAX_NAME_LENGTH] or None

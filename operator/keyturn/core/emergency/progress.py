@@ -1,4 +1,4 @@
-"""How far a managed secret is with an emergency."""
+"""Progress of one ManagedSecret in an emergency."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ __all__ = ["Affected", "affected"]
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """How far one secret is with an emergency."""
+    """Progress of one ManagedSecret in an emergency."""
 
     state: AffectedState
     revision: int | None = None
-    """The revision that the Secret holds, where its values are new since the emergency began."""
+    """The published revision, if its values are new since the declaration."""
     rotated: datetime | None = None
-    """When they were in the Secret."""
+    """When those values were published."""
     message: str | None = None
     workloads: tuple[str, ...] = ()
-    """Who uses the Secret."""
+    """The consumers."""
     pulled: tuple[str, ...] = ()
-    """What is to be turned at its store, with the store."""
+    """Pulled items, each with its store, where they must be rotated."""
     literals: tuple[str, ...] = ()
-    """What stands in the spec for everybody to read."""
+    """Literal items, which the spec shows in plain text."""
     unpushed: tuple[Unpushed, ...] = ()
-    """The places of stores that it is pushed to and that may hold values from before."""
+    """Destinations that may hold values from before the declaration."""
 
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
-    """Say how far a secret is with an emergency, after a look that ended with `error` or without one."""
+    """Return the progress of a secret, after a reconcile that ended with `error` or without one."""
     desired = observed.desired
     if desired is None:
         return _unrotated(observed, error)
     told = Affected(
         AffectedState.PENDING,
-        workloads=tuple(str(one.workload.key) for one in observed.consumers),
+        workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
         pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
         literals=tuple(item.name for item in desired.items if item.literal is not None),
     )
@@ -62,9 +62,9 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
     renewed = renewed_by(emergency, observed, desired)
     if renewed is None or not was_published(renewed, observed):
-        found = _unrotated(observed, error)
+        unrotated = _unrotated(observed, error)
         return replace(
-            told, state=found.state, message=found.message or _waiting(emergency, observed, desired)
+            told, state=unrotated.state, message=unrotated.message or _waiting(emergency, observed, desired)
         )
     return _rotated(told, renewed, observed, desired)
 
@@ -90,34 +90,38 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
     current = observed.current
     if current is None or current.number < renewed.number:
         number = current.number if current else None
-        back = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
-        return replace(told, state=AffectedState.FAILED, message=back)
+        message = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
+        return replace(told, state=AffectedState.FAILED, message=message)
     told = replace(
         told,
         revision=current.number,
         rotated=published_at(renewed, observed) or renewed.made,
         unpushed=unpushed(observed, desired),
     )
-    behind = [one for one in standings(observed, desired) if one.state is not WorkloadState.CURRENT]
-    if failed := [one for one in behind if one.state is WorkloadState.FAILED]:
-        return replace(told, state=AffectedState.FAILED, message=_told(failed))
+    behind = [
+        progress for progress in standings(observed, desired) if progress.state is not WorkloadState.CURRENT
+    ]
+    if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
+        return replace(told, state=AffectedState.FAILED, message=_progress_message(failed))
     if behind:
-        return replace(told, state=AffectedState.ROTATED, message=_told(behind))
+        return replace(told, state=AffectedState.ROTATED, message=_progress_message(behind))
     if current.overlaps:
         return replace(told, state=AffectedState.ROTATED, message="the values before are still readable")
     if told.unpushed:
-        return _unpushed(told)
+        return _waiting_for_push(told)
     return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told))
 
 
-def _unpushed(told: Affected) -> Affected:
-    first, *others = sorted(told.unpushed, key=lambda one: (not one.needs_a_person, one.place))
+def _waiting_for_push(told: Affected) -> Affected:
+    first, *others = sorted(
+        told.unpushed, key=lambda destination: (not destination.needs_a_person, destination.place)
+    )
     more = f"; and {len(others)} more of pushTo" if others else ""
     state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
     return replace(told, state=state, message=f"pushTo: {first.message}{more}")
 
 
-def _told(behind: list[WorkloadProgress]) -> str:
+def _progress_message(behind: list[WorkloadProgress]) -> str:
     first, more = behind[0], len(behind) - 1
     others = f" and {more} more" if more else ""
     detail = f": {first.message}" if first.message else ""

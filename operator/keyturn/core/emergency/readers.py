@@ -1,4 +1,4 @@
-"""Who read a secret, as a report tells it."""
+"""Readers of a Secret as the emergency report lists them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Reader", "ReaderStatus", "Readership"]
 
 
 class ReaderStatus(StrEnum):
-    """Whether a reader had been there before the time that is asked for."""
+    """Whether a reader is older than the start of the requested period."""
 
     NEW = "new"
     KNOWN = "known"
     UNKNOWN = "unknown"
-    """It was seen first while it was still being learned who reads what."""
+    """It appeared first during the learning period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One subject that read or changed a Secret, by itself or with all others of its namespace."""
+    """A subject that read or changed a Secret, directly or with a request for a whole namespace or cluster."""
 
     subject: str
     kind: str
@@ -32,19 +32,19 @@ class Reader:
     last: datetime
     count: int
     reach: str
-    """What it asked for: this Secret, all of the namespace, or all of the cluster."""
+    """Scope of its requests: this Secret, all of the namespace, or all of the cluster."""
     standing: ReaderStatus = ReaderStatus.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Readership:
-    """Who read the secrets of a namespace that somebody asks about."""
+    """Readers of the affected secrets of a namespace."""
 
     readers: tuple[tuple[str, Reader], ...] = ()
-    """Each with the ManagedSecret, the last one first."""
+    """Readers with the name of the ManagedSecret, the latest first."""
     forgotten: int = 0
-    """How often a reader of them was forgotten, since there was no room."""
+    """How many readers were dropped for lack of space."""
     refused: tuple[Reader, ...] = ()
-    """Who tried to read any of them and was refused, the last one first."""
+    """Subjects whose requests were denied, the latest first."""
     since: datetime | None = None
-    """The first audit event that there is."""
+    """Time of the first audit event."""

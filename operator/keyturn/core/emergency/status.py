@@ -1,4 +1,4 @@
-"""The clock of an emergency: what its status says, from what is known of its secrets and from the time."""
+"""Status of an EmergencyRotation: rows, stages and conditions, from the progress of its secrets and the time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 KEPT_ROWS = 2000
-_LONGEST_MESSAGE = 1024
+_MAX_MESSAGE_LENGTH = 1024
 _DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
 _NEEDS_A_PERSON = frozenset(
     {AffectedState.FAILED, AffectedState.SUSPENDED, AffectedState.STALLED, AffectedState.NOT_FOUND}
@@ -40,11 +40,11 @@ _NEEDS_A_PERSON = frozenset(
 def rows_of(
     emergency: EmergencyRotation, known: Mapping[str, Affected | None], now: datetime
 ) -> tuple[AffectedSecret, ...]:
-    """Say how far each secret is that is selected, that is named, or that was concerned before.
+    """Return a row for each secret that is selected, named, or was affected before.
 
-    `known` has those that are there, with None for those that nobody has looked at yet.
+    `known` has the existing ManagedSecrets, with None for those without a reconcile since the declaration.
     """
-    before = {one.name: one for one in emergency.status.secrets}
+    before = {row.name: row for row in emergency.status.secrets}
     every = {*known, *(emergency.spec.names or ()), *before}
     return tuple(_row(name, before.get(name), known, now) for name in sorted(every))
 
@@ -67,7 +67,7 @@ def _row(
         if is_new
         else None,
         updated_at=_second(updated) if found.state in _DONE else None,
-        message=found.message[:_LONGEST_MESSAGE] if found.message else None,
+        message=found.message[:_MAX_MESSAGE_LENGTH] if found.message else None,
     )
 
 
@@ -83,11 +83,11 @@ def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
 
 
 def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
-    """Say everything that is known; what was stamped or told once stays."""
+    """Return the whole status; times of stages and timeline entries are set once and never change."""
     before, emergency = found.emergency.status, found.emergency
     stamps = _stamps(found)
     deadlines = deadlines_of(found.started)
-    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    made_here = [row for row in found.rows if not _is_elsewhere(row)]
     is_open = [stage for stage, stamp in stamps.items() if stamp is None]
     return EmergencyRotationStatus(
         observed_generation=emergency.metadata.generation,
@@ -103,7 +103,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         services_updated_at=stamps["ServicesUpdated"],
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
-        progress=f"{sum(_is_rotated(one) for one in made_here)}/{len(made_here)}",
+        progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
         report_name=None if found.trouble or found.refused else report_name(emergency),
         secrets=_kept(found.rows),
         timeline=added(found, stamps, deadlines),
@@ -115,7 +115,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
 
 
 def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
-    """Return the deadlines of what is not done yet, as the status tells."""
+    """Return the deadlines of the stages that the status does not have as done."""
     status, started = emergency.status, emergency.metadata.creation_timestamp
     if started is None:
         return {}
@@ -129,7 +129,7 @@ def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
 
 
 def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime | None:
-    """Return when the clock has something to tell, if nothing happens before."""
+    """Return the next time at which a deadline or its warning is due; None if there is none."""
     after = found.emergency.model_copy(update={"status": status})
     waiting = open_stages(after)
     times = [time + timedelta(seconds=1) for time in waiting.values()]
@@ -138,21 +138,21 @@ def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime 
 
 
 def _kept(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
-    """Keep as many rows as a status can bear, first those that somebody waits for."""
+    """Return at most KEPT_ROWS rows, the unfinished first."""
     if len(rows) <= KEPT_ROWS:
         return list(rows)
-    first = sorted(rows, key=lambda one: (one.state in _DONE, one.name))[:KEPT_ROWS]
-    return sorted(first, key=lambda one: one.name)
+    first = sorted(rows, key=lambda row: (row.state in _DONE, row.name))[:KEPT_ROWS]
+    return sorted(first, key=lambda row: row.name)
 
 
 def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
-    """Return when each stage was reached: once, and for good."""
+    """Return when each stage was reached; a stage stays reached."""
     before, rows, emergency = found.emergency.status, found.rows, found.emergency
     now, started = _second(found.now), found.started
-    rotated = max((one.rotated_at or now for one in rows), default=now)
-    updated = max((one.updated_at or now for one in rows), default=now)
-    all_rotated = bool(rows) and all(_is_rotated(one) for one in rows)
-    all_updated = bool(rows) and all(one.state in _DONE for one in rows)
+    rotated = max((row.rotated_at or now for row in rows), default=now)
+    updated = max((row.updated_at or now for row in rows), default=now)
+    all_rotated = bool(rows) and all(_is_rotated(row) for row in rows)
+    all_updated = bool(rows) and all(row.state in _DONE for row in rows)
     audited = who_acknowledges(emergency, ACKNOWLEDGE_AUDIT) is not None
     documented = who_acknowledges(emergency, ACKNOWLEDGE_REPORT) is not None
     return {
@@ -164,7 +164,7 @@ def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
 
 
 def _is_rotated(one: AffectedSecret) -> bool:
-    """Say whether all is done of it that can be done here."""
+    """Whether nothing is left to rotate here."""
     return one.revision is not None or _is_elsewhere(one)
 
 
@@ -172,7 +172,7 @@ def _is_elsewhere(one: AffectedSecret) -> bool:
     return one.state is AffectedState.NOTHING_TO_ROTATE
 
 
-# Conditions
+# Conditions.
 
 
 def _verdicts(
@@ -199,7 +199,7 @@ def _verdicts(
         ),
     )
     yield "Overdue", _overdue(found, stamps)
-    # kstatus: these two are there only while they hold.
+    # kstatus: Reconciling and Stalled are present only while true.
     if trouble := _trouble(found):
         yield "Stalled", trouble
     elif "False" in {rotated.status, updated.status}:
@@ -207,36 +207,40 @@ def _verdicts(
 
 
 def _rotated(found: EmergencyFacts) -> ConditionVerdict:
-    waits = [one for one in found.rows if not _is_rotated(one)]
-    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    waits = [row for row in found.rows if not _is_rotated(row)]
+    made_here = [row for row in found.rows if not _is_elsewhere(row)]
     elsewhere = len(found.rows) - len(made_here)
     count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
     if elsewhere:
         count += f", {elsewhere} to be turned elsewhere, since nothing of it is generated here"
     if found.rows and not waits:
         return ConditionVerdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
-    return ConditionVerdict("False", "Rotating" if waits else _nobody(found), count + _first_of(waits))
+    return ConditionVerdict(
+        "False", "Rotating" if waits else _reason_without_rows(found), count + _first_of(waits)
+    )
 
 
 def _updated(found: EmergencyFacts) -> ConditionVerdict:
-    waits = [one for one in found.rows if one.state not in _DONE]
-    made_here = [one for one in found.rows if not _is_elsewhere(one)]
+    waits = [row for row in found.rows if row.state not in _DONE]
+    made_here = [row for row in found.rows if not _is_elsewhere(row)]
     done = len(made_here) - len(waits)
     count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
         return ConditionVerdict("True", "AllUpdated", count)
-    return ConditionVerdict("False", "RollingOut" if waits else _nobody(found), count + _first_of(waits))
+    return ConditionVerdict(
+        "False", "RollingOut" if waits else _reason_without_rows(found), count + _first_of(waits)
+    )
 
 
-def _nobody(found: EmergencyFacts) -> str:
+def _reason_without_rows(found: EmergencyFacts) -> str:
     return found.refused.reason if found.refused else "NothingSelected"
 
 
 def _first_of(waits: list[AffectedSecret]) -> str:
     if not waits:
         return ""
-    one = min(waits, key=lambda one: (one.state not in _NEEDS_A_PERSON, one.name))
-    return f"; {one.name} is {one.state}{': ' + one.message if one.message else ''}"
+    first = min(waits, key=lambda first: (first.state not in _NEEDS_A_PERSON, first.name))
+    return f"; {first.name} is {first.state}{': ' + first.message if first.message else ''}"
 
 
 def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> ConditionVerdict:
@@ -259,7 +263,7 @@ def _overdue(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> Co
 
 
 def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
-    """Say what a person has to do before it can go on."""
+    """Return the Stalled condition if manual action is required."""
     if found.refused:
         return ConditionVerdict("True", found.refused.reason, found.refused.message)
     if not found.rows:
@@ -268,7 +272,7 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
             "NothingSelected",
             "no ManagedSecret is selected; label some, or declare another emergency",
         )
-    stuck = [one for one in found.rows if one.state in _NEEDS_A_PERSON]
+    stuck = [row for row in found.rows if row.state in _NEEDS_A_PERSON]
     if stuck:
         more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
         return ConditionVerdict(

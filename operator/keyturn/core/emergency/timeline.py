@@ -1,4 +1,4 @@
-"""What an emergency's timeline gets: each thing once, in order, and nothing is ever taken out."""
+"""Timeline of an emergency: each event once, in order; entries are never removed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ DECLARED = "Declared"
 DEADLINE_MISSED = "DeadlineMissed"
 DEADLINE_NEAR = "DeadlineNear"
 _DETAIL = "Secret"
-_MOST_DETAILS = 200
-"""Entries about single secrets; what comes after is counted into the last of its kind, and `secrets` has it all."""
-_MOST_NAMES = 20
+_MAX_DETAILS = 200
+"""Maximum of entries about single secrets.
+
+Later ones are counted in the last of their kind, and `secrets` is complete.
+"""
+_MAX_NAMES = 20
 _SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
     AffectedState.ROLLED_OUT: "every workload runs on the new values of",
@@ -49,17 +52,19 @@ _ANNOTATIONS = {"AccessAudited": ACKNOWLEDGE_AUDIT, "Documented": ACKNOWLEDGE_RE
 def added(
     found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
-    """Return the timeline with all that is new; a reason and a time identify an entry about the whole."""
+    """Return the timeline with new entries; reason and time identify an entry about the whole emergency."""
     timeline = list(found.emergency.status.timeline)
-    told = {(one.reason, one.time) for one in timeline}
-    stages = [one for one in _of_stages(found, stamps, deadlines) if (one.reason, one.time) not in told]
-    for one in sorted([*stages, *_of_secrets(found)], key=_order):
-        timeline = _with_detail(timeline, one) if one.reason.startswith(_DETAIL) else [*timeline, one]
+    recorded = {(entry.reason, entry.time) for entry in timeline}
+    stages = [
+        entry for entry in _of_stages(found, stamps, deadlines) if (entry.reason, entry.time) not in recorded
+    ]
+    for entry in sorted([*stages, *_of_secrets(found)], key=_order):
+        timeline = _with_detail(timeline, entry) if entry.reason.startswith(_DETAIL) else [*timeline, entry]
     return timeline
 
 
 def _order(one: TimelineEntry) -> tuple[datetime, int]:
-    """Tell of what happened in the same second as it follows from each other."""
+    """Sort key: entries of the same second are in causal order."""
     ranks = [DECLARED, "SecretRotated", "Rotated"]
     return one.time, ranks.index(one.reason) if one.reason in ranks else len(ranks) + (one.reason in _STAGES)
 
@@ -67,18 +72,18 @@ def _order(one: TimelineEntry) -> tuple[datetime, int]:
 def _of_stages(
     found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
-    """Tell what happens once."""
-    told = [_entry(found.started, DECLARED, f"declared: {found.emergency.spec.reason}", found.declared_by)]
+    """Return the entries that occur once: declaration, stages and deadlines."""
+    entries = [_entry(found.started, DECLARED, f"declared: {found.emergency.spec.reason}", found.declared_by)]
     for stage, stamp in stamps.items():
         due, end = deadlines[stage], stamp or found.now
         if stamp:
-            told.append(_entry(stamp, stage, _STAGES[stage], _who(found, stage)))
+            entries.append(_entry(stamp, stage, _STAGES[stage], _who(found, stage)))
         if end > due:
-            told.append(_entry(due, DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC"))
+            entries.append(_entry(due, DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC"))
         elif stamp is None and stage in NEAR and end >= due - NEAR[stage]:
             what = f"{stage} is due at {due:%Y-%m-%d %H:%M:%S} UTC"
-            told.append(_entry(due - NEAR[stage], DEADLINE_NEAR, what))
-    return told
+            entries.append(_entry(due - NEAR[stage], DEADLINE_NEAR, what))
+    return entries
 
 
 def _who(found: EmergencyFacts, stage: str) -> str:
@@ -87,11 +92,11 @@ def _who(found: EmergencyFacts, stage: str) -> str:
 
 
 def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
-    before = {one.name: one.state for one in found.emergency.status.secrets}
-    turned = [one for one in found.rows if one.state in _SENTENCES and before.get(one.name) is not one.state]
+    before = {row.name: row.state for row in found.emergency.status.secrets}
+    turned = [row for row in found.rows if row.state in _SENTENCES and before.get(row.name) is not row.state]
     order = list(AffectedState)
-    by_state = sorted(turned, key=lambda one: order.index(one.state))
-    for state, rows in groupby(by_state, key=lambda one: one.state):
+    by_state = sorted(turned, key=lambda row: order.index(row.state))
+    for state, rows in groupby(by_state, key=lambda row: row.state):
         some = list(rows)
         what = f"{_SENTENCES[state]} {_named(some)}"
         count = len(some) if len(some) > 1 else None
@@ -99,23 +104,23 @@ def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
 
 
 def _time(rows: list[AffectedSecret], now: datetime) -> datetime:
-    """Say when the last of them turned, as far as that was noted."""
+    """Return when the last row reached its state, as far as it is recorded; else now."""
     if rows[0].state is AffectedState.ROTATED:
-        return max(one.rotated_at or now for one in rows)
+        return max(row.rotated_at or now for row in rows)
     return now
 
 
 def _named(rows: list[AffectedSecret]) -> str:
-    names = [one.name for one in rows]
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    names = [row.name for row in rows]
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _with_detail(timeline: list[TimelineEntry], new: TimelineEntry) -> list[TimelineEntry]:
-    """Put an entry at the end, or count it into the last of its kind where there are many already."""
-    same = [place for place, one in enumerate(timeline) if one.reason == new.reason]
-    details = sum(one.reason.startswith(_DETAIL) for one in timeline)
-    if not same or details < _MOST_DETAILS:
+    """Append an entry, or count it in the last of its kind if there are _MAX_DETAILS entries."""
+    same = [place for place, entry in enumerate(timeline) if entry.reason == new.reason]
+    details = sum(entry.reason.startswith(_DETAIL) for entry in timeline)
+    if not same or details < _MAX_DETAILS:
         return [*timeline, new]
     place = same[-1]
     last = timeline[place]

@@ -18,25 +18,25 @@ __all__ = ["DECLARED_WITHIN", "EMERGENCY", "Emergency", "EmergencyScope", "conce
 
 
 EMERGENCY = "Emergency"
-"""The reason of a revision that an emergency asked for."""
+"""Reason of a revision for an emergency."""
 
 
 DECLARED_WITHIN = timedelta(seconds=1)
-"""What the API server leaves out of the time at which an emergency was declared."""
+"""Precision of creationTimestamp, which has whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """A declared emergency, as one of the secrets that it concerns sees it."""
+    """A declared emergency, as observed by one affected ManagedSecret."""
 
     name: str
     uid: str
     started: datetime
     revoke: Revoke = Revoke.IMMEDIATELY
     is_open: bool = True
-    """Not every service of all its secrets runs on new values yet."""
+    """Whether some service of some of its secrets does not run on new values yet."""
     is_through: bool = False
-    """This secret is done with it."""
+    """Whether this ManagedSecret is complete."""
 
     @property
     def presses(self) -> bool:
@@ -45,9 +45,9 @@ class Emergency:
 
 @dataclass(frozen=True, slots=True)
 class EmergencyScope:
-    """Which ManagedSecrets of its namespace an emergency concerns.
+    """Membership test: the ManagedSecrets of the namespace that an emergency affects.
 
-    Whom it took in once, it keeps; when every service is updated, it takes in nobody else.
+    A ManagedSecret that was affected stays affected; after all services are updated, none is added.
     """
 
     names: frozenset[str]
@@ -56,7 +56,7 @@ class EmergencyScope:
     @classmethod
     def of(cls, emergency: EmergencyRotation) -> Self:
         spec, status = emergency.spec, emergency.status
-        kept = frozenset(one.name for one in status.secrets)
+        kept = frozenset(row.name for row in status.secrets)
         if status.services_updated_at is not None:
             return cls(kept)
         return cls(kept | frozenset(spec.names or ()), None if spec.names is not None else spec.selector)
@@ -66,5 +66,5 @@ class EmergencyScope:
 
 
 def concerns(emergency: EmergencyRotation, name: str, labels: Mapping[str, str]) -> bool:
-    """Say whether an emergency concerns a ManagedSecret of its namespace."""
+    """Whether an emergency affects a ManagedSecret of its namespace."""
     return EmergencyScope.of(emergency).concerns(name, labels)

@@ -1,4 +1,4 @@
-"""Everything one look at the world found about a managed secret: facts, never values."""
+"""Observation of a ManagedSecret: all facts that one reconcile decides from, never values."""
 
 from __future__ import annotations
 
@@ -36,38 +36,38 @@ __all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetF
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """The native Secret, compared with what the state says it should be."""
+    """Facts of the target Secret, compared with the state."""
 
     owner: str | None
     """The ManagedSecret that its label names; None for a foreign Secret."""
     revision: int | None
     published: datetime | None
-    """When its revision was first written, by the API server's clock."""
+    """When its revision was first published, by the API server's clock."""
     differs: frozenset[str]
-    """Keys that differ from the revision it carries: edited, deleted or added by somebody else."""
+    """Keys that differ from its revision: edited, deleted or added by another writer."""
     dressed: bool
-    """Its labels and annotations are as the spec says."""
+    """Its labels and annotations match the spec."""
     overlapping: bool = False
-    """It carries what the overlap asks for."""
+    """It has the values of the overlap."""
     immutable: bool = False
-    """Kubernetes takes no other values for it any more."""
+    """Kubernetes rejects every change of its values."""
     holder: str | None = None
-    """Who owns it without being a ManagedSecret, as far as it says so."""
+    """Its owner that is no ManagedSecret, as owner references and labels name it."""
     filled_by: str | None = None
-    """Which program fills it, so that not even keys may be merged into it."""
+    """The program that fills it, which also forbids merging keys."""
     other_type: str | None = None
-    """Its type, where that is another than the spec asks for."""
+    """Its type, if the spec has another."""
     taken: frozenset[str] = frozenset()
-    """Keys to be merged into it that hold values of somebody else."""
+    """Keys to merge that have foreign values."""
     changed_by: str | None = None
-    """Who else has written it last, by the name that this program gives itself."""
+    """The last field manager other than Keyturn."""
     recorded: bool = False
-    """What it holds and we would adopt is recorded in some revision."""
+    """The values to adopt are recorded in a revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """Another managed Secret that the same workload uses."""
+    """Another managed Secret of the same workload."""
 
     secret: str
     revision: int
@@ -83,58 +83,58 @@ class Consumer:
     """None for a listed workload that does not consume the Secret."""
     siblings: tuple[Sibling, ...] = ()
     renewed: bool = False
-    """Each of its pods that is not terminating was created after the revision was published."""
+    """Every pod that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
-    """Its pods, where what is said or done depends on them (see `needs`)."""
+    """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
     held_up: datetime | None = None
-    """When pods with earlier values were last seen that held the places of new ones over a deadline."""
+    """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the world."""
+    """Input of `decision.next_step`: facts of one reconcile."""
 
     now: datetime
-    """By the API server's clock."""
+    """The API server's time."""
     managed: ManagedSecret
     secret_class: SecretClass | None
     desired: Desired | None
-    """None where the spec cannot be followed; `trouble` says why."""
+    """None if the spec is invalid; `trouble` has the reason."""
     trouble: Stalled | None
     state: StateFacts | None
     state_owner: str | None
-    """Who owns the Secret that has the state Secret's name; None where there is none or nobody does."""
+    """Owner of the Secret under the state Secret's name; None if the Secret is absent or has no owner."""
     state_is_foreign: bool
     target: TargetFacts | None
     unfit: frozenset[str]
-    """Values that today's recipe could not have made, or literals that the spec changed."""
+    """Items whose value the current recipe could not have generated, or whose literal changed."""
     violations: tuple[Violation, ...]
     consumers: tuple[Consumer, ...]
     missing_targets: tuple[str, ...] = ()
-    """Workloads that the spec lists and the namespace does not have."""
+    """Workloads of rollout.targets that do not exist."""
     unbound: bool = False
-    """The state Secret is deleted with the ManagedSecret where it should outlive it, or outlives it."""
+    """The state Secret's owner reference differs from what the deletionPolicy requires."""
     left: tuple[str, ...] = ()
-    """Secrets of ours under names that the spec no longer has."""
+    """Own Secrets under names that the spec no longer has."""
     unchecked: str | None = None
-    """Which rule of the class could not be checked, and why."""
+    """The rule of the class that could not be checked, with the reason."""
     signs: Signs = NO_SIGNS
-    """What the checklist finds, whatever the class asks for."""
+    """Facts for the rules of the checklist."""
     since: datetime | None = None
-    """When this process began to act; what another one had left open is as new as that."""
+    """When this process became leader; work that an earlier one left open counts as new from then on."""
     pulled: Pulled = NOT_PULLED
     push_problems: Mapping[str, PushProblem] = field(default_factory=dict)
-    """What kept the last try to push to a place from being done."""
+    """Last failure of a push, by destination."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
-    """Whose restart the API server has refused to this process."""
+    """Restarts that the API server rejected since this process started, by workload."""
     fight: DriftHistory | None = None
-    """How often this process has put the Secret back lately."""
+    """Recent drift repairs by this process."""
     returns: Mapping[str, datetime] = field(default_factory=dict)
-    """The loans that could not be given back, with when that is tried again."""
+    """Leases whose revocation failed, with the time of the next attempt."""
     emergencies: tuple[Emergency, ...] = ()
-    """The declared emergencies that concern this secret."""
+    """Declared emergencies that affect this ManagedSecret."""
     lost: tuple[str, ...] = ()
-    """The fields of the status that the installed CRD does not have, so that the API server drops them."""
+    """Status fields that the installed CRD lacks, so the API server drops them."""
 
     @property
     def name(self) -> str:
@@ -151,24 +151,24 @@ class Observed:
 
     @property
     def is_ours(self) -> bool:
-        """The Secret is there and this ManagedSecret wrote it."""
+        """The Secret exists and this ManagedSecret owns it."""
         return self.target is not None and self.target.owner == self.name
 
     @property
     def is_published(self) -> bool:
-        """The Secret carries the current revision."""
+        """The Secret has the current revision."""
         return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
     @property
     def is_complete(self) -> bool:
-        """The Secret has every key that the spec names, as the revision it carries has them."""
+        """The Secret has every key of the spec, unchanged since its revision was written."""
         if self.target is None or not self.is_ours or self.target.differs:
             return False
         return self.desired is None or self.state is None or self.desired.names <= self.state.names
 
     @property
     def requested(self) -> Triggers:
-        """The requests that stand in the object now."""
+        """The requests in the object's spec and annotations."""
         rotation, annotations = self.managed.spec.rotation, self.managed.metadata.annotations
         return Triggers(
             rotation.trigger if rotation else None,
@@ -179,12 +179,12 @@ class Observed:
 
     @property
     def is_finalized(self) -> bool:
-        """Kubernetes keeps the object, when it is deleted, until we take our finalizer off."""
+        """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers
 
     @property
     def asks_to_refresh(self) -> bool:
-        """Somebody asks for the stores to be read now."""
+        """A read of the stores is requested, by annotation or by an emergency."""
         asked = self.requested.refresh
         if self.state is None:
             return False
@@ -192,25 +192,31 @@ class Observed:
 
     @property
     def rereads_for(self) -> tuple[str, ...]:
-        """The emergencies for which the stores are to be read anew: what is exposed may have been turned there."""
+        """Emergencies that require a new read of the stores, because exposed values may have been rotated there."""
         if self.state is None or self.desired is None or self.desired.refresh_interval is None:
             return ()
         read = self.state.refreshed
-        pressing = (one for one in self.emergencies if one.presses)
-        return tuple(one.name for one in pressing if read is None or read < one.started + DECLARED_WITHIN)
+        pressing = (emergency for emergency in self.emergencies if emergency.presses)
+        return tuple(
+            emergency.name
+            for emergency in pressing
+            if read is None or read < emergency.started + DECLARED_WITHIN
+        )
 
     def read_for(self, read: datetime) -> datetime:
-        """Return the time as of which a reading counts: for an emergency, as of the end of its declaration's second.
+        """Return the time to record for a read; in an emergency, at least the end of the second of its declaration.
 
-        An earlier reading of that second may have brought what is exposed, and could not be told from this one.
+        An earlier read of that second may have returned exposed values, and both would have the same time.
         """
         names = self.rereads_for
-        ends = (one.started + DECLARED_WITHIN for one in self.emergencies if one.name in names)
+        ends = (
+            emergency.started + DECLARED_WITHIN for emergency in self.emergencies if emergency.name in names
+        )
         return max([read, *ends])
 
     @property
     def held(self) -> Held | None:
-        """The return to an earlier revision that still keeps rotations from starting."""
+        """The rollback that still pauses rotations, or None."""
         held = self.state.held if self.state else None
         if held is None or self.state is None or held.generation != self.managed.metadata.generation:
             return None
@@ -219,13 +225,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """What the API server has said to the restart of one workload."""
+    """A restart of one workload that the API server rejected."""
 
     number: int
-    """The revision that it was to be restarted for."""
+    """The revision of the restart."""
     since: datetime
     again: datetime
-    """When it is tried again."""
+    """When it is retried."""
     times: int
     reason: str
     message: str
@@ -233,14 +239,14 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class DriftHistory:
-    """How often in a row a Secret was put back, and what came of it."""
+    """Consecutive drift repairs of a Secret and their result."""
 
     generation: int
-    """Of the spec: what another one asks for is no repair."""
+    """Generation of the spec; a write for another generation is no repair."""
     number: int
     repairs: int
     last: datetime
     by: str | None = None
-    """Who else writes it, by the name that this program gives itself."""
+    """The other field manager that changes the Secret."""
     changed: str | None = None
-    """What of the last write was not stored as it was sent."""
+    """Difference between the last write and what the API server stored."""

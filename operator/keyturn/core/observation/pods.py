@@ -1,4 +1,4 @@
-"""What is known of the pods of a workload: what each was made from, what keeps it from running, and a crash loop."""
+"""Pods of a workload: the template of each, what keeps it from running, and crash loops."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["NOT_READY", "Pod", "PodsSeen", "Trouble"]
 
 NOT_READY = "NotReady"
-"""The reason of a container that runs and whose probe has not succeeded."""
+"""Reason of a running container whose probe has not succeeded."""
 _MILD = frozenset({NOT_READY, "ContainerCreating", "PodInitializing"})
-"""Every pod that starts passes through these."""
+"""Reasons that every starting pod has for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Trouble:
     container: str | None = None
     exit_code: int | None = None
     image: str | None = None
-    """Only where it is the image that is missing."""
+    """Set only if the image is missing."""
 
     @property
     def is_mild(self) -> bool:
-        """It is expected to pass."""
+        """Whether it normally passes."""
         return self.reason in _MILD
 
     def __str__(self) -> str:
@@ -41,27 +41,27 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod whose containers have not ended, as far as a rollout needs it."""
+    """A pod with running containers, reduced to what a rollout needs."""
 
     name: str
     uid: str
     version: str
     """Its resource version."""
     owner: str
-    """The UID of its controller, be it the workload or a ReplicaSet of it."""
+    """UID of its controller, the workload or one of its ReplicaSets."""
     template: str
-    """Which revision of its template its controller made it from, for a StatefulSet and a DaemonSet."""
+    """The template revision in the pod's labels, for a StatefulSet and a DaemonSet."""
     created: datetime
     marker: str
-    """The marker of the pod template that it was made from."""
+    """The restart marker of its template."""
     leaves: datetime | None = None
     """Since when it is terminating."""
     ready: bool | None = None
-    """None, and none of what follows is known, where only its metadata was read."""
+    """None, like everything below, if only its metadata was read."""
     never_ready: bool = False
-    """The API shows that no moment of its life was a ready one."""
+    """The API proves that it was never ready."""
     restarts: int = 0
-    """Of the container that was restarted most."""
+    """Restarts of the container with the most restarts."""
     crashes: int = 0
     """Restarts of the container that crashes most and is not ready now."""
     trouble: Trouble | None = None
@@ -69,12 +69,12 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class PodsSeen:
-    """What the last read of a workload's pods has found."""
+    """Result of the last read of a workload's pods."""
 
     again: datetime | None = None
-    """When they are read again while its rollout is under way; None of a workload that is settled."""
+    """When they are read again during a rollout; None for a settled workload."""
     pods: tuple[Pod, ...] = ()
     deletable: bool = False
-    """A pod was found that may have to be deleted, and the operator has the right to."""
+    """At least one may have to be deleted, and RBAC permits it."""
     forbidden: bool = False
-    """They could not be read: the operator lacks the right."""
+    """RBAC forbids to list pods."""

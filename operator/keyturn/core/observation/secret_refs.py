@@ -1,4 +1,4 @@
-"""Who uses a Secret, and how, as read from a pod template."""
+"""References to Secrets in a pod spec."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How one pod template uses one Secret; `keys` is None where it takes all of them."""
+    """Use of one Secret by one pod template; `keys` is None if it uses all of them."""
 
     secret: str
     via: tuple[Via, ...]
@@ -28,7 +28,7 @@ class Use:
 
 
 def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
-    """Return every Secret that a pod of this spec uses, sorted by name.
+    """Return every Secret that a pod spec references, sorted by name.
 
     Source: Kubernetes, "Secrets", section "Using Secrets".
     """

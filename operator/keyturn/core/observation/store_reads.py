@@ -1,4 +1,4 @@
-"""What a look at the outside found of values that are kept there: facts, never values."""
+"""Results of store reads and pushes in an observation: facts, never values."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ __all__ = [
 ]
 
 READING_STORES = "ReadingStores"
-"""The reason why something waits: values are being read that it asks for."""
+"""Wait reason: values are being read from stores."""
 MAKING_VALUES = "MakingValues"
-"""The reason why something waits: values are being made that take a while."""
-_SOON = timedelta(seconds=5)
+"""Wait reason: values whose generation takes long are being generated."""
+_RETRY_DELAY = timedelta(seconds=5)
 
 
 def being_read() -> Wait:
-    """Say that a value is awaited; its end wakes who waits, mostly before this is over."""
-    return Wait(READING_STORES, "the stores are being read", _SOON)
+    """Return a Wait for a read; its completion requeues the object, usually before this delay."""
+    return Wait(READING_STORES, "the stores are being read", _RETRY_DELAY)
 
 
 def being_made() -> Wait:
-    """Say that a value is being made; as with one that is being read."""
-    return Wait(MAKING_VALUES, "a large key is being made; those of one namespace take turns", _SOON)
+    """Return a Wait for a generation; its completion requeues the object, usually before this delay."""
+    return Wait(MAKING_VALUES, "a large key is being made; those of one namespace take turns", _RETRY_DELAY)
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What is known of the sources of a managed secret, and of where its values were pushed before."""
+    """Result of the reads of a ManagedSecret's sources."""
 
     read: bool = False
-    """This look has read all of them."""
+    """This reconcile has read all of them."""
     was_read: bool = False
-    """The last look at the stores, be it an earlier one of this process, has read all of them."""
+    """The last complete read of this process succeeded."""
     changed: frozenset[str] = frozenset()
-    """The items whose values are others there than in the revisions that count."""
+    """Items whose values at the store differ from those of the revisions that count."""
     problem: Wait | Stalled | None = None
-    """What kept the last look from reading all of them."""
+    """The error of the last read."""
     loans: tuple[StoreLease, ...] = ()
-    """What is lent of what was read."""
+    """Leases of the values that were read."""
     in_hand: frozenset[str] = frozenset()
-    """The names of loans that were taken and that no revision holds yet."""
+    """Leases that no revision holds yet."""
     again: datetime | None = None
-    """When they are read again by themselves."""
+    """When the next read is due."""
     retained: frozenset[str] = frozenset()
-    """The entries of dataFrom of which something is gone at the store and stays in the Secret."""
+    """Entries of dataFrom with a property that the store no longer has and the Secret retains."""
 
 
 NOT_PULLED = Pulled()
-"""Nothing is known: there is nothing to pull, or nobody has looked yet."""
+"""No result: nothing is pulled, or no read was done yet."""
 
 
 class PushProblem(NamedTuple):
-    """What kept a value from being pushed, and when it is tried again."""
+    """A failed push, with the time of the next attempt."""
 
     error: Wait | Stalled
     again: datetime

@@ -1,4 +1,4 @@
-"""What we know of a workload: what it uses, what its pods run, and whether it may be restarted."""
+"""Facts of a Deployment, StatefulSet or DaemonSet: Secrets in use, restart marker and rollout state."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ _REVISION = re.compile(r"[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment, StatefulSet or DaemonSet, as far as a rollout needs it."""
+    """A Deployment, StatefulSet or DaemonSet, reduced to what a rollout needs."""
 
     key: WorkloadKey
     uid: str
     created: datetime
     uses: tuple[Use, ...]
     marker: str
-    """The marker on its pod template: which revisions the template asks for."""
+    """The restart marker of its pod template: revisions by Secret."""
     restart: str | None
-    """What the workload itself says of restarts: `never`, `allow` or nothing."""
+    """Its annotation keyturn.dev/restart: `never`, `allow` or None."""
     selector: str
     paused: bool
     settled: bool
     """Every pod runs the current pod template and is available."""
     failed: bool
-    """The last rollout missed the progress deadline of the Deployment itself."""
+    """The last rollout exceeded the Deployment's own progressDeadlineSeconds."""
     hint: str | None
-    """Why a rollout will not finish by itself, where the spec says so."""
+    """Why a rollout does not complete automatically, if its update strategy requires manual steps."""
     idle: bool = False
-    """It wants no pods."""
+    """It has zero replicas."""
     restarted: datetime | None = None
-    """When our marker was last written, as the API server recorded it."""
+    """When the restart marker was last written, by managedFields."""
     templates: tuple[str, ...] = ()
-    """Of which revisions of its pod template a StatefulSet makes pods now.
+    """Template revisions of which a StatefulSet creates pods now.
 
-    None are known of other kinds, where pods are replaced by hand, and while its status speaks of an older spec.
+    Empty for other kinds, for manual update strategies, and while the status has not observed the current spec.
     """
     complaint: str | None = None
-    """What its controller complains of, such as pods that a quota does not let it create."""
+    """Error of its controller, such as a quota that keeps it from creating pods."""
     terminates: bool | None = None
-    """Whether pods of it are terminating, as its controller counts them; None where it counts none."""
+    """Whether pods of it are terminating, by its controller's count; None without a count."""
     in_place: bool = False
-    """By its strategy a new pod starts only where an old one has ended."""
+    """By its update strategy a new pod starts only after an old one has ended."""
 
     @property
     def kind(self) -> WorkloadKind:
@@ -66,11 +66,11 @@ class Workload:
 
 
 def read_marker(marker: str) -> dict[str, int]:
-    """Read `<secret>=<revision>,…`; what is not of that form was not written by us and is ignored."""
+    """Parse `<secret>=<revision>,…`; entries in another format are ignored."""
     entries = (entry.partition("=") for entry in marker.split(",") if entry)
     return {secret: int(revision) for secret, _, revision in entries if _REVISION.fullmatch(revision)}
 
 
 def write_marker(revisions: Mapping[str, int]) -> str:
-    """Write the marker: sorted, so that the same revisions always make the same text."""
+    """Format a marker, sorted, so equal revisions give equal text."""
     return ",".join(f"{secret}={revision}" for secret, revision in sorted(revisions.items()))

@@ -1,4 +1,4 @@
-"""Point 4: the API server writes Secrets encrypted, as its own metrics prove."""
+"""Point 4, encryption at rest, judged by metrics of the API server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _ENCRYPT = (
 
 
 def judged(metrics: str) -> list[Finding]:
-    """Judge by what the API server has done to Secrets on their way to and from etcd since it started."""
+    """Judge by the storage transformations of Secrets that the API server has counted since its start.
+
+    Source: kubernetes.io, "Kubernetes Metrics Reference", apiserver_storage_transformation_operations_total.
+    """
     stored, read = _prefixes(metrics, "to_storage"), _prefixes(metrics, "from_storage")
     plain = [prefix for prefix in stored if prefix in _IDENTITY]
     encrypted = sorted(prefix for prefix in stored if prefix.startswith("k8s:enc:"))
@@ -48,28 +51,28 @@ def judged(metrics: str) -> list[Finding]:
 
 
 def _prefixes(metrics: str, way: str) -> set[str]:
-    """Return how Secrets were transformed; an API server before 1.31 does not say of which resource it speaks."""
+    """Return the transformer prefixes of Secrets; API servers before 1.31 have no label for the resource."""
     return {
-        one.labels.get("transformer_prefix", "")
-        for one in samples(metrics, _TRANSFORMED)
-        if one.value
-        and one.labels.get("transformation_type") == way
-        and one.labels.get("resource", "secrets") == "secrets"
+        sample.labels.get("transformer_prefix", "")
+        for sample in samples(metrics, _TRANSFORMED)
+        if sample.value
+        and sample.labels.get("transformation_type") == way
+        and sample.labels.get("resource", "secrets") == "secrets"
     }
 
 
 def _were_written(metrics: str) -> bool:
     return any(
-        one.value
-        and one.labels.get("operation") in _WRITES
-        and one.labels.get("resource", one.labels.get("type")) in _SECRETS
+        sample.value
+        and sample.labels.get("operation") in _WRITES
+        and sample.labels.get("resource", sample.labels.get("type")) in _SECRETS
         for name in _WRITTEN
-        for one in samples(metrics, name)
+        for sample in samples(metrics, name)
     )
 
 
 def _provider(prefix: str) -> str:
-    """Take aescbc out of k8s:enc:aescbc:v1:."""
+    """Return the provider of a prefix: aescbc of k8s:enc:aescbc:v1:."""
     return prefix.split(":")[2]
 
 
@@ -83,14 +86,14 @@ _LABEL: Final = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One number with its labels."""
+    """One sample of a metric: labels and value."""
 
     labels: Mapping[str, str]
     value: float
 
 
 def samples(text: str, name: str) -> Iterator[Sample]:
-    """Return every sample of a metric."""
+    """Return every sample of a metric in the Prometheus text format."""
     for line in text.splitlines():
-        if line.startswith(name) and (found := _LINE.match(line)) and found["name"] == name:
-            yield Sample(dict(_LABEL.findall(found["labels"] or "")), float(found["value"]))
+        if line.startswith(name) and (match := _LINE.match(line)) and match["name"] == name:
+            yield Sample(dict(_LABEL.findall(match["labels"] or "")), float(match["value"]))

@@ -1,4 +1,4 @@
-"""What the checklist says of a point: the verdict, the evidence, and the way to mend it."""
+"""Findings of the checklist: a verdict on a point with evidence and remedy, and the report of all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Finding", "Point", "Report", "Verdict", "in_order"]
 
 
 class Verdict(enum.StrEnum):
-    """What was found of a point, the worst first."""
+    """Verdict on a point, the worst first."""
 
     FAIL = "Fail"
     UNKNOWN = "Unknown"
@@ -60,39 +60,40 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found."""
+    """One result of a check."""
 
     point: Point
     verdict: Verdict
     evidence: str
     remedy: str = ""
-    """How to mend it; empty where nothing is to be done."""
+    """The fix; empty if none is needed."""
     where: str = ""
-    """The object, or the file as a path in the repository; empty where it is about all of them."""
+    """The object, or a file as a path in the repository; empty if it concerns all of them."""
     line: int = 0
-    """The line in a file of the working tree; 0 where there is none."""
+    """The line of a file in the working tree; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was found, in the order of the points and the worst of each first."""
+    """All findings, by point and then by verdict, the worst first."""
 
     findings: tuple[Finding, ...]
 
     @property
     def verdicts(self) -> dict[Point, Verdict]:
         """The verdict on each point: the worst of its findings."""
-        found: dict[Point, Verdict] = {}
-        for one in self.findings:
-            found[one.point] = min(found.get(one.point, one.verdict), one.verdict, key=lambda it: it.rank)
-        return found
+        verdicts: dict[Point, Verdict] = {}
+        for finding in self.findings:
+            point, verdict = finding.point, finding.verdict
+            verdicts[point] = min(verdicts.get(point, verdict), verdict, key=lambda it: it.rank)
+        return verdicts
 
     def has(self, verdict: Verdict) -> bool:
-        return any(one.verdict is verdict for one in self.findings)
+        return any(finding.verdict is verdict for finding in self.findings)
 
 
 def in_order(findings: Iterable[Finding]) -> Report:
-    """Put what was found into the order in which it is read."""
+    """Return a report with the findings in reading order."""
     return Report(
         tuple(sorted(findings, key=lambda it: (it.point.number, it.verdict.rank, it.where, it.line)))
     )

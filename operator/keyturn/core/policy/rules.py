@@ -1,4 +1,4 @@
-"""Which rules of its class a managed secret breaks."""
+"""Rules of a SecretClass, and their violations by one ManagedSecret."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ DISTINCT: Final = "distinctAcrossEnvironments"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule, with what to write instead."""
+    """A violated rule, with what to write instead."""
 
     rule: str
     message: str
     cured_by: frozenset[str] = frozenset()
-    """The values that a rotation has to make anew to cure it; none where only another spec does."""
+    """Values whose rotation fixes the violation; empty if the spec must change."""
     item: str | None = None
-    """The value that breaks the rule, where it is one."""
+    """The value that violates the rule, if it is a single one."""
 
     @property
     def curable(self) -> bool:
@@ -42,68 +42,68 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the rules of a class are held against."""
+    """Facts of one ManagedSecret that the rules of its class evaluate."""
 
     strengths: Mapping[str, Strength]
-    """How strong the values are that the recipes of today make; identifiers are not among them."""
+    """Strength of the values that the current recipes generate, by item; identifiers are left out."""
     cadence: Every | Cron | None = None
     rotates: frozenset[str] = frozenset()
     older: Mapping[str, Strength | None] = field(default_factory=dict)
-    """How strong the values are that other recipes have made; None where nobody knows how one was made."""
+    """Strength of values that other recipes generated; None if the recipe is unknown."""
     pulled: Mapping[str, int] = field(default_factory=dict)
-    """How long the values are that stores hold; how they were made nobody knows."""
+    """Length in characters of the values that stores hold; their entropy is unknown."""
     twins: frozenset[str] = frozenset()
-    """The values that another environment has as well."""
+    """Values that are equal to those of another environment."""
 
 
 def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
-    """Name every rule that is broken, in the order of the rules."""
+    """Return the violated rules, in the order of RULES."""
     if secret_class is None:
         return ()
     return tuple(violation for rule in RULES.values() for violation in rule(secret_class, found))
 
 
 def denies(secret_class: SecretClass | None) -> bool:
-    """Say whether nothing is written while a rule is broken: so it is unless the class only warns."""
+    """Whether a violation blocks writes: true unless the class has enforcement Warn."""
     return secret_class is None or secret_class.spec.enforcement is not Enforcement.WARN
 
 
 def named(violations: Iterable[Violation]) -> str:
-    """Write all of them into one text, each after its rule."""
-    return "; ".join(f"{one.rule}: {one.message}" for one in violations)
+    """Join violations into one text, each message after its rule."""
+    return "; ".join(f"{violation.rule}: {violation.message}" for violation in violations)
 
 
 # The rules
 
 
 def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
-    least = secret_class.spec.min_length
-    if least is None:
+    minimum = secret_class.spec.min_length
+    if minimum is None:
         return
-    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    asks = f"and class {secret_class.metadata.name} asks for {minimum}"
     for name, strength in found.strengths.items():
-        if strength.length < least:
+        if strength.length < minimum:
             yield Violation(
                 "minLength",
                 f"{name} would have {strength.length} characters {asks}; write {strength.to_be_longer}",
                 item=name,
             )
     for name, length in found.pulled.items():
-        if length < least:
+        if length < minimum:
             shorter = f"{name} is shorter than its store should hold it"
             yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}), name)
     for name, strength in _known(found.older):
-        if strength.length < least:
+        if strength.length < minimum:
             yield _outdated("minLength", name, f"has {strength.length} characters {asks}")
 
 
 def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
-    least = secret_class.spec.min_entropy_bits
-    if least is None:
+    minimum = secret_class.spec.min_entropy_bits
+    if minimum is None:
         return
-    asks = f"and class {secret_class.metadata.name} asks for {least}"
+    asks = f"and class {secret_class.metadata.name} asks for {minimum}"
     for name, strength in found.strengths.items():
-        if strength.bits < least:
+        if strength.bits < minimum:
             yield Violation(
                 "minEntropyBits",
                 f"{name} would have {math.floor(strength.bits)} bits of entropy {asks};"
@@ -111,7 +111,7 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
                 item=name,
             )
     for name, strength in _known(found.older):
-        if strength.bits < least:
+        if strength.bits < minimum:
             yield _outdated("minEntropyBits", name, f"has {math.floor(strength.bits)} bits of entropy {asks}")
     for name, known in found.older.items():
         if known is None:
@@ -119,11 +119,11 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
 
 
 def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
-    most = secret_class.spec.max_interval
-    if most is None or not found.strengths:
+    maximum = secret_class.spec.max_interval
+    if maximum is None or not found.strengths:
         return
-    allows = f"class {secret_class.metadata.name} allows {format_duration(most)} at most"
-    if flaw := _too_rare(found.cadence, most):
+    allows = f"class {secret_class.metadata.name} allows {format_duration(maximum)} at most"
+    if flaw := _too_rare(found.cadence, maximum):
         yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
     elif left_out := sorted(found.strengths.keys() - found.rotates):
         yield Violation(
@@ -152,7 +152,7 @@ RULES: Mapping[str, Callable[[SecretClass, Evidence], Iterator[Violation]]] = {
 
 
 def _outdated(rule: str, name: str, flaw: str) -> Violation:
-    """Blame the value that is there, not the spec: a new one keeps the rule."""
+    """Return a violation by an existing value, which a rotation fixes."""
     message = f"{name} {flaw}; rotate it, such as by the annotation keyturn.dev/rotate"
     return Violation(rule, message, frozenset({name}), name)
 
@@ -162,7 +162,7 @@ def _known(older: Mapping[str, Strength | None]) -> Iterator[tuple[str, Strength
 
 
 def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] | None:
-    """Say what is too rare, and what to write instead."""
+    """Return what is too rare and what to write instead, or None."""
     instead = f"write rotation.every: {format_duration(most)} or less"
     match cadence:
         case None:

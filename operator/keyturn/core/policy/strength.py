@@ -1,4 +1,4 @@
-"""How hard a generated value is to guess."""
+"""Strength of a generated value: length and entropy, and the floor of every generated secret."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ LEAST_BITS = 128
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How hard a generated value is to guess."""
+    """Length and entropy of a generated value."""
 
     length: int
-    """Characters in the written form."""
+    """Characters of the written form."""
     bits: float
-    """Entropy: the binary logarithm of how many values there are, all equally likely."""
+    """Entropy: the binary logarithm of the number of possible values, all equally likely."""
     to_be_longer: str = "a larger length"
-    """What to write for more characters."""
+    """The change of the recipe for more characters, as a phrase after "write"."""
     to_be_stronger: str = "a larger length or exclude less"
-    """What to write for more entropy."""
+    """The change of the recipe for more entropy, as a phrase after "write"."""
 
     @property
     def is_enough(self) -> bool:
-        """Whether it reaches the floor under every generated secret."""
+        """Whether it meets the floor of 32 characters and 128 bits."""
         return self.length >= LEAST_LENGTH and self.bits >= LEAST_BITS

@@ -1,4 +1,4 @@
-"""What is done next for a managed secret, from what one look at the world has found."""
+"""Decision of a reconcile: the next step of a ManagedSecret, from one observation."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ if TYPE_CHECKING:
 
 __all__ = ["hinted", "next_number", "next_step"]
 
-_LOOK_AGAIN = timedelta(minutes=1)
+_RECHECK_INTERVAL = timedelta(minutes=1)
 
 
 def next_step(observed: Observed) -> Step:
-    """Choose what is done next.
+    """Return the next step.
 
     Raises:
-        Wait: Something must be there first.
-        Stalled: A person must act first.
+        Wait: A precondition is not met yet; retried later.
+        Stalled: Manual action is required.
     """
     if observed.managed.metadata.deletion_timestamp:
-        # Also of a suspended one: whoever deletes it wants it gone.
+        # Also if suspended: a deletion is a request to remove the object.
         again = min(
             (when for when in (pushed_again(observed), returned_last(observed)) if when), default=None
         )
@@ -89,11 +89,11 @@ def next_step(observed: Observed) -> Step:
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
     reason = reason_to_renew(observed, desired)
-    _hold_to_curable_rules(observed, reason)
+    _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, desired, reason):
         refuse_change(observed, desired, reason.message)
-        problem = _what_is_unread(observed, desired, reason)
+        problem = _unread_problem(observed, desired, reason)
         if problem is None:
             return _begin_or_stage(observed, reason)
         if observed.state is None:
@@ -109,7 +109,7 @@ def next_step(observed: Observed) -> Step:
 
 
 def _overlap_missed(observed: Observed) -> datetime | None:
-    """Return when an overlap that nobody may end counts as missed, which is then told."""
+    """Return when an overlap that cannot end during suspension counts as missed and is reported."""
     current = observed.current
     if current is None or not current.overlaps or current.valid_until is None:
         return None
@@ -118,15 +118,17 @@ def _overlap_missed(observed: Observed) -> datetime | None:
 
 
 def _end_overlap(observed: Observed) -> Expire | None:
-    """Let no value before stay readable in an emergency, be it of a rotation that it has taken over."""
+    """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
     current = observed.current
     return Expire(current.number) if current and current.overlaps and revokes_at_once(observed) else None
 
 
-def _what_is_unread(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
-    """Say why no revision can be made yet: it needs a value that is to be read first."""
+def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
+    """Return why the revision must wait for a read of the stores, or None."""
     pulled = frozenset(item.name for item in desired.pulled)
-    is_first = observed.state is None and bool(desired.pushes)  # where a lost value may be found again
+    is_first = observed.state is None and bool(
+        desired.pushes
+    )  # a value that was lost may still be in a store
     if not (is_first or reason.fresh & pulled) or observed.pulled.read:
         return None
     return observed.pulled.problem or being_read()
@@ -149,7 +151,7 @@ def _claim(observed: Observed, desired: Desired) -> Claim | Adopt | None:
 
 
 def _asked(observed: Observed, desired: Desired) -> GoBack | Decline | None:
-    """Go back as somebody asks, or tell somebody who asks for a rotation that nothing turns."""
+    """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
     return Decline() if is_requested(observed) and turns_nothing(desired) else None
@@ -162,10 +164,10 @@ def _let_go(observed: Observed) -> Bind | Release | None:
 
 
 def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
-    """A revision is published before the next is made, unless the spec or an emergency asks for another instead.
+    """Whether a revision may be generated: the current one is published, or spec or emergency supersede it.
 
-    So no defect and no trigger can pile up revisions that nobody reads, until those in use are forgotten.
-    And while a workload fails with the current one, only a person has the next made.
+    Therefore no defect and no trigger can pile up unread revisions until those in use are dropped. While a workload
+    fails with the current revision, only a request generates the next one.
     """
     if observed.state is None or reason.name in {SPEC_CHANGED, EMERGENCY}:
         return True
@@ -179,7 +181,7 @@ def _allowed(observed: Observed) -> Desired:
         raise observed.trouble
     if observed.desired is None:
         raise Stalled("InvalidSpec", "the spec cannot be read")
-    if denies(observed.secret_class) and not all(one.curable for one in observed.violations):
+    if denies(observed.secret_class) and not all(violation.curable for violation in observed.violations):
         raise _violation(observed)
     hold_to_ownership(observed, observed.desired)
     if observed.state_is_foreign:
@@ -187,24 +189,26 @@ def _allowed(observed: Observed) -> Desired:
     return observed.desired
 
 
-def _hold_to_curable_rules(observed: Observed, reason: Reason | None) -> None:
-    """Let nothing be written over values that break a rule, but what makes all of them anew.
+def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
+    """Block all writes while values violate a rule, except the rotation that replaces all of them.
 
     Raises:
-        Stalled: With what cures it.
+        Stalled: PolicyViolation, with what fixes it.
     """
     fresh = reason.fresh if reason else frozenset()
-    if denies(observed.secret_class) and not all(one.cured_by <= fresh for one in observed.violations):
+    if denies(observed.secret_class) and not all(
+        violation.cured_by <= fresh for violation in observed.violations
+    ):
         raise _violation(observed)
 
 
 def _violation(observed: Observed) -> Stalled:
-    return Stalled("PolicyViolation", "; ".join(one.message for one in observed.violations))
+    return Stalled("PolicyViolation", "; ".join(violation.message for violation in observed.violations))
 
 
 def _begin_or_stage(observed: Observed, reason: Reason) -> Begin | Stage:
     number = next_number(observed)
-    if reason.name == CREATED:  # nothing is replaced, so there is nothing to fence
+    if reason.name == CREATED:  # nothing is replaced, so no fence is needed
         return Stage(number, reason)
     id_ = rotation_id(observed.uid, number)
     running = observed.managed.status.rotation
@@ -214,7 +218,7 @@ def _begin_or_stage(observed: Observed, reason: Reason) -> Begin | Stage:
 
 
 def _write(observed: Observed, desired: Desired) -> Publish | Repair | Revoke | Rest | None:
-    """Write what the Secret lacks, unless it was put back too often already."""
+    """Return the write that the Secret needs, unless drift repair is backing off."""
     step = _lacking(observed, desired)
     if isinstance(step, Publish) and (start := published_from(observed)):
         return Rest(start)
@@ -252,7 +256,7 @@ def _roll_out(
         return stuck
     if any_failed(all_standings):
         return return_after_failure(observed, desired, _current(observed))
-    is_through = not any(one.under_way for one in all_standings)
+    is_through = not any(progress.under_way for progress in all_standings)
     if is_through and (step := _overlap(observed, desired)):
         return step
     refuse_unknown_return(observed)
@@ -276,7 +280,7 @@ def _wake_up(
     observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
 ) -> datetime | None:
     times = [restart_due(observed, desired, one) for one in all_standings if one.turn is Turn.NEXT]
-    times = [when if when > observed.now else observed.now + _LOOK_AGAIN for when in times]
+    times = [when if when > observed.now else observed.now + _RECHECK_INTERVAL for when in times]
     times += (when for one in all_standings if (when := watched_until(observed, desired, one)))
     times += (when for one in all_standings if (when := pods_again(observed, desired, one)))
     denied = (denied_until(one.consumer.workload, observed, desired) for one in all_standings)
@@ -308,18 +312,18 @@ def _current(observed: Observed) -> RevisionFacts:
 def next_number(observed: Observed) -> int:
     """Return the number of the next revision.
 
-    The state knows. Where it was lost, status and markers hint at what was there; they are anybody's to write,
-    so no number out of them may be one that cannot be counted on from.
+    The state has it. If the state was lost, status and restart markers are hints; other users can edit them, so hints
+    above HIGHEST_HINT are ignored.
     """
     if observed.state:
         return max(observed.state.newest.number, observed.state.used) + 1
     hints = [
         observed.managed.status.revision or 0,
-        *(one.revision for one in observed.managed.status.history),
+        *(item.revision for item in observed.managed.status.history),
     ]
     if observed.desired:
         secret = observed.desired.secret
-        hints += (read_marker(one.workload.marker).get(secret, 0) for one in observed.consumers)
+        hints += (read_marker(item.workload.marker).get(secret, 0) for item in observed.consumers)
     return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
 
 

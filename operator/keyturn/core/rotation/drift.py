@@ -1,6 +1,6 @@
-"""When a Secret is put back that others change again and again: a few times at once, then more and more slowly.
+"""Back-off of drift repair: three repairs at once, then after 15 s, doubling to 5 min; reset after 10 min.
 
-A process remembers it and writes it nowhere; another one begins anew.
+The history is in memory only; another process starts with an empty one.
 """
 
 from __future__ import annotations
@@ -27,49 +27,49 @@ __all__ = [
     "was_sent",
 ]
 
-_AT_ONCE = 3
-_FIRST, _LONGEST = timedelta(seconds=15), timedelta(minutes=5)
-_CALM = timedelta(minutes=10)
-"""Longer than the longest pause: who changes the Secret later than that begins another fight."""
+_IMMEDIATE_REPAIRS = 3
+_MIN_DELAY, _MAX_DELAY = timedelta(seconds=15), timedelta(minutes=5)
+_RESET_AFTER = timedelta(minutes=10)
+"""Longer than the longest back-off: a change after this time starts a new history."""
 
 
 def repaired(observed: Observed) -> DriftHistory:
-    """Count a repair that was just done."""
+    """Return the history with a repair that was just done."""
     before, target = _known(observed), observed.target
-    goes_on = before is not None and not before.changed
+    continues = before is not None and not before.changed
     by = target.changed_by if target else None
     return DriftHistory(
         generation=observed.managed.metadata.generation,
         number=observed.current.number if observed.current else 0,
-        repairs=before.repairs + 1 if before and goes_on else 1,
+        repairs=before.repairs + 1 if before and continues else 1,
         last=observed.now,
         by=by or (before.by if before else None),
     )
 
 
 def was_changed(observed: Observed, what: str) -> DriftHistory:
-    """Count a write of which the API server has stored something else."""
+    """Return the history with a write that the API server stored differently."""
     before, now = _known(observed), repaired(observed)
-    repairs = before.repairs + 1 if before and before.changed else _AT_ONCE + 1
+    repairs = before.repairs + 1 if before and before.changed else _IMMEDIATE_REPAIRS + 1
     return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
 
 
 def is_contested(observed: Observed) -> bool:
-    """Say whether the Secret is not to be put back yet."""
+    """Whether the next repair must still wait."""
     fight = _known(observed)
-    return fight is not None and observed.now < fight.last + _pause(fight)
+    return fight is not None and observed.now < fight.last + _delay(fight)
 
 
 def was_sent(observed: Observed) -> bool:
-    """Say whether the current revision was written, and something else was stored."""
+    """Whether the current revision was written and stored differently."""
     fight = _known(observed)
     return bool(fight and fight.changed and observed.current and fight.number == observed.current.number)
 
 
 def contest(observed: Observed) -> Stalled | None:
-    """Say what a person should do about who changes the Secret, as long as there is no calm."""
+    """Return what to do about the other writer; None below four repairs, or 10 min after the last one."""
     fight, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
-    if fight is None or fight.repairs <= _AT_ONCE:
+    if fight is None or fight.repairs <= _IMMEDIATE_REPAIRS:
         return None
     if fight.changed:
         return changed_on_write(secret, fight.changed)
@@ -82,21 +82,21 @@ def contest(observed: Observed) -> Stalled | None:
 
 
 def until(observed: Observed) -> datetime | None:
-    """Return when the Secret may be put back, or when there is calm."""
+    """Return when the next repair is due, or when the history is reset."""
     fight = _known(observed)
-    if fight is None or fight.repairs <= _AT_ONCE:
+    if fight is None or fight.repairs <= _IMMEDIATE_REPAIRS:
         return None
-    return fight.last + (_pause(fight) if is_contested(observed) else _CALM)
+    return fight.last + (_delay(fight) if is_contested(observed) else _RESET_AFTER)
 
 
 def over(observed: Observed) -> DriftHistory | None:
-    """Return what is left of it after a write that was stored as it was sent."""
+    """Return the history after a write that was stored unchanged."""
     fight = _known(observed)
     return None if fight is None or fight.changed else fight
 
 
 def changed_on_write(secret: str, what: str) -> Stalled:
-    """Say that something else is stored than what was sent."""
+    """Return the error that an admission webhook or policy changes the Secret on write."""
     return Stalled(
         "ChangedOnWrite",
         f"the API server stores the Secret {secret!r} other than it was sent ({what}): look for a mutating"
@@ -105,13 +105,13 @@ def changed_on_write(secret: str, what: str) -> Stalled:
 
 
 def _known(observed: Observed) -> DriftHistory | None:
-    """Return the fight that goes on about what this spec asks for."""
+    """Return the history if it applies to this generation and is not older than _RESET_AFTER."""
     fight = observed.fight
     if fight is None or fight.generation != observed.managed.metadata.generation:
         return None
-    return fight if observed.now < fight.last + _CALM else None
+    return fight if observed.now < fight.last + _RESET_AFTER else None
 
 
-def _pause(fight: DriftHistory) -> timedelta:
-    times = fight.repairs - _AT_ONCE
-    return min(_FIRST * 2 ** min(times - 1, 10), _LONGEST) if times > 0 else timedelta(0)
+def _delay(fight: DriftHistory) -> timedelta:
+    times = fight.repairs - _IMMEDIATE_REPAIRS
+    return min(_MIN_DELAY * 2 ** min(times - 1, 10), _MAX_DELAY) if times > 0 else timedelta(0)

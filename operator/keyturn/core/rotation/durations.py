@@ -1,7 +1,7 @@
-"""How long a step of a rotation took, from its begin until it was through.
+"""Duration of the steps of a rotation, from begin to completion.
 
-It is read from what was recorded, so that it counts also what another process began: most of a rollout, and all of
-an overlap, is waiting.
+It is computed from recorded times, so it includes steps that another process began; most of a rollout, and all of an
+overlap, is waiting.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ["duration_of", "rollout_duration"]
 
-_NOTHING = timedelta(0)
-_CUT = timedelta(seconds=1)
-"""What a time in the status may lack, since it has whole seconds."""
+_ZERO = timedelta(0)
+_PRECISION = timedelta(seconds=1)
+"""Precision of times in the status, which have whole seconds."""
 
 
 def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
-    """Return how long a step took that is done now; `wrote` is how long its write took.
+    """Return the duration of a step that completes now; `wrote` is the duration of its write.
 
-    None for what is no step of a rotation, and where nobody knows when it began.
+    None if it is no step of a rotation, or its begin is unknown.
     """
     took = _duration_of(step, observed, wrote, now)
-    return None if took is None else max(took, _NOTHING)
+    return None if took is None else max(took, _ZERO)
 
 
 def _duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     match step:
         case Stage():
             begun = observed.managed.status.rotation
-            return max(wrote, now - begun.started_at - _CUT) if begun else wrote
+            return max(wrote, now - begun.started_at - _PRECISION) if begun else wrote
         case Publish(number=number) if number != observed.managed.status.revision and observed.current:
             return now - observed.current.made
         case Expire():
@@ -54,17 +54,17 @@ def _overlapped(observed: Observed, now: datetime) -> timedelta | None:
     current, history = observed.current, observed.managed.status.history
     if current is None or current.valid_until is None:
         return None
-    through = next((one.finished_at for one in history if one.revision == current.number), None)
+    through = next((entry.finished_at for entry in history if entry.revision == current.number), None)
     return min(now, current.valid_until) - through if through else None
 
 
 def rollout_duration(observed: Observed, now: datetime) -> tuple[str, timedelta] | None:
-    """Return which step it was that ended with the last workload, and how long that took."""
+    """Return the step that ends with the last workload, RollOut or Rollback, and its duration; None if unknown."""
     if (
         observed.state
         and observed.state.held
         and observed.state.current_number != observed.state.newest.number
     ):
-        return "Rollback", max(now - observed.state.held.at, _NOTHING)
+        return "Rollback", max(now - observed.state.held.at, _ZERO)
     published = observed.target.published if observed.target else None
-    return ("RollOut", max(now - published, _NOTHING)) if published else None
+    return ("RollOut", max(now - published, _ZERO)) if published else None

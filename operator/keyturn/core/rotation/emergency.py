@@ -1,4 +1,4 @@
-"""What an emergency asks of a managed secret, and what it lifts meanwhile."""
+"""Demands of an emergency on one ManagedSecret: new values, and settings that it overrides."""
 
 from __future__ import annotations
 
@@ -31,58 +31,65 @@ __all__ = [
 ]
 
 COOL_DOWN = timedelta(minutes=5)
-"""After a rotation for one emergency none asks for the next, so that declaring them wears no service out."""
+"""Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
 _CLAIMED = "Claimed"
-_NO_LIMIT = 1_000_000
-_A_MOMENT = timedelta(seconds=1)
+_UNLIMITED = 1_000_000
+_MIN_OVERLAP = timedelta(seconds=1)
 
 
 def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime] | None:
-    """Return the first emergency that asks for new values, and from when on."""
-    asking = (one for one in observed.emergencies if one.is_open and _asks(one, observed, desired))
-    first = min(asking, key=lambda one: (one.started, one.name), default=None)
+    """Return the first emergency that requires new values, and from when on."""
+    asking = (
+        emergency
+        for emergency in observed.emergencies
+        if emergency.is_open and _asks(emergency, observed, desired)
+    )
+    first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
     if first is None or observed.state is None:
         return None
-    made = [one.made for one in observed.state.revisions if one.reason == EMERGENCY]
+    made = [emergency.made for emergency in observed.state.revisions if emergency.reason == EMERGENCY]
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 
 def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
-    """Lift what would make a rotation slow, or bring back what is exposed, for as long as an emergency presses.
+    """Return `desired` without delays, and without rollback to exposed values, while an emergency is open.
 
-    The order of the waves stays. Windows stay as well: an emergency asks at any time, and nobody else does.
+    The order of the waves stays. Windows stay too, because they do not apply to emergencies but to all other
+    rotations.
     """
-    pressing = [one for one in emergencies if one.presses]
+    pressing = [emergency for emergency in emergencies if emergency.presses]
     if not pressing:
         return desired
-    at_once = any(one.revoke is Revoke.IMMEDIATELY for one in pressing)
+    at_once = any(emergency.revoke is Revoke.IMMEDIATELY for emergency in pressing)
     return replace(
         desired,
-        overlap=timedelta(0) if at_once else min(desired.overlap, _A_MOMENT),
+        overlap=timedelta(0) if at_once else min(desired.overlap, _MIN_OVERLAP),
         debounce=timedelta(0),
-        max_concurrent=_NO_LIMIT,
+        max_concurrent=_UNLIMITED,
         on_failure=OnFailure.HOLD,
     )
 
 
 def revokes_at_once(observed: Observed) -> bool:
-    """Say whether no value before may stay readable, not even of a rotation that was under way."""
-    return any(one.presses and one.revoke is Revoke.IMMEDIATELY for one in observed.emergencies)
+    """Whether previous values are removed at once, also those of a rotation in progress."""
+    return any(
+        emergency.presses and emergency.revoke is Revoke.IMMEDIATELY for emergency in observed.emergencies
+    )
 
 
 def published_from(observed: Observed) -> datetime | None:
-    """Return from when on a first publication is known to be newer than every declaration; None where it is now.
+    """Return from when on a first publication is provably later than every declaration; None if it is already.
 
-    In the second of a declaration it could not be told from what was there before, and would be rotated once more.
+    In the second of a declaration it could not be distinguished from earlier values, and would be rotated again.
     """
     current = observed.current
     if current is None or current.reason == EMERGENCY or was_published(current, observed):
         return None
-    ends = (one.started + DECLARED_WITHIN for one in observed.emergencies if one.is_open)
+    ends = (emergency.started + DECLARED_WITHIN for emergency in observed.emergencies if emergency.is_open)
     return max((end for end in ends if observed.now < end), default=None)
 
 
-# Which values are new
+# Which values are new.
 
 
 def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
@@ -100,9 +107,9 @@ def is_fixed(observed: Observed, desired: Desired) -> bool:
 
 
 def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> RevisionFacts | None:
-    """Return the revision with which every generated value is one that nobody could read before the emergency.
+    """Return the revision with which every generated value is later than the declaration; None if there is none.
 
-    A rotation that was under way and had published nothing counts: it is taken over, not doubled.
+    An unpublished rotation in progress counts: the emergency takes it over instead of starting a second one.
     """
     if observed.state is None:
         return None
@@ -111,18 +118,21 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
         for item in desired.items
         if item.recipe and item.name in observed.state.names
     }
-    for one in reversed(observed.state.revisions):
-        if one.reason == _CLAIMED or not _is_since(one, emergency.started, observed):
+    for revision in reversed(observed.state.revisions):
+        if revision.reason == _CLAIMED or not _is_since(revision, emergency.started, observed):
             continue
-        stale = {name: keys for name, keys in stale.items() if not keys & one.changed}
-        # What a rotation for an emergency did not change cannot be changed.
-        if not stale or (one.reason == EMERGENCY and one.made >= emergency.started):
-            return one
+        stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
+        # Values that a rotation for an emergency did not change cannot be changed.
+        if not stale or (revision.reason == EMERGENCY and revision.made >= emergency.started):
+            return revision
     return None
 
 
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
-    """Say whether a revision is known to be newer than a declaration: of its second only what that asked for."""
+    """Whether a revision is provably later than a declaration.
+
+    Within its second only the emergency's own revision is.
+    """
     if one.reason == EMERGENCY and one.made >= started:
         return True
     if one.made >= started + DECLARED_WITHIN:
@@ -134,9 +144,9 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
-    """Return when a revision was in the Secret for the first time, as far as that is known."""
+    """Return when a revision was first published, if known."""
     known = observed.state.publications if observed.state else ()
-    times = [made.time for made in known if made.number == one.number]
+    times = [publication.time for publication in known if publication.number == one.number]
     if (
         observed.is_published
         and observed.current

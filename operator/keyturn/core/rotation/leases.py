@@ -1,8 +1,7 @@
-"""What stores have lent: what is recorded of it, and when it is given back.
+"""Leases of dynamic credentials: when they are recorded and revoked.
 
-What is lent is recorded as soon as it is taken, before a value of it is published. It stays in the record until its
-store has taken it back, or says that it will not, or it has ended: so a process that dies leaves to the next one
-what to renew and what to give back.
+A lease is recorded right after it is acquired, before its value is published. The record stays until the store has
+revoked it or refuses to, or it has expired, so after a crash the next process knows what to renew and revoke.
 """
 
 from __future__ import annotations
@@ -26,51 +25,54 @@ __all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned
 
 
 def next_loans(observed: Observed) -> Borrow | None:
-    """Record what was just taken or renewed, before anything is done with it."""
+    """Return the step that records new or renewed leases, before anything else uses them."""
     if observed.state is None:
-        return None  # the first revision brings it along
+        return None  # the first revision records them
     new = tuple(loan for loan in observed.pulled.loans if loan not in observed.state.loans)
     return Borrow(new) if new else None
 
 
 def next_return(observed: Observed, desired: Desired) -> GiveBack | None:
-    """Choose what is given back: at once what nobody could ever read, else when nobody needs it any more."""
+    """Return the next lease to revoke: at once if its value was never published, else when no workload needs it."""
     ready = (loan for loan in _idle(observed) if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
 
 
 def last_return(observed: Observed) -> GiveBack | None:
-    """Choose what is given back of a ManagedSecret that somebody deletes."""
+    """Return the next lease to revoke of a deleted ManagedSecret."""
     return _first(observed.state.loans if observed.state else (), observed)
 
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
-    """Say whether something is given back when the ManagedSecret goes: only if its Secret goes then as well."""
+    """Whether leases are revoked when the ManagedSecret is deleted: only if its Secret is deleted too."""
     return bool(observed.state and observed.state.loans and desired and desired.shape.deletes)
 
 
 def returned_again(observed: Observed, desired: Desired) -> datetime | None:
-    """Return when the next is given back, or tried again."""
-    times = (max(_may_end_at(loan, observed, desired), _tried_at(loan, observed)) for loan in _idle(observed))
+    """Return when the next revocation is due or retried."""
+    times = (max(_may_end_at(loan, observed, desired), _retry_at(loan, observed)) for loan in _idle(observed))
     return min((time for time in times if time > observed.now), default=None)
 
 
 def returned_last(observed: Observed) -> datetime | None:
-    """Return when that is tried again of a ManagedSecret that somebody deletes."""
-    times = (_tried_at(loan, observed) for loan in (observed.state.loans if observed.state else ()))
+    """Return when the next revocation is retried for a deleted ManagedSecret."""
+    times = (_retry_at(loan, observed) for loan in (observed.state.loans if observed.state else ()))
     return min((time for time in times if time > observed.now), default=None)
 
 
 def _idle(observed: Observed) -> tuple[StoreLease, ...]:
-    """Return what the current revision does not hold, and nobody is about to take in."""
+    """Return the leases that neither the current revision nor a pending one holds."""
     if observed.state is None:
         return ()
-    used = frozenset(observed.state.borrowed.values()) | observed.pulled.in_hand
-    return tuple(loan for loan in observed.state.loans if loan.id not in used)
+    held = frozenset(observed.state.borrowed.values()) | observed.pulled.in_hand
+    return tuple(loan for loan in observed.state.loans if loan.id not in held)
 
 
 def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
-    """Say when nobody needs it: all run on what came after it, or the overlap is over; at its end in any case."""
+    """Return when no workload needs the lease: all run on its successor, or the overlap ends.
+
+    At the latest its end.
+    """
     if not _was_read(loan, observed.state):
         return observed.now
     published = observed.target.published if observed.target and observed.is_published else None
@@ -79,18 +81,19 @@ def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datet
     if revokes_at_once(observed):
         return observed.now
     everyone = standings(observed, desired)
-    if any(one.under_way for one in everyone):
+    if any(progress.under_way for progress in everyone):
         return loan.ends
-    if everyone and all(one.turn is Turn.DONE for one in everyone) and not _has_overlap(observed):
+    if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not _has_overlap(observed):
         return observed.now
     return min(published + desired.overlap, loan.ends)
 
 
 def _has_overlap(observed: Observed) -> bool:
-    """Say whether somebody has written for how long what was read before works."""
+    """Whether spec or class set an overlap."""
     of_class = observed.secret_class.spec.rotation if observed.secret_class else None
     return any(
-        one is not None and one.overlap is not None for one in (observed.managed.spec.rotation, of_class)
+        rotation is not None and rotation.overlap is not None
+        for rotation in (observed.managed.spec.rotation, of_class)
     )
 
 
@@ -99,9 +102,9 @@ def _was_read(loan: StoreLease, state: StateFacts | None) -> bool:
 
 
 def _first(loans: Iterable[StoreLease], observed: Observed) -> GiveBack | None:
-    return next((GiveBack(loan) for loan in loans if _tried_at(loan, observed) <= observed.now), None)
+    return next((GiveBack(loan) for loan in loans if _retry_at(loan, observed) <= observed.now), None)
 
 
-def _tried_at(loan: StoreLease, observed: Observed) -> datetime:
-    """Say when it is tried again, if it failed before; what has ended is given back without asking anybody."""
+def _retry_at(loan: StoreLease, observed: Observed) -> datetime:
+    """Return when a failed revocation is retried; a lease that has expired is removed without a request."""
     return min(observed.returns.get(loan.id, observed.now), max(loan.ends, observed.now))

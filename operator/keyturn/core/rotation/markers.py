@@ -1,4 +1,4 @@
-"""Which marker is written on a pod template: what its new pods read, or what stood there before a failed revision."""
+"""Restart marker of a pod template: revisions of all managed Secrets that new pods read, or the previous marker."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["goes_back", "marker_for", "next_marker"]
 
 
 def goes_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether the pod template asks for a revision later than the current one, which was given up."""
+    """Whether the pod template has a later revision than the current one, which means a rollback."""
     marked = read_marker(consumer.workload.marker).get(desired.secret)
     return marked is not None and observed.current is not None and marked > observed.current.number
 
 
 def next_marker(consumer: Consumer, observed: Observed, desired: Desired) -> str:
-    """Return the marker that a restart writes; empty where none is to stand there."""
+    """Return the marker for a restart; empty to remove it."""
     if observed.current is None:
         return consumer.workload.marker
     plain = marker_for(consumer, desired.secret, observed.current.number)
@@ -36,7 +36,7 @@ def next_marker(consumer: Consumer, observed: Observed, desired: Desired) -> str
 
 
 def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
-    """Return the marker of a restart now: what the new pods will read, of every managed Secret they use."""
+    """Return the marker with the current revision of every managed Secret that the workload uses."""
     marked = read_marker(consumer.workload.marker)
     used = {use.secret for use in consumer.workload.uses}
     still_used = {name: number for name, number in marked.items() if name in used}
@@ -45,31 +45,31 @@ def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
 
 
 def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
-    """Return the marker of the pods that run the wanted values already; None where there is no such pod.
+    """Return the marker of the pods that already run the wanted values; None if there are none.
 
-    With exactly that marker the template is the one that they were made from, so that they stay. Pods are what is
-    believed: a record of it could be lost, or be written by others.
+    With exactly that marker the template equals theirs, so their controller keeps them. Only pods are evidence: a
+    recorded marker could be lost or edited.
     """
     staying = [
-        one for one in pods_known(consumer) if one.leaves is None and one.marker != consumer.workload.marker
+        pod for pod in pods_known(consumer) if pod.leaves is None and pod.marker != consumer.workload.marker
     ]
-    # One that was made while the failed revision was published has read that, whatever its template says.
-    spoilt = {one.marker for one in staying if not _has_all(one, consumer, observed, desired)}
-    counted = Counter(one.marker for one in staying if one.marker not in spoilt)
+    # A pod that started while the failed revision was published has read it, whatever its template says.
+    spoilt = {pod.marker for pod in staying if not _has_all(pod, consumer, observed, desired)}
+    counted = Counter(pod.marker for pod in staying if pod.marker not in spoilt)
     return min(counted, key=lambda marker: (-counted[marker], marker), default=None)
 
 
 def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether a pod runs the current revision of every managed Secret that its workload uses."""
+    """Whether a pod runs the current revision of every managed Secret of its workload."""
     marked = read_marker(pod.marker)
     if asks_for_others(pod, consumer, observed, desired):
         return False
-    return all(_runs(one, pod, marked.get(one.secret)) for one in consumer.siblings)
+    return all(_runs(sibling, pod, marked.get(sibling.secret)) for sibling in consumer.siblings)
 
 
 def _runs(sibling: Sibling, pod: Pod, marked: int | None) -> bool:
     if marked is not None:
         return marked == sibling.revision
-    # Pods that were there before a first revision waited for it.
+    # Pods that are older than a first revision waited for it.
     is_first = sibling.revision == 1
     return is_first or (sibling.published is not None and pod.created > sibling.published)

@@ -1,7 +1,7 @@
-"""Which pods with earlier values are waited for when the new ones are ready, and when they are read again.
+"""Pods with earlier values after the new ones are ready: which a rollout waits for, and when to read them again.
 
-A rollout is through for its controller when every new pod is available; pods that are terminating serve with earlier
-values until they have ended. They are waited for without a deadline: no revision is the cause of that wait.
+For its controller a rollout is complete when every new pod is available; terminating pods serve with earlier values
+until they have ended. There is no deadline for them, because no revision causes that wait.
 """
 
 from __future__ import annotations
@@ -38,54 +38,56 @@ _UNREAD = (
     "whether pods with earlier values still run is unknown: the API server forbids to list pods;"
     " give the operator its rights back"
 )
-_SOONEST, _LATEST = timedelta(seconds=2), timedelta(minutes=1)
-_NAMED = 3
+_MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
+_MAX_NAMED = 3
 
 
 def held_up_before(workload: Workload, observed: Observed) -> bool:
-    """Say whether an earlier process told that pods which are terminating hold it up.
+    """Whether an earlier process reported terminating pods that occupy the places of new ones.
 
-    Anybody could have written it: nothing follows but that its deadline counts from now.
+    Other users can edit the status; the only consequence is that the deadline counts from now.
     """
     told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     return told is not None and told.state is WorkloadState.ROLLING and bool(told.terminating)
 
 
 def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int:
-    """Count the pods with earlier values that are terminating."""
-    return sum(one.leaves is not None for one in older_pods(consumer, observed, desired))
+    """Return how many pods with earlier values are terminating."""
+    return sum(pod.leaves is not None for pod in older_pods(consumer, observed, desired))
 
 
 def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
-    """Say which pods with earlier values are waited for, where new ones are ready or need nothing more."""
+    """Return a message with the pods that the rollout waits for, once new ones are ready; None if there are none."""
     if consumer.pods and consumer.pods.forbidden:
         return _UNREAD
     older = older_pods(consumer, observed, desired)
-    ending = [one for one in older if one.leaves]
-    running = [one for one in older if not one.leaves]
-    told = [_told(running, "still runs", "still run", observed, desired)] if running else []
-    told += (
-        [_told(ending, "is still terminating", "are still terminating", observed, desired)] if ending else []
+    ending = [pod for pod in older if pod.leaves]
+    running = [pod for pod in older if not pod.leaves]
+    messages = [_pods_message(running, "still runs", "still run", observed, desired)] if running else []
+    messages += (
+        [_pods_message(ending, "is still terminating", "are still terminating", observed, desired)]
+        if ending
+        else []
     )
-    return "; ".join(told) or None
+    return "; ".join(messages) or None
 
 
 def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether a rollout is late for one reason only: pods that are terminating hold the places of new ones."""
+    """Whether terminating pods in the places of new ones are the only reason why a rollout is overdue."""
     workload, older = consumer.workload, older_pods(consumer, observed, desired)
-    if not workload.in_place or workload.complaint or not any(one.leaves for one in older):
+    if not workload.in_place or workload.complaint or not any(pod.leaves for pod in older):
         return False
-    new = (one for one in pods_known(consumer) if one not in older and not one.leaves)
-    return all(one.ready for one in new)
+    new = (pod for pod in pods_known(consumer) if pod not in older and not pod.leaves)
+    return all(pod.ready for pod in new)
 
 
 def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether its last rollout, which has not ended, brings back a template that it had.
+    """Whether an incomplete rollout restores an earlier template.
 
-    Its marker cannot tell: it is the one from before. Pods of what was given up can; once the last of them has ended,
-    what was told before is believed, of which nothing follows but that its end is waited for.
+    Its marker is no evidence, because it is the earlier one. Pods of the rolled back revision are; after the last of
+    them has ended, the status is used, whose only consequence is to wait for the end of the rollout.
     """
-    if any(one.leaves is None for one in older_pods(consumer, observed, desired)):
+    if any(pod.leaves is None for pod in older_pods(consumer, observed, desired)):
         return True
     workload = consumer.workload
     told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
@@ -93,7 +95,7 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
 
 
 def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
-    """Say whether a workload was told to have the revision from which there is a return, or to be on its way back."""
+    """Whether the status has the workload with the rolled back revision, or on its way back from it."""
     if observed.held is None:
         return False
     return told.revision == observed.held.number or told.state in {
@@ -103,21 +105,21 @@ def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
 
 
 def look_again(consumer: Consumer, observed: Observed, desired: Desired) -> datetime:
-    """Return when to read its pods again: soon at first, and more and more rarely.
+    """Return when to read the pods again: after a quarter of their termination so far, between 2 s and 1 min.
 
-    Only the end of a Deployment's pod is told by a change of its owner.
+    Only a Deployment's status changes when a pod has ended.
     """
-    since = [one.leaves for one in older_pods(consumer, observed, desired) if one.leaves]
-    pause = (observed.now - min(since)) / 4 if since else _LATEST
-    return observed.now + min(max(pause, _SOONEST), _LATEST)
+    since = [pod.leaves for pod in older_pods(consumer, observed, desired) if pod.leaves]
+    pause = (observed.now - min(since)) / 4 if since else _MAX_INTERVAL
+    return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_INTERVAL)
 
 
-def _told(pods: list[Pod], one_is: str, more_are: str, observed: Observed, desired: Desired) -> str:
+def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Observed, desired: Desired) -> str:
     count = f"1 pod{_values(pods, observed, desired)} {one_is}"
     if len(pods) > 1:
         count = f"{len(pods)} pods{_values(pods, observed, desired)} {more_are}"
-    names = ", ".join(one.name for one in pods[:_NAMED])
-    more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
+    names = ", ".join(pod.name for pod in pods[:_MAX_NAMED])
+    more = f" and {len(pods) - _MAX_NAMED} more" if len(pods) > _MAX_NAMED else ""
     return f"{count}: {names}{more}"
 
 

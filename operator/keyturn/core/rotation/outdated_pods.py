@@ -1,4 +1,4 @@
-"""Which pod templates and which pods have other values than those of the current revision."""
+"""Pod templates and pods whose values differ from the current revision."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = ["are_newer", "asks_for_others", "older_pods", "pod_revision", "publis
 
 
 def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether its pod template, by marker and age, asks for other values of what it consumes."""
+    """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
     return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer, observed)
 
 
 def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
-    """Return its pods that were started with other values, by name; none where they were not read."""
-    older = (one for one in pods_known(consumer) if _is_older(one, consumer, observed, desired))
-    return tuple(sorted(older, key=lambda one: one.name))
+    """Return its pods with other values, sorted by name; none if pods were not read."""
+    older = (pod for pod in pods_known(consumer) if _is_older(pod, consumer, observed, desired))
+    return tuple(sorted(older, key=lambda pod: pod.name))
 
 
 def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
-    """Say whether each pod was created after `published`, but for those that are terminating; of none it is true."""
-    # Creation times have whole seconds: a pod of the same second may have read the values before.
+    """Whether each pod was created after `published`, terminating ones excepted; true for no pods."""
+    # Creation times have whole seconds: a pod of the same second may have read the previous values.
     return all(pod.created > published or pod.leaves for pod in pods)
 
 
 def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
-    """Return the revision that a pod was started with, as far as that is known."""
+    """Return the revision that a pod was started with, if known."""
     if observed.state is None:
         return None
     marked = read_marker(pod.marker).get(desired.secret)
@@ -47,21 +47,21 @@ def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
 
 
 def published(observed: Observed) -> datetime:
-    """Return when the current revision was published; of one that is not yet, when it was made."""
+    """Return when the current revision was published, or generated if it is not published yet."""
     stamp = observed.target.published if observed.target else None
     return stamp or (observed.current.made if observed.current else observed.now)
 
 
 def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Say whether the pod template that a pod was made from, by marker and age, asks for other values."""
+    """Whether the template of a pod, by marker and age, has other values."""
     return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer, observed)
 
 
 def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    # Creation times have whole seconds: a pod of the same second may have read the values before.
+    # Creation times have whole seconds: a pod of the same second may have read the previous values.
     if pod.created > published(observed):
         return False
-    # Of one that stays and has no marker only that is known: too little to wait for its end.
+    # The age alone is too weak a reason to wait for the end of a running pod without marker.
     has_ground = pod.leaves is not None or desired.secret in read_marker(pod.marker)
     return has_ground and asks_for_others(pod, consumer, observed, desired)
 

@@ -1,4 +1,4 @@
-"""Whether the Secret that a spec names may be written, and what of it."""
+"""Ownership of the target Secret: whether it may be written, adopted or merged into."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change"]
 
-_TARGET_SOON = timedelta(seconds=5)
+_RETRY_DELAY = timedelta(seconds=5)
 _REMEDY = "write another name, or delete that Secret"
 _ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
 
 
 def hold_to_ownership(observed: Observed, desired: Desired) -> None:
-    """Let nothing be written into a Secret that is somebody else's, but keys of ours where the spec merges.
+    """Check that the target may be written: own, adopted, or foreign with only the spec's keys merged.
 
     Raises:
-        Wait: The Secret that ours are to be merged into is not there.
-        Stalled: It belongs to somebody else, or something in it does.
+        Wait: The Secret to merge into does not exist.
+        Stalled: The Secret, or a key to merge, is foreign.
     """
     target, shape = observed.target, desired.shape
     if target is None:
@@ -31,22 +31,22 @@ def hold_to_ownership(observed: Observed, desired: Desired) -> None:
             raise _absent(desired.secret)
         return
     if target.owner != observed.name:
-        _hold_foreign(target, desired)
+        _check_foreign(target, desired)
     if target.taken and not adopts_first(observed, desired):
-        raise _taken(desired, target)
+        raise _key_conflict(desired, target)
 
 
 def adopts_first(observed: Observed, desired: Desired) -> bool:
-    """Say whether the values of a Secret that nobody owns are to be recorded before it is written."""
+    """Whether the values of a Secret without owner must be recorded before the first write."""
     target = observed.target
     return target is not None and target.owner is None and desired.shape.adopts and not target.recorded
 
 
 def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
-    """Let an immutable Secret keep its values.
+    """Check that no change is due to an immutable Secret.
 
     Raises:
-        Stalled: It is there and immutable.
+        Stalled: The Secret is immutable.
     """
     if observed.target and observed.target.immutable and desired.shape.immutable:
         raise Stalled(
@@ -57,12 +57,12 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
 
 
 def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
-    """Say that a Secret belongs to another ManagedSecret, or to nobody that we know."""
+    """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner."""
     whose = f"belongs to the ManagedSecret {owner!r}" if owner else "was made by somebody else"
     return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
 
 
-def _hold_foreign(target: TargetFacts, desired: Desired) -> None:
+def _check_foreign(target: TargetFacts, desired: Desired) -> None:
     shape = desired.shape
     if target.owner or not (shape.merges or shape.adopts):
         raise not_owned(desired.secret, target.owner, _REMEDY if target.owner else _ADOPT)
@@ -96,11 +96,11 @@ def _absent(secret: str) -> Wait:
         "TargetNotFound",
         f"the Secret {secret!r} is not there and creationPolicy: Merge does not make it;"
         " create it, or write Create",
-        _TARGET_SOON,
+        _RETRY_DELAY,
     )
 
 
-def _taken(desired: Desired, target: TargetFacts) -> Stalled:
+def _key_conflict(desired: Desired, target: TargetFacts) -> Stalled:
     hint = ", or remove them from it" if desired.shape.adopts else ", or write adopt: IfUnowned to keep them"
     keys = ", ".join(sorted(target.taken))
     return Stalled(

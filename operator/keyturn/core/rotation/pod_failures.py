@@ -1,4 +1,4 @@
-"""Why pods of a workload do not become ready, and whether a revision is the cause."""
+"""Failures of a workload's pods, and whether a revision is the cause."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ __all__ = ["crash_of", "pods_known", "trouble_of", "worst_of"]
 
 
 def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
-    """Return what the last read of its pods has found; none where they were not read."""
+    """Return the pods of the last read; empty if pods were not read."""
     return consumer.pods.pods if consumer.pods else ()
 
 
 def crash_of(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
-    """Say that the pods with revision `number` crash again and again, where that can be its fault.
+    """Return a message if the pods with revision `number` crash and the revision can be the cause; else None.
 
-    It is not where a pod with it is ready, nor where there are pods without it and none of them is ready. Where no
-    pod without it is left, as with the strategy Recreate or one replica, nothing that is healthy ends by going back.
+    It cannot if a pod with it is ready, or if there are pods without it and none of those is ready. Without older
+    pods, as with strategy Recreate or one replica, a rollback ends nothing healthy, so the revision counts as the
+    cause.
     """
     if desired.crashes is None or consumer.pods is None:
         return None
@@ -43,24 +44,27 @@ def crash_of(consumer: Consumer, number: int, observed: Observed, desired: Desir
 
 
 def trouble_of(consumer: Consumer) -> str | None:
-    """Say what keeps a pod from running that will not pass of its own."""
+    """Return a message with a pod that does not run for a reason that does not pass by waiting.
+
+    None if there is none.
+    """
     return _described(pod for pod in pods_known(consumer) if pod.trouble and not pod.trouble.is_mild)
 
 
 def worst_of(consumer: Consumer) -> str | None:
-    """Say what keeps a pod from running, be it expected to pass."""
+    """Return a message with a pod that does not run, including reasons that normally pass."""
     return trouble_of(consumer) or _described(pods_known(consumer))
 
 
 def _split(consumer: Consumer, number: int, desired: Desired) -> tuple[list[Pod], list[Pod]]:
-    """Return the pods with revision `number` and those without, of those that stay."""
+    """Return the pods with revision `number` and those without, except terminating ones."""
     staying = [pod for pod in pods_known(consumer) if not pod.leaves]
     new = [pod for pod in staying if read_marker(pod.marker).get(desired.secret) == number]
     return new, [pod for pod in staying if pod not in new]
 
 
 def _described(pods: Iterable[Pod]) -> str | None:
-    """Name one pod that is not ready: the one that crashes most, and of several the first by name."""
+    """Describe one pod that is not ready: the one with the most crashes, then the first by name."""
     troubled = [pod for pod in pods if pod.trouble and not pod.ready and not pod.leaves]
     if not troubled:
         return None
@@ -69,9 +73,9 @@ def _described(pods: Iterable[Pod]) -> str | None:
 
 
 def _failed_before(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
-    """Return the failure that the status has: a pod that crashes is ready for a moment after each restart.
+    """Return the failure from the status, because a crashing pod is ready for a moment after each restart.
 
-    It is believed only where no return to an earlier revision follows from it: anybody could have written it.
+    It counts only if it does not cause a rollback, because other users can edit the status.
     """
     workload = consumer.workload
     said = observed.managed.status.by_workload.get((workload.kind, workload.key.name))

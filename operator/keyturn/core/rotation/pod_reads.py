@@ -1,4 +1,4 @@
-"""Of which workloads the pods have to be read, and how lately, before it can be said how far they are."""
+"""Which workloads need a read of their pods, and how recent it must be, to determine their progress."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["ROLLED_BACK", "Need", "may_be_held_up", "need_of", "waits_for_old_pods"]
 
 ROLLED_BACK = "RolledBack"
-"""The reason of a revision's entry in the history when it came back."""
+"""Reason of the history entry of a rollback."""
 
 
 class Need(enum.Enum):
-    """How lately the pods of a workload must have been read."""
+    """Required age of the last read of a workload's pods."""
 
     NOW = enum.auto()
-    """In this look: something is about to be said or done that depends on them."""
+    """This reconcile: a decision or message depends on them."""
     SOON = enum.auto()
-    """Now and then, and at once the first time: it has failed, and they say why."""
+    """At intervals, and immediately the first time: it has failed, and the pods have the cause."""
     LATER = enum.auto()
-    """Now and then, once its rollout takes longer than most do."""
+    """At intervals, once its rollout takes longer than most."""
 
 
 def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
-    """Say how lately its pods must have been read; None where they tell no more of it."""
+    """Return how recent the read must be; None if pods add nothing."""
     if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
         return Need.NOW
     workload = standing.consumer.workload
@@ -45,12 +45,12 @@ def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) ->
 
 
 def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
-    """Say whether its pods decide if it counts as current: until that was told of the revision, never at rest."""
+    """Whether its pods decide if it is current; never again once that was recorded for the revision."""
     consumer, workload = standing.consumer, standing.consumer.workload
     if standing.state is not WorkloadState.CURRENT or _is_asserted(observed):
         return False
     if workload.settled and workload.terminates is False:
-        return False  # its controller counts them itself
+        return False  # its controller's own count is sufficient
     if consumer.renewed or observed.held:
         return True
     return (
@@ -60,7 +60,7 @@ def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: 
 
 
 def may_be_held_up(standing: WorkloadProgress) -> bool:
-    """Say whether its pods decide if it has failed: old ones may hold the places of new ones."""
+    """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
     consumer, workload = standing.consumer, standing.consumer.workload
     if not workload.in_place or workload.terminates is False or standing.denied:
         return False
@@ -69,15 +69,15 @@ def may_be_held_up(standing: WorkloadProgress) -> bool:
 
 
 def _is_asserted(observed: Observed) -> bool:
-    """Say whether it was told before that every workload runs the current revision, and nothing new follows from it.
+    """Whether the status already has every workload on the current revision, and that has no consequences.
 
-    The status can be written by others: an overlap does not begin because of what stands there.
+    Other users can edit the status, so an overlap never begins because of it.
     """
     current, history = observed.current, observed.managed.status.history
     if current is None or observed.state is None:
         return True
-    if all(one.reason == CREATED for one in observed.state.revisions):
-        return True  # there is nothing earlier
+    if all(revision.reason == CREATED for revision in observed.state.revisions):
+        return True  # there is no earlier revision
     if current.overlaps and current.valid_until is None:
         return False
     if observed.held is None:

@@ -1,4 +1,4 @@
-"""What is written into stores, from what is recorded of it and what the spec says."""
+"""Pushes to stores: the next push or deletion, from the state's records and the spec."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ PushStep = Finalize | Intend | Push | Withdraw | GiveBack
 
 @dataclass(frozen=True, slots=True)
 class Unpushed:
-    """A place of a store that may hold values of an earlier revision still."""
+    """A destination that may still hold values of an earlier revision."""
 
     place: str
-    """Which key of which store, in words."""
+    """Key and store as text."""
     message: str
-    """What of it is open, and what helps."""
+    """What is missing, and what helps."""
     needs_a_person: bool = False
 
 
 def next_push(observed: Observed, desired: Desired) -> PushStep | None:
-    """Choose what is done next about stores; what has failed lets the others go first until its time comes."""
+    """Return the next step for stores; a failed push lets others go first until its retry is due."""
     if observed.state is None:
         return None
     if _is_kept_for(observed, desired, observed.state) and not observed.is_finalized:
@@ -58,17 +58,19 @@ def next_push(observed: Observed, desired: Desired) -> PushStep | None:
 
 
 def last_pushes(observed: Observed) -> PushStep | None:
-    """Choose what is still to be done for a ManagedSecret that somebody deletes."""
+    """Return the next step for a deleted ManagedSecret."""
     if not observed.is_finalized:
         return None
     records = observed.state.pushed if observed.state else ()
-    left = [one for one in records if one.deletes]
+    left = [record for record in records if record.deletes]
     retained = (
-        {one.id for one in observed.desired.pushes if not one.deletes} if observed.desired else frozenset()
+        {record.id for record in observed.desired.pushes if not record.deletes}
+        if observed.desired
+        else frozenset()
     )
-    if stays := [one for one in left if one.kept or one.place in retained]:
+    if stays := [record for record in left if record.kept or record.place in retained]:
         return Intend(replace(stays[0], deletes=False))
-    ready = [one for one in left if not _waits(one.place, observed)]
+    ready = [record for record in left if not _waits(record.place, observed)]
     if ready:
         return Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
@@ -77,44 +79,48 @@ def last_pushes(observed: Observed) -> PushStep | None:
 
 
 def binder_of(observed: Observed, desired: Desired, record: State | StateFacts) -> str:
-    """Name whom the state Secret is deleted with, by its UID; empty for nobody.
+    """Return the UID of the owner reference of the state Secret; empty for none.
 
-    As long as it says what is to be undone outside it outlives its ManagedSecret: who deletes that in the foreground
-    has Kubernetes delete all that belongs to it first.
+    While the state has pushes to delete or leases to revoke it must outlive its ManagedSecret: foreground deletion
+    would delete the dependents first.
     """
-    is_needed = observed.is_finalized and bool(record.loans or any(one.deletes for one in record.pushed))
+    is_needed = observed.is_finalized and bool(
+        record.loans or any(record_.deletes for record_ in record.pushed)
+    )
     return observed.uid if desired.shape.deletes and not is_needed else ""
 
 
 def push_problem(observed: Observed) -> Wait | Stalled | None:
-    """Return what keeps the first of the pushes from being done."""
+    """Return the error of the first failed push."""
     return next((problem.error for problem in _problems(observed)), None)
 
 
 def pushed_again(observed: Observed) -> datetime | None:
-    """Return when the next of those pushes is tried that were not done."""
+    """Return when the next failed push is retried."""
     return min(
         (problem.again for problem in _problems(observed) if problem.again > observed.now), default=None
     )
 
 
 def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
-    """Return the places of stores that do not hold the values that are generated now."""
-    records = {one.place: one for one in (observed.state.pushed if observed.state else ())}
-    places = {one.id for one in desired.pushes}
-    pushes = (_unpushed(one, records.get(one.id), observed) for one in desired.pushes if _turns(one, desired))
-    gone = (one for one in records.values() if one.place not in places and one.deletes and not one.kept)
-    left = (_unfinished(Destination.at(one.place), "is to be deleted there", observed) for one in gone)
-    return (*(one for one in pushes if one), *left)
+    """Return the destinations that do not have the current generated values."""
+    records = {push.place: push for push in (observed.state.pushed if observed.state else ())}
+    places = {push.id for push in desired.pushes}
+    pushes = (
+        _unpushed_of(push, records.get(push.id), observed) for push in desired.pushes if _turns(push, desired)
+    )
+    gone = (push for push in records.values() if push.place not in places and push.deletes and not push.kept)
+    left = (_unfinished(Destination.at(push.place), "is to be deleted there", observed) for push in gone)
+    return (*(push for push in pushes if push), *left)
 
 
 def _turns(destination: Destination, desired: Desired) -> bool:
-    """Say whether something goes there that is another value after a rotation."""
+    """Whether a rotation changes what is pushed there."""
     fixed = {key for item in desired.items if not item.recipe for key in item.keys.values()}
     return destination.secret_key is None or destination.secret_key not in fixed
 
 
-def _unpushed(destination: Destination, record: Pushed | None, observed: Observed) -> Unpushed | None:
+def _unpushed_of(destination: Destination, record: Pushed | None, observed: Observed) -> Unpushed | None:
     number = observed.current.number if observed.current else None
     if record is None or not record.done or record.number != number:
         return _unfinished(destination, "has the values before", observed)
@@ -135,13 +141,13 @@ def _unfinished(destination: Destination, what: str, observed: Observed) -> Unpu
 
 
 def _problems(observed: Observed) -> list[PushProblem]:
-    """Return what concerns a place that something is still to be done about."""
+    """Return the failures of destinations that still need a step."""
     records = observed.state.pushed if observed.state else ()
     if observed.managed.metadata.deletion_timestamp:
-        places = {one.place for one in records if one.deletes}
+        places = {record.place for record in records if record.deletes}
     else:
         pushes = observed.desired.pushes if observed.desired else ()
-        places = {one.place for one in records} | {one.id for one in pushes}
+        places = {record.place for record in records} | {record.id for record in pushes}
     return [problem for place, problem in sorted(observed.push_problems.items()) if place in places]
 
 
@@ -160,16 +166,16 @@ def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[
 
 
 def _withdrawal(record: Pushed, observed: Observed) -> Iterator[PushStep]:
-    deletes = record.deletes and not record.kept  # what the store had already is not ours to delete
+    deletes = record.deletes and not record.kept  # foreign content is not deleted
     if deletes and record.done:
-        # From here on nobody knows whether it is there, should the spec ask for it once more.
+        # From here on it is unknown whether the key exists, in case the spec adds the push again.
         yield Intend(replace(record, done=False))
     elif not deletes or not _waits(record.place, observed):
         yield Withdraw(Destination.at(record.place), deletes)
 
 
 def _record(destination: Destination, found: Pushed | None, number: int) -> Pushed:
-    """Say what is to be there, and of what is there already that it is."""
+    """Return the wanted record of a destination, with what an existing record proves as done."""
     record = Pushed(destination.id, destination.text, number, done=False, deletes=destination.deletes)
     if found is None or found.text != record.text:
         return record
@@ -177,13 +183,15 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
 
 
 def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:
-    """Say whether something is pushed, or about to be, or lent, that goes with the ManagedSecret."""
-    recorded = {one.place for one in state.pushed if one.deletes}
-    return any(one.deletes or one.id in recorded for one in desired.pushes) or are_kept_for(observed, desired)
+    """Whether the deletion of the ManagedSecret has to delete pushes or revoke leases."""
+    recorded = {record.place for record in state.pushed if record.deletes}
+    return any(record.deletes or record.id in recorded for record in desired.pushes) or are_kept_for(
+        observed, desired
+    )
 
 
 def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> Finalize | None:
-    is_needed = any(one.deletes for one in state.pushed) or are_kept_for(observed, desired)
+    is_needed = any(record.deletes for record in state.pushed) or are_kept_for(observed, desired)
     if observed.is_finalized and not is_needed:
         return Finalize(present=False)
     return None

@@ -29,17 +29,17 @@ ENDING = "Ending"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason for a new revision, and the values that are made anew for it."""
+    """Reason for a new revision, and the values that are generated for it."""
 
     name: str
     message: str
     fresh: frozenset[str]
     rotates: bool
-    """It counts as a rotation: the interval starts again."""
+    """It counts as a rotation: the interval restarts."""
 
     @property
     def by_itself(self) -> bool:
-        """Nobody asks for it now: it is time."""
+        """Whether it is due by time, without a request."""
         return self.name in {ROTATION_DUE, ENDING}
 
     def joined(self, other: Reason) -> Reason:

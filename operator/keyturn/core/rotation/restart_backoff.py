@@ -1,7 +1,7 @@
-"""Whose restart the API server refuses: when it is tried again, and when it counts as failed.
+"""Back-off of restarts that the API server rejects: 15 s doubling to 5 min, and failed after the progress deadline.
 
-A process remembers it and writes it nowhere. What an earlier one has told in the status is believed for as long as
-nothing follows from it but that it goes on being told; anybody could have written it.
+The history is in memory. A rejection that an earlier process wrote into the status is shown until the next attempt,
+but causes no rollback, because other users can edit the status.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Told", "denial_of", "denied_again", "denied_until", "fallback_of", "told_before", "told_reason"]
 
-_FIRST = timedelta(seconds=15)
-_LONGEST = timedelta(minutes=5)
+_MIN_DELAY = timedelta(seconds=15)
+_MAX_DELAY = timedelta(minutes=5)
 _DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
-"""The reasons of every refusal."""
+"""Reasons of a rejected restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an earlier process has written of a restart that the API server refuses."""
+    """Rejected restart in the status of an earlier process."""
 
     state: WorkloadState
     reason: str
@@ -44,23 +44,23 @@ class Told:
 def denied_again(
     before: Denial | None, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
 ) -> Denial:
-    """Remember that a restart was refused just now; each time in a row the next try is later."""
+    """Return the denial after another rejection; each one in a row doubles the delay."""
     number = observed.current.number if observed.current else 0
     known = before if before and before.number == number else None
-    since = known.since if known else _began(workload, observed, desired)
+    since = known.since if known else _rejected_since(workload, observed, desired)
     times = known.times + 1 if known else 1
-    pause = min(_FIRST * 2 ** min(times - 1, 10), _LONGEST)
+    pause = min(_MIN_DELAY * 2 ** min(times - 1, 10), _MAX_DELAY)
     return Denial(number, since, observed.now + pause, times, error.reason, error.message)
 
 
 def denial_of(workload: Workload, observed: Observed) -> Denial | None:
-    """Return what the API server has said to its restart for the current revision."""
-    found = observed.denials.get(workload.key)
-    return found if found and observed.current and found.number == observed.current.number else None
+    """Return the rejection of its restart for the current revision, if there is one."""
+    denial = observed.denials.get(workload.key)
+    return denial if denial and observed.current and denial.number == observed.current.number else None
 
 
 def denied_until(workload: Workload, observed: Observed, desired: Desired) -> datetime | None:
-    """Return when its standing changes by itself."""
+    """Return when its progress changes next: the retry, or the progress deadline."""
     denial = denial_of(workload, observed)
     if denial is None:
         return None
@@ -69,28 +69,30 @@ def denied_until(workload: Workload, observed: Observed, desired: Desired) -> da
 
 
 def told_before(workload: Workload, observed: Observed, desired: Desired) -> Told | None:
-    """Return what an earlier process said of its restart, so that nothing else is said before the next try.
+    """Return the rejection that the status has for its restart, to be shown until the next attempt.
 
-    A failure is taken over only where no return to an earlier revision follows from it.
+    A failure counts only if it causes no rollback.
     """
     status = observed.managed.status
     if observed.current is None or status.revision != observed.current.number:
         return None
-    one = status.by_workload.get((workload.kind, workload.key.name))
-    reason = told_reason(one) if one else None
-    if one is None or reason not in _DENIED:
+    workload_status = status.by_workload.get((workload.kind, workload.key.name))
+    reason = told_reason(workload_status) if workload_status else None
+    if workload_status is None or reason not in _DENIED:
         return None
-    has_failed = one.state is WorkloadState.FAILED and fallback_of(observed, desired) is None
-    return Told(WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(reason), one.message)
+    has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed, desired) is None
+    return Told(
+        WorkloadState.FAILED if has_failed else WorkloadState.PENDING, str(reason), workload_status.message
+    )
 
 
 def told_reason(told: WorkloadStatus) -> str | None:
-    """Return why a workload is not current, as its status tells, be it of the version before."""
+    """Return the reason in a workload's status, also in that of the previous version."""
     return told.reason or legacy_reason(told)
 
 
 def fallback_of(observed: Observed, desired: Desired) -> int | None:
-    """Return the revision that comes back by itself when a workload fails."""
+    """Return the revision for an automatic rollback when a workload fails; None without one."""
     good, kept = (
         observed.current.fallback if observed.current else None,
         observed.state.restorable if observed.state else (),
@@ -99,8 +101,8 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
     return good if returns and good in kept else None
 
 
-def _began(workload: Workload, observed: Observed, desired: Desired) -> datetime:
-    """Say since when it is refused: since now, unless it was told as failed and could have failed by now."""
+def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
+    """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
     told = told_before(workload, observed, desired)
     published = observed.target.published if observed.target else None
     if published is None or told is None or told.state is not WorkloadState.FAILED:

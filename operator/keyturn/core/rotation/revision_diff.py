@@ -1,6 +1,7 @@
-"""Which keys read otherwise in one revision than in another, found along the line by which each was made.
+"""Keys that differ between two revisions, computed from their base revisions.
 
-Where 3, made from 2, was given up and 4 was made from 2 again, who runs 3 misses what changed in 3 and in 4.
+Example: revision 3, made from 2, was rolled back, and 4 was made from 2. A pod with 3 differs from 4 in the keys that
+changed in 3 and those that changed in 4.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ def missed_keys(
 ) -> frozenset[str] | None:
     """Return the keys in which the current revision differs from the one that a workload runs.
 
-    It runs the revision of its marker; without one, the revision that was published when it was created.
-    None if nobody knows any more what it runs.
+    It runs the revision of its marker; without marker, the one that was published when it was created. None if its
+    revision is no longer known.
     """
     number = _number_run(state, marked, created, published)
     if number == state.current_number:
         return frozenset()
-    here, there = _line(state, state.current_number), _line(state, number)
+    here, there = _ancestors(state, state.current_number), _ancestors(state, number)
     if number == _BEFORE_ALL:
         apart = {number for number in here if here[number].reason != CREATED}
     elif here.keys().isdisjoint(there):
         return None
     else:
         apart = here.keys() ^ there.keys()
-    return frozenset[str]().union(*((here | there)[one].changed for one in apart))
+    return frozenset[str]().union(*((here | there)[number].changed for number in apart))
 
 
 def revision_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int | None:
-    """Return the revision that is run with this marker or, without one, by this age; None where that is unknown."""
+    """Return the revision of this marker or, without marker, of this creation time; None if unknown."""
     return _number_run(state, marked, created, published) or None
 
 
@@ -51,21 +52,21 @@ def _number_run(state: StateFacts, marked: int | None, created: datetime, publis
 
 
 def _published_at(state: StateFacts, created: datetime, published: datetime) -> int:
-    """Return the number that the Secret held at `created`; who was there before the first waited for it."""
+    """Return the number published at `created`; pods from before the first publication waited for it."""
     if created > published:
         return state.current_number
-    for one in state.publications:
-        if created > one.time:
-            return one.number
+    for publication in state.publications:
+        if created > publication.time:
+            return publication.number
     if state.revisions[-1].reason != CREATED:
         return _BEFORE_ALL
     return state.publications[-1].number if state.publications else state.current_number
 
 
-def _line(state: StateFacts, number: int | None) -> dict[int, RevisionFacts]:
-    """Return a revision and those that it was made from."""
-    line: dict[int, RevisionFacts] = {}
-    while (one := state.revision(number)) and one.number not in line:
-        line[one.number] = one
-        number = one.base
-    return line
+def _ancestors(state: StateFacts, number: int | None) -> dict[int, RevisionFacts]:
+    """Return a revision and its ancestors by number."""
+    ancestors: dict[int, RevisionFacts] = {}
+    while (revision := state.revision(number)) and revision.number not in ancestors:
+        ancestors[revision.number] = revision
+        number = revision.base
+    return ancestors

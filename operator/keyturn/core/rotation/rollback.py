@@ -1,4 +1,4 @@
-"""When the Secret goes back to an earlier revision: a rollout failed, or a person asks for it."""
+"""Rollback to an earlier revision, after a failed rollout or on request."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_after_failure"]
 
-# A text after the number makes the same request new: "3" was handled, "3/again" was not.
+# A suffix makes the same request new: "3" was handled, "3/again" was not.
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 
 
 def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
-    """Return to the revision that `keyturn.dev/rollback` names, once for each text."""
+    """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked = _unhandled_return(observed)
     if asked is None or observed.state is None or asked not in observed.state.restorable:
         return None
@@ -34,15 +34,15 @@ def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
 
 
 def refuse_unknown_return(observed: Observed) -> None:
-    """Refuse to return to what is not kept; all else is done before.
+    """Reject a requested rollback to a revision without values; called after all other steps.
 
     Raises:
-        Stalled: With the revisions that are kept.
+        Stalled: NoSuchRevision, with the available revisions.
     """
     if observed.state is None or _unhandled_return(observed) is None:
         return
     others = sorted(observed.state.restorable - {observed.state.current_number})
-    kept = ", ".join(str(one) for one in others)
+    kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
     asked = _unhandled_return(observed)
     what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
@@ -50,10 +50,10 @@ def refuse_unknown_return(observed: Observed) -> None:
 
 
 def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> GoBack:
-    """Return to the revision before, or stop.
+    """Return the rollback to the last good revision.
 
     Raises:
-        Stalled: There is none, or it failed as well, or the spec wants to hold.
+        Stalled: There is none, or it failed as well, or onFailure is Hold.
     """
     good = fallback_of(observed, desired)
     if good is not None:
@@ -68,10 +68,10 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
 
 
 def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
-    """Wait for a person where an earlier revision had to come back.
+    """Report a finished rollback as stalled.
 
     Raises:
-        Stalled: With what that person can do.
+        Stalled: RolledBack, with what the user can do.
     """
     if observed.held and observed.held.failed:
         raise Stalled(
@@ -90,5 +90,5 @@ def _unhandled_return(observed: Observed) -> int | None:
 
 
 def _leading_number(asked: str) -> int:
-    found = _ASKED.fullmatch(asked)
-    return int(found[1]) if found else 0
+    match = _ASKED.fullmatch(asked)
+    return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""How far each workload is with the current revision, and which are restarted now."""
+"""Progress of each workload with the current revision, and which ones are restarted next."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ __all__ = [
     "watched_until",
 ]
 
-_CLOCKS_DIFFER = timedelta(minutes=1)
-_APART = timedelta(seconds=10)
-"""The shortest time between two restarts of a workload, whatever changes how often."""
+_MAX_CLOCK_SKEW = timedelta(minutes=1)
+_MIN_RESTART_INTERVAL = timedelta(seconds=10)
+"""Minimum time between two restarts of a workload."""
 
 
 class Turn(enum.Enum):
-    """What keeps a workload from running the current revision."""
+    """Whether a workload still needs a restart, and what it waits for."""
 
     DONE = enum.auto()
-    """Nothing: it runs it."""
+    """It runs the current revision."""
     NEXT = enum.auto()
-    """Only its turn and the debounce."""
+    """It waits only for its turn and the debounce."""
     HINDERED = enum.auto()
-    """Something that is expected to pass."""
+    """It waits for something that normally passes."""
     REFUSED = enum.auto()
-    """Somebody decided that it is not restarted."""
+    """A setting forbids its restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadProgress:
-    """How far one workload is."""
+    """Progress of one workload."""
 
     consumer: Consumer
     state: WorkloadState
@@ -66,18 +66,18 @@ class WorkloadProgress:
     reason: str | None = None
     """Why it is not current, as a code for programs."""
     denied: bool = False
-    """The API server refuses its restart, or was said to."""
+    """The API server rejects its restart, or did according to the status."""
     leaving: bool = False
-    """Nothing but the end of pods with earlier values is waited for: nothing that could fail."""
+    """It waits only for the end of pods with earlier values, which cannot fail."""
 
     @property
     def under_way(self) -> bool:
-        """Whether a rotation has to wait for it."""
+        """Whether a rotation waits for it."""
         return self.turn in (Turn.NEXT, Turn.HINDERED)
 
     @property
     def takes_a_slot(self) -> bool:
-        """Whether others wait for its rollout: not for one that does not end before a person acts."""
+        """Whether it counts against maxConcurrent: not if its rollout requires manual steps."""
         return (
             self.state is WorkloadState.ROLLING and not self.leaving and self.consumer.workload.hint is None
         )
@@ -90,29 +90,32 @@ class WorkloadProgress:
 
 
 def standings(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
-    """Say how far each consumer is, in the order in which they are restarted."""
+    """Return the progress of each consumer, in restart order."""
     return tuple(
-        standing_of(one, observed, desired) for one in sorted(observed.consumers, key=_turn(desired))
+        standing_of(consumer, observed, desired)
+        for consumer in sorted(observed.consumers, key=_restart_order(desired))
     )
 
 
 def next_restarts(
     observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]
 ) -> tuple[Consumer, ...]:
-    """Return the consumers to restart now: of the first wave that is not through, as many as may roll at a time."""
+    """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
     everyone = tuple(all_standings)
     has_failed = any_failed(everyone)
-    if has_failed and not all(one.denied for one in everyone if one.state is WorkloadState.FAILED):
-        return ()  # the revision may be what broke it: nobody else is sent after it
+    if has_failed and not all(
+        progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
+    ):
+        return ()  # the revision may be the cause: no further workload gets it
     wave = _wave_now(desired, everyone)
-    rolling = sum(one.takes_a_slot for one in everyone)
+    rolling = sum(progress.takes_a_slot for progress in everyone)
     ready = (
-        one.consumer
-        for one in everyone
-        if one.turn is Turn.NEXT
-        and (one.state is WorkloadState.FAILED or not has_failed)
-        and _wave_of(one.consumer, desired) <= wave
-        and observed.now >= restart_due(observed, desired, one)
+        progress.consumer
+        for progress in everyone
+        if progress.turn is Turn.NEXT
+        and (progress.state is WorkloadState.FAILED or not has_failed)
+        and _wave_of(progress.consumer, desired) <= wave
+        and observed.now >= restart_due(observed, desired, progress)
     )
     return tuple(ready)[: max(0, desired.max_concurrent - rolling)]
 
@@ -122,11 +125,11 @@ def any_failed(all_standings: Iterable[WorkloadProgress]) -> bool:
 
 
 def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
-    """Return when the debounce since the last change of what it consumes, and the pause since its restart, end."""
+    """Return when its restart is due: after the debounce of its Secrets and the minimum time since its last one."""
     consumer = standing.consumer
     if observed.held:
-        return observed.now  # to go back from what failed does not wait for other changes
-    # A process that takes over looks at every object first: a sibling may be about to change, too.
+        return observed.now  # a rollback does not wait for other changes
+    # A new leader reconciles every object first: a sibling may be about to change, too.
     changes = [published(observed), *([observed.since] if observed.since else [])]
     marked = read_marker(consumer.workload.marker)
     changes += (
@@ -135,32 +138,32 @@ def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress
         if sibling.published and marked.get(sibling.secret) != sibling.revision
     )
     due, restarted = _after(max(changes), desired.debounce, observed), consumer.workload.restarted
-    return max(due, _after(restarted, _APART, observed)) if restarted else due
+    return max(due, _after(restarted, _MIN_RESTART_INTERVAL, observed)) if restarted else due
 
 
 def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:
-    """Return when a pause ends: now, where it began in the future, since then the clock was put back."""
-    return observed.now if last > observed.now + _CLOCKS_DIFFER else last + pause
+    """Return when a pause ends: now if it began in the future, which means the clock was set back."""
+    return observed.now if last > observed.now + _MAX_CLOCK_SKEW else last + pause
 
 
 def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
-    """Return when a workload that rolls counts as failed, unless it is through before."""
+    """Return when a rolling workload counts as failed unless it completes before."""
     workload = standing.consumer.workload
     if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
         return None
-    # A marker that was taken off again leaves no time of its own.
+    # A marker that was removed again leaves no restart time.
     restarted = workload.restarted or (observed.held.at if observed.held else None)
     began = (restarted, published(observed), standing.consumer.held_up)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
 def pods_again(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
-    """Return when its pods are to be read again."""
+    """Return when its pods are read again."""
     return look_again(standing.consumer, observed, desired) if standing.leaving else None
 
 
 def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
-    """Say how far one consumer is."""
+    """Return the progress of one consumer."""
     workload = consumer.workload
     current = observed.current
     marked = read_marker(workload.marker).get(desired.secret)
@@ -180,7 +183,7 @@ def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> Wor
 
 
 def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
-    """Say how far one is that only its turn, or the API server, keeps from being restarted."""
+    """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
     denial = denial_of(consumer.workload, observed)
     if denial is None:
         if told := told_before(consumer.workload, observed, desired):
@@ -194,7 +197,7 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
 
 
 def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, number: int) -> WorkloadProgress:
-    if consumer.workload.settled or _was_through(consumer.workload, observed, number):
+    if consumer.workload.settled or _was_complete(consumer.workload, observed, number):
         return _while_pods_leave(consumer, observed, desired)
     if crash := crash_of(consumer, number, observed, desired):
         return WorkloadProgress(
@@ -208,7 +211,7 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
 def _watched(
     consumer: Consumer, observed: Observed, desired: Desired, pods: Obstacle | None
 ) -> WorkloadProgress:
-    """Say how far its rollout is, which fails when it is late, unless old pods hold the places of new ones."""
+    """Return the progress of a rollout, which fails at its deadline unless old pods occupy the places of new ones."""
     reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = watched_until(observed, desired, rolling)
@@ -224,7 +227,7 @@ def _watched(
 
 
 def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
-    """Say of one that needs nothing more whether pods with earlier values are still there."""
+    """Return the progress of a consumer that needs no restart: current, or waiting for the end of old pods."""
     pods = _old_pods(consumer, observed, desired)
     if not consumer.workload.settled and brings_pods_back(consumer, observed, desired):
         return _watched(consumer, observed, desired, pods)
@@ -243,10 +246,10 @@ def _old_pods(consumer: Consumer, observed: Observed, desired: Desired) -> Obsta
     return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
 
 
-def _was_through(workload: Workload, observed: Observed, number: int) -> bool:
-    """Say whether its restart had ended before: a later rollout, such as that of another image, is not ours.
+def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
+    """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
 
-    Without this, whoever breaks a workload long after a rotation would bring old values back.
+    Without this check, a workload that breaks long after a rotation would cause a rollback.
     """
     status = observed.managed.status
     if not observed.held and any(entry.revision == number for entry in status.history):
@@ -269,7 +272,7 @@ def _hindrance(
 def _hangs_in_what_was_given_up(
     consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
 ) -> bool:
-    """Say whether its last rollout was ours and comes to no end that is worth waiting for."""
+    """Whether its last rollout was the operator's and has failed or is overdue, so it is not waited for."""
     if marked is None or observed.current is None:
         return False
     if observed.held and marked == observed.held.number:
@@ -287,11 +290,13 @@ def _wave_of(consumer: Consumer, desired: Desired) -> int:
 
 
 def _wave_now(desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
-    unfinished = (_wave_of(one.consumer, desired) for one in everyone if one.holds_up_later_waves)
+    unfinished = (
+        _wave_of(progress.consumer, desired) for progress in everyone if progress.holds_up_later_waves
+    )
     return min(unfinished, default=0)
 
 
-def _turn(desired: Desired) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
+def _restart_order(desired: Desired) -> Callable[[Consumer], tuple[int, int, WorkloadKey]]:
     places = {key: place for place, key in enumerate(desired.targets)}
     return lambda consumer: (
         _wave_of(consumer, desired),

@@ -1,4 +1,4 @@
-"""What keeps a workload from its restart, or its rollout from the end, as far as it is known."""
+"""Obstacles of a workload's restart or rollout, with reason code and message."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
 
 
 class Obstacle(NamedTuple):
-    """What keeps a workload from running the current revision."""
+    """Reason and message why a workload does not run the current revision."""
 
     reason: WorkloadReason
     message: str
 
 
 def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
-    """Say why a workload is not restarted at all: its annotation, the spec, or another program decides that."""
+    """Return why a workload is never restarted, by its annotation, the spec or another writer; None if it may be."""
     workload = consumer.workload
     if workload.restart == "never":
         message = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
@@ -59,7 +59,10 @@ def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacl
 
 
 def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
-    """Say whether it was restarted for the current revision already: who undoes that is told, not fought."""
+    """Whether another writer removed the marker of the current revision.
+
+    The restart is then reported, not repeated.
+    """
     current, marked = observed.current, read_marker(workload.marker).get(desired.secret)
     if current is None or marked == current.number:
         return False
@@ -68,26 +71,26 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
 
 
 def while_rolling(consumer: Consumer) -> Obstacle | None:
-    """Say what keeps the rollout of the current revision from its end."""
-    return _joined(by_hand(consumer), _complaint(consumer), _of_pods(consumer))
+    """Return what keeps the rollout of the current revision from completing."""
+    return _join(by_hand(consumer), _complaint(consumer), _of_pods(consumer))
 
 
 def by_hand(consumer: Consumer) -> Obstacle | None:
-    """Say why a person has to end the rollout, where the update strategy of the workload asks for that."""
+    """Return the manual step that the update strategy of the workload requires, or None."""
     hint = consumer.workload.hint
     return Obstacle(WorkloadReason.UPDATED_BY_HAND, hint) if hint else None
 
 
 def while_waiting(consumer: Consumer) -> Obstacle:
-    """Say what keeps an earlier rollout from its end."""
+    """Return what keeps an earlier rollout from completing."""
     waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, "waits for its last rollout to finish")
-    return _joined(_complaint(consumer) or waits, _of_pods(consumer)) or waits
+    return _join(_complaint(consumer) or waits, _of_pods(consumer)) or waits
 
 
 def when_late(consumer: Consumer) -> Obstacle:
-    """Say why a workload has missed its deadline."""
+    """Return why a workload has missed its deadline."""
     known = [consumer.workload.complaint, told_of_stuck([consumer]) or worst_of(consumer)]
-    why = "; ".join(one for one in known if one) or "see its events and its pods"
+    why = "; ".join(cause for cause in known if cause) or "see its events and its pods"
     return Obstacle(WorkloadReason.DEADLINE_EXCEEDED, f"its pods did not become available in time; {why}")
 
 
@@ -103,7 +106,7 @@ def _of_pods(consumer: Consumer) -> Obstacle | None:
     return Obstacle(WorkloadReason.PODS_NOT_RUNNING, trouble) if trouble else None
 
 
-def _joined(*obstacles: Obstacle | None) -> Obstacle | None:
-    """Name all of them under the reason of the first."""
-    known = [one for one in obstacles if one]
-    return Obstacle(known[0].reason, "; ".join(one.message for one in known)) if known else None
+def _join(*obstacles: Obstacle | None) -> Obstacle | None:
+    """Join messages under the reason of the first obstacle."""
+    known = [obstacle for obstacle in obstacles if obstacle]
+    return Obstacle(known[0].reason, "; ".join(obstacle.message for obstacle in known)) if known else None

@@ -1,22 +1,22 @@
-"""The steps there are: each is one write, which a second run finds done.
+"""Steps of a reconcile: each is one idempotent write.
 
     (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──Overlap──▶ ──Expire──▶ ──Revoke──▶
-                 ▲          ▲                  │  ▲   │        └── Rest, where no value before stays readable
+                 ▲          ▲                  │  ▲   │        └── Rest, if no previous value stays readable
                Begin ◀──────│──────────────────┘  │   └──GoBack──▶ (an earlier revision is staged again)
                             └─────────────────────┼─────────┘
                                                   └──Repair (the Secret was edited or deleted)
-    (a Secret of ours without its state, or a new ManagedSecret over it) ──Claim──▶ published
-    (a Secret that nobody owns and the spec adopts) ──Adopt──▶ staged
-    published ──Bind──▶ (the state Secret is deleted with its ManagedSecret, or is not)
-              ──Release──▶ (a Secret under a name that the spec no longer has is nobody's)
-              ──Refresh──▶ (that stores were read on request is recorded)
-              ──Decline──▶ (that a rotation was asked for is recorded, where nothing turns)
-              ──Intend──▶ ──Push──▶ (a store holds the values), ──Withdraw──▶ (it no longer does)
-              ──DeletePod──▶ (a StatefulSet makes a pod again that has a withdrawn revision and was never ready)
-             ──Borrow──▶ (what stores have lent is recorded) ──GiveBack──▶ (they have it back)
+    (an own Secret without state, or with a recreated ManagedSecret) ──Claim──▶ published
+    (a Secret without owner, and adopt: IfUnowned) ──Adopt──▶ staged
+    published ──Bind──▶ (the owner reference of the state Secret is set or removed)
+              ──Release──▶ (a Secret under a name that the spec no longer has loses its owner)
+              ──Refresh──▶ (the requested read of stores is recorded)
+              ──Decline──▶ (a request for rotation is recorded, if nothing can be rotated)
+              ──Intend──▶ ──Push──▶ (a store has the values), ──Withdraw──▶ (it no longer has)
+              ──DeletePod──▶ (a StatefulSet recreates a pod with a rolled back revision that was never ready)
+             ──Borrow──▶ (a lease is recorded) ──GiveBack──▶ (it is revoked)
 
-Each is chosen from facts alone (see `decision`), so the operator may die between any two: the next look finds the
-same facts and goes on.
+Each is chosen from facts alone (see `decision`), so the operator may crash between any two: the next reconcile
+observes the same facts and continues.
 """
 
 from __future__ import annotations
@@ -68,21 +68,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Record a Secret of ours that has no state, or take it over for a ManagedSecret that was made again."""
+    """Record an own Secret that has no state, or take it over for a recreated ManagedSecret."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Record what a Secret holds that nobody owns, before it becomes ours."""
+    """Record the content of a Secret without owner before it is adopted."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Write the rotation into the status, as record and as fence, before anything is changed."""
+    """Write the rotation into the status, as record and as fence, before any change."""
 
     id: str
     number: int
@@ -91,7 +91,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Make the new values and record them in the state Secret."""
+    """Generate the new values and record them in the state Secret."""
 
     number: int
     reason: Reason
@@ -99,14 +99,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Write the newest revision into the native Secret."""
+    """Write the newest revision to the target Secret."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Put the current revision back into a Secret that was edited or deleted."""
+    """Restore the current revision in a Secret that was edited or deleted."""
 
     number: int
     keys: frozenset[str]
@@ -114,19 +114,19 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Have the state Secret deleted with its ManagedSecret, or no longer."""
+    """Set or remove the owner reference of the state Secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Let go of a Secret under a name that the spec no longer has; what reads it goes on."""
+    """Release a Secret under a name that the spec no longer has; its content stays."""
 
     secret: str
 
 
 @dataclass(frozen=True, slots=True)
 class GoBack:
-    """Make an earlier revision the current one, because a rollout failed or a person asked for it."""
+    """Make an earlier revision the current one, after a failed rollout or on request."""
 
     number: int
     given_up: int
@@ -135,7 +135,7 @@ class GoBack:
 
 @dataclass(frozen=True, slots=True)
 class RollOut:
-    """Restart one workload by the marker on its pod template."""
+    """Restart one workload by the restart marker on its pod template."""
 
     consumer: Consumer
     marker: str
@@ -143,17 +143,17 @@ class RollOut:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Have a StatefulSet make a pod again, which it does not do while that pod is not ready."""
+    """Delete a pod so that its StatefulSet recreates it, which it does not do while the pod is not ready."""
 
     consumer: Consumer
     pod: Pod
     withdrawn: int
-    """The revision that the pod has."""
+    """The rolled back revision that the pod has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Record until when the values before stay readable: every workload runs on the current ones."""
+    """Record when the overlap ends; every workload runs on the current values."""
 
     number: int
     until: datetime
@@ -161,45 +161,45 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Record that the overlap is over, so that no clock that is set back brings it up again."""
+    """Record that the overlap is over, so that a clock that is set back does not restart it."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """Take the values before out of the Secret."""
+    """Remove the previous values from the Secret."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Record that stores were read because somebody asked for it, and hold nothing else."""
+    """Record that stores were read on request, without a new revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Record that a rotation was asked for where nothing turns, and make no revision of it."""
+    """Record a request for rotation that has nothing to rotate, without a new revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    """Keep a deleted ManagedSecret until what it has pushed is deleted as well, or no longer."""
+    """Add or remove the finalizer, which delays deletion until pushes are deleted and leases revoked."""
 
     present: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Intend:
-    """Record what is about to be written into a store."""
+    """Record a push before it is sent."""
 
     record: Pushed
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Bring a key of a store to the current revision, and record that it is so."""
+    """Push the current revision to a key of a store, and record it."""
 
     destination: Destination
     number: int
@@ -207,7 +207,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Delete what was pushed where the spec said so, and forget that it was."""
+    """Remove the record of a push, and delete the key if `deletes`."""
 
     destination: Destination
     deletes: bool
@@ -215,25 +215,25 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Borrow:
-    """Record what stores have lent, or for how long now."""
+    """Record new or renewed leases."""
 
     loans: tuple[StoreLease, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """End what a store has lent, and forget that it was."""
+    """Revoke a lease and remove its record."""
 
     loan: StoreLease
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing is to be done before `until`, or before something changes."""
+    """Nothing is due before `until` or the next event."""
 
     until: datetime | None
     problem: Wait | Stalled | None = None
-    """What a store keeps from being done; all else is."""
+    """An error of a store; everything else is done."""
 
 
 Step = (
@@ -262,9 +262,9 @@ Step = (
     | Rest
 )
 OutsideStep = Refresh | Finalize | Intend | Push | Withdraw | Borrow | GiveBack
-"""What is done for the sake of stores."""
+"""Steps that concern stores."""
 
 
 def rotation_id(uid: str, number: int) -> str:
-    """Name a rotation from what identifies it, never from the time."""
+    """Return the identifier of a rotation, independent of time."""
     return f"{uid}/{number}"

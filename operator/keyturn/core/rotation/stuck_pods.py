@@ -1,7 +1,7 @@
-"""Which pod a StatefulSet does not replace after its template has changed again, and whether it may be deleted.
+"""Pods that a StatefulSet does not replace after its template has changed again, and whether they may be deleted.
 
-A StatefulSet with podManagementPolicy OrderedReady waits for a pod that is not ready, also when that pod can only get
-ready with another template (Kubernetes, "StatefulSets", "Forced rollback"). So the pod has to be deleted.
+A StatefulSet with podManagementPolicy OrderedReady waits for a pod that is not ready, even if only another template
+can make it ready; the pod has to be deleted. Source: Kubernetes, "StatefulSets", section "Forced rollback".
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["delete_command", "is_deletable", "is_left_behind", "pod_to_delete", 
 
 
 def is_left_behind(pod: Pod, workload: Workload) -> bool:
-    """Say whether a pod is of the StatefulSet, of a template that this one no longer makes pods of, and not ready."""
+    """Whether a pod of the StatefulSet has an outdated template and is not ready."""
     is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
     return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
 
 
 def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
-    """Say whether a pod may be deleted: it has the withdrawn revision, and it was never ready with it.
+    """Whether a pod may be deleted: it has the rolled back revision and was never ready with it.
 
-    The template must be another one by now: a pod that it would make again as it was is left alone.
+    The template must have changed since, because otherwise the same pod would be recreated.
     """
     has_it = read_marker(pod.marker).get(secret) == withdrawn
     asks_for_it = read_marker(workload.marker).get(secret) == withdrawn
@@ -42,7 +42,7 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
 
 
 def pod_to_delete(observed: Observed, desired: Desired) -> DeletePod | None:
-    """Choose a pod to delete so that its StatefulSet goes back, too: only while a revision is withdrawn."""
+    """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
     if observed.held is None:
         return None
     for consumer in observed.consumers:
@@ -56,12 +56,12 @@ def pod_to_delete(observed: Observed, desired: Desired) -> DeletePod | None:
 
 
 def delete_command(namespace: str, pod: str) -> str:
-    """Return what a person runs to delete a pod."""
+    """Return the command with which a user deletes a pod."""
     return f"kubectl delete pod {pod} -n {namespace}"
 
 
 def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
-    """Name a pod that has to be deleted, and the command that does it."""
+    """Return a message with a pod that has to be deleted, and the command for it."""
     for consumer in consumers:
         workload = consumer.workload
         for pod in pods_known(consumer):

@@ -1,4 +1,4 @@
-"""Transitions of the state that make no value: what a step records before it is executed."""
+"""Transitions of the state that generate no values: what a step records before it is executed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
 def with_decision(
     step: GoBack | Overlap | Expire | Decline, observed: Observed, state: State, now: datetime
 ) -> State:
-    """Record what was decided, before anything is done about it."""
+    """Return the state with the decision of a step."""
     facts = state.current.facts
     match step:
         case Overlap(until=until):
@@ -32,7 +32,7 @@ def with_decision(
             return gone_back(step, observed, state, now)
         case Decline():
             handled = state.triggers.with_handled(observed.requested)
-            # An earlier revision that came back is given up for what the stores hold, as by any rotation.
+            # A rolled back revision is superseded by the content of the stores, as by any rotation.
             return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
         case _:
             assert_never(step)
@@ -44,7 +44,7 @@ def refreshed(state: State, observed: Observed, now: datetime) -> State:
 
 
 def publication_of(observed: Observed) -> datetime | None:
-    """Return when the current revision was published; where the Secret does not tell, it was when it was made."""
+    """Return when the current revision was published; if the Secret has no time, when it was generated."""
     if observed.current is None:
         return None
     if observed.is_published and observed.target:
@@ -58,7 +58,7 @@ def publication_of(observed: Observed) -> datetime | None:
 
 
 def gone_back(step: GoBack, observed: Observed, state: State, now: datetime) -> State:
-    """Make an earlier revision the current one, and hold rotations where it is another than before."""
+    """Return the state with an earlier revision as current, and rotations paused if it is another one."""
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
         return replace(state, triggers=triggers)

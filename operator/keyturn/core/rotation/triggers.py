@@ -1,6 +1,6 @@
-"""Why a managed secret gets new values: every reason there is, each a named check.
+"""Triggers of a new revision: all reasons, each a named check.
 
-A value changes for these reasons and no other; a restart of the operator is none of them.
+Values change for these reasons only; a restart of the operator is none.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | N
 
 
 def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
-    """Make every generated value anew, whatever else would be waited for."""
+    """Rotate every generated value, regardless of windows and schedule."""
     asked = asked_at(observed, desired)
     if asked is None or observed.now < asked[1]:
         return None
@@ -71,9 +71,9 @@ def items_were_removed(_: Observed, desired: Desired, state: StateFacts | None) 
 
 
 def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
-    """Return what the current revision has and the next has not.
+    """Return the items that the current revision has and the next one has not.
 
-    What was found in an adopted Secret stays beside the items, as far as none of them writes it by now.
+    Adopted values that no item writes stay, as long as no item writes their key.
     """
     gone = state.names - desired.names
     if not desired.shape.keeps_others:
@@ -100,7 +100,7 @@ def templates_were_changed(_: Observed, desired: Desired, state: StateFacts | No
 
 
 def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    # What cannot be read now stays as it was, and holds nothing else up.
+    # Values that cannot be read now stay, and block nothing else.
     unread = frozenset(item.name for item in desired.pulled) if observed.pulled.problem else frozenset[str]()
     unfit = observed.unfit - unread
     if state is None or not unfit:
@@ -122,7 +122,7 @@ def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | No
 
 
 def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    """A certificate that is about to end is made anew, and nothing else."""
+    """Renew a value that is about to expire, such as a certificate, and no other."""
     lives = state.lives if state else {}
     own = frozenset(item.name for item in desired.items if not item.source)
     ending = frozenset(
@@ -157,10 +157,9 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 
 
 def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
-    """Join every reason that speaks into one, named after the first, so that one revision serves them all.
+    """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
 
-    After a return to an earlier revision none of them counts before somebody asks for another, or puts a value into
-    a store that neither of the two revisions has, or an emergency is declared.
+    After a rollback none applies until a new request, an emergency, or a change in a store that neither revision has.
     """
     if (
         observed.held
@@ -178,9 +177,9 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
 
 
 def due_time(observed: Observed) -> datetime | None:
-    """Return when the next rotation is due by itself: by schedule, or because a value ends."""
+    """Return when the next rotation is due without a request: by schedule, or because a value expires."""
     scheduled = scheduled_time(observed)
-    times = [life.renew for life in _lives(observed).values()]
+    times = [life.renew for life in _validities(observed).values()]
     return min([*times, scheduled] if scheduled else times, default=None)
 
 
@@ -192,14 +191,16 @@ def scheduled_time(observed: Observed) -> datetime | None:
 
 
 def start_time(observed: Observed) -> datetime | None:
-    """Return when the next rotation starts: what is due or asked for waits for a window."""
+    """Return when the next rotation starts; due and requested ones wait for a window."""
     if observed.desired is None or observed.state is None:
         return None
     asked = asked_at(observed, observed.desired)
     if observed.held:
         return asked[1] if asked else None
     windows, scheduled = observed.desired.windows, scheduled_time(observed)
-    times = [_renewal_of(life, observed.desired, observed.now) for name, life in _lives(observed).items()]
+    times = [
+        _renewal_of(life, observed.desired, observed.now) for name, life in _validities(observed).items()
+    ]
     if scheduled:
         times.append(starts_at(scheduled, windows, observed.now))
     if is_requested(observed) and not is_open(windows, observed.now):
@@ -210,7 +211,7 @@ def start_time(observed: Observed) -> datetime | None:
 
 
 def waits_until(observed: Observed) -> datetime | None:
-    """Return when the window opens that a rotation waits for which is due or asked for; None if none waits."""
+    """Return when the window opens that a due or requested rotation waits for; None if none waits."""
     if observed.desired is None or is_open(observed.desired.windows, observed.now):
         return None
     due, start = due_time(observed), start_time(observed)
@@ -219,33 +220,33 @@ def waits_until(observed: Observed) -> datetime | None:
 
 
 def is_overdue(observed: Observed) -> bool:
-    """Say whether a rotation is later than it should be: due, and since then a window was open."""
+    """Whether a rotation is due and a window was open since then."""
     if observed.desired is None or observed.state is None:
         return False
     scheduled = scheduled_time(observed)
-    chances = [_renewal_of(life, observed.desired, life.renew) for life in _lives(observed).values()]
+    chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
     return any(chance <= observed.now for chance in chances)
 
 
 def is_requested(observed: Observed) -> bool:
-    """Say whether a trigger asks for a rotation that was not begun."""
+    """Whether a trigger requests a rotation that has not begun."""
     return observed.state is not None and bool(observed.state.triggers.unhandled(observed.requested))
 
 
 def turns_nothing(desired: Desired) -> bool:
-    """Say whether no rotation could change a value: each is given, or a store's to turn."""
+    """Whether no rotation can change a value, because all are literal or pulled."""
     return not desired.shape.immutable and not any(item.recipe for item in desired.items)
 
 
 def _renewal_of(life: Validity, desired: Desired, now: datetime) -> datetime:
-    """Return when a value that ends is made anew: in a window, or at once where it would end before one opens."""
+    """Return when an expiring value is renewed: in a window, or at once if it would expire before one opens."""
     start = starts_at(life.renew, desired.windows, now)
     return start if start < life.end else life.renew
 
 
-def _lives(observed: Observed) -> dict[str, Validity]:
-    """Return how long values last; those that stores lend are asked for again where they are read."""
+def _validities(observed: Observed) -> dict[str, Validity]:
+    """Return the validity of values by item, without pulled ones, which the store renews."""
     items = observed.desired.items if observed.desired else ()
     names = {item.name for item in items if not item.source}
     return (

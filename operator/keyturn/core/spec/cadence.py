@@ -1,4 +1,4 @@
-"""When values are replaced and how long old ones stay, once class and defaults have spoken."""
+"""Cadence of rotation: interval or cron expression, windows and overlap, from spec, class or default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEFAULT_OVERLAP = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Replace after an interval, up to `jitter` percent of it earlier."""
+    """Rotation by interval, up to `jitter` percent of it earlier."""
 
     interval: timedelta
     jitter: int
@@ -29,7 +29,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Replace at fixed points in time."""
+    """Rotation at fixed points in time."""
 
     expression: str
     time_zone: str
@@ -37,14 +37,14 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Times in which a rotation may start: at each of these points in time, and for a while after it."""
+    """Period in which a rotation may start: `duration` from each time of `opens`."""
 
     opens: Cron
     duration: timedelta
 
 
 def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
-    """Return when to rotate by the first of these that says so; the jitter may come from a later one."""
+    """Return the first cadence that is set, or None; the jitter may come from a later one."""
     for cadence in cadences:
         if cadence and cadence.schedule:
             return Cron(cadence.schedule.cron, cadence.schedule.time_zone or _UTC)
@@ -59,9 +59,11 @@ def _jitter(cadences: Iterable[Cadence | None]) -> int:
 
 
 def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
-    """Return the windows of the first of these that names any, be it by an empty list."""
+    """Return the windows of the first cadence that sets them, even to an empty list."""
     named = (cadence.windows for cadence in cadences if cadence and cadence.windows is not None)
-    return tuple(Window(Cron(one.cron, one.time_zone or _UTC), one.duration) for one in next(named, ()))
+    return tuple(
+        Window(Cron(window.cron, window.time_zone or _UTC), window.duration) for window in next(named, ())
+    )
 
 
 def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:

@@ -1,4 +1,4 @@
-"""What a managed secret asks for, once its class has spoken and every default is filled in."""
+"""Desired spec of a ManagedSecret: the spec, completed from its class and the defaults."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEFAULT_CRASHES = 3
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Whose the Secret is, and how long."""
+    """Ownership and lifecycle of the target Secret."""
 
     creation: CreationPolicy = CreationPolicy.CREATE
     adopt: Adopt = Adopt.NEVER
@@ -46,7 +46,7 @@ class Shape:
     deletion: DeletionPolicy = DeletionPolicy.RETAIN
     immutable: bool = False
     any_type: bool = False
-    """The type is left to whoever made the Secret."""
+    """The type of an existing Secret is accepted as it is."""
 
     @property
     def merges(self) -> bool:
@@ -58,7 +58,7 @@ class Shape:
 
     @property
     def keeps_others(self) -> bool:
-        """Whether what was adopted and no item writes stays."""
+        """Whether keys of an adopted Secret that no item writes stay."""
         return self.others is OtherKeys.KEEP
 
     @property
@@ -68,7 +68,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """A ManagedSecret's spec with nothing left open."""
+    """Spec of a ManagedSecret with every default resolved."""
 
     secret: str
     type: SecretType
@@ -89,22 +89,22 @@ class Desired:
     on_failure: OnFailure
     templates: Mapping[str, str]
     crashes: int | None = _DEFAULT_CRASHES
-    """After how many restarts of one container a new pod crashes; None where only the deadline decides."""
+    """Restarts of one container after which a new pod counts as crashing; None if only the deadline decides."""
     shape: Shape = Shape()
     refresh_interval: timedelta | None = None
-    """How often pulled values are read again; None where none is pulled, or none may change."""
+    """Interval at which pulled values are read again; None without pulled values or if the Secret is immutable."""
     pushes: tuple[Destination, ...] = ()
 
     @property
     def pulled(self) -> tuple[Item, ...]:
-        """The items that stores hold."""
+        """Items that are read from stores."""
         return tuple(item for item in self.items if item.source)
 
     @property
     def made_here(self) -> frozenset[str]:
-        """The keys that may be pushed: those of what is generated or given, not of what a store holds.
+        """Keys that may be pushed: those of generated and literal items, not those of pulled ones.
 
-        So two clusters that read what the other one writes cannot fill a store in turns.
+        Therefore two clusters that read each other's pushes cannot fill a store in a loop.
         """
         keys = frozenset(key for item in self.items if not item.source for key in item.keys.values())
         return keys if self.pulled else keys | self.templates.keys()
@@ -115,12 +115,12 @@ class Desired:
 
     @property
     def keys(self) -> Mapping[str, Mapping[str, str]]:
-        """The keys of each item, of those whose keys are known before they are read."""
+        """Keys of each output by item, without the items whose keys are only known after a read."""
         return {item.name: item.keys for item in self.items if not item.spreads}
 
     @property
     def item_keys(self) -> frozenset[str]:
-        """The keys that items are known to write before anything is read."""
+        """Keys that items write and that are known before stores are read."""
         return frozenset(key for item in self.items for key in item.keys.values())
 
     @property
@@ -129,7 +129,7 @@ class Desired:
 
 
 def secret_of(managed: ManagedSecret) -> str:
-    """Return the name of the native Secret."""
+    """Return the name of the target Secret."""
     return managed.spec.target.name or managed.metadata.name
 
 
@@ -138,16 +138,16 @@ def wanted_by(
     secret_class: SecretClass | None,
     outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),
 ) -> Desired:
-    """Fill in what the spec leaves open from the class, then from the defaults.
+    """Complete the spec from its class, then from the defaults.
 
-    `outputs_of` says what a recipe makes; that is the generators' knowledge.
+    `outputs_of` returns the outputs of a recipe; the generators define them.
 
     Raises:
-        Stalled: An item has no source, or two of them would be written under one key.
+        Stalled: An item has no source, two items write one key, a key of the type is missing, or a push has no key.
     """
     desired = _filled(managed, secret_class, items_of(managed, secret_class, outputs_of))
-    _hold_to_type(desired)
-    _hold_pushes(desired)
+    _check_type(desired)
+    _check_pushes(desired)
     return desired
 
 
@@ -184,13 +184,13 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
 def _cadences(
     managed: ManagedSecret, secret_class: SecretClass | None, shape: Shape
 ) -> tuple[Cadence | None, Cadence | None]:
-    """Return what the spec and then the class say; an immutable Secret is written once, whatever a class says."""
+    """Return the cadences of spec and class, in this order; of the class None if the Secret is immutable."""
     of_class = secret_class.spec.rotation if secret_class and not shape.immutable else None
     return managed.spec.rotation, of_class
 
 
 def _waves(managed: ManagedSecret) -> dict[WorkloadKey, int]:
-    """Return the workloads that the spec lists, in its order, each with its wave."""
+    """Return the workloads of rollout.targets in their order, each with its wave."""
     namespace = managed.metadata.namespace
     return {
         WorkloadKey(namespace, ref.kind, ref.name): ref.wave or 0
@@ -204,11 +204,11 @@ def _refresh_interval(managed: ManagedSecret, items: tuple[Item, ...], shape: Sh
     return managed.spec.refresh_interval or _DEFAULT_REFRESH
 
 
-def _hold_pushes(desired: Desired) -> None:
-    """Find what is to be pushed among what is made here.
+def _check_pushes(desired: Desired) -> None:
+    """Check that every push has a key that is generated or literal.
 
     Raises:
-        Stalled: It is not there.
+        Stalled: A push has none.
     """
     pushed = ", ".join(sorted(desired.made_here)) or "none, so remove pushTo or generate a value"
     for place, destination in enumerate(desired.pushes):
@@ -241,14 +241,14 @@ _ALL_OF_TYPE = {
 _ONE_OF_TYPE = {SecretType.BASIC_AUTH: ("username", "password")}
 
 
-def _hold_to_type(desired: Desired) -> None:
-    """Find the keys that a type needs among those that are written; in a Secret of others they may be there.
+def _check_type(desired: Desired) -> None:
+    """Check the keys that the Secret type requires; skipped with Merge and dataFrom, which may provide them.
 
     Raises:
-        Stalled: One is missing.
+        Stalled: A key is missing.
     """
     if desired.shape.merges or any(item.spreads for item in desired.items):
-        return  # what the others bring may be what is missing
+        return  # foreign keys or those of dataFrom may be the missing ones
     one_of, all_of = _ONE_OF_TYPE.get(desired.type, ()), _ALL_OF_TYPE.get(desired.type, ())
     lacks_all = bool(one_of) and desired.every_key.isdisjoint(one_of)
     missing = one_of if lacks_all else tuple(key for key in all_of if key not in desired.every_key)
@@ -273,6 +273,6 @@ def _crashes(fail_fast: FailFast | None) -> int | None:
 
 
 def history_limit_of(managed: ManagedSecret) -> int:
-    """Return how many earlier revisions keep their values."""
+    """Return how many earlier revisions keep their values; the default is 3."""
     limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
     return _DEFAULT_HISTORY if limit is None else limit

@@ -1,4 +1,4 @@
-"""The items of a managed secret: each value, or bundle of values, with where it comes from."""
+"""Items of a ManagedSecret: values of `data` and `dataFrom`, each with its source and its keys."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 __all__ = ["VALUE", "Item", "is_spread", "items_of", "previous_key"]
 
 VALUE = "value"
-"""The output of whatever makes one value."""
-_LONGEST_KEY = 253
-"""How many characters the key of a Secret may have."""
+"""Name of the output of a generator with one value."""
+_MAX_KEY_LENGTH = 253
+"""Maximum length of a key of a Secret, in characters (Kubernetes API, Secret.data)."""
 _SPREAD = "dataFrom["
-"""How the names of those items begin that bring all of a key; no item of data can have such a name."""
+"""Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One value: made by a recipe, given, or read from a store."""
+    """A value, or a bundle of values, that is generated, literal, or read from a store."""
 
     name: str
     recipe: Recipe | None
     literal: Value | None
     keys: Mapping[str, str]
-    """Under which key of the Secret each of its outputs is written; none yet where only the store can name them."""
+    """Key of the Secret by output; empty for dataFrom, whose keys are known after a read."""
     keep_previous: bool = False
     of_class: bool = False
-    """The recipe is the class's: values that an older one made stay until the next rotation."""
+    """The recipe is the class's: values of an older recipe stay until the next rotation."""
     source: Source | None = None
     deletes: bool = False
-    """What is gone at the store of what it brings goes from the Secret as well."""
+    """Properties that the store no longer has are removed from the Secret."""
 
     @property
     def spreads(self) -> bool:
-        """It brings as many keys as the store has properties."""
+        """Whether it writes one key for each property of the store's key (dataFrom)."""
         return self.source is not None and self.source.spreads
 
 
 def is_spread(name: str) -> bool:
-    """Say of the name of an item whether it brings as many keys as the store has properties."""
+    """Return whether `name` is the name of a dataFrom item."""
     return name.startswith(_SPREAD)
 
 
@@ -63,14 +63,14 @@ def items_of(
     secret_class: SecretClass | None,
     outputs_of: Callable[[Recipe], tuple[str, ...]],
 ) -> tuple[Item, ...]:
-    """Fill in the items of data and dataFrom.
+    """Return the items of `data`, then those of `dataFrom`.
 
     Raises:
-        Stalled: An item has no source, or two of them would be written under one key.
+        Stalled: An item has no source, or two items write one key.
     """
     default = secret_class.spec.generate if secret_class else None
     written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
-    _hold_keys_apart(written)
+    _check_keys_distinct(written)
     spread = tuple(
         Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=_deletes(every))
         for place, every in enumerate(managed.spec.data_from or ())
@@ -111,7 +111,7 @@ def _item(
 
 
 def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
-    """Name the key of each output: as `keys` says, else the item's name for a plain value, else its own name."""
+    """Return the key of each output: by `keys`, else the item's name for a single value, else the output's name."""
     chosen = item.keys or {}
     if unknown := sorted(chosen.keys() - set(outputs)):
         raise Stalled(
@@ -123,19 +123,23 @@ def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
-    """Say whether the value before stays readable, under a key that a Secret can have."""
+    """Whether the previous value stays readable under `<key>.previous`.
+
+    Raises:
+        Stalled: That key would be longer than 253 characters.
+    """
     longest = max(keys.values(), key=len)
-    if item.keep_previous and len(previous_key(longest)) > _LONGEST_KEY:
-        most = _LONGEST_KEY - len(previous_key(""))
+    if item.keep_previous and len(previous_key(longest)) > _MAX_KEY_LENGTH:
+        maximum = _MAX_KEY_LENGTH - len(previous_key(""))
         raise Stalled(
             "InvalidKeys",
             f"keepPrevious of data item {item.name!r} would write {previous_key(longest)}, which is longer than"
-            f" the {_LONGEST_KEY} characters of a key; write a key of at most {most} by keys",
+            f" the {_MAX_KEY_LENGTH} characters of a key; write a key of at most {maximum} by keys",
         )
     return bool(item.keep_previous)
 
 
-def _hold_keys_apart(items: tuple[Item, ...]) -> None:
+def _check_keys_distinct(items: tuple[Item, ...]) -> None:
     writers: dict[str, str] = {}
     for item in items:
         for key in item.keys.values():
@@ -149,5 +153,5 @@ def _hold_keys_apart(items: tuple[Item, ...]) -> None:
 
 
 def previous_key(key: str) -> str:
-    """Name the key under which the value before stays readable while the overlap lasts."""
+    """Return the key of the previous value during the overlap."""
     return f"{key}.previous"

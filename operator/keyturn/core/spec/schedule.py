@@ -1,4 +1,4 @@
-"""When a managed secret is due for new values, and when a rotation may start."""
+"""Due times of rotations by interval or cron expression, and the windows in which they may start."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "is_open", "longest_pause", "next_due", "opening", "shortest_pause", "starts_at"]
 
-_SHORTEST = timedelta(seconds=10)
-_SHORTEST_WINDOW = timedelta(minutes=1)
+_MIN_INTERVAL = timedelta(seconds=10)
+_MIN_WINDOW = timedelta(minutes=1)
 _FIELDS = 5
-# Where schedules are judged, so that they are judged alike at any time: a year of daily moments, ten of rarer ones.
+# Schedules are validated on this fixed range, so the result does not depend on the date: frequent ones by at most 400
+# times, rare ones over ten years.
 _FIRST_DAY, _LAST_DAY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
-_LEAST_MOMENTS, _MOST_MOMENTS = 2, 400
+_MIN_TIMES, _MAX_TIMES = 2, 400
 
 
 def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime | None:
-    """Return when values made at `last` are due, or None if never.
+    """Return when values generated at `last` are due, or None for no cadence.
 
-    Several due dates that went by unseen count as one: the answer depends on `last` only.
+    Missed due dates count as one, because the result depends on `last` only.
     """
     match cadence:
         case None:
             return None
         case Every():
-            return last + cadence.interval - _taken_off(cadence, uid)
+            return last + cadence.interval - _jitter(cadence, uid)
         case Cron():
             return _next_tick(cadence, last)
         case _:
@@ -52,21 +53,21 @@ def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime
 
 
 def is_open(windows: tuple[Window, ...], now: datetime) -> bool:
-    """Say whether a rotation may start now; where there are no windows, it may at any time."""
+    """Whether a rotation may start now: always without windows."""
     return not windows or bool(_open_since(windows, now))
 
 
 def opening(windows: tuple[Window, ...], after: datetime) -> datetime:
-    """Return the first moment at or after `after` at which a rotation may start."""
+    """Return the first time at or after `after` at which a rotation may start."""
     if is_open(windows, after):
         return after
     return min(_next_tick(window.opens, after) for window in windows)
 
 
 def starts_at(due: datetime, windows: tuple[Window, ...], now: datetime) -> datetime:
-    """Return when a rotation that is due at `due` starts, or since when it could have started.
+    """Return when a rotation due at `due` starts, or since when it could have started.
 
-    An opening that went by unused does not come back: then it is the next one.
+    A window that has closed unused counts no more; the next opening follows.
     """
     if not windows:
         return due
@@ -77,20 +78,20 @@ def starts_at(due: datetime, windows: tuple[Window, ...], now: datetime) -> date
 
 
 def _open_since(windows: tuple[Window, ...], now: datetime) -> list[datetime]:
-    """Return when the windows that are open now were opened."""
-    # The first opening that is not over yet: if it has come, the window is open.
+    """Return the opening times of the windows that are open now."""
+    # The first opening whose window ends after `now`: if it is in the past, the window is open.
     opened = (_next_tick(window.opens, now - window.duration) for window in windows)
     return [moment for moment in opened if moment <= now]
 
 
-# What the schema cannot judge
+# Checks that the CRD schema cannot do.
 
 
 def check(cadence: Every | Cron | None, windows: tuple[Window, ...] = ()) -> None:
-    """Refuse a cadence or a window that cannot be kept to.
+    """Validate a cadence and windows.
 
     Raises:
-        Stalled: With what to write instead.
+        Stalled: InvalidSchedule, with what to write instead.
     """
     if flaw := _flaw(cadence, windows):
         raise Stalled("InvalidSchedule", flaw)
@@ -103,7 +104,7 @@ def _flaw(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> str | No
 
 def _flaws(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> Iterator[str]:
     match cadence:
-        case Every() if cadence.interval < _SHORTEST:
+        case Every() if cadence.interval < _MIN_INTERVAL:
             yield "rotation.every is too short; write 10s or longer"
         case Cron():
             yield from _flaws_of_cron(cadence, "schedule")
@@ -115,17 +116,17 @@ def _flaws(cadence: Every | Cron | None, windows: tuple[Window, ...]) -> Iterato
 def _flaws_of_cron(cron: Cron, field: str) -> Iterator[str]:
     if not _has_zone(cron):
         yield f"{field}.timeZone {cron.time_zone!r} is unknown; write an IANA name such as Europe/Berlin"
-    elif not _is_written_well(cron.expression):
+    elif not _is_valid_cron(cron.expression):
         yield (
             f"{field}.cron {cron.expression!r} is no cron expression;"
             ' write minute, hour, day of month, month and day of week, such as "0 3 1 */3 *"'
         )
-    elif not _comes(cron):
+    elif not _has_times(cron):
         yield f"{field}.cron {cron.expression!r} never comes; write a date that exists"
 
 
 def _flaws_of_duration(window: Window, field: str) -> Iterator[str]:
-    if window.duration < _SHORTEST_WINDOW:
+    if window.duration < _MIN_WINDOW:
         yield f"{field}.duration is too short; write 1m or longer"
     elif _never_closes(window):
         yield f"{field} opens again before it has closed and is always open; write a shorter duration"
@@ -139,8 +140,8 @@ def _has_zone(cron: Cron) -> bool:
     return True
 
 
-def _is_written_well(expression: str) -> bool:
-    """Judge each field by itself, since CronSim refuses a date that does not exist as if it were misspelt."""
+def _is_valid_cron(expression: str) -> bool:
+    """Check each field separately: CronSim reports a date that does not exist like a syntax error."""
     fields = expression.split()
     return len(fields) == _FIELDS and all(_parses(field, place) for place, field in enumerate(fields))
 
@@ -155,7 +156,7 @@ def _parses(field: str, place: int) -> bool:
     return True
 
 
-def _comes(cron: Cron) -> bool:
+def _has_times(cron: Cron) -> bool:
     try:
         return any(True for _ in _ticks(cron, _FIRST_DAY))
     except CronSimError:
@@ -169,7 +170,7 @@ def _never_closes(window: Window) -> bool:
 
 
 def _repeats_after(cron: Cron) -> timedelta:
-    """Return how long one has to look to have seen all of a usual schedule."""
+    """Return the period after which a usual schedule repeats."""
     _, hour, day, month, weekday = cron.expression.split()
     if (day, month) != ("*", "*"):
         return timedelta(days=366)
@@ -178,47 +179,47 @@ def _repeats_after(cron: Cron) -> timedelta:
     return timedelta(hours=1) if hour == "*" else timedelta(days=1)
 
 
-# Moments
+# Times of a schedule.
 
 
 @functools.lru_cache(maxsize=1024)
 def longest_pause(cron: Cron) -> timedelta:
-    """Return the longest time between two of the moments of a schedule, as far as a few hundred of them tell."""
+    """Return the longest time between two consecutive times of a schedule, estimated from at most 400 of them."""
     return max(later - earlier for earlier, later in pairwise(_sample(cron)))
 
 
 @functools.lru_cache(maxsize=1024)
 def shortest_pause(cron: Cron) -> timedelta:
-    """Return the shortest time between two of those moments."""
+    """Return the shortest time between two consecutive times of a schedule, from the same sample."""
     return min(later - earlier for earlier, later in pairwise(_sample(cron)))
 
 
 def _sample(cron: Cron) -> list[datetime]:
-    """Return some of the moments of a schedule, at least two, as if clocks were never put forward or back."""
-    moments = islice(_ticks(replace(cron, time_zone="UTC"), _FIRST_DAY), _MOST_MOMENTS)
-    first = list(islice(moments, _LEAST_MOMENTS))
+    """Return times of a schedule in UTC, without daylight saving: at least 2, at most 400."""
+    moments = islice(_ticks(replace(cron, time_zone="UTC"), _FIRST_DAY), _MAX_TIMES)
+    first = list(islice(moments, _MIN_TIMES))
     return [*first, *takewhile(lambda moment: moment < _LAST_DAY, moments)]
 
 
-def _taken_off(cadence: Every, uid: str) -> timedelta:
-    # Derived from the UID, so that it is the same after every restart and differs between objects:
-    # secrets created together do not all turn together.
+def _jitter(cadence: Every, uid: str) -> timedelta:
+    # Derived from the UID: stable over restarts and different per object, so secrets created together are not rotated
+    # together.
     digest = hmac.digest(uid.encode(), b"keyturn.dev/jitter", hashlib.sha256)
     fraction = int.from_bytes(digest[:8]) / 2**64
     seconds = cadence.interval.total_seconds() * cadence.jitter / 100 * fraction
     return timedelta(seconds=int(seconds))
 
 
-# One look asks ten times for the same ones, and those after a due date stay the same from look to look.
+# Cached: a reconcile computes the same next time about ten times, and it stays the same between reconciles.
 @functools.lru_cache(maxsize=4096)
 def _next_tick(cron: Cron, after: datetime) -> datetime:
     return next(_ticks(cron, after))
 
 
 def _ticks(cron: Cron, after: datetime) -> Iterator[datetime]:
-    """Yield the moments of a schedule later than `after`; none of one that never comes."""
+    """Yield the times of a schedule after `after`; none if it has none."""
     for local in CronSim(cron.expression, after.astimezone(ZoneInfo(cron.time_zone))):
         moment = local.astimezone(UTC)
-        # In the hour that comes twice CronSim goes by the clock on the wall, and back to the first of them.
+        # In the repeated hour of a clock change, CronSim can return a time that is not after `after`.
         if moment > after:
             yield moment

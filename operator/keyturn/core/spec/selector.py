@@ -1,4 +1,4 @@
-"""Whether labels are what a selector asks for, as Kubernetes decides it."""
+"""Evaluation of label selectors, with the semantics of Kubernetes' LabelSelector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["selects"]
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Say whether all that a selector asks for holds; one that asks for nothing takes everybody."""
+    """Whether `labels` meet every requirement of `selector`; an empty selector matches all."""
     if any(labels.get(name) != value for name, value in selector.match_labels.items()):
         return False
     return all(_holds(requirement, labels) for requirement in selector.match_expressions)
@@ -26,7 +26,7 @@ def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
     match requirement.operator:
         case Operator.IN:
             return labels.get(key) in values
-        case Operator.NOT_IN:  # also where the label is not there
+        case Operator.NOT_IN:  # NotIn also matches if the label is absent
             return labels.get(key) not in values
         case Operator.EXISTS:
             return key in labels

@@ -1,4 +1,4 @@
-"""Where values come from outside, and where they go: references, filled in and comparable."""
+"""References to keys of stores: sources of pulls and destinations of pushes, in a comparable canonical form."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ __all__ = ["Destination", "Source", "destination_of", "is_source", "next_refresh
 
 _FROM = "from"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-_LONGEST_PLACE = 16_384
-_RECENT = 256
-"""Facts of sources that are kept: one pass asks for the same ones again and again."""
+_MAX_ID_LENGTH = 16_384
+_CACHE_SIZE = 256
+"""Size of the caches of derived facts; one reconcile computes the same ones many times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read from one key of a store."""
+    """A read from one key of a store."""
 
     kind: StoreKind
     store: str
     key: str
     part: str | None = None
-    """The property that is taken; None for all that the key holds."""
+    """The property to read; None for the whole content of the key."""
     version: str | None = None
     prefix: str | None = None
-    """Before the name of each property, where all of them are taken; None where one value is."""
+    """Prefix of the name of each property for dataFrom; None for a single value."""
 
     @property
     def ref(self) -> StoreRef:
@@ -46,17 +46,17 @@ class Source:
 
     @property
     def place(self) -> str:
-        """The key, whatever is taken of it: the `id` of a destination."""
+        """The key without property and version: the `id` of a destination."""
         return Destination(self.kind, self.store, self.key).id
 
     @property
     def spreads(self) -> bool:
-        """It brings every property of the key, which only the store can name."""
+        """Whether it brings every property of the key, whose names are known after a read."""
         return self.prefix is not None
 
     @property
     def text(self) -> str:
-        """The source in one canonical form, so that two can be compared after a restart."""
+        """Canonical JSON of the source, for comparison with a stored one."""
         parts = (self.kind, self.store, self.key, self.part, self.version, self.prefix)
         return json.dumps({_FROM: parts}, separators=(",", ":"))
 
@@ -68,37 +68,37 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One key of a store that values are pushed to."""
+    """A key of a store that values are pushed to."""
 
     kind: StoreKind
     store: str
     key: str
     secret_key: str | None = None
-    """The key of the Secret whose value is pushed alone; None for a document of all."""
+    """The key of the Secret whose value is pushed; None for a document of all values."""
     replaces: bool = True
-    """What is there and differs is written over."""
+    """Different content of the key is overwritten."""
     deletes: bool = False
-    """What was pushed goes when the ManagedSecret goes, or no longer pushes there."""
+    """The key is deleted when the ManagedSecret is deleted or no longer pushes to it."""
 
     @classmethod
     def at(cls, place: str) -> Self:
-        """Read an `id` back.
+        """Parse an `id`.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not an `id`; the error does not quote it.
         """
         try:
-            kind, store, key = json.loads(place[:_LONGEST_PLACE])
+            kind, store, key = json.loads(place[:_MAX_ID_LENGTH])
             ref = StoreRef.model_validate({"kind": kind, "name": store})
             return cls(*_store(ref), RemoteDestination.model_validate({"key": key}).key)
         except (RecursionError, TypeError, ValueError):
             pass
-        # Out here, since those errors quote what they cannot read.
+        # Raised outside the handler, because those errors quote their input.
         raise ValueError("no place")
 
     @staticmethod
     def secret_key_in(text: str) -> str | None:
-        """Read back from a `text` which key's value goes there alone; None for a document, or where it tells none."""
+        """Return the `secret_key` of a `text`; None for a document, or if it cannot be parsed."""
         try:
             _, _, _, secret_key, _ = json.loads(text)
         except (ValueError, TypeError, RecursionError):
@@ -111,12 +111,12 @@ class Destination:
 
     @property
     def id(self) -> str:
-        """The place, whatever is written there and how."""
+        """Canonical JSON of the place: kind, store and key."""
         return json.dumps((self.kind, self.store, self.key), separators=(",", ":"))
 
     @property
     def text(self) -> str:
-        """The place and what is written there in one canonical form: another one is pushed to anew."""
+        """Canonical JSON of place and content; a changed text causes another push."""
         parts = (self.kind, self.store, self.key, self.secret_key, self.replaces)
         return json.dumps(parts, separators=(",", ":"))
 
@@ -125,7 +125,7 @@ class Destination:
 
 
 def is_source(text: str) -> bool:
-    """Say whether this is the text of a source, rather than that of a recipe."""
+    """Whether `text` is the canonical form of a source, not of a recipe."""
     return text.startswith(f'{{"{_FROM}":')
 
 
@@ -149,7 +149,7 @@ def destination_of(push: PushTo) -> Destination:
     )
 
 
-@functools.lru_cache(_RECENT)
+@functools.lru_cache(_CACHE_SIZE)
 def _ref(kind: StoreKind, store: str) -> StoreRef:
     return StoreRef(kind=kind, name=store)
 
@@ -159,18 +159,18 @@ def _store(ref: StoreRef) -> tuple[StoreKind, str]:
 
 
 def next_refresh(interval: timedelta, sources: Iterable[Source], namespace: str, after: datetime) -> datetime:
-    """Return the next moment after `after` at which these sources are read again.
+    """Return the first refresh time of these sources after `after`.
 
-    The moments lie on a fixed grid that hangs on what is read: a restart of the operator moves none of them,
-    objects that read the same do it together, and others at other times.
+    Refresh times form a fixed grid whose phase is a hash of the sources and the namespace: a restart moves none,
+    objects with equal sources refresh together, others at other times.
     """
     phase = interval * _phase(tuple(sources), namespace)
     return after + interval - (after - _EPOCH - phase) % interval
 
 
-@functools.lru_cache(_RECENT)
+@functools.lru_cache(_CACHE_SIZE)
 def _phase(sources: tuple[Source, ...], namespace: str) -> float:
-    """Return where in the interval these sources have their moment, 0 to 1."""
+    """Return the phase of these sources as a fraction of the interval, 0 to 1."""
     name = "\n".join([namespace, *sorted(source.text for source in sources)])
     digest = hmac.digest(name.encode(), b"keyturn.dev/refresh", hashlib.sha256)
     return int.from_bytes(digest[:8]) / 2**64

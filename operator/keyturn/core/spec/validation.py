@@ -1,4 +1,4 @@
-"""What a spec may not ask for at once, where only its class or the calendar shows that it does."""
+"""Validation of a spec together with its class: jitter against schedule, overlap against interval."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["hold_together"]
 
 
 def hold_together(managed: ManagedSecret, desired: Desired) -> None:
-    """Refuse what contradicts itself; the schedule was checked before.
+    """Validate jitter and overlap; `schedule.check` validates the cadence itself.
 
     Raises:
-        Stalled: With what to write instead.
+        Stalled: InvalidSchedule, with what to write instead.
     """
     if flaw := _flaw_of_jitter(managed, desired) or _flaw_of_overlap(desired):
         raise Stalled("InvalidSchedule", flaw)
@@ -39,7 +39,7 @@ def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
 
 
 def _flaw_of_overlap(desired: Desired) -> str | None:
-    """Promise no previous value for a time that it does not last."""
+    """Return why an item with keepPrevious cannot keep its previous value for the whole overlap, or None."""
     keeping = next((item.name for item in desired.items if item.keep_previous), None)
     if keeping is None:
         return None
@@ -48,7 +48,7 @@ def _flaw_of_overlap(desired: Desired) -> str | None:
             f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
             " write an overlap, or remove keepPrevious"
         )
-    pause = _shortest(desired.cadence)
+    pause = _shortest_interval(desired.cadence)
     if pause is None or desired.overlap < pause:
         return None
     return (
@@ -57,7 +57,7 @@ def _flaw_of_overlap(desired: Desired) -> str | None:
     )
 
 
-def _shortest(cadence: Every | Cron | None) -> timedelta | None:
+def _shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
     match cadence:
         case Every():
             return cadence.interval * (100 - cadence.jitter) / 100

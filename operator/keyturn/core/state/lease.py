@@ -1,4 +1,4 @@
-"""Lease of a dynamic credential, as the state records it: its store's name for it, and when it ends."""
+"""Lease of a dynamic credential, as the state records it: the store's identifier, and its end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ __all__ = ["StoreLease"]
 
 @dataclass(frozen=True, slots=True)
 class StoreLease:
-    """Something that a store lends: by what it is known there, and nothing of what it opens."""
+    """Lease of a dynamic credential: its identifier at the store, never the credential."""
 
     place: str
-    """Which key of which store it was taken from: the `id` of a destination."""
+    """The key of the store that it was read from: the `id` of a destination."""
     id: str
-    """The store's own name for it."""
+    """The store's identifier of the lease."""
     login: str
-    """The store's name for the login that it ends with; empty where somebody else keeps that."""
+    """The store's identifier of the session that the lease ends with.
+
+    Empty if the session is not the operator's own.
+    """
     lasts: timedelta
-    """How long it was good when it was taken."""
+    """Duration of the lease at its start."""
     ends: datetime
 
     @property
     def due(self) -> datetime:
-        """When half of it is over: from then on it is renewed, or another is taken."""
+        """When half of its duration is over; from then on it is renewed or replaced."""
         return self.ends - self.lasts / 2
 
     @property

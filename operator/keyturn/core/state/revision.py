@@ -1,4 +1,4 @@
-"""One revision of a Secret: its values, and what is known of it without them."""
+"""Revision of a Secret: its values, and its facts without them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ __all__ = [
 
 LITERAL = "literal"
 _FOUND = " (found)"
-"""How the names of those end that an adopted Secret held and no item writes; no item can have such a name."""
+"""Suffix of the names of adopted keys that no item writes; the name of an item cannot contain it."""
 
 
 def found_under(key: str) -> str:
-    """Name what an adopted Secret holds under a key that no item writes."""
+    """Return the name for the value of an adopted key that no item writes."""
     return f"{key}{_FOUND}"
 
 
 def is_found(name: str) -> bool:
-    """Say of a name in a revision whether it is that of what was found and no item writes."""
+    """Whether `name` is that of an adopted value that no item writes."""
     return name.endswith(_FOUND)
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """How long a value that ends by itself, such as a certificate, can be used."""
+    """Validity of a value that expires, such as a certificate."""
 
     renew: datetime
     end: datetime
@@ -52,44 +52,44 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class ItemValues:
-    """What one item holds, with the recipe that made it."""
+    """Values of one item, with the recipe that generated them."""
 
     recipe: str
-    """LITERAL for one that was given; empty for one that was found, so that nobody knows how it was made."""
+    """LITERAL for a literal; empty for an adopted value, whose recipe is unknown."""
     outputs: Mapping[str, Value]
     keys: Mapping[str, str]
-    """Under which key of the Secret each output is written."""
+    """Key of the Secret by output."""
     life: Validity | None = None
     overlap: Mapping[str, Value] = field(default_factory=dict)
-    """What outputs read while the overlap lasts, where that is something else."""
+    """Outputs that have another value during the overlap."""
     previous: Mapping[str, Value] = field(default_factory=dict)
-    """The outputs of the value before, to be read while the overlap lasts."""
+    """Outputs of the previous value, readable during the overlap."""
     loan: str = ""
-    """The store's name for the loan that it ends with, where it is lent."""
+    """The store's identifier of the lease of a dynamic credential; empty for other values."""
 
     @property
     def overlapping(self) -> Mapping[str, Value]:
-        """Every output as it reads while the overlap lasts."""
+        """Every output with its value during the overlap."""
         return {**self.outputs, **self.overlap}
 
     @property
     def is_read(self) -> bool:
-        """A store holds it."""
+        """Whether it was read from a store."""
         return is_source(self.recipe)
 
     def settled(self) -> ItemValues:
-        """Return it as it is when the overlap is over."""
+        """Return it without its overlap values."""
         return replace(self, overlap={}, previous={})
 
     def behind(self, others: Collection[str]) -> ItemValues:
-        """Leave out what would be written under the keys of others."""
+        """Return it without the outputs whose keys are in `others`."""
         keys = {output: key for output, key in self.keys.items() if key not in others}
         return replace(self, outputs={output: self.outputs[output] for output in keys}, keys=keys)
 
     def with_gone(self, before: ItemValues, taken: Collection[str]) -> ItemValues | None:
-        """Return it with what it had before and has no more, but for keys that are taken; None where that is nothing.
+        """Return it with the outputs of `before` that it lacks, except for `taken` keys; None if there are none.
 
-        What was read elsewhere is no part of it.
+        Values of another source are not kept.
         """
         if before.recipe != self.recipe:
             return None
@@ -103,14 +103,14 @@ class ItemValues:
         return {self.keys[output]: value for output, value in self.outputs.items()}
 
     def overlap_data(self) -> dict[str, Value]:
-        """Return the keys that read otherwise, or are there at all, only while the overlap lasts."""
+        """Return the keys that have another value, or exist at all, only during the overlap."""
         merged = {self.keys[output]: value for output, value in self.overlap.items()}
         return merged | {previous_key(self.keys[output]): value for output, value in self.previous.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a template became, once for the revision."""
+    """Result of a template, rendered once per revision."""
 
     template: str
     value: Value
@@ -118,33 +118,33 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class RevisionFacts:
-    """A revision without its values."""
+    """Facts of a revision, without values."""
 
     number: int
     reason: str
     made: datetime
     changed: frozenset[str]
-    """The keys that differ from the revision that this one was made from."""
+    """Keys that differ from the base revision."""
     base: int | None = None
-    """The revision that this one was made from."""
+    """The revision that this one is derived from."""
     fallback: int | None = None
-    """The last one before it on which every workload ran."""
+    """The last earlier revision on which every workload ran."""
     previous: frozenset[str] = frozenset()
-    """The keys that read otherwise, or are there at all, only while the overlap lasts."""
+    """Keys that have another value, or exist at all, only during the overlap."""
     valid_until: datetime | None = None
-    """When the overlap ends; known from when every workload runs on this revision."""
+    """When the overlap ends; known once every workload runs on this revision."""
     ended: bool = False
-    """The overlap is over."""
+    """Whether the overlap is over."""
 
     @property
     def overlaps(self) -> bool:
-        """The Secret still carries what the overlap asks for."""
+        """Whether the Secret still needs values of the overlap."""
         return bool(self.previous) and not self.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision of the Secret, with every value."""
+    """Revision of the Secret with every value."""
 
     facts: RevisionFacts
     values: Mapping[str, ItemValues]
@@ -152,28 +152,31 @@ class Revision:
 
     @property
     def borrowed(self) -> dict[str, str]:
-        """The items that are lent, each with the name of its loan."""
+        """Lease identifiers by item, for the items with a lease."""
         return {name: kept.loan for name, kept in self.values.items() if kept.loan}
 
     def data(self) -> dict[str, Value]:
-        """Return what the Secret holds when no overlap lasts; a template goes before an item of the same key."""
+        """Return the content of the Secret without overlap.
+
+        A template takes precedence over an item of the same key.
+        """
         items = {key: value for kept in self.values.values() for key, value in kept.data().items()}
         return items | {key: rendered.value for key, rendered in self.rendered.items()}
 
     def made_here(self) -> dict[str, Value]:
-        """Return what may be pushed (see `Desired.made_here`), by how its own values were made.
+        """Return the values that may be pushed (see `Desired.made_here`), by their own recipes.
 
-        The spec of today can be another one: an earlier revision may have come back. What an adopted Secret held
-        beside its items is another's, and stays in the cluster.
+        The current spec can differ from that of an earlier revision after a rollback. Adopted values that no item
+        writes are foreign and never leave the cluster.
         """
-        kept = [one for name, one in self.values.items() if not is_found(name)]
-        keys = {key for one in kept if not one.is_read for key in one.keys.values()}
-        if not any(one.is_read for one in kept):
+        items = [values for name, values in self.values.items() if not is_found(name)]
+        keys = {key for values in items if not values.is_read for key in values.keys.values()}
+        if not any(values.is_read for values in items):
             keys |= self.rendered.keys()
         return {key: value for key, value in self.data().items() if key in keys}
 
     def overlap_data(self) -> dict[str, Value]:
-        """Return what reads otherwise while the overlap lasts; nothing of what is there for the templates only."""
+        """Return the values that differ during the overlap, without the keys of templates."""
         every = {key: value for kept in self.values.values() for key, value in kept.overlap_data().items()}
         hidden = self.rendered.keys() | {previous_key(key) for key in self.rendered}
         return {key: value for key, value in every.items() if key not in hidden}
@@ -183,7 +186,7 @@ class Revision:
 
 
 def changed_keys(before: Mapping[str, Value], after: Mapping[str, Value]) -> frozenset[str]:
-    """Return the keys that were added, removed or given another value."""
+    """Return the keys that were added, removed or changed."""
     keys = before.keys() | after.keys()
     return frozenset(
         key for key in keys if key not in before or key not in after or before[key] != after[key]

@@ -1,4 +1,4 @@
-"""What the state Secret records: the values of the last revisions and what was already handled."""
+"""Record of a ManagedSecret in its state Secret: values of the last revisions, triggers, pushes and leases."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ __all__ = [
 ]
 
 HIGHEST_HINT = 10**9
-"""The greatest number that is believed to anybody but the state itself."""
+"""Highest revision number that is accepted from any source but the state itself, such as annotations."""
 HIGHEST_REVISION = 2 * HIGHEST_HINT
-"""The greatest number that is read at all; there is room to count on from every hint."""
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_KEPT_FACTS = 100  # a workload may be paused for long, and only these tell what it missed
+"""Highest revision number that is read at all; it leaves room to count from every hint."""
+_NO_ITEMS: Mapping[str, str] = MappingProxyType({})
+_MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
 
 
 def state_name(name: str) -> str:
-    """Name the state Secret of the ManagedSecret of this name."""
+    """Return the name of the state Secret of the ManagedSecret `name`."""
     return f"{name}-keyturn"
 
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """The requests that were handled: by `rotation.trigger` and by annotation."""
+    """Requests that were handled: `rotation.trigger`, and annotations."""
 
     spec: str | None = None
     annotation: str | None = None
     last: str | None = None
-    """The one of the requests for a rotation that came last."""
+    """The last handled request for a rotation."""
     rollback: str | None = None
     refresh: str | None = None
 
     @classmethod
     def at_first(cls, asked: Triggers) -> Triggers:
-        """Count as handled what stands in an object that is new."""
+        """Return triggers with all requests of a new object marked as handled."""
         return cls().with_handled(asked).with_refreshed(asked)
 
     def unhandled(self, asked: Triggers) -> tuple[str, ...]:
-        """Return those of the requests for a rotation in `asked` that were not handled yet."""
+        """Return the requests for a rotation in `asked` that are not handled yet."""
         pairs = ((asked.spec, self.spec), (asked.annotation, self.annotation))
         return tuple(new for new, old in pairs if new is not None and new != old)
 
     def with_handled(self, asked: Triggers) -> Triggers:
-        """Count the requests in `asked` as handled; one that was taken back stays handled."""
+        """Return triggers with the requests in `asked` marked as handled; removed requests stay handled."""
         new = self.unhandled(asked)
         return Triggers(
             self.spec if asked.spec is None else asked.spec,
@@ -73,13 +73,13 @@ class Triggers:
         )
 
     def with_refreshed(self, asked: Triggers) -> Triggers:
-        """Count the request to read the stores as handled, and no other."""
+        """Return triggers with only the request to read the stores marked as handled."""
         return self if asked.refresh is None else replace(self, refresh=asked.refresh)
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """When a revision was written into the Secret, for the first time or once more by a rollback."""
+    """Publication of a revision to the target Secret, the first one or a rollback."""
 
     number: int
     time: datetime
@@ -87,48 +87,48 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What was written into a key of a store, or is about to be."""
+    """Record of a push to a key of a store, done or intended."""
 
     place: str
-    """Which key of which store: the `id` of its destination."""
+    """The destination: the `id` of a `Destination`."""
     text: str
-    """What of the Secret goes there, and how."""
+    """What is pushed and how: the `text` of a `Destination`."""
     number: int
-    """The revision whose values they are."""
+    """The revision of the pushed values."""
     done: bool
     deletes: bool
-    """It is deleted there when it is no longer pushed."""
+    """Whether the key is deleted at the store when it is no longer pushed."""
     kept: bool = False
-    """The store had other content already, which was left as it is."""
+    """Whether the store already had other content, which was left unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A return to an earlier revision, after which nothing is rotated before somebody asks for it."""
+    """A rollback, after which scheduled rotation is paused until the next request or change of the spec."""
 
     number: int
-    """The revision that was given up."""
+    """The revision that was rolled back."""
     generation: int
-    """The generation of the spec under which that was so."""
+    """The generation of the spec at the rollback."""
     at: datetime
     failed: bool
-    """Whether a rollout failed; otherwise a person asked for it."""
+    """Whether a failed rollout caused it; otherwise a user requested it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateFacts:
-    """The state without values: what decisions are made from."""
+    """Facts of the state, without values; decisions use only these."""
 
     uid: str
     rotated: datetime
     triggers: Triggers
     revisions: tuple[RevisionFacts, ...]
-    """Every revision that is known, the newest first."""
+    """Every known revision, the newest first."""
     restorable: frozenset[int]
-    """The revisions whose values are there."""
+    """Revisions whose values are still recorded."""
     current_number: int
     keys: Mapping[str, Mapping[str, str]]
-    """The items of the current revision, each with the keys of its outputs."""
+    """Items of the current revision, with the key of each output."""
     templates: Mapping[str, str]
     lives: Mapping[str, Validity]
     publications: tuple[Publication, ...] = ()
@@ -137,10 +137,10 @@ class StateFacts:
     refreshed: datetime | None = None
     pushed: tuple[Pushed, ...] = ()
     loans: tuple[StoreLease, ...] = ()
-    borrowed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    """The items of the current revision that are lent, each with the name of its loan."""
+    borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
+    """Lease identifiers by item of the current revision, for the items with a lease."""
     lent_before: frozenset[str] = frozenset()
-    """The loans that other revisions hold."""
+    """Leases of other revisions."""
 
     @property
     def newest(self) -> RevisionFacts:
@@ -168,27 +168,27 @@ class StateFacts:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that is recorded of one ManagedSecret, the newest revision first."""
+    """Record of one ManagedSecret, with values; the newest revision first."""
 
     uid: str
-    """The UID of the ManagedSecret that these triggers were read from."""
+    """UID of the ManagedSecret that the handled triggers belong to."""
     rotated: datetime
     triggers: Triggers
     revisions: tuple[Revision, ...]
     current_number: int
-    """The revision that the Secret must hold: the newest, unless it was given up."""
+    """The revision that the Secret must hold: the newest, unless it was rolled back."""
     older: tuple[RevisionFacts, ...] = ()
-    """The revisions whose values are gone."""
+    """Revisions whose values are dropped."""
     publications: tuple[Publication, ...] = ()
-    """The publications before the current one, of which the Secret itself tells; the newest first."""
+    """Earlier publications, the newest first; the current one is in the target Secret's annotations."""
     held: Held | None = None
     used: int = 0
-    """The greatest number that is known from before an earlier record was lost."""
+    """Highest revision number known from before an earlier record was lost."""
     refreshed: datetime | None = None
-    """When pulled values were last taken in, or read because somebody asked for it."""
+    """When pulled values last changed, or were read on request."""
     pushed: tuple[Pushed, ...] = ()
     loans: tuple[StoreLease, ...] = ()
-    """What stores have lent and do not have back."""
+    """Leases that are not revoked yet."""
 
     @property
     def newest(self) -> Revision:
@@ -222,7 +222,7 @@ class State:
             refreshed=self.refreshed,
             pushed=self.pushed,
             loans=self.loans,
-            borrowed=current.borrowed or _NOTHING,
+            borrowed=current.borrowed or _NO_ITEMS,
             lent_before=_ids_in(one for one in self.revisions if one is not current),
         )
 
@@ -241,11 +241,14 @@ class State:
         return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
 
     def with_published(self, time: datetime | None) -> State:
-        """Record when the current revision was published, before another one takes its place."""
+        """Return the state with the time at which the current revision was published.
+
+        Called before it is replaced.
+        """
         if time is None:
             return self
         made = Publication(self.current_number, time)
-        return replace(self, publications=(made, *self.publications)[:_KEPT_FACTS])
+        return replace(self, publications=(made, *self.publications)[:_MAX_FACTS])
 
     def with_current_facts(self, facts: RevisionFacts) -> State:
         changed = replace(self.current, facts=facts)
@@ -254,22 +257,28 @@ class State:
         )
 
     def with_revision(self, revision: Revision, limit: int) -> State:
-        """Put a newer revision on top and drop values that are older than the `limit` old ones to be kept.
+        """Return the state with a newer revision, and the values of only the `limit` latest earlier ones.
 
-        The last one on which every workload ran stays in any case: a rollout that fails goes back to it.
+        The last revision on which every workload ran is always kept, because a failed rollout returns to it.
         """
-        stay = {one.facts.number for one in self.revisions[:limit]} | {revision.facts.fallback}
-        dropped = [one.facts for one in self.revisions if one.facts.number not in stay]
+        stay = {revision_.facts.number for revision_ in self.revisions[:limit]} | {revision.facts.fallback}
+        dropped = [revision_.facts for revision_ in self.revisions if revision_.facts.number not in stay]
         return replace(
             self,
-            revisions=(revision, *(one for one in self.revisions if one.facts.number in stay)),
+            revisions=(
+                revision,
+                *(revision_ for revision_ in self.revisions if revision_.facts.number in stay),
+            ),
             current_number=revision.facts.number,
-            older=(*dropped, *self.older)[:_KEPT_FACTS],
+            older=(*dropped, *self.older)[:_MAX_FACTS],
             held=None,
         )
 
     def without_oldest(self) -> State | None:
-        """Drop the values that can best be done without; None if there are none."""
+        """Return the state without the values of the oldest revision that is neither current nor the fallback.
+
+        None if there is none.
+        """
         spare = [
             one
             for one in self.revisions
@@ -278,10 +287,10 @@ class State:
         if not spare:
             return None
         left = tuple(one for one in self.revisions if one is not spare[-1])
-        return replace(self, revisions=left, older=(spare[-1].facts, *self.older)[:_KEPT_FACTS])
+        return replace(self, revisions=left, older=(spare[-1].facts, *self.older)[:_MAX_FACTS])
 
 
-# Facts of every object are kept in memory, and most of a cluster's secrets have one of a few shapes.
+# Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.
 
 
 @functools.lru_cache(maxsize=1024)

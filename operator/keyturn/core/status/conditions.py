@@ -1,4 +1,7 @@
-"""Which conditions hold, in the words of kstatus and of Kubernetes' API conventions."""
+"""Conditions of a ManagedSecret, by kstatus and the Kubernetes API conventions.
+
+Also those of a failed observation.
+"""
 
 from __future__ import annotations
 
@@ -44,18 +47,18 @@ NOTHING_TO_ROTATE = "NothingToRotate"
 
 @dataclass(frozen=True, slots=True)
 class ConditionInput:
-    """What a condition is decided from."""
+    """Input of the conditions."""
 
     observed: Observed
     everyone: tuple[WorkloadProgress, ...]
     rotation: RotationStatus | None
     error: Wait | Stalled | None
     hindrance: Wait | None = None
-    """What keeps a write from being done, other than for a moment."""
+    """An error that keeps a write from being done for more than a moment."""
 
 
 class ConditionVerdict(NamedTuple):
-    """What one condition says."""
+    """Status, reason and message of one condition."""
 
     status: Literal["True", "False", "Unknown"]
     reason: str
@@ -63,7 +66,7 @@ class ConditionVerdict(NamedTuple):
 
 
 def conditions_of(look: ConditionInput) -> list[Condition]:
-    """Return the conditions, each with the time of its last turn."""
+    """Return the conditions, each with the time of its last transition."""
     before, metadata = look.observed.managed.status.conditions, look.observed.managed.metadata
     return [
         stamped(type_, verdict, before, look.observed.now, metadata.generation)
@@ -81,7 +84,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Refreshed", refreshed
     if look.observed.desired and look.observed.desired.pushes:
         yield "Pushed", _pushed(look.observed, look.observed.desired)
-    # kstatus: these two are there only while they hold.
+    # kstatus: Reconciling and Stalled are present only while true.
     if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
@@ -100,7 +103,10 @@ def _dropped(fields: tuple[str, ...]) -> str:
 
 
 def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
-    """Say whether the Secret is still as an earlier spec had it: a routine rotation is nothing to wait for."""
+    """Whether the target Secret still has the content of an earlier spec.
+
+    Routine rotations do not count as Reconciling.
+    """
     rotation = look.rotation
     if rotation is None or isinstance(look.error, Stalled):
         return False
@@ -164,7 +170,7 @@ def _is_asked_to_turn(observed: Observed) -> bool:
 
 
 def nothing_to_rotate(desired: Desired) -> str:
-    """Say why a rotation that was asked for is none, and what to do instead."""
+    """Return why a requested rotation does nothing, and what to do instead."""
     if desired.pulled:
         return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
     return "no value is made here, so a trigger turns none; change the literals, or write generate"
@@ -178,7 +184,7 @@ def _what_is_under_way(look: ConditionInput) -> str:
 
 
 def _workloads_current(look: ConditionInput) -> ConditionVerdict:
-    behind = [one for one in look.everyone if one.state is not WorkloadState.CURRENT]
+    behind = [progress for progress in look.everyone if progress.state is not WorkloadState.CURRENT]
     absent = look.observed.missing_targets
     count = len(look.everyone)
     if look.observed.desired is None:
@@ -196,7 +202,10 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
         return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
     detail = f": {first.message}" if first.message else ""
-    is_unknown = all(one.leaving and one.consumer.pods and one.consumer.pods.forbidden for one in behind)
+    is_unknown = all(
+        progress.leaving and progress.consumer.pods and progress.consumer.pods.forbidden
+        for progress in behind
+    )
     return ConditionVerdict(
         "Unknown" if is_unknown else "False",
         "PodsUnknown" if is_unknown else _why_behind(behind),
@@ -206,20 +215,20 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
 
 
 def _why_behind(behind: list[WorkloadProgress]) -> str:
-    if any(one.state is WorkloadState.FAILED for one in behind):
+    if any(progress.state is WorkloadState.FAILED for progress in behind):
         return "RolloutFailed"
-    if all(one.turn is Turn.REFUSED for one in behind):
+    if all(progress.turn is Turn.REFUSED for progress in behind):
         return "RestartRefused"
     return "RollingOut"
 
 
 def broken_rules(observed: Observed) -> tuple[Violation, ...]:
-    """Return the broken rules of the class, then those of the checklist that the class does not have."""
+    """Return the violated rules of the class, then those of the checklist that the class does not have."""
     return (*observed.violations, *findings_of(observed.signs))
 
 
 def _policy_compliant(observed: Observed) -> ConditionVerdict:
-    """Hold it against its class and, as far as that asks for nothing of the kind, against the checklist."""
+    """Evaluate the rules of the class and of the checklist."""
     if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))
     if observed.unchecked:
@@ -229,7 +238,10 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
 
 
 def _refreshed(observed: Observed) -> ConditionVerdict | None:
-    """Say how the last look at the stores ended; before the first one of this process, what the last one said."""
+    """Return the result of the last read of the stores.
+
+    Before the first one of this process, the previous condition.
+    """
     if problem := observed.pulled.problem:
         return ConditionVerdict("False", problem.reason, problem.message)
     if retained := ", ".join(sorted(observed.pulled.retained)):
@@ -239,7 +251,9 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
         return ConditionVerdict("True", "Retained", stays)
     if observed.pulled.read or observed.pulled.was_read:
         return ConditionVerdict("True", "Read", "every value was read where it is kept")
-    before = next((one for one in observed.managed.status.conditions if one.type == "Refreshed"), None)
+    before = next(
+        (condition for condition in observed.managed.status.conditions if condition.type == "Refreshed"), None
+    )
     return ConditionVerdict(before.status, before.reason, before.message) if before else None
 
 
@@ -265,8 +279,8 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
 def stamped(
     type_: str, verdict: ConditionVerdict, before: Iterable[Condition], now: datetime, generation: int
 ) -> Condition:
-    """Make a condition of a verdict; its time moves only when its status turns."""
-    last = next((one for one in before if one.type == type_), None)
+    """Return a condition for a verdict; lastTransitionTime changes only with the status."""
+    last = next((condition for condition in before if condition.type == type_), None)
     stays = last is not None and last.status == verdict.status
     return Condition(
         type=type_,
@@ -278,13 +292,13 @@ def stamped(
     )
 
 
-_TOLD = ("Ready", "Reconciling", "Stalled")
+_REPLACED = ("Ready", "Reconciling", "Stalled")
 
 
 def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> ManagedSecretStatus:
-    """Say why nobody knows whether the Secret is whole; all else stays as it was said last."""
+    """Return the status after a failed observation: Ready=Unknown with the reason, other conditions unchanged."""
     before, generation = managed.status, managed.metadata.generation
-    kept = [one for one in before.conditions if one.type not in _TOLD]
+    kept = [condition for condition in before.conditions if condition.type not in _REPLACED]
     ready = ConditionVerdict("Unknown", error.reason, error.message)
     waits = ConditionVerdict("True", error.reason, error.message)
     conditions = [

@@ -1,4 +1,4 @@
-"""What the status says, from what was seen, the step that comes next and what keeps it from being done."""
+"""Status of a ManagedSecret, computed from an observation, the next step and the error that blocks it."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
 
-_KEPT_HISTORY = 10
-_A_WHILE = 3
-"""Tries in a row."""
+_MAX_HISTORY = 10
+_UNAVAILABLE_ATTEMPTS = 3
+"""Consecutive failures."""
 SUCCEEDED = "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a pass ended: with the step it would take next, or with what keeps it from going on."""
+    """Result of a reconcile: the next step, the error that blocks it, and the number of consecutive failures."""
 
     step: Step | None
     error: Wait | Stalled | None = None
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
-    """Say everything that was found; equal facts make an equal status, so nothing is written at rest."""
+    """Return the whole status; equal facts give an equal status, so a reconcile at rest writes nothing."""
     before = observed.managed.status
     everyone = standings(observed, observed.desired) if observed.desired and observed.state else ()
     rotation = _rotation(observed, outcome, everyone)
@@ -73,7 +73,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(observed),
         rotation=rotation,
         previous=_previous(observed),
-        workloads=[_workload(one, observed, observed.desired) for one in everyone[:MOST_WORKLOADS]]
+        workloads=[_workload(progress, observed, observed.desired) for progress in everyone[:MOST_WORKLOADS]]
         if observed.desired
         else before.workloads,
         policy=policy_of(broken_rules(observed)),
@@ -85,11 +85,11 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 
 def _hindrance(outcome: Outcome) -> Wait | None:
-    """Return what a person should know of; who rests has done all, and an API server may be away for a moment."""
+    """Return the error that users should see: none at rest, ApiServerUnavailable only from the third failure."""
     error = outcome.error
     if not isinstance(error, Wait) or isinstance(outcome.step, Rest):
         return None
-    is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _A_WHILE
+    is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _UNAVAILABLE_ATTEMPTS
     return None if is_short else error
 
 
@@ -99,7 +99,7 @@ def _revision(observed: Observed) -> int | None:
 
 
 def _last_rotation_time(observed: Observed) -> datetime | None:
-    """Tell of values that somebody could read: what is only recorded has replaced nothing."""
+    """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
     if observed.state is None or _revision(observed) is None:
         return observed.managed.status.last_rotation_time
     return _second(observed.state.rotated)
@@ -131,7 +131,7 @@ def _rotation(
             started_at=_second(observed.now),
         )
     state, before = observed.state, observed.managed.status.rotation
-    if state is None or observed.desired is None:  # nobody knows how far it is
+    if state is None or observed.desired is None:  # the progress is unknown
         return before
     begun = rotation_id(observed.uid, state.newest.number + 1)
     if before and before.id == begun and outcome.error:
@@ -146,7 +146,7 @@ def _rotation(
         started_at=_second(state.newest.made),
         message=_waiting_for(everyone),
     )
-    # Who rests has done all that concerns it: a store's trouble is no part of it.
+    # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, Rest) else _with_outcome(rotation, outcome)
 
 
@@ -154,7 +154,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     if outcome.error is None:
         return rotation
     told = {"message": outcome.error.message}
-    # What waits for a person is looked at every minute: a count would be a write each time.
+    # Without a count for Stalled: it is reconciled every minute, and each count would be a status update.
     is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, Rest)
     counted = {"attempts": outcome.attempts} if is_counted else {}
     return rotation.model_copy(update=told | counted)
@@ -166,13 +166,13 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
         return "Rollback" if is_back else "Publish"
     if _is_to_be_revoked(observed):
         return "Revoke"
-    if any(one.under_way for one in everyone):
+    if any(progress.under_way for progress in everyone):
         return "Rollback" if is_back else "RollOut"
     return "Overlap" if observed.current and observed.current.overlaps else None
 
 
 def _is_to_be_revoked(observed: Observed) -> bool:
-    """Say whether the overlap is over, and the values before are in the Secret all the same."""
+    """Whether the overlap is over while the Secret still has the previous values."""
     current, target = observed.current, observed.target
     return bool(observed.is_published and target and target.overlapping and current and not current.overlaps)
 
@@ -190,13 +190,16 @@ def _previous(observed: Observed) -> PreviousStatus | None:
 
 
 def _ended(current: RevisionFacts, observed: Observed) -> datetime:
-    """Say since when the values before should be gone; in an emergency, since those that replace them came out."""
+    """Return since when the previous values should be gone.
+
+    In an emergency, since their successors were published.
+    """
     until, published = current.valid_until, observed.target.published if observed.target else None
     return until if until and until <= observed.now else published or current.made
 
 
 def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
-    waits = [one for one in everyone if one.under_way]
+    waits = [progress for progress in everyone if progress.under_way]
     if not waits:
         return None
     first = waits[0]
@@ -223,7 +226,10 @@ def _workload(standing: WorkloadProgress, observed: Observed, desired: Desired) 
 
 
 def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desired) -> int | None:
-    """Count pods that end, where the rollout waits for them; another process counts its deadline from their end."""
+    """Return the number of terminating pods that the rollout waits for.
+
+    Another process starts their deadline from it.
+    """
     if not (standing.leaving or standing.consumer.held_up):
         return None
     return terminating(standing.consumer, observed, desired) or None
@@ -235,10 +241,10 @@ def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[H
     if state is None or observed.desired is None or not is_through:
         return before
     done = max((entry.revision for entry in before), default=0)
-    # What came before the first entry is another life of this Secret, of which nobody asks.
+    # Revisions before the first entry belong to an earlier life of this Secret and are left out.
     ended = [one for one in state.revisions if one.number > done and (done or one is state.newest)]
     added = [_entry(one, _result(one, state), observed) for one in ended]
-    return (_returned(observed, before) + added + before)[:_KEPT_HISTORY]
+    return (_rollback_entry(observed, before) + added + before)[:_MAX_HISTORY]
 
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
@@ -248,13 +254,13 @@ def _result(one: RevisionFacts, state: StateFacts) -> str:
     return ROLLED_BACK if is_given_up else "Superseded"
 
 
-def _returned(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
-    """Tell of a return to an earlier revision, once."""
+def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
+    """Return the history entry of a rollback if the status does not have it yet."""
     held, current = observed.state.held if observed.state else None, observed.current
     if held is None or current is None:
         return []
     entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, observed)
-    is_told = any((one.reason, one.started_at) == (ROLLED_BACK, entry.started_at) for one in before)
+    is_told = any((entry_.reason, entry_.started_at) == (ROLLED_BACK, entry.started_at) for entry_ in before)
     return [] if is_told else [entry]
 
 

@@ -1,4 +1,4 @@
-"""How a ManagedSecret stands: the first of these that is true, the worst first."""
+"""Summary of a ManagedSecret: the first state that applies, in order of severity."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ __all__ = [
 ]
 
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
-"""The steps of a rotation when every workload runs the new values."""
+"""Steps of a rotation after every workload runs the new values."""
 WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
-"""Why nothing goes on after a workload has failed, until somebody asks for another rotation."""
+"""Reasons for which rotation stops after a failed workload until another rotation is requested."""
 UNDER_WAY_OUTSIDE = frozenset({"Progressing", "Pushing", MAKING_VALUES, READING_STORES})
-"""Why a store does not have its values, or has not given them, where nothing is wrong."""
+"""Reasons of Refreshed and Pushed that mean progress, not failure."""
 _ROLLING_OUT = "RollingOut"
-_RETURN = "RolledBack"
-"""The reason of a history entry that tells of a return to an earlier revision."""
+_ROLLED_BACK = "RolledBack"
+"""Reason of a history entry for a rollback."""
 _GRACE = timedelta(minutes=1)
-_SOON = timedelta(days=1)
+_DUE_SOON = timedelta(days=1)
 
 
 class SummaryState(enum.StrEnum):
-    """How a ManagedSecret stands; the first is the worst."""
+    """State of a ManagedSecret, the most severe first."""
 
     FAILED = "Failed"
     """A workload did not become available with new values."""
     STALLED = "Stalled"
-    """Nothing goes on before a person acts."""
+    """Manual action is required."""
     OVERDUE = "Overdue"
     """A rotation was due more than a minute ago and has not started."""
     UNSEEN = "Unseen"
-    """The operator has not looked at it for more than a minute since it was made."""
+    """The operator has not reconciled it within a minute of its creation."""
     NOT_READY = "NotReady"
     """The Secret does not have every key yet."""
     BEHIND = "Behind"
     """A workload runs older values and is not restarted by the operator."""
     NOT_SYNCED = "NotSynced"
-    """A store does not give the values that it holds, or does not take those of here; it is tried again."""
+    """A read from a store or a push fails; it is retried."""
     NOT_COMPLIANT = "NotCompliant"
-    """It breaks a rule of its class that only warns."""
+    """It violates a rule of a class whose enforcement is Warn."""
     SUSPENDED = "Suspended"
-    """Nothing is written, since its spec says so."""
+    """Nothing is written because spec.suspend is true."""
     ROTATING = "Rotating"
-    """A rotation is under way."""
+    """A rotation is in progress."""
     OVERLAPPING = "Overlapping"
-    """Every workload runs the new values, and those before are still valid."""
+    """Every workload runs the new values, and the previous ones are still valid."""
     HELD = "Held"
-    """Since a rollback nothing is rotated by schedule, until somebody asks for it or changes the spec."""
+    """Scheduled rotation is paused since a rollback, until the next request or change of the spec."""
     DUE = "Due"
     """The next rotation starts within a day."""
     READY = "Ready"
-    """Nothing is to be done within a day."""
+    """No action is due within a day."""
 
     @property
     def rank(self) -> int:
@@ -87,24 +87,24 @@ class SummaryState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A ManagedSecret as it was read."""
+    """A ManagedSecret of the informer cache."""
 
     managed: ManagedSecret
     trouble: Stalled | None
-    """Why this version cannot read its spec."""
+    """Why this version cannot parse its spec."""
     created: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How one ManagedSecret stands, and why."""
+    """State of one ManagedSecret, with a message."""
 
     state: SummaryState
     message: str = ""
 
 
 def standing_of(known: Known, now: datetime) -> Summary:
-    """Judge by what the operator wrote, and by the clock: an operator that is away writes nothing."""
+    """Judge by the status and by the clock, because an operator that is down writes no status."""
     for state, check in _CHECKS:
         message = check(known, now)
         if message is not None:
@@ -113,15 +113,15 @@ def standing_of(known: Known, now: datetime) -> Summary:
 
 
 def condition(managed: ManagedSecret, type_: str) -> Condition | None:
-    """Return what a condition of a ManagedSecret says."""
-    return next((one for one in managed.status.conditions if one.type == type_), None)
+    """Return a condition of a ManagedSecret, or None."""
+    return next((cond for cond in managed.status.conditions if cond.type == type_), None)
 
 
 def _failed(known: Known, _: datetime) -> str | None:
     said = condition(known.managed, "Stalled")
     if said and said.status == "True" and said.reason in WORKLOAD_FAILED:
         return said.message
-    if any(one.state is WorkloadState.FAILED for one in known.managed.status.workloads):
+    if any(workload.state is WorkloadState.FAILED for workload in known.managed.status.workloads):
         return _message(known.managed, "WorkloadsCurrent", "False") or ""
     return None
 
@@ -141,7 +141,7 @@ def _overdue(known: Known, now: datetime) -> str | None:
     why = "; spec.suspend is true" if known.managed.spec.suspend else ""
     if due is not None and now > due + _GRACE:
         return f"was due {length(now - due)} ago{why}"
-    # A window that went by unused: the next one counts, and it is late all the same.
+    # A window passed unused: next_rotation_time is the next one, and the rotation is overdue all the same.
     return f"was due and has not started{why}" if status.overdue else None
 
 
@@ -166,12 +166,14 @@ def _behind(known: Known, _: datetime) -> str | None:
 
 def _not_synced(known: Known, _: datetime) -> str | None:
     said = [condition(known.managed, type_) for type_ in ("Refreshed", "Pushed")]
-    failed = (one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE)
-    return next((one.message for one in failed), None)
+    failed = (
+        cond for cond in said if cond and cond.status == "False" and cond.reason not in UNDER_WAY_OUTSIDE
+    )
+    return next((cond.message for cond in failed), None)
 
 
 def _not_compliant(known: Known, _: datetime) -> str | None:
-    """Tell of its class; what only the checklist finds is for `keyturn audit` to tell."""
+    """Report violations of the class only; `keyturn audit` reports those of the checklist."""
     said = condition(known.managed, "PolicyCompliant")
     return said.message if said and said.status == "False" and said.reason in RULES else None
 
@@ -200,14 +202,14 @@ def _overlapping(known: Known, now: datetime) -> str | None:
 
 def _held(known: Known, _: datetime) -> str | None:
     status = known.managed.status
-    if status.next_rotation_time or not status.history or status.history[0].reason != _RETURN:
+    if status.next_rotation_time or not status.history or status.history[0].reason != _ROLLED_BACK:
         return None
     return f"went back to revision {status.revision}; the next `keyturn rotate` or change of the spec goes on"
 
 
 def _due(known: Known, now: datetime) -> str | None:
     due = known.managed.status.next_rotation_time
-    return "" if due is not None and due <= now + _SOON else None
+    return "" if due is not None and due <= now + _DUE_SOON else None
 
 
 _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...] = (
