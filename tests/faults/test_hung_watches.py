@@ -22,7 +22,7 @@ from keyturn.controllers import watch_liveness as pulse, kopf_source as registry
 from keyturn.cli.commands import main
 from keyturn.kube import secret_informer as secretwatch
 
-registry._SERVER_TIMEOUT = secretwatch._LASTS = 1  # instead of 60
+registry._SERVER_TIMEOUT = secretwatch._WATCH_SECONDS = 1  # instead of 60
 pulse._STUCK_AFTER = 6.0  # instead of 180
 main()
 """

@@ -222,7 +222,7 @@ async def test_what_is_to_be_done_goes_before_what_is_to_be_told() -> None:
 
 
 async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.2)
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.2)
     script = Scripted(answer(), answer())
     async with scripted(script) as api:
         events = Events(api, "keyturn", is_busy=lambda: True)
@@ -235,7 +235,7 @@ async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: py
 async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.2)
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.2)
     script = Scripted(*[answer()] * 40)
     looks = itertools.cycle([False, True])
     async with scripted(script) as api:
@@ -262,7 +262,7 @@ async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
 
 
 async def test_bad_news_are_told_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyturn.kube.events._LONGEST_HOLD", 0.5)
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.5)
     script = Scripted(*[answer()] * 400)
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=4, is_busy=lambda: True)

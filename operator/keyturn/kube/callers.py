@@ -1,4 +1,4 @@
-"""Who comes to us with a token, and what they may, by the word of the API server."""
+"""Authentication and authorisation of HTTP callers, by TokenReview and SubjectAccessReview."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,8192}")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner of a token, as the API server knows them."""
+    """The subject of a token, as the API server authenticated it."""
 
     name: str
     uid: str = ""
@@ -29,21 +29,21 @@ class Caller:
 
 
 def bearer_token(authorization: str) -> str:
-    """Return the token of an Authorization header (RFC 6750, section 2.1); empty where it shows none."""
+    """Return the bearer token of an Authorization header (RFC 6750, section 2.1); empty without one."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_like_a_token(text: str) -> bool:
-    """Say whether it is worth asking."""
+    """Whether a text has the syntax of a token, so that a TokenReview is worth a request."""
     return _TOKEN.fullmatch(text) is not None
 
 
 async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller | None:
-    """Ask whose token it is; None where it is not known, or made for none of these audiences.
+    """Return the subject of a token; None if it is invalid, or valid for none of these audiences.
 
     Raises:
-        ApiError: That is not known now.
+        ApiError: The API server could not answer.
     """
     review = {
         "apiVersion": "authentication.k8s.io/v1",
@@ -51,7 +51,7 @@ async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller 
         "spec": {"token": token, "audiences": sorted(audiences)},
     }
     answer = (await api.request(paths.token_reviews(), review)).get("status") or {}
-    # A server that knows no audiences names none of them, and takes tokens for anything.
+    # A server without audience support returns no audiences and accepts tokens for any.
     is_for_us = not set(audiences).isdisjoint(answer.get("audiences") or ())
     if answer.get("authenticated") is not True or not is_for_us:
         return None
@@ -65,10 +65,10 @@ async def caller_of(token: str, audiences: Collection[str], api: Api) -> Caller 
 
 
 async def is_allowed(caller: Caller, attributes: Mapping[str, Any], api: Api) -> bool:
-    """Ask whether a caller may do what `resourceAttributes` or `nonResourceAttributes` say.
+    """Return whether a caller may do what `resourceAttributes` or `nonResourceAttributes` describe.
 
     Raises:
-        ApiError: That is not known now.
+        ApiError: The API server could not answer.
     """
     review = {
         "apiVersion": "authorization.k8s.io/v1",

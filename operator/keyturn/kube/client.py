@@ -1,6 +1,6 @@
-"""How each call to the API server is made: bounded in time, tries and number, fenced, and quiet about bodies.
+"""HTTP client of the API server: bounded time, attempts and concurrency, a leader fence, errors without bodies.
 
-Bodies are plain dicts as the server sends them; parsing them into types is the caller's first act.
+Bodies are plain dicts as the server sends them; callers parse them into types.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ __all__ = ["Api", "Body", "Change", "FencedBody", "OnResponse", "Page", "Params"
 
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
-"""Told after every single try: verb, resource, status (0: no answer), seconds."""
+"""Called after every attempt: verb, resource, status (0 for no answer), seconds."""
 
 LONGEST_PAUSE: Final = 10.0
-"""Seconds: a longer Retry-After goes to the caller, who has better things to do than to hold a worker."""
+"""Seconds. A longer Retry-After is raised to the caller, so it does not occupy a worker."""
 STREAM_GRACE: Final = 15
-"""Seconds without a byte after the server should have ended a watch, until we call the connection dead."""
+"""Seconds without data after a watch should have ended, until the connection counts as dead."""
 
-_PAUSES: Final = (0.1, 0.4)
-"""Seconds before the second and the third try, the last one."""
-_LISTS_AGAIN: Final = 2
-"""How often a list is begun again that took longer than the API server keeps its moment."""
+_RETRY_DELAYS: Final = (0.1, 0.4)
+"""Seconds before the second and the third attempt, the last one."""
+_LIST_RESTARTS: Final = 2
+"""Restarts of a list that took longer than the API server keeps its snapshot."""
 _UNTIMED: Final = aiohttp.ClientTimeout()
-"""Each call runs under one timeout of ours; a second one inside would only cost."""
+"""Each call has one timeout of its own, so aiohttp's are off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One part of a list. `first` says that the list starts here: forget what earlier pages of it said."""
+    """A page of a list. With `first` the list starts here, and earlier pages are void."""
 
     items: list[Body]
     resource_version: str
@@ -52,7 +52,7 @@ class Page:
 
 
 class Api:
-    """Calls to one API server over a session that somebody else opens and closes."""
+    """Client of one API server; the caller opens and closes the session."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class Api:
         fence: Callable[[], float] | None = None,
         on_response: OnResponse | None = None,
     ) -> None:
-        """Take `fence` as the loop time until which writes are allowed; without one they always are.
+        """`fence` returns the loop time until which writes are allowed; without it they always are.
 
-        `connections` bounds the calls in flight; watches do not count, they must never keep a call waiting.
+        `connections` limits concurrent calls; watches do not count, so they never delay a call.
         """
         self.fence = fence
         self.clock = ServerClock()
@@ -77,42 +77,42 @@ class Api:
         self._slots = asyncio.Semaphore(connections)
 
     async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
-        """Read one object; only its metadata if so asked, and then no data crosses the wire."""
+        """Read one object; with `metadata_only` the server sends no data."""
         call = self._call("get", path, params, headers=wire.READ_METADATA if metadata_only else wire.READ)
         return wire.parsed(call, await self._answer(call))
 
     async def text(self, path: str) -> str:
-        """Read what is no object, such as /metrics."""
+        """Read a text endpoint, such as /metrics."""
         return (await self._answer(self._call("get", path))).decode("utf-8", "replace")
 
     async def request(self, path: str, body: Body) -> Body:
-        """Ask for what is answered and not stored, such as a token: a read in all but its verb."""
+        """Post a request that is answered and not stored, such as TokenRequest; it is retried like a read."""
         call = self._call("request", path, data=orjson.dumps(body))
         return wire.parsed(call, await self._answer(call))
 
     async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
         """Create an object in the collection at `path`.
 
-        Never tried again after a lost answer; a caller who does learns from AlreadyExists.
+        It is not retried after a lost answer; a caller that does gets AlreadyExists.
         """
         return await self._write(self._call("create", path, params, data=orjson.dumps(body)))
 
     async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
-        """Write a whole object; with its resourceVersion in it only over the state that was read."""
+        """Replace an object; a resourceVersion in it makes the write conditional on the version that was read."""
         call = self._call("update", path, params, data=orjson.dumps(body))
         return await self._write(call, repeatable="resourceVersion" in body.get("metadata", ()))
 
     async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
-        """Change a part of an object. APPLY needs `fieldManager` in `params`."""
+        """Patch an object. APPLY requires `fieldManager` in `params`."""
         return await self._write(
             self._call("patch", path, params, headers=wire.PATCH[kind], data=orjson.dumps(body))
         )
 
     async def delete(self, path: str, preconditions: Mapping[str, str] | None = None) -> None:
-        """Delete the object at `path`, if `preconditions` (uid, resourceVersion) hold. Absent is success."""
+        """Delete the object at `path`, if `preconditions` (uid, resourceVersion) hold; success if it is absent."""
         data = orjson.dumps({"preconditions": dict(preconditions)}) if preconditions else None
         try:
-            # The answer can be the object with all its data: it is not even parsed.
+            # The answer can be the object with all its data, so it is not parsed.
             await self._answer(self._call("delete", path, data=data), repeatable=False)
         except errors.NotFound:
             return
@@ -120,12 +120,12 @@ class Api:
     async def pages(
         self, path: str, params: Params | None = None, *, limit: int = 500, metadata_only: bool = False
     ) -> AsyncGenerator[Page, None]:
-        """List a collection in pages of one consistent moment, of `limit` objects at most and bounded in bytes.
+        """List a collection in pages of one snapshot, each of at most `limit` objects and bounded in bytes.
 
-        When that moment has become too old half-way, the whole list comes again, its first page marked `first`.
+        If the snapshot expires, the list restarts, with `first` set on its first page.
         """
         headers = wire.READ_METADATA_LIST if metadata_only else wire.READ
-        pace, token, first, again = Pace(limit), "", True, _LISTS_AGAIN
+        pace, token, first, again = Pace(limit), "", True, _LIST_RESTARTS
         while True:
             asked = {**(params or {}), "limit": pace.limit, **({"continue": token} if token else {})}
             call = self._call("list", path, asked, headers=headers)._replace(most=pace.most)
@@ -141,7 +141,7 @@ class Api:
                 continue
             pace.took(len(data))
             page, token = _page(wire.parsed(call, data), first=first)
-            del data  # so that a page is held once, and not beside the next one
+            del data  # so that only one page is in memory
             yield page
             del page
             first = False
@@ -157,9 +157,9 @@ class Api:
         metadata_only: bool = False,
         timeout_seconds: int = 60,
     ) -> AsyncGenerator[Change, None]:
-        """Tell what happens after `resource_version`, bookmarks included, until the server ends the stream.
+        """Yield the changes after `resource_version`, with bookmarks, until the server ends the stream.
 
-        Raises Gone when the server no longer knows that version, Unavailable when the stream breaks or hangs.
+        Raises Gone if the server no longer has that version, Unavailable if the stream breaks or hangs.
         """
         asked = {
             **(params or {}),
@@ -174,7 +174,7 @@ class Api:
         failure = ""
         try:
             async with self._open(call, timeout) as response:
-                self._told(call, response.status, started)
+                self._report(call, response.status, started)
                 if response.status != HTTPStatus.OK:
                     raise wire.refusal(call, response, await response.read())
                 rest = b""
@@ -185,7 +185,7 @@ class Api:
         except (aiohttp.ClientError, OSError) as error:
             failure = type(error).__name__
         if failure:
-            # Out here, so that the library's error with its headers and bytes is no context of ours.
+            # Raised outside the handler, so the library's error with its headers and bytes is not the context.
             raise errors.Unavailable(call.verb, path, 0, failure)
 
     def _call(
@@ -216,12 +216,12 @@ class Api:
         return wire.parsed(call, await self._answer(call, repeatable=repeatable))
 
     async def _answer(self, call: Call, *, repeatable: bool = True) -> bytes:
-        """Try `call` until it is answered or refused for good, three times at most."""
-        for pause in _PAUSES:
+        """Send `call` until it is answered or rejected permanently, at most three times."""
+        for pause in _RETRY_DELAYS:
             try:
                 return await self._once(call)
             except errors.Throttled as error:
-                # Refused before it acted, so even a create may come again (client-go does the same).
+                # Rejected before it was executed, so even a create is retried (as in client-go).
                 wait = max(error.retry_after or 0, pause)
                 if wait > LONGEST_PAUSE:
                     raise
@@ -248,9 +248,9 @@ class Api:
             failure = "Timeout"
         except (aiohttp.ClientError, OSError) as error:
             failure = type(error).__name__
-        self._told(call, status, started)
+        self._report(call, status, started)
         if failure:
-            # Out here, so that the library's error with its headers and bytes is no context of ours.
+            # Raised outside the handler, so the library's error with its headers and bytes is not the context.
             raise errors.Unavailable(call.verb, call.path, 0, failure)
         if refusal:
             raise refusal
@@ -259,7 +259,11 @@ class Api:
         return body
 
     def _deadline(self, call: Call, now: float) -> float:
-        """Say until when `call` may take; a write may not outlive our leadership, nor start after it."""
+        """Return the loop time at which `call` times out; a write ends before leadership does.
+
+        Raises:
+            NotLeading: Leadership has ended, so the write is not sent.
+        """
         if self.fence is None or call.verb in wire.READS:
             return now + self._timeout
         fence = self.fence()
@@ -267,13 +271,13 @@ class Api:
             raise errors.NotLeading(call.verb, call.path, 0, "NotLeading")
         return min(fence, now + self._timeout)
 
-    def _told(self, call: Call, status: int, started: float) -> None:
+    def _report(self, call: Call, status: int, started: float) -> None:
         if self.on_response is not None:
             self.on_response(call.verb, paths.resource(call.path), status, _now() - started)
 
 
 async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
-    """Read an answer; None where it has more than `most` bytes, of which the rest is left on the wire."""
+    """Read an answer; None if it exceeds `most` bytes, and the rest is not read."""
     if most == inf:
         return await response.read()
     parts, size = list[bytes](), 0
@@ -287,9 +291,9 @@ async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
 
 
 def _page(answer: Body, *, first: bool) -> tuple[Page, str]:
-    """Return a page, and where the next one starts."""
+    """Return a page, and the continue token of the next one."""
     metadata = answer["metadata"]
-    # A list of metadata without members says `"items": null`.
+    # A metadata list without members has `"items": null`.
     return Page(answer.get("items") or [], metadata["resourceVersion"], first), metadata.get("continue", "")
 
 
@@ -298,14 +302,14 @@ def _now() -> float:
 
 
 class FencedBody(aiohttp.BytesPayload):
-    """Bytes that are sent until a loop time, and not at all after it."""
+    """Request body that is not sent after a given loop time."""
 
     def __init__(self, data: bytes, until: float) -> None:
         super().__init__(data)
         self._until = until
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # No await lies between this look and the socket; a request without its body is none.
+        # There is no await between this check and the socket; a request without its body is not executed.
         if asyncio.get_running_loop().time() >= self._until:
             raise TimeoutError
         await super().write_with_length(writer, content_length)

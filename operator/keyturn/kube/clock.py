@@ -1,4 +1,4 @@
-"""What time it is at the API server, whose clock stamps everything that we compare ours with."""
+"""The API server's time; its timestamps are compared only with this clock, not with the local one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import structlog
 __all__ = ["ServerClock"]
 
 _TOLERANCE = timedelta(seconds=2)
-_TOLD = timedelta(minutes=1)
-"""A wall clock that is off by less is usual; by more, tokens and certificates begin to be refused."""
+_MAX_SKEW = timedelta(minutes=1)
+"""Skew that is logged: less is usual, more makes tokens and certificates fail."""
 
 _log = structlog.get_logger()
 
 
 class ServerClock:
-    """The API server's time, from the Date headers of its answers and our monotonic clock.
+    """The API server's time, from the Date headers of its answers and the local monotonic clock.
 
-    Our own wall clock counts until the first answer only: it may be wrong, or be set while we run.
+    Until the first answer it is the local wall clock, which may be wrong or be changed later.
     """
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
-        """How far our wall clock is ahead of the API server's, as last heard."""
+        """Lead of the local wall clock over the API server's, at the last answer."""
         self._heard: str | None = None
         self._anchor: tuple[datetime, float] | None = None
 
@@ -36,11 +36,11 @@ class ServerClock:
         return at + timedelta(seconds=monotonic() - ticks)
 
     def seconds_ahead(self) -> float:
-        """Return how far our wall clock is ahead of the API server's, as last heard."""
+        """Return the lead of the local wall clock over the API server's at the last answer, in seconds."""
         return self.ahead.total_seconds()
 
     def heard(self, date: str | None) -> None:
-        """Take in a Date header (RFC 9110, 6.6.1): whole seconds, so that small differences mean nothing."""
+        """Record a Date header (RFC 9110, section 6.6.1); it has whole seconds, so small differences are ignored."""
         if date is None or date == self._heard:
             return
         self._heard = date
@@ -48,7 +48,7 @@ class ServerClock:
             said = parsedate_to_datetime(date)
         except ValueError:
             return
-        said = said if said.tzinfo else said.replace(tzinfo=UTC)  # HTTP knows no other zone
+        said = said if said.tzinfo else said.replace(tzinfo=UTC)  # HTTP dates are in GMT
         self._compare(said)
         if self._anchor is None:
             ours = datetime.now(UTC)
@@ -57,9 +57,9 @@ class ServerClock:
             self._anchor = (said, monotonic())
 
     def _compare(self, said: datetime) -> None:
-        """Tell when our wall clock begins to be off, and when it is right again."""
-        was_off, self.ahead = abs(self.ahead) >= _TOLD, datetime.now(UTC) - said
-        is_off = abs(self.ahead) >= _TOLD
+        """Log when the local wall clock begins to differ, and when it agrees again."""
+        was_off, self.ahead = abs(self.ahead) >= _MAX_SKEW, datetime.now(UTC) - said
+        is_off = abs(self.ahead) >= _MAX_SKEW
         if is_off and not was_off:
             _log.warning("clock differs", ahead_seconds=round(self.ahead.total_seconds()))
         elif was_off and not is_off:

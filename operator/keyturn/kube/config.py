@@ -1,4 +1,4 @@
-"""Which API server we talk to, and the one session over which all of the process does."""
+"""Configuration of the connection to the API server, and the HTTP session of the process."""
 
 import os
 from functools import partial
@@ -30,22 +30,26 @@ __all__ = [
 ]
 
 USUAL_NAMESPACE: Final = "keyturn-system"
-"""Where the manifests put the operator."""
+"""Namespace of the operator in the manifests."""
 
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG: Final = Path("~/.kube/config")
 _KEEP_ALIVE: Final = 30.0
 _READ_BUFFER: Final = 2**18
-"""Bytes: lists come in large pieces, and each pause of the transport costs a turn of the loop."""
+"""Bytes. Lists arrive in large chunks, and each pause of the transport costs an iteration of the event loop."""
 
 
 async def load(kubeconfig: str | None = None, context: str | None = None) -> Connection:
-    """Find the API server: what is asked for, $KUBECONFIG, the pod that we run in, or ~/.kube/config."""
-    return await threads.for_us(_found, kubeconfig or os.environ.get("KUBECONFIG"), context)
+    """Load the connection: by `kubeconfig`, $KUBECONFIG, the pod's ServiceAccount, or ~/.kube/config.
+
+    Raises:
+        NotConfigured: There is none of these, or it cannot be used.
+    """
+    return await threads.for_us(_find, kubeconfig or os.environ.get("KUBECONFIG"), context)
 
 
 def own_namespace() -> str:
-    """Return where the operator keeps its Lease: $POD_NAMESPACE, the pod's own namespace, or the usual one."""
+    """Return the namespace of the Lease: $POD_NAMESPACE, the pod's own namespace, or keyturn-system."""
     if named := os.environ.get("POD_NAMESPACE"):
         return named
     file = _ACCOUNT / "namespace"
@@ -59,15 +63,15 @@ def session(
     limit: int = 0,
     answers: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
 ) -> aiohttp.ClientSession:
-    """Open a session that logs in at each request, also those of a library that knows nothing of our login.
+    """Open a session that authenticates each request, also for libraries without authentication, such as kopf.
 
-    `limit` bounds its connections, 0 does not. A watch holds one for good: leave room for all.
+    `limit` bounds its connections, 0 does not. Each watch occupies one connection permanently.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=limit, ssl=connection.tls or True, keepalive_timeout=_KEEP_ALIVE
         ),
-        # The server is near and its processor is what we wait for: do not make it compress.
+        # The server is near and its CPU is the bottleneck, so it need not compress.
         headers={"User-Agent": build.user_agent(), "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
         json_serialize_bytes=orjson.dumps,
@@ -79,7 +83,7 @@ def session(
 
 
 def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
-    """Make the middleware that signs requests to the API server, and to nobody whom it may redirect to."""
+    """Return the middleware that authenticates requests to the API server's origin, and not after a redirect."""
     origin = _origin(connection.server)
 
     async def signed(
@@ -110,7 +114,7 @@ def _origin(server: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _found(kubeconfig: str | None, context: str | None) -> Connection:
+def _find(kubeconfig: str | None, context: str | None) -> Connection:
     if kubeconfig:
         return of_kubeconfig(kubeconfig, context)
     if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -123,7 +127,11 @@ def _found(kubeconfig: str | None, context: str | None) -> Connection:
 
 
 def of_pod(folder: Path = _ACCOUNT) -> Connection:
-    """Use the ServiceAccount of the pod that we run in."""
+    """Return a connection with the ServiceAccount of the pod.
+
+    Raises:
+        NotConfigured: The process does not run in a pod with a token.
+    """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise NotConfigured("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")

@@ -1,4 +1,4 @@
-"""One API server: where it is, how we trust it, and what we show to it."""
+"""Connection to one API server: address, TLS and credentials, which are renewed."""
 
 import asyncio
 import ssl
@@ -15,31 +15,31 @@ from keyturn.runtime import threadpools as threads
 from .jwt import audiences_of
 
 TOKEN_LIFE: Final = 60.0
-"""Seconds that a token from a file is used before the file is read again."""
-_PATIENCE: Final = 10.0
-"""Seconds between two attempts to log in anew: a server that refuses all must not start a plugin storm."""
+"""Seconds after which a token file is read again."""
+_MIN_RENEWAL_INTERVAL: Final = 10.0
+"""Minimum seconds between two renewals, so a server that rejects every token causes no storm of plugin calls."""
 
 _log = structlog.get_logger()
 
 
 class NotConfigured(Exception):  # noqa: N818  # read aloud: "not configured: …"
-    """We do not know which API server to use or how to log in; the text says what to do."""
+    """No API server or credentials are configured; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCredentials:
-    """What we show to the API server, and for how many seconds before we look for a newer one."""
+    """Authorization header, and the seconds until it is renewed."""
 
     header: str | None = field(repr=False)
     life: float = inf
 
 
 Source: TypeAlias = Callable[[], ApiCredentials]
-"""Looks for the current login; reads files or starts a plugin, so it blocks."""
+"""Returns current credentials; it reads files or runs a plugin, so it blocks."""
 
 
 class Connection:
-    """One API server, how to trust it, and what to show it."""
+    """One API server with TLS settings and credentials."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Connection:
         proxy: str | None = None,
         server_name: str | None = None,
     ) -> None:
-        """Take `tls` as None for plain http, and `server_name` as the name to expect in the certificate."""
+        """`tls` is None for plain http; `server_name` is the expected name in the certificate."""
         self.server = server.rstrip("/")
         self.tls = tls
         self.namespace = namespace
@@ -60,22 +60,22 @@ class Connection:
         self.server_name = server_name
         self._login = login
         self._source = source
-        self._stale_at = monotonic() + max(login.life, _PATIENCE)
-        self._tried_at = -inf
+        self._stale_at = monotonic() + max(login.life, _MIN_RENEWAL_INTERVAL)
+        self._last_attempt = -inf
         self._renewing = asyncio.Lock()
 
     def audiences(self) -> frozenset[str]:
-        """Name for whom our own login is good, as far as it is a token that says so."""
+        """Return the audiences of the own token; empty for other credentials."""
         return audiences_of((self._login.header or "").removeprefix("Bearer ").encode())
 
     async def authorization(self) -> str | None:
-        """Give the current Authorization header, looked up anew when it may be outdated."""
+        """Return the Authorization header, renewed if it may have expired."""
         if monotonic() >= self._stale_at:
             await self._renew(self._login)
         return self._login.header
 
     async def authorization_instead_of(self, refused: str | None) -> str | None:
-        """Give another header than the one the server refused, or None when there is no other."""
+        """Return another header after a rejected one, or None if there is no other."""
         if self._login.header == refused:
             await self._renew(self._login)
         return self._login.header if self._login.header != refused else None
@@ -83,14 +83,14 @@ class Connection:
     async def _renew(self, old: ApiCredentials) -> None:
         async with self._renewing:
             now = monotonic()
-            if self._login is not old or now < self._tried_at + _PATIENCE:
+            if self._login is not old or now < self._last_attempt + _MIN_RENEWAL_INTERVAL:
                 return
-            self._tried_at = now
+            self._last_attempt = now
             try:
                 self._login = await threads.for_us(self._source)
             except (NotConfigured, OSError) as error:
-                # The old one may still be good; if it is not, the server says so.
+                # The old credentials may still be valid; if not, the server rejects them.
                 _log.warning("login not renewed", error=error)
-                self._stale_at = now + _PATIENCE
+                self._stale_at = now + _MIN_RENEWAL_INTERVAL
             else:
-                self._stale_at = now + max(self._login.life, _PATIENCE)
+                self._stale_at = now + max(self._login.life, _MIN_RENEWAL_INTERVAL)

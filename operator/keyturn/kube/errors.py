@@ -1,9 +1,9 @@
-"""What a refusal of the API server means to us, told without one word of its body.
+"""Typed errors of the API server, without a word of the response body.
 
-A body can hold values: a malformed patch of a Secret is answered with the whole stored Secret in its message.
-So an error knows the verb, the path, the status and the `reason` word of the Status object, and nothing else.
+A body can contain values: the answer to a malformed patch of a Secret has the whole stored Secret in its message. An
+error therefore has only the verb, the path, the status code and the `reason` of the Status object.
 """
-# ruff: noqa: N818  # they are named after the server's own words for them
+# ruff: noqa: N818  # named after the reasons of the API server
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class ApiError(Exception):
-    """The API server did not do what we asked."""
+    """A request to the API server failed."""
 
     def __init__(
         self, verb: str, path: str, status: int, reason: str, *, retry_after: float | None = None
@@ -26,47 +26,47 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
-    """We sent something that is no valid request: a defect of ours."""
+    """The request was malformed, which is a defect of Keyturn."""
 
 
 class Unauthorized(ApiError):
-    """The server does not know us (any more)."""
+    """The credentials are invalid or have expired."""
 
 
 class Forbidden(ApiError):
-    """RBAC, a quota or an admission rule says no; which of them is in the message that we do not read."""
+    """RBAC, a quota or an admission rule rejects the request; the message that says which is not read."""
 
 
 class NotFound(ApiError):
-    """The object (or the namespace it should go into) does not exist."""
+    """The object, or the namespace to create it in, does not exist."""
 
 
 class AlreadyExists(ApiError):
-    """Somebody created it before us, or an earlier try of ours did."""
+    """Another client created it first, or an earlier attempt of this one did."""
 
 
 class Conflict(ApiError):
-    """The object is no longer as we read it: read it again and decide again."""
+    """The object has changed since it was read: read and decide again."""
 
 
 class Gone(ApiError):
-    """The server no longer knows that resourceVersion: list again."""
+    """The server no longer has that resourceVersion: list again."""
 
 
 class Invalid(ApiError):
-    """The object breaks its schema or a validation rule: the same body will never be accepted."""
+    """The object violates its schema or a validation rule; the same body is never accepted."""
 
 
 class Throttled(ApiError):
-    """The server protected itself and did not act; `retry_after` is its wish in seconds, if it has one."""
+    """The server rejected the request without executing it; `retry_after` is the Retry-After header in seconds."""
 
 
 class Unavailable(ApiError):
-    """No answer, or none worth having: network, timeout, a server in trouble. A write may have been done."""
+    """No usable answer: network error, timeout or 5xx. A write may have been executed."""
 
 
 class NotLeading(ApiError):
-    """The write was not sent, since this process may no longer be the leader."""
+    """The write was not sent, because this process may no longer be the leader."""
 
 
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
@@ -87,16 +87,17 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = MappingProxyType(
 def of_answer(
     verb: str, path: str, status: int, reason: str, *, retry_after: float | None = None
 ) -> ApiError:
-    """Say what a refusal with this status and reason means."""
-    return _meaning(status, reason)(verb, path, status, reason, retry_after=retry_after)
+    """Return the error for a status code and reason."""
+    return _class_of(status, reason)(verb, path, status, reason, retry_after=retry_after)
 
 
-def _meaning(status: int, reason: str) -> type[ApiError]:
+def _class_of(status: int, reason: str) -> type[ApiError]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable
     if status == HTTPStatus.CONFLICT and reason == "AlreadyExists":
         return AlreadyExists
     if status == HTTPStatus.NOT_FOUND and reason != "NotFound":
-        # Nobody serves this path (the CRD is not there, or not yet): says nothing about the object.
+        # The server does not serve this path (the CRD is missing or not established), which says nothing about the
+        # object.
         return Unavailable
     return _BY_STATUS.get(status, ApiError)

@@ -1,8 +1,7 @@
-"""What we tell people about an object with `kubectl describe`: few words, in their time, never in the way.
+"""Recorder of Kubernetes Events: rate-limited, deduplicated, and never blocking a reconcile.
 
-Posting only puts an event into a short queue, so a slow or absent API server costs no reconcile anything.
-What does not fit, what the server does not want, and what was said a moment ago is dropped: the status of the
-object says it too.
+`post` only appends to a queue. Events that exceed the queue, that the server rejects, or that repeat one within 10
+minutes are dropped; the object's status has the same facts.
 """
 
 import asyncio
@@ -25,21 +24,21 @@ from .client import Api, Body
 CONTROLLER: Final = "keyturn.dev/keyturn"
 
 _REPEAT_AFTER: Final = 600.0
-"""Seconds in which the same event about the same object is not told again."""
-_REMEMBERED: Final = 4096
-_LONGEST_HOLD: Final = 10.0
-"""Seconds for which an event waits at most while there is work to do."""
-_LOOK_AGAIN: Final = 0.1
-_LONGEST_NOTE: Final = 1024
+"""Seconds within which an equal event about the same object is not repeated."""
+_MAX_REMEMBERED: Final = 4096
+_MAX_DELAY: Final = 10.0
+"""Maximum seconds for which an event is delayed while the work queue has work."""
+_BUSY_POLL_INTERVAL: Final = 0.1
+_MAX_NOTE_BYTES: Final = 1024
 """Bytes, as the API server counts them."""
-_LONGEST_NAME: Final = 220
-"""Characters of an object's name that fit into the name of its event, beside the time."""
+_MAX_NAME_LENGTH: Final = 220
+"""Characters of the object's name in the event's name, which leaves room for the time."""
 
 _log = structlog.get_logger()
 
 
 class EventType(StrEnum):
-    """Whether all is well."""
+    """The types of an Event."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
@@ -47,7 +46,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """The object that an event is about; without a namespace for a cluster-scoped one."""
+    """The object of an event; `namespace` is None for a cluster-scoped one."""
 
     api_version: str
     kind: str
@@ -64,11 +63,11 @@ class _Event:
     note: str
     time: datetime
     posted: float
-    """By the monotonic clock, in seconds."""
+    """Monotonic time in seconds."""
 
 
 class Events:
-    """The events of one process: a queue, and the task that empties it."""
+    """Event recorder of one process: a queue, and the task that sends from it."""
 
     def __init__(
         self,
@@ -81,9 +80,9 @@ class Events:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take `instance` as the name of this process; after a `burst`, `rate` events are sent per second.
+        """`instance` is the name of this process; after a `burst`, `rate` events are sent per second.
 
-        As long as `is_busy` each waits for a while: the API server is needed elsewhere.
+        While `is_busy`, events are delayed up to 10 s, so the API server serves reconciles first.
         """
         self.dropped = 0
         self._api = api
@@ -96,7 +95,7 @@ class Events:
         self._queue: deque[_Event] = deque()
         self._waiting = asyncio.Event()
         self._sending = asyncio.Lock()
-        self._told: OrderedDict[int, float] = OrderedDict()
+        self._posted: OrderedDict[int, float] = OrderedDict()
 
     def post(
         self,
@@ -105,24 +104,24 @@ class Events:
         note: str,
         type: EventType = EventType.NORMAL,  # noqa: A002
     ) -> None:
-        """Tell `note`, a fixed sentence that may carry names, revisions and reasons, and never a value.
+        """Queue an event; `note` is a fixed sentence with names, revisions and reasons, never a value.
 
-        Never blocks and never raises: the event is told when there is time, and dropped when there is not.
+        It never blocks and never raises; the event is sent later, or dropped.
         """
-        if self._was_told(hash((regarding.uid, type, reason, note))):
+        if self._is_repeated(hash((regarding.uid, type, reason, note))):
             return
-        if len(self._queue) >= self._size and not self._makes_room(type):
+        if len(self._queue) >= self._size and not self._make_room(type):
             return
         self._queue.append(_Event(regarding, type, reason, note, self._clock(), monotonic()))
         self._waiting.set()
 
     async def run(self) -> None:
-        """Send what is posted, one at a time and not faster than the rate, until cancelled."""
+        """Send queued events, one at a time within the rate, until cancelled."""
         budget, counted_at = float(self._burst), monotonic()
         while True:
             await self._waiting.wait()
-            if self._is_held():
-                await asyncio.sleep(_LOOK_AGAIN)
+            if self._is_delayed():
+                await asyncio.sleep(_BUSY_POLL_INTERVAL)
                 continue
             now = monotonic()
             budget, counted_at = min(self._burst, budget + (now - counted_at) * self._rate), now
@@ -134,18 +133,18 @@ class Events:
                 self._waiting.clear()
 
     async def flush(self, seconds: float = 2.0) -> None:
-        """Send what is left for at most `seconds`; for the way out, while writing is still allowed."""
+        """Send what is queued for at most `seconds`, at shutdown while writes are still allowed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while await self._send_next():
                     pass
 
-    def _is_held(self) -> bool:
-        """Say whether what is to be told gives way to what is to be done."""
-        return bool(self._queue) and monotonic() < self._queue[0].posted + _LONGEST_HOLD and self._is_busy()
+    def _is_delayed(self) -> bool:
+        """Whether events wait because the work queue has work."""
+        return bool(self._queue) and monotonic() < self._queue[0].posted + _MAX_DELAY and self._is_busy()
 
     async def _send_next(self) -> bool:
-        """Send the oldest event, after the one that is being sent; say whether there was one."""
+        """Send the oldest event; return whether there was one."""
         async with self._sending:
             if not self._queue:
                 return False
@@ -158,19 +157,19 @@ class Events:
                 _log.warning("event not told", reason=event.reason, object=event.regarding.name, error=error)
             return True
 
-    def _was_told(self, key: int) -> bool:
-        """Say whether this was told lately; if not, it is now."""
+    def _is_repeated(self, key: int) -> bool:
+        """Whether an equal event was posted within _REPEAT_AFTER; record it if not."""
         now = monotonic()
-        if now < self._told.get(key, -_REPEAT_AFTER) + _REPEAT_AFTER:
+        if now < self._posted.get(key, -_REPEAT_AFTER) + _REPEAT_AFTER:
             return True
-        self._told[key] = now
-        self._told.move_to_end(key)
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        self._posted[key] = now
+        self._posted.move_to_end(key)
+        if len(self._posted) > _MAX_REMEMBERED:
+            self._posted.popitem(last=False)
         return False
 
-    def _makes_room(self, coming: EventType) -> bool:
-        """Drop the oldest good news; bad news make place for bad news only, the oldest first."""
+    def _make_room(self, coming: EventType) -> bool:
+        """Drop an event to make room for another: the oldest normal one, or for a warning the oldest warning."""
         self._drop()
         good_news = (at for at, event in enumerate(self._queue) if event.type is EventType.NORMAL)
         oldest = next(good_news, None)
@@ -195,7 +194,7 @@ class Events:
             "action": event.reason,
             "reason": event.reason,
             "type": event.type.value,
-            "note": event.note.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
+            "note": event.note.encode()[:_MAX_NOTE_BYTES].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": regarding.api_version,
                 "kind": regarding.kind,
@@ -207,6 +206,6 @@ class Events:
 
 
 def _name(event: _Event) -> str:
-    """Name an event as client-go does: its object's name and the nanosecond."""
+    """Return the name of an event in client-go's format: object name and nanoseconds in hexadecimal."""
     nanoseconds = int(event.time.timestamp() * 1_000_000) * 1_000
-    return f"{event.regarding.name[:_LONGEST_NAME].rstrip('-.')}.{nanoseconds:x}"
+    return f"{event.regarding.name[:_MAX_NAME_LENGTH].rstrip('-.')}.{nanoseconds:x}"

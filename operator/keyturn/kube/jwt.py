@@ -1,4 +1,4 @@
-"""What a token says of itself, unproven: who has issued it, for whom it is good, and until when."""
+"""Claims of a JSON Web Token (RFC 7519) without verification: issuer, audiences and expiry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def issuer_of(token: bytes) -> str | None:
 
 
 def audiences_of(token: bytes) -> frozenset[str]:
-    """Name for whom a token is good; nobody where it is none of this kind."""
+    """Return the audiences of a token; empty if it is no JWT."""
     audiences = _claims(token).get("aud")
     every = audiences if isinstance(audiences, list) else [audiences]
-    return frozenset(one for one in every if isinstance(one, str))
+    return frozenset(audience for audience in every if isinstance(audience, str))
 
 
 def end_of(token: bytes) -> datetime | None:
-    """Return when a token ends; None where it does not say."""
+    """Return when a token expires; None without an `exp` claim."""
     try:
         return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""How a kubeconfig says to reach its API server and to log in there."""
+"""Connection settings of a kubeconfig: server, TLS, proxy and credentials."""
 
 import contextlib
 import difflib
@@ -19,34 +19,38 @@ from keyturn.runtime.tls import cluster_context
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 
 _EXPIRY_MARGIN: Final = 120.0
-"""Seconds before its end that a login is replaced."""
+"""Seconds before their expiry at which credentials are renewed."""
 _NO_READER: Final = (
     "a kubeconfig is read by the package `kubernetes`, which the operator's image leaves out: in a pod use its "
     "ServiceAccount and unset KUBECONFIG, elsewhere install keyturn[cli]"
 )
 _CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
-"""Ways of a kubeconfig's user to log in that change without telling when."""
-_FEW: Final = 10
-_FOUND: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
-"""What the loader sets on the configuration that it fills."""
+"""Credential types of a kubeconfig user that change without an expiry time."""
+_MAX_NAMED: Final = 10
+_LOADER_FIELDS: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
+"""Attributes that the loader sets on its configuration object."""
 
 
 def of_kubeconfig(files: str, context: str | None = None) -> Connection:
-    """Use one context of a kubeconfig, by default the current one; files are joined as in $KUBECONFIG."""
+    """Return the connection of one context, by default the current one; files are merged as in $KUBECONFIG.
+
+    Raises:
+        NotConfigured: The kubeconfig, or the package that reads it, is missing or cannot be used.
+    """
     import yaml  # noqa: PLC0415
 
-    # The loader takes Google's login library if it is there, though kubectl has long dropped that provider: it brings
-    # cryptography along, and so costs every command a third of its time.
+    # The loader imports Google's auth library if it is installed, though kubectl has dropped that provider; it loads
+    # cryptography, which takes a third of the time of every command.
     with unseen("google.auth"):
         try:
-            from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod never needs
+            from kubernetes.config import ConfigException  # noqa: PLC0415  # 15 MB that a pod does not need
         except ModuleNotFoundError:
             raise NotConfigured(_NO_READER) from None
 
     try:
         return _Kubeconfig(files, context).connection()
     except ConfigException as error:
-        # Their sentences name files, contexts and keys, never what stands there.
+        # These messages name files, contexts and keys, never their content.
         problem = str(error)
     except ssl.SSLError:
         problem = "a certificate or key in it cannot be used"
@@ -54,7 +58,7 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
         problem = f"{error.filename}: {error.strerror}"
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         problem = f"this is no kubeconfig ({type(error).__name__})"
-    # Out here, since a YAML error quotes the line that it stumbled over as its context.
+    # Raised outside the handler, because a YAML error quotes the line as its context.
     raise NotConfigured(f"kubeconfig {files}: {problem}")
 
 
@@ -69,14 +73,14 @@ class _Kubeconfig:
         if self._merged.config is None:
             raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
         if context:
-            _refuse_unknown(context, self._merged.config, files)
+            _check_context(context, self._merged.config, files)
         self._context = context or self._merged.config["current-context"]
         named = self._merged.config["contexts"].get_with_name(self._context)
         self._chosen: dict[str, Any] = named.value["context"]
         self._user = _user(self._merged.config, self._chosen.get("user"))
 
     def connection(self) -> Connection:
-        with self._loaded() as found:
+        with self._run_loader() as found:
             if not found.host:
                 raise NotConfigured(f"kubeconfig {self._files}: its cluster names no server")
             tls = _tls(found)
@@ -84,25 +88,28 @@ class _Kubeconfig:
                 found.host,
                 tls,
                 self._login(found),
-                partial(self._again, tls),
+                partial(self._renew, tls),
                 namespace=self._chosen.get("namespace") or "default",
                 proxy=_proxy(found.host, found.proxy),
                 server_name=found.tls_server_name,
             )
 
-    def _again(self, tls: ssl.SSLContext | None) -> ApiCredentials:
-        """Log in anew; a new certificate is shown by connections that open from now on."""
-        with self._loaded() as found:
+    def _renew(self, tls: ssl.SSLContext | None) -> ApiCredentials:
+        """Renew the credentials; connections opened afterwards use a new client certificate."""
+        with self._run_loader() as found:
             if tls is not None:
                 _show_certificate(tls, found)
             return self._login(found)
 
     @contextlib.contextmanager
-    def _loaded(self) -> Iterator[SimpleNamespace]:
-        """Let the loader read its files and start its plugin; keys that it writes to files live this long."""
+    def _run_loader(self) -> Iterator[SimpleNamespace]:
+        """Run the loader, which reads files and may start a plugin.
+
+        Its temporary key files exist during the context.
+        """
         from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415
 
-        found = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_FOUND))
+        found = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_LOADER_FIELDS))
         with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
             loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
                 self._merged.config,
@@ -111,7 +118,7 @@ class _Kubeconfig:
                 temp_file_path=folder,
             )
             loader.load_and_set(found)  # type: ignore[no-untyped-call]
-            # Set only by a plugin that told when its login ends.
+            # Set only by a plugin that returns an expiry time.
             found.expiry = vars(loader).get("expiry")
             yield found
 
@@ -130,23 +137,23 @@ class _Kubeconfig:
         return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
 
 
-def _refuse_unknown(context: str, config: Any, files: str) -> None:
-    """Refuse a context that the kubeconfig does not have.
+def _check_context(context: str, config: Any, files: str) -> None:
+    """Check that the kubeconfig has a context.
 
     Raises:
-        NotConfigured: With those that it has.
+        NotConfigured: With the contexts that it has.
     """
-    names = sorted(str(one["name"]) for one in config["contexts"].value if "name" in one)
+    names = sorted(str(entry["name"]) for entry in config["contexts"].value if "name" in entry)
     if context in names:
         return
     like = difflib.get_close_matches(context, names)
-    hint = f"did you mean {', '.join(like)}?" if like else f"it has {_few(names)}"
+    hint = f"did you mean {', '.join(like)}?" if like else f"it has {_listed(names)}"
     raise NotConfigured(f"there is no context {context!r} in kubeconfig {files}; {hint}")
 
 
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return f"{', '.join(names[:_FEW]) or 'none'}{more}"
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"{', '.join(names[:_MAX_NAMED]) or 'none'}{more}"
 
 
 def _user(config: Any, name: str | None) -> dict[str, Any]:
@@ -171,7 +178,11 @@ def _show_certificate(context: ssl.SSLContext, found: SimpleNamespace) -> None:
 
 
 def _proxy(server: str, named: str | None) -> str | None:
-    """Say which proxy leads to `server`: the kubeconfig's, else the environment's, as kubectl does."""
+    """Return the proxy for `server`: the kubeconfig's, else the environment's, as in kubectl.
+
+    Raises:
+        NotConfigured: It is neither http nor https.
+    """
     proxy = named or _environment_proxy(urlsplit(server))
     if proxy and not proxy.startswith(("http:", "https:")):
         raise NotConfigured(

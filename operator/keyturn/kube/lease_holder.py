@@ -1,4 +1,4 @@
-"""Who holds the Lease of an election, since when, and which Keyturn that is, as the Lease itself says."""
+"""Holder of a Lease: identity, last renewal, and the version of Keyturn in an annotation."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .wire import Body
 __all__ = ["ANNOTATION", "Holder", "holder_of", "signature"]
 
 ANNOTATION: Final = "keyturn.dev/holder"
-"""On the Lease: the holder's identity, version and commit. It counts only while that identity holds the Lease."""
+"""Annotation of the Lease with its holder's identity, version and commit; valid only for that holder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,21 @@ class Holder:
 
     identity: str
     renewed: datetime | None
-    """By the clock of the holder."""
+    """By the holder's clock."""
     seconds: int
-    """How long the Lease is valid after a renewal."""
+    """Validity of the Lease after a renewal, in seconds."""
     version: str = ""
-    """Empty where the holder does not say it: it is older than this."""
+    """Empty for a holder that is older than the annotation."""
     commit: str = ""
 
 
 def holder_of(lease: Body) -> Holder | None:
-    """Read a Lease; None while it is free."""
+    """Return the holder of a Lease; None if it is free."""
     spec: dict[str, Any] = lease.get("spec") or {}
     identity = str(spec.get("holderIdentity") or "")
     if not identity:
         return None
-    said = _said(lease["metadata"].get("annotations") or {}, identity)
+    said = _annotation_of(lease["metadata"].get("annotations") or {}, identity)
     return Holder(
         identity,
         _time(spec.get("renewTime")),
@@ -47,23 +47,23 @@ def holder_of(lease: Body) -> Holder | None:
 
 
 def signature(identity: str) -> dict[str, str]:
-    """Make the annotation of a Lease that this process holds."""
+    """Return the annotation for a Lease that this process holds."""
     said = {"identity": identity, "version": __version__, "commit": build.commit()}
     return {ANNOTATION: json.dumps(said)}
 
 
-def _said(annotations: dict[str, str], identity: str) -> dict[str, Any]:
+def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
     try:
         said = json.loads(annotations.get(ANNOTATION, ""))
     except ValueError:
         return {}
-    # An older Keyturn takes the Lease over with the annotation of the one before.
+    # An older Keyturn takes over the Lease with the annotation of its predecessor.
     return said if isinstance(said, dict) and said.get("identity") == identity else {}
 
 
 def _time(text: Any) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

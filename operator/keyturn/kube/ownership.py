@@ -1,4 +1,7 @@
-"""Who owns a Secret, as far as the Secret says: nobody's may be adopted, anybody's may not."""
+"""Ownership of a Secret by its type, owner references, labels and annotations.
+
+Only an unowned one may be adopted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ __all__ = ["filled_by", "foreign_owner", "is_ours", "other_writer", "owner_refer
 
 _KIND = "ManagedSecret"
 
-# Secrets that are a program's own record; nobody else may write into one.
+# Types of Secrets that are internal to a program; no other writer may change them.
 _FILLED_BY = {
     "kubernetes.io/service-account-token": "Kubernetes",
     "bootstrap.kubernetes.io/token": "Kubernetes",
@@ -27,8 +30,8 @@ _FILLED_BY = {
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURSELVES = "keyturn"
 _NAME = re.compile(r"[\w./:-]{1,64}")
-# What each of these writes on the Secrets that it goes on writing.
-# Sources: the projects' documentation of their labels and annotations.
+# Labels and annotations of programs that continue to write the Secrets that have them. Sources: the projects'
+# documentation of their labels and annotations.
 _LABELS = {
     "reconcile.external-secrets.io/managed": "External Secrets",
     "reconcile.external-secrets.io/created-by": "External Secrets",
@@ -47,7 +50,7 @@ _ANNOTATIONS = {
 
 
 def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
-    """Write that a Secret is deleted with its ManagedSecret; it holds nothing up."""
+    """Return the owner reference that deletes a Secret with its ManagedSecret, without blocking the deletion."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": _KIND,
@@ -58,18 +61,18 @@ def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
 
 
 def is_ours(reference: Mapping[str, Any], key: ObjectKey) -> bool:
-    """Say whether an owner reference names the ManagedSecret, be it one of that name that is gone."""
+    """Whether an owner reference names the ManagedSecret, also a deleted one of that name."""
     return reference.get("kind") == _KIND and reference.get("name") == key.name
 
 
 def filled_by(type_: str) -> str | None:
-    """Name the program that fills the Secrets of a type, if one does."""
+    """Return the program that fills Secrets of a type, or None."""
     who = _FILLED_BY.get(type_)
     return f"{who} (type {type_})" if who else None
 
 
 def foreign_owner(metadata: Mapping[str, Any], uid: str) -> str | None:
-    """Name who owns a Secret, and by what it says so; None where nobody does, or the object of this UID."""
+    """Return the owner of a Secret with its evidence; None if it has none but the object with `uid`."""
     return next(_owners(metadata, uid), None)
 
 
@@ -89,8 +92,8 @@ def _owners(metadata: Mapping[str, Any], uid: str) -> Iterator[str]:
 
 
 def other_writer(metadata: Mapping[str, Any]) -> str | None:
-    """Name the last field manager but us that has written what is still there; anybody may call himself anything."""
-    others = (one for one in metadata.get("managedFields") or () if one.get("manager") != _OURSELVES)
-    last = max(others, key=lambda one: one.get("time") or "", default=None)
+    """Return the last field manager other than Keyturn that owns fields; managers choose their own names."""
+    others = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") != _OURSELVES)
+    last = max(others, key=lambda entry: entry.get("time") or "", default=None)
     name = (last or {}).get("manager") or ""
     return name if _NAME.fullmatch(name) else None

@@ -1,4 +1,4 @@
-"""Where at the API server each resource that we use lives."""
+"""Paths of the resources at the API server."""
 
 from types import MappingProxyType
 from typing import Final
@@ -7,7 +7,7 @@ from urllib.parse import quote
 _CORE: Final = "/api/v1"
 _APPS: Final = "/apis/apps/v1"
 OURS: Final = "/apis/keyturn.dev/v1alpha1"
-"""Where the kinds of Keyturn are."""
+"""Path of Keyturn's API group."""
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -26,7 +26,7 @@ def secrets(namespace: str | None = None) -> str:
 
 
 def secret(namespace: str, name: str) -> str:
-    return _one(secrets(namespace), name)
+    return _member(secrets(namespace), name)
 
 
 def managed_secrets(namespace: str | None = None) -> str:
@@ -34,7 +34,7 @@ def managed_secrets(namespace: str | None = None) -> str:
 
 
 def managed_secret(namespace: str, name: str) -> str:
-    return _one(managed_secrets(namespace), name)
+    return _member(managed_secrets(namespace), name)
 
 
 def managed_secret_status(namespace: str, name: str) -> str:
@@ -50,7 +50,7 @@ def emergency_rotations(namespace: str | None = None) -> str:
 
 
 def emergency_rotation(namespace: str, name: str) -> str:
-    return _one(emergency_rotations(namespace), name)
+    return _member(emergency_rotations(namespace), name)
 
 
 def config_maps(namespace: str) -> str:
@@ -58,25 +58,25 @@ def config_maps(namespace: str) -> str:
 
 
 def config_map(namespace: str, name: str) -> str:
-    return _one(config_maps(namespace), name)
+    return _member(config_maps(namespace), name)
 
 
 def service_account(namespace: str, account: str) -> str:
-    return _one(_collection(_CORE, "serviceaccounts", namespace), account)
+    return _member(_collection(_CORE, "serviceaccounts", namespace), account)
 
 
 def token(namespace: str, account: str) -> str:
-    """Say where tokens of a ServiceAccount are asked for."""
+    """Return the path of TokenRequests for a ServiceAccount."""
     return f"{service_account(namespace, account)}/token"
 
 
 def stores(kind: str, namespace: str | None = None) -> str:
-    """Say where the stores of `kind` (SecretStore or ClusterSecretStore, which has no namespace) are listed."""
+    """Return the collection of SecretStores or, without namespace, ClusterSecretStores."""
     return _collection(OURS, _STORES[kind], namespace or None)
 
 
 def store_status(kind: str, namespace: str, name: str) -> str:
-    return f"{_one(stores(kind, namespace), name)}/status"
+    return f"{_member(stores(kind, namespace), name)}/status"
 
 
 def namespaces() -> str:
@@ -84,16 +84,16 @@ def namespaces() -> str:
 
 
 def secret_class(name: str) -> str:
-    return _one(secret_classes(), name)
+    return _member(secret_classes(), name)
 
 
 def workloads(kind: str, namespace: str | None = None) -> str:
-    """Say where the objects of `kind` (Deployment, StatefulSet or DaemonSet) are listed."""
+    """Return the collection of workloads of `kind` (Deployment, StatefulSet or DaemonSet)."""
     return _collection(_APPS, _WORKLOADS[kind], namespace)
 
 
 def workload(kind: str, namespace: str, name: str) -> str:
-    return _one(workloads(kind, namespace), name)
+    return _member(workloads(kind, namespace), name)
 
 
 def pods(namespace: str | None = None) -> str:
@@ -101,7 +101,7 @@ def pods(namespace: str | None = None) -> str:
 
 
 def pod(namespace: str, name: str) -> str:
-    return _one(pods(namespace), name)
+    return _member(pods(namespace), name)
 
 
 def leases(namespace: str) -> str:
@@ -109,7 +109,7 @@ def leases(namespace: str) -> str:
 
 
 def lease(namespace: str, name: str) -> str:
-    return _one(leases(namespace), name)
+    return _member(leases(namespace), name)
 
 
 def events(namespace: str) -> str:
@@ -117,22 +117,22 @@ def events(namespace: str) -> str:
 
 
 def token_reviews() -> str:
-    """Say where it is asked whose token one is."""
+    """Return the path of TokenReviews."""
     return "/apis/authentication.k8s.io/v1/tokenreviews"
 
 
 def own_access_reviews() -> str:
-    """Say where it is asked what one may oneself."""
+    """Return the path of SelfSubjectAccessReviews."""
     return "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def access_reviews() -> str:
-    """Say where it is asked what another one may."""
+    """Return the path of SubjectAccessReviews."""
     return "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
 def own_review() -> str:
-    """Say where it is asked who the caller is."""
+    """Return the path of SelfSubjectReviews."""
     return "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
@@ -141,28 +141,32 @@ def admission_policies() -> str:
 
 
 def admission_policy(name: str) -> str:
-    return _one(admission_policies(), name)
+    return _member(admission_policies(), name)
 
 
 def admission_binding(name: str) -> str:
-    return _one(f"{_ADMISSION}/validatingadmissionpolicybindings", name)
+    return _member(f"{_ADMISSION}/validatingadmissionpolicybindings", name)
 
 
 def namespace(name: str) -> str:
-    return _one(namespaces(), name)
+    return _member(namespaces(), name)
 
 
 def described(path: str) -> str:
-    """Name what a path speaks of and where: `managedsecrets in namespace shop`."""
+    """Return resource and namespace of a path: `managedsecrets in namespace shop`."""
     parts = path.split("/")
-    found = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts else []
-    return f"{resource(path)} in namespace {found[0]}" if found else f"{resource(path)} in all namespaces"
+    namespaces_ = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts else []
+    return (
+        f"{resource(path)} in namespace {namespaces_[0]}"
+        if namespaces_
+        else f"{resource(path)} in all namespaces"
+    )
 
 
 def resource(path: str) -> str:
-    """Name the resource that `path` speaks of, as audit logs do: `secrets`, `managedsecrets/status`.
+    """Return the resource of `path` as audit logs write it: `secrets`, `managedsecrets/status`.
 
-    What speaks of none, such as `/metrics` or `/apis`, is named by its path.
+    A path without a resource, such as `/metrics` or `/apis`, is returned unchanged.
     """
     parts = path.split("/")
     if parts[1] not in {"api", "apis"}:
@@ -182,12 +186,16 @@ def _collection(group: str, plural: str, namespace: str | None) -> str:
     return f"{group}/namespaces/{_quoted(namespace)}/{plural}"
 
 
-def _one(collection: str, name: str) -> str:
+def _member(collection: str, name: str) -> str:
     return f"{collection}/{_quoted(name)}"
 
 
 def _quoted(name: str) -> str:
-    """Quote a name so that it stays one segment: an empty one or dots would speak of another resource."""
+    """Quote a name as a single path segment.
+
+    Raises:
+        ValueError: It is empty or dots, which would address another resource.
+    """
     if name in {"", ".", ".."}:
         raise ValueError(f"{name!r} names no object")
     return quote(name, safe="")

@@ -1,7 +1,7 @@
-"""Which of many is read next: each once in a round, and one of each owner in turn.
+"""Schedule of periodic reads: each key once per round, round-robin over owners.
 
-Rounds are of different lengths, by chance, so that what came together is spread out before long. Who has so much that
-a round is too short for it is read late, and no other is.
+The length of a round is random per key (45 to 55 s), so bursts spread out. An owner with more keys than fit into a
+round is read late without delaying others.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ K = TypeVar("K", bound="Hashable")
 
 SOONEST: Final = 45.0
 LATEST: Final = 55.0
-"""Seconds from one read to the next; what is left of a minute is for the answer and the repair."""
+"""Seconds between two reads of a key; the rest of a minute is for the answer and the repair."""
 
 
 class Rounds(Generic[K]):
-    """When each key is due; the clock and the chance are the caller's."""
+    """Due times of keys; the caller provides time and randomness."""
 
     def __init__(self, owner: Callable[[K], str], chance: Callable[[], float]) -> None:
-        """Take `owner` as what names whose a key is, and `chance` as what draws from 0 to 1."""
+        """`owner` maps a key to its owner; `chance` returns a random number from 0 to 1."""
         self.late = 0.0
-        """By how many seconds the last one that was taken came late."""
+        """Seconds by which the last key was late."""
         self._owner = owner
         self._chance = chance
         self._due: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._ready: dict[str, deque[tuple[float, int, K]]] = {}
-        """What is due, by owner, in the order in which the owners come to their next turn."""
+        """Due entries by owner, in round-robin order of the owners."""
         self._order = itertools.count()
 
     def follow(self, keys: Iterable[K], now: float) -> set[K]:
-        """Take in which keys there are; return those that are gone. A new one is read within a round."""
-        there = set(keys)
-        gone = self._due.keys() - there
+        """Set the keys that exist; return the removed ones. A new key is due within a round."""
+        current = set(keys)
+        gone = self._due.keys() - current
         for key in gone:
             del self._due[key]
-        for key in there - self._due.keys():
+        for key in current - self._due.keys():
             self._put(key, now + LATEST * self._chance())
         return gone
 
     def take(self, now: float) -> K | None:
-        """Return who is read now, and plan its next turn; None where nothing is due."""
+        """Return the key to read now and schedule its next read; None if none is due."""
         while self._heap and self._heap[0][0] <= now:
             entry = heapq.heappop(self._heap)
             self._ready.setdefault(self._owner(entry[2]), deque()).append(entry)
@@ -68,12 +68,12 @@ class Rounds(Generic[K]):
         return None
 
     def again(self, key: K, now: float) -> None:
-        """Have a key read as soon as its owner's turn comes: it could not be read."""
+        """Make a key due at its owner's next turn, because it could not be read."""
         if key in self._due:
             self._put(key, now)
 
     def pause(self, now: float) -> float:
-        """Return how many seconds pass until something is due; infinite where there is nothing."""
+        """Return the seconds until a key is due; infinite without keys."""
         if self._ready:
             return 0.0
         while self._heap and not self._holds(self._heap[0]):
@@ -81,7 +81,7 @@ class Rounds(Generic[K]):
         return max(self._heap[0][0] - now, 0.0) if self._heap else inf
 
     def _holds(self, entry: tuple[float, int, K]) -> bool:
-        """Say whether an entry was not replaced since, and its key is still there."""
+        """Whether an entry is still the current one of its key."""
         return self._due.get(entry[2]) == entry[:2]
 
     def _put(self, key: K, due: float) -> None:
@@ -89,6 +89,6 @@ class Rounds(Generic[K]):
         self._due[key] = entry
         heapq.heappush(self._heap, (*entry, key))
         if len(self._heap) > 2 * len(self._due) + 64:
-            waiting = {one[1] for queue in self._ready.values() for one in queue}
-            self._heap = [(*one, key) for key, one in self._due.items() if one[1] not in waiting]
+            waiting = {entry_[1] for queue in self._ready.values() for entry_ in queue}
+            self._heap = [(*entry_, key) for key, entry_ in self._due.items() if entry_[1] not in waiting]
             heapq.heapify(self._heap)

@@ -1,8 +1,8 @@
-"""Which Secrets carry our label, told as they come, change and go; their data never crosses the wire.
+"""Informer of the Secrets with Keyturn's label, by metadata only; their data is never sent.
 
-A list, then a watch from where the list ended. A broken stream goes on where it was; when the API server no
-longer knows that place, the list comes again, and what it lacks of the Secrets known before is told as gone:
-a deletion in the gap is no event of any watch.
+A list, then a watch from its resourceVersion. A broken stream resumes where it was. If the API server no longer has
+that version, the list is repeated, and known Secrets that it lacks are reported as deleted, because a deletion in the
+gap is no event of any watch.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from . import errors, paths
 from .client import Api, Body
 
 _MANAGER: Final = "keyturn"
-"""What the API server calls us, after the User-Agent."""
+"""Field manager of the operator, after its User-Agent."""
 _OURS: Final = {"labelSelector": OWNER_LABEL}
-_LASTS = 60
-"""How many seconds a watch lasts before the server ends it and it is renewed."""
-_LONGEST_PAUSE: Final = 30.0
+_WATCH_SECONDS = 60
+"""Seconds that a watch lasts before it is renewed."""
+_MAX_DELAY: Final = 30.0
 _DIGITS: Final = re.compile("[0-9]{1,10}")
 
 _log = structlog.get_logger()
@@ -36,25 +36,25 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class SecretMeta:
-    """What we know of a Secret of ours without reading it."""
+    """Metadata of a Secret with Keyturn's label."""
 
     namespace: str
     name: str
     resource_version: str
     uid: str
     owner: str
-    """The ManagedSecret that the label names; empty without the label."""
+    """The ManagedSecret in the label; empty without the label."""
     revision: int | None
     published: datetime | None
     overlapping: bool = False
     binder: str = ""
-    """The UID of the ManagedSecret that it is deleted with."""
+    """UID of the ManagedSecret in its owner references."""
     written: bool = True
-    """We have written it; a copy that somebody made, label and all, we have not."""
+    """Whether Keyturn has written it; a copy by another user, with label and all, was not."""
 
 
 class SecretWatch:
-    """A watch of the labelled Secrets of some namespaces, or of all."""
+    """Informer of the labelled Secrets of some namespaces, or of all."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class SecretWatch:
         on_put: Callable[[SecretMeta], None],
         on_gone: Callable[[str, str], None],
     ) -> None:
-        """Take `namespaces` as None for all. The callbacks must not block, and can be told a thing twice."""
+        """`namespaces` is None for all. The callbacks must not block, and may be called twice for one change."""
         self.synced = asyncio.Event()
         self._streams = [
             _Stream(api, namespace, on_put, on_gone)
@@ -72,15 +72,15 @@ class SecretWatch:
 
     @property
     def last_alive(self) -> float:
-        """The loop time of the last answer or failure, of the namespace that waits longest for one."""
+        """Loop time of the last answer or error, of the namespace for which that is longest ago."""
         return min((stream.last_alive for stream in self._streams), default=_now())
 
     async def fresh(self) -> None:
-        """Wait until all is listed: what is known then is what there is."""
+        """Wait until every namespace is listed."""
         await self.synced.wait()
 
     async def run(self) -> None:
-        """Watch until cancelled, whatever the API server does."""
+        """Watch until cancelled; errors are retried."""
         async with asyncio.TaskGroup() as group:
             for stream in self._streams:
                 group.create_task(stream.run())
@@ -90,7 +90,7 @@ class SecretWatch:
 
 
 class _Stream:
-    """The watch of one namespace, or of all as one."""
+    """List and watch of one namespace, or of all."""
 
     def __init__(
         self,
@@ -118,15 +118,15 @@ class _Stream:
                 await self._watch()
             except errors.ApiError as error:
                 if error.status:
-                    # The server is there and has something against our going on: only a fresh list ends that.
+                    # The server rejects the version, so a new list is needed.
                     self._version = None
                 _log.warning("secrets not watched", namespace=self._namespace, error=error)
-                # Being refused is a sign of life: liveness looks for what hangs, and a restart cures no outage.
+                # An error counts as alive: liveness detects hung connections, and a restart fixes no outage.
                 self.last_alive = _now()
                 await self._pause()
 
     async def _list(self) -> None:
-        """Tell all that are there, then all that were and are not: mark and sweep."""
+        """List all, report them, and report known ones that are absent as deleted."""
         listed: set[tuple[str, str]] = set()
         version = None
         async with aclosing(self._api.pages(self._path, _OURS, metadata_only=True)) as pages:
@@ -136,16 +136,18 @@ class _Stream:
                 for body in page.items:
                     listed.add(self._put(body))
                 version = page.resource_version
-                self._is_alive()
+                self._mark_alive()
         for key in self._known - listed:
             self._gone(key)
         self._version = version
         self.listed.set()
 
     async def _watch(self) -> None:
-        """Follow until the server ends the stream, and remember how far we came."""
+        """Watch until the server ends the stream, and record the last version."""
         version = self._version or ""
-        watch = self._api.watch(self._path, version, _OURS, metadata_only=True, timeout_seconds=_LASTS)
+        watch = self._api.watch(
+            self._path, version, _OURS, metadata_only=True, timeout_seconds=_WATCH_SECONDS
+        )
         async with aclosing(watch) as changes:
             async for kind, body in changes:
                 if kind in {"ADDED", "MODIFIED"}:
@@ -153,8 +155,8 @@ class _Stream:
                 elif kind == "DELETED":
                     self._gone(_key(body))
                 self._version = body["metadata"]["resourceVersion"]
-                self._is_alive()
-        self._is_alive()
+                self._mark_alive()
+        self._mark_alive()
 
     def _put(self, body: Body) -> tuple[str, str]:
         meta = meta_of(body)
@@ -167,12 +169,12 @@ class _Stream:
         self._known.discard(key)
         self._on_gone(*key)
 
-    def _is_alive(self) -> None:
+    def _mark_alive(self) -> None:
         self.last_alive = _now()
         self._failures = 0
 
     async def _pause(self) -> None:
-        longest = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+        longest = min(_MAX_DELAY, 0.5 * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
 
@@ -183,7 +185,7 @@ def _key(body: Body) -> tuple[str, str]:
 
 
 def meta_of(body: Body) -> SecretMeta:
-    """Take what we keep; thousands of these are kept, and their names recur as owners and keys."""
+    """Parse the metadata; names are interned, because thousands are kept and recur as owners and keys."""
     metadata = body["metadata"]
     namespace, name = _key(body)
     annotations = metadata.get("annotations", {})
@@ -197,23 +199,25 @@ def meta_of(body: Body) -> SecretMeta:
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
         OVERLAP_ANNOTATION in annotations,
         _binder(metadata),
-        any(one.get("manager") == _MANAGER for one in metadata.get("managedFields") or ()),
+        any(entry.get("manager") == _MANAGER for entry in metadata.get("managedFields") or ()),
     )
 
 
 def _binder(metadata: Mapping[str, Any]) -> str:
     references = metadata.get("ownerReferences") or ()
-    return next((intern(one["uid"]) for one in references if one.get("kind") == "ManagedSecret"), "")
+    return next(
+        (intern(reference["uid"]) for reference in references if reference.get("kind") == "ManagedSecret"), ""
+    )
 
 
 def number_of(text: str | None) -> int | None:
-    """Read a revision; people can write anything into an annotation, and that is no revision."""
+    """Return the revision in an annotation; None if a user wrote something else into it."""
     number = int(text) if text and _DIGITS.fullmatch(text) else 0
     return number if 1 <= number <= HIGHEST_REVISION else None
 
 
 def time_of(text: str | None) -> datetime | None:
-    """Read a point in time; people can write anything into an annotation, and that is none."""
+    """Return the time in an annotation, with time zone; None if a user wrote something else into it."""
     try:
         time = datetime.fromisoformat(text) if text else None
     except ValueError:

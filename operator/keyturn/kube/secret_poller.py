@@ -1,7 +1,7 @@
-"""Which Secrets of ours there are, found by their names alone: read in turn, by an operator that may not list them.
+"""Poller of Keyturn's Secrets by name, for an operator without permission to list Secrets.
 
-Only metadata crosses the wire. Every Secret that a ManagedSecret names is read once in a round (`rounds`); what a
-decision needs is read besides (`observe`), and the answer to a write tells what was written.
+Only metadata is sent. Every Secret that a ManagedSecret names is read once per round (`read_rounds`); decisions read
+theirs in addition (`observe`), and each write returns the new metadata.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["PER_SECOND", "Named", "SecretReads"]
 
 PER_SECOND: Final = 100
-"""Reads at most; those of 2,500 ManagedSecrets fit into a round."""
-_AT_ONCE: Final = 8
+"""Maximum reads per second; 2,500 ManagedSecrets fit into a round."""
+_CONCURRENCY: Final = 8
 _FOLLOW_EVERY: Final = 1.0
-_TOO_LATE: Final = 60.0 - LATEST
-_SAID_FOR: Final = 600.0
-_LONGEST_PAUSE: Final = 10.0
+_MAX_LATE: Final = 60.0 - LATEST
+_LOG_INTERVAL: Final = 600.0
+_MAX_DELAY: Final = 10.0
 _PASSING: Final = (errors.Unavailable, errors.Throttled, errors.Unauthorized)
 """Errors that a retry can pass; a missing right to read a Secret is reported by its ManagedSecret."""
 
@@ -43,20 +43,20 @@ _log = structlog.get_logger()
 
 
 class Named(Protocol):
-    """What is known of ManagedSecrets and of the Secrets that they name."""
+    """The ManagedSecrets, the names of their Secrets, and known metadata, as the informer cache has them."""
 
     def managed_keys(self) -> Iterable[ObjectKey]:
-        """Name the ManagedSecrets."""
+        """Return the keys of the ManagedSecrets."""
 
     def secret_names(self, key: ObjectKey) -> Collection[str]:
-        """Name the Secrets of one."""
+        """Return the names of the Secrets of one ManagedSecret."""
 
     def secret(self, namespace: str, name: str) -> SecretMeta | None:
-        """Return what is known of a Secret."""
+        """Return the known metadata of a Secret."""
 
 
 class SecretReads:
-    """Reads Secrets in turn, from the first time on that all of them were asked for."""
+    """Poller; it starts after the first `fresh`."""
 
     def __init__(
         self,
@@ -65,63 +65,63 @@ class SecretReads:
         on_put: Callable[[SecretMeta], None],
         on_gone: Callable[[str, str], None],
     ) -> None:
-        """Take callbacks that must not block, and can be told a thing twice."""
+        """The callbacks must not block, and may be called twice for one change."""
         self.synced = asyncio.Event()
-        self.synced.set()  # nothing is asked for before it is known which ManagedSecrets there are
+        self.synced.set()  # no Secret is needed before the ManagedSecrets are listed
         self._api = api
         self._named = named
         self._on_put = on_put
         self._on_gone = on_gone
         self._rounds: Rounds[ObjectKey] = Rounds(attrgetter("namespace"), random.random)
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._begun = asyncio.Event()
-        self._followed = self._said = self._failed = float("-inf")
+        self._followed = self._logged = self._failed = float("-inf")
         self._failures = 0
         self._troubled: set[str] = set()
-        """Namespaces in which something could not be read, until something can."""
+        """Namespaces with a failed read, until one succeeds."""
 
     @property
     def last_alive(self) -> float:
-        """The loop time: no read takes longer than its own limit, so that none hangs unseen."""
+        """Now: each read has a timeout, so none hangs unnoticed."""
         return _now()
 
     async def fresh(self) -> None:
-        """Read every Secret now, some at a time, and all of them in turn from then on.
+        """Read every Secret once, up to _CONCURRENCY at a time, and start the rounds.
 
-        Who begins to act has to know every revision: restarts name those of all Secrets of a workload.
+        A new leader must know every revision, because restarts write those of all Secrets of a workload.
         """
         left = deque(self._named.managed_keys())
         async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(self._work_off(left))
+            for _ in range(_CONCURRENCY):
+                group.create_task(self._drain(left))
         self._begun.set()
 
     async def run(self) -> None:
-        """Read until cancelled, whatever the API server does."""
+        """Poll until cancelled; errors are retried."""
         await self._begun.wait()
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._take_one(group)
+                await self._start_next(group)
 
-    async def _work_off(self, left: deque[ObjectKey]) -> None:
+    async def _drain(self, left: deque[ObjectKey]) -> None:
         while left:
             key = left.popleft()
             if not await self._read(key, self._named.secret_names(key)):
                 left.append(key)
                 await self._pause()
 
-    async def _take_one(self, group: asyncio.TaskGroup) -> None:
+    async def _start_next(self, group: asyncio.TaskGroup) -> None:
         now = _now()
         self._follow(now)
         key = self._rounds.take(now)
         if key is None:
             await asyncio.sleep(min(self._rounds.pause(now), _FOLLOW_EVERY))
             return
-        self._tell_late(now)
+        self._log_late(now)
         names = self._named.secret_names(key)
         await self._slots.acquire()
         group.create_task(self._in_turn(key, names))
-        # Paced by what is asked for, so that the API server never gets a burst of reads.
+        # Paced by the number of reads, so the API server gets no bursts.
         await asyncio.sleep(len(names) / PER_SECOND)
         if self._failures:
             await self._pause()
@@ -134,7 +134,7 @@ class SecretReads:
             self._slots.release()
 
     def _follow(self, now: float) -> None:
-        """Take in which ManagedSecrets there are, and forget the Secrets of those that are gone."""
+        """Update the keys of the rounds, and drop the Secrets of removed ManagedSecrets."""
         if now - self._followed < _FOLLOW_EVERY:
             return
         self._followed = now
@@ -145,12 +145,12 @@ class SecretReads:
                     self._on_gone(key.namespace, name)
 
     async def _read(self, key: ObjectKey, names: Collection[str]) -> bool:
-        """Read the Secrets of one ManagedSecret; say whether that is done, or cannot be done."""
+        """Read the Secrets of one ManagedSecret; return False if the read must be retried."""
         try:
             for name in names:
-                await self._look(key.namespace, name)
+                await self._read_one(key.namespace, name)
         except errors.ApiError as error:
-            self._tell_trouble(key.namespace, error)
+            self._log_failure(key.namespace, error)
             is_passing = isinstance(error, _PASSING)
             if is_passing:
                 self._failures, self._failed = self._failures + 1, _now()
@@ -159,30 +159,30 @@ class SecretReads:
         self._failures = 0
         return True
 
-    async def _look(self, namespace: str, name: str) -> None:
+    async def _read_one(self, namespace: str, name: str) -> None:
         before = self._named.secret(namespace, name)
         meta = None
         with suppress(errors.NotFound):
             meta = meta_of(await self._api.get(paths.secret(namespace, name), metadata_only=True))
         if meta and meta.owner:
             self._on_put(meta)
-        elif before and self._named.secret(namespace, name) is before:  # and we have not written it meanwhile
+        elif before and self._named.secret(namespace, name) is before:  # and no own write came meanwhile
             self._on_gone(namespace, name)
 
     async def _pause(self) -> None:
-        longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._failures, 10))
+        longest = min(_MAX_DELAY, 0.5 * 2.0 ** min(self._failures, 10))
         await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
 
-    def _tell_trouble(self, namespace: str, error: errors.ApiError) -> None:
+    def _log_failure(self, namespace: str, error: errors.ApiError) -> None:
         if namespace not in self._troubled:
             _log.warning("secrets not read", namespace=namespace, error=error)
         self._troubled.add(namespace)
 
-    def _tell_late(self, now: float) -> None:
-        """Log now and then that there is more than a round has time for; an API server that is away says less."""
+    def _log_late(self, now: float) -> None:
+        """Log occasionally that there are more Secrets than a round has time for, unless the API server fails."""
         is_calm = now - self._failed > 2 * LATEST
-        if self._rounds.late > _TOO_LATE and is_calm and now - self._said > _SAID_FOR:
-            self._said = now
+        if self._rounds.late > _MAX_LATE and is_calm and now - self._logged > _LOG_INTERVAL:
+            self._logged = now
             _log.warning("secrets read late", by_seconds=round(self._rounds.late), per_second=PER_SECOND)
 
 

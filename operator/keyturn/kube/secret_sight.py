@@ -1,4 +1,4 @@
-"""The two ways in which an operator learns that a Secret of ours has changed."""
+"""Choice between the two sources of changes of Secrets: informer or poller."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SightOf: TypeAlias = SecretWatch | SecretReads
 
 
 class Sight(enum.StrEnum):
-    """What the operator asks the API server for."""
+    """Source of changes of Secrets."""
 
     WATCH = "watch"
-    """A list and a watch of all that bear our label: told at once, with a right that reads every Secret."""
+    """List and watch of all labelled Secrets: changes arrive at once, and the permission covers every Secret."""
     BY_NAME = "by-name"
-    """Each Secret that a ManagedSecret names, by that name and in turn: found within a minute, without that right."""
+    """Polling by name: changes are found within a minute, without permission to list Secrets."""
 
 
 def sight_of(
@@ -36,7 +36,7 @@ def sight_of(
     named: Named,
     told: tuple[Callable[[SecretMeta], None], Callable[[str, str], None]],
 ) -> SightOf:
-    """Return what tells of Secrets that are there, and of those that are not any more."""
+    """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
     if sight is Sight.BY_NAME:
         return SecretReads(api, named, *told)
     return SecretWatch(api, namespaces, *told)

@@ -1,6 +1,6 @@
-"""How the state Secret is written and read: every value that a ManagedSecret holds, and what was handled.
+"""Serialisation of the state Secret: all values of a ManagedSecret, and what was handled.
 
-Whoever may write Secrets may write this one, so nothing in it is believed before it is checked.
+Users with write permission on Secrets can edit this one, so everything in it is validated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PART_OF = "app.kubernetes.io/managed-by"
 
 
 def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str = "") -> Body:
-    """Write the state down as a Secret, deleted with the ManagedSecret of UID `binder` where that is given."""
+    """Return the state as a Secret; `binder` is the UID for its owner reference, empty for none."""
     metadata: dict[str, Any] = {
         "name": state_name(key.name),
         "namespace": key.namespace,
@@ -64,22 +64,22 @@ def state_body(key: ObjectKey, state: State, resource_version: str | None, binde
 
 
 def state_of(body: Body) -> State:
-    """Read a state Secret.
+    """Parse a state Secret.
 
     Raises:
-        Stalled: It is not one that this version wrote.
+        Stalled: StateUnreadable: it was edited, or another version wrote it.
     """
     try:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
         if document["format"] == _FORMAT and document["revisions"]:
             return _state_from(document)
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
-        pass  # the error would quote what it could not read
+        pass  # the error would quote its input
     raise unreadable(body["metadata"]["name"])
 
 
 def unreadable(name: str) -> Stalled:
-    """Say of a state Secret that it cannot be followed."""
+    """Return the error for a state Secret that cannot be parsed."""
     return Stalled(
         "StateUnreadable",
         f"the state Secret {name!r} was edited or is of a newer version;"
@@ -94,14 +94,14 @@ def _state_document(state: State) -> dict[str, Any]:
         "rotated": state.rotated,
         "triggers": asdict(state.triggers),
         "current": state.current_number,
-        "revisions": [_revision_document(one) for one in state.revisions],
-        "older": [_facts_document(one) for one in state.older],
-        "publications": [asdict(one) for one in state.publications],
+        "revisions": [_revision_document(item) for item in state.revisions],
+        "older": [_facts_document(item) for item in state.older],
+        "publications": [asdict(item) for item in state.publications],
         "held": asdict(state.held) if state.held else None,
         "used": state.used,
         "refreshed": state.refreshed,
-        "pushed": [asdict(one) for one in state.pushed],
-        "loans": [asdict(one) | {"lasts": int(one.lasts.total_seconds())} for one in state.loans],
+        "pushed": [asdict(item) for item in state.pushed],
+        "loans": [asdict(item) | {"lasts": int(item.lasts.total_seconds())} for item in state.loans],
     }
 
 
@@ -109,8 +109,8 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
     return _facts_document(revision.facts) | {
         "values": {name: _kept_document(kept) for name, kept in sorted(revision.values.items())},
         "rendered": {
-            key: {"template": one.template, "value": one.value.to_base64()}
-            for key, one in sorted(revision.rendered.items())
+            key: {"template": rendered.template, "value": rendered.value.to_base64()}
+            for key, rendered in sorted(revision.rendered.items())
         },
     }
 
@@ -120,19 +120,19 @@ def _kept_document(kept: ItemValues) -> dict[str, Any]:
         "recipe": kept.recipe,
         "keys": dict(kept.keys),
         "life": asdict(kept.life) if kept.life else None,
-        "outputs": _written(kept.outputs),
-        "overlap": _written(kept.overlap),
-        "previous": _written(kept.previous),
+        "outputs": _encode(kept.outputs),
+        "overlap": _encode(kept.overlap),
+        "previous": _encode(kept.previous),
         "loan": kept.loan,
     }
 
 
-def _written(values: Mapping[str, Value]) -> dict[str, str]:
+def _encode(values: Mapping[str, Value]) -> dict[str, str]:
     return {name: value.to_base64() for name, value in sorted(values.items())}
 
 
 def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
-    # Not asdict: it copies each name, of all revisions that there were.
+    # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
     return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
 
@@ -142,17 +142,17 @@ def _state_from(document: dict[str, Any]) -> State:
         uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
         triggers=Triggers(**{name: text and _text(text) for name, text in document["triggers"].items()}),
-        revisions=tuple(_revision_from(one) for one in document["revisions"]),
+        revisions=tuple(_revision_from(item) for item in document["revisions"]),
         current_number=_number(document["current"]),
-        older=tuple(_facts_from(one) for one in document["older"]),
+        older=tuple(_facts_from(item) for item in document["older"]),
         publications=tuple(
-            Publication(_number(one["number"]), _time(one["time"])) for one in document["publications"]
+            Publication(_number(item["number"]), _time(item["time"])) for item in document["publications"]
         ),
         held=_held_from(document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
-        pushed=tuple(_pushed_from(one) for one in document.get("pushed", ())),
-        loans=tuple(_loan_from(one) for one in document.get("loans", ())),
+        pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
+        loans=tuple(_loan_from(item) for item in document.get("loans", ())),
     )
     if state.revision(state.current_number) is None:
         raise ValueError("no current revision")
@@ -164,15 +164,15 @@ def _revision_from(document: dict[str, Any]) -> Revision:
         _facts_from(document),
         {_text(name): _kept_from(kept) for name, kept in document["values"].items()},
         {
-            _text(key): Rendered(_text(one["template"]), Value.from_base64(one["value"]))
-            for key, one in document["rendered"].items()
+            _text(key): Rendered(_text(rendered["template"]), Value.from_base64(rendered["value"]))
+            for key, rendered in document["rendered"].items()
         },
     )
 
 
 def _kept_from(document: dict[str, Any]) -> ItemValues:
-    life, outputs, keys = document["life"], _read(document["outputs"]), document["keys"]
-    overlap, previous = _read(document["overlap"]), _read(document["previous"])
+    life, outputs, keys = document["life"], _decode(document["outputs"]), document["keys"]
+    overlap, previous = _decode(document["overlap"]), _decode(document["previous"])
     if outputs.keys() != keys.keys() or not overlap.keys() | previous.keys() <= keys.keys():
         raise ValueError("an output without a key, or a key without an output")
     return ItemValues(
@@ -186,7 +186,7 @@ def _kept_from(document: dict[str, Any]) -> ItemValues:
     )
 
 
-def _read(written: dict[str, str]) -> dict[str, Value]:
+def _decode(written: dict[str, str]) -> dict[str, Value]:
     return {_text(name): Value.from_base64(text) for name, text in written.items()}
 
 
@@ -235,7 +235,7 @@ def _held_from(document: dict[str, Any]) -> Held:
     )
 
 
-# Whoever may write Secrets may write this one. None of these may say what they could not read.
+# Validation. Users can edit the state Secret, and no error here quotes its input.
 
 
 def _text(text: object) -> str:
@@ -245,7 +245,7 @@ def _text(text: object) -> str:
 
 
 def _word(text: object) -> str:
-    """Read a reason: it becomes a label of metrics, and those must stay few."""
+    """Parse a reason; reasons become metric labels, whose number must stay small."""
     if not _REASON.fullmatch(_text(text)):
         raise ValueError("no word")
     return _text(text)

@@ -1,4 +1,4 @@
-"""What is dropped of a record for it to fit into a Secret."""
+"""Size limit of the state Secret: the oldest parts are dropped until it fits."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ __all__ = ["fitted", "too_large"]
 
 
 def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
-    """Drop what is old until the state fits into a Secret: to be able to go on is worth more than to go back."""
+    """Return the state without its oldest parts, so that it fits into a Secret; rollbacks are sacrificed first.
+
+    Raises:
+        Stalled: TooLarge: the current values alone exceed the limit.
+    """
     body = state_body(key, state, version, binder)
     while size_of(body) > LARGEST:
-        state = _shortened(state)
+        state = _shorten(state)
         body = state_body(key, state, version, binder)
     return state, body
 
 
-def _shortened(state: State) -> State:
+def _shorten(state: State) -> State:
     if state.older:
         return replace(state, older=state.older[: len(state.older) // 2])
     if shorter := state.without_oldest():

@@ -1,6 +1,6 @@
-"""How the Secret for workloads is written and read.
+"""Serialisation of the target Secret, and its comparison with the state.
 
-It is written whole, by POST and PUT, never by PATCH: a malformed patch is answered with the stored Secret.
+It is written whole, by POST and PUT, never by PATCH: the answer to a malformed patch contains the stored Secret.
 """
 
 from __future__ import annotations
@@ -41,43 +41,43 @@ __all__ = [
 ]
 
 LARGEST = 1024 * 1024
-"""Bytes of data that the API server takes in one Secret."""
-_TOLERANCE = timedelta(days=1)  # by which a clock may have been put back
+"""Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""
+_TOLERANCE = timedelta(days=1)  # by which a clock may have been set back
 _RELEASED_ANNOTATION = "keyturn.dev/released-by"
 _CREATION_ANNOTATION = "keyturn.dev/creation-policy"
 _TEMPLATE_ANNOTATION = "keyturn.dev/template"
-"""Which labels and annotations came from the template, so that they go when they leave it."""
+"""Labels and annotations that came from the template, so they are removed when they leave it."""
 _MERGE = "Merge"
-# Ours only as long as something asks for them.
+# Annotations that are removed when the current spec does not set them.
 _PASSING = (OVERLAP_ANNOTATION, _RELEASED_ANNOTATION, _CREATION_ANNOTATION, _TEMPLATE_ANNOTATION)
 
 
 def owner_of(body: Body) -> str | None:
-    """Return which ManagedSecret a Secret belongs to, by its label."""
+    """Return the ManagedSecret in a Secret's label, or None."""
     return (body["metadata"].get("labels") or {}).get(OWNER_LABEL) or None
 
 
 def size_of(body: Body) -> int:
-    """Return how many bytes of data a Secret holds."""
+    """Return the bytes of data in a Secret, estimated from their base64."""
     return sum(len(data) * 3 // 4 for data in body["data"].values())
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a target Secret says of the revision it carries."""
+    """Annotations of a target Secret about its revision."""
 
     number: int
     published: datetime
     overlapping: bool = False
-    """It carries what the overlap asks for."""
+    """It has the values of the overlap."""
     binder: str = ""
-    """The UID of the ManagedSecret that it is deleted with; empty where it outlives it."""
+    """UID of the ManagedSecret in its owner references; empty without owner reference."""
 
 
 def dressed_target(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
-    """Write the target Secret of the current revision; what others put on it stays."""
+    """Return the target Secret with the current revision; foreign labels and annotations stay."""
     before = found["metadata"] if found else {}
-    metadata = {"name": desired.secret, "namespace": key.namespace, **_dress(key, desired, stamp, before)}
+    metadata = {"name": desired.secret, "namespace": key.namespace, **_metadata(key, desired, stamp, before)}
     for kept in ("resourceVersion", "finalizers"):
         if kept in before:
             metadata[kept] = before[kept]
@@ -88,19 +88,19 @@ def dressed_target(key: ObjectKey, desired: Desired, state: State, stamp: Stamp,
         "type": found["type"] if found and desired.shape.any_type else desired.type.value,
         "data": _data(key, desired, state, stamp, found),
     }
-    if desired.shape.immutable or (found and found.get("immutable")):  # nobody can take that back
+    if desired.shape.immutable or (found and found.get("immutable")):  # immutable cannot be unset
         body["immutable"] = True
     return body
 
 
 def _owner(body: Body, key: ObjectKey) -> str | None:
-    """Say whose a Secret is; what one has let go of and nobody has taken since is still its own."""
+    """Return the owner of a Secret; a released one that has no new owner still counts as its former owner's."""
     was_ours = (body["metadata"].get("annotations") or {}).get(_RELEASED_ANNOTATION) == key.name
     return owner_of(body) or (key.name if was_ours else None)
 
 
 def released_target(found: Body) -> Body:
-    """Write a Secret that is nobody's any more; one that was merged into never was ours alone."""
+    """Return a Secret without owner; one that was merged into gets no released-by annotation."""
     metadata = found["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     ours = {REVISION_ANNOTATION, PUBLISHED_ANNOTATION, *_PASSING}
@@ -118,9 +118,9 @@ def released_target(found: Body) -> Body:
 def target_facts(
     body: Body, key: ObjectKey, uid: str, desired: Desired | None, state: State | None, now: datetime
 ) -> TargetFacts:
-    """Compare a target Secret with what the state says of the revision that it carries.
+    """Compare a target Secret with the state of its revision.
 
-    Of a spec that cannot be followed nobody knows how the Secret should be dressed, so any way is right.
+    With an invalid spec (`desired` None) its labels and annotations count as matching.
     """
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {})
@@ -135,7 +135,7 @@ def target_facts(
         published=published,
         overlapping=overlapping,
         differs=_differing(body, desired, state, stamp),
-        dressed=desired is None or (stamp is not None and _is_dressed(body, key, desired, stamp)),
+        dressed=desired is None or (stamp is not None and _has_metadata(body, key, desired, stamp)),
         immutable=bool(body.get("immutable")),
         changed_by=other_writer(metadata),
     )
@@ -145,7 +145,7 @@ def target_facts(
 def _with_others(
     facts: TargetFacts, body: Body, key: ObjectKey, uid: str, desired: Desired, state: State | None
 ) -> TargetFacts:
-    """Add what of a Secret is somebody else's."""
+    """Return the facts with those about foreign owners, types and keys."""
     if _holds_keys_of_others(body, desired, state):
         facts = replace(facts, owner=None)
     mine = facts.owner == key.name
@@ -154,25 +154,25 @@ def _with_others(
         holder=None if mine else foreign_owner(body["metadata"], uid),
         filled_by=None if mine else filled_by(body.get("type", "")),
         other_type=None if mine or _is_of_type(body, desired) else body["type"],
-        taken=_taken(body, key, desired, state) if desired.shape.merges else frozenset(),
+        taken=_conflicting_keys(body, key, desired, state) if desired.shape.merges else frozenset(),
     )
 
 
 def past(time: datetime | None, now: datetime) -> datetime | None:
-    """Believe only what has been: who waits for a time far ahead would wait for ever."""
+    """Return `time` unless it is more than a day ahead, because waiting for it would never end."""
     return time if time and time <= now + _TOLERANCE else None
 
 
 def values_of(body: Body) -> dict[str, Value]:
-    """Read every value of a target Secret."""
+    """Return every value of a target Secret."""
     return {name: Value.from_base64(data) for name, data in (body.get("data") or {}).items()}
 
 
-# Labels, annotations and owners
+# Labels, annotations and owner references.
 
 
-def _dress(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata that is ours to write, over what others wrote."""
+def _metadata(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata to write: Keyturn's own, with foreign labels and annotations kept."""
     labels, annotations = before.get("labels") or {}, before.get("annotations") or {}
     gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(desired)
     others = {
@@ -215,20 +215,20 @@ def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
     ours = owner_reference(key, stamp.binder) if stamp.binder else None
     if ours in before:
         return before
-    others = [one for one in before if not is_ours(one, key)]
+    others = [reference for reference in before if not is_ours(reference, key)]
     return [*others, ours] if ours else others
 
 
-def _is_dressed(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) -> bool:
+def _has_metadata(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) -> bool:
     metadata = body["metadata"]
     found = {
         part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
     }
     is_immutable = bool(body.get("immutable")) or not desired.shape.immutable
-    return is_immutable and _dress(key, desired, stamp, metadata) == found
+    return is_immutable and _metadata(key, desired, stamp, metadata) == found
 
 
-# Keys
+# Keys.
 
 
 def _data(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> dict[str, str]:
@@ -242,7 +242,7 @@ def _data(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: B
 
 
 def _carried_keys(body: Body, key: ObjectKey, state: State) -> frozenset[str]:
-    """Return the keys of a Secret that we have written."""
+    """Return the keys of a Secret that Keyturn has written."""
     if _owner(body, key) != key.name:
         return frozenset()
     return frozenset(_carried(body, state).published_data(overlapping=True))
@@ -266,7 +266,7 @@ def _differing(
 
 
 def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> bool:
-    """Say whether it was merged into what others made, and would lose it if it were written whole."""
+    """Whether it was merged into a foreign Secret, whose keys a whole write would remove."""
     annotations = body["metadata"].get("annotations") or {}
     if desired.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
         return False
@@ -278,17 +278,17 @@ def _is_of_type(body: Body, desired: Desired) -> bool:
     return desired.shape.any_type or body.get("type") == desired.type.value
 
 
-def _taken(body: Body, key: ObjectKey, desired: Desired, state: State | None) -> frozenset[str]:
-    """Return the keys of ours that are there and that we have not written.
+def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State | None) -> frozenset[str]:
+    """Return the keys of the spec that exist and were not written by Keyturn.
 
-    Their values are compared with nothing, but for those that an adoption has recorded: where an equal one was no
-    conflict, a guess that is written as a literal would tell whether it is right.
+    Values are not compared, except with those that an adoption recorded: if an equal value were no conflict, an
+    author could test guesses by literals.
     """
     if state is None and _owner(body, key) == key.name:
-        return frozenset()  # it is ours, and only its record is lost
+        return frozenset()  # it is own, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
-    adopted = [one.data() for one in state.revisions] if state and desired.shape.adopts else []
-    brought = state.current.data().keys() if state else frozenset[str]()  # which may be dataFrom's
+    adopted = [revision_.data() for revision_ in state.revisions] if state and desired.shape.adopts else []
+    brought = state.current.data().keys() if state else frozenset[str]()  # may come from dataFrom
     return frozenset(
         name
         for name, value in values_of(body).items()

@@ -1,4 +1,4 @@
-"""How a ServiceAccount's token is had from the API server: for one audience, for ten minutes, and not for itself."""
+"""Tokens of ServiceAccounts by TokenRequest: for one audience, valid for ten minutes, never for the API server."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["OWN_AUDIENCE", "Tokens"]
 
 OWN_AUDIENCE: Final = "OwnAudience"
-"""The reason of a refusal: whoever got such a token could act at the API server as that account."""
+"""Reason of a rejection: a holder of such a token could act at the API server as that account."""
 
 _LIFE: Final = 600
-"""Seconds: the shortest life that the API server gives, and the longest that we ask for."""
-_USED_FOR: Final = 0.8
+"""Seconds: the shortest validity that the API server issues, and the longest that is used."""
+_USED_FRACTION: Final = 0.8
 _IN_CLUSTER: Final = re.compile(
     r"k3s|rke2|(https?://)?kubernetes(\.default(\.svc(\.[a-z0-9.-]*)?)?)?(:[0-9]+)?/?"
 )
@@ -35,25 +35,25 @@ class _Known(NamedTuple):
 
 
 class Tokens:
-    """Tokens by ServiceAccount and audience; each is used for most of its life, and then made anew."""
+    """Cache of tokens by ServiceAccount and audience; each is used for 80 % of its validity."""
 
     def __init__(self, api: Api, ours: Callable[[], Collection[str]] = tuple) -> None:
-        """Take `ours` as what names the audiences of the operator's own token, which the API server takes."""
+        """`ours` returns the audiences of the operator's own token, which the API server accepts."""
         self._api = api
         self._ours = ours
         self._known: dict[tuple[str, str, str], _Known] = {}
 
     async def token(self, namespace: str, account: str, audience: str) -> Value:
-        """Return a token of `account` that only `audience` takes.
+        """Return a token of `account` that only `audience` accepts.
 
         Raises:
-            ApiError: NotFound without such an account, Forbidden without the right, or where the API server itself
-                would take the token.
+            ApiError: NotFound without such an account; Forbidden without permission, or if the API server itself
+                would accept the token.
         """
         path = paths.token(namespace, account)
         if not audience or _IN_CLUSTER.fullmatch(audience) or audience in self._ours():
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
-        self._forget_old()
+        self._drop_expired()
         at = (namespace, account, audience)
         known = self._known.get(at)
         if known:
@@ -61,20 +61,20 @@ class Tokens:
         asked = _now()
         answer = await self._api.request(path, _request(audience))
         token, life = _token(answer, path)
-        if issuer_of(token.reveal()) == audience:  # which the API server takes where nobody set its audiences
+        if issuer_of(token.reveal()) == audience:  # the default audience of the API server is its issuer
             raise errors.Forbidden("request", path, 0, OWN_AUDIENCE)
-        self._known[at] = _Known(token, asked + life * _USED_FOR)
+        self._known[at] = _Known(token, asked + life * _USED_FRACTION)
         return token
 
     def forget(self, namespace: str) -> None:
-        """Make the tokens of a namespace anew: somebody does not take them, or its accounts have changed."""
+        """Drop the tokens of a namespace, because a store rejected one or its accounts have changed."""
         for at in [at for at in self._known if at[0] == namespace]:
             del self._known[at]
 
     def clear(self) -> None:
         self._known.clear()
 
-    def _forget_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = _now()
         for at in [at for at, known in self._known.items() if known.until <= now]:
             del self._known[at]

@@ -1,4 +1,4 @@
-"""What goes over the wire: calls with their headers, and answers that are read without being quoted."""
+"""Wire format: requests with their headers, and responses parsed without quoting them."""
 
 import re
 from enum import Enum
@@ -18,19 +18,19 @@ Body: TypeAlias = dict[str, Any]
 Headers: TypeAlias = CIMultiDictProxy[str]
 
 _REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
-# No second choice in Accept: a server that cannot leave the data out must refuse, not send it.
+# No alternative in Accept: a server that cannot omit the data must reject the request, not send the data.
 _METADATA: Final = "application/json;as={};g=meta.k8s.io;v=v1"
 
 
 class Patch(Enum):
-    """The ways to change a part of an object; never used on Secrets."""
+    """Kinds of patch; never used on Secrets."""
 
     MERGE = "application/merge-patch+json"
     APPLY = "application/apply-patch+yaml"
 
 
 class Change(NamedTuple):
-    """One event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and the object it is about."""
+    """Event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, with its object."""
 
     kind: str
     body: Body
@@ -43,7 +43,7 @@ class Call(NamedTuple):
     headers: Headers
     data: bytes | None
     most: float = inf
-    """How many bytes an answer may have."""
+    """Maximum bytes of the answer."""
 
 
 READS: Final = frozenset({"get", "list", "watch", "request"})
@@ -82,7 +82,7 @@ def parsed(call: Call, data: bytes) -> Body:
 
 
 def _loaded(data: bytes) -> Any:
-    """Parse JSON, or say None: the parser's error holds the whole text, so it must end here."""
+    """Parse JSON, or return None; the parser's error contains the whole text, so it is not raised."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -108,7 +108,7 @@ def refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> errors
 
 
 def _reason(status: Any) -> str:
-    """Take the reason of a Status if it is a single word: an admission webhook may write anything there."""
+    """Return the reason of a Status if it is a single word; admission webhooks may write other text."""
     reason = status.get("reason") if isinstance(status, dict) else None
     return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else "Unknown"
 

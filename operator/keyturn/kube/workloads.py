@@ -1,4 +1,4 @@
-"""How workloads are read, restarted, and asked whether their pods are newer than a Secret."""
+"""Parses and restarts workloads: Deployments, StatefulSets and DaemonSets."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["FIELD_MANAGER", "KINDS", "restart", "workload_of"]
 
 FIELD_MANAGER = "keyturn"
 KINDS = tuple(WorkloadKind)
-_ENOUGH_HISTORY = 2
+_MIN_HISTORY = 2
 _NO_PODS = "its pods cannot be created; look at the namespace's quota and the events of its ReplicaSet"
 
 
 def workload_of(kind: str, body: Body) -> Workload:
-    """Read what a rollout needs to know of a workload."""
+    """Parse a workload, reduced to what a rollout needs."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     template = spec["template"]
     annotations = template.get("metadata", {}).get("annotations") or {}
-    # Until the controller has seen the newest spec, the status speaks of an older one.
+    # Before the controller has observed the newest spec, its status describes an older one.
     is_observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
     return Workload(
         key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
@@ -57,9 +57,9 @@ def workload_of(kind: str, body: Body) -> Workload:
 
 
 async def restart(api: Api, workload: Workload, marker: str) -> Body:
-    """Have every pod made anew by putting the marker on the pod template; an empty one is taken off.
+    """Restart every pod by setting the restart marker on the pod template; an empty marker is removed.
 
-    Source: Kubernetes, "Server-Side Apply". The UID makes it a conflict to restart a namesake that was made since.
+    The UID makes a restart of a recreated workload a conflict. Source: Kubernetes, "Server-Side Apply".
     """
     key = workload.key
     path = paths.workload(key.kind, key.namespace, key.name)
@@ -79,7 +79,10 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
 
 
 def _without_marker(workload: Workload) -> Body:
-    """Take the annotation off whoever owns it: an apply would leave it where another manager has it as well."""
+    """Return the patch that removes the annotation whichever manager owns it.
+
+    An apply would leave other managers' copies.
+    """
     annotations = {MARKER: None}
     return {
         "metadata": {"uid": workload.uid},
@@ -113,7 +116,7 @@ def _daemon_set_is_settled(_: Mapping[str, Any], status: Mapping[str, Any]) -> b
     )
 
 
-# As `kubectl rollout status` decides it.
+# As in `kubectl rollout status`.
 _SETTLED = {
     WorkloadKind.DEPLOYMENT: _deployment_is_settled,
     WorkloadKind.STATEFUL_SET: _stateful_set_is_settled,
@@ -122,12 +125,12 @@ _SETTLED = {
 
 
 def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | None:
-    """Say whether a Deployment has pods that are terminating, which it counts from Kubernetes 1.35 on (KEP-3973).
+    """Whether a Deployment has terminating pods, by the count that Kubernetes 1.35 added (KEP-3973).
 
-    Those of a ReplicaSet that was deleted it does not count.
+    It does not count pods of deleted ReplicaSets, so a history limit below 2 makes it unknown (None).
     """
     count = status.get("terminatingReplicas")
-    if count is None or spec.get("revisionHistoryLimit", 10) < _ENOUGH_HISTORY:
+    if count is None or spec.get("revisionHistoryLimit", 10) < _MIN_HISTORY:
         return None
     return bool(count)
 
@@ -140,8 +143,8 @@ def _is_in_place(kind: WorkloadKind, spec: Mapping[str, Any]) -> bool:
 
 def _missed_deadline(status: Mapping[str, Any]) -> bool:
     return any(
-        one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
-        for one in status.get("conditions") or ()
+        condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
+        for condition in status.get("conditions") or ()
     )
 
 
@@ -152,7 +155,7 @@ def _wants_no_pods(kind: WorkloadKind, spec: Mapping[str, Any], status: Mapping[
 
 
 def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
-    """Read when the API server took our marker: it notes the time of each field manager's last change."""
+    """Return when the API server stored the restart marker, by managedFields."""
     times = (
         entry.get("time")
         for entry in metadata.get("managedFields") or ()
@@ -162,17 +165,17 @@ def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
 
 
 def _templates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read which revisions a StatefulSet makes pods of; whoever chose OnDelete deletes them as it suits."""
+    """Return the revisions of which a StatefulSet creates pods; empty with OnDelete, where users replace pods."""
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
         return ()
     return tuple(intern(status[name]) for name in ("currentRevision", "updateRevision") if status.get(name))
 
 
 def _complaint(status: Mapping[str, Any]) -> str | None:
-    """Say that pods cannot be created; why is in the events, whose words may come from anywhere."""
+    """Return that pods cannot be created; the cause is in the events, whose text is not trusted."""
     failing = any(
-        one.get("type") == "ReplicaFailure" and one.get("status") == "True"
-        for one in status.get("conditions") or ()
+        condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
     )
     return _NO_PODS if failing else None
 
@@ -188,7 +191,7 @@ def _hint(spec: Mapping[str, Any]) -> str | None:
 
 def _selector(selector: Mapping[str, Any]) -> str:
     parts = [f"{name}={text}" for name, text in sorted((selector.get("matchLabels") or {}).items())]
-    parts += (_requirement(one) for one in selector.get("matchExpressions") or ())
+    parts += (_requirement(requirement_) for requirement_ in selector.get("matchExpressions") or ())
     return ",".join(parts)
 
 

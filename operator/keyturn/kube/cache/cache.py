@@ -1,4 +1,4 @@
-"""What the watches have told: every object that a decision needs, and who is concerned when one changes."""
+"""Informer cache of the watched kinds, with indexes from a changed object to the ManagedSecrets it affects."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _ENVIRONMENT = "keyturn.dev/environment"
 
 
 class InformerCache:
-    """The last known state of what is watched; it decides nothing and calls nobody."""
+    """Last observed state of the watched objects; it decides nothing and sends no requests."""
 
     def __init__(self, largest: float = LARGEST) -> None:
-        """Take `largest` as the bytes up to which a ManagedSecret is kept whole; see `is_large`."""
+        """`largest` is the size in bytes up to which a ManagedSecret is kept whole; see `is_large`."""
         self._versions: dict[_Key, int] = {}
         self._managed = ManagedSecretCache(largest)
         self._classes: dict[str, SecretClass | Stalled] = {}
@@ -45,7 +45,7 @@ class InformerCache:
         self._default_since: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self.sees_namespaces = False
-        """Whether namespaces are watched: who serves chosen ones only has no right to."""
+        """Whether namespaces are watched; with selected namespaces the operator has no permission to."""
         self.stores = StoreCache()
         self.spreads = StoreReferenceIndex()
         self.emergencies = EmergencyCache()
@@ -54,10 +54,10 @@ class InformerCache:
         self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
 
     def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
-        """Say whether `body` is newer than what is known; if so, it counts as known from now on.
+        """Record the version of `body`; return whether it is newer than the known one.
 
-        A watch lags behind the answers to our own writes, and a list may overtake it. Resource versions are
-        numbers that grow (KEP-5504).
+        A watch lags behind the answers to own writes, and a list may overtake it. Resource versions are numbers that
+        grow (KEP-5504).
         """
         version = int(body["metadata"]["resourceVersion"])
         if version <= self._versions.get(key, -1):
@@ -68,7 +68,7 @@ class InformerCache:
     # ManagedSecrets
 
     def put_managed(self, body: dict[str, Any]) -> bool:
-        """Take in a ManagedSecret; say whether that is news."""
+        """Store a ManagedSecret; return whether it is newer than the known one."""
         metadata, spec = body["metadata"], body.get("spec") or {}
         key = ObjectKey(metadata["namespace"], metadata["name"])
         if not self.is_news(key, body):
@@ -93,9 +93,9 @@ class InformerCache:
         self.spreads.forget(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
-        """Return a ManagedSecret, and what is wrong with its spec if this version cannot read it.
+        """Return a ManagedSecret, with the error if this version cannot parse its spec.
 
-        One that is large has only the parts of its spec that are asked for between its turns.
+        A large one has only the parts of its spec that are needed between reconciles.
         """
         body = self._managed.get(key)
         if body is None:
@@ -103,7 +103,7 @@ class InformerCache:
         return light(body) if "light" in body else readable(body)
 
     def is_large(self, key: ObjectKey) -> bool:
-        """Say whether the spec of a ManagedSecret is to be read when its turn comes."""
+        """Whether a ManagedSecret is too large for the cache, so that a reconcile reads its spec."""
         return self._managed.is_large(key)
 
     def has_managed(self, key: ObjectKey) -> bool:
@@ -113,21 +113,21 @@ class InformerCache:
         return self._managed.keys()
 
     def managed_in(self, namespace: str) -> list[ObjectKey]:
-        """Name the ManagedSecrets of one namespace."""
+        """Return the ManagedSecrets of one namespace."""
         return self._managed.names(namespace)
 
     def managed_namespaces(self) -> Collection[str]:
-        """Name the namespaces that have ManagedSecrets."""
+        """Return the namespaces with ManagedSecrets."""
         return self._managed.namespaces()
 
     def version_of(self, key: _Key) -> int:
-        """Return the resourceVersion up to which an object is known; -1 if it is not."""
+        """Return the known resourceVersion of an object; -1 for an unknown one."""
         return self._versions.get(key, -1)
 
     # SecretClasses
 
     def put_class(self, body: dict[str, Any]) -> bool:
-        """Take in a SecretClass; say whether that is news."""
+        """Store a SecretClass; return whether it is newer than the known one."""
         metadata = body["metadata"]
         name = metadata["name"]
         if not self.is_news(name, body):
@@ -147,39 +147,39 @@ class InformerCache:
         self._default_since.pop(name, None)
 
     def secret_class(self, name: str) -> SecretClass | None:
-        """Return a class.
+        """Return a class, or None.
 
         Raises:
-            Stalled: This version cannot read it.
+            Stalled: This version cannot parse it.
         """
-        found = self._classes.get(name)
-        if isinstance(found, Stalled):
-            raise found
-        return found
+        class_ = self._classes.get(name)
+        if isinstance(class_, Stalled):
+            raise class_
+        return class_
 
     def class_of(self, key: ObjectKey) -> SecretClass | None:
-        """Return the class that a ManagedSecret follows, if it is there and can be read."""
-        found = self._classes.get(self.class_name(self._class_of.get(key)) or "")
-        return found if isinstance(found, SecretClass) else None
+        """Return the class of a ManagedSecret, if it exists and can be parsed."""
+        class_ = self._classes.get(self.class_name(self._class_of.get(key)) or "")
+        return class_ if isinstance(class_, SecretClass) else None
 
     def class_names(self) -> Iterable[str]:
         return self._classes.keys()
 
     def of_class(self, name: str) -> list[ObjectKey]:
-        """Return the ManagedSecrets that follow a class, by name or because it is the default."""
+        """Return the ManagedSecrets of a class, by name or by default."""
         followed = {written: self.class_name(written) for written in set(self._class_of.values())}
         return [key for key, written in self._class_of.items() if followed[written] == name]
 
     def class_name(self, written: str | None) -> str | None:
-        """Return the class that a ManagedSecret follows which names this one: absent the default, empty none."""
+        """Return the class for a className: the default class for None, no class for ""."""
         if written is None:
             return next(iter(self.default_classes()), None)
         return written or None
 
     def default_classes(self) -> list[str]:
-        """Return the classes that are marked as the default, the one that counts first.
+        """Return the classes marked as default, the effective one first.
 
-        As among StorageClasses that is the newest, and of two that were made together the first by name.
+        As with StorageClasses, the newest is effective; of equally old ones the first by name.
         """
         by_name = sorted(self._default_since)
         return sorted(by_name, key=self._default_since.__getitem__, reverse=True)
@@ -187,7 +187,7 @@ class InformerCache:
     # Namespaces
 
     def put_namespace(self, body: dict[str, Any]) -> bool:
-        """Take in a namespace; say whether its environment has changed."""
+        """Store a namespace; return whether its environment has changed."""
         name = body["metadata"]["name"]
         before = self.environment(name)
         if self.is_news(namespace_key(name), body):
@@ -199,11 +199,11 @@ class InformerCache:
         self._labels.pop(key.namespace, None)
 
     def environment(self, namespace: str) -> str | None:
-        """Return the environment that a namespace's label names."""
+        """Return the environment in a namespace's label."""
         return self._labels.get(namespace, {}).get(_ENVIRONMENT) or None
 
     def labels(self, namespace: str) -> Mapping[str, str] | None:
-        """Return the labels of a namespace; None where it is not seen."""
+        """Return the labels of a namespace; None for an unknown one."""
         return self._labels.get(namespace)
 
     def namespaces(self) -> list[ObjectKey]:
@@ -212,7 +212,7 @@ class InformerCache:
     # Stores
 
     def put_store(self, key: StoreKey, body: dict[str, Any]) -> bool:
-        """Take in a SecretStore or ClusterSecretStore; say whether that is news."""
+        """Store a SecretStore or ClusterSecretStore; return whether it is newer than the known one."""
         if is_news := self.is_news(key, body):
             self.stores.put(key, body)
         return is_news
@@ -224,7 +224,7 @@ class InformerCache:
     # Emergencies
 
     def put_emergency(self, key: EmergencyKey, body: dict[str, Any]) -> bool:
-        """Take in an EmergencyRotation; say whether that is news."""
+        """Store an EmergencyRotation; return whether it is newer than the known one."""
         if is_news := self.is_news(key, body):
             self.emergencies.put(key, body)
         return is_news
@@ -237,22 +237,22 @@ class InformerCache:
         """Return the labels of a ManagedSecret."""
         return self._managed.labels(key)
 
-    # Secrets of ours
+    # Secrets with Keyturn's label.
 
     def put_secret(self, meta: SecretMeta) -> bool:
-        """Take in what is known of a Secret; say whether that is news."""
+        """Store the metadata of a Secret; return whether it is newer than the known one."""
         return self._secrets.put(meta)
 
     def drop_secret(self, key: ObjectKey) -> str | None:
-        """Forget a Secret and return whose it was."""
+        """Drop a Secret; return its owner."""
         return self._secrets.drop(key)
 
     def written_by(self, key: ObjectKey) -> set[str]:
-        """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
+        """Return the names of the Secrets that a ManagedSecret has written, except its state."""
         return self._secrets.written_by(key)
 
     def secret_names(self, key: ObjectKey) -> set[str]:
-        """Name the Secrets in which a ManagedSecret's values may lie: its state, and its target of now and before."""
+        """Return the names of Secrets that may have a ManagedSecret's values: state, current and former targets."""
         return {state_name(key.name)} | self._managed.targets(key) | self.written_by(key)
 
     def secret(self, namespace: str, name: str) -> SecretMeta | None:
@@ -261,14 +261,14 @@ class InformerCache:
     # Workloads
 
     def put_workload(self, workload: Workload) -> set[ObjectKey]:
-        """Take in a workload; return the ManagedSecrets that learn something new by it."""
+        """Store a workload; return the ManagedSecrets that its change affects."""
         if self._workloads.get(workload.key) == workload:
             return set()
-        return self._concerned(self._workloads.put(workload)) | self._concerned(workload)
+        return self._affected(self._workloads.put(workload)) | self._affected(workload)
 
     def drop_workload(self, key: WorkloadKey) -> set[ObjectKey]:
         self._versions.pop(key, None)
-        return self._concerned(self._workloads.drop(key))
+        return self._affected(self._workloads.drop(key))
 
     def workload(self, key: WorkloadKey) -> Workload | None:
         return self._workloads.get(key)
@@ -279,7 +279,7 @@ class InformerCache:
     def users_of(self, namespace: str, secret: str) -> list[Workload]:
         return self._workloads.users_of(ObjectKey(namespace, secret))
 
-    def _concerned(self, workload: Workload | None) -> set[ObjectKey]:
+    def _affected(self, workload: Workload | None) -> set[ObjectKey]:
         """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""
         if workload is None:
             return set()

@@ -1,7 +1,7 @@
-"""The emergencies that the watches told of, and which ManagedSecrets each concerns.
+"""EmergencyRotations in the informer cache, and the ManagedSecrets that each affects.
 
-A namespace may declare any number; the first of those that are open are followed, and the last of those that are done
-and not acknowledged yet. So a look at a ManagedSecret costs the same however many there are.
+A namespace may declare any number. Handled are the first MOST_OPEN open ones, and the latest done ones that are not
+acknowledged yet, so a reconcile costs the same however many there are.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ __all__ = ["MOST_OPEN", "Declared", "EmergencyCache"]
 _Turn: TypeAlias = "tuple[datetime, str]"
 
 MOST_OPEN: Final = 20
-"""Emergencies of one namespace that are followed until every service is updated."""
-_MOST_DONE: Final = 100
-"""Emergencies of one namespace whose documents are kept up to date until they are acknowledged."""
+"""Maximum of open emergencies of one namespace that are handled."""
+_MAX_DONE: Final = 100
+"""Maximum of done emergencies of one namespace whose documents are kept up to date until acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An EmergencyRotation, and which program wrote it."""
+    """An EmergencyRotation with the field manager that wrote it."""
 
     emergency: EmergencyRotation
     by: str
-    """The field manager: Kubernetes does not say which person it was."""
+    """The field manager; Kubernetes does not record the user."""
     scope: EmergencyScope
     states: Mapping[str, AffectedState]
-    """How far each secret is, as the status tells."""
+    """Progress of each secret, by the status."""
 
     @classmethod
     def of(cls, emergency: EmergencyRotation, by: str) -> Self:
-        states = {one.name: one.state for one in emergency.status.secrets}
+        states = {row.name: row.state for row in emergency.status.secrets}
         return cls(emergency, by, EmergencyScope.of(emergency), states)
 
     @property
     def is_open(self) -> bool:
-        """Not every service runs on new values."""
+        """Whether some service does not run on new values yet."""
         return self.emergency.status.services_updated_at is None
 
     @property
     def is_closed(self) -> bool:
-        """All is done, told and acknowledged."""
+        """Whether every stage is reached and acknowledged."""
         status = self.emergency.status
         done = (status.rotated_at, status.services_updated_at, status.access_audit_at, status.documented_at)
         return None not in done
 
 
 class EmergencyCache:
-    """Emergencies by their keys; there are few, and nearly always none."""
+    """Emergencies by key; there are few, and usually none."""
 
     def __init__(self) -> None:
         self._of_namespace: defaultdict[str, dict[str, Declared | Stalled]] = defaultdict(dict)
@@ -74,7 +74,7 @@ class EmergencyCache:
         self._done: defaultdict[str, list[_Turn]] = defaultdict(list)
 
     def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
-        self._leave(key)
+        self._unindex(key)
         try:
             emergency = EmergencyRotation.model_validate(body)
         except pydantic.ValidationError as error:
@@ -83,23 +83,27 @@ class EmergencyCache:
             declared = self._of_namespace[key.namespace][key.name] = Declared.of(
                 emergency, _declared_by(body)
             )
-            self._join(key, declared)
+            self._index(key, declared)
 
     def drop(self, key: EmergencyKey) -> None:
-        self._leave(key)
+        self._unindex(key)
         self._of_namespace[key.namespace].pop(key.name, None)
         if not self._of_namespace[key.namespace]:
             del self._of_namespace[key.namespace]
 
     def declared(self, key: EmergencyKey) -> Declared | None:
-        """Return an emergency that this version can read and that is not being deleted."""
-        found = self._of_namespace.get(key.namespace, {}).get(key.name)
-        if isinstance(found, Stalled) or found is None or found.emergency.metadata.deletion_timestamp:
+        """Return an emergency that this version can parse and that is not being deleted."""
+        declared = self._of_namespace.get(key.namespace, {}).get(key.name)
+        if (
+            isinstance(declared, Stalled)
+            or declared is None
+            or declared.emergency.metadata.deletion_timestamp
+        ):
             return None
-        return found
+        return declared
 
     def known(self) -> list[EmergencyKey]:
-        """Name all of them; metrics ask from another thread."""
+        """Return all keys; metrics call this from another thread."""
         return [
             EmergencyKey(namespace, name)
             for namespace, found in list(self._of_namespace.items())
@@ -107,21 +111,23 @@ class EmergencyCache:
         ]
 
     def of(self, key: ObjectKey, labels: Mapping[str, str]) -> tuple[Emergency, ...]:
-        """Return the emergencies of its namespace that concern a ManagedSecret and are not closed."""
-        found = (self.declared(one) for one in self.followed(key.namespace))
-        return tuple(_seen_by(key.name, one) for one in found if one and one.scope.concerns(key.name, labels))
+        """Return the emergencies that affect a ManagedSecret of their namespace and are not closed."""
+        found = (self.declared(key_) for key_ in self.followed(key.namespace))
+        return tuple(
+            _emergency_for(key.name, key_) for key_ in found if key_ and key_.scope.concerns(key.name, labels)
+        )
 
     def of_namespace(self, namespace: str) -> list[EmergencyKey]:
-        """Name all of a namespace, sorted, be they followed or not."""
+        """Return all keys of a namespace, sorted, handled or not."""
         return [EmergencyKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]
 
     def followed(self, namespace: str) -> list[EmergencyKey]:
-        """Name those of a namespace that are followed, sorted."""
-        turns = [*self._open.get(namespace, ())[:MOST_OPEN], *self._done.get(namespace, ())[-_MOST_DONE:]]
+        """Return the keys of a namespace that are handled, sorted."""
+        turns = [*self._open.get(namespace, ())[:MOST_OPEN], *self._done.get(namespace, ())[-_MAX_DONE:]]
         return [EmergencyKey(namespace, name) for name in sorted(name for _, name in turns)]
 
     def refusal(self, key: EmergencyKey) -> Stalled | None:
-        """Say why an open emergency is not followed."""
+        """Return why an open emergency is not handled, or None."""
         declared = self.declared(key)
         if declared is None or not declared.is_open or self._follows(key, declared):
             return None
@@ -132,7 +138,7 @@ class EmergencyCache:
         )
 
     def is_followed(self, key: EmergencyKey) -> bool:
-        """Say whether its secrets turn, and its document is kept up to date until all is acknowledged."""
+        """Whether an emergency is handled: its secrets are rotated, its document is updated until it is closed."""
         declared = self.declared(key)
         return declared is not None and self._follows(key, declared)
 
@@ -140,22 +146,22 @@ class EmergencyCache:
         turn = _turn(key, declared)
         if declared.is_open:
             return turn in self._open.get(key.namespace, ())[:MOST_OPEN]
-        return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MOST_DONE:]
+        return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MAX_DONE:]
 
-    def _join(self, key: EmergencyKey, declared: Declared) -> None:
+    def _index(self, key: EmergencyKey, declared: Declared) -> None:
         if not declared.is_closed and not declared.emergency.metadata.deletion_timestamp:
             insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
-    def _leave(self, key: EmergencyKey) -> None:
+    def _unindex(self, key: EmergencyKey) -> None:
         declared = self._of_namespace.get(key.namespace, {}).get(key.name)
         if not isinstance(declared, Declared):
             return
         for turns in (self._open, self._done):
-            there = turns[key.namespace]
-            place = bisect_left(there, turn := _turn(key, declared))
-            if there[place : place + 1] == [turn]:
-                del there[place]
-            if not there:
+            entries = turns[key.namespace]
+            place = bisect_left(entries, turn := _turn(key, declared))
+            if entries[place : place + 1] == [turn]:
+                del entries[place]
+            if not entries:
                 del turns[key.namespace]
 
 
@@ -165,7 +171,7 @@ def _turn(key: EmergencyKey, declared: Declared) -> _Turn:
     return started, key.name
 
 
-def _seen_by(name: str, declared: Declared) -> Emergency:
+def _emergency_for(name: str, declared: Declared) -> Emergency:
     emergency = declared.emergency
     started = emergency.metadata.creation_timestamp
     assert started is not None, "the API server stamps what it stores"  # noqa: S101
@@ -180,9 +186,10 @@ def _seen_by(name: str, declared: Declared) -> Emergency:
 
 
 def _declared_by(body: Mapping[str, Any]) -> str:
-    """Name the field manager of the spec; one that writes the status later is us."""
+    """Return the field manager of the spec, the oldest entry; the operator writes only the status."""
     entries = body["metadata"].get("managedFields") or ()
     by_time = sorted(
-        (one for one in entries if not one.get("subresource")), key=lambda one: one.get("time") or ""
+        (entry for entry in entries if not entry.get("subresource")),
+        key=lambda entry: entry.get("time") or "",
     )
     return str(by_time[0].get("manager") or "") if by_time else ""

@@ -1,7 +1,7 @@
-"""The ManagedSecrets that the watches told of: whole where they are small, which nearly all are.
+"""ManagedSecrets in the informer cache: whole if small, which nearly all are.
 
-They are kept as compact JSON, a quarter of what their parsed form takes. Of a large one is kept what is asked for
-between its turns; its spec is read when its turn comes (`observe`).
+They are kept as compact JSON, a quarter of the size of parsed models. Of a large one only the parts are kept that are
+needed between reconciles; a reconcile reads its spec (`observe`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "slim"]
 
 LARGEST: Final = 16 * 1024
-"""Bytes of JSON up to which an object is kept whole."""
+"""Size in bytes of JSON up to which an object is kept whole."""
 WHOLE: Final = inf
-"""For who looks at objects one by one and keeps none."""
-_ALL: Final = 64 * 1024 * 1024
-"""Bytes of all that is kept whole, beyond which only those are that are smaller still."""
+"""For callers that process objects one by one and keep none."""
+_MAX_TOTAL: Final = 64 * 1024 * 1024
+"""Bytes of all whole objects, beyond which only objects up to _SMALL are kept whole."""
 _SMALL: Final = 4 * 1024
-_MOST_STATUS: Final = 64 * 1024
+_MAX_STATUS: Final = 64 * 1024
 _OURS: Final = "keyturn.dev/"
 _METADATA: Final = ("name", "namespace", "uid", "generation", "resourceVersion")
 _TIMES: Final = ("creationTimestamp", "deletionTimestamp")
@@ -34,19 +34,19 @@ _SPEC: Final = ("className", "owner", "suspend")
 
 
 class ManagedSecretCache:
-    """ManagedSecrets by their keys, and their labels."""
+    """ManagedSecrets by key, and their labels."""
 
     def __init__(self, largest: float) -> None:
-        """Take `largest` as the bytes up to which an object is kept whole."""
+        """`largest` is the size in bytes up to which an object is kept whole."""
         self._largest = largest
         self._kept: dict[ObjectKey, bytes] = {}
         self._large: set[ObjectKey] = set()
         self._labels: defaultdict[str, dict[ObjectKey, bytes]] = defaultdict(dict)
-        """The labels of the ManagedSecrets of each namespace."""
+        """Labels of the ManagedSecrets by namespace."""
         self._size = 0
 
     def put(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
-        """Take in an object as it came from the API server; threads that read it find what was or what is."""
+        """Store an object as the API server sent it; threads that read see the old or the new one."""
         self._size -= self._size_of(key)
         self._large.discard(key)
         kept, labels = _packed(slim(body)), _packed(body["metadata"].get("labels") or {})
@@ -67,19 +67,19 @@ class ManagedSecretCache:
                 del self._labels[key.namespace]
 
     def get(self, key: ObjectKey) -> dict[str, Any] | None:
-        """Return what is kept of an object; of a large one, `light` says so."""
+        """Return the kept parts of an object; `light` marks a large one."""
         kept = self._kept.get(key)
         return orjson.loads(kept) if kept is not None else None
 
     def is_large(self, key: ObjectKey) -> bool:
-        """Say whether an object is not kept whole."""
+        """Whether an object is not kept whole."""
         return key in self._large
 
     def targets(self, key: ObjectKey) -> set[str]:
-        """Name the Secret that an object asks for, and the one that its status tells of, which may be of before."""
+        """Return the names of the current target Secret and of the one in the status, which may be a former one."""
         body = self.get(key) or {}
         told = (body.get("status") or {}).get("secretName")
-        # Of a large one the name is not kept, but its status has it from its first turn on.
+        # The name of a large one is not kept, but its status has it after its first reconcile.
         asked = ((body.get("spec") or {}).get("target") or {}).get("name") or (
             told if "light" in body else None
         )
@@ -106,11 +106,11 @@ class ManagedSecretCache:
         return len(self._kept.get(key, b"")) + len(labels)
 
     def _is_large(self, size: int) -> bool:
-        return size > self._largest or (size > _SMALL and self._size + size > max(_ALL, self._largest))
+        return size > self._largest or (size > _SMALL and self._size + size > max(_MAX_TOTAL, self._largest))
 
 
 def slim(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of an object what the operator does not look at."""
+    """Return the parts of an object that the operator uses."""
     metadata = body["metadata"]
     kept = {
         name: metadata[name] for name in (*_METADATA, *_TIMES, "labels", "finalizers") if name in metadata
@@ -122,17 +122,17 @@ def slim(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _light(body: Mapping[str, Any]) -> bytes:
-    """Write what is asked for between the turns of a large object: who it is, and its status."""
+    """Return the parts of a large object that are needed between reconciles: identity and status."""
     whole, spec = slim(body), body.get("spec") or {}
     chosen = {"light": True, "spec": {name: spec[name] for name in _SPEC if name in spec}}
     metadata, status = whole["metadata"], whole["status"]
     if len(_packed(metadata)) > _SMALL:
         metadata = {name: metadata[name] for name in (*_METADATA, *_TIMES) if name in metadata}
-    if len(_packed(status)) > _MOST_STATUS:
+    if len(_packed(status)) > _MAX_STATUS:
         status = {}
     return _packed({"metadata": metadata, "status": status, **chosen})
 
 
 def _packed(document: dict[str, Any]) -> bytes:
-    """Write JSON to be kept: what orjson returns keeps all of the 4 KiB that it has written into, a copy does not."""
+    """Return JSON as a copy: the bytes of orjson keep the whole 4 KiB buffer, a copy does not."""
     return bytes(memoryview(orjson.dumps(document)))

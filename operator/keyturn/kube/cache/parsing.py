@@ -1,4 +1,4 @@
-"""What is to be said of an object that this version cannot read, without a word of its content."""
+"""Parsing of objects into models, with errors that quote none of their content."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["light", "readable", "sentence", "without_spec"]
 
 
 def sentence(error: pydantic.ValidationError) -> str:
-    """Say where the first error is, and what to write instead."""
+    """Return path and message of the first error."""
     where, message = first_flaw(error)
     return f"{'.'.join(str(part) for part in where)}: {message}"
 
 
 def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
-    """Read a ManagedSecret, and say what is wrong with its spec if this version cannot read it."""
+    """Parse a ManagedSecret; return the error if this version cannot parse its spec."""
     try:
         return ManagedSecret.model_validate(body), None
     except pydantic.ValidationError as error:
@@ -28,14 +28,14 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
 
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
-    """Read a ManagedSecret of which only some of its spec was kept."""
+    """Parse a ManagedSecret of which only parts of the spec were kept."""
     spec, found = body["spec"], without_spec(body)
     kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
     return found.model_copy(update={"spec": found.spec.model_copy(update=kept)}), None
 
 
 def without_spec(body: dict[str, Any]) -> ManagedSecret:
-    """Read all of a ManagedSecret but its spec."""
+    """Parse a ManagedSecret without its spec."""
     empty = ManagedSecretSpec.model_construct(data=[])
     readable = ManagedSecret.model_validate(
         {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}}

@@ -1,4 +1,4 @@
-"""When the pods of workloads were read, what they showed, and when they are due again: the one reader of pods."""
+"""Cache of workloads' pods during rollouts: last result, and when the next read is due."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "NO_GRACE", "PodLooks"]
 
 GRACE = timedelta(seconds=10)
-"""How long a rollout is left alone: most are over by then, and their pods are not read at all."""
+"""Time after the start of a rollout without reads: most are complete by then."""
 NO_GRACE = timedelta(0)
-"""For a rollout that has failed: its pods say why."""
-_SHORTEST = timedelta(seconds=5)
-_LONGEST = timedelta(minutes=5)
-_UNTIL_ALLOWED = timedelta(minutes=1)
-_SHARE = 4
-"""A pause is this part of the time since the rollout began."""
+"""For a failed rollout, whose pods have the cause."""
+_MIN_INTERVAL = timedelta(seconds=5)
+_MAX_INTERVAL = timedelta(minutes=5)
+_FORBIDDEN_INTERVAL = timedelta(minutes=1)
+_INTERVAL_DIVISOR = 4
+"""Divisor: the interval is this part of the time since the rollout began."""
 
 
 class _Look(NamedTuple):
     of: tuple[str, str]
-    """The workload's UID and its marker: what was seen of another rollout does not count."""
+    """UID and marker of the workload; a result of another rollout does not count."""
     again: datetime
     observed: PodsSeen
 
 
 class PodLooks:
-    """Looks at the pods of workloads whose rollouts are under way, each seldom, and forgets the others."""
+    """Reader of the pods of workloads with a rollout in progress, with a growing interval.
+
+    Other results are dropped.
+    """
 
     def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
         self._api = api
@@ -48,7 +51,7 @@ class PodLooks:
         self._looks: dict[WorkloadKey, _Look] = {}
 
     def last(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen | None:
-        """Return what the pods showed last, which is nothing within the grace; None when they are due to be read."""
+        """Return the last result, which is empty within the grace period; None if a read is due."""
         now, known = self._now(), self._looks.get(workload.key)
         if known is None or known.of != (workload.uid, workload.marker):
             again = min(began, now) + grace
@@ -56,18 +59,18 @@ class PodLooks:
         return known.observed if known.again > now else None
 
     async def read(self, workload: Workload, began: datetime) -> PodsSeen:
-        """Read the pods now; of one that is settled their metadata tells enough, each that stays is ready.
+        """Read the pods now; for a settled workload only their metadata, because its remaining pods are ready.
 
         Raises:
-            ApiError: They could not be read; where the right is missing, that is what was seen.
+            ApiError: They could not be read; missing permission is a result, not an error.
         """
         try:
             return await (self.read_ages(workload) if workload.settled else self._read_whole(workload, began))
         except errors.Forbidden:
-            return self._kept(workload, self._now() + _UNTIL_ALLOWED, PodsSeen(forbidden=True))
+            return self._store(workload, self._now() + _FORBIDDEN_INTERVAL, PodsSeen(forbidden=True))
 
     async def read_ages(self, workload: Workload) -> PodsSeen:
-        """Read the metadata of the pods now: when and of which template each was made.
+        """Read the metadata of the pods now: creation time and template.
 
         Raises:
             ApiError: They could not be read.
@@ -76,7 +79,7 @@ class PodLooks:
         return PodsSeen(pods=pods)
 
     def forget(self, workload: WorkloadKey) -> None:
-        """Forget what its pods showed: one of them was changed just now."""
+        """Drop the result, because a pod was changed just now."""
         self._looks.pop(workload, None)
 
     async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
@@ -84,11 +87,11 @@ class PodLooks:
         pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
         is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
         deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
-        pause = min(max(since / _SHARE, _SHORTEST * pages), _LONGEST)
-        return self._kept(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
+        pause = min(max(since / _INTERVAL_DIVISOR, _MIN_INTERVAL * pages), _MAX_INTERVAL)
+        return self._store(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
 
-    def _kept(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
-        moment = self._now() - 2 * _LONGEST
+    def _store(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
+        moment = self._now() - 2 * _MAX_INTERVAL
         self._looks = {key: look for key, look in self._looks.items() if look.again > moment}
         observed = replace(observed, again=again)
         self._looks[workload.key] = _Look((workload.uid, workload.marker), again, observed)

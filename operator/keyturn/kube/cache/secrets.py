@@ -1,4 +1,4 @@
-"""Which Secrets of ours there are, and under which names a ManagedSecret has written some."""
+"""Metadata of Keyturn's Secrets, and the names under which a ManagedSecret has written some."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SecretCache"]
 
 
 class SecretCache:
-    """What the watch of Secrets has told, without any value."""
+    """Metadata of Secrets by key, without values."""
 
     def __init__(self) -> None:
         self._secrets: dict[ObjectKey, SecretMeta] = {}
@@ -25,10 +25,10 @@ class SecretCache:
         return self._secrets.get(key)
 
     def put(self, meta: SecretMeta) -> bool:
-        """Take in what is known of a Secret; say whether that is news."""
+        """Store the metadata of a Secret; return whether it is newer than the known one."""
         key = ObjectKey(meta.namespace, meta.name)
         known = self._secrets.get(key)
-        # A watch can lag behind the answer to our own write. Resource versions are ordered numbers (KEP-5504).
+        # A watch can lag behind the answer to an own write. Resource versions are ordered numbers (KEP-5504).
         if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
             return False
         self._forget_name(known)
@@ -38,13 +38,13 @@ class SecretCache:
         return True
 
     def drop(self, key: ObjectKey) -> str | None:
-        """Forget a Secret and return whose it was."""
+        """Drop a Secret; return its owner."""
         known = self._secrets.pop(key, None)
         self._forget_name(known)
         return known.owner if known else None
 
     def written_by(self, key: ObjectKey) -> set[str]:
-        """Return the names of the Secrets that a ManagedSecret has written, its state apart."""
+        """Return the names of the Secrets that a ManagedSecret has written, except its state."""
         names = {key.name, *self._renamed.get(key, ())}
         metas = {name: self._secrets.get(ObjectKey(key.namespace, name)) for name in names}
         return {name for name, meta in metas.items() if meta and meta.owner == key.name and meta.written}

@@ -1,4 +1,4 @@
-"""Which Secrets take in whole keys of stores, by dataFrom of their ManagedSecrets."""
+"""Index from a Secret to the store keys that dataFrom brings into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["StoreReferenceIndex"]
 
 
 class StoreReferenceIndex:
-    """Few ManagedSecrets have any, so few are remembered."""
+    """Index of dataFrom; only ManagedSecrets that use it are stored."""
 
     def __init__(self) -> None:
         self._sources: dict[ObjectKey, frozenset[tuple[StoreKey, str]]] = {}
@@ -22,7 +22,7 @@ class StoreReferenceIndex:
         self._writers: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
 
     def note(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
-        """Take in what the spec of a ManagedSecret says, as it came from the API server."""
+        """Index the spec of a ManagedSecret, as the API server sent it."""
         self.forget(user)
         if sources := frozenset(_sources(spec, user.namespace)):
             target = ObjectKey(user.namespace, (spec.get("target") or {}).get("name") or user.name)
@@ -38,7 +38,7 @@ class StoreReferenceIndex:
             del self._writers[target]
 
     def into(self, secret: ObjectKey) -> frozenset[tuple[StoreKey, str]]:
-        """Return the keys of stores that are brought into a Secret, whole."""
+        """Return the store keys that are brought into a Secret as a whole."""
         writers = self._writers.get(secret, ())
         return frozenset(source for writer in writers for source in self._sources[writer])
 

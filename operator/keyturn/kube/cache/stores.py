@@ -1,4 +1,4 @@
-"""The stores that the watches told of, and which ManagedSecrets use them."""
+"""Stores in the informer cache, and the ManagedSecrets that use them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _MODELS: dict[str, type[AnyStore]] = {SECRET_STORE: SecretStore, CLUSTER_SECRET_
 
 
 class StoreCache:
-    """Both kinds of store by their keys, and the ManagedSecrets that name them."""
+    """Both kinds of store by key, and the ManagedSecrets that reference them."""
 
     def __init__(self) -> None:
         self._stores: dict[StoreKey, AnyStore | Stalled] = {}
         self._uses: dict[ObjectKey, frozenset[StoreKey]] = {}
         self._users: defaultdict[StoreKey, set[ObjectKey]] = defaultdict(set)
 
-    # Stores
+    # Stores.
 
     def put(self, key: StoreKey, body: Mapping[str, Any]) -> None:
         try:
@@ -45,10 +45,10 @@ class StoreCache:
         self._stores.pop(key, None)
 
     def store(self, key: StoreKey) -> AnyStore | None:
-        """Return a store.
+        """Return a store, or None.
 
         Raises:
-            Stalled: This version cannot read it.
+            Stalled: This version cannot parse it.
         """
         found = self._stores.get(key)
         if isinstance(found, Stalled):
@@ -56,28 +56,30 @@ class StoreCache:
         return found
 
     def identity(self, key: StoreKey) -> str | None:
-        """Name a store in the form that it has now; None where there is none that can be read."""
+        """Return UID and generation of a store as an identifier of its settings; None if it is absent or invalid."""
         found = self._stores.get(key)
         if found is None or isinstance(found, Stalled):
             return None
         return f"{found.metadata.uid}-{found.metadata.generation}"
 
     def keys(self, kind: str) -> list[StoreKey]:
-        return [key for key in list(self._stores) if key.kind == kind]  # metrics ask from another thread
+        return [
+            key for key in list(self._stores) if key.kind == kind
+        ]  # metrics call this from another thread
 
     def names(self, kind: str, namespace: str) -> list[str]:
-        """Name the stores of a kind, of one namespace where they have one."""
+        """Return the names of the stores of a kind and namespace."""
         return sorted(key.name for key in self._stores if (key.kind, key.namespace) == (kind, namespace))
 
     def selected_users(self) -> set[ObjectKey]:
-        """Return who uses a store that chooses namespaces by their labels."""
+        """Return the users of stores that select namespaces by labels."""
         chosen = [key for key, store in self._stores.items() if _selects(store)]
         return {user for key in chosen for user in self._users.get(key, ())}
 
-    # Users
+    # Users.
 
     def note_user(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
-        """Take in which stores the spec of a ManagedSecret names."""
+        """Index the stores that the spec of a ManagedSecret references."""
         self.forget_user(user)
         if named := frozenset(_named(spec, user.namespace)):
             self._uses[user] = named
@@ -101,7 +103,7 @@ def _selects(store: AnyStore | Stalled) -> bool:
 
 
 def _named(spec: Mapping[str, Any], namespace: str) -> Iterator[StoreKey]:
-    """Name the stores of a spec as it came from the API server; its schema was checked there."""
+    """Yield the stores that a spec references, as the API server sent it; the CRD schema has validated it."""
     for ref in _refs(spec):
         if name := ref.get("name"):
             yield meant(ref.get("kind") or SECRET_STORE, name, namespace)

@@ -1,4 +1,4 @@
-"""The workloads that are watched, and which of them use a Secret."""
+"""Workloads in the informer cache, indexed by the Secrets that they use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["WorkloadCache", "secrets_of"]
 
 
 class WorkloadCache:
-    """Workloads by their keys, and the keys of those that use a Secret by that."""
+    """Workloads by key, and workload keys by Secret."""
 
     def __init__(self) -> None:
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
 
     def put(self, workload: Workload) -> Workload | None:
-        """Take in a workload; return what was known of it."""
+        """Store a workload; return its former state."""
         known = self.drop(workload.key)
         self._workloads[workload.key] = workload
         for secret in secrets_of(workload):
@@ -30,7 +30,7 @@ class WorkloadCache:
         return known
 
     def drop(self, key: WorkloadKey) -> Workload | None:
-        """Forget a workload; return what was known of it."""
+        """Drop a workload; return its former state."""
         known = self._workloads.pop(key, None)
         for secret in secrets_of(known):
             self._users[secret].discard(key)
@@ -49,7 +49,7 @@ class WorkloadCache:
 
 
 def secrets_of(workload: Workload | None) -> set[ObjectKey]:
-    """Name the Secrets that a workload uses."""
+    """Return the Secrets that a workload uses."""
     if workload is None:
         return set()
     return {ObjectKey(workload.key.namespace, use.secret) for use in workload.uses}
