@@ -214,7 +214,7 @@ async def test_three_works_that_take_too_long_count_though_nobody_waits_for_them
 
 
 async def test_who_waits_for_threads_that_others_keep_is_not_blamed(gate: Gate) -> None:
-    for number in range(threads._QUICK.at_once + threads._REPLACED):
+    for number in range(threads._QUICK.at_once + threads._SPARE_THREADS):
         await outlasted(gate, f"other {number}")
 
     assert "other namespaces" in (await outlasted(gate)).message
@@ -225,7 +225,7 @@ async def test_who_waits_for_threads_that_others_keep_is_not_blamed(gate: Gate) 
 async def test_who_has_waited_longer_is_before_who_has_used_the_threads_just_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(threads, "_HALVES_IN", 0.05)
+    monkeypatch.setattr(threads, "_HALF_LIFE", 0.05)
     first, began, now = Gate(), list[str](), asyncio.get_running_loop().time
     waiting = [
         asyncio.ensure_future(threads.for_tenant(f"{number}", first.pass_through)) for number in range(3)

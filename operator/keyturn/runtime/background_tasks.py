@@ -1,4 +1,4 @@
-"""What goes on for everybody, whoever stopped waiting for it: held here until it ends, and ended with the process."""
+"""Background tasks that outlive their callers: referenced until they end, cancelled with the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 class Tasks:
-    """Tasks without a waiter of their own."""
+    """Set of background tasks; an error of one is logged."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -28,11 +28,11 @@ class Tasks:
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_end)
         return task
 
     async def end(self, *, after: float = 0.0) -> None:
-        """End them all, those that do not end by themselves `after` a while, and wait for their ends."""
+        """Wait up to `after` seconds for the tasks, then cancel them and wait for their end."""
         if after and self._running:
             await asyncio.wait(list(self._running), timeout=after)
         while running := list(self._running):
@@ -40,7 +40,7 @@ class Tasks:
                 task.cancel()
             await asyncio.wait(running)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_end(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:

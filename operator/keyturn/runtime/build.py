@@ -1,7 +1,7 @@
-"""Which Keyturn this is: its version, and the commit that it is built from.
+"""Version of Keyturn, and the commit that it is built from.
 
-A wheel has the commit in a file that the build writes (`operator/build_commit.py`, from $KEYTURN_COMMIT or git). A
-checkout has it in the files of git, which are read here: git itself is never started while Keyturn runs.
+A wheel has the commit in a file that the build writes (`operator/build_commit.py`, from $KEYTURN_COMMIT or git). For
+a checkout it is read from git's files; git itself is never started while Keyturn runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keyturn import __version__
 __all__ = ["FILE", "VARIABLE", "commit", "user_agent", "version"]
 
 FILE: Final = "commit.txt"
-"""File in the package's folder in which a build writes the commit."""
+"""File in the package's folder to which a build writes the commit."""
 VARIABLE: Final = "KEYTURN_COMMIT"
 _COMMIT: Final = re.compile(r"([0-9a-f]{7,12})[0-9a-f]{0,52}(-dirty)?")
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -25,24 +25,24 @@ _PACKAGE: Final = Path(__file__).parents[1]
 
 @cache
 def commit() -> str:
-    """Return up to 12 digits of the commit, with `-dirty` where files were changed; empty if it is unknown."""
-    found = _read(_PACKAGE / FILE) or os.environ.get(VARIABLE) or _of_checkout(_PACKAGE.parents[1])
-    match = _COMMIT.fullmatch(found.strip())
+    """Return up to 12 digits of the commit, with `-dirty` after changes; empty if it is unknown."""
+    raw = _read(_PACKAGE / FILE) or os.environ.get(VARIABLE) or _of_checkout(_PACKAGE.parents[1])
+    match = _COMMIT.fullmatch(raw.strip())
     return f"{match[1]}{match[2] or ''}" if match else ""
 
 
 def version() -> str:
-    """Return the version with the commit where that is known, such as `0.1.0 (17cd3115a2b4)`."""
+    """Return the version with the commit if known, such as `0.1.0 (17cd3115a2b4)`."""
     return f"{__version__} ({commit()})" if commit() else __version__
 
 
 def user_agent() -> str:
-    """Return how requests name their sender. What precedes the slash is the field manager of what is written."""
+    """Return the User-Agent; the API server uses the part before the slash as default field manager."""
     return f"keyturn/{version()}"
 
 
 def _of_checkout(root: Path) -> str:
-    """Read which commit is checked out, as gitrepository-layout(5) says where it stands."""
+    """Return the commit that is checked out. Source: gitrepository-layout(5)."""
     git = root / ".git"
     if pointer := _read(git):  # a worktree
         git = root / pointer.removeprefix("gitdir:").strip()

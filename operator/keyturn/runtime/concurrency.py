@@ -1,7 +1,6 @@
-"""How much one owner may have under way, so that what is slow of one leaves room for everybody else's.
+"""Keyed semaphore: concurrency limits per key and in total, with round-robin over the keys that wait.
 
-Who waits is served one of each owner in turn, and an owner who has nothing under way waits for no other: places are
-kept for the first of each.
+Some places are reserved for the first holder of each key, so that one key cannot take all of them.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ __all__ = ["KeyedLimiter"]
 
 
 class KeyedLimiter:
-    """So many at a time for each name, and all together no more than so many, the first of each name apart."""
+    """Limits concurrent holders per name and in total, with places reserved for the first holder of each name."""
 
     def __init__(self, each: int, everybody: int, *, firsts: int = 0) -> None:
-        """Take `firsts` as the places beyond `everybody` that only those take who have none."""
+        """`firsts` places beyond `everybody` are reserved for names without a holder."""
         self._each = each
         self._everybody = everybody
         self._firsts = firsts
-        self._taken = 0
-        self._inside: Counter[str] = Counter()
+        self._holders = 0
+        self._holders_of: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By name, in the order in which the names come to their next turn."""
+        """Waiters by name, in round-robin order of the names."""
 
     @asynccontextmanager
     async def taken(self, name: str) -> AsyncIterator[None]:
-        """Wait for a turn of this name, and hold it."""
+        """Hold a place for `name` during the context."""
         await self.take(name)
         try:
             yield
@@ -40,7 +39,7 @@ class KeyedLimiter:
             self.give_back(name)
 
     async def take(self, name: str) -> None:
-        """Wait for a turn of this name, which `give_back` ends."""
+        """Wait for a place for `name`; release it with `give_back`."""
         if name not in self._waiting and self._has_room(name):
             self._enter(name)
             return
@@ -49,29 +48,29 @@ class KeyedLimiter:
         try:
             await called
         except asyncio.CancelledError:
-            self._go_away(name, called)
+            self._abandon(name, called)
             raise
 
     def give_back(self, name: str) -> None:
-        """End a turn of this name, and call whose turn is next."""
-        self._taken -= 1
-        self._inside[name] -= 1
-        if not self._inside[name]:
-            del self._inside[name]
-        self._call()
+        """Release a place of `name`, and admit the next waiters."""
+        self._holders -= 1
+        self._holders_of[name] -= 1
+        if not self._holders_of[name]:
+            del self._holders_of[name]
+        self._admit()
 
     def _has_room(self, name: str) -> bool:
-        inside = self._inside[name]
-        if not inside and self._taken < self._everybody + self._firsts:
+        inside = self._holders_of[name]
+        if not inside and self._holders < self._everybody + self._firsts:
             return True
-        return inside < self._each and self._taken < self._everybody
+        return inside < self._each and self._holders < self._everybody
 
     def _enter(self, name: str) -> None:
-        self._taken += 1
-        self._inside[name] += 1
+        self._holders += 1
+        self._holders_of[name] += 1
 
-    def _call(self) -> None:
-        # Those who are passed over have all that they may, or wait for a place that is none of the firsts'.
+    def _admit(self) -> None:
+        # Names that are passed over are at their limit, or wait for a place that is not reserved.
         while name := next((name for name in self._waiting if self._has_room(name)), None):
             queue = self._waiting.pop(name)
             called = queue.popleft()
@@ -81,9 +80,9 @@ class KeyedLimiter:
                 called.set_result(None)
                 self._enter(name)
 
-    def _go_away(self, name: str, called: asyncio.Future[None]) -> None:
+    def _abandon(self, name: str, called: asyncio.Future[None]) -> None:
         if not called.cancelled():
-            self.give_back(name)  # it was called, and has gone away in the same moment
+            self.give_back(name)  # it was admitted and cancelled at the same moment
             return
         queue = self._waiting.get(name, deque())
         if called in queue:

@@ -1,7 +1,7 @@
-"""What held up the event loop, for how long, and where: everything else waits meanwhile.
+"""Watchdog of the event loop: measures stalls, and logs the function that blocks.
 
-Another thread asks the loop for answers. Where one is late, it looks at what is being done; it takes names of files
-and functions, and never what these hold. It sees lateness, not calls: many short ones can make an answer late, too.
+A thread requests answers from the loop. If one is late, it records files and functions of the loop's stack, never
+values. It measures lateness, not single calls: many short calls can delay an answer, too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "HoldUp", "told", "watched"]
 
 LONGEST: Final = 0.1
-"""Seconds that one call may take."""
-_LOOK_EVERY: Final = 0.05
-_IS_LONG: Final = 1.0
-"""Seconds after which it is no matter whether the call has worked, or waited for a processor."""
-_TOLD_EVERY: Final = 60.0
-_MOST_PLACES: Final = 256
+"""Seconds of delay from which on a stall is reported."""
+_INTERVAL: Final = 0.05
+_MIN_LOGGED: Final = 1.0
+"""Seconds from which on a stall is logged even if the loop used little processor time."""
+_LOG_INTERVAL: Final = 60.0
+_MAX_PLACES: Final = 256
 _OURS: Final = str(Path(__file__).parents[1])
 
 _log = structlog.get_logger()
@@ -42,17 +42,17 @@ _told: Final[dict[str, float]] = {}
 
 @dataclass(frozen=True, slots=True)
 class HoldUp:
-    """An answer that came too late."""
+    """A stall of the event loop."""
 
     place: str
-    """The file, line and function of ours, and those further inside where it was not ours."""
+    """File, line and function of Keyturn's innermost frame, and the innermost frame if that is another."""
     seconds: float
     processor: float
-    """Seconds of processor time of the loop's thread: much less means that it, or the whole process, waited."""
+    """Processor time of the loop's thread; much less than `seconds` means that it waited for a processor."""
 
 
-class _Beat:
-    """One event loop, which another thread asks again and again: uvloop has no hook to time its calls."""
+class _Watchdog:
+    """Watchdog of one event loop, as uvloop has no hook to time its calls."""
 
     def __init__(self, tell: Callable[[HoldUp], None], longest: float) -> None:
         self._tell = tell
@@ -64,8 +64,8 @@ class _Beat:
         self._ended = threading.Event()
 
     def look(self) -> None:
-        """Ask, and tell of each answer that comes late, until the end."""
-        while not self._ended.wait(_LOOK_EVERY):
+        """Request answers until `end`, and report late ones."""
+        while not self._ended.wait(_INTERVAL):
             self._answered.clear()
             began, processor = monotonic(), self._used()
             try:
@@ -75,9 +75,9 @@ class _Beat:
             if not self._answered.wait(self._longest):
                 place = self._place()
                 self._wait()
-                one = HoldUp(place, monotonic() - began, self._used() - processor)
+                stall = HoldUp(place, monotonic() - began, self._used() - processor)
                 if not self._ended.is_set():
-                    self._tell(one)
+                    self._tell(stall)
 
     def end(self) -> None:
         self._ended.set()
@@ -88,7 +88,7 @@ class _Beat:
             pass
 
     def _place(self) -> str:
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, for such a purpose
+        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented for debugging
         return _place_of(frame) if frame is not None else "unknown"
 
     def _used(self) -> float:
@@ -97,8 +97,8 @@ class _Beat:
 
 @contextmanager
 def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
-    """Tell, from another thread, of what holds up the running loop for longer than `longest` seconds."""
-    beat = _Beat(tell, longest)
+    """Report stalls of the running loop of more than `longest` seconds, from another thread, during the context."""
+    beat = _Watchdog(tell, longest)
     thread = threading.Thread(target=beat.look, name="holdups", daemon=True)
     thread.start()
     try:
@@ -109,13 +109,13 @@ def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterato
 
 
 def told(one: HoldUp) -> None:
-    """Count it, and log it with its place, each place once in a minute."""
+    """Record a stall in the metric, and log each place at most once a minute."""
     metrics.LOOP_HELD.observe(one.seconds)
     now = monotonic()
-    was_told = _told.get(one.place, now - _TOLD_EVERY) > now - _TOLD_EVERY
-    if was_told or (one.processor < LONGEST and one.seconds < _IS_LONG):
+    was_told = _told.get(one.place, now - _LOG_INTERVAL) > now - _LOG_INTERVAL
+    if was_told or (one.processor < LONGEST and one.seconds < _MIN_LOGGED):
         return
-    if len(_told) >= _MOST_PLACES:
+    if len(_told) >= _MAX_PLACES:
         _told.clear()
     _told[one.place] = now
     _log.warning(
@@ -127,10 +127,10 @@ def told(one: HoldUp) -> None:
 
 
 def _place_of(frame: FrameType) -> str:
-    """Name the innermost function, and the innermost one of ours where that is another."""
-    inside = itertools.takewhile(lambda one: one.f_code.co_filename != __file__, _outwards(frame))
-    ours = next((one for one in inside if one.f_code.co_filename.startswith(_OURS)), frame)
-    return " > ".join(dict.fromkeys((_written(ours), _written(frame))))
+    """Return the innermost frame of Keyturn, followed by the innermost frame if that is another."""
+    inside = itertools.takewhile(lambda inner: inner.f_code.co_filename != __file__, _outwards(frame))
+    ours = next((inner for inner in inside if inner.f_code.co_filename.startswith(_OURS)), frame)
+    return " > ".join(dict.fromkeys((_format(ours), _format(frame))))
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -139,6 +139,6 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _written(frame: FrameType) -> str:
+def _format(frame: FrameType) -> str:
     path = Path(frame.f_code.co_filename)
     return f"{path.parent.name}/{path.name}:{frame.f_lineno} {frame.f_code.co_name}"

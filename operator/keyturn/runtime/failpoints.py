@@ -1,4 +1,4 @@
-"""Where a test can have the process die as by SIGKILL; nothing unless the environment names one at the start."""
+"""Fail points for tests: the process dies by SIGKILL at a named step; inactive without an environment variable."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _seen = count(1)
 
 
 def reached(moment: str, step: str) -> None:
-    """Die here if this is the place: `before:Publish`, or `after:RollOut#2` for the second time."""
+    """Kill the process at this point if $KEYTURN_FAILPOINT names it.
+
+    Examples: `before:Publish`, or `after:RollOut#2` for the second time.
+    """
     if _NAME and f"{moment}:{step}" == _NAME and next(_seen) == int(_TIMES or 1):
         os.kill(os.getpid(), signal.SIGKILL)

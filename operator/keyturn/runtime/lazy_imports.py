@@ -1,4 +1,4 @@
-"""How a library is imported without what it would load just because it is installed."""
+"""Hides optional dependencies while a library is imported that would load them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["unseen"]
 
 @contextmanager
 def unseen(*modules: str) -> Iterator[None]:
-    """Have an import of these modules fail meanwhile, but for those that are loaded already."""
+    """Make imports of these modules fail during the context, except those that are already loaded."""
     hidden = [name for name in modules if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # so Python says of a module that there is none
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes Python raise ModuleNotFoundError
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How the process speaks: fixed event names with fields, in one format, and never an error's own words."""
+"""Structured logging: fixed event names with fields, one format for all libraries, no messages of foreign errors."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["LogFormat", "configure", "describe"]
 
-_MOST_FRAMES = 20
+_MAX_FRAMES = 20
 _LINE_OF_KOPF: Final = re.compile(
     r"(?P<what>.*?\b(fail(s|ed)?|error|exception|unsupported event type)\b[^:]*):.*", re.IGNORECASE
 )
-"""What failed, and after a colon in which words: those of an error, or what a watch has read."""
+"""What failed, without the text after the colon, which may be an error message or a watch event."""
 
 
 class LogFormat(enum.StrEnum):
-    """What a line looks like."""
+    """Format of log lines."""
 
     CONSOLE = "console"
     JSON = "json"
 
 
 def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
-    """Send our lines and those of every library to standard error, in one format.
+    """Write log lines of Keyturn and of all libraries to standard error, in one format.
 
-    Libraries stay one level quieter: their debug lines print bodies of requests, and those hold values.
+    Libraries log one level less: their debug lines contain bodies of requests, and therefore values.
     """
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -59,30 +59,30 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter_of_libraries(shared, renderer))
     logging.basicConfig(handlers=[handler], level=max(level + 10, logging.INFO), force=True)
-    # kopf tells of every event that it hands to a handler of ours.
+    # kopf logs every event that it passes to a handler.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     sys.excepthook = _log_the_end
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Make the fields that say what happened, without the words of errors that are not ours.
+    """Return log fields for an error, without the messages of foreign errors.
 
-    A library's error may quote what it could not read, encode or send. Its type and its frames cannot.
+    A library's error message may quote what it could not parse, encode or send; its type and frames cannot.
     """
-    line = list(_line_of(error))
-    frames = [frame for each in line for frame in _frames(each.__traceback__)]
-    return {"error": " < ".join(_name(each) for each in line), "frames": frames[-_MOST_FRAMES:]}
+    chain = list(_chain_of(error))
+    frames = [frame for each in chain for frame in _frames(each.__traceback__)]
+    return {"error": " < ".join(_name(each) for each in chain), "frames": frames[-_MAX_FRAMES:]}
 
 
-def _line_of(error: BaseException) -> Iterator[BaseException]:
-    """Go from an error to what it groups and to what caused it."""
+def _chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the members of its group and its causes."""
     yield error
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
-            yield from _line_of(member)
+            yield from _chain_of(member)
     cause = error.__cause__ if error.__suppress_context__ else error.__context__
     if cause is not None:
-        yield from _line_of(cause)
+        yield from _chain_of(cause)
 
 
 def _name(error: BaseException) -> str:
@@ -98,7 +98,7 @@ def _frames(traceback: TracebackType | None) -> Iterator[str]:
 
 
 def _write_plainly(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Describe errors and write times, so that both renderers find only what they can print."""
+    """Processor that describes errors and formats times, so that both renderers can print all fields."""
     error = _error_of(event.pop("exc_info", None))
     for name, field in event.items():
         if isinstance(field, BaseException):
@@ -129,12 +129,12 @@ _JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
 def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Write a line whose reader finds every letter, and whose looker sees every letter."""
+    """Render a line as JSON with invisible characters escaped, which parsers and terminals show alike."""
     return make_visible(str(_JSON(logger, method, event)))
 
 
 def _show_what_is_hidden(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Write letters that change how a line looks as escapes, before colours are added, which are such letters too."""
+    """Processor that escapes invisible characters before the renderer adds colours, which are such characters."""
     for name, field in event.items():
         if isinstance(field, str):
             event[name] = make_visible(field).replace("\n", "\\n")
@@ -150,7 +150,7 @@ def _formatter_of_libraries(shared: list[Processor], renderer: Processor) -> log
 
 def _name_the_library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event["logger"] = event["_record"].name
-    # asyncio goes on with the repr of the task that failed, and so with the words of its error.
+    # asyncio appends the repr of the failed task, which contains the message of its error.
     event["event"] = event["event"].partition("\n")[0]
     if event["logger"].partition(".")[0] == "kopf":
         event["event"] = _without_bodies(event["event"])
@@ -158,13 +158,13 @@ def _name_the_library(_logger: WrappedLogger, _method: str, event: EventDict) ->
 
 
 def _without_bodies(line: str) -> str:
-    """Leave of a line of kopf what failed, and how by type and status; its words may be the API server's answer."""
+    """Return a line of kopf with error type and status only; its message may be the API server's answer."""
     if line.startswith("Request attempt "):
         what, arrow, error = line.partition(" -> ")
         kind, status = re.match(r"\w*", error), re.search(r", status=\d+(?=\)$)", error)
-        return what + arrow + "".join(found[0] for found in (kind, status) if found)
-    found = _LINE_OF_KOPF.match(line)
-    return found["what"] if found else line
+        return what + arrow + "".join(match[0] for match in (kind, status) if match)
+    match = _LINE_OF_KOPF.match(line)
+    return match["what"] if match else line
 
 
 def _log_the_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -1,9 +1,9 @@
-"""How the memory of the process stays its own: no core file, and no look into it by another process of its user.
+"""Protection of the process's memory: no core dumps, no access by other processes of the same user.
 
-Values are in it while they are generated and published. The limit alone does not keep them from a program that the
-machine's `core_pattern` starts, since the kernel minds a limit of 0 for files only; a process that is not dumpable is
-handed to neither (https://man7.org/linux/man-pages/man5/core.5.html). It is not traced either, but by root with
-CAP_SYS_PTRACE (https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html).
+Values are in memory while they are generated and published. RLIMIT_CORE=0 does not apply to a program that
+`core_pattern` starts; a process that is not dumpable writes neither
+(https://man7.org/linux/man-pages/man5/core.5.html). It can also be traced only by root with CAP_SYS_PTRACE
+(https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def keep_memory_unseen() -> None:
-    """Turn core dumps off for good, and with them the look of other processes that are not root's."""
+    """Disable core dumps permanently, and with them ptrace and /proc/PID/mem for other processes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

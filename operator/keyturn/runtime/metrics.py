@@ -1,4 +1,4 @@
-"""What Prometheus is told of what was done: counters and histograms of this process."""
+"""Prometheus metrics of this process: counters, gauges and histograms."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ __all__ = [
 _PREFIX = "keyturn"
 _STEP_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
-# The time at which a counter began is worth no second series for each of them.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # forgotten upstream
+# Without _created series, which would double their number.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not typed upstream
 
 REGISTRY = CollectorRegistry()
 
@@ -118,7 +118,7 @@ ProcessCollector(registry=REGISTRY)
 
 
 def count_request(verb: str, resource: str, code: int, _seconds: float) -> None:
-    """Count one request to the API server, answered with `code`, 0 for no answer."""
+    """Count a request to the API server; `code` is the status, 0 for no answer."""
     _requests(verb, resource, code).inc()
 
 

@@ -1,7 +1,7 @@
-"""Whether the parts of a private key of RSA belong together, which nothing else looks at that is quick.
+"""Consistency of the parts of a private RSA key, checked without a search for primes.
 
-One signature takes as long as its parts are large, whatever the size of the whole: two factors of 12,000 bits beside
-a modulus of 2,048 take a minute.
+The duration of a signature depends on the size of the parts: two factors of 12,000 bits with a modulus of 2,048 bits
+take a minute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["belong_together"]
 
 
 def belong_together(numbers: RSAPrivateNumbers) -> bool:
-    """Say whether a key is what a key of RSA is, apart from whether its factors are primes."""
+    """Whether the parts are consistent with each other (RFC 8017, section 3.2); primality is not checked."""
     p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
     return (
         min(p, q) > 1

@@ -1,4 +1,4 @@
-"""How the event loop gets a processor and the interpreter lock while threads of the same process compute."""
+"""Priority of the event loop over computing threads: interpreter lock and processor."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _LOWEST: Final = 19
 
 
 def favour_event_loop() -> None:
-    """Shorten how long a computing thread keeps the interpreter lock to a tenth of Python's own interval.
+    """Shorten the switch interval of the interpreter lock to a tenth of Python's default, 0.5 ms.
 
-    Each step of the loop waits for the lock, and an event of a watch takes several steps.
+    Each step of the loop waits for the lock, and a watch event takes several steps.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def yield_processor() -> None:
-    """Give this thread the lowest priority: the nice value 19 of setpriority(2), which Linux keeps for each thread.
+    """Set this thread's nice value to 19 (setpriority(2), which Linux applies to threads).
 
-    It is for work without the interpreter lock, such as a key of 8,192 bits, which takes seconds of a processor. A
-    thread that waits for a processor with the lock in hand would hold up the loop.
+    For work without the interpreter lock, such as a key of 8,192 bits, which takes seconds of processor time. A
+    thread that waits for a processor while it holds the lock would block the loop.
     """
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox that forbids the call is no reason to make no keys
+        with contextlib.suppress(OSError):  # a sandbox that forbids the call must not prevent keys
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)

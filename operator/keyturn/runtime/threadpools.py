@@ -1,9 +1,8 @@
-"""Where work is done that would hold up the event loop: in few threads, and nobody's in those of another.
+"""Thread pools for blocking work: one job per tenant at a time; the operator has its own pool.
 
-What a tenant has us compute shares a few threads, one for each owner at a time, however much there is to do; who has
-used them least is next. What may take long, such as a large key, has threads and turns apart. Whatever outlasts its
-limit cannot be stopped, but is waited for no longer: another thread takes its place, and who has had that thrice
-waits. What the operator does for itself, such as its metrics, has threads of its own.
+Tenants share a few threads, and the tenant with the least recent usage is next. Work that takes long, such as large
+keys, has separate threads. A job that exceeds its limit cannot be stopped, but is no longer waited for: a spare
+thread replaces its own, and after three such jobs in a row its tenant is suspended for 10 minutes.
 """
 
 from __future__ import annotations
@@ -36,53 +35,53 @@ T = TypeVar("T")
 
 _STRIKES: Final = 3
 _PENALTY: Final = timedelta(minutes=10)
-_SOON: Final = timedelta(seconds=30)
-_HALVES_IN: Final = 30.0
-"""Seconds after which half of what an owner has used is forgotten."""
-_MOST_OWNERS: Final = 1024
-_REPLACED: Final = 6
-"""Threads that take the place of those in which something outlasts its limit."""
+_RETRY_DELAY: Final = timedelta(seconds=30)
+_HALF_LIFE: Final = 30.0
+"""Half-life in seconds of the recorded usage."""
+_MAX_OWNERS: Final = 1024
+_SPARE_THREADS: Final = 6
+"""Spare threads that replace those with a job over its limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Threads for work of one length."""
+    """Thread pool for jobs of one duration."""
 
     at_once: int
     seconds: float
-    """How long work may take."""
+    """Maximum duration of a job."""
     pool: ThreadPoolExecutor
 
 
 _OURS: Final = ThreadPoolExecutor(2, "ours")
-# Each of them holds what a template may keep; see keyturn.templates.bounds.
-_QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _REPLACED, "tenants"))
-_LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _REPLACED, "keys", yield_processor))
+# Each of these threads may hold the memory of one template; see keyturn.templates.bounds.
+_QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _SPARE_THREADS, "tenants"))
+_LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _SPARE_THREADS, "keys", yield_processor))
 
 
 class TookTooLong(Wait):
-    """What an owner has us compute outlasts its limit, or has done so before."""
+    """A job of a tenant exceeds its limit, or its tenant is suspended because earlier jobs did."""
 
 
 async def for_us(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do what the operator needs itself."""
+    """Run work of the operator itself in a thread."""
     return await asyncio.get_running_loop().run_in_executor(_OURS, _call(doing, *args, **named))
 
 
 async def for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do what `owner` makes us do, after all else that it makes us do; others do not wait for it.
+    """Run work of the tenant `owner` in a thread, one job at a time; other tenants are not delayed.
 
     Raises:
-        TookTooLong: It goes on for too long, or the last works of the owner did.
+        TookTooLong: It exceeds 20 s, or the owner is suspended.
     """
     return await _office().done(owner, _QUICK, _call(doing, *args, **named))
 
 
 async def for_tenant_at_length(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do what takes seconds by its nature, such as to look for large primes; otherwise as `for_tenant`.
+    """Run work that takes seconds by nature, such as a search for large primes; otherwise as `for_tenant`.
 
     Raises:
-        TookTooLong: It goes on for too long, or the last works of the owner did.
+        TookTooLong: It exceeds 180 s, or the owner is suspended.
     """
     return await _office().done(owner, _LONG, _call(doing, *args, **named))
 
@@ -91,39 +90,42 @@ def _call(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> Callable[[
     return partial(contextvars.copy_context().run, partial(doing, *args, **named))
 
 
-# Who is next
+# Fair queue over tenants.
 
 
 @dataclass(slots=True)
 class _Owner:
-    """What one owner has had done lately."""
+    """Recent usage of one tenant."""
 
     turns: defaultdict[ThreadPoolExecutor, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
-    """One for each kind of threads: what is small does not wait for the owner's own large keys."""
+    """One lock per pool, so small jobs do not wait for the owner's own large keys."""
     used: float = 0.0
-    """Seconds of threads, half of them forgotten after a while."""
+    """Thread seconds used, decaying with _HALF_LIFE."""
     at: float = 0.0
     strikes: int = 0
-    """How many works in a row took too long."""
+    """Jobs in a row that exceeded their limit."""
     overdue: int = 0
-    """Works that take too long, and have not ended yet."""
+    """Jobs over their limit that have not ended yet."""
     waits_until: float = 0.0
 
     def used_by(self, now: float) -> float:
-        return self.used * math.exp2((self.at - now) / _HALVES_IN)
+        return self.used * math.exp2((self.at - now) / _HALF_LIFE)
 
     def has_used(self, seconds: float, now: float) -> None:
         self.used, self.at = self.used_by(now) + seconds, now
 
     @property
     def rank(self) -> float:
-        """Whose is lower has used less, whenever the two are asked: what one used is forgotten as it waits."""
-        return math.log2(self.used) + self.at / _HALVES_IN if self.used else -math.inf
+        """Order of tenants by usage, lowest first.
+
+        It does not change while they wait, because usage decays alike.
+        """
+        return math.log2(self.used) + self.at / _HALF_LIFE if self.used else -math.inf
 
     def strike(self, now: float) -> None:
-        """Take in that a work took too long; have the owner wait at the third one in a row."""
+        """Record a job over its limit; the third in a row suspends the owner."""
         self.strikes += 1
         if self.strikes >= _STRIKES:
             self.strikes, self.waits_until = 0, now + _PENALTY.total_seconds()
@@ -131,7 +133,7 @@ class _Owner:
     def is_idle(self, now: float) -> bool:
         is_busy = any(turn.locked() for turn in self.turns.values())
         at_rest = not (is_busy or self.strikes or self.overdue or self.waits_until > now)
-        return at_rest and self.used_by(now) < 0.01  # noqa: PLR2004  # ten milliseconds put nobody off
+        return at_rest and self.used_by(now) < 0.01  # noqa: PLR2004  # ten milliseconds delay no job
 
 
 _Turn: TypeAlias = "tuple[float, int, asyncio.Future[None]]"
@@ -139,7 +141,7 @@ _Turn: TypeAlias = "tuple[float, int, asyncio.Future[None]]"
 
 @dataclass(slots=True)
 class _Line:
-    """Who waits for threads of one kind."""
+    """Waiters for threads of one pool."""
 
     free: int
     waiting: list[_Turn] = field(default_factory=list)
@@ -169,9 +171,9 @@ class _Line:
 
 
 class _Work(Generic[T]):
-    """One work in a thread: it gives its place there and its owner's turn back once, at its end or at its limit.
+    """One job in a thread: its thread and its owner's lock are released once, at its end or at its limit.
 
-    Whoever waits for it may go away, which ends no thread and moves no limit.
+    Cancelling a waiter neither ends the thread nor changes the limit.
     """
 
     def __init__(self, owner: _Owner, line: _Line, kind: _Kind, doing: Callable[[], T]) -> None:
@@ -187,10 +189,10 @@ class _Work(Generic[T]):
         self._future.add_done_callback(self._end_soon)
 
     async def outcome(self) -> T:
-        """Wait for its end, or its limit.
+        """Wait for the result, or the limit.
 
         Raises:
-            TookTooLong: It goes on, or could not even begin.
+            TookTooLong: It exceeded the limit, or got no thread.
         """
         try:
             await self._left
@@ -204,15 +206,15 @@ class _Work(Generic[T]):
         return self._future.result()
 
     def _give_up(self) -> None:
-        """Wait for it no longer; until it ends, nothing else is begun for its owner, and nobody stands in line."""
+        """Stop waiting at the limit; until the job ends, further jobs of its owner fail at once."""
         if self._future.cancel() or self._future.done():
-            return  # it has waited for a thread all the while, or its end is near
+            return  # it got no thread in time, or is about to end
         self._owner.overdue += 1
         self._owner.strike(self._loop.time())
         self._leave()
 
     def _end_soon(self, _: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
@@ -236,7 +238,7 @@ class _Work(Generic[T]):
 
 
 class _Office:
-    """The threads of tenants, as one event loop has them done."""
+    """Pools and tenants of one event loop."""
 
     def __init__(self) -> None:
         self._owners: dict[str, _Owner] = {}
@@ -244,33 +246,37 @@ class _Office:
 
     async def done(self, name: str, kind: _Kind, doing: Callable[[], T]) -> T:
         owner, loop = self._owner(name), asyncio.get_running_loop()
-        _hold_back(owner, loop.time())
+        _check_owner(owner, loop.time())
         turn = owner.turns[kind.pool]
         await turn.acquire()
         line = self._lines[kind.pool]
         try:
-            _hold_back(owner, loop.time())
+            _check_owner(owner, loop.time())
             await line.enter(owner.rank)
         except BaseException:
             turn.release()
             raise
         try:
             work = _Work(owner, line, kind, doing)
-        except BaseException:  # such as where there can be no more threads
+        except BaseException:  # such as if no thread can be started
             turn.release()
             line.leave()
             raise
         return await work.outcome()
 
     def _owner(self, name: str) -> _Owner:
-        if name not in self._owners and len(self._owners) >= _MOST_OWNERS:
+        if name not in self._owners and len(self._owners) >= _MAX_OWNERS:
             now = asyncio.get_running_loop().time()
-            self._owners = {key: one for key, one in self._owners.items() if not one.is_idle(now)}
+            self._owners = {key: owner for key, owner in self._owners.items() if not owner.is_idle(now)}
         return self._owners.setdefault(name, _Owner())
 
 
-def _hold_back(owner: _Owner, now: float) -> None:
-    """Begin nothing for who waits, or whose last work goes on beyond its limit."""
+def _check_owner(owner: _Owner, now: float) -> None:
+    """Check that the owner is neither suspended nor has a job over its limit.
+
+    Raises:
+        TookTooLong: Work of the owner is suspended or over its limit.
+    """
     if owner.waits_until > now:
         raise TookTooLong(
             "WorkSuspended",
@@ -284,12 +290,12 @@ def _hold_back(owner: _Owner, now: float) -> None:
 
 def _too_long() -> TookTooLong:
     message = "to compute it takes too long; write smaller keys, templates and documents"
-    return TookTooLong("WorkTookTooLong", message, _SOON)
+    return TookTooLong("WorkTookTooLong", message, _RETRY_DELAY)
 
 
 def _too_busy() -> TookTooLong:
     message = "to compute it has waited for too long; other namespaces keep every thread busy"
-    return TookTooLong("WorkTookTooLong", message, _SOON)
+    return TookTooLong("WorkTookTooLong", message, _RETRY_DELAY)
 
 
 _offices: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Office]] = WeakKeyDictionary()

@@ -1,4 +1,4 @@
-"""Files that others renew, such as a mounted Secret's."""
+"""Detects changes of files that are renewed, such as those of a mounted Secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Stamp: TypeAlias = tuple[int, int] | None
 
 @dataclass(slots=True)
 class RenewedFiles:
-    """Tells when one of them is another than at the last look, or is gone."""
+    """Files whose change or removal since the last check is reported."""
 
     paths: Sequence[Path]
     _stamps: tuple[_Stamp, ...] = field(init=False)
@@ -34,7 +34,7 @@ class RenewedFiles:
 
 def _stamp(path: Path) -> _Stamp:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ino
