@@ -1,9 +1,8 @@
-"""Templates of a Secret: checked before a value exists, rendered once per revision.
+"""Liquid templates of a Secret: checked before a value exists, rendered once per revision.
 
-The language is Liquid with limits: `engine` removes what could reach or exhaust anything, `bounds` counts work and
-size, `filters` are those of Liquid and those that Secrets need, `lexer` splits a template in one pass.
-No error of Liquid leaves this package, not even as the cause of another: it can quote a value. `failure` names the
-key of a template that failed, and nothing else.
+`engine` restricts Liquid so that a template cannot reach or exhaust anything, `bounds` counts work and size,
+`filters` has the filters, `lexer` splits a template in one pass. No error of Liquid leaves this package, not even as
+the cause of another, because it can quote a value. `failure` names the key of the failed template, and nothing else.
 
 Imports: `core`.
 """
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["NOW", "TemplateFailed", "check", "inputs", "is_known", "render", "rendered"]
 
 NOW = "now"
-"""The name under which a template reads the time at which it is rendered."""
+"""Name by which a template reads the time of rendering."""
 _VALUES = "values"
-"""The name under which a template reads every value, whatever that one is called."""
+"""Name by which a template reads any value, whatever its name."""
 _TEXT = ("value",)
-_LARGEST_TOTAL = 64 * 1024
-_KEPT_VERDICTS = 4096
+_MAX_TOTAL = 64 * 1024
+_MAX_VERDICTS = 4096
 
 _Names = dict[str, tuple[str, ...]]
 _verdicts: dict[bytes, str] = {}
@@ -48,21 +47,19 @@ _verdicts: dict[bytes, str] = {}
 def check(
     templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool = False
 ) -> None:
-    """Find what is wrong with templates while there are no values; `names` has the outputs of each value.
+    """Check templates without values; `names` has the outputs of each value, `is_open` allows further values.
 
-    Where `is_open`, there may be more values than those.
-
-    Like `render`, it can take a while: run it in a thread.
+    It can take long, like `render`: run it in a thread.
 
     Raises:
-        Stalled: Liquid cannot read one of them, or one asks for what there is not.
+        Stalled: InvalidTemplate: a syntax error, an unknown filter, or an unknown value.
     """
     if not templates:
         return
     key = _key(templates, names, is_open=is_open)
     verdict = _verdicts.get(key)
     if verdict is None:
-        if len(_verdicts) >= _KEPT_VERDICTS:
+        if len(_verdicts) >= _MAX_VERDICTS:
             _verdicts.clear()
         verdict = _verdicts[key] = _verdict(templates, dict(names), is_open=is_open)
     if verdict:
@@ -72,35 +69,35 @@ def check(
 def is_known(
     templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool = False
 ) -> bool:
-    """Say whether `check` would answer at once, since it was asked the same before."""
+    """Whether `check` would return at once, because its result is cached."""
     return not templates or _key(templates, names, is_open=is_open) in _verdicts
 
 
 def _key(templates: Mapping[str, str], names: Mapping[str, tuple[str, ...]], *, is_open: bool) -> bytes:
-    # Most looks find the same templates again, and reading them takes ten times as long as hashing them.
+    # Most reconciles check the same templates again, and parsing takes ten times as long as hashing.
     asked = orjson.dumps([dict(templates), dict(names), is_open], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(asked, digest_size=16).digest()
 
 
 def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
-    """Return which of `names` a template reads, as far as its text tells, and NOW where it reads the time.
+    """Return which of `names` a template reads, by its text, and NOW if it reads the time.
 
     Raises:
-        Stalled: Liquid cannot read it.
+        Stalled: It has a syntax error.
     """
     from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
     every = frozenset(names)
-    found = set[str]()
+    names_read = set[str]()
     for reference in Template("", template).references():
         match reference.segments:
             case ("values", str(name), *_):
-                found.add(name)
+                names_read.add(name)
             case (str(name), *_) if name != _VALUES:
-                found.add(name)
+                names_read.add(name)
             case _:
-                found |= every
-    return frozenset(found) & (every | {NOW})
+                names_read |= every
+    return frozenset(names_read) & (every | {NOW})
 
 
 def render(
@@ -109,12 +106,12 @@ def render(
     now: datetime,
     budget: Budget | None = None,
 ) -> dict[str, Value]:
-    """Make the text of each template. It is somebody else's program: run it in a thread.
+    """Render each template within one budget; `budget` shares it with other calls.
 
-    All of them share a budget, and others with them that are rendered with the same one.
+    Templates are untrusted programs: run it in a thread.
 
     Raises:
-        TemplateFailed: One cannot be rendered with these values; of them nothing is told.
+        TemplateFailed: One cannot be rendered with these values; the error does not quote them.
     """
     from .bounds import Budget  # noqa: PLC0415
     from .engine import Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
@@ -128,7 +125,7 @@ def render(
 def rendered(
     templates: Mapping[str, str], values: Mapping[str, ItemValues], before: Revision | None, now: datetime
 ) -> dict[str, Rendered]:
-    """Render the templates of a revision; what nothing has changed for stays as it was in the one before.
+    """Render the templates of a revision; a result whose inputs are unchanged is taken from the revision before.
 
     Raises:
         TemplateFailed: One cannot be rendered with these values.
@@ -145,7 +142,7 @@ def rendered(
 
 
 def _by_name(values: Mapping[str, ItemValues]) -> Mapping[str, ItemValues]:
-    """Name each value as templates do: what dataFrom brings by its key, unless an item of data is called so."""
+    """Return values by their names in templates: those of dataFrom by key, unless an item of data has that name."""
     spread = {
         key: ItemValues(kept.recipe, {VALUE: kept.outputs[output]}, {VALUE: key})
         for name, kept in values.items()
@@ -159,21 +156,21 @@ def _stays(
     text: str, rendered: Rendered, values: Mapping[str, ItemValues], before: Mapping[str, ItemValues]
 ) -> bool:
     same = {name for name, kept in values.items() if name in before and before[name].outputs == kept.outputs}
-    # The time alone is no reason, so with every value as it was it counts as unchanged too.
+    # The time alone is no reason, so if every value is unchanged it counts as unchanged, too.
     unchanged = same | ({NOW} if len(same) == len(values) else set())
     return rendered.template == text and inputs(text, values.keys() | before.keys()) <= unchanged
 
 
-# What is wrong
+# Checks without values.
 
 
 def _verdict(templates: Mapping[str, str], names: _Names, *, is_open: bool) -> str:
-    """Say what is wrong with the first template that is wrong, or nothing."""
+    """Return what is wrong with the first wrong template; empty if nothing is."""
     from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
     total = sum(len(text.encode()) for text in templates.values())
-    if total > _LARGEST_TOTAL:
-        most = _LARGEST_TOTAL // 1024
+    if total > _MAX_TOTAL:
+        most = _MAX_TOTAL // 1024
         return f"the templates together may have {most} KiB; spread them over several ManagedSecrets"
     try:
         for key, text in templates.items():
@@ -188,7 +185,7 @@ def _verdict(templates: Mapping[str, str], names: _Names, *, is_open: bool) -> s
 
 
 def _flaw(reference: Reference, names: _Names) -> str | None:
-    """Say what a template asks for that there is not, and what there is instead."""
+    """Return a message about an unknown value, with the known ones; None if the reference may be valid."""
     match reference.segments:
         case ("now", *_):
             return None
@@ -199,7 +196,7 @@ def _flaw(reference: Reference, names: _Names) -> str | None:
         case (str(name), *rest) if name != _VALUES:
             return _flaw_of(name, rest, names)
         case _:
-            return None  # a name that is computed; only rendering can tell
+            return None  # a computed name; only rendering can tell
 
 
 def _flaw_of(name: str, rest: list[object], names: _Names) -> str | None:
@@ -211,7 +208,7 @@ def _flaw_of(name: str, rest: list[object], names: _Names) -> str | None:
     if not rest or not isinstance(rest[0], str) or rest[0] in {"size", "first", "last"}:
         return None
     if outputs == _TEXT:
-        return f"{name!r} is one text and has no {rest[0]!r}; write {{{{ {_written(name)} }}}}"
+        return f"{name!r} is one text and has no {rest[0]!r}; write {{{{ {_example(name)} }}}}"
     return None if rest[0] in outputs else f"{name!r} has no {rest[0]!r}{_there_is(outputs)}"
 
 
@@ -219,5 +216,5 @@ def _there_is(names: Iterable[str]) -> str:
     return f"; there is: {', '.join(names)}"
 
 
-def _written(name: str) -> str:
+def _example(name: str) -> str:
     return name if name.replace("-", "_").isidentifier() else f'values["{name}"]'

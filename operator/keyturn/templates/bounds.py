@@ -1,4 +1,4 @@
-"""What a template may take: the work that is left to it, and how large the things are that it reads and keeps."""
+"""Limits of a template: remaining work, and size of what it reads and keeps."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
 ]
 
 LARGEST: Final = 1024 * 1024
-"""Bytes that the API server takes in one Secret."""
+"""Maximum bytes of data in one Secret."""
 LONGEST_LIST: Final = 10_000
-"""Parts of a list, of a range, and of all that is in one JSON: each takes up to a hundred bytes of ours."""
+"""Maximum items of a list, of a range, and of one JSON document; each takes up to a hundred bytes of memory."""
 STEPS: Final = 50_000
 _BYTES: Final = 16 * LARGEST
 
 
 class Refused(FilterArgumentError):  # noqa: N818  # it says what happens, not what went wrong
-    """A template asks for what it does not get, in words without a value."""
+    """A template exceeds a limit or uses a value wrongly; the message contains no value."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, token=None)
@@ -41,17 +41,17 @@ class Refused(FilterArgumentError):  # noqa: N818  # it says what happens, not w
 
 
 class Budget:
-    """The work that the templates of one Secret may take together."""
+    """Work that the templates of one Secret may do together."""
 
     def __init__(self, steps: int = STEPS, size: int = _BYTES) -> None:
         self._steps = steps
         self._size = size
 
     def spend(self, steps: int, size: int) -> None:
-        """Count work that is about to be done.
+        """Count work before it is done.
 
         Raises:
-            Refused: It is too much.
+            Refused: The budget is exhausted.
         """
         self._steps -= steps
         self._size -= size
@@ -59,11 +59,11 @@ class Budget:
             raise Refused("it takes too much work; loop less, or make the text elsewhere")
 
 
-# What a template holds besides texts
+# Values other than text.
 
 
 class Binary:
-    """Bytes that are no text; some filters take them."""
+    """Bytes that are not UTF-8; only some filters accept them."""
 
     __slots__ = ("_content", "_name")
 
@@ -82,7 +82,7 @@ class Binary:
 
 
 class Names(dict[str, object]):
-    """Several values by name, which is no text."""
+    """Several values by name, which cannot be used as text."""
 
     def __init__(self, name: str, values: Mapping[str, object]) -> None:
         super().__init__(values)
@@ -97,11 +97,11 @@ class Names(dict[str, object]):
     __repr__ = __str__
 
 
-# How large things are
+# Sizes.
 
 
 def size_of(thing: object) -> int:
-    """Return about how many bytes it takes to go through something."""
+    """Return the approximate cost in bytes of iterating over something."""
     if is_undefined(thing):
         return 0
     if isinstance(thing, range):
@@ -110,14 +110,14 @@ def size_of(thing: object) -> int:
 
 
 def weight_of(thing: object) -> int:
-    """Return about how many bytes of memory something keeps, with all that is in it."""
+    """Return the approximate bytes of memory of something with all its parts."""
     weight, waiting = 0, [thing]
     while waiting:
-        one = waiting.pop()
-        if is_undefined(one) or isinstance(one, Names):  # which is there anyway
+        part = waiting.pop()
+        if is_undefined(part) or isinstance(part, Names):  # in memory anyway
             continue
-        weight += len(one) if isinstance(one, Binary) else sys.getsizeof(one)
-        waiting += _parts(one)
+        weight += len(part) if isinstance(part, Binary) else sys.getsizeof(part)
+        waiting += _parts(part)
     return weight
 
 
@@ -130,4 +130,4 @@ def _parts(thing: object) -> Iterable[object]:
 def is_undefined(thing: object) -> bool:
     return issubclass(
         type(thing), Undefined
-    )  # isinstance() asks the thing, which then says that it is not there
+    )  # isinstance() reads a property of the object, which raises for an undefined one

@@ -1,9 +1,8 @@
-"""Liquid as far as strangers may use it: a template reads values, and can neither reach nor exhaust anything.
+"""Restricted Liquid for untrusted templates: a template reads values, and can neither reach nor exhaust anything.
 
-There is no loader, so no file and no other template. What is left of the tags is in `_TAGS`, of the filters in
-`filters`. Work is counted where it is done: each node that is rendered, each name that is looked up, each turn of
-a loop, the length of every text that is read or made, and the memory of all that is kept. So the same template
-always ends in the same way.
+There is no loader, so no file and no other template. The remaining tags are in `_TAGS`, the filters in `filters`.
+Work is counted where it is done: each rendered node, each name lookup, each loop iteration, the length of each text
+that is read or produced, and the memory of all that is kept. So the result for a template does not depend on timing.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Names", "Reference", "Template", "exposed"]
 
-_LONGEST_MESSAGE: Final = 100
+_MAX_MESSAGE_LENGTH: Final = 100
 _GO: Final = frozenset({"expected a primitive expression, found dot"})
-"""What Liquid says of a field of a Go template, as External Secrets has them."""
+"""Liquid's message for a field of a Go template, which External Secrets uses."""
 
 
 def exposed(name: str, outputs: Mapping[str, Value]) -> object:
-    """Return how a template sees a value: as a text, or as several by the names of its outputs."""
+    """Return a value as templates read it: a text, or several by the names of its outputs."""
     if outputs.keys() == {"value"}:
         return _text_of(name, outputs["value"])
     return Names(name, {output: _text_of(f"{name}.{output}", value) for output, value in outputs.items()})
@@ -62,25 +61,25 @@ def _text_of(name: str, value: Value) -> str | Binary:
         return Binary(name, content)
 
 
-# Templates
+# Templates.
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A place where a template reads a value."""
+    """Reference of a template to a value."""
 
     segments: tuple[object, ...]
     line: int
 
 
 class Template:
-    """One template, read and to be rendered."""
+    """A parsed template."""
 
     def __init__(self, key: str, text: str) -> None:
-        """Read `text`, the template of a Secret's `key`.
+        """Parse `text`, the template of a Secret's `key`.
 
         Raises:
-            Stalled: Liquid cannot read it.
+            Stalled: InvalidTemplate: it has a syntax error.
         """
         self._key = key
         self._text = text
@@ -90,30 +89,30 @@ class Template:
             raise Stalled("InvalidTemplate", self.flaw(_syntax(error), self._line_of(error))) from None
 
     def references(self, filters: Collection[str] = FILTERS.keys()) -> Iterator[Reference]:
-        """Tell what the template reads that it did not make itself.
+        """Yield the values that the template reads, without its own variables.
 
         Raises:
-            Stalled: It asks for a filter that is none of `filters`.
+            Stalled: InvalidTemplate: it uses a filter that is not in `filters`.
         """
-        found = self._read.analyze(include_partials=False)
-        for name, spans in found.filters.items():
+        analysis = self._read.analyze(include_partials=False)
+        for name, spans in analysis.filters.items():
             if name not in filters:
                 raise Stalled(
                     "InvalidTemplate", self.flaw(_no_filter(name, filters), self._line(spans[0].index))
                 )
-        for variables in found.globals.values():
-            for one in variables:
-                yield Reference(tuple(one.segments), self._line(one.span.index))
+        for variables in analysis.globals.values():
+            for variable in variables:
+                yield Reference(tuple(variable.segments), self._line(variable.span.index))
 
     def flaw(self, sentence: str, line: int) -> str:
-        """Say where something is wrong."""
+        """Return a message with the template's key and line."""
         return f"template {self._key!r}, line {line}: {sentence}"
 
     def render(self, given: Mapping[str, object], budget: Budget) -> str:
-        """Return the text that the template makes of what is given.
+        """Return the rendered text.
 
         Raises:
-            TemplateFailed: It cannot be made; nothing of what is given is told.
+            TemplateFailed: It cannot be rendered; the error does not quote the values.
         """
         context = _Context(self._read, globals=given)
         context.budget = budget
@@ -125,7 +124,7 @@ class Template:
             sentence, line = _reason(error), self._line_of(error)
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
             sentence, line = "it cannot be computed with the values that there are", 1
-        # Outside the handler, so that Liquid's words on the values are not even the context.
+        # Raised outside the handler, so that Liquid's message about the values is not even the context.
         raise TemplateFailed(self._key, self.flaw(sentence, line))
 
     def _line_of(self, error: Exception) -> int:
@@ -139,13 +138,13 @@ class Template:
 
 
 def _syntax(error: LiquidError) -> str:
-    """Say what Liquid says of a text that has no values in it yet."""
+    """Return Liquid's message about a syntax error; the text has no values yet."""
     message = " ".join(str(error.message).split())
     if message in _GO:
         return f"{message}; this is Go template syntax, and Keyturn uses Liquid: write {{{{ NAME }}}} without the dot"
     tags = ", ".join(sorted(tag.name for tag in _TAGS if tag.name.isalpha() and tag not in _PSEUDO))
     hint = f"; there are the tags {tags}, raw and comment" if isinstance(error, _UnknownTagError) else ""
-    return f"{message[:_LONGEST_MESSAGE]}{hint}"
+    return f"{message[:_MAX_MESSAGE_LENGTH]}{hint}"
 
 
 def _no_filter(name: str, filters: Collection[str]) -> str:
@@ -166,11 +165,11 @@ def _reason(error: LiquidError | LiquidInterrupt) -> str:
             return "it compares or computes what it cannot"
 
 
-# Rendering, and what it costs
+# Rendering and its cost.
 
 
 class _Writer(StringIO):
-    """Takes what a template writes, as long as a Secret could hold it."""
+    """Output buffer, limited to what a Secret can hold."""
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()
@@ -187,13 +186,13 @@ class _Writer(StringIO):
 
 
 class _Context(RenderContext):
-    """Where a rendering looks up names, and where its work is counted."""
+    """Render context that counts lookups and nodes."""
 
     budget: Budget
 
     @property
     def disabled_tags(self) -> list[str]:
-        """Every node asks this before it is rendered, which makes it the place to count nodes."""
+        """Liquid reads this before each node is rendered, so nodes are counted here."""
         self.budget.spend(1, 0)
         return []
 
@@ -202,12 +201,12 @@ class _Context(RenderContext):
         pass
 
     def get(self, path: list[object], *, token: Token | None, **kwargs: object) -> object:
-        found = super().get(path, token=token, **kwargs)
-        self.budget.spend(1, size_of(found))
-        return found
+        looked_up = super().get(path, token=token, **kwargs)
+        self.budget.spend(1, size_of(looked_up))
+        return looked_up
 
     def assign(self, key: str, val: object) -> None:
-        """Keep a value until the rendering ends, which counts as much as it takes to keep it."""
+        """Keep a value until rendering ends; its memory is counted."""
         self.budget.spend(0, weight_of(val))
         super().assign(key, val)
 
@@ -224,7 +223,7 @@ class _Context(RenderContext):
 
 
 class _Loop(ForNode):
-    """A loop that is counted before its items are laid out, which `reversed` does at once."""
+    """Loop whose items are counted before they are created, which `reversed` does at once."""
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         items = self.expression.iterable.evaluate(context)
@@ -240,7 +239,7 @@ class _ForTag(ForTag):
 class _Bound(BoundTemplate):
     def make_partial_namespace(
         self,
-        partial: bool,  # noqa: FBT001  # theirs
+        partial: bool,  # noqa: FBT001  # Liquid's signature
         render_args: Mapping[str, object],
     ) -> Mapping[str, object]:
         """Add nothing: Liquid's own `partial` would hide a value of that name."""
@@ -248,15 +247,15 @@ class _Bound(BoundTemplate):
         return render_args
 
 
-# Reading
+# Parsing.
 
 
 class _UnknownTagError(LiquidSyntaxError):
-    """A tag that there is not."""
+    """An unknown tag."""
 
 
 class _Illegal(Illegal):
-    """Takes the place of every tag that there is not."""
+    """Tag that takes the place of every unknown one."""
 
     def parse(self, stream: TokenStream) -> IllegalNode:
         name = stream.current.value
@@ -274,7 +273,7 @@ _TAGS = (*_PSEUDO, IfTag, UnlessTag, CaseTag, _ForTag, BreakTag, ContinueTag, As
 
 class _Environment(Environment):
     template_class = _Bound
-    context_depth_limit: ClassVar[int] = 40  # blocks nest 30 deep at most
+    context_depth_limit: ClassVar[int] = 40  # blocks nest at most 30 deep
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         del extra

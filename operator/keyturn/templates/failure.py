@@ -1,4 +1,4 @@
-"""What is said of a template that cannot be rendered: its key. Why and where would tell of the values."""
+"""Error of a template that cannot be rendered: only its key, because cause and line would reveal values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["TemplateFailed"]
 
 
 class TemplateFailed(Stalled):
-    """A template that cannot be rendered with the values that there are.
+    """A template cannot be rendered with the given values.
 
-    Who writes a template may choose where it fails by what a value is, so a status that named the line would give a
-    value away one character after the other. `flaw` has the line, for who holds the values: the command line.
+    An author could choose the failing line by a property of a value, so a status with the line would reveal the value
+    character by character. `flaw` has the line, for users who hold the values: the command line.
     """
 
     def __init__(self, key: str, flaw: str) -> None:

@@ -1,7 +1,7 @@
-"""What a template may do with a text: Liquid's own filters, and those that Secrets need besides.
+"""Filters of templates: Liquid's own, and those that Secrets need.
 
-Each is bounded: what it reads and makes is counted, and what would make more than a Secret holds is refused before
-it is made. The words of a refusal are ours, since Liquid's quote what they refuse.
+Each is bounded: input and output are counted, and output larger than a Secret is rejected before it is created.
+Messages are Keyturn's own, because Liquid's quote values.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FILTERS", "guarded"]
 
-_GREATEST: Final = 2**63
-_LONGEST_FORMAT: Final = 100
+_MAX_INTEGER: Final = 2**63
+_MAX_FORMAT_LENGTH: Final = 100
 _BCRYPT_ROUNDS: Final = 10
 _BCRYPT_STEPS: Final = STEPS // 10
 _IN_QUOTES: Final = re.compile(r'"[^"]*"?')
@@ -37,12 +37,12 @@ def guarded(budget: Budget, name: str, *given: object, **named: object) -> objec
     """Apply a filter within a budget.
 
     Raises:
-        Refused: It cannot be applied.
-        UndefinedError: It is given what is not there.
+        Refused: It cannot be applied, or exceeds a limit.
+        UndefinedError: An argument is undefined.
     """
     filter_ = FILTERS[name]
-    for one in (*given, *named.values()):
-        _let_in(one, name, budget)
+    for argument in (*given, *named.values()):
+        _check_argument(argument, name, budget)
     failed = object()
     try:
         made = filter_(*given, **named)
@@ -50,19 +50,19 @@ def guarded(budget: Budget, name: str, *given: object, **named: object) -> objec
         raise
     except (LiquidError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
         made = failed
-    # Outside the handler, so that words on the value are not even the context.
-    if made is failed or (isinstance(made, int) and abs(made) >= _GREATEST):
+    # Raised outside the handler, so that messages about the value are not even the context.
+    if made is failed or (isinstance(made, int) and abs(made) >= _MAX_INTEGER):
         raise Refused(f"the filter {name} cannot take what it is given")
     if isinstance(made, str):
-        _held(len(made))
+        _check_size(len(made))
     budget.spend(0, size_of(made))
     return made
 
 
-def _let_in(given: object, name: str, budget: Budget) -> None:
+def _check_argument(given: object, name: str, budget: Budget) -> None:
     if is_undefined(given):
         if name != "default":
-            str(given)  # says that it is not there
+            str(given)  # raises UndefinedError
         return
     if isinstance(given, Binary) and name not in _TAKE_BYTES:
         str(given)
@@ -79,12 +79,12 @@ def _bytes(given: object) -> bytes:
     return given.content() if isinstance(given, Binary) else _text(given).encode()
 
 
-def _held(size: int) -> None:
+def _check_size(size: int) -> None:
     if size > LARGEST:
         raise Refused(f"it makes more than the {LARGEST // 1024} KiB that a Secret holds")
 
 
-def _decoded(content: bytes) -> str | Binary:
+def _decode(content: bytes) -> str | Binary:
     try:
         return content.decode()
     except UnicodeDecodeError:
@@ -93,7 +93,7 @@ def _decoded(content: bytes) -> str | Binary:
 
 def _replace(given: object, old: object, new: object = "") -> str:
     text, sought, put = _text(given), _text(old), _text(new)
-    _held(len(text) + text.count(sought) * len(put))
+    _check_size(len(text) + text.count(sought) * len(put))
     return text.replace(sought, put)
 
 
@@ -115,14 +115,14 @@ def _split(given: object, separator: object) -> list[str]:
 
 
 def _join(given: object, separator: object = " ") -> str:
-    texts, between = [_text(one) for one in _list(given)], _text(separator)
-    _held(sum(map(len, texts)) + len(texts) * len(between))
+    texts, between = [_text(part) for part in _list(given)], _text(separator)
+    _check_size(sum(map(len, texts)) + len(texts) * len(between))
     return between.join(texts)
 
 
 def _indent(given: object, width: int = 4) -> str:
     lines = _text(given).splitlines(keepends=True)
-    _held(sum(map(len, lines)) + len(lines) * width)
+    _check_size(sum(map(len, lines)) + len(lines) * width)
     return "".join(" " * width + line for line in lines)
 
 
@@ -131,7 +131,7 @@ def _base64_encode(given: object) -> str:
 
 
 def _base64_decode(given: object) -> str | Binary:
-    return _decoded(base64.b64decode(b"".join(_text(given).encode().split()), validate=True))
+    return _decode(base64.b64decode(b"".join(_text(given).encode().split()), validate=True))
 
 
 def _base64_url_safe_encode(given: object) -> str:
@@ -141,7 +141,7 @@ def _base64_url_safe_encode(given: object) -> str:
 def _base64_url_safe_decode(given: object) -> str | Binary:
     written = _text(given).strip().rstrip("=")
     standard = written.replace("-", "+").replace("_", "/") + "=" * (-len(written) % 4)
-    return _decoded(base64.b64decode(standard, validate=True))
+    return _decode(base64.b64decode(standard, validate=True))
 
 
 def _url_encode(given: object) -> str:
@@ -149,7 +149,7 @@ def _url_encode(given: object) -> str:
 
 
 def _uri_encode(given: object) -> str:
-    # As url_encode, but a blank becomes %20, which holds in every part of a URL and not in its query alone.
+    # Like url_encode, but a blank becomes %20, which is valid in every part of a URL, not only in its query.
     return urllib.parse.quote(_text(given), safe="")
 
 
@@ -163,7 +163,7 @@ def _json(given: object) -> str:
 
 def _parse_json(given: object) -> object:
     text = _text(given)
-    # Two letters of JSON become a hundred bytes of ours, so its parts are counted before they are made.
+    # Two characters of JSON can become a hundred bytes of memory, so parts are counted before they are created.
     bare = _IN_QUOTES.sub("", text.replace("\\\\", "").replace('\\"', ""))
     if sum(map(bare.count, ",[{")) > LONGEST_LIST:
         raise Refused(f"JSON may have {LONGEST_LIST} parts")
@@ -182,8 +182,8 @@ def _bcrypt(given: object) -> str:
 
 def _date(given: object, form: str) -> str:
     when = given if isinstance(given, datetime) else datetime.fromisoformat(_text(given))
-    if len(form) > _LONGEST_FORMAT:
-        raise Refused(f"a form of the date may have {_LONGEST_FORMAT} characters")
+    if len(form) > _MAX_FORMAT_LENGTH:
+        raise Refused(f"a form of the date may have {_MAX_FORMAT_LENGTH} characters")
     return str(int(when.timestamp())) if form == "%s" else when.strftime(form)
 
 
@@ -226,7 +226,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "modulo": math.modulo,
     "plus": math.plus,
     "times": math.times,
-    # other forms of the same
+    # encodings
     "base64_decode": _base64_decode,
     "base64_encode": _base64_encode,
     "base64_url_safe_decode": _base64_url_safe_decode,

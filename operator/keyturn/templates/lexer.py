@@ -1,6 +1,6 @@
-"""How a template is split into what stands as it is, what is put out and what is done: in one pass.
+"""Lexer of templates: splits text, outputs and tags in one pass.
 
-Liquid's own expression for this takes seconds over a few hostile KiB, such as `{{` and a page of blanks.
+Liquid's own regular expression takes seconds for some KiB of hostile input, such as `{{` and a page of blanks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tokens"]
 
-_LONGEST: Final = 500  # within braces: what reads an expression takes the square of its length
+_MAX_LENGTH: Final = 500  # within braces: the expression parser is quadratic in its length
 _OPENING: Final = re.compile(r"\{[{%]-?")
 _CLOSING: Final = {"{{": "}}", "{%": "%}"}
 _NAME: Final = re.compile(r"\s*(#|\w*)\s*")
@@ -26,14 +26,14 @@ _END_OF: Final = {name: re.compile(rf"\{{%(-?)\s*end{name}\s*(-?)%\}}") for name
 
 @dataclass(frozen=True, slots=True)
 class _Markup:
-    """One `{{ … }}` or `{% … %}`."""
+    """A `{{ … }}` or `{% … %}`."""
 
     source: str
     start: int
     inner: int
-    """Where its inside begins."""
+    """Start of the content."""
     outer: int
-    """Where its inside ends."""
+    """End of the content."""
     end: int
 
     @property
@@ -46,21 +46,21 @@ class _Markup:
 
     @property
     def name(self) -> str:
-        """What a tag is called; empty for an output."""
-        found = _NAME.match(self.source, self.inner, self.outer)
-        return found[1] if found and not self.is_output else ""
+        """Name of a tag; empty for an output."""
+        match = _NAME.match(self.source, self.inner, self.outer)
+        return match[1] if match and not self.is_output else ""
 
 
 def tokens(source: str) -> Iterator[Token]:
-    """Split a template as Liquid's parser takes it; comments are left out.
+    """Yield the tokens of a template for Liquid's parser; comments are left out.
 
     Raises:
-        LiquidSyntaxError: Something is never closed, or too long.
+        LiquidSyntaxError: A markup is not closed, or too long.
     """
     place, strips = 0, False
-    while found := _OPENING.search(source, place):
-        markup = _markup(source, found)
-        yield from _content(source, place, markup.start, left=strips, right=found[0].endswith("-"))
+    while opening := _OPENING.search(source, place):
+        markup = _markup(source, opening)
+        yield from _content(source, place, markup.start, left=strips, right=opening[0].endswith("-"))
         place, strips = markup.end, markup.strips_after
         if ending := _END_OF.get(markup.name):
             closing = ending.search(source, place)
@@ -79,8 +79,8 @@ def _markup(source: str, opening: re.Match[str]) -> _Markup:
     closing = source.find(_CLOSING[opening[0][:2]], inner)
     if closing < 0:
         raise _error(f"{opening[0]} is never closed", source, start)
-    if closing - inner > _LONGEST:
-        raise _error(f"write at most {_LONGEST} characters within braces", source, start)
+    if closing - inner > _MAX_LENGTH:
+        raise _error(f"write at most {_MAX_LENGTH} characters within braces", source, start)
     outer = closing - 1 if closing > inner and source[closing - 1] == "-" else closing
     return _Markup(source, start, inner, outer, closing + 2)
 
@@ -99,8 +99,8 @@ def _output(markup: _Markup) -> Iterator[Token]:
 
 
 def _tag(markup: _Markup) -> Iterator[Token]:
-    found = _NAME.match(markup.source, markup.inner, markup.outer)
-    place = found.end() if found else markup.inner
+    match = _NAME.match(markup.source, markup.inner, markup.outer)
+    place = match.end() if match else markup.inner
     yield Token(TOKEN_TAG, markup.name, markup.start, markup.source)
     if place < markup.outer:
         yield _expression(markup, place)
