@@ -225,10 +225,7 @@ class ManagedSecretStatus(Schema):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed.
-
-    Reconciling, Stalled while they hold.
-    """
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""
 
     @cached_property
     def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:

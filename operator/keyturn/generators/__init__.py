@@ -1,10 +1,10 @@
-"""New values: one module per generator, found by its kind and held to the floor of strength.
+"""Generators of values: one module per kind, with a minimum strength.
 
-`generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes.
-`kinds` and `Generator` describe what exists, for CRDs and converters.
+`generator_for(recipe)` returns the generator of a recipe; `make` builds one without the cache of recipes. `kinds` and
+`Generator` describe what exists, for CRDs and converters.
 
-A generator is a class with a `Config` model. It says how to `generate`, whether it `accepts` a value that exists, and
-how strong its values are. `base` has the interface.
+A generator is a class with a `Config` model. It defines how to `generate` a value, whether it `accepts` an existing
+one, and the strength of its values. `base` has the interface.
 
 Modules whose name starts with `_` are shared, or imported on first use, as cryptography is large.
 
@@ -54,16 +54,16 @@ __all__ = [
 
 @functools.cache
 def discover() -> Mapping[str, type[Generator[Any]]]:
-    """Find the generators by their kind, in alphabetical order."""
+    """Return the generator classes by kind, in alphabetical order."""
     found = {generator.kind: generator for generator in _classes()}
     return MappingProxyType(dict(sorted(found.items())))
 
 
 def make(recipe: Recipe) -> Generator[Any]:
-    """Make the generator that a recipe asks for.
+    """Return the generator of a recipe.
 
     Raises:
-        Stalled: There is no such generator, its settings contradict themselves, or it is under the floor.
+        Stalled: InvalidGenerator: it does not exist or its settings are invalid; TooWeak: it is below the floor.
     """
     generator_class = discover().get(recipe.kind)
     if generator_class is None:
@@ -74,13 +74,13 @@ def make(recipe: Recipe) -> Generator[Any]:
     except pydantic.ValidationError as error:
         raise Stalled("InvalidGenerator", _sentence(recipe.kind, error)) from error
     generator = generator_class(config)
-    _hold_to_the_floor(generator)
+    _check_strength(generator)
     return generator
 
 
 def _classes() -> Iterator[type[Generator[Any]]]:
     for info in pkgutil.iter_modules(__path__):
-        if info.name.startswith("_"):  # what several of them share, and what is imported on first use
+        if info.name.startswith("_"):  # shared modules, and those imported on first use
             continue
         module = importlib.import_module(f"{__name__}.{info.name}")
         yield from (member for member in vars(module).values() if _is_generator_of(module, member))
@@ -95,11 +95,11 @@ def _is_generator_of(module: ModuleType, member: object) -> TypeGuard[type[Gener
     )
 
 
-def _hold_to_the_floor(generator: Generator[Any]) -> None:
+def _check_strength(generator: Generator[Any]) -> None:
     strength = generator.strength()
     if strength is None or strength.is_enough:
         return
-    bits = math.floor(strength.bits)  # so that 127.9 bits are not called 128
+    bits = math.floor(strength.bits)  # so that 127.9 bits are not reported as 128
     raise Stalled(
         "TooWeak",
         f"{generator.kind} gives {strength.length} characters and {bits} bits of entropy, "
@@ -114,14 +114,14 @@ def _sentence(kind: str, error: pydantic.ValidationError) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _made(text: str) -> Generator[Any]:
+def _cached(text: str) -> Generator[Any]:
     return generators.make(Recipe.model_validate_json(text))
 
 
 def generator_for(recipe: Recipe) -> Generator[Any]:
-    """Return the generator of a recipe; most of a cluster's secrets share a few.
+    """Return the generator of a recipe, from a cache: most secrets of a cluster share a few recipes.
 
     Raises:
-        Stalled: The recipe cannot be followed.
+        Stalled: The recipe is invalid.
     """
-    return _made(recipe.text)
+    return _cached(recipe.text)

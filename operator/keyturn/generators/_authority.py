@@ -1,4 +1,4 @@
-"""Which CA a Secret holds, and whether it may sign; imported on first use, as cryptography is large."""
+"""CA of a Secret, and whether it may sign; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["authority_in"]
 
-_LEAST_TIME = timedelta(minutes=1)
-_MOST_KIB = tls.LARGEST_BUNDLE // 1024
+_MIN_REMAINING = timedelta(minutes=1)
+_MAX_KIB = tls.LARGEST_BUNDLE // 1024
 _LEAVE = "leave there only those that lead from the CA to its root"
 
 
 def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: datetime) -> Authority:
-    """Read the CA that a Secret holds.
+    """Return the CA that a Secret holds.
 
     Raises:
-        Stalled: It holds none that may sign such a certificate now.
+        Stalled: InvalidIssuer: it holds no CA that may sign such a certificate now.
     """
-    _hold_to_size(held, secret)
+    _check_size(held, secret)
     chain = certificates_in(held["tls.crt"]) if "tls.crt" in held else ()
     key = private_key_in(held["tls.key"], "PKCS8", "PKCS1", "SEC1") if "tls.key" in held else None
     if not chain or key is None:
@@ -51,12 +51,14 @@ def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: dat
         raise _refusal(secret, "holds no CA; name one whose certificate was made with isCA: true")
     if config.is_ca and path_length(certificate) == 0:
         raise _refusal(secret, "holds a CA that may sign no further CA; name another, or remove isCA")
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - _LEAST_TIME:
-        raise _refusal(secret, f"holds a CA that {_when(certificate, now)}; renew it")
-    return _rooted(chain, held, secret, key)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - _MIN_REMAINING:
+        raise _refusal(secret, f"holds a CA that {_validity_problem(certificate, now)}; renew it")
+    return _authority_of(chain, held, secret, key)
 
 
-def _rooted(chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key: PrivateKey) -> Authority:
+def _authority_of(
+    chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key: PrivateKey
+) -> Authority:
     known = (*chain, *(certificates_in(held["ca.crt"]) if "ca.crt" in held else ()))
     path = _path_to_root(chain[0], known)
     if path is None:
@@ -66,13 +68,13 @@ def _rooted(chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key
     return Authority(tuple(path[:-1]) or (path[0],), path[-1], key)
 
 
-def _hold_to_size(held: Outputs, secret: str) -> None:
-    """Read no more than a CA needs: what a certificate of it costs grows with the square of their number."""
+def _check_size(held: Outputs, secret: str) -> None:
+    """Check the size: the cost of finding the chain grows with the square of the number of certificates."""
     for name in ("tls.crt", "ca.crt"):
         if name in held and not tls.is_bounded(held[name].reveal()):
             raise _refusal(
                 secret,
-                f"has more than {tls.MOST_CERTIFICATES} certificates or {_MOST_KIB} KiB in {name}; {_LEAVE}",
+                f"has more than {tls.MOST_CERTIFICATES} certificates or {_MAX_KIB} KiB in {name}; {_LEAVE}",
             )
 
 
@@ -80,12 +82,19 @@ def _path_to_root(
     certificate: x509.Certificate, known: Sequence[x509.Certificate]
 ) -> list[x509.Certificate] | None:
     by_subject: dict[x509.Name, list[x509.Certificate]] = {}
-    for one in dict.fromkeys(known):
-        by_subject.setdefault(one.subject, []).append(one)
+    for candidate in dict.fromkeys(known):
+        by_subject.setdefault(candidate.subject, []).append(candidate)
     path = [certificate]
     while not is_signed_by(path[-1], path[-1]):
         candidates = by_subject.get(path[-1].issuer, [])
-        above = next((one for one in candidates if one not in path and is_signed_by(path[-1], one)), None)
+        above = next(
+            (
+                candidate
+                for candidate in candidates
+                if candidate not in path and is_signed_by(path[-1], candidate)
+            ),
+            None,
+        )
         if above is None:
             return None
         path.append(above)
@@ -96,7 +105,7 @@ def _refusal(secret: str, flaw: str) -> Stalled:
     return Stalled("InvalidIssuer", f"the Secret {secret!r} that signs the certificate {flaw}")
 
 
-def _when(certificate: x509.Certificate, now: datetime) -> str:
+def _validity_problem(certificate: x509.Certificate, now: datetime) -> str:
     if now < certificate.not_valid_before_utc:
         return f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only"
     return f"ends at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

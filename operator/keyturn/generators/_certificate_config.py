@@ -1,4 +1,4 @@
-"""Settings of the generator of certificates, as users write them."""
+"""Settings of the certificate generator."""
 
 from __future__ import annotations
 
@@ -34,14 +34,30 @@ Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
 
 
 _DEFAULT_DURATION = timedelta(days=90)
-_LEAST_DURATION = timedelta(hours=1)
-_LEAST_USE = timedelta(seconds=10)  # like rotation.every: whoever asks for less is renewed all the time
-_LONGEST_COMMON_NAME = 64  # X.520 allows no more
+
+
+_MIN_DURATION = timedelta(hours=1)
+
+
+_MIN_USE = timedelta(seconds=10)  # as for rotation.every: a shorter time means permanent renewal
+
+
+_MAX_COMMON_NAME = 64  # X.520 allows no more
+
+
 _A_NAME = "a certificate needs a name; write commonName, dnsNames or ipAddresses"
+
+
 _CA_NAME = "the certificate of a CA needs a name; write commonName"
+
+
 _CA_USAGES = "a CA signs certificates and nothing else; remove usages"
+
+
 _NOT_AN_IP = "write an IP address, such as 10.0.0.1 or fd00::1"
-_LONG_NAME = f"the first name is longer than {_LONGEST_COMMON_NAME} characters; write commonName"
+
+
+_LONG_NAME = f"the first name is longer than {_MAX_COMMON_NAME} characters; write commonName"
 
 
 CommonName = Annotated[
@@ -49,7 +65,7 @@ CommonName = Annotated[
     Spelled(
         r"^[^\x00-\x1f\x7f]+$",
         "commonName is text of one line; write such as shop.test",
-        _LONGEST_COMMON_NAME,
+        _MAX_COMMON_NAME,
     ),
 ]
 
@@ -85,11 +101,11 @@ class RsaSettings(Schema):
     """An RSA key."""
 
     bits: int = RsaBits
-    """The size of the key, at most 8192; 3072 where absent."""
+    """The size of the key in bits, at most 8192; 3072 if absent."""
 
 
 class EcSettings(Schema):
-    """A key on a curve of NIST."""
+    """A key on a NIST curve."""
 
     curve: Curve = "P-256"
     """The curve: P-256 (the default), P-384 or P-521."""
@@ -112,11 +128,11 @@ class CertificateKey(Schema):
     )
 
     ec: EcSettings | None = None
-    """A key on a curve of NIST, which every client takes."""
+    """A key on a NIST curve, which every client supports."""
     rsa: RsaSettings | None = None
-    """An RSA key, for clients of long ago."""
+    """An RSA key, for old clients."""
     ed25519: Ed25519Settings | None = None
-    """An Ed25519 key, for clients of your own; browsers do not take it."""
+    """An Ed25519 key, for clients of your own; browsers do not support it."""
 
     @property
     def form(self) -> KeyForm:
@@ -139,7 +155,7 @@ class SelfSigned(Schema):
 
 
 class Issuer(Schema):
-    """Who signs the certificate: exactly one."""
+    """The signer of the certificate: exactly one."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -153,7 +169,7 @@ class Issuer(Schema):
     self_signed: SelfSigned | None = None
     """The certificate signs itself."""
     secret_ref: SecretRef | None = None
-    """A Secret with tls.crt and tls.key of a CA, such as one that a certificate with isCA: true makes."""
+    """A Secret with tls.crt and tls.key of a CA, such as one of a certificate with isCA: true."""
 
 
 def _is(name: str) -> str:
@@ -167,7 +183,7 @@ class CertificateConfig(Schema):
         json_schema_extra=rules(
             (" || ".join(_is(name) for name in ("commonName", "dnsNames", "ipAddresses")), _A_NAME),
             (
-                f"has(self.commonName) || !has(self.dnsNames) || self.dnsNames[0].size() <= {_LONGEST_COMMON_NAME}",
+                f"has(self.commonName) || !has(self.dnsNames) || self.dnsNames[0].size() <= {_MAX_COMMON_NAME}",
                 _LONG_NAME,
             ),
             ("!has(self.isCA) || !self.isCA || has(self.commonName)", _CA_NAME),
@@ -176,25 +192,25 @@ class CertificateConfig(Schema):
     )
 
     common_name: CommonName | None = None
-    """The name in the subject, not looked at by TLS clients; the first of dnsNames and ipAddresses where absent."""
+    """The common name of the subject, ignored by TLS clients; the first of dnsNames and ipAddresses if absent."""
     dns_names: list[DnsName] | None = pydantic.Field(None, min_length=1, max_length=32)
-    """The host names that the certificate is for, with * for one label, such as *.shop.test."""
+    """The host names of the certificate, with * for one label, such as *.shop.test."""
     ip_addresses: list[IpAddress] | None = pydantic.Field(None, min_length=1, max_length=32)
-    """The IP addresses that the certificate is for."""
+    """The IP addresses of the certificate."""
     usages: list[Usage] | None = pydantic.Field(
         None, min_length=1, max_length=4, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """What the certificate may be used for; serverAuth and clientAuth where absent."""
+    """The extended key usages of the certificate; serverAuth and clientAuth if absent."""
     duration: Duration = _DEFAULT_DURATION
-    """How long the certificate is valid, at least 1h, but never longer than the issuer's; 90d where absent."""
+    """How long the certificate is valid, at least 1h and not longer than its issuer; 90d if absent."""
     renew_before: Duration | None = None
-    """How long before its end the certificate is renewed; a third of the time that it is valid where absent."""
+    """How long before its end the certificate is renewed; a third of its validity if absent."""
     is_ca: bool = pydantic.Field(default=False, alias="isCA")
-    """True makes a CA, which signs certificates of others."""
+    """True makes a CA, which signs other certificates."""
     issuer: Issuer = Issuer()
-    """Who signs the certificate; it signs itself where absent."""
+    """The signer of the certificate; self-signed if absent."""
     key: CertificateKey = CertificateKey()
-    """The kind of the key; ec on P-256 where absent."""
+    """The kind of the key; ec on P-256 if absent."""
 
     @pydantic.model_validator(mode="after")
     def _is_possible(self) -> CertificateConfig:
@@ -203,24 +219,24 @@ class CertificateConfig(Schema):
         return self
 
     def _flaw(self) -> str | None:
-        """Say what CEL cannot reckon, or what the CRD of another version let through."""
+        """Return what is wrong, for rules that CEL cannot compute or the CRD of another version lacks."""
         if not self.names:
             return _A_NAME
         if self.is_ca and self.common_name is None:
             return _CA_NAME
         if self.is_ca and self.usages:
             return _CA_USAGES
-        if len(self.subject) > _LONGEST_COMMON_NAME:
+        if len(self.subject) > _MAX_COMMON_NAME:
             return _LONG_NAME
         return self._flaw_of_time()
 
     def _flaw_of_time(self) -> str | None:
-        if self.duration < _LEAST_DURATION:
-            return f"duration is too short; write {format_duration(_LEAST_DURATION)} or longer"
-        if self.renew_before and self.renew_before > self.duration - _LEAST_USE:
+        if self.duration < _MIN_DURATION:
+            return f"duration is too short; write {format_duration(_MIN_DURATION)} or longer"
+        if self.renew_before and self.renew_before > self.duration - _MIN_USE:
             return (
                 f"renewBefore must be shorter than duration, which is {format_duration(self.duration)},"
-                f" by {format_duration(_LEAST_USE)} or more"
+                f" by {format_duration(_MIN_USE)} or more"
             )
         return None
 

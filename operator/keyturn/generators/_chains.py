@@ -1,4 +1,4 @@
-"""What certificates say that are there; imported on first use, as cryptography is large."""
+"""Certificate chains: parsing and comparison with settings; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -28,24 +28,27 @@ __all__ = ["certificates_in", "fulfils", "is_signed_by", "joined", "may_sign", "
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
-_SECOND = timedelta(seconds=1)
-_LONGEST_BUNDLE = 8  # less than is read
+_TOLERANCE = timedelta(seconds=1)
+_MAX_BUNDLE = 8  # less than the limit of a parsed bundle
 _BLOCKS = rb"(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
 
 
 def certificates_in(pem: Value) -> tuple[x509.Certificate, ...]:
-    """Read certificates of which we can tell everything; none from anything else, or from more than a few."""
+    """Return the certificates of a PEM bundle.
+
+    Empty if it has anything else, too many, or one that cannot be parsed.
+    """
     if not tls.is_bounded(pem.reveal()) or not re.fullmatch(_BLOCKS, pem.reveal().strip()):
         return ()
     try:
-        found = x509.load_pem_x509_certificates(pem.reveal())
-        for certificate in found:
+        certificates = x509.load_pem_x509_certificates(pem.reveal())
+        for certificate in certificates:
             _ = certificate.extensions, certificate.subject, certificate.issuer
             if not is_small(certificate.public_key()):
                 return ()
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
         return ()
-    return tuple(found)
+    return tuple(certificates)
 
 
 def fulfils(
@@ -54,7 +57,7 @@ def fulfils(
     chain: Sequence[x509.Certificate],
     roots: Sequence[x509.Certificate],
 ) -> bool:
-    """Say whether a chain is what the settings ask for; not whether it is still valid."""
+    """Whether a chain matches the settings; its validity in time is not checked."""
     if not chain or chain[0].public_key() != key.public_key():
         return False
     certificate, issuer = chain[0], _issuer_of(chain, roots)
@@ -69,52 +72,52 @@ def fulfils(
 
 
 def validity(pem: Value) -> tuple[datetime, datetime]:
-    """Return from when until when the first certificate of a chain is valid, apart from what was backdated."""
+    """Return the validity of the first certificate of a chain, without its backdating."""
     certificate = x509.load_pem_x509_certificate(pem.reveal())
     end = certificate.not_valid_after_utc
     return min(certificate.not_valid_before_utc + BACKDATED, end), end
 
 
 def joined(fresh: Value, previous: Value) -> Value:
-    """Put certificates behind others, each once; who turns again and again does not pile them up."""
+    """Return `fresh` with the certificates of `previous` appended, each once, at most _MAX_BUNDLE."""
     certificates = certificates_in(fresh)
-    older = [one for one in certificates_in(previous) if one not in certificates]
-    return written([*certificates, *older][:_LONGEST_BUNDLE]) if older else fresh
+    older = [certificate for certificate in certificates_in(previous) if certificate not in certificates]
+    return written([*certificates, *older][:_MAX_BUNDLE]) if older else fresh
 
 
 def _issuer_of(
     chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
 ) -> x509.Certificate | None:
-    """Return who signed the first of a chain that leads to one of the roots; None of another chain."""
+    """Return the issuer of the first certificate if the chain leads to one of the roots, else None."""
     if len(set(chain)) < len(chain):
         return None
     if not all(is_signed_by(lower, upper) for lower, upper in itertools.pairwise(chain)):
         return None
-    root = next((one for one in roots if is_signed_by(chain[-1], one)), None)
+    root = next((candidate for candidate in roots if is_signed_by(chain[-1], candidate)), None)
     return root if len(chain) == 1 or root is None else chain[1]
 
 
 def _has_names(certificate: x509.Certificate, config: CertificateConfig) -> bool:
-    found = _extension(certificate, x509.SubjectAlternativeName)
+    names = _extension(certificate, x509.SubjectAlternativeName)
     may_be_nameless = config.common_name is None and not certificate.subject.rdns
     return (may_be_nameless or certificate.subject == subject_of(config)) and (
-        set(found or ()) == set(alternative_names(config))
+        set(names or ()) == set(alternative_names(config))
     )
 
 
 def _has_usages(certificate: x509.Certificate, config: CertificateConfig) -> bool:
-    """Take a certificate for every usage where the settings do not say which."""
-    found = _extension(certificate, x509.ExtendedKeyUsage)
-    if found is None:
+    """Compare the usages; without extension the certificate is valid for every usage."""
+    usages = _extension(certificate, x509.ExtendedKeyUsage)
+    if usages is None:
         return config.usages is None
-    return set(found) == {USAGES[usage] for usage in config.usages or DEFAULT_USAGES}
+    return set(usages) == {USAGES[usage] for usage in config.usages or DEFAULT_USAGES}
 
 
 def _lasts(certificate: x509.Certificate, issuer: x509.Certificate, duration: timedelta) -> bool:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     is_cut_short = issuer != certificate and end == issuer.not_valid_after_utc
-    is_long_enough = is_cut_short or end - start >= duration - _SECOND
-    return is_long_enough and end - start <= duration + BACKDATED + _SECOND
+    is_long_enough = is_cut_short or end - start >= duration - _TOLERANCE
+    return is_long_enough and end - start <= duration + BACKDATED + _TOLERANCE
 
 
 def path_length(certificate: x509.Certificate) -> int | None:

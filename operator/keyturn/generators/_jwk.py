@@ -1,6 +1,6 @@
-"""Keys as JSON (RFC 7517, 7518 and 8037); imported on first use, as cryptography is large.
+"""JSON Web Keys (RFC 7517, 7518 and 8037); imported on first use, as cryptography is large.
 
-By hand: libraries look for primes when they read an RSA key, for 0.2 s in which nothing else runs.
+Implemented here, because libraries search for primes when they parse an RSA key, which blocks for 0.2 s.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ __all__ = ["Entry", "joined", "key_in", "public_of", "set_in", "thumbprint", "wr
 
 Entry = dict[str, Any]
 
-_LONGEST_SET = 8
-_LARGEST_SET = _LONGEST_SET * tls.LARGEST_KEY
+_MAX_KEYS = 8
+_MAX_SET_BYTES = _MAX_KEYS * tls.LARGEST_KEY
 _IDENTIFYING = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 _SECRET = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 _COORDINATE = 32  # bytes of a coordinate on P-256
 
 
 def written(key: PrivateKey, algorithm: str) -> Entry:
-    """Write a private key."""
+    """Return a private key as JWK."""
     members = _members(key)
     return {**members, "kid": thumbprint(members), "use": "sig", "alg": algorithm}
 
 
 def public_of(entry: Entry) -> Entry:
-    """Leave out what only the holder of the private key may know."""
+    """Return the JWK without its private members."""
     return {name: value for name, value in entry.items() if name not in _SECRET}
 
 
 def thumbprint(entry: Entry) -> str:
-    """Name a key after its public half, by RFC 7638."""
+    """Return the key ID: the thumbprint by RFC 7638."""
     identifying = {name: entry[name] for name in _IDENTIFYING[entry["kty"]]}
     return _text(hashlib.sha256(orjson.dumps(identifying, option=orjson.OPT_SORT_KEYS)).digest())
 
@@ -53,16 +53,16 @@ def written_set(entries: list[Entry]) -> Value:
 
 
 def joined(fresh: Value, previous: Value) -> Value:
-    """Put the previous keys behind the fresh ones; a set that is turned again and again does not grow forever."""
+    """Return `fresh` with the keys of `previous` appended, at most _MAX_KEYS."""
     entries = set_in(fresh)
     names = {entry["kid"] for entry in entries}
     older = [entry for entry in set_in(previous) if entry["kid"] not in names]
-    return written_set([*entries, *older][:_LONGEST_SET])
+    return written_set([*entries, *older][:_MAX_KEYS])
 
 
 def set_in(value: Value) -> list[Entry]:
-    """Read the entries of a set; none from anything else."""
-    if len(value.reveal()) > _LARGEST_SET:
+    """Return the entries of a set; empty if it is none."""
+    if len(value.reveal()) > _MAX_SET_BYTES:
         return []
     try:
         document = orjson.loads(value.reveal())
@@ -74,10 +74,10 @@ def set_in(value: Value) -> list[Entry]:
 
 
 def key_in(entry: Entry, algorithm: str) -> PrivateKey | None:
-    """Read a private key; None from anything that we would write otherwise, but for its name."""
+    """Return the private key of an entry; None if the entry differs from Keyturn's form except for its key ID."""
     try:
         key = _key(entry)
-    except (KeyError, TypeError, ValueError):  # binascii.Error is one
+    except (KeyError, TypeError, ValueError):  # binascii.Error is a ValueError
         return None
     if key is None or not is_sound(key):
         return None
@@ -109,7 +109,7 @@ def _rsa_members(numbers: rsa.RSAPrivateNumbers) -> Entry:
     public = numbers.public_numbers
     parts = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
     parts |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
-    return {"kty": "RSA", **{name: _text(_shortest(number)) for name, number in parts.items()}}
+    return {"kty": "RSA", **{name: _text(_minimal_bytes(number)) for name, number in parts.items()}}
 
 
 def _key(entry: Entry) -> PrivateKey | None:
@@ -142,5 +142,5 @@ def _bytes(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _shortest(number: int) -> bytes:
+def _minimal_bytes(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8)

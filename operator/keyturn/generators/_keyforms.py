@@ -1,4 +1,4 @@
-"""The kinds of private keys that generators make, and how strong they are."""
+"""Kinds of private keys, and their strength."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PemForm = Literal["PKCS8", "PKCS1", "SEC1"]
 
 LEAST_RSA_BITS = 3072
 
-# The strength of a key as NIST SP 800-57 part 1 (rev. 5), table 2, compares it with that of a symmetric one.
+# Strength compared with symmetric keys. Source: NIST SP 800-57 part 1 (rev. 5), table 2.
 _RSA_STRENGTHS = ((7680, 192), (LEAST_RSA_BITS, LEAST_BITS), (2048, 112))
 _CURVE_STRENGTHS: dict[Curve, int] = {"P-256": 128, "P-384": 192, "P-521": 256}
 _ED25519_STRENGTH = 128
 
-# A PEM of the kind is longer; what else is written of a key is longer still.
+# Lower bounds of the length of a PEM; other formats are longer.
 _CURVE_LENGTHS: dict[Curve, int] = {"P-256": 200, "P-384": 260, "P-521": 340}
 _ED25519_LENGTH = 100
 
@@ -38,7 +38,7 @@ RsaBits = pydantic.Field(
         )
     ),
 )
-"""The setting of whatever makes RSA keys."""
+"""The setting `bits` of generators of RSA keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Rsa:
     @property
     def strength(self) -> Strength:
         bits = next((strength for size, strength in _RSA_STRENGTHS if self.bits >= size), 0)
-        # The modulus, the private exponent and five numbers of half their length, six bits to a character.
+        # The modulus, the private exponent and five numbers of half their length, six bits per character.
         return Strength(self.bits * 3 // 4, bits, "more bits", "more bits")
 
 
 @dataclass(frozen=True, slots=True)
 class Ec:
-    """Keys on one of the curves of NIST."""
+    """Keys on a NIST curve."""
 
     curve: Curve = "P-256"
 

@@ -1,4 +1,4 @@
-"""What the generators of key pairs share: a private key and the public one that belongs to it."""
+"""Base class of generators of key pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ C = TypeVar("C", bound=Schema)
 
 
 class KeyPair(Generator[C]):
-    """Makes a private key, and its public half as SubjectPublicKeyInfo, both as PEM."""
+    """Generates a private key and its public key as SubjectPublicKeyInfo, both as PEM."""
 
     outputs = ("privateKey", "publicKey")
     public = frozenset({"publicKey"})
@@ -27,11 +27,11 @@ class KeyPair(Generator[C]):
     @property
     @abstractmethod
     def key(self) -> KeyForm:
-        """What keys are made."""
+        """Kind of the key."""
 
     @property
     def form(self) -> PemForm:
-        """How the private one is written."""
+        """Format of the private key."""
         return "PKCS8"
 
     def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # a key needs no other value

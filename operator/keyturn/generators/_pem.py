@@ -1,4 +1,4 @@
-"""How private keys are made, written as PEM and read again; imported on first use, as cryptography is large."""
+"""Private keys: generation, PEM encoding and parsing; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _FORMATS: Mapping[PemForm, PrivateFormat] = {
 
 
 def draw(form: KeyForm) -> PrivateKey:
-    """Make a fresh key."""
+    """Generate a key."""
     match form:
         case Rsa(bits):
             return rsa.generate_private_key(EXPONENT, bits)
@@ -79,7 +79,7 @@ def draw(form: KeyForm) -> PrivateKey:
 
 
 def is_of(form: KeyForm, key: PrivateKey) -> bool:
-    """Say whether `draw` could have made the key."""
+    """Whether `draw(form)` could have generated the key."""
     match form:
         case Rsa(bits):
             return isinstance(key, rsa.RSAPrivateKey) and (key.key_size, _exponent(key)) == (bits, EXPONENT)
@@ -96,21 +96,21 @@ def _exponent(key: rsa.RSAPrivateKey) -> int:
 
 
 def private_pem(key: PrivateKey, form: PemForm = "PKCS8") -> Value:
-    """Write a private key, unencrypted."""
+    """Return a private key as unencrypted PEM."""
     return Value(key.private_bytes(Encoding.PEM, _FORMATS[form], NoEncryption()))
 
 
 def public_pem(key: PrivateKey) -> Value:
-    """Write the public half as SubjectPublicKeyInfo."""
+    """Return the public key as SubjectPublicKeyInfo in PEM."""
     return Value(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
 def private_key_in(pem: Value, *forms: PemForm) -> PrivateKey | None:
-    """Read a private key that is written in one of these forms; None from anything else."""
+    """Return the private key of a PEM in one of these forms; None for anything else."""
     if not any(one_block(pem, _LABELS[form]) for form in forms):
         return None
     try:
-        # Their validation looks for primes, for 0.2 s at 3072 bits and for 7 s at 8192; ours takes no time.
+        # cryptography's validation searches for primes, 0.2 s for 3072 bits and 7 s for 8192; `is_sound` does not.
         key = load_pem_private_key(pem.reveal(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
@@ -118,7 +118,7 @@ def private_key_in(pem: Value, *forms: PemForm) -> PrivateKey | None:
 
 
 def public_key_in(pem: Value) -> PublicKeyTypes | None:
-    """Read a public key that is written as SubjectPublicKeyInfo; None from anything else."""
+    """Return the public key of a SubjectPublicKeyInfo in PEM; None for anything else."""
     if not one_block(pem, "PUBLIC KEY"):
         return None
     try:
@@ -129,22 +129,25 @@ def public_key_in(pem: Value) -> PublicKeyTypes | None:
 
 
 def is_small(key: object) -> bool:
-    """Say whether to use a key takes milliseconds: what one of RSA takes grows with the cube of its size."""
+    """Whether operations take milliseconds; those of RSA grow with the cube of the key size."""
     return not isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) or key.key_size <= tls.LARGEST_RSA
 
 
 def is_ours(key: object) -> TypeGuard[PrivateKey]:
-    """Say whether it is a key of a kind that is made here."""
+    """Whether it is a private key of a supported kind."""
     return isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey)
 
 
 def is_sound(key: PrivateKey) -> bool:
-    """Say whether the parts of a private key belong together, as far as cryptography has not looked itself."""
+    """Whether the parts of a private key are consistent.
+
+    Cryptography checks those of other kinds than RSA itself.
+    """
     return not isinstance(key, rsa.RSAPrivateKey) or rsaparts.belong_together(key.private_numbers())
 
 
 def one_block(pem: Value, label: str) -> bool:
-    """Say whether it is one block of PEM no longer than a key, and nothing else, apart from blanks around it."""
+    """Whether it is a single PEM block within the size limit, with nothing but blanks around it."""
     if len(pem.reveal()) > tls.LARGEST_KEY:
         return False
     block = rf"-----BEGIN {label}-----\s[A-Za-z0-9+/=\s]+-----END {label}-----"

@@ -1,4 +1,4 @@
-"""How users of generated logins may be called."""
+"""User names of generated credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How OpenSSH writes keys; imported on first use, as cryptography is large."""
+"""OpenSSH key formats; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 __all__ = ["private_key", "private_key_in", "public_key_in", "public_line"]
 
-_LINE = rb"\S+ [A-Za-z0-9+/=]+( [ -~]+)?\n?"
+_AUTHORIZED_KEY = rb"\S+ [A-Za-z0-9+/=]+( [ -~]+)?\n?"
 
 
 def private_key(key: PrivateKey) -> Value:
-    """Write a private key, unencrypted."""
+    """Return a private key in OpenSSH format, unencrypted."""
     return Value(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
 
 
 def public_line(key: PrivateKey, comment: str | None) -> Value:
-    """Write the public half as a line of authorized_keys."""
+    """Return the public key as a line of authorized_keys."""
     written = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return Value(written if comment is None else b"%b %b" % (written, comment.encode("ascii")))
 
 
 def private_key_in(written: Value) -> PrivateKey | None:
-    """Read a private key; None from anything else."""
+    """Return the private key of an OpenSSH PEM; None for anything else."""
     if not one_block(written, "OPENSSH PRIVATE KEY"):
         return None
     try:
@@ -53,8 +53,8 @@ def private_key_in(written: Value) -> PrivateKey | None:
 
 
 def public_key_in(line: Value) -> SSHPublicKeyTypes | None:
-    """Read a line of authorized_keys without options; None from anything else."""
-    if len(line.reveal()) > tls.LARGEST_KEY or not re.fullmatch(_LINE, line.reveal()):
+    """Return the public key of an authorized_keys line without options; None for anything else."""
+    if len(line.reveal()) > tls.LARGEST_KEY or not re.fullmatch(_AUTHORIZED_KEY, line.reveal()):
         return None
     try:
         key = load_ssh_public_key(line.reveal())

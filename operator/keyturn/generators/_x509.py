@@ -1,4 +1,4 @@
-"""How certificates are signed; imported on first use, as cryptography is large."""
+"""X.509 certificates (RFC 5280): creation and signature; imported on first use, as cryptography is large."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
     "written",
 ]
 
-# Clocks differ: who is a little behind must not meet a certificate of the future.
+# Clocks differ: a client whose clock is slow must not see a certificate that is not valid yet.
 BACKDATED = timedelta(minutes=1)
 DEFAULT_USAGES: tuple[Usage, ...] = ("serverAuth", "clientAuth")
 USAGES: Mapping[Usage, x509.ObjectIdentifier] = {
@@ -51,7 +51,7 @@ _HASHES: Mapping[str, type[hashes.SHA384 | hashes.SHA512]] = {
 def signed(
     config: CertificateConfig, key: PrivateKey, issuer: Authority | None, now: datetime
 ) -> tuple[Value, Value]:
-    """Sign a certificate for a key; return its chain without the root, and the root."""
+    """Return the chain of a new certificate without its root, and the root, both as PEM."""
     certificate = _certificate(config, key, issuer, now.replace(microsecond=0))
     if issuer is None:
         return written([certificate]), written([certificate])
@@ -132,7 +132,7 @@ def alternative_names(config: CertificateConfig) -> list[x509.GeneralName]:
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    """Return the hash that is as strong as the key; Ed25519 brings its own."""
+    """Return a hash as strong as the key; None for Ed25519, which defines its own."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return None
     if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -141,7 +141,7 @@ def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 
 
 
 def written(certificates: Iterable[x509.Certificate]) -> Value:
-    return Value(b"".join(one.public_bytes(Encoding.PEM) for one in certificates))
+    return Value(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Authority:
     """A CA that may sign."""
 
     chain: tuple[x509.Certificate, ...]
-    """Its certificate, then those that lead to the root, without the root unless it is the root itself."""
+    """Its certificate, then those up to the root, without the root unless it is the root itself."""
     root: x509.Certificate
     key: PrivateKey
 
@@ -159,4 +159,4 @@ class Authority:
 
     @property
     def intermediates(self) -> tuple[x509.Certificate, ...]:
-        return tuple(one for one in self.chain if one != self.root)
+        return tuple(certificate for certificate in self.chain if certificate != self.root)

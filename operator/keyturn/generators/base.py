@@ -1,4 +1,4 @@
-"""What a generator is: fresh values of one form, and how hard they are to guess."""
+"""Interface of generators: values of one form, and their strength."""
 
 from __future__ import annotations
 
@@ -33,103 +33,103 @@ __all__ = [
 C = TypeVar("C", bound=Schema)
 
 Outputs = Mapping[str, Value]
-"""What a generator makes, by the names of its outputs."""
+"""Values by the names of a generator's outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorContext:
-    """What a generator may use besides its settings."""
+    """Inputs of a generator besides its settings."""
 
     now: datetime
     values: Mapping[str, Outputs] = field(default_factory=dict)
-    """What the items of the same revision hold that this one needs."""
+    """Values of the items in `needs`, of the same revision."""
     previous: Outputs | None = None
-    """What this item held before."""
+    """The previous value of this item."""
     issuer: Outputs | None = None
-    """What the Secret holds that `issuer_secret` names."""
+    """Content of the Secret that `issuer_secret` names."""
 
 
 def is_loaded(module: str) -> bool:
-    """Say whether a module beside this one was imported; the first import of cryptography takes 0.1 s."""
+    """Whether a module of this package is imported; the first import of cryptography takes 0.1 s."""
     return f"{__package__}.{module}" in sys.modules
 
 
 class Generator(ABC, Generic[C]):
-    """Makes the values of one recipe; settings of which no value can be made raise Stalled in `__init__`."""
+    """Generator of one recipe; contradicting settings raise Stalled in `__init__`."""
 
     kind: ClassVar[str]
     """The name that users write under `generate`."""
     Config: ClassVar[type[Schema]]
-    """The settings, which become a property of the CRD with their docstrings."""
+    """The settings; model and docstrings become a property of the CRD."""
     outputs: ClassVar[tuple[str, ...]] = (VALUE,)
-    """The names of what it makes, each the key in the Secret where the spec names no other."""
+    """Names of its outputs, each the default key in the Secret."""
     public: ClassVar[frozenset[str]] = frozenset()
-    """Those of the outputs that are no secret."""
+    """Outputs that are not secret."""
 
     def __init__(self, config: C) -> None:
         self.config = config
 
     @abstractmethod
     def generate(self, given: GeneratorContext) -> Outputs:
-        """Make fresh values from the operating system's randomness, one for each of `outputs`.
+        """Return new values from the operating system's random source, one for each of `outputs`.
 
         Raises:
-            Stalled: What is given cannot be used, such as a certificate that may not sign.
+            Stalled: The context cannot be used, such as a certificate that may not sign.
         """
 
     @abstractmethod
     def accepts(self, outputs: Outputs) -> bool:
-        """Say whether this recipe could have made `outputs`; nothing of them goes into an exception."""
+        """Return whether this recipe could have generated `outputs`; exceptions never quote them."""
 
     @abstractmethod
     def strength(self) -> Strength | None:
-        """Say how strong each value is; None for what identifies and keeps no secret."""
+        """Return the strength of each value; None for identifiers."""
 
     def remedy(self) -> str:
-        """Say what to write instead when the strength is under the floor."""
+        """Return what to write instead if the strength is below the floor."""
         return "write a larger length"
 
     @property
     def needs(self) -> frozenset[str]:
-        """The names of the items of the same object that it is made from."""
+        """Names of the items of the same object that it is generated from."""
         return frozenset()
 
     @property
     def issuer_secret(self) -> str | None:
-        """The Secret of the same namespace whose certificate signs what is made."""
+        """Name of the Secret in the same namespace whose certificate signs."""
         return None
 
     @property
     def is_slow(self) -> bool:
-        """Whether `generate` takes so long, or reads so much of others, that it belongs in a thread."""
+        """Whether `generate` takes so long, or parses so much foreign input, that it needs a thread."""
         return False
 
     @property
     def is_long(self) -> bool:
-        """Whether `generate` can take seconds, so that nothing waits for it; it needs no other values then."""
+        """Whether `generate` can take seconds, so that a reconcile does not wait for it; `needs` is empty then."""
         return False
 
     @property
     def ends(self) -> bool:
-        """Whether what it makes ends by itself, so that it is renewed without any schedule."""
+        """Whether its values expire, so that they are renewed without a schedule."""
         return False
 
     @property
     def merges(self) -> frozenset[str]:
-        """The outputs that can read otherwise while an overlap lasts, as far as the settings tell."""
+        """Outputs that can differ during an overlap, by the settings."""
         return frozenset()
 
-    def life(self, outputs: Outputs) -> Validity | None:  # noqa: ARG002  # most values do not end by themselves
-        """Say when accepted `outputs` are to be renewed, and when they end; None for those that do not end."""
+    def life(self, outputs: Outputs) -> Validity | None:  # noqa: ARG002  # most values do not expire
+        """Return when accepted `outputs` are renewed and when they expire; None if they do not."""
         return None
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:  # noqa: ARG002  # most keep nothing
-        """Say what the outputs read while the overlap with the `previous` ones lasts."""
+        """Return the outputs during the overlap with the `previous` ones."""
         return fresh
 
 
 class SingleValue(Generator[C]):
-    """Makes one value, from nothing but its settings."""
+    """Generator of a single value, from its settings only."""
 
     def generate(self, given: GeneratorContext) -> Outputs:  # noqa: ARG002  # one value needs no other
         return {VALUE: self.draw()}
@@ -139,8 +139,8 @@ class SingleValue(Generator[C]):
 
     @abstractmethod
     def draw(self) -> Value:
-        """Make a fresh value from the operating system's randomness."""
+        """Return a new value from the operating system's random source."""
 
     @abstractmethod
     def fits(self, value: Value) -> bool:
-        """Say whether this recipe could have made `value`; nothing of it goes into an exception."""
+        """Return whether this recipe could have generated `value`; exceptions never quote it."""

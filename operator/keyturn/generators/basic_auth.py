@@ -1,4 +1,4 @@
-"""A user name with a password, and the htpasswd line that lets it in."""
+"""Generator basicAuth: a user name, a password, and their htpasswd line."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .password import Password, PasswordConfig
 
 __all__ = ["BasicAuth", "BasicAuthConfig"]
 
-_LONGEST = 72  # bcrypt reads no more
-_COST = 10  # the password is drawn and cannot be guessed; every request pays for the hash
+_MAX_LENGTH = 72  # bcrypt reads no more
+_COST = 10  # the password is random and cannot be guessed; every request pays for the hash
 
 
 class BasicAuthConfig(Schema):
-    """A user name and a drawn password, for HTTP basic authentication."""
+    """A user name and a random password, for HTTP basic authentication."""
 
     username: Username = "admin"
-    """The name of the user; admin where absent."""
+    """The name of the user; admin if absent."""
     length: int = pydantic.Field(
         LEAST_LENGTH,
         ge=0,
-        le=_LONGEST,
+        le=_MAX_LENGTH,
         json_schema_extra=rules(
             (
                 f"self >= {LEAST_LENGTH}",
@@ -35,11 +35,11 @@ class BasicAuthConfig(Schema):
             )
         ),
     )
-    """How many characters the password has, at most 72; 32 where absent."""
+    """How many characters the password has, at most 72; 32 if absent."""
 
 
 class BasicAuth(Generator[BasicAuthConfig]):
-    """Draws a password and hashes it with bcrypt."""
+    """Generates a password and its bcrypt hash."""
 
     kind = "basicAuth"
     Config = BasicAuthConfig
@@ -54,13 +54,13 @@ class BasicAuth(Generator[BasicAuthConfig]):
         import bcrypt  # noqa: PLC0415  # on first use: most objects have no such value
 
         password = self._password.draw()
-        # $2y$ names the same hash as $2b$; htpasswd writes it, and every server reads it.
+        # $2y$ and $2b$ are the same hash; htpasswd writes $2y$, and every server accepts it.
         salt = bcrypt.gensalt(_COST).replace(b"$2b$", b"$2y$")
         line = b":".join((self._username, bcrypt.hashpw(password.reveal(), salt)))
         return {"username": Value(self._username), "password": password, "auth": Value(line)}
 
     def accepts(self, outputs: Outputs) -> bool:
-        """To compare the hash takes as long as to make it, so only its form is looked at."""
+        """Check only the form of the hash, because comparing it takes as long as creating it."""
         if outputs.keys() != set(self.outputs):
             return False
         line = rb"%b:\$2[aby]\$[0-3][0-9]\$[./A-Za-z0-9]{53}\n?" % re.escape(self._username)

@@ -1,4 +1,4 @@
-"""Certificates: self-signed, or signed by a CA that another managed secret holds; renewed before they end."""
+"""Generator certificate: self-signed, or signed by a CA in another Secret; renewed before expiry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHAIN, _KEY, _ROOTS = "tls.crt", "tls.key", "ca.crt"
 
 
 class Certificate(Generator[CertificateConfig]):
-    """Makes a key and its certificate: the chain without the root, which is on its own."""
+    """Generates a key and its certificate: the chain without the root, and the root separately."""
 
     kind = "certificate"
     Config = CertificateConfig
@@ -80,7 +80,7 @@ class Certificate(Generator[CertificateConfig]):
         return frozenset() if self.issuer_secret else frozenset({_ROOTS})
 
     def life(self, outputs: Outputs) -> Validity | None:
-        """Renew before the end by the time asked for, or by a third where the issuer leaves no more than that."""
+        """Return the validity; renewBefore is a third of the validity if it is not set or not shorter."""
         from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
         start, end = _chains.validity(outputs[_CHAIN])
@@ -90,7 +90,7 @@ class Certificate(Generator[CertificateConfig]):
         return Validity(renew=end - before, end=end)
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
-        """Trust the root before as well: not everybody has the new certificate yet."""
+        """Trust the previous root as well, because not every peer has the new certificate yet."""
         from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
         return {**fresh, _ROOTS: _chains.joined(fresh[_ROOTS], previous[_ROOTS])}

@@ -1,4 +1,4 @@
-"""The login to a container registry, as the kubelet and Docker read it."""
+"""Generator dockerConfig: credentials for a container registry, in the format of the kubelet and Docker."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class ValueRef(Schema):
 
 
 class DockerConfigConfig(Schema):
-    """The login to a container registry."""
+    """Credentials for a container registry."""
 
     registry: Registry
     """The registry, such as registry.shop.test:5000, or https://index.docker.io/v1/ for Docker Hub."""
     username: Username
     """The name of the user at the registry."""
     password_from: ValueRef
-    """Which other item of data is the password."""
+    """The other item of data that is the password."""
 
 
 class DockerConfig(Generator[DockerConfigConfig]):
-    """Puts another value into the form of ~/.docker/config.json; it has no secret of its own."""
+    """Writes another value in the format of ~/.docker/config.json; it has no secret of its own."""
 
     kind = "dockerConfig"
     Config = DockerConfigConfig
@@ -63,12 +63,12 @@ class DockerConfig(Generator[DockerConfigConfig]):
         return {_CONFIG: Value(orjson.dumps(document))}
 
     def accepts(self, outputs: Outputs) -> bool:
-        """Whether the password is still that of the other item shows when that one turns: this one turns with it."""
+        """Check only the form: when the password's item is rotated, this one is rotated with it."""
         if outputs.keys() != {_CONFIG}:
             return False
-        found = _login_in(outputs[_CONFIG], self.config.registry)
-        password = found.get(_PASSWORD)
-        return isinstance(password, str) and found.items() >= self._login(password).items()
+        login = _login_in(outputs[_CONFIG], self.config.registry)
+        password = login.get(_PASSWORD)
+        return isinstance(password, str) and login.items() >= self._login(password).items()
 
     def strength(self) -> None:
         return None
@@ -88,24 +88,24 @@ class DockerConfig(Generator[DockerConfigConfig]):
     def _password(self, given: GeneratorContext) -> str:
         name = self.config.password_from.name
         outputs = given.values[name]
-        found = outputs.get(VALUE) or outputs.get(_PASSWORD)
-        if found is None:
+        password = outputs.get(VALUE) or outputs.get(_PASSWORD)
+        if password is None:
             raise Stalled(
                 "InvalidGenerator",
                 f"passwordFrom names {name!r}, which is no password; write the name of one",
             )
         try:
-            return found.reveal().decode()
+            return password.reveal().decode()
         except UnicodeDecodeError:
             pass
-        # Outside the handler, because the error quotes the value.
+        # Raised outside the handler, because the error quotes the value.
         raise Stalled(
             "InvalidGenerator", f"passwordFrom names {name!r}, which is no text; write the name of a password"
         )
 
 
 def _login_in(config: Value, registry: str) -> Mapping[str, Any]:
-    """Read the one login of a configuration; nothing from anything else."""
+    """Return the only entry of a configuration; empty for anything else."""
     try:
         document = orjson.loads(config.reveal())
     except orjson.JSONDecodeError:

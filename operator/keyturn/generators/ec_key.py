@@ -1,4 +1,4 @@
-"""Keys on the curves of NIST, for ECDSA and ECDH."""
+"""Generator ecKey: keys on NIST curves, for ECDSA and ECDH."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["EcKey", "EcKeyConfig"]
 
 
 class EcKeyConfig(Schema):
-    """A key pair on a curve of NIST as PEM."""
+    """A key pair on a NIST curve as PEM."""
 
     curve: Curve = "P-256"
     """The curve: P-256 (the default), P-384 or P-521."""
 
 
 class EcKey(KeyPair[EcKeyConfig]):
-    """Makes a key pair on one curve; the private key is written as PKCS #8."""
+    """Generates a key pair on one curve; the private key is PKCS #8."""
 
     kind = "ecKey"
     Config = EcKeyConfig

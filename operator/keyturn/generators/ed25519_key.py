@@ -1,4 +1,4 @@
-"""Ed25519 keys."""
+"""Generator ed25519Key: Ed25519 keys (RFC 8032)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Ed25519KeyConfig(Schema):
 
 
 class Ed25519Key(KeyPair[Ed25519KeyConfig]):
-    """Makes an Ed25519 key pair; the private key is written as PKCS #8."""
+    """Generates an Ed25519 key pair; the private key is PKCS #8."""
 
     kind = "ed25519Key"
     Config = Ed25519KeyConfig

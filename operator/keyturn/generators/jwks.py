@@ -1,4 +1,4 @@
-"""Sets of JSON Web Keys, for services that sign tokens."""
+"""Generator jwks: JSON Web Key Sets (RFC 7517) for services that sign tokens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PRIVATE, _PUBLIC = "private.jwks", "public.jwks"
 
 
 class JwksConfig(Schema):
-    """A set of JSON Web Keys to sign tokens with, and the public one to verify them."""
+    """A JSON Web Key Set to sign tokens, and the public one to verify them."""
 
     algorithm: Algorithm = "ES256"
-    """What the key signs with: ES256 (the default), RS256 with 3072 bits, or EdDSA with Ed25519."""
+    """The algorithm of the key: ES256 (the default), RS256 with 3072 bits, or EdDSA with Ed25519."""
 
 
 class Jwks(Generator[JwksConfig]):
-    """Makes a set of one key; while an overlap lasts, the keys before stand behind it."""
+    """Generates a set of one key; during an overlap the previous keys follow it."""
 
     kind = "jwks"
     Config = JwksConfig
@@ -44,7 +44,7 @@ class Jwks(Generator[JwksConfig]):
         return {_PRIVATE: _jwk.written_set([entry]), _PUBLIC: _jwk.written_set([_jwk.public_of(entry)])}
 
     def accepts(self, outputs: Outputs) -> bool:
-        """Take a set of any names for its keys, and with older keys behind the first."""
+        """Accept any key IDs, and older keys after the first."""
         from . import _jwk, _pem  # noqa: PLC0415  # on first use: cryptography is large
 
         if outputs.keys() != set(self.outputs):
@@ -70,7 +70,7 @@ class Jwks(Generator[JwksConfig]):
         return frozenset(self.outputs)
 
     def overlapping(self, fresh: Outputs, previous: Outputs) -> Outputs:
-        """Sign with the first key, which is the fresh one; verify with any."""
+        """Sign with the first key, which is the new one; verify with any."""
         from . import _jwk  # noqa: PLC0415  # on first use: cryptography is large
 
         return {name: _jwk.joined(fresh[name], previous[name]) for name in self.outputs}

@@ -1,4 +1,4 @@
-"""Passphrases: words that people can read, type and say."""
+"""Generator passphrase: words that people can read, type and dictate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Passphrase", "PassphraseConfig", "known_words"]
 
-_LEAST_COUNT = 10
+_MIN_WORDS = 10
 
 Separator = Annotated[
     str,
@@ -34,27 +34,27 @@ Separator = Annotated[
 
 
 class PassphraseConfig(Schema):
-    """Words of the EFF's long list."""
+    """A passphrase of words of the EFF's long word list."""
 
     words: int = pydantic.Field(
-        _LEAST_COUNT,
+        _MIN_WORDS,
         ge=0,
         le=64,
         json_schema_extra=rules(
             (
-                f"self >= {_LEAST_COUNT}",
-                f"{LEAST_BITS} bits of entropy need {_LEAST_COUNT} words; write words: {_LEAST_COUNT} or more",
+                f"self >= {_MIN_WORDS}",
+                f"{LEAST_BITS} bits of entropy need {_MIN_WORDS} words; write words: {_MIN_WORDS} or more",
             )
         ),
     )
-    """How many words it has; 10 where absent."""
+    """How many words it has; 10 if absent."""
     separator: Separator = "-"
-    """What stands between the words; - where absent."""
+    """The text between the words; - if absent."""
 
 
 @functools.cache
 def known_words() -> Mapping[str, None]:
-    """Read the EFF's long list, without its four words that have a hyphen: a phrase is split in one way only."""
+    """Return the EFF's long word list without its four hyphenated words, so that a phrase splits unambiguously."""
     listed = importlib.resources.files("xkcdpass") / "static" / "eff-long"
     return dict.fromkeys(word for word in listed.read_text("ascii").split() if word.isalpha())
 
@@ -65,7 +65,7 @@ def _drawable() -> tuple[str, ...]:
 
 
 class Passphrase(SingleValue[PassphraseConfig]):
-    """Draws every word from the whole list, so that a word may occur twice."""
+    """Draws every word from the whole list, so a word may repeat."""
 
     kind = "passphrase"
     Config = PassphraseConfig
@@ -82,10 +82,10 @@ class Passphrase(SingleValue[PassphraseConfig]):
         return len(words) == self.config.words and all(word in known_words() for word in words)
 
     def strength(self) -> Strength:
-        """Count the characters of the shortest phrase; nothing is drawn anew, so all are equally likely."""
+        """Return the length of the shortest phrase; draws are never rejected, so all phrases are equally likely."""
         shortest = min(len(word) for word in _drawable())
         written = self.config.words * shortest + max(self.config.words - 1, 0) * len(self.config.separator)
         return Strength(written, self.config.words * math.log2(len(_drawable())), "more words", "more words")
 
     def remedy(self) -> str:
-        return f"write words: {_LEAST_COUNT} or more"
+        return f"write words: {_MIN_WORDS} or more"

@@ -1,4 +1,4 @@
-"""Passwords: drawn from an alphabet, every one that has all enabled classes as likely as any other."""
+"""Generator password: random characters, uniform over the passwords with every enabled class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Password", "PasswordConfig", "count_passwords"]
 
-_LONGEST = 1024
+_MAX_LENGTH = 1024
 _CLASSES = ("lower", "upper", "digits", "symbols")
 _PUNCTUATION = r"^[!-/:-@\x5b-\x60\x7b-~]+$"
 
@@ -32,7 +32,7 @@ _NOT_PRINTABLE = "exclude takes printable ASCII characters without spaces, such 
 
 
 class PasswordConfig(Schema):
-    """A password of drawn characters."""
+    """A password of random characters."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
@@ -47,7 +47,7 @@ class PasswordConfig(Schema):
     length: int = pydantic.Field(
         32,
         ge=0,
-        le=_LONGEST,
+        le=_MAX_LENGTH,
         json_schema_extra=rules(
             (
                 f"self >= {LEAST_LENGTH}",
@@ -55,34 +55,34 @@ class PasswordConfig(Schema):
             )
         ),
     )
-    """How many characters it has; 32 where absent."""
+    """How many characters it has; 32 if absent."""
     lower: bool = True
-    """Whether lower-case letters are drawn, at least one of them; true where absent."""
+    """Whether lower-case letters are drawn, at least one of them; true if absent."""
     upper: bool = True
-    """Whether upper-case letters are drawn, at least one of them; true where absent."""
+    """Whether upper-case letters are drawn, at least one of them; true if absent."""
     digits: bool = True
-    """Whether digits are drawn, at least one of them; true where absent."""
+    """Whether digits are drawn, at least one of them; true if absent."""
     symbols: bool = True
-    """Whether symbolCharacters are drawn, at least one of them; true where absent."""
+    """Whether symbolCharacters are drawn, at least one of them; true if absent."""
     symbol_characters: str = pydantic.Field(
         "-_.~",
         max_length=64,
         json_schema_extra=rules((f"self.matches(r'{_PUNCTUATION}')", _NO_PUNCTUATION)),
     )
-    """The ASCII punctuation that counts as symbols; -_.~ where absent, which URLs carry unescaped."""
+    """The ASCII punctuation that counts as symbols; -_.~ if absent, which URLs carry unescaped."""
     exclude: str = pydantic.Field(
         "", max_length=128, json_schema_extra=rules(("self.matches('^[!-~]*$')", _NOT_PRINTABLE))
     )
     """Characters that are never drawn, such as 0O1lI."""
     allow_repeat: bool = True
-    """Whether a character may occur more than once; true where absent."""
+    """Whether a character may occur more than once; true if absent."""
 
 
 def count_passwords(classes: Collection[int], arrange: Callable[[int], int]) -> int:
-    """Count the passwords that use every one of disjoint classes of these sizes.
+    """Return the number of passwords that use every one of disjoint classes of these sizes.
 
-    `arrange` counts the passwords over a number of characters without that condition. Those that lack a class
-    are taken off by inclusion and exclusion over the classes they lack.
+    `arrange` returns the number of passwords over a number of characters without that condition. Those that lack a
+    class are subtracted by inclusion-exclusion over the missing classes.
     """
     subsets = itertools.chain.from_iterable(
         itertools.combinations(classes, lacking) for lacking in range(len(classes) + 1)
@@ -105,8 +105,9 @@ class Password(SingleValue[PasswordConfig]):
         self._strength = Strength(config.length, self._bits(config.length))
 
     def draw(self) -> Value:
-        # Rejection sampling: the accepted draws stay equally likely, unlike with one character of each class
-        # put in first. The recipe of https://docs.python.org/3/library/secrets.html#recipes-and-best-practices
+        # Rejection sampling: accepted draws stay equally likely, unlike with one character of each class placed
+        # first.
+        # Source: https://docs.python.org/3/library/secrets.html#recipes-and-best-practices
         while not self._has_every_class(drawn := self._draw()):
             pass
         return Value(drawn)
@@ -125,7 +126,7 @@ class Password(SingleValue[PasswordConfig]):
         return self._strength
 
     def remedy(self) -> str:
-        lengths = range(max(self.config.length, LEAST_LENGTH), _LONGEST + 1)
+        lengths = range(max(self.config.length, LEAST_LENGTH), _MAX_LENGTH + 1)
         enough = next((length for length in lengths if self._bits(length) >= LEAST_BITS), None)
         if enough is None:
             return "allow more characters"
@@ -134,7 +135,8 @@ class Password(SingleValue[PasswordConfig]):
     def _draw(self) -> bytes:
         if not self.config.allow_repeat:
             return bytes(secrets.SystemRandom().sample(self._alphabet, self.config.length))
-        # One number below the count of all passwords, read as its digits: one call of the kernel, not one for each.
+        # One random number below the count of all passwords, split into digits: one system call instead of one for
+        # each.
         base = len(self._alphabet)
         number = secrets.randbelow(base**self.config.length)
         drawn = bytearray()
@@ -152,11 +154,11 @@ class Password(SingleValue[PasswordConfig]):
         return math.log2(count) if count else 0
 
     def _arrange(self, characters: int, length: int) -> int:
-        # math.perm is 0 where there are fewer characters than places.
+        # math.perm is 0 if there are fewer characters than places.
         return characters**length if self.config.allow_repeat else math.perm(characters, length)
 
     def _flaws(self) -> Iterator[str]:
-        """Say what CEL could not count, or what the CRD of another version let through."""
+        """Yield what is wrong, for rules that CEL cannot compute or the CRD of another version lacks."""
         if not re.search(_PUNCTUATION, self.config.symbol_characters):
             yield _NO_PUNCTUATION
         if not self._classes:

@@ -1,4 +1,4 @@
-"""Random bytes, written in the encoding that the application reads."""
+"""Generator bytes: random bytes in an encoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
 
 
 def _to_base64url(content: bytes) -> bytes:
-    # Without padding, as JOSE and secrets.token_urlsafe() write it: "=" has a meaning in URLs.
+    # Without padding, like JOSE and secrets.token_urlsafe(): "=" has a meaning in URLs.
     return base64.urlsafe_b64encode(content).rstrip(b"=")
 
 
@@ -51,14 +51,14 @@ def _written_length(length: int, encoding: Encoding) -> int:
     return len(_ENCODE[encoding](bytes(length)))
 
 
-def _least(encoding: Encoding) -> int:
-    """Say how many bytes are written in enough characters; that many hold enough bits as well."""
+def _min_bytes(encoding: Encoding) -> int:
+    """Return how many bytes give 32 characters; that many have enough bits, too."""
     lengths = range(LEAST_LENGTH + 1)
     return next(length for length in lengths if _written_length(length, encoding) >= LEAST_LENGTH)
 
 
 def _floor(encoding: Encoding) -> tuple[str, str]:
-    least = _least(encoding)
+    least = _min_bytes(encoding)
     is_meant = f"(has(self.encoding) ? self.encoding : 'base64') == '{encoding}'"
     remedy = f"write length: {least} or more with encoding {encoding}"
     return (
@@ -73,13 +73,13 @@ class BytesConfig(Schema):
     model_config = pydantic.ConfigDict(json_schema_extra=rules(*(_floor(encoding) for encoding in _ENCODE)))
 
     length: int = pydantic.Field(32, ge=0, le=4096)
-    """How many bytes are drawn, before they are encoded; 32 where absent."""
+    """How many bytes are drawn, before encoding; 32 if absent."""
     encoding: Encoding = "base64"
-    """How the bytes are written: base64 (the default), base64url without padding, hex, base32 or raw."""
+    """The encoding: base64 (the default), base64url without padding, hex, base32 or raw."""
 
 
 class RandomBytes(SingleValue[BytesConfig]):
-    """Draws bytes and encodes them, in one line without a newline at its end."""
+    """Draws bytes and encodes them, on one line without a trailing newline."""
 
     kind = "bytes"
     Config = BytesConfig
@@ -92,7 +92,7 @@ class RandomBytes(SingleValue[BytesConfig]):
             content = _DECODE[self.config.encoding](value.reveal())
         except binascii.Error:
             return False
-        # Written again, because decoders overlook what an encoder never writes.
+        # Encoded again, because decoders accept forms that no encoder writes.
         return len(content) == self.config.length and Value(_ENCODE[self.config.encoding](content)) == value
 
     def strength(self) -> Strength:
@@ -101,4 +101,4 @@ class RandomBytes(SingleValue[BytesConfig]):
         )
 
     def remedy(self) -> str:
-        return f"write length: {_least(self.config.encoding)} or more"
+        return f"write length: {_min_bytes(self.config.encoding)} or more"

@@ -1,4 +1,4 @@
-"""RSA keys."""
+"""Generator rsaKey: RSA keys."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class RsaKeyConfig(Schema):
     """An RSA key pair as PEM."""
 
     bits: int = RsaBits
-    """The size of the key, at most 8192; 3072 where absent."""
+    """The size of the key in bits, at most 8192; 3072 if absent."""
     format: Literal["PKCS8", "PKCS1"] = "PKCS8"
-    """How the private key is written: PKCS8 (the default) or PKCS1, which starts with BEGIN RSA PRIVATE KEY."""
+    """The format of the private key: PKCS8 (the default) or PKCS1, which starts with BEGIN RSA PRIVATE KEY."""
 
 
 class RsaKey(KeyPair[RsaKeyConfig]):
-    """Makes an RSA key pair."""
+    """Generates an RSA key pair."""
 
     kind = "rsaKey"
     Config = RsaKeyConfig

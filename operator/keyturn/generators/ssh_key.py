@@ -1,4 +1,4 @@
-"""SSH keys, as OpenSSH writes them."""
+"""Generator sshKey: SSH keys in OpenSSH format."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ Comment = Annotated[
 
 
 class SshKeyConfig(Schema):
-    """An SSH key pair in the format of OpenSSH."""
+    """An SSH key pair in OpenSSH format."""
 
     type: KeyType = "ed25519"
-    """ed25519 (the default), rsa of 3072 bits, or ecdsa on P-256."""
+    """The type of the key: ed25519 (the default), rsa of 3072 bits, or ecdsa on P-256."""
     comment: Comment | None = None
-    """What stands behind the public key, such as deploy@shop; a change shows with the next rotation."""
+    """The comment of the public key, such as deploy@shop; a change appears with the next rotation."""
 
 
 class SshKey(Generator[SshKeyConfig]):
-    """Makes a private key and the line of authorized_keys that lets it in."""
+    """Generates a private key and its line of authorized_keys."""
 
     kind = "sshKey"
     Config = SshKeyConfig
@@ -55,7 +55,7 @@ class SshKey(Generator[SshKeyConfig]):
         return {"privateKey": _ssh.private_key(key), "publicKey": _ssh.public_line(key, self.config.comment)}
 
     def accepts(self, outputs: Outputs) -> bool:
-        """The comment is for people: another one than today's is no reason to replace a key on every server."""
+        """Ignore the comment: a changed one is no reason to replace the key on every server."""
         from . import _pem, _ssh  # noqa: PLC0415  # on first use: cryptography is large
 
         if outputs.keys() != set(self.outputs):

@@ -1,4 +1,4 @@
-"""Secrets of time-based one-time passwords, for authenticator apps."""
+"""Generator totp: secrets of time-based one-time passwords (RFC 6238), for authenticator apps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from .base import Generator, GeneratorContext, Outputs, Strength
 
 __all__ = ["Totp", "TotpConfig"]
 
-_BYTES = (
-    20  # as many as HMAC-SHA-1 has, which is what apps compute with; RFC 4226, section 4, asks for as many
-)
+_BYTES = 20  # the size of HMAC-SHA-1, which apps use; RFC 4226, section 4, recommends 160 bits
 
 Label = Annotated[
     str,
@@ -27,16 +25,16 @@ Label = Annotated[
 
 
 class TotpConfig(Schema):
-    """A secret that an authenticator app computes codes of six digits from, every 30 seconds."""
+    """A secret from which an authenticator app computes codes of six digits every 30 seconds."""
 
     account: Label
-    """Whose codes they are, as the app shows it; a change shows with the next rotation."""
+    """The account as the app shows it; a change appears with the next rotation."""
     issuer: Label | None = None
-    """What the codes are for, as the app shows it; a change shows with the next rotation."""
+    """The issuer as the app shows it; a change appears with the next rotation."""
 
 
 class Totp(Generator[TotpConfig]):
-    """Makes a secret in base32, and the URI that an app reads from a QR code."""
+    """Generates a secret in base32, and the URI that an app reads from a QR code."""
 
     kind = "totp"
     Config = TotpConfig
@@ -47,7 +45,7 @@ class Totp(Generator[TotpConfig]):
         return {"secret": Value.of_text(secret), "uri": Value.of_text(self._uri(secret))}
 
     def accepts(self, outputs: Outputs) -> bool:
-        """The labels are for people: others than today's are no reason to enrol every app anew."""
+        """Ignore the labels: changed ones are no reason to enrol every app again."""
         if outputs.keys() != set(self.outputs):
             return False
         secret = outputs["secret"].reveal()
@@ -55,14 +53,17 @@ class Totp(Generator[TotpConfig]):
             content = base64.b32decode(secret + b"=" * (-len(secret) % 8))
         except binascii.Error:
             return False
-        is_written = base64.b32encode(content).rstrip(b"=") == secret  # apps take no padding
+        is_written = base64.b32encode(content).rstrip(b"=") == secret  # apps accept no padding
         return is_written and len(content) >= _BYTES and _secret_in(outputs["uri"]) == outputs["secret"]
 
     def strength(self) -> Strength:
         return Strength(length=len(base64.b32encode(bytes(_BYTES))), bits=8 * _BYTES)
 
     def _uri(self, secret: str) -> str:
-        """Write it as https://github.com/google/google-authenticator/wiki/Key-Uri-Format has it."""
+        """Return the key URI.
+
+        Source: https://github.com/google/google-authenticator/wiki/Key-Uri-Format
+        """
         labels = (
             [self.config.account] if self.config.issuer is None else [self.config.issuer, self.config.account]
         )
@@ -72,11 +73,11 @@ class Totp(Generator[TotpConfig]):
 
 
 def _secret_in(uri: Value) -> Value | None:
-    """Read the secret from a URI of ours; None from anything else."""
+    """Return the secret in a URI of Keyturn; None for anything else."""
     try:
         parts = urlsplit(uri.reveal().decode("ascii"))
         secrets_ = parse_qs(parts.query, strict_parsing=True).get("secret", [])
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # UnicodeDecodeError is a ValueError
         return None
     if (parts.scheme, parts.netloc, len(secrets_)) != ("otpauth", "totp", 1):
         return None

@@ -1,4 +1,4 @@
-"""UUIDs: identifiers, not secrets."""
+"""Generator uuid: UUIDs, which are identifiers, not secrets."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7(at: datetime, chance: int) -> uuid.UUID:
-    """Lay out 48 bits of milliseconds and 74 bits of chance as RFC 9562, section 5.7 has them."""
+    """Return a UUID of 48 bits of milliseconds and 74 random bits (RFC 9562, section 5.7)."""
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
     high, low = chance >> 62, chance & ((1 << 62) - 1)
     return uuid.UUID(int=milliseconds << 80 | 0b0111 << 76 | high << 64 | 0b10 << 62 | low)
 
 
 class UuidConfig(Schema):
-    """A UUID, which identifies and keeps no secret."""
+    """A UUID, which is an identifier and not secret."""
 
     version: Literal[4, 7] = 4
-    """4 (the default) is random, 7 starts with the time and so sorts by it."""
+    """The version: 4 (the default) is random, 7 starts with the time and sorts by it."""
 
 
 class Uuid(SingleValue[UuidConfig]):
-    """Makes a UUID in lower case with hyphens."""
+    """Generates a UUID in lower case with hyphens."""
 
     kind = "uuid"
     Config = UuidConfig
