@@ -1,6 +1,6 @@
 """Ownership of a Secret by its type, owner references, labels and annotations.
 
-Only an unowned one may be adopted.
+Only a Secret without owner may be adopted.
 """
 
 from __future__ import annotations

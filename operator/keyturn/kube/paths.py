@@ -155,12 +155,8 @@ def namespace(name: str) -> str:
 def described(path: str) -> str:
     """Return resource and namespace of a path: `managedsecrets in namespace shop`."""
     parts = path.split("/")
-    namespaces_ = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts else []
-    return (
-        f"{resource(path)} in namespace {namespaces_[0]}"
-        if namespaces_
-        else f"{resource(path)} in all namespaces"
-    )
+    names = parts[parts.index("namespaces") + 1 :][:1] if "namespaces" in parts else []
+    return f"{resource(path)} in namespace {names[0]}" if names else f"{resource(path)} in all namespaces"
 
 
 def resource(path: str) -> str:

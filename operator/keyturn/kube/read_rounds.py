@@ -89,6 +89,8 @@ class Rounds(Generic[K]):
         self._due[key] = entry
         heapq.heappush(self._heap, (*entry, key))
         if len(self._heap) > 2 * len(self._due) + 64:
-            waiting = {entry_[1] for queue in self._ready.values() for entry_ in queue}
-            self._heap = [(*entry_, key) for key, entry_ in self._due.items() if entry_[1] not in waiting]
+            waiting = {scheduled[1] for queue in self._ready.values() for scheduled in queue}
+            self._heap = [
+                (*scheduled, key) for key, scheduled in self._due.items() if scheduled[1] not in waiting
+            ]
             heapq.heapify(self._heap)

@@ -287,7 +287,7 @@ def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State
     if state is None and _owner(body, key) == key.name:
         return frozenset()  # it is own, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
-    adopted = [revision_.data() for revision_ in state.revisions] if state and desired.shape.adopts else []
+    adopted = [revision.data() for revision in state.revisions] if state and desired.shape.adopts else []
     brought = state.current.data().keys() if state else frozenset[str]()  # may come from dataFrom
     return frozenset(
         name

@@ -191,7 +191,7 @@ def _hint(spec: Mapping[str, Any]) -> str | None:
 
 def _selector(selector: Mapping[str, Any]) -> str:
     parts = [f"{name}={text}" for name, text in sorted((selector.get("matchLabels") or {}).items())]
-    parts += (_requirement(requirement_) for requirement_ in selector.get("matchExpressions") or ())
+    parts += (_requirement(requirement) for requirement in selector.get("matchExpressions") or ())
     return ",".join(parts)
 
 

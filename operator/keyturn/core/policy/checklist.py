@@ -154,7 +154,7 @@ class All:
 def judged(every: All) -> Mapping[Point, Verdict]:
     """Return the verdict on each point that ManagedSecrets are evidence for.
 
-    A documented schedule is not among it.
+    Whether a schedule is documented is not decided here.
     """
     well = {
         Point.STRENGTH: Verdict.PASS,

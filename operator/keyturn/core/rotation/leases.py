@@ -69,10 +69,7 @@ def _idle(observed: Observed) -> tuple[StoreLease, ...]:
 
 
 def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
-    """Return when no workload needs the lease: all run on its successor, or the overlap ends.
-
-    At the latest its end.
-    """
+    """Return when no workload needs the lease: all run on its successor, the overlap ends, or it expires."""
     if not _was_read(loan, observed.state):
         return observed.now
     published = observed.target.published if observed.target and observed.is_published else None

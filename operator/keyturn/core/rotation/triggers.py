@@ -73,7 +73,7 @@ def items_were_removed(_: Observed, desired: Desired, state: StateFacts | None) 
 def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
     """Return the items that the current revision has and the next one has not.
 
-    Adopted values that no item writes stay, as long as no item writes their key.
+    Adopted values stay until an item writes their key.
     """
     gone = state.names - desired.names
     if not desired.shape.keeps_others:

@@ -261,13 +261,13 @@ class State:
 
         The last revision on which every workload ran is always kept, because a failed rollout returns to it.
         """
-        stay = {revision_.facts.number for revision_ in self.revisions[:limit]} | {revision.facts.fallback}
-        dropped = [revision_.facts for revision_ in self.revisions if revision_.facts.number not in stay]
+        stay = {earlier.facts.number for earlier in self.revisions[:limit]} | {revision.facts.fallback}
+        dropped = [earlier.facts for earlier in self.revisions if earlier.facts.number not in stay]
         return replace(
             self,
             revisions=(
                 revision,
-                *(revision_ for revision_ in self.revisions if revision_.facts.number in stay),
+                *(earlier for earlier in self.revisions if earlier.facts.number in stay),
             ),
             current_number=revision.facts.number,
             older=(*dropped, *self.older)[:_MAX_FACTS],

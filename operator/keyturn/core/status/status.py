@@ -260,7 +260,7 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
     if held is None or current is None:
         return []
     entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, observed)
-    is_told = any((entry_.reason, entry_.started_at) == (ROLLED_BACK, entry.started_at) for entry_ in before)
+    is_told = any((known.reason, known.started_at) == (ROLLED_BACK, entry.started_at) for known in before)
     return [] if is_told else [entry]
 
 

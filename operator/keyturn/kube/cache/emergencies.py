@@ -112,9 +112,11 @@ class EmergencyCache:
 
     def of(self, key: ObjectKey, labels: Mapping[str, str]) -> tuple[Emergency, ...]:
         """Return the emergencies that affect a ManagedSecret of their namespace and are not closed."""
-        found = (self.declared(key_) for key_ in self.followed(key.namespace))
+        found = (self.declared(followed) for followed in self.followed(key.namespace))
         return tuple(
-            _emergency_for(key.name, key_) for key_ in found if key_ and key_.scope.concerns(key.name, labels)
+            _emergency_for(key.name, declared)
+            for declared in found
+            if declared and declared.scope.concerns(key.name, labels)
         )
 
     def of_namespace(self, namespace: str) -> list[EmergencyKey]:

@@ -42,7 +42,7 @@ class _Look(NamedTuple):
 class PodLooks:
     """Reader of the pods of workloads with a rollout in progress, with a growing interval.
 
-    Other results are dropped.
+    Old results are dropped.
     """
 
     def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
