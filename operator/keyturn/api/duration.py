@@ -12,7 +12,7 @@ __all__ = ["Duration", "Pause", "format_duration", "parse_duration"]
 
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _PART = re.compile(r"([0-9]+)([smhdw])")
-_LONGEST = timedelta(days=36500)
+_MAX_DURATION = timedelta(days=36500)
 
 _WRITTEN = "^([0-9]+[smhdw])+$"
 _HINT = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
@@ -29,7 +29,7 @@ def parse_duration(text: object) -> timedelta:
     if not isinstance(text, str) or not re.fullmatch(_WRITTEN, text):
         raise ValueError(_HINT)
     total = sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
-    if total > _LONGEST.total_seconds():
+    if total > _MAX_DURATION.total_seconds():
         raise ValueError("write a duration of at most 36500d")
     return timedelta(seconds=total)
 

@@ -28,7 +28,7 @@ class Spelled:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
@@ -36,7 +36,7 @@ class Spelled:
         rule = (f"self.matches(r'{self.pattern}')", self.sentence)
         return {**handler(schema), "maxLength": self.longest, **rules(rule)}
 
-    def _checked(self, text: str) -> str:
+    def _check(self, text: str) -> str:
         if len(text) > self.longest or not re.fullmatch(self.pattern, text):
             raise ValueError(self.sentence)
         return text

@@ -55,8 +55,8 @@ __all__ = [
 @functools.cache
 def discover() -> Mapping[str, type[Generator[Any]]]:
     """Return the generator classes by kind, in alphabetical order."""
-    found = {generator.kind: generator for generator in _classes()}
-    return MappingProxyType(dict(sorted(found.items())))
+    by_kind = {generator.kind: generator for generator in _classes()}
+    return MappingProxyType(dict(sorted(by_kind.items())))
 
 
 def make(recipe: Recipe) -> Generator[Any]:

@@ -45,16 +45,16 @@ class ServerClock:
             return
         self._heard = date
         try:
-            said = parsedate_to_datetime(date)
+            theirs = parsedate_to_datetime(date)
         except ValueError:
             return
-        said = said if said.tzinfo else said.replace(tzinfo=UTC)  # HTTP dates are in GMT
-        self._compare(said)
+        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # HTTP dates are in GMT
+        self._compare(theirs)
         if self._anchor is None:
             ours = datetime.now(UTC)
-            self._anchor = (ours if abs(ours - said) < _TOLERANCE else said, monotonic())
-        elif abs(self.now() - said) >= _TOLERANCE:
-            self._anchor = (said, monotonic())
+            self._anchor = (ours if abs(ours - theirs) < _TOLERANCE else theirs, monotonic())
+        elif abs(self.now() - theirs) >= _TOLERANCE:
+            self._anchor = (theirs, monotonic())
 
     def _compare(self, said: datetime) -> None:
         """Log when the local wall clock begins to differ, and when it agrees again."""

@@ -152,7 +152,7 @@ def of_pod(folder: Path = _ACCOUNT) -> Connection:
 
 
 def _of_file(token: Path) -> ApiCredentials:
-    text = token.read_text().strip()
-    if not text:
+    content = token.read_text().strip()
+    if not content:
         raise NotConfigured(f"{token} is empty: the kubelet has not written the token yet")
-    return ApiCredentials(f"Bearer {text}", TOKEN_LIFE)
+    return ApiCredentials(f"Bearer {content}", TOKEN_LIFE)

@@ -109,7 +109,7 @@ class _Kubeconfig:
         """
         from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415
 
-        found = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_LOADER_FIELDS))
+        settings = SimpleNamespace(api_key={}, verify_ssl=True, **dict.fromkeys(_LOADER_FIELDS))
         with tempfile.TemporaryDirectory(prefix="keyturn-") as folder:
             loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
                 self._merged.config,
@@ -117,10 +117,10 @@ class _Kubeconfig:
                 config_persister=self._merged.save_changes,
                 temp_file_path=folder,
             )
-            loader.load_and_set(found)  # type: ignore[no-untyped-call]
+            loader.load_and_set(settings)  # type: ignore[no-untyped-call]
             # Set only by a plugin that returns an expiry time.
-            found.expiry = vars(loader).get("expiry")
-            yield found
+            settings.expiry = vars(loader).get("expiry")
+            yield settings
 
     def _login(self, found: SimpleNamespace) -> ApiCredentials:
         header = found.api_key.get("BearerToken")

@@ -159,7 +159,7 @@ class Elector:
         }
         if lease is not None:
             transitions = lease.get("spec", {}).get("leaseTransitions", 0) + 1
-            return await self._replace(self._signed(lease), {**mine, "leaseTransitions": transitions})
+            return await self._replace(self._with_signature(lease), {**mine, "leaseTransitions": transitions})
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -167,9 +167,9 @@ class Elector:
             "spec": {**mine, "leaseTransitions": 0},
         }
         async with self._timeout():
-            return await self._api.create(paths.leases(self._namespace), self._signed(body))
+            return await self._api.create(paths.leases(self._namespace), self._with_signature(body))
 
-    def _signed(self, lease: Body) -> Body:
+    def _with_signature(self, lease: Body) -> Body:
         """Return the Lease with the annotation that names its holder's version."""
         metadata = lease["metadata"]
         annotations = {**(metadata.get("annotations") or {}), **signature(self.identity)}

@@ -36,29 +36,29 @@ def holder_of(lease: Body) -> Holder | None:
     identity = str(spec.get("holderIdentity") or "")
     if not identity:
         return None
-    said = _annotation_of(lease["metadata"].get("annotations") or {}, identity)
+    annotation = _annotation_of(lease["metadata"].get("annotations") or {}, identity)
     return Holder(
         identity,
         _time(spec.get("renewTime")),
         int(spec.get("leaseDurationSeconds") or 0),
-        str(said.get("version", "")),
-        str(said.get("commit", "")),
+        str(annotation.get("version", "")),
+        str(annotation.get("commit", "")),
     )
 
 
 def signature(identity: str) -> dict[str, str]:
     """Return the annotation for a Lease that this process holds."""
-    said = {"identity": identity, "version": __version__, "commit": build.commit()}
-    return {ANNOTATION: json.dumps(said)}
+    document = {"identity": identity, "version": __version__, "commit": build.commit()}
+    return {ANNOTATION: json.dumps(document)}
 
 
 def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
     try:
-        said = json.loads(annotations.get(ANNOTATION, ""))
+        document = json.loads(annotations.get(ANNOTATION, ""))
     except ValueError:
         return {}
     # An older Keyturn takes over the Lease with the annotation of its predecessor.
-    return said if isinstance(said, dict) and said.get("identity") == identity else {}
+    return document if isinstance(document, dict) and document.get("identity") == identity else {}
 
 
 def _time(text: Any) -> datetime | None:

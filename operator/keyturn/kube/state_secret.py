@@ -94,14 +94,14 @@ def _state_document(state: State) -> dict[str, Any]:
         "rotated": state.rotated,
         "triggers": asdict(state.triggers),
         "current": state.current_number,
-        "revisions": [_revision_document(item) for item in state.revisions],
-        "older": [_facts_document(item) for item in state.older],
-        "publications": [asdict(item) for item in state.publications],
+        "revisions": [_revision_document(revision) for revision in state.revisions],
+        "older": [_facts_document(facts) for facts in state.older],
+        "publications": [asdict(publication) for publication in state.publications],
         "held": asdict(state.held) if state.held else None,
         "used": state.used,
         "refreshed": state.refreshed,
-        "pushed": [asdict(item) for item in state.pushed],
-        "loans": [asdict(item) | {"lasts": int(item.lasts.total_seconds())} for item in state.loans],
+        "pushed": [asdict(record) for record in state.pushed],
+        "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in state.loans],
     }
 
 

@@ -221,11 +221,11 @@ def _owners(key: ObjectKey, stamp: Stamp, before: list[Any]) -> list[Any]:
 
 def _has_metadata(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) -> bool:
     metadata = body["metadata"]
-    found = {
+    actual = {
         part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
     }
     is_immutable = bool(body.get("immutable")) or not desired.shape.immutable
-    return is_immutable and _metadata(key, desired, stamp, metadata) == found
+    return is_immutable and _metadata(key, desired, stamp, metadata) == actual
 
 
 # Keys.
@@ -259,10 +259,10 @@ def _differing(
     if state is None:
         return frozenset()
     written = _carried(body, state).published_data(overlapping=bool(stamp and stamp.overlapping))
-    found = values_of(body)
+    actual = values_of(body)
     if desired and desired.shape.merges:
-        found = {name: value for name, value in found.items() if name in written}
-    return changed_keys(written, found)
+        actual = {name: value for name, value in actual.items() if name in written}
+    return changed_keys(written, actual)
 
 
 def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> bool:

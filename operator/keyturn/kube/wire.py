@@ -75,13 +75,13 @@ PATCH: Final = MappingProxyType({kind: _headers(_JSON, kind.value) for kind in P
 
 
 def parsed(call: Call, data: bytes) -> Body:
-    body = _loaded(data)
+    body = _load(data)
     if not isinstance(body, dict):
         raise errors.Unavailable(call.verb, call.path, 0, "MalformedAnswer")
     return body
 
 
-def _loaded(data: bytes) -> Any:
+def _load(data: bytes) -> Any:
     """Parse JSON, or return None; the parser's error contains the whole text, so it is not raised."""
     try:
         return orjson.loads(data)
@@ -102,7 +102,7 @@ def refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> errors
         call.verb,
         call.path,
         response.status,
-        _reason(_loaded(body)),
+        _reason(_load(body)),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )
 

@@ -1,12 +1,12 @@
-"""What the process runs on: logs, metrics, threads, TLS, background tasks.
+"""Infrastructure of the process: logs, metrics, threads, TLS, background tasks.
 
 Modules
     logs, metrics                    structlog and Prometheus
     build                            version and commit
     threadpools, concurrency         blocking work per tenant; limits per owner
     background_tasks, scheduling     tasks that outlive a caller; priority of the event loop
-    event_loop_stalls                calls that hold up the event loop
-    tls, tls_files, rsa_parts        TLS contexts, rotated certificate files, plausibility of RSA keys
+    event_loop_stalls                calls that block the event loop
+    tls, tls_files, rsa_parts        TLS contexts, renewed certificate files, consistency of RSA keys
     lazy_imports                     imports without optional dependencies
     memory_protection                no core dump, no ptrace
     invisible_characters             escapes of characters that a terminal does not show

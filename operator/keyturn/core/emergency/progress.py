@@ -51,22 +51,24 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
     desired = observed.desired
     if desired is None:
         return _unrotated(observed, error)
-    told = Affected(
+    progress = Affected(
         AffectedState.PENDING,
         workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
         pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
         literals=tuple(item.name for item in desired.items if item.literal is not None),
     )
     if not any(item.recipe for item in desired.items):
-        message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
-        return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+        message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
+        return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
     renewed = renewed_by(emergency, observed, desired)
     if renewed is None or not was_published(renewed, observed):
         unrotated = _unrotated(observed, error)
         return replace(
-            told, state=unrotated.state, message=unrotated.message or _waiting(emergency, observed, desired)
+            progress,
+            state=unrotated.state,
+            message=unrotated.message or _waiting(emergency, observed, desired),
         )
-    return _rotated(told, renewed, observed, desired)
+    return _rotated(progress, renewed, observed, desired)
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:

@@ -54,20 +54,20 @@ def _row(
 ) -> AffectedSecret:
     if name not in known:
         return _absent(name, before)
-    found = known[name]
-    if found is None:
+    affected = known[name]
+    if affected is None:
         return before or AffectedSecret(name=name, state=AffectedState.PENDING)
-    is_new = found.revision is not None or found.state is AffectedState.NOTHING_TO_ROTATE
+    is_new = affected.revision is not None or affected.state is AffectedState.NOTHING_TO_ROTATE
     updated = (before.updated_at if before else None) or now
     return AffectedSecret(
         name=name,
-        state=found.state,
-        revision=found.revision,
-        rotated_at=_second((before.rotated_at if before else None) or found.rotated or now)
+        state=affected.state,
+        revision=affected.revision,
+        rotated_at=_second((before.rotated_at if before else None) or affected.rotated or now)
         if is_new
         else None,
-        updated_at=_second(updated) if found.state in _DONE else None,
-        message=found.message[:_MAX_MESSAGE_LENGTH] if found.message else None,
+        updated_at=_second(updated) if affected.state in _DONE else None,
+        message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
     )
 
 
@@ -105,7 +105,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         documented_at=stamps["Documented"],
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
         report_name=None if found.trouble or found.refused else report_name(emergency),
-        secrets=_kept(found.rows),
+        secrets=_limit_rows(found.rows),
         timeline=added(found, stamps, deadlines),
         conditions=[
             stamped(type_, verdict, before.conditions, found.now, emergency.metadata.generation)
@@ -137,7 +137,7 @@ def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime 
     return min((time for time in times if time > found.now), default=None)
 
 
-def _kept(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
+def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
     """Return at most KEPT_ROWS rows, the unfinished first."""
     if len(rows) <= KEPT_ROWS:
         return list(rows)

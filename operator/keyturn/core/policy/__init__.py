@@ -1,4 +1,4 @@
-"""Rules that a secret is held against: those of its SecretClass, and those of the checklist.
+"""Rules for secrets: those of a SecretClass, and those of the checklist.
 
 Modules
     rules        rules of a SecretClass, and their violations

@@ -279,11 +279,13 @@ def _overlap(observed: Observed, desired: Desired) -> Overlap | Expire | None:
 def _wake_up(
     observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
 ) -> datetime | None:
-    times = [restart_due(observed, desired, one) for one in all_standings if one.turn is Turn.NEXT]
+    times = [
+        restart_due(observed, desired, progress) for progress in all_standings if progress.turn is Turn.NEXT
+    ]
     times = [when if when > observed.now else observed.now + _RECHECK_INTERVAL for when in times]
-    times += (when for one in all_standings if (when := watched_until(observed, desired, one)))
-    times += (when for one in all_standings if (when := pods_again(observed, desired, one)))
-    denied = (denied_until(one.consumer.workload, observed, desired) for one in all_standings)
+    times += (when for progress in all_standings if (when := watched_until(observed, desired, progress)))
+    times += (when for progress in all_standings if (when := pods_again(observed, desired, progress)))
+    denied = (denied_until(progress.consumer.workload, observed, desired) for progress in all_standings)
     times += (when for when in denied if when)
     current = _current(observed)
     if current.overlaps and current.valid_until:
@@ -291,7 +293,9 @@ def _wake_up(
     if start := start_time(observed):
         times.append(start)
     times += (
-        one.consumer.pods.again for one in all_standings if one.consumer.pods and one.consumer.pods.again
+        progress.consumer.pods.again
+        for progress in all_standings
+        if progress.consumer.pods and progress.consumer.pods.again
     )
     others = (
         observed.pulled.again,
@@ -319,11 +323,11 @@ def next_number(observed: Observed) -> int:
         return max(observed.state.newest.number, observed.state.used) + 1
     hints = [
         observed.managed.status.revision or 0,
-        *(item.revision for item in observed.managed.status.history),
+        *(entry.revision for entry in observed.managed.status.history),
     ]
     if observed.desired:
         secret = observed.desired.secret
-        hints += (read_marker(item.workload.marker).get(secret, 0) for item in observed.consumers)
+        hints += (read_marker(consumer.workload.marker).get(secret, 0) for consumer in observed.consumers)
     return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
 
 

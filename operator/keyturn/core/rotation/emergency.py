@@ -47,7 +47,7 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
     if first is None or observed.state is None:
         return None
-    made = [emergency.made for emergency in observed.state.revisions if emergency.reason == EMERGENCY]
+    made = [revision.made for revision in observed.state.revisions if revision.reason == EMERGENCY]
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 

@@ -47,8 +47,8 @@ def held_up_before(workload: Workload, observed: Observed) -> bool:
 
     Other users can edit the status; the only consequence is that the deadline counts from now.
     """
-    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and told.state is WorkloadState.ROLLING and bool(told.terminating)
+    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    return status is not None and status.state is WorkloadState.ROLLING and bool(status.terminating)
 
 
 def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int:
@@ -90,8 +90,8 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
     if any(pod.leaves is None for pod in older_pods(consumer, observed, desired)):
         return True
     workload = consumer.workload
-    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and had_what_was_given_up(told, observed)
+    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    return status is not None and had_what_was_given_up(status, observed)
 
 
 def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
@@ -124,9 +124,9 @@ def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Observe
 
 
 def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
-    numbers = {pod_revision(one, observed, desired) for one in pods}
-    known = sorted(one for one in numbers if one is not None)
+    numbers = {pod_revision(pod, observed, desired) for pod in pods}
+    known = sorted(number for number in numbers if number is not None)
     if len(known) < len(numbers):
         return " with earlier values"
-    listed = " and ".join(str(one) for one in known)
+    listed = " and ".join(str(number) for number in known)
     return f" with revision {listed}" if len(known) == 1 else f" with revisions {listed}"

@@ -78,8 +78,8 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
     It counts only if it does not cause a rollback, because other users can edit the status.
     """
     workload = consumer.workload
-    said = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
-    if said is None or said.state is not WorkloadState.FAILED or said.revision != number:
+    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
         return None
-    is_crash = told_reason(said) == WorkloadReason.CRASH_LOOP
-    return said.message if is_crash and fallback_of(observed, desired) is None else None
+    is_crash = told_reason(status) == WorkloadReason.CRASH_LOOP
+    return status.message if is_crash and fallback_of(observed, desired) is None else None

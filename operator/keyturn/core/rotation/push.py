@@ -64,9 +64,7 @@ def last_pushes(observed: Observed) -> PushStep | None:
     records = observed.state.pushed if observed.state else ()
     left = [record for record in records if record.deletes]
     retained = (
-        {record.id for record in observed.desired.pushes if not record.deletes}
-        if observed.desired
-        else frozenset()
+        {push.id for push in observed.desired.pushes if not push.deletes} if observed.desired else frozenset()
     )
     if stays := [record for record in left if record.kept or record.place in retained]:
         return Intend(replace(stays[0], deletes=False))
@@ -104,14 +102,18 @@ def pushed_again(observed: Observed) -> datetime | None:
 
 def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
     """Return the destinations that do not have the current generated values."""
-    records = {push.place: push for push in (observed.state.pushed if observed.state else ())}
+    records = {record.place: record for record in (observed.state.pushed if observed.state else ())}
     places = {push.id for push in desired.pushes}
     pushes = (
         _unpushed_of(push, records.get(push.id), observed) for push in desired.pushes if _turns(push, desired)
     )
-    gone = (push for push in records.values() if push.place not in places and push.deletes and not push.kept)
-    left = (_unfinished(Destination.at(push.place), "is to be deleted there", observed) for push in gone)
-    return (*(push for push in pushes if push), *left)
+    gone = (
+        record
+        for record in records.values()
+        if record.place not in places and record.deletes and not record.kept
+    )
+    left = (_unfinished(Destination.at(record.place), "is to be deleted there", observed) for record in gone)
+    return (*(destination for destination in pushes if destination), *left)
 
 
 def _turns(destination: Destination, desired: Desired) -> bool:
@@ -147,7 +149,7 @@ def _problems(observed: Observed) -> list[PushProblem]:
         places = {record.place for record in records if record.deletes}
     else:
         pushes = observed.desired.pushes if observed.desired else ()
-        places = {record.place for record in records} | {record.id for record in pushes}
+        places = {record.place for record in records} | {push.id for push in pushes}
     return [problem for place, problem in sorted(observed.push_problems.items()) if place in places]
 
 
@@ -157,9 +159,9 @@ def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[
         if record.place not in places:
             yield from _withdrawal(record, observed)
     for place, destination in places.items():
-        found = state.pushed_to(place)
-        record = _record(destination, found, state.current_number)
-        if record != found:
+        recorded = state.pushed_to(place)
+        record = _record(destination, recorded, state.current_number)
+        if record != recorded:
             yield Intend(record)
         elif not record.done and not _waits(place, observed):
             yield Push(destination, state.current_number)
@@ -185,7 +187,7 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
 def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:
     """Whether the deletion of the ManagedSecret has to delete pushes or revoke leases."""
     recorded = {record.place for record in state.pushed if record.deletes}
-    return any(record.deletes or record.id in recorded for record in desired.pushes) or are_kept_for(
+    return any(push.deletes or push.id in recorded for push in desired.pushes) or are_kept_for(
         observed, desired
     )
 

@@ -103,8 +103,8 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
 
 def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
     """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
-    told = told_before(workload, observed, desired)
+    rejection = told_before(workload, observed, desired)
     published = observed.target.published if observed.target else None
-    if published is None or told is None or told.state is not WorkloadState.FAILED:
+    if published is None or rejection is None or rejection.state is not WorkloadState.FAILED:
         return observed.now
     return published if published + desired.progress_deadline <= observed.now else observed.now

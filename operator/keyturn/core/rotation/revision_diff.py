@@ -32,14 +32,14 @@ def missed_keys(
     number = _number_run(state, marked, created, published)
     if number == state.current_number:
         return frozenset()
-    here, there = _ancestors(state, state.current_number), _ancestors(state, number)
+    current, run = _ancestors(state, state.current_number), _ancestors(state, number)
     if number == _BEFORE_ALL:
-        apart = {number for number in here if here[number].reason != CREATED}
-    elif here.keys().isdisjoint(there):
+        apart = {number for number in current if current[number].reason != CREATED}
+    elif current.keys().isdisjoint(run):
         return None
     else:
-        apart = here.keys() ^ there.keys()
-    return frozenset[str]().union(*((here | there)[number].changed for number in apart))
+        apart = current.keys() ^ run.keys()
+    return frozenset[str]().union(*((current | run)[number].changed for number in apart))
 
 
 def revision_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int | None:

@@ -121,7 +121,7 @@ def next_restarts(
 
 
 def any_failed(all_standings: Iterable[WorkloadProgress]) -> bool:
-    return any(one.state is WorkloadState.FAILED for one in all_standings)
+    return any(progress.state is WorkloadState.FAILED for progress in all_standings)
 
 
 def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
@@ -186,8 +186,10 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
     """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
     denial = denial_of(consumer.workload, observed)
     if denial is None:
-        if told := told_before(consumer.workload, observed, desired):
-            return WorkloadProgress(consumer, told.state, Turn.NEXT, told.message, told.reason, denied=True)
+        if rejection := told_before(consumer.workload, observed, desired):
+            return WorkloadProgress(
+                consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
+            )
         waits = WorkloadReason.WAITING_FOR_TURN
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
     turn = Turn.NEXT if observed.now >= denial.again else Turn.HINDERED
@@ -254,8 +256,12 @@ def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     status = observed.managed.status
     if not observed.held and any(entry.revision == number for entry in status.history):
         return True
-    told = status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and told.state is WorkloadState.CURRENT and told.revision == number
+    workload_status = status.by_workload.get((workload.kind, workload.key.name))
+    return (
+        workload_status is not None
+        and workload_status.state is WorkloadState.CURRENT
+        and workload_status.revision == number
+    )
 
 
 def _hindrance(

@@ -66,8 +66,8 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
     current, marked = observed.current, read_marker(workload.marker).get(desired.secret)
     if current is None or marked == current.number:
         return False
-    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
-    return told is not None and (told.restarted or told.revision) == current.number
+    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    return status is not None and (status.restarted or status.revision) == current.number
 
 
 def while_rolling(consumer: Consumer) -> Obstacle | None:

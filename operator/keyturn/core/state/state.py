@@ -149,7 +149,7 @@ class StateFacts:
     @property
     def current(self) -> RevisionFacts:
         """The revision that the Secret must hold."""
-        return next(one for one in self.revisions if one.number == self.current_number)
+        return next(revision for revision in self.revisions if revision.number == self.current_number)
 
     @property
     def names(self) -> frozenset[str]:
@@ -160,10 +160,10 @@ class StateFacts:
         return frozenset(key for keys in self.keys.values() for key in keys.values()) | self.templates.keys()
 
     def revision(self, number: int | None) -> RevisionFacts | None:
-        return next((one for one in self.revisions if one.number == number), None)
+        return next((revision for revision in self.revisions if revision.number == number), None)
 
     def pushed_to(self, place: str) -> Pushed | None:
-        return next((one for one in self.pushed if one.place == place), None)
+        return next((record for record in self.pushed if record.place == place), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +196,20 @@ class State:
 
     @property
     def current(self) -> Revision:
-        return next(one for one in self.revisions if one.facts.number == self.current_number)
+        return next(revision for revision in self.revisions if revision.facts.number == self.current_number)
 
     def revision(self, number: int | None) -> Revision | None:
-        return next((one for one in self.revisions if one.facts.number == number), None)
+        return next((revision for revision in self.revisions if revision.facts.number == number), None)
 
     def facts(self) -> StateFacts:
         current = self.current
-        every = (*(one.facts for one in self.revisions), *self.older)
+        every = (*(revision.facts for revision in self.revisions), *self.older)
         return StateFacts(
             uid=self.uid,
             rotated=self.rotated,
             triggers=self.triggers,
-            revisions=tuple(sorted(every, key=lambda one: one.number, reverse=True)),
-            restorable=_shared_numbers(tuple(one.facts.number for one in self.revisions)),
+            revisions=tuple(sorted(every, key=lambda revision: revision.number, reverse=True)),
+            restorable=_shared_numbers(tuple(revision.facts.number for revision in self.revisions)),
             current_number=self.current_number,
             keys=_shared_keys(
                 tuple((name, tuple(kept.keys.items())) for name, kept in sorted(current.values.items()))
@@ -223,15 +223,15 @@ class State:
             pushed=self.pushed,
             loans=self.loans,
             borrowed=current.borrowed or _NO_ITEMS,
-            lent_before=_ids_in(one for one in self.revisions if one is not current),
+            lent_before=_ids_in(revision for revision in self.revisions if revision is not current),
         )
 
     def with_pushed(self, record: Pushed) -> State:
-        others = tuple(one for one in self.pushed if one.place != record.place)
+        others = tuple(known for known in self.pushed if known.place != record.place)
         return replace(self, pushed=(*others, record))
 
     def without_pushed(self, place: str) -> State:
-        return replace(self, pushed=tuple(one for one in self.pushed if one.place != place))
+        return replace(self, pushed=tuple(record for record in self.pushed if record.place != place))
 
     def with_loans(self, loans: Iterable[StoreLease]) -> State:
         new = {loan.id: loan for loan in loans}
@@ -253,7 +253,8 @@ class State:
     def with_current_facts(self, facts: RevisionFacts) -> State:
         changed = replace(self.current, facts=facts)
         return replace(
-            self, revisions=tuple(changed if one is self.current else one for one in self.revisions)
+            self,
+            revisions=tuple(changed if revision is self.current else revision for revision in self.revisions),
         )
 
     def with_revision(self, revision: Revision, limit: int) -> State:
@@ -280,13 +281,13 @@ class State:
         None if there is none.
         """
         spare = [
-            one
-            for one in self.revisions
-            if one.facts.number not in {self.current_number, self.current.facts.fallback}
+            revision
+            for revision in self.revisions
+            if revision.facts.number not in {self.current_number, self.current.facts.fallback}
         ]
         if not spare:
             return None
-        left = tuple(one for one in self.revisions if one is not spare[-1])
+        left = tuple(revision for revision in self.revisions if revision is not spare[-1])
         return replace(self, revisions=left, older=(spare[-1].facts, *self.older)[:_MAX_FACTS])
 
 
@@ -301,7 +302,7 @@ def _shared_keys(
 
 
 def _ids_in(revisions: Iterable[Revision]) -> frozenset[str]:
-    return frozenset(id_ for one in revisions for id_ in one.borrowed.values())
+    return frozenset(id_ for revision in revisions for id_ in revision.borrowed.values())
 
 
 @functools.lru_cache(maxsize=1024)

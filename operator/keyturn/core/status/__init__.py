@@ -1,7 +1,7 @@
 """Status of a ManagedSecret, from an observation and the outcome of the last step.
 
 Modules
-    status       `status_of(seen, outcome)`: the whole status
+    status       `status_of(observed, outcome)`: the whole status
     conditions   Ready, Rotating, PolicyCompliant and the others, and the status after a failed observation
     summary      one line per secret for the command line and the dashboard
 

@@ -261,13 +261,13 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
     if problem := push_problem(observed):
         return ConditionVerdict("False", problem.reason, problem.message)
     number = observed.current.number if observed.current else None
-    records = [observed.state.pushed_to(one.id) if observed.state else None for one in desired.pushes]
-    done = [one for one in records if one and one.done and one.number == number]
+    records = [observed.state.pushed_to(push.id) if observed.state else None for push in desired.pushes]
+    done = [record for record in records if record and record.done and record.number == number]
     if len(done) < len(records):
         return ConditionVerdict(
             "False", "Progressing", f"{len(done)} of {len(records)} places hold the current revision"
         )
-    if kept := [Destination.at(one.place) for one in done if one.kept]:
+    if kept := [Destination.at(record.place) for record in done if record.kept]:
         return ConditionVerdict(
             "True", "Kept", f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps"
         )

@@ -153,11 +153,11 @@ def _rotation(
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     if outcome.error is None:
         return rotation
-    told = {"message": outcome.error.message}
+    message = {"message": outcome.error.message}
     # Without a count for Stalled: it is reconciled every minute, and each count would be a status update.
     is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, Rest)
     counted = {"attempts": outcome.attempts} if is_counted else {}
-    return rotation.model_copy(update=told | counted)
+    return rotation.model_copy(update=message | counted)
 
 
 def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
@@ -237,13 +237,17 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
 
 def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
     before, state = observed.managed.status.history, observed.state
-    is_through = observed.is_published and not any(one.under_way for one in everyone)
+    is_through = observed.is_published and not any(progress.under_way for progress in everyone)
     if state is None or observed.desired is None or not is_through:
         return before
     done = max((entry.revision for entry in before), default=0)
     # Revisions before the first entry belong to an earlier life of this Secret and are left out.
-    ended = [one for one in state.revisions if one.number > done and (done or one is state.newest)]
-    added = [_entry(one, _result(one, state), observed) for one in ended]
+    ended = [
+        revision
+        for revision in state.revisions
+        if revision.number > done and (done or revision is state.newest)
+    ]
+    added = [_entry(revision, _result(revision, state), observed) for revision in ended]
     return (_rollback_entry(observed, before) + added + before)[:_MAX_HISTORY]
 
 

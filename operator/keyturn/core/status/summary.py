@@ -118,9 +118,9 @@ def condition(managed: ManagedSecret, type_: str) -> Condition | None:
 
 
 def _failed(known: Known, _: datetime) -> str | None:
-    said = condition(known.managed, "Stalled")
-    if said and said.status == "True" and said.reason in WORKLOAD_FAILED:
-        return said.message
+    stalled = condition(known.managed, "Stalled")
+    if stalled and stalled.status == "True" and stalled.reason in WORKLOAD_FAILED:
+        return stalled.message
     if any(workload.state is WorkloadState.FAILED for workload in known.managed.status.workloads):
         return _message(known.managed, "WorkloadsCurrent", "False") or ""
     return None
@@ -129,8 +129,8 @@ def _failed(known: Known, _: datetime) -> str | None:
 def _stalled(known: Known, _: datetime) -> str | None:
     if known.trouble:
         return f"{known.trouble.reason}: {known.trouble.message}"
-    said = condition(known.managed, "Stalled")
-    return f"{said.reason}: {said.message}" if said and said.status == "True" else None
+    stalled = condition(known.managed, "Stalled")
+    return f"{stalled.reason}: {stalled.message}" if stalled and stalled.status == "True" else None
 
 
 def _overdue(known: Known, now: datetime) -> str | None:
@@ -158,24 +158,28 @@ def _not_ready(known: Known, _: datetime) -> str | None:
 
 
 def _behind(known: Known, _: datetime) -> str | None:
-    said = condition(known.managed, "WorkloadsCurrent")
-    if said is None or said.status != "False" or said.reason == _ROLLING_OUT:
+    current = condition(known.managed, "WorkloadsCurrent")
+    if current is None or current.status != "False" or current.reason == _ROLLING_OUT:
         return None
-    return said.message
+    return current.message
 
 
 def _not_synced(known: Known, _: datetime) -> str | None:
-    said = [condition(known.managed, type_) for type_ in ("Refreshed", "Pushed")]
+    conditions = [condition(known.managed, type_) for type_ in ("Refreshed", "Pushed")]
     failed = (
-        cond for cond in said if cond and cond.status == "False" and cond.reason not in UNDER_WAY_OUTSIDE
+        cond
+        for cond in conditions
+        if cond and cond.status == "False" and cond.reason not in UNDER_WAY_OUTSIDE
     )
     return next((cond.message for cond in failed), None)
 
 
 def _not_compliant(known: Known, _: datetime) -> str | None:
     """Report violations of the class only; `keyturn audit` reports those of the checklist."""
-    said = condition(known.managed, "PolicyCompliant")
-    return said.message if said and said.status == "False" and said.reason in RULES else None
+    compliant = condition(known.managed, "PolicyCompliant")
+    return (
+        compliant.message if compliant and compliant.status == "False" and compliant.reason in RULES else None
+    )
 
 
 def _rotating(known: Known, _: datetime) -> str | None:
@@ -230,5 +234,5 @@ _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...
 
 
 def _message(managed: ManagedSecret, type_: str, status: str) -> str | None:
-    said = condition(managed, type_)
-    return said.message if said and said.status == status else None
+    found = condition(managed, type_)
+    return found.message if found and found.status == status else None

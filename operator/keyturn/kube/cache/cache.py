@@ -77,7 +77,7 @@ class InformerCache:
         self._listed.pop(key, None)
         if targets := (spec.get("rollout") or {}).get("targets"):
             self._listed[key] = frozenset(
-                WorkloadKey(key.namespace, one["kind"], one["name"]) for one in targets
+                WorkloadKey(key.namespace, target["kind"], target["name"]) for target in targets
             )
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)

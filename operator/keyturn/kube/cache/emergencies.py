@@ -112,10 +112,10 @@ class EmergencyCache:
 
     def of(self, key: ObjectKey, labels: Mapping[str, str]) -> tuple[Emergency, ...]:
         """Return the emergencies that affect a ManagedSecret of their namespace and are not closed."""
-        found = (self.declared(followed) for followed in self.followed(key.namespace))
+        candidates = (self.declared(followed) for followed in self.followed(key.namespace))
         return tuple(
             _emergency_for(key.name, declared)
-            for declared in found
+            for declared in candidates
             if declared and declared.scope.concerns(key.name, labels)
         )
 

@@ -49,7 +49,7 @@ class ManagedSecretCache:
         """Store an object as the API server sent it; threads that read see the old or the new one."""
         self._size -= self._size_of(key)
         self._large.discard(key)
-        kept, labels = _packed(slim(body)), _packed(body["metadata"].get("labels") or {})
+        kept, labels = _pack(slim(body)), _pack(body["metadata"].get("labels") or {})
         if self._is_large(len(kept)):
             kept = _light(body)
             self._large.add(key)
@@ -78,12 +78,12 @@ class ManagedSecretCache:
     def targets(self, key: ObjectKey) -> set[str]:
         """Return the names of the current target Secret and of the one in the status, which may be a former one."""
         body = self.get(key) or {}
-        told = (body.get("status") or {}).get("secretName")
+        in_status = (body.get("status") or {}).get("secretName")
         # The name of a large one is not kept, but its status has it after its first reconcile.
         asked = ((body.get("spec") or {}).get("target") or {}).get("name") or (
-            told if "light" in body else None
+            in_status if "light" in body else None
         )
-        return {name for name in (asked or key.name, told) if isinstance(name, str) and name.strip(".")}
+        return {name for name in (asked or key.name, in_status) if isinstance(name, str) and name.strip(".")}
 
     def labels(self, key: ObjectKey) -> Mapping[str, str]:
         written = self._labels.get(key.namespace, {}).get(key)
@@ -126,13 +126,13 @@ def _light(body: Mapping[str, Any]) -> bytes:
     whole, spec = slim(body), body.get("spec") or {}
     chosen = {"light": True, "spec": {name: spec[name] for name in _SPEC if name in spec}}
     metadata, status = whole["metadata"], whole["status"]
-    if len(_packed(metadata)) > _SMALL:
+    if len(_pack(metadata)) > _SMALL:
         metadata = {name: metadata[name] for name in (*_METADATA, *_TIMES) if name in metadata}
-    if len(_packed(status)) > _MAX_STATUS:
+    if len(_pack(status)) > _MAX_STATUS:
         status = {}
-    return _packed({"metadata": metadata, "status": status, **chosen})
+    return _pack({"metadata": metadata, "status": status, **chosen})
 
 
-def _packed(document: dict[str, Any]) -> bytes:
+def _pack(document: dict[str, Any]) -> bytes:
     """Return JSON as a copy: the bytes of orjson keep the whole 4 KiB buffer, a copy does not."""
     return bytes(memoryview(orjson.dumps(document)))

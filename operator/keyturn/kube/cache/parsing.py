@@ -29,9 +29,9 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
     """Parse a ManagedSecret of which only parts of the spec were kept."""
-    spec, found = body["spec"], without_spec(body)
+    spec, managed = body["spec"], without_spec(body)
     kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
-    return found.model_copy(update={"spec": found.spec.model_copy(update=kept)}), None
+    return managed.model_copy(update={"spec": managed.spec.model_copy(update=kept)}), None
 
 
 def without_spec(body: dict[str, Any]) -> ManagedSecret:

@@ -50,17 +50,17 @@ class StoreCache:
         Raises:
             Stalled: This version cannot parse it.
         """
-        found = self._stores.get(key)
-        if isinstance(found, Stalled):
-            raise found.with_traceback(None)
-        return found
+        store = self._stores.get(key)
+        if isinstance(store, Stalled):
+            raise store.with_traceback(None)
+        return store
 
     def identity(self, key: StoreKey) -> str | None:
         """Return UID and generation of a store as an identifier of its settings; None if it is absent or invalid."""
-        found = self._stores.get(key)
-        if found is None or isinstance(found, Stalled):
+        store = self._stores.get(key)
+        if store is None or isinstance(store, Stalled):
             return None
-        return f"{found.metadata.uid}-{found.metadata.generation}"
+        return f"{store.metadata.uid}-{store.metadata.generation}"
 
     def keys(self, kind: str) -> list[StoreKey]:
         return [
