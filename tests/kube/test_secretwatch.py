@@ -188,7 +188,7 @@ async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str
 
 
 async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secretwatch, "_MAX_DELAY", 0.05)
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
     script = Scripted(refused(403, "Forbidden"))
     async with scripted(script) as api, watching(api, ["shop"]) as (_, watch):
         before = watch.last_alive

@@ -28,7 +28,7 @@ _MANAGER: Final = "keyturn"
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60
 """Seconds that a watch lasts before it is renewed."""
-_MAX_DELAY: Final = 30.0
+_LONGEST_PAUSE: Final = 30.0
 _DIGITS: Final = re.compile("[0-9]{1,10}")
 
 _log = structlog.get_logger()
@@ -174,7 +174,7 @@ class _Stream:
         self._failures = 0
 
     async def _pause(self) -> None:
-        longest = min(_MAX_DELAY, 0.5 * 2**self._failures)
+        longest = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
 

@@ -1,4 +1,4 @@
-"""Next step of a ManagedSecret: `decision.next_step(observed)` returns one step, `Rest` if nothing is due.
+"""What happens next to a ManagedSecret: `decision.next_step(seen)` returns one step, or none.
 
 First creation: Begin, Stage, Publish. Rotation: Stage, Publish, RollOut per workload, Overlap, Expire.
 Crash between Stage and Publish: the state has the revision, so the next process publishes it. Rollback: GoBack,
