@@ -60,8 +60,6 @@ class EmergencyKey:
 
 
 SECRET_STORE = "SecretStore"  # noqa: S105  # the name of a kind
-
-
 CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
 
 

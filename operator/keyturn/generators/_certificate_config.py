@@ -34,29 +34,13 @@ Usage = Literal["serverAuth", "clientAuth", "codeSigning", "emailProtection"]
 
 
 _DEFAULT_DURATION = timedelta(days=90)
-
-
 _MIN_DURATION = timedelta(hours=1)
-
-
 _MIN_USE = timedelta(seconds=10)  # as for rotation.every: a shorter time means permanent renewal
-
-
 _MAX_COMMON_NAME = 64  # X.520 allows no more
-
-
 _A_NAME = "a certificate needs a name; write commonName, dnsNames or ipAddresses"
-
-
 _CA_NAME = "the certificate of a CA needs a name; write commonName"
-
-
 _CA_USAGES = "a CA signs certificates and nothing else; remove usages"
-
-
 _NOT_AN_IP = "write an IP address, such as 10.0.0.1 or fd00::1"
-
-
 _LONG_NAME = f"the first name is longer than {_MAX_COMMON_NAME} characters; write commonName"
 
 

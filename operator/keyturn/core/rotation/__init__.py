@@ -1,8 +1,24 @@
-"""What happens next to a ManagedSecret: `decision.next_step(seen)` returns one step, or none.
+"""What happens next to a ManagedSecret: `decision.next_step(observed)` returns one step.
 
-First creation: Begin, Stage, Publish. Rotation: Stage, Publish, RollOut per workload, Overlap, Expire.
-Crash between Stage and Publish: the state has the revision, so the next process publishes it. Rollback: GoBack,
-Publish, RollOut; rotations are held until the spec changes.
+Scenarios: a row is an observation, and the step that follows
+    state     the current revision in the state Secret; `4 of 5`: revision 4 of the newest 5
+    target    the revision in the target Secret
+    api, ...  the revision in the restart marker of a workload; `5!`: its rollout has failed
+
+    scenario            state    target   api   worker   next step
+    first creation      -        -        -     -        Stage
+                        1        -        -     -        Publish
+                        1        1        -     -        Rest
+    rotation            4        4        4     4        Begin, then Stage
+                        5        4        4     4        Publish
+                        5        5        4     4        RollOut: api
+                        5        5        5     4        RollOut: worker, as soon as api is ready
+                        5        5        5     5        Rest; with previous values: Overlap, Expire, Revoke
+    crash after Stage   5        4        4     4        Publish: the values are recorded, none is generated again
+    rollback            5        5        5!    4        GoBack
+                        4 of 5   5        5!    4        Publish
+                        4 of 5   4        5!    4        RollOut: api
+                        4 of 5   4        4     4        Stalled: held until a trigger or a change of the spec
 
 Modules
     decision, steps                    the choice, and the steps
