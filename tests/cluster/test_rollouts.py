@@ -244,6 +244,7 @@ def test_a_workload_may_refuse_and_it_is_said_what_to_do(space: Space) -> None:
         "name": "api",
         "via": ["envFrom"],
         "state": "Pending",
+        "reason": "RestartNever",
         "message": "refuses restarts by keyturn.dev/restart: never; restart it yourself",
     }
     assert space.marker("api") is None
@@ -297,6 +298,7 @@ def test_a_listed_workload_that_does_not_use_the_secret_must_agree(space: Space)
         "kind": "Deployment",
         "name": "api",
         "state": "Pending",
+        "reason": "NotConsuming",
         "message": (
             "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
         ),
