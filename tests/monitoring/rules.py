@@ -48,7 +48,10 @@ _INFO = {"class": "database-password", "priority": "Critical"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An alert that is silent, fires, and is over, with what it says; the times are minutes."""
+    """An alert that is silent, fires, and is over; the times are minutes.
+
+    Its description is the one of rules.yaml, with the labels and the value of the alert.
+    """
 
     alert: str
     series: Mapping[str, str]
@@ -56,7 +59,8 @@ class Case:
     fires: int
     over: int
     labels: Mapping[str, str]
-    says: str
+    value: str = ""
+    """The value as the description shows it."""
     step: int = 1
     """The minutes between two samples."""
 
@@ -134,6 +138,19 @@ def _play(asked: Mapping[str, Any], told: Mapping[str, str], step: int, folder: 
 
 def _course(case: Case) -> list[tuple[int, list[Any]]]:
     shipped = ALERTS[case.alert]["annotations"]
-    told = {**shipped, "description": case.says}
-    alert = {"exp_labels": dict(case.labels), "exp_annotations": told}
+    annotations = {**shipped, "description": _described(shipped["description"], case)}
+    alert = {"exp_labels": dict(case.labels), "exp_annotations": annotations}
     return [(case.silent, []), (case.fires, [alert]), (case.over, [])]
+
+
+def _described(template: str, case: Case) -> str:
+    """Expand what the shipped descriptions use of Go templates; a label that the alert lacks fails the test."""
+
+    def _optional(block: re.Match[str]) -> str:
+        return block[2].replace("{{ . }}", case.labels[block[1]]) if case.labels.get(block[1]) else ""
+
+    def _placeholder(found: re.Match[str]) -> str:
+        return case.labels[found[1]] if found[1] else case.value
+
+    text = re.sub(r"\{\{ with \$labels\.(\w+) \}\}(.*?)\{\{ end \}\}", _optional, template)
+    return re.sub(r"\{\{ (?:\$labels\.(\w+)|[^}]*\$value[^}]*) \}\}", _placeholder, text)
