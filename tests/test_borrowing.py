@@ -49,13 +49,13 @@ class Desk:
     state: State | None = None
     outside: BackgroundWork = field(default_factory=BackgroundWork)
 
-    async def read(self, *, anew: bool = False) -> Reading:
+    async def read(self, *, reissue: bool = False) -> Reading:
         new: dict[str, Any] = {"state": None, "target": None, "status": {}}
         look = observed(self.spec, now=self.now, **({"state": self.state.facts()} if self.state else new))
         assert look.desired
         stores: Any = self.shelves
         borrower = LeaseManager(
-            KEY, look.desired, self.state, self.outside, stores, lambda: self.now, anew=anew
+            KEY, look.desired, self.state, self.outside, stores, lambda: self.now, reissue=reissue
         )
         return await read_all(KEY, look, look.desired, stores, borrower, fresh=False)
 
@@ -183,7 +183,7 @@ async def test_one_in_hand_is_renewed_as_well(desk: Desk) -> None:
 
 async def test_in_an_emergency_another_is_taken_once(desk: Desk) -> None:
     await desk.take_in()
-    assert user(await desk.read(anew=True)) == user(await desk.read(anew=True)) == "user-2"
+    assert user(await desk.read(reissue=True)) == user(await desk.read(reissue=True)) == "user-2"
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ async def test_a_large_key_outlasts_a_pass_that_waits_for(
     await in_the_end(maker)
 
     outside = maker.context.memory(KEY).outside
-    if not reconcile._keeps_made(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
+    if not reconcile._keeps_generated(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
         outside.forget_made()
 
     await in_the_end(maker)
@@ -169,7 +169,7 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
     outside.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
     outside.reading_since = NOW
 
-    await reconcile._ended(KEY, observed({}), Outcome(None, being_read()), maker.context)
+    await reconcile._end_pass(KEY, observed({}), Outcome(None, being_read()), maker.context)
     outside.reading.task.cancel()
 
     await in_the_end(maker)

@@ -174,9 +174,9 @@ def test_without_the_component_it_is_said_what_to_apply(
     operator: Operator, powerless: Path, kubectl: Kubectl, readers: str, tmp_path: Path
 ) -> None:
     with beside(operator, powerless, tmp_path / "powerless.log") as other:
-        other.wait_for_log("right missing")
+        other.wait_for_log("permission missing")
         status, said = scrape(other, token(kubectl, readers, "prometheus"))
-        missing = [line for line in other.lines() if line["event"] == "right missing"]
+        missing = [line for line in other.lines() if line["event"] == "permission missing"]
 
     assert (status, "apply manifests/components/metrics-auth" in said) == (503, True)
-    assert {one["given_by"] for one in missing} == {"manifests/components/metrics-auth/rbac.yaml"}
+    assert {one["manifest"] for one in missing} == {"manifests/components/metrics-auth/rbac.yaml"}

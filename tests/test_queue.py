@@ -357,11 +357,11 @@ def test_a_failure_is_logged_without_its_words() -> None:
     assert (logged, frames[-1].rpartition(" ")[2], "canary" in str(frames)) == (
         [
             {
-                "event": "work failed",
+                "event": "reconcile failed",
                 "log_level": "error",
                 "key": "a",
                 "failures": 1,
-                "again_in": 1.5,
+                "retry_after_seconds": 1.5,
                 "error": "KeyError",
             }
         ],

@@ -59,7 +59,7 @@ async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, *
     look = observed(spec, **{**NEW, **others})
     assert look.desired
     stores: Any = shelves
-    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, anew=False)
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, reissue=False)
     return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
 
 

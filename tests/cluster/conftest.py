@@ -105,4 +105,4 @@ def hook(tmp_path: Path) -> Iterator[Webhook]:
 
 def _is_stumble(line: dict[str, Any], namespace: str) -> bool:
     """Say whether a line of the log tells of an error that nobody had thought of."""
-    return line.get("event") == "work failed" and str(line.get("key")).startswith(f"{namespace}/")
+    return line.get("event") == "reconcile failed" and str(line.get("key")).startswith(f"{namespace}/")

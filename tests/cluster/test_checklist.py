@@ -135,7 +135,7 @@ def test_production_is_told_of_a_value_that_development_has(production: tuple[Sp
 
 def compared(operator: Operator) -> set[str]:
     """Return whose equal values this process has told its log of."""
-    return {str(line["secret"]) for line in operator.lines() if line["event"] == "equal values"}
+    return {str(line["secret"]) for line in operator.lines() if line["event"] == "equal values found"}
 
 
 def test_a_restart_of_the_operator_writes_nothing_about_it(

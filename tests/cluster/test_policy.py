@@ -244,7 +244,7 @@ def test_nobody_is_told_who_has_the_equal_value_but_who_runs_the_operator(
 
     assert there.namespace not in told[0]
     assert f"'{here.namespace}" not in told[1]
-    lines = [line for line in operator.lines() if line["event"] == "equal values"]
+    lines = [line for line in operator.lines() if line["event"] == "equal values found"]
     pairs = {(line["secret"], *line["others"]) for line in lines}
     assert (f"{here.namespace}/auth", f"{there.namespace}/auth") in pairs
     assert (f"{there.namespace}/auth", f"{here.namespace}/auth") in pairs
@@ -252,7 +252,7 @@ def test_nobody_is_told_who_has_the_equal_value_but_who_runs_the_operator(
 
 def _compared(operator: Operator) -> set[str]:
     """Return whose equal values this process has told its log of."""
-    return {line["secret"] for line in operator.lines() if line["event"] == "equal values"}
+    return {line["secret"] for line in operator.lines() if line["event"] == "equal values found"}
 
 
 def test_a_rotation_of_one_of_them_cures_both(twins: tuple[Space, Space]) -> None:

@@ -301,7 +301,7 @@ async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes
     look = observed({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
     assert look.desired is not None
     shelves.keep("prod/app", body.decode())
-    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), shelves, lambda: NOW, anew=False)
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), shelves, lambda: NOW, reissue=False)
     await read_all(KEY, look, look.desired, shelves, borrower, fresh=False)
 
 

@@ -114,7 +114,7 @@ def test_the_operator_has_all_rights_that_it_needs(plane: ControlPlane, operator
     points = [one for one in json.loads(done.stdout)["points"] if one["point"] == "rights"]
 
     assert [one["result"] for one in points] == ["ok"]
-    assert [line for line in operator.lines() if line.get("event") == "right missing"] == []
+    assert [line for line in operator.lines() if line.get("event") == "permission missing"] == []
 
 
 # What it does

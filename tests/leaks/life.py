@@ -209,7 +209,7 @@ class Life:
         eventually(lambda: bool(self.failures()), "an error that nobody has thought of")
 
     def failures(self) -> list[Any]:
-        return [line for line in self.operator.lines() if line.get("event") == "work failed"]
+        return [line for line in self.operator.lines() if line.get("event") == "reconcile failed"]
 
     def _break(self, body: Any) -> None:
         document = json.loads(base64.b64decode(body["data"]["state"]))

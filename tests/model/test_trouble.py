@@ -223,7 +223,7 @@ async def test_a_look_that_fails_is_told_and_tried_again_more_slowly(
     cluster.failure = failure
 
     assert await pauses(cluster, 3) == [2, 4, 8]
-    assert [call.args for call in log.calls] == [("look failed",)] * 3
+    assert [call.args for call in log.calls] == [("observation failed",)] * 3
 
 
 async def test_a_look_that_succeeds_starts_the_count_anew(log: CapturingLogger) -> None:
@@ -252,4 +252,4 @@ async def test_what_finds_no_rest_is_told_and_tried_again_more_slowly(log: Captu
     cluster.failure = errors.Conflict
 
     assert await pauses(cluster, 3) == [0.2, 0.4, 0.8]
-    assert [call.args for call in log.calls] == [("no rest found",)] * 3
+    assert [call.args for call in log.calls] == [("reconcile did not converge",)] * 3

@@ -63,7 +63,9 @@ async def test_without_a_right_on_the_lease_it_is_not_ready_and_says_why_once(
             assert operator.get("/livez", health=True)[0] == 200
             await asyncio.sleep(1)
         assert len(logged(operator, "lease not reachable")) == 1
-        assert [one["right"] for one in logged(operator, "right missing")] == [str(lease_right(verb))]
+        assert [one["permission"] for one in logged(operator, "permission missing")] == [
+            str(lease_right(verb))
+        ]
     eventually(lambda: readiness(operator) == (200, ["ok"]), "the operator to be ready", timeout=40)
     operator.wait_for_log("leading")
 
@@ -92,10 +94,10 @@ async def test_a_right_that_is_needed_later_is_named_at_the_start(admin: Api, op
     taken = next(one for one in rights_of(Place(OWN, None)) if str(one).startswith("patch statefulsets"))
     async with without(taken, admin):
         operator.start()
-        line = operator.wait_for_log("right missing")
+        line = operator.wait_for_log("permission missing")
         operator.wait_for_log("leading")
 
-    assert (line["right"], line["given_by"]) == (
+    assert (line["permission"], line["manifest"]) == (
         "patch statefulsets.apps in all namespaces",
         "manifests/base/access/access.yaml",
     )
@@ -137,13 +139,13 @@ def test_an_older_crd_is_said_in_log_metric_condition_and_check(
     installed("create", "namespace", "shop")
     try:
         operator.start()
-        told = operator.wait_for_log("CRD is older than the operator")
+        told = operator.wait_for_log("CRD outdated")
         installed("apply", "-n", "shop", "-f", "-", given=_MANAGED)
         eventually(lambda: condition(installed) is not None, "the condition")
 
-        assert told["why"] == "managedsecrets.keyturn.dev lacks status.workloads, status.history"
+        assert told["reason"] == "managedsecrets.keyturn.dev lacks status.workloads, status.history"
         assert outdated(operator) == "1.0"
-        assert console_says(own_plane) == told["why"]
+        assert console_says(own_plane) == told["reason"]
         found = condition(installed)
         assert found is not None
         assert (found["status"], found["reason"]) == ("True", "FieldsMissing")
@@ -159,7 +161,7 @@ def test_an_older_crd_is_said_in_log_metric_condition_and_check(
         installed("annotate", "ms/auth", "-n", "shop", "keyturn.dev/rotate=now")
         eventually(lambda: condition(installed) is not None, "the dropped status to be noticed", timeout=60)
         assert outdated(operator) == "1.0"
-        assert len(logged(operator, "CRD is older than the operator")) == 2
+        assert len(logged(operator, "CRD outdated")) == 2
     finally:
         installed("apply", "--server-side", "--force-conflicts", "-f", "-", given=_CRD)
         installed("delete", "namespace", "shop", "--wait=false")

@@ -63,5 +63,5 @@ def _look_at_operator(row: Row, field: Field) -> None:
     for line in (line for operator in field.logs for line in operator.lines()):
         if line.get("event") == "event loop held up":
             row.holds.append(Hold(line["place"], line["seconds"], line["processor_seconds"]))
-        if line.get("event") == "work failed":
+        if line.get("event") == "reconcile failed":
             row.broken.append("a look ended in an error that nobody had thought of")

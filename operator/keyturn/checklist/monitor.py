@@ -41,7 +41,7 @@ class Inspection:
         self,
         api: Api,
         namespace: str,
-        proofs: ClusterEvidence,
+        evidence: ClusterEvidence,
         now: Callable[[], datetime],
         *,
         proves_encryption: bool,
@@ -49,7 +49,7 @@ class Inspection:
         """Take the operator's own namespace, where reports are published."""
         self._api = api
         self._namespace = namespace
-        self._proofs = proofs
+        self._evidence = evidence
         self._now = now
         self._proves_encryption = proves_encryption
         self._looks = 0
@@ -72,7 +72,7 @@ class Inspection:
         try:
             body = await self._api.get(paths.config_map(self._namespace, published.NAME))
         except errors.NotFound:
-            self._proofs.published = {}
+            self._evidence.published = {}
             return
         except errors.ApiError as error:
             self._say("published reports are not read", str(error))
@@ -80,7 +80,7 @@ class Inspection:
         found = dict(published.reports_in(body.get("data") or {}))
         unreadable = sorted(name for name, report in found.items() if report is None)
         self._say("published reports are unreadable", ", ".join(unreadable))
-        self._proofs.published = {name: report for name, report in found.items() if report is not None}
+        self._evidence.published = {name: report for name, report in found.items() if report is not None}
 
     async def _look_at_encryption(self) -> None:
         verdict = Verdict.UNKNOWN
@@ -92,7 +92,7 @@ class Inspection:
             (found,) = await threads.for_us(at_rest.judged, text)
             verdict = found.verdict
             self._say("encryption at rest", "" if verdict is Verdict.PASS else found.evidence)
-        self._proofs.at_rest = TimedVerdict(verdict, self._now())
+        self._evidence.at_rest = TimedVerdict(verdict, self._now())
 
     def _say(self, event: str, why: str) -> None:
         """Tell the log once of each trouble, and nothing while all is well."""

@@ -7,7 +7,7 @@ Modules
     workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
     context                       clients, cache, clock and memory that reconcilers share
     background                    store operations of one ManagedSecret, apart from the workers
-    large_objects, value_index    turns of large objects; index of equal values
+    large_objects, value_index    concurrency limit of large objects; index of equal values
     secretclass, secretstore      reconcilers of two kinds
     startup_checks, object_metrics   checks at the start; samples for /metrics
 

@@ -1,4 +1,4 @@
-"""What goes on outside the cluster for one managed secret: apart from the workers, which must not wait for it."""
+"""Background store operations and key generation of one ManagedSecret; a slow store does not block a worker."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ __all__ = [
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 0.1
-"""Seconds for which a worker waits: as long as a store in good health takes."""
+_WORKER_WAIT: Final = 0.1
+"""Seconds that a worker waits before it leaves a job to the background; a healthy store answers within that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one look at every store of a managed secret ended."""
+    """Result of one read of all stores of a ManagedSecret."""
 
     values: Mapping[str, ItemValues] = field(default_factory=dict)
     found: Mapping[str, ItemValues] = field(default_factory=dict)
-    """Values that an earlier life of this object has pushed."""
+    """Values that were pushed for an earlier object of the same name and found again."""
     loans: tuple[StoreLease, ...] = ()
-    """What is lent of what was read."""
+    """Leases of the values that were read."""
     problem: Wait | Stalled | None = None
     retained: frozenset[str] = frozenset()
-    """The entries of dataFrom of which something is gone that stays, and that is among the values again."""
+    """Entries of dataFrom with a property that is gone at the store, but kept; `values` includes it."""
 
 
 class Taking(NamedTuple):
-    """Something that a store is asked to lend."""
+    """A dynamic credential that is being requested."""
 
     since: datetime
     task: asyncio.Task[RemoteValue | Failure]
 
 
 class InHand(NamedTuple):
-    """Something that was lent."""
+    """A dynamic credential that was acquired, and that no revision records yet."""
 
     loan: StoreLease
     found: RemoteValue
@@ -70,51 +70,51 @@ class InHand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BackgroundJob(Generic[T]):
-    """Something that is being done outside."""
+    """A job that runs in its own task."""
 
     name: str
-    """What it is about: the result of another errand is of no use."""
+    """What the job is about; the result of a job with another name is not used."""
     task: asyncio.Task[T]
 
 
 @dataclass(slots=True)
 class BackgroundWork:
-    """What is known of the outside: facts for good, values only while a pass lasts."""
+    """State of the background work of one object; values are kept only during a pass."""
 
     making: dict[str, BackgroundJob[ItemValues]] = field(default_factory=dict)
-    """What is being made, or was and no revision holds yet, by the names of its items."""
+    """Values that are being generated, or were and are in no revision yet, by item name."""
     making_since: datetime | None = None
     reading: BackgroundJob[Reading] | None = None
     reading_since: datetime | None = None
-    """When the reading that goes on, or was the last one, was begun."""
+    """Start of the current read, or of the last one."""
     last: Reading | None = None
-    """The last reading, while the pass lasts."""
+    """The last read; dropped at the end of the pass."""
     problem: Wait | Stalled | None = None
-    """What kept the last reading from being done."""
+    """Why the last read failed."""
     was_read: bool = False
-    """The last reading was done."""
+    """Whether the last read succeeded."""
     retained: frozenset[str] = frozenset()
-    """The entries of dataFrom of which that found something gone that stays."""
+    """Entries of dataFrom for which the last read kept a property that is gone at the store."""
     asked: str = ""
-    """What the last reading was about."""
+    """Name of the last read job: generation, triggers and stores that it was for."""
     attempts: int = 0
     due: datetime | None = None
-    """When the stores are read again by themselves; None before the first look of this process."""
+    """When the stores are due for the next read; None before the first observation of this process."""
     stores: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    """The stores that the spec names, as they were at the last look."""
+    """UIDs of the stores that the spec names, at the last observation."""
     writing: dict[str, BackgroundJob[Any]] = field(default_factory=dict)
     push_problems: dict[str, PushProblem] = field(default_factory=dict)
     push_attempts: dict[str, int] = field(default_factory=dict)
     taking: dict[str, Taking] = field(default_factory=dict)
-    """What is being taken of what stores lend, by its place, whoever waits for it."""
+    """Dynamic credentials that are being requested, by store and key; shared by all waiting reads."""
     in_hand: dict[str, InHand] = field(default_factory=dict, repr=False)
-    """What was taken and no revision holds yet: kept beyond a pass, since nobody can read it a second time."""
+    """Acquired credentials that no revision records yet; they outlive a pass, as a store issues each only once."""
     returning: dict[str, BackgroundJob[Any]] = field(default_factory=dict)
     returns: dict[str, datetime] = field(default_factory=dict)
-    """The loans that could not be given back, with when that is tried again."""
+    """Lease IDs whose revocation failed, with the time of the next attempt."""
 
     def try_again(self, now: datetime) -> None:
-        """Have what a store kept from being done tried at the next look: the store can be used again."""
+        """Make everything that failed at a store due now; called when a store has recovered."""
         if self.problem:
             self.due = now
         self.returns.clear()
@@ -122,48 +122,48 @@ class BackgroundWork:
             self.push_problems[place] = problem._replace(again=now)
 
     def forget_push(self, place: str) -> None:
-        """Forget what kept something from being written to a place."""
+        """Forget the failed attempts to push to a place."""
         self.push_problems.pop(place, None)
         self.push_attempts.pop(place, None)
 
     def keep_in_hand(self, places: Collection[str], held: Collection[str]) -> None:
-        """Let go of what is asked for no more, and of loans that a revision holds by now."""
-        for place, there in list(self.in_hand.items()):
-            if place not in places or there.loan.id in held:
+        """Drop credentials that the spec no longer asks for, and those that a revision records."""
+        for place, acquired in list(self.in_hand.items()):
+            if place not in places or acquired.loan.id in held:
                 del self.in_hand[place]
 
     def forget_values(self) -> None:
         self.last = None
 
     def forget_made(self) -> None:
-        """Drop what was made, and stop what is being made: it is recorded, or asked for no more."""
-        for errand in self.making.values():
-            errand.task.cancel()
+        """Cancel and drop the generation of values: a revision records them, or the spec no longer asks for them."""
+        for job in self.making.values():
+            job.task.cancel()
         self.making.clear()
         self.making_since = None
 
     def end(self) -> None:
-        """Stop what goes on for an object that is gone."""
+        """Cancel all jobs of an object that was deleted."""
         self.forget_made()
-        for errand in (self.reading, *self.writing.values(), *self.returning.values()):
-            if errand:
-                errand.task.cancel()
+        for job in (self.reading, *self.writing.values(), *self.returning.values()):
+            if job:
+                job.task.cancel()
 
 
-async def begin(name: str, doing: Coroutine[Any, Any, T], wake: Callable[[], None]) -> BackgroundJob[T]:
-    """Start an errand and wait a little for its end; `wake` is called at the end of one that takes longer."""
-    errand = BackgroundJob(name, asyncio.create_task(doing))
-    await asyncio.wait([errand.task], timeout=_PATIENCE)
-    if not errand.task.done():
-        errand.task.add_done_callback(lambda _: wake())
-    return errand
+async def begin(name: str, work: Coroutine[Any, Any, T], wake: Callable[[], None]) -> BackgroundJob[T]:
+    """Start a job and wait up to 0.1 s for it; a job that takes longer calls `wake` when it ends."""
+    job = BackgroundJob(name, asyncio.create_task(work))
+    await asyncio.wait([job.task], timeout=_WORKER_WAIT)
+    if not job.task.done():
+        job.task.add_done_callback(lambda _: wake())
+    return job
 
 
-_SHORTEST: Final = timedelta(seconds=1)
+_MIN_DURATION: Final = timedelta(seconds=1)
 
 
 def loan_of(place: str, lent: Lent, asked: datetime) -> StoreLease:
-    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _SHORTEST)
+    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _MIN_DURATION)
     return StoreLease(place, lent.id, lent.login, lasts, asked + lasts)
 
 
@@ -172,20 +172,20 @@ def lent(loan: StoreLease) -> Lent:
 
 
 def abandon(key: ObjectKey, outside: BackgroundWork, stores: Stores) -> None:
-    """Have that given back which was taken for an object that is gone; it is recorded nowhere."""
-    for there in outside.in_hand.values():
-        _drop(there.loan, key, stores)
+    """Revoke the leases that were acquired for a deleted object and that no revision records."""
+    for acquired in outside.in_hand.values():
+        _revoke(acquired.loan, key, stores)
     for place, taking in outside.taking.items():
-        taking.task.add_done_callback(partial(_drop_taken, place, taking.since, key, stores))
+        taking.task.add_done_callback(partial(_revoke_acquired, place, taking.since, key, stores))
 
 
-def _drop_taken(
+def _revoke_acquired(
     place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
 ) -> None:
     outcome = None if task.cancelled() else task.result()
     if isinstance(outcome, RemoteValue) and outcome.lent:
-        _drop(loan_of(place, outcome.lent, since), key, stores)
+        _revoke(loan_of(place, outcome.lent, since), key, stores)
 
 
-def _drop(loan: StoreLease, key: ObjectKey, stores: Stores) -> None:
+def _revoke(loan: StoreLease, key: ObjectKey, stores: Stores) -> None:
     stores.drop(loan.where.ref, key.namespace, loan.where.key, lent(loan))

@@ -1,4 +1,4 @@
-"""How the mirror is filled before anything is decided, and swept of what was deleted unseen."""
+"""Synchronises the informer cache: lists all kinds before the first reconcile, and later to find missed deletions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Upkeep"]
 
-_SWEEP_EVERY: Final = 600.0
+_SWEEP_INTERVAL: Final = 600.0
 _RELIST_PAUSE: Final = 2.0
 _HINT: Final = "are the CRDs and the RBAC installed? See keyturn check"
 
@@ -33,77 +33,77 @@ _log = structlog.get_logger()
 
 
 class Upkeep:
-    """Lists everything once, and again after each list of kopf's and at times."""
+    """Lists all kinds at the start, after each list of kopf's, and every 10 minutes."""
 
-    def __init__(self, context: Context, watches: Watches, secrets: SightOf, pulse: WatchLiveness) -> None:
+    def __init__(self, context: Context, watches: Watches, secrets: SightOf, liveness: WatchLiveness) -> None:
         self.is_primed = asyncio.Event()
-        self._world = context
+        self._context = context
         self._watches = watches
         self._secrets = secrets
-        self._pulse = pulse
+        self._liveness = liveness
         self._trouble = ""
 
     def problems(self) -> list[str]:
-        """Say what is not listed yet, and why, as far as it was tried."""
+        """Return why the cache is not ready, for the readiness probe."""
         if self.is_primed.is_set():
             return []
         return [f"objects not listed yet: {self._trouble}" if self._trouble else "objects not listed yet"]
 
     async def run(self) -> None:
-        """Keep the mirror for as long as the process lives."""
+        """Run until cancelled."""
         await self._secrets.synced.wait()
         while True:
-            self._pulse.relisted.clear()
+            self._liveness.relisted.clear()
             await self._sweep()
             if not self.is_primed.is_set():
                 await self._discover()
                 self._prime()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SWEEP_EVERY):
-                    await self._pulse.relisted.wait()
-            await asyncio.sleep(_RELIST_PAUSE)  # the lists of the other kinds come with this one
+                async with asyncio.timeout(_SWEEP_INTERVAL):
+                    await self._liveness.relisted.wait()
+            await asyncio.sleep(_RELIST_PAUSE)  # kopf lists its kinds within 2 s; one sweep follows all
 
     def _prime(self) -> None:
-        cache = self._world.cache
+        cache = self._context.cache
         keys = list(cache.managed_keys())
         _log.info("watching", managed_secrets=len(keys))
-        self._world.tags.expect(key for key in keys if cache.environment(key.namespace))
+        self._context.tags.expect(key for key in keys if cache.environment(key.namespace))
         self.is_primed.set()
 
     async def _sweep(self) -> None:
-        """List everything, however long the API server is away or does not know our kinds."""
+        """List all kinds; retries until the API server answers and serves them."""
         for pause in _backoffs():
             try:
                 await self._watches.sweep()
             except errors.ApiError as error:
-                self._tell(error)
+                self._log_trouble(error)
                 await asyncio.sleep(pause)
             else:
                 self._trouble = ""
                 return
 
     async def _discover(self) -> None:
-        """Wait until kopf finds every kind of ours; changes meanwhile come with the sweep after kopf's lists."""
+        """Wait until discovery names every kind; the sweep after kopf's lists finds what has changed meanwhile."""
         for pause in _backoffs():
             try:
-                lacking = await unnamed(self._world.api)
+                lacking = await unnamed(self._context.api)
             except errors.ApiError as error:
-                self._tell(error)
+                self._log_trouble(error)
             else:
                 if not lacking:
                     return
                 self._trouble = f"discovery does not name {', '.join(lacking)} yet"
             await asyncio.sleep(pause)
 
-    def _tell(self, error: errors.ApiError) -> None:
-        """Log what is in the way, once as long as it stays the same."""
+    def _log_trouble(self, error: errors.ApiError) -> None:
+        """Log why objects cannot be listed, once per cause."""
         if isinstance(error, errors.Forbidden):
             trouble = f"may not {error.verb} {paths.described(error.path)}"
         else:
             trouble = str(error)
         if trouble != self._trouble:
             hint = {} if self.is_primed.is_set() else {"hint": _HINT}
-            _log.warning("objects not listed", why=trouble, error=error, **hint)
+            _log.warning("objects not listed", reason=trouble, error=error, **hint)
         self._trouble = trouble
 
 

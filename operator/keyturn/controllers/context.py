@@ -1,4 +1,4 @@
-"""What the operator works with: the API server, what the watches told, the generators, the clock."""
+"""Shared dependencies of all controllers: API client, event recorder, cache, stores, clock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["Alarm", "Context", "ObjectMemory", "Parsed", "Published", "Resolved"
 
 
 class Published(NamedTuple):
-    """A publication of ours, and the resource version that it got."""
+    """A revision that was written to the target Secret, and the resource version of that write."""
 
     number: int
     version: int
@@ -48,15 +48,15 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """A write of one of our Secrets whose answer is awaited."""
+    """A write of a Secret that the API server has not answered yet."""
 
     name: str
     observed: set[str] = field(default_factory=set)
-    """The versions that the watch tells of meanwhile: it mostly overtakes the answer."""
+    """Resource versions that the watch reported meanwhile: an event often arrives before the answer."""
 
 
 class Parsed(NamedTuple):
-    """A ManagedSecret as it was last read out of the mirror, and what is wrong with its spec."""
+    """A ManagedSecret parsed from the cache, and the error in its spec, if any."""
 
     version: int
     managed: ManagedSecret
@@ -64,55 +64,55 @@ class Parsed(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """What a spec asks for, as long as it and its class are the same."""
+    """A resolved spec; valid while the spec and its class are unchanged."""
 
     of: tuple[str, int]
-    """The UID and the generation of the ManagedSecret."""
+    """UID and generation of the ManagedSecret, and version of its class."""
     secret_class: SecretClass | None
     desired: Desired
 
 
 @dataclass(slots=True)
 class ObjectMemory:
-    """What was read of one ManagedSecret's Secrets: facts for good, values and what is large while a pass lasts."""
+    """In-memory record of one ManagedSecret: facts last as long as the process, values as long as a pass."""
 
     state_facts: StateFacts | None = None
     checked: tuple[str | int, ...] | None = None
-    """The versions of state and target, and the generation, that were found to agree."""
+    """Versions of state and target Secret, and the generation, that were in sync."""
     foreign: set[str] = field(default_factory=set)
-    """Names of Secrets that the watch of ours does not show and that exist all the same."""
+    """Names of existing Secrets without our label, which the informer does not see."""
     older: Mapping[str, Strength | None] | None = None
-    """How strong the values are that a recipe of today could not have made."""
+    """Items whose value the current recipe cannot have generated, with the strength of the value."""
     lengths: Mapping[str, int] | None = None
-    """How long the values are that were read from stores."""
+    """Lengths of the values that were read from stores, by item."""
     weak: Mapping[str, str] | None = None
-    """The keys whose values nobody's recipe has made and that are certainly weak, each with the name of its item."""
+    """Keys of the Secret with a weak value that no recipe has generated, each with its item."""
     twins: Mapping[str, frozenset[ObjectKey]] | None = None
-    """The values that another environment has as well, with who has them there, as far as the log was told."""
+    """Values that another environment has as well, each with the objects that have it, as last logged."""
     first: int | None = None
-    """The revision that was current when this process read the state for the first time."""
+    """Revision that was current when this process read the state for the first time."""
     published: Published | None = None
     attempts: int = 0
     denials: dict[WorkloadKey, Denial] = field(default_factory=dict)
-    """Whose restart the API server refuses."""
+    """Workload restarts that the API server rejected since this process started."""
     ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
-    """Whose pods with earlier values have ended, each with the revision and its restart."""
+    """Workloads without pods of earlier revisions, each with the revision and the time of its restart marker."""
     held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
-    """Whose pods with earlier values held the places of new ones, each with when that was seen last."""
+    """When pods of earlier values were last seen blocking new pods, by workload."""
     fight: DriftHistory | None = None
-    """How often the Secret was put back lately."""
+    """Recent drift repairs, for their back-off."""
     told: str | None = None
-    """What keeps it from going on, as people were told last."""
+    """The error that was last reported in a log line and an event; None after a success."""
     state: State | None = None
     state_version: str | None = None
-    """The version of the state Secret that `state` was read from, or written as."""
+    """Resource version of the state Secret that `state` was read from or written as."""
     target: Body | None = None
     parsed: Parsed | None = None
     resolved: Resolved | None = None
     writing: Writing | None = None
     outside: BackgroundWork = field(default_factory=BackgroundWork)
     emergencies: Mapping[str, Affected] | None = None
-    """How far it is with each emergency that concerns it, by the UID of that."""
+    """Progress in each emergency that affects the object, by UID of the emergency."""
 
     def forget_values(self) -> None:
         self.state = self.target = self.parsed = self.resolved = None
@@ -121,50 +121,50 @@ class ObjectMemory:
 
 @dataclass(slots=True)
 class Alarm:
-    """What this process has done for one emergency."""
+    """In-memory record of one EmergencyRotation."""
 
     looked: datetime | None = None
     reported: datetime | None = None
     report: str | None = None
-    """The document that its ConfigMap holds."""
+    """Document that the ConfigMap holds."""
     stages: frozenset[str] = frozenset()
-    """What was open when the document was written."""
+    """Stages that were open when the document was written."""
     trouble: Stalled | None = None
-    """What keeps the document from being written."""
+    """Why the document cannot be written."""
     is_unfinished: bool = False
-    """The status was written, and the document was not looked at since."""
+    """The status was written, and the document was not compared with it since."""
 
 
 @dataclass(slots=True)
 class Context:
-    """Opened once, when the process starts."""
+    """Created once, when the process starts."""
 
     api: Api
     events: Events
     now: Callable[[], datetime]
-    """By the API server's clock."""
+    """Clock of the API server."""
     wake: Callable[[ObjectKey], None] = lambda _: None
-    """Has another object looked at."""
+    """Add a ManagedSecret to the work queue."""
     alert: Callable[[EmergencyKey], None] = lambda _: None
-    """Has an emergency looked at."""
+    """Add an EmergencyRotation to the work queue."""
     doubt_crds: Callable[[], None] = lambda: None
-    """Has the CRDs compared with this version again."""
+    """Have the installed CRDs compared with this version again."""
     lost: tuple[str, ...] = ()
-    """The fields of a ManagedSecret's status that the installed CRD does not have."""
+    """Fields of a ManagedSecret's status that the installed CRD lacks and the API server drops."""
     cache: InformerCache = field(default_factory=InformerCache)
     tags: ValueIndex = field(default_factory=ValueIndex)
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None
-    """Tells who has read a ManagedSecret's Secret since a time; None where no audit events are taken."""
+    """Return who has read the named Secrets since a time; None without audit events."""
     reach: Reach = field(default_factory=Reach)
-    """What outside stores may reach."""
+    """Addresses that stores may use."""
     sight: Sight = Sight.WATCH
-    """Whether a Secret of ours that nothing has told of is not there, or was not looked for yet."""
+    """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
     stores: Stores = field(init=False)
     large: LargeOnes = field(init=False)
     pods: PodLooks = field(init=False)
-    proofs: ClusterEvidence = field(default_factory=ClusterEvidence)
+    evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
     since: datetime | None = None
-    """When this process began to act."""
+    """When this process became the leader."""
     memos: dict[ObjectKey, ObjectMemory] = field(default_factory=dict)
     alarms: dict[EmergencyKey, Alarm] = field(default_factory=dict)
 
@@ -176,9 +176,10 @@ class Context:
         self.large = LargeOnes(lambda key: self.wake(key))  # noqa: PLW0108  # which is set later
 
     def secret_seen(self, meta: SecretMeta) -> ObjectKey | None:
-        """Take in what the watch tells of a Secret; return whom that concerns, if it is news.
+        """Put a Secret into the cache, and return the owner to reconcile.
 
-        Of a Secret that we are writing it is news only if the answer says that this was somebody else.
+        Return None if the version is known, or while the operator is writing that Secret: the answer of the write
+        then decides whether another writer has changed it.
         """
         if not self.cache.put_secret(meta):
             return None
@@ -190,14 +191,14 @@ class Context:
         return key
 
     def rolling(self, workload: WorkloadKey) -> asyncio.Lock:
-        """Return the lock of a workload's marker."""
+        """Return the lock for writes of a workload's restart marker."""
         lock = self._rolling.get(workload)
         if lock is None:
             lock = self._rolling[workload] = asyncio.Lock()
         return lock
 
     def forget(self, key: ObjectKey) -> None:
-        """Drop all that is known of an object that is gone, and end what goes on for it."""
+        """Drop all records of a deleted object, and cancel its background jobs."""
         if memory := self.memos.pop(key, None):
             memory.outside.end()
             abandon(key, memory.outside, self.stores)

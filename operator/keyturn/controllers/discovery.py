@@ -1,7 +1,7 @@
-"""Whether the API server's discovery names every kind of ours: kopf asks once, and never watches what it lacked then.
+"""Discovery check: which kinds of Keyturn the API server does not name yet. kopf asks once and never again.
 
-Separate controllers of the API server serve a new CRD's objects and publish its kind, so that the lists of a fresh
-installation can succeed before discovery is complete: https://kubernetes.io/docs/concepts/overview/kubernetes-api/
+After an installation, lists of a kind can succeed before discovery names it, because separate controllers of the API
+server serve both: https://kubernetes.io/docs/concepts/overview/kubernetes-api/
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _PLURALS: Final = tuple(kind.plural for kind in KINDS)
 
 
 async def unnamed(api: Api) -> list[str]:
-    """Return the plurals of ours that discovery does not name yet; all of them while it lacks the group.
+    """Return the plurals of the kinds that discovery does not name yet; all of them if it lacks the group.
 
     Raises:
-        ApiError: The API server does not tell.
+        ApiError: Discovery failed.
     """
     groups = (await api.get(_GROUPS)).get("groups") or ()
-    versions = {one["groupVersion"] for group in groups for one in group.get("versions") or ()}
+    versions = {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
     if f"{GROUP}/{VERSION}" not in versions:
         return list(_PLURALS)
     try:
-        found = (await api.get(f"{_GROUPS}/{GROUP}/{VERSION}")).get("resources") or ()
+        resources = (await api.get(f"{_GROUPS}/{GROUP}/{VERSION}")).get("resources") or ()
     except errors.NotFound:
         return list(_PLURALS)
-    named = {one["name"] for one in found}
+    named = {resource["name"] for resource in resources}
     return [plural for plural in _PLURALS if plural not in named]

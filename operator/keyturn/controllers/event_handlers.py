@@ -1,6 +1,6 @@
-"""What the watches tell us: each event turned into the mirror's contents and the queue's keys.
+"""Event handlers of the informers: put each event into the cache and add affected keys to the work queue.
 
-It only compares and enqueues; it never writes, and calls the API for lists of its own only.
+A handler compares and enqueues. It never writes, and calls the API server only for lists of its own.
 """
 
 from __future__ import annotations
@@ -36,143 +36,145 @@ Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
 Key: TypeAlias = ObjectKey | StoreKey | EmergencyKey
-"""What is worked on: ManagedSecrets, classes (which have no namespace), stores, and emergencies."""
+"""Key of the work queue: a ManagedSecret, a class (without namespace), a store or an emergency."""
 
 
 class Watches:
-    """Feeds the mirror and the queue from kopf's events and from lists of our own."""
+    """Feeds the cache and the work queue from kopf's events and from lists of its own."""
 
     def __init__(self, context: Context, queue: WorkQueue[Key], namespaces: Collection[str] | None) -> None:
-        """Take `namespaces` as None for all."""
-        self._world = context
+        """`namespaces` is None for all namespaces."""
+        self._context = context
         self._queue = queue
         self._namespaces = namespaces
         context.cache.sees_namespaces = namespaces is None
 
-    # What came from anywhere
+    # Events and listed objects
 
     def managed(self, body: dict[str, Any], priority: Priority = Priority.FRESH) -> None:
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
-        # Our own status, echoed, is known already and wakes nobody.
-        if self._world.cache.put_managed(body):
+        # An echo of the operator's own status update is known and enqueues nothing.
+        if self._context.cache.put_managed(body):
             self._queue.add(key, priority)
 
     def managed_gone(self, key: ObjectKey) -> None:
-        self._world.cache.drop_managed(key)
-        self._world.forget(key)
+        self._context.cache.drop_managed(key)
+        self._context.forget(key)
         self._queue.forget(key)
-        self._add_all(self._world.tags.drop(key))
-        self._add_all(self._world.cache.emergencies.followed(key.namespace))
+        self._add_all(self._context.tags.drop(key))
+        self._add_all(self._context.cache.emergencies.followed(key.namespace))
 
     def secret_class(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
-        concerned = self._concerned_by_class(name)
-        if self._world.cache.put_class(body):
-            self._add_all({ObjectKey("", name)} | concerned | self._concerned_by_class(name))
+        concerned = self._users_of_class(name)
+        if self._context.cache.put_class(body):
+            self._add_all({ObjectKey("", name)} | concerned | self._users_of_class(name))
 
     def class_gone(self, name: str) -> None:
-        concerned = self._concerned_by_class(name)
-        self._world.cache.drop_class(name)
-        self._add_all(concerned | self._concerned_by_class(name))
+        concerned = self._users_of_class(name)
+        self._context.cache.drop_class(name)
+        self._add_all(concerned | self._users_of_class(name))
 
     def store(self, kind: str, body: dict[str, Any]) -> None:
-        cache, key = self._world.cache, StoreKey.of_body(kind, body)
+        cache, key = self._context.cache, StoreKey.of_body(kind, body)
         before = cache.stores.identity(key)
         if not cache.put_store(key, body):
             return
         self._queue.add(key)
-        if cache.stores.identity(key) != before:  # not our own status, echoed
+        if cache.stores.identity(key) != before:  # not an echo of the operator's own status update
             self._try_again(cache.stores.users_of(key))
 
     def store_gone(self, key: StoreKey) -> None:
-        self._world.cache.drop_store(key)
-        self._queue.add(key)  # for its connections to be closed
-        self._add_all(self._world.cache.stores.users_of(key))
+        self._context.cache.drop_store(key)
+        self._queue.add(key)  # a reconcile closes the connections of the store
+        self._add_all(self._context.cache.stores.users_of(key))
 
     def emergency(self, body: dict[str, Any]) -> None:
-        cache, key = self._world.cache, EmergencyKey.of_body(body)
+        cache, key = self._context.cache, EmergencyKey.of_body(body)
         is_declared = cache.emergencies.declared(key) is None
         if not cache.put_emergency(key, body):
             return
         self._queue.add(key)
         if is_declared and cache.emergencies.is_followed(
             key
-        ):  # what comes later is our own status, echoed, or somebody's acknowledgement
+        ):  # a later event is an echo of the status, or an acknowledgement
             self._add_all(self._in_namespace(key.namespace))
 
     def emergency_gone(self, key: EmergencyKey) -> None:
-        self._world.cache.drop_emergency(key)
-        self._queue.add(key)  # for it to be forgotten
+        self._context.cache.drop_emergency(key)
+        self._queue.add(key)  # a reconcile drops the record
         self._add_all(self._in_namespace(key.namespace))
-        self._add_all(self._world.cache.emergencies.followed(key.namespace))  # another one has its turn now
+        self._add_all(
+            self._context.cache.emergencies.followed(key.namespace)
+        )  # another emergency takes effect
 
     def namespace(self, body: dict[str, Any]) -> None:
-        cache, name = self._world.cache, body["metadata"]["name"]
+        cache, name = self._context.cache, body["metadata"]["name"]
         before = cache.labels(name)
         if cache.put_namespace(body):
-            self._environment_changed(name)
+            self._enqueue_environment(name)
         if cache.labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
 
     def namespace_gone(self, key: ObjectKey) -> None:
-        self._world.cache.drop_namespace(key)
-        self._environment_changed(key.namespace)
+        self._context.cache.drop_namespace(key)
+        self._enqueue_environment(key.namespace)
 
     @property
     def see_namespaces(self) -> bool:
-        return self._world.cache.sees_namespaces
+        return self._context.cache.sees_namespaces
 
     def workload(self, kind: str, body: dict[str, Any]) -> None:
         key = workload_key(kind)(body)
-        if self._world.cache.is_news(key, body):
-            # Rolling pods tell much; whose Secret is to be written waits for none of that.
-            self._add_all(self._world.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
+        if self._context.cache.is_news(key, body):
+            # A rollout has many pod events; new values have priority over them.
+            self._add_all(self._context.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
 
     def workload_gone(self, key: WorkloadKey) -> None:
-        self._add_all(self._world.cache.drop_workload(key))
+        self._add_all(self._context.cache.drop_workload(key))
 
     def secret(self, meta: SecretMeta) -> None:
-        if concerned := self._world.secret_seen(meta):
+        if concerned := self._context.secret_seen(meta):
             self._queue.add(concerned)
 
     def secret_gone(self, namespace: str, name: str) -> None:
-        if owner := self._world.cache.drop_secret(ObjectKey(namespace, name)):
+        if owner := self._context.cache.drop_secret(ObjectKey(namespace, name)):
             self._queue.add(ObjectKey(namespace, owner))
 
     def _in_namespace(self, namespace: str) -> list[ObjectKey]:
-        return self._world.cache.managed_in(namespace)
+        return self._context.cache.managed_in(namespace)
 
     def _try_again(self, users: Iterable[ObjectKey]) -> None:
-        """Have those looked at whom a store may have held up, and what it kept from being done tried now."""
+        """Make failed store operations of `users` due now and enqueue them."""
         for user in users:
-            self._world.memory(user).outside.try_again(self._world.now())
+            self._context.memory(user).outside.try_again(self._context.now())
             self._queue.add(user)
 
-    def _concerned_by_class(self, name: str) -> set[ObjectKey]:
-        """Return who follows a class and, if it is marked as the default, all classes that are."""
-        marked = self._world.cache.default_classes()
+    def _users_of_class(self, name: str) -> set[ObjectKey]:
+        """Return the users of a class and, if it is the default, of all default classes."""
+        marked = self._context.cache.default_classes()
         rivals = {ObjectKey("", one) for one in marked if name in marked}
-        return rivals.union(self._world.cache.of_class(name))
+        return rivals.union(self._context.cache.of_class(name))
 
-    def _environment_changed(self, namespace: str) -> None:
-        """Have values read that were not compared, and look again at all that were compared with them."""
+    def _enqueue_environment(self, namespace: str) -> None:
+        """Enqueue a namespace whose environment label has changed, and all objects that were compared with it."""
         for key in self._in_namespace(namespace):
-            self._world.memory(key).checked = None
-            self._add_all({key}.union(*self._world.tags.twins(key).values()))
+            self._context.memory(key).checked = None
+            self._add_all({key}.union(*self._context.tags.twins(key).values()))
 
     def _add_all(self, keys: Iterable[Key], priority: Priority = Priority.FRESH) -> None:
         for key in keys:
             self._queue.add(key, priority)
 
-    # Lists of our own
+    # Lists
 
     async def sweep(self) -> None:
-        """List everything: take in what is new and drop what is no longer there.
+        """List all kinds: put new objects into the cache and drop those that are gone.
 
-        It fills the mirror before the first decision, and it finds what was deleted while no watch ran.
+        Runs before the first reconcile, and later finds objects that were deleted while no watch ran.
         """
-        cache = self._world.cache
+        cache = self._context.cache
         await self._sweep_one(
             paths.secret_classes(), cache.class_names(), self.secret_class, self.class_gone, name_of
         )
@@ -201,7 +203,7 @@ class Watches:
             )
 
     async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
-        known = self._world.cache.stores.keys(kind)
+        known = self._context.cache.stores.keys(kind)
         await self._sweep_one(
             paths.stores(kind, namespace),
             [key for key in known if namespace in (None, key.namespace)],
@@ -213,36 +215,36 @@ class Watches:
     async def _sweep_workloads(self, kind: str, namespace: str | None) -> None:
         await self._sweep_one(
             paths.workloads(kind, namespace),
-            [key for key in self._world.cache.workload_keys(kind) if namespace in (None, key.namespace)],
+            [key for key in self._context.cache.workload_keys(kind) if namespace in (None, key.namespace)],
             partial(self.workload, kind),
             self.workload_gone,
             workload_key(kind),
         )
 
     async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        cache = self._world.cache
+        cache = self._context.cache
         suspects, listed, version = set(known), set(), -1
-        async for page in self._world.api.pages(path):
+        async for page in self._context.api.pages(path):
             for body in page.items:
                 listed.add(key_of(body))
                 put(body)
             version = int(page.resource_version)
-            page.items.clear()  # what is kept was taken out of them
+            page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
-            if cache.version_of(key) <= version:  # not one that came while we listed
+            if cache.version_of(key) <= version:  # not if an event came during the list
                 gone(key)
 
     def is_news(
         self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
     ) -> bool:
-        """Say whether an object is newer than what we know, which it is not where it is our own status, echoed."""
-        return self._world.cache.version_of(key) < int(body["metadata"]["resourceVersion"])
+        """Whether an object is newer than the cached one; an echo of the operator's own status update is not."""
+        return self._context.cache.version_of(key) < int(body["metadata"]["resourceVersion"])
 
     def is_last_word(
         self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
     ) -> bool:
-        """Say whether a deletion is not already followed by an object of the same name that we know."""
-        return self._world.cache.version_of(key) <= int(body["metadata"]["resourceVersion"])
+        """Whether no newer object of the same name is cached than the deleted one."""
+        return self._context.cache.version_of(key) <= int(body["metadata"]["resourceVersion"])
 
 
 def name_of(body: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Whose key is next where owners share workers."""
+"""Fair queue: which key is next when several owners share workers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["FairQueue"]
 K = TypeVar("K", bound="Hashable")
 
 _LEAD: Final = 4
-"""Rounds, of one key of each owner who has work, that an idle owner is ahead: a first Secret takes a few looks."""
+"""Rounds, of one key per owner with work, that a new or idle owner is ahead: a new Secret takes a few passes."""
 
 
 class FairQueue(Generic[K]):
-    """Keys in the order in which their owners added them, and of the owners one in turn.
+    """Start-time fair queue; the keys of one owner stay in the order of their addition.
 
-    Start-time fair queueing with keys of equal length (Goyal, Vin, Cheng, SIGCOMM 1996): an owner's next key has a
-    start tag one above that of its last, and the lowest start tag is next. An owner without keys keeps a lead of
-    `_LEAD` rounds, so that a first Secret does not wait for a round of all owners who have work.
+    Keys have equal length (Goyal, Vin, Cheng, SIGCOMM 1996): an owner's next key has a start tag one above that of
+    its last, and the lowest start tag is next. An owner without keys keeps a lead of `_LEAD` rounds, so that a first
+    Secret does not wait for a round of all owners with work.
     """
 
     def __init__(self) -> None:
         self._of: dict[str, deque[K]] = {}
         self._starts: list[tuple[int, int, str]] = []
-        """A heap with the start tag of each owner who has keys, and the order among equal ones."""
+        """A heap with the start tag of each owner with keys, and the order among equal tags."""
         self._order = itertools.count()
         self._now = 0
-        """The virtual time: the highest start tag that was taken."""
+        """Virtual time: the highest start tag that was taken."""
         self._next: dict[str, int] = {}
-        """By owner, the lowest start tag that the next key may have."""
+        """The lowest start tag of the next key, by owner."""
         self._most = 64
-        """Tags that are kept until those of idle owners are looked for."""
+        """Number of tags above which those of idle owners are dropped."""
 
     def append(self, owner: str, key: K) -> None:
         keys = self._of.get(owner)
@@ -46,7 +46,7 @@ class FairQueue(Generic[K]):
         keys.append(key)
 
     def take(self, may: Callable[[str], bool]) -> K | None:
-        """Take the next key of the first owner who may have one."""
+        """Remove and return the next key of the first owner for which `may` is true."""
         passed_over = []
         key = None
         while self._starts and key is None:
@@ -79,7 +79,7 @@ class FairQueue(Generic[K]):
         heapq.heappush(self._starts, (start, next(self._order), owner))
 
     def _forget_idle(self) -> None:
-        """Drop the tags of those who have been idle for so long that they start like new owners."""
+        """Drop the tags of owners that were idle long enough to start like new ones."""
         if len(self._next) > self._most:
             self._next = {owner: start for owner, start in self._next.items() if start > self._earliest}
             self._most = 2 * len(self._next) + 64

@@ -1,10 +1,10 @@
-"""What kopf sees of the API server's answers: lists that hold nothing but the version from which its watches start.
+"""Responses of the API server to kopf: lists are empty and have only the version from which kopf starts its watches.
 
-The objects come by lists of our own, in pages that are bounded in bytes, before kopf starts and after each of its
-lists (`upkeep`). kopf would keep the objects of a page until its workers have looked at each.
+`Upkeep` lists the objects in pages that are bounded in bytes, before kopf starts and after each of kopf's lists.
+kopf would keep the objects of a page until its workers have handled each.
 
-A kind that is not served, such as while its CRD is replaced, is away for a while: kopf asks again after a 503, but
-ends all of its watches after a 404.
+A 404 for a kind, for example while its CRD is replaced, becomes a 503: kopf retries after a 503, but ends all of its
+watches after a 404.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["WatchOnlyResponse"]
 
 
 class WatchOnlyResponse(aiohttp.ClientResponse):
-    """An answer to kopf: a list ends with its first page and is empty, and nothing is absent for good."""
+    """Response to kopf: a list has one empty page, and 404 becomes 503."""
 
     async def start(self, connection: Connection) -> Self:
         await super().start(connection)

@@ -1,4 +1,4 @@
-"""How kopf is used: it watches and lives, and hands each event to `Watches`; nothing else of it is used.
+"""Event source: kopf runs the watches and passes each event to `Watches`; no other part of kopf is used.
 
 kopf's other handlers keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
 """
@@ -32,13 +32,13 @@ _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_S
 _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 
 
-def kopf_registry(watches: Watches, connection: Connection, pulse: WatchLiveness) -> kopf.OperatorRegistry:
-    """Make kopf's registry: how it logs in, what it watches, and whom it tells."""
+def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
+    """Return kopf's registry with credentials, watched kinds and handlers."""
     registry = kopf.OperatorRegistry()
-    _start_with(registry, connection, pulse)
+    _start_with(registry, connection, liveness)
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        # Without `when` kopf would go all its way to the handler for what is known; each write of ours is echoed.
+        # `when` filters known versions early, before kopf starts a task; each write of the operator has an echo.
         kopf.on.event(*resource, registry=registry, id=resource[-1], when=_is_news(watches, key_of))(
             _on_event(watches, put, gone, key_of)
         )
@@ -70,12 +70,12 @@ def kopf_registry(watches: Watches, connection: Connection, pulse: WatchLiveness
     return registry
 
 
-def _start_with(registry: kopf.OperatorRegistry, connection: Connection, pulse: WatchLiveness) -> None:
+def _start_with(registry: kopf.OperatorRegistry, connection: Connection, liveness: WatchLiveness) -> None:
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        # kopf closes the session that it was given when it asks again, so each time it gets its own.
+        # kopf closes its session before it asks for credentials again, so it gets a new one each time.
         return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, pulse, answers=WatchOnlyResponse),
+            aiohttp_session=config.session(connection, liveness, answers=WatchOnlyResponse),
             server=connection.server,
             default_namespace=connection.namespace,
         )
@@ -105,9 +105,9 @@ def _on_event(watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Any:
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:
-    """Keep kopf to what we use it for: watching and living.
+    """Limit kopf to watches and its process life cycle.
 
-    A short queue idle time frees each object's task at once; the server timeout ends watches that hang unseen.
+    A short idle timeout frees each object's task at once; the server timeout ends watches that hang silently.
     """
     settings.scanning.disabled = True
     settings.posting.enabled = False
@@ -115,7 +115,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.progress_storage = NoProgress()
     settings.queueing.idle_timeout = 0.1
     settings.queueing.worker_limit = None
-    settings.watching.chunk_size = 1  # its lists only begin its watches: see kopflists
+    settings.watching.chunk_size = 1  # The lists only start watches: see `kopf_lists`.
     settings.watching.server_timeout = _SERVER_TIMEOUT
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _Backoffs()
@@ -123,7 +123,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
 
 
 class _Backoffs:
-    """Pauses between tries without end, so that an API server that is away for an hour ends nothing."""
+    """Endless sequence of pauses between attempts, so that an API server that is away for an hour ends nothing."""
 
     def __iter__(self) -> Iterator[float]:
         pause = 1.0
@@ -133,7 +133,7 @@ class _Backoffs:
 
 
 class NoDiffs(kopf.DiffBaseStorage):
-    """Finds every object as it was: https://docs.kopf.dev/en/stable/configuration/#change-detection."""
+    """Storage without diffs: https://docs.kopf.dev/en/stable/configuration/#change-detection."""
 
     def build(self, **_: Any) -> Any:
         return {}
@@ -142,23 +142,23 @@ class NoDiffs(kopf.DiffBaseStorage):
         return None
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 class NoProgress(kopf.ProgressStorage):
-    """Has nothing under way: https://docs.kopf.dev/en/stable/configuration/#handling-progress."""
+    """Storage without progress: https://docs.kopf.dev/en/stable/configuration/#handling-progress."""
 
     def fetch(self, **_: Any) -> None:
         return None
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def purge(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def touch(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def clear(self, *, essence: Mapping[str, Any]) -> Any:
         return essence

@@ -1,7 +1,7 @@
-"""kopf, imported without the clients of Kubernetes that are installed beside it.
+"""Imports kopf without the Kubernetes clients that are installed next to it.
 
-At its import kopf loads each that it finds, in case it is to log in by it: 13 MiB for `kubernetes`, 33 for `pykube`.
-We log in ourselves, and need `kubernetes` outside of a cluster only.
+kopf loads each client that it finds to log in with it: 13 MiB for `kubernetes`, 33 MiB for `pykube`. The operator
+has its own credentials and needs `kubernetes` only outside a cluster.
 """
 
 from keyturn.runtime.lazy_imports import unseen

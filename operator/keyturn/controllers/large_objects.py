@@ -1,6 +1,6 @@
-"""Whose turn it is among the ManagedSecrets that are large: few at a time, so that no more of them are in memory.
+"""Concurrency limit for large ManagedSecrets, which bounds memory.
 
-One of each namespace in turn; who waits holds no worker, and is woken.
+Round-robin between namespaces. A waiting object holds no worker; its turn adds it to the work queue.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 __all__ = ["LargeOnes"]
 
-_AT_ONCE: Final = 4
+_MAX_CONCURRENT: Final = 4
 
 
 class LargeOnes:
-    """Four at a time, and one of each namespace."""
+    """At most four large objects at a time, and one per namespace."""
 
     def __init__(self, wake: Callable[[ObjectKey], None]) -> None:
-        """Take `wake` as what has an object looked at."""
+        """`wake` adds an object to the work queue."""
         self._wake = wake
         self._inside: dict[str, ObjectKey] = {}
         """By namespace."""
         self._waiting: dict[str, deque[ObjectKey]] = {}
-        """By namespace, in the order in which they come to their next turn."""
+        """By namespace, in round-robin order."""
 
     def has_turn(self, key: ObjectKey) -> bool:
         return self._inside.get(key.namespace) == key
 
     def enter(self, key: ObjectKey) -> bool:
-        """Say whether it is the turn of `key`, until it leaves; else it is woken when that comes."""
+        """Whether `key` may be reconciled now, until `leave`; if not, it is enqueued when its turn comes."""
         if self.has_turn(key):
             return True
         waiting = self._waiting.get(key.namespace)
@@ -47,7 +47,7 @@ class LargeOnes:
         return False
 
     def leave(self, key: ObjectKey) -> None:
-        """End the turn of `key`, if it has one, and wake whose turn is next."""
+        """End the turn of `key`, if it has one, and wake the next object."""
         if not self.has_turn(key):
             return
         del self._inside[key.namespace]
@@ -59,7 +59,7 @@ class LargeOnes:
             self._wake(self._inside[name])
 
     def forget(self, key: ObjectKey) -> None:
-        """Drop an object that is gone."""
+        """Drop a deleted object."""
         waiting = self._waiting.get(key.namespace, deque())
         if key in waiting:
             waiting.remove(key)
@@ -68,4 +68,4 @@ class LargeOnes:
         self.leave(key)
 
     def _has_room(self, namespace: str) -> bool:
-        return len(self._inside) < _AT_ONCE and namespace not in self._inside
+        return len(self._inside) < _MAX_CONCURRENT and namespace not in self._inside

@@ -1,4 +1,4 @@
-"""One process: everything that runs in it, in which order it starts, and in which order it ends."""
+"""Manager of one process: its parts, and the order in which they start and end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import structlog
 from keyturn import generators
 from keyturn.checklist.monitor import Inspection
 from keyturn.core.keys import EmergencyKey, StoreKey
-from keyturn.endpoints import server as web
+from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import Witness
 from keyturn.endpoints.dashboard_server import DashboardServer
 from keyturn.endpoints.metrics_server import Meter
@@ -29,9 +29,7 @@ from keyturn.kube.client import Api
 from keyturn.kube.events import Events
 from keyturn.kube.leader_election import Elector
 from keyturn.kube.secret_sight import Sight, sight_of
-from keyturn.runtime import build, metrics
-from keyturn.runtime import event_loop_stalls as holdups
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.scheduling import favour_event_loop
 from keyturn.stores import Reach, StoreEvents, providers
 
@@ -54,42 +52,42 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.endpoints.audit import Settings
-    from keyturn.endpoints.dashboard import Settings as UiSettings
+    from keyturn.endpoints.dashboard import Settings as DashboardSettings
     from keyturn.kube.config import Connection
 
 __all__ = ["Options", "run"]
 
-_GRACE = timedelta(seconds=5)
-_FIRST_LOOK = 5.0
-"""Seconds that work waits for the first look at the cluster: what it finds goes into statuses."""
+_DRAIN_TIMEOUT = timedelta(seconds=5)
+_FIRST_CHECK_TIMEOUT = 5.0
+"""Seconds that reconciles wait for the first check of the cluster, whose findings are part of statuses."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the operator is run."""
+    """Settings of the operator."""
 
     namespaces: Collection[str] | None
-    """The namespaces that are served; None for all."""
+    """The namespaces to watch; None for all."""
     lease_namespace: str | None = None
-    """The operator's own namespace; None where that is to be found out."""
-    exposure: web.Exposure = field(default_factory=web.Exposure)
+    """The operator's own namespace; None to detect it."""
+    exposure: server.Exposure = field(default_factory=server.Exposure)
     workers: int = 16
     reach: Reach = field(default_factory=Reach)
-    """What outside stores may reach."""
+    """Addresses that stores may use."""
     audit: Settings | None = None
-    """How audit events are taken; None for not at all."""
-    ui: UiSettings | None = None
-    """How the page for people is served; None for not at all."""
+    """Settings of the audit webhook; None to run without it."""
+    ui: DashboardSettings | None = None
+    """Settings of the dashboard; None to run without it."""
     sight: Sight = Sight.WATCH
-    """How it is seen that a Secret has changed."""
+    """How changes of Secrets are observed: by a watch or by polling."""
     proves_encryption: bool = False
-    """Whether the metrics of the API server are read, to see that it encrypts Secrets."""
+    """Whether to read the API server's metrics to verify encryption at rest."""
 
     @property
     def place(self) -> Place:
-        """Say where this operator is, whom it serves, and with what."""
+        """Return namespace, watched namespaces and features, which decide about permissions."""
         chosen = {
             Feature.UI: self.ui,
             Feature.AUDIT: self.audit,
@@ -105,12 +103,12 @@ class Options:
 
 
 class Manager:
-    """The parts of one operator process, and how they hang together."""
+    """Builds and runs the parts of one operator process."""
 
     def __init__(
         self, options: Options, connection: Connection, apis: tuple[Api, Api], identity: str
     ) -> None:
-        """Take two clients on one session: one for the lease, and one that writes only while we lead."""
+        """Use two clients on one session: one for the lease, one that writes only while this process leads."""
         for_lease, api = apis
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
@@ -124,38 +122,38 @@ class Manager:
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
         self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
-        self.pulse = WatchLiveness()
+        self.liveness = WatchLiveness()
         self.watches = Watches(self.context, self.queue, options.namespaces)
-        told = self.watches.secret, self.watches.secret_gone
-        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, told)
-        self.inspection = Inspection(
+        handlers = self.watches.secret, self.watches.secret_gone
+        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
+        self.checklist_monitor = Inspection(
             for_lease,
             place.own,
-            self.context.proofs,
+            self.context.evidence,
             api.clock.now,
             proves_encryption=options.proves_encryption,
         )
-        cache, now, proofs = context.cache, context.now, context.proofs
-        self.witness = Witness(options.audit, for_lease, place.own, cache, now, proofs)
-        context.readership = self.witness.readership
+        cache, now, evidence = context.cache, context.now, context.evidence
+        self.audit = Witness(options.audit, for_lease, place.own, cache, now, evidence)
+        context.readership = self.audit.readership
         self.meter = Meter(options.exposure, api, connection.audiences)
-        self.window = DashboardServer(options.ui, api, cache, now, self.elector, self._unready)
+        self.dashboard = DashboardServer(options.ui, api, cache, now, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.pulse)
-        self.startup = Startup(api, place, self._fields_lost)
+        self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.liveness)
+        self.startup = Startup(api, place, self._set_lost_fields)
         self.context.doubt_crds = self.startup.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set or a part fails; each part's end is the end of all."""
-        site = web.Site(
-            partial(facts, self.context.cache, self.context.proofs), self._unhealthy, self._unready
+        """Run until `stop` is set or a part fails; the end of one part ends all."""
+        site = server.Site(
+            partial(facts, self.context.cache, self.context.evidence), self._unhealthy, self._unready
         )
         async with (
             self.meter.listening(site) as ports,
-            self.witness.listening() as audit_port,
-            self.window.listening() as ui_port,
+            self.audit.listening() as audit_port,
+            self.dashboard.listening() as ui_port,
             contextlib.aclosing(self.context.stores),
             asyncio.TaskGroup() as group,
         ):
@@ -170,14 +168,14 @@ class Manager:
                     self.context.stores.run(),
                     self.upkeep.run(),
                     self.startup.run(),
-                    self.witness.watch(self.upkeep.is_primed),
-                    self.witness.keep(),
-                    self.window.keep(),
+                    self.audit.watch(self.upkeep.is_primed),
+                    self.audit.keep(),
+                    self.dashboard.keep(),
                     self.meter.keep(),
-                    self.inspection.run(),
+                    self.checklist_monitor.run(),
                 )
             ]
-            # kopf takes every task that is younger than it for one of its own and ends it with itself.
+            # kopf cancels every task that is younger than itself, so it starts last.
             kopf_task = group.create_task(self._kopf(stop))
             await stop.wait()
             _log.info("stopping")
@@ -189,19 +187,19 @@ class Manager:
     async def _work(self) -> None:
         await self.upkeep.is_primed.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_LOOK):
+            async with asyncio.timeout(_FIRST_CHECK_TIMEOUT):
                 await self.startup.looked.wait()
         if self._options.audit:
-            await self.secrets.fresh()  # events come to standbys, too, and tell names of Secrets
+            await self.secrets.fresh()  # standbys receive audit events too, which name Secrets
         await self.elector.leading()
         await self.secrets.fresh()
         metrics.LEADER.set(1)
         self.context.since = self.context.now()
         _log.info("leading")
-        await self.queue.run(self._reconcile, workers=self._options.workers, grace=_GRACE)
+        await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
 
     async def _reconcile(self, key: Key) -> datetime | None:
-        """Bring one object to what it says; all kinds share the queue."""
+        """Reconcile one object; all kinds share the work queue."""
         if isinstance(key, StoreKey):
             await reconcile_store(key, self.context)
         elif isinstance(key, EmergencyKey):
@@ -213,7 +211,7 @@ class Manager:
         return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
-        """End what writes, tell what is left to tell, and only then let another one lead."""
+        """Stop reconciles, flush events, and release the lease last."""
         work.cancel()
         await asyncio.wait([work])
         await self.context.stores.close()
@@ -222,17 +220,17 @@ class Manager:
         metrics.LEADER.set(0)
 
     async def _kopf(self, stop: asyncio.Event) -> None:
-        """Let kopf watch, once there is something to watch: it looks only once which kinds there are."""
+        """Start kopf after the first list: it discovers kinds only once."""
         await self.upkeep.is_primed.wait()
-        signals = asyncio.create_task(self._take_signals_back(stop))
+        signals = asyncio.create_task(self._restore_signal_handlers(stop))
         namespaces = self._options.namespaces
         try:
             await kopf.operator(
-                registry=kopf_registry(self.watches, self._connection, self.pulse),
+                registry=kopf_registry(self.watches, self._connection, self.liveness),
                 standalone=True,
                 clusterwide=namespaces is None,
                 namespaces=list(namespaces or ()),
-                # Without it kopf asks for the user's name, and no base image has one for 65532.
+                # Otherwise kopf looks up the user's name, which no base image has for UID 65532.
                 identity=self._identity,  # type: ignore[arg-type]  # kopf's type for it, a str, is not public
                 stop_flag=self._stop_kopf,
                 ready_flag=self._kopf_is_ready,
@@ -240,8 +238,8 @@ class Manager:
         finally:
             signals.cancel()
 
-    async def _take_signals_back(self, stop: asyncio.Event) -> None:
-        """Answer them ourselves: kopf puts itself in their way, and would end before what it feeds."""
+    async def _restore_signal_handlers(self, stop: asyncio.Event) -> None:
+        """Replace kopf's signal handlers: kopf would stop before the parts that it feeds."""
         await self._kopf_is_ready.wait()
         _on_signals(stop)
 
@@ -254,17 +252,17 @@ class Manager:
     def _store_recovered(self, key: StoreKey) -> None:
         for user in self.context.cache.stores.users_of(key):
             self.context.memory(user).outside.try_again(self.context.now())
-            self.queue.add(user, Priority.BACKLOG)  # a thousand of them make a rush
+            self.queue.add(user, Priority.BACKLOG)  # up to a thousand at once
 
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []
-        return stuck + self.pulse.problems()
+        return stuck + self.liveness.problems()
 
     def _unready(self) -> list[str]:
         return [*self.upkeep.problems(), *(self.elector.problems() or self.startup.problems())]
 
-    def _fields_lost(self, fields: tuple[str, ...]) -> None:
-        """Take in what the installed CRD drops of statuses, and have each say so, or write what it lacks."""
+    def _set_lost_fields(self, fields: tuple[str, ...]) -> None:
+        """Record the status fields that the installed CRD drops, and enqueue all objects to report or write them."""
         if fields == self.context.lost:
             return
         self.context.lost = fields
@@ -277,23 +275,23 @@ async def run(options: Options) -> None:
 
     Raises:
         NotConfigured: No cluster is configured.
-        LeadershipLost: Another replica leads now; the process is to be started anew.
+        LeadershipLost: Another replica leads; restart the process.
     """
     stop = asyncio.Event()
     _on_signals(stop)
     favour_event_loop()
-    await threads.for_us(_load)
+    await threadpools.for_us(_load)
     connection = await config.load()
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with config.session(connection) as session:
         apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
-        with holdups.watched(holdups.told):
+        with event_loop_stalls.watched(event_loop_stalls.told):
             await Manager(options, connection, apis, identity).run(stop)
     _log.info("stopped")
 
 
 def _load() -> None:
-    """Import what the first object would have imported, while everything else waits."""
+    """Import all generators and providers before the first reconcile needs them."""
     generators.discover()
     providers.discover()
 

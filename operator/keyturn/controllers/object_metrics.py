@@ -1,4 +1,4 @@
-"""What metrics tell of each managed secret, store and emergency, and of the checklist, when they are asked for."""
+"""Samples for /metrics of each ManagedSecret, store and emergency, and of the checklist; collected at each scrape."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = ["facts"]
 
 _PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
-"""A read of ours comes back within some seconds, and there is one in each minute and a half."""
+"""A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def facts(cache: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
-    """Tell of every ManagedSecret, store and emergency, and how the points of the checklist stand.
+def facts(cache: InformerCache, evidence: ClusterEvidence) -> Iterator[Facts]:
+    """Yield samples of all objects and of the checklist.
 
-    Another thread may call it, so it begins with copies of the keys.
+    Runs in another thread, so it begins with copies of the keys.
     """
     tally = _Tally(cache)
     for key in list(cache.managed_keys()):
@@ -52,12 +52,12 @@ def facts(cache: InformerCache, proofs: ClusterEvidence) -> Iterator[Facts]:
             yield from _of_store(store_key, cache)
     for alarm in cache.emergencies.known():
         yield from _of_emergency(alarm, cache)
-    yield from _of_checklist(tally.all, proofs)
+    yield from _of_checklist(tally.all, evidence)
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What is kept of every object while one after the other is told of."""
+    """Counts over all objects of one scrape."""
 
     cache: InformerCache
     all: All = field(default_factory=All)
@@ -81,21 +81,21 @@ class _Tally:
         )
 
 
-def _of_checklist(every: All, proofs: ClusterEvidence) -> Iterator[ChecklistFacts]:
-    """Tell what the operator knows by itself, and what people have published."""
+def _of_checklist(every: All, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:
+    """Yield the points that the operator checks, and those of published reports."""
     for point, verdict in judged(every).items():
         yield ChecklistFacts(OPERATOR, point, verdict)
-    if look := proofs.at_rest:
+    if look := evidence.at_rest:
         yield ChecklistFacts(OPERATOR, Point.AT_REST, look.verdict, look.at)
-    if proofs.awaited:
-        yield _of_access_log(proofs.awaited, proofs.logged)
-    for name, report in proofs.published.items():
+    if evidence.awaited:
+        yield _of_access_log(evidence.awaited, evidence.logged)
+    for name, report in evidence.published.items():
         for one in report:
             yield ChecklistFacts(name, one.point, one.verdict, one.looked)
 
 
 def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts:
-    """Tell whether our own reads come back; where they do not, it may be that another replica gets them."""
+    """Return whether the operator's own reads appear in the audit log; another replica may receive them."""
     is_proven = logged is not None and datetime.now(UTC) - logged < _FRESH
     verdict = Verdict.PASS if is_proven else Verdict.UNKNOWN
     return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
@@ -134,7 +134,7 @@ def _stalled(conditions: Iterable[Condition]) -> str:
 
 
 def _word(text: str) -> str:
-    """Take only words of a status as labels: whoever may write one could write anything."""
+    """Return a word of a status as a label value; any other text is replaced, since its author may be anyone."""
     return text if not text or _WORD.fullmatch(text) else "Unknown"
 
 
@@ -143,11 +143,11 @@ def _current(status: ManagedSecretStatus) -> int:
 
 
 def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
-    """Tell how a store is, once that was found out."""
+    """Yield the health of a store that was checked."""
     try:
         store = cache.stores.store(key)
     except Stalled:
-        return  # this version cannot read it, which its users say
+        return  # invalid for this version; its users report that
     if store is None:
         return
     for one in store.status.conditions:

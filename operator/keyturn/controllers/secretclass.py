@@ -1,4 +1,4 @@
-"""Whether a SecretClass can be followed, said in its status."""
+"""Reconciler of SecretClass: checks the class against its own policy and writes the status."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _OFTEN = Every(timedelta(0), 0)
 
 
 async def reconcile_class(name: str, context: Context) -> None:
-    """Check a class, and write what is wrong with it where its author looks.
+    """Check a class and write the result to its status.
 
     Raises:
-        ApiError: The status could not be written.
+        ApiError: The write failed.
     """
     try:
         secret_class = context.cache.secret_class(name)
     except Stalled:
-        return  # its users say so; a status cannot be written over what cannot be read
+        return  # an object that cannot be parsed gets no status; its users report the error
     if secret_class is None:
         return
     changes = status_patch(secret_class.status, _status(secret_class, _flaw(secret_class), context))
@@ -51,7 +51,7 @@ async def reconcile_class(name: str, context: Context) -> None:
     try:
         written = await context.api.patch(f"{paths.secret_class(name)}/status", body, Patch.MERGE)
     except (errors.Conflict, errors.NotFound):
-        return  # it has changed: the watch brings the newer one
+        return  # a conflict: the watch brings the newer object
     context.cache.put_class(written)
 
 
@@ -63,7 +63,7 @@ def _flaw(secret_class: SecretClass) -> Stalled | None:
         strength = generator_for(spec.generate).strength() if spec.generate else None
     except Stalled as stalled:
         return stalled
-    # What a class does not say it leaves to its users, who are held to its rules themselves.
+    # What the class leaves open is decided, and checked, in each ManagedSecret.
     own = Evidence({_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}))
     broken = violations_of(secret_class, own)
     return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
@@ -84,7 +84,7 @@ def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -
 
 
 def _standing(secret_class: SecretClass, context: Context) -> tuple[str, str]:
-    """Say of a class without a flaw whom it serves."""
+    """Return reason and message for a valid class: the namespaces that may use it."""
     name, marked = secret_class.metadata.name, context.cache.default_classes()
     if name not in marked:
         return "Valid", "managed secrets may use this class"

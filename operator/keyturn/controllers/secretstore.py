@@ -1,4 +1,4 @@
-"""Whether a store can be used, said in its status."""
+"""Reconciler of SecretStore and ClusterSecretStore: writes the health of the store to its status."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _log = structlog.get_logger()
 
 
 async def reconcile_store(key: StoreKey, context: Context) -> None:
-    """Write how a store is where its author looks, if that has changed.
+    """Write the health of a store to its status, if it has changed.
 
     Raises:
-        ApiError: The status could not be written.
+        ApiError: The write failed.
     """
     try:
         store = context.cache.stores.store(key)
     except Stalled:
-        store = None  # its users say so; a status cannot be written over what cannot be read
+        store = None  # an object that cannot be parsed gets no status; its users report the error
     if store is None:
         context.stores.forget(key)
         return
     health = context.stores.health(key)
     if health is None:
-        return  # it is being found out, and this comes up again then
+        return  # a health check is in progress and enqueues the store at its end
     changes = status_patch(store.status, status_of(store, health, context.now(), shared_keys(key, store)))
     if not changes:
         return
@@ -53,14 +53,14 @@ async def reconcile_store(key: StoreKey, context: Context) -> None:
     try:
         written = await context.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
     except (errors.Conflict, errors.NotFound):
-        return  # it has changed: the watch brings the newer one
+        return  # a conflict: the watch brings the newer object
     context.cache.put_store(key, written)
     if _is_turn(store, health):
         _tell(key, store, health, context)
 
 
 def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
-    """Say how a store is, whether a person must act, and whether namespaces share its keys."""
+    """Return the status for a health: ready, stalled, and whether namespaces share its keys."""
     verdicts = [
         ("Ready", ConditionVerdict("True" if health.is_ready else "False", health.reason, health.message))
     ]
@@ -87,7 +87,7 @@ def _tell(key: StoreKey, store: AnyStore, health: Health, context: Context) -> N
         return
     _log.warning("store not ready", store=str(key), reason=health.reason, message=health.message)
     if key.is_for_all and not context.cache.sees_namespaces:
-        return  # events about such objects lie in a namespace where this operator may write none
+        return  # Events of cluster-wide objects need a namespace in which this operator has no permission.
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", key.kind, key.namespace or None, key.name, store.metadata.uid
     )

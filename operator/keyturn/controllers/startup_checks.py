@@ -1,4 +1,4 @@
-"""Whether the cluster fits this operator: its CRDs, the rights on it and the clocks, looked at from the start on."""
+"""Periodic checks of the cluster: CRDs, permissions and clock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import structlog
 from keyturn.installation.checks import rights, schemas
 from keyturn.installation.checks.api_server import MOST_SKEW
 from keyturn.kube import errors
-from keyturn.runtime import metrics
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import metrics, threadpools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -25,26 +24,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Startup"]
 
-_EVERY: Final = 600.0
-_UNWELL_EVERY: Final = 15.0
-_PUBLISHED_AFTER: Final = 5.0
+_INTERVAL: Final = 600.0
+_FAILING_INTERVAL: Final = 15.0
+_PUBLICATION_DELAY: Final = 5.0
 """Seconds in which the API server publishes the schema of a changed CRD."""
-_LONGEST: Final = 10.0
-"""Seconds for all questions of a kind; what is not answered by then is unknown, and holds nothing up."""
+_REQUEST_TIMEOUT: Final = 10.0
+"""Time limit in seconds for all requests of one check; afterwards its result is unknown, and nothing is blocked."""
 _MANAGED: Final = "managedsecrets.keyturn.dev"
-_TO_LEAD: Final = frozenset({"get", "update"})
-"""What a replica must be able to do with a Lease that is there."""
+_LEADER_VERBS: Final = frozenset({"get", "update"})
+"""Verbs that a leader needs on an existing Lease."""
 
 _log = structlog.get_logger()
 
 
 class Startup:
-    """Runs in every replica, and writes nothing."""
+    """Runs in every replica; it reads only."""
 
     def __init__(self, api: Api, place: Place, lost: Callable[[tuple[str, ...]], None]) -> None:
-        """Take whom to tell which fields of a ManagedSecret's status the installed CRD does not have."""
+        """`lost` receives the fields of a ManagedSecret's status that the installed CRD lacks."""
         self.looked = asyncio.Event()
-        """Set after the first look at the CRDs, whatever it found."""
+        """Set after the first check of the CRDs, whatever its result."""
         self._api = api
         self._asked: Collection[Right] = tuple(rights.rights_of(place))
         self._lost = lost
@@ -55,89 +54,89 @@ class Startup:
         self._doubted = asyncio.Event()
 
     def doubt(self) -> None:
-        """Have the CRDs looked at soon: a status came back without a field that was sent."""
+        """Check the CRDs soon: a status came back without a field that was sent."""
         self._doubted.set()
 
     def problems(self) -> list[str]:
-        """Say why this replica could not lead."""
+        """Return why this replica could not become leader, for the readiness probe."""
         return [
             f"lease not reachable: may not {one}; {one.manifest} gives this right"
             for one in self._missing
-            if one.resource == "leases" and one.verb in _TO_LEAD
+            if one.resource == "leases" and one.verb in _LEADER_VERBS
         ]
 
     async def run(self) -> None:
-        """Look for as long as the process lives."""
+        """Run until cancelled: every 10 min, or every 15 s after a finding."""
         while True:
             await self.look()
             self._doubted.clear()
             is_well = not self._missing and not self._unknown and not any(self._outdated.values())
-            pause = _EVERY if is_well else _UNWELL_EVERY
+            pause = _INTERVAL if is_well else _FAILING_INTERVAL
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - it spreads a herd
                     await self._doubted.wait()
-                    await asyncio.sleep(_PUBLISHED_AFTER)
+                    await asyncio.sleep(_PUBLICATION_DELAY)
 
     async def look(self) -> None:
-        """Look once."""
-        await self._look_at_crds()
+        """Run all checks once."""
+        await self._check_crds()
         self.looked.set()
-        await self._look_at_rights()
-        self._look_at_clock()
+        await self._check_permissions()
+        self._check_clock()
 
-    async def _look_at_crds(self) -> None:
+    async def _check_crds(self) -> None:
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
                 document = await schemas.read(self._api)
         except (errors.ApiError, TimeoutError) as error:
-            self._say_unknown("CRDs not compared", error)
+            self._log_unknown("CRD check failed", error)
             return
-        self._unknown.pop("CRDs not compared", None)
-        found = await threads.for_us(schemas.compared, document, schemas.SHALLOW)
-        for one in found:
-            self._tell_crd(one)
-        self._lost(_lost_fields(found))
+        self._unknown.pop("CRD check failed", None)
+        crds = await threadpools.for_us(schemas.compared, document, schemas.SHALLOW)
+        for crd in crds:
+            self._report_crd(crd)
+        self._lost(_lost_fields(crds))
 
-    async def _look_at_rights(self) -> None:
-        """Ask for all rights once, and then for those that are missing: a right that is taken away shows as a 403."""
+    async def _check_permissions(self) -> None:
+        """Check all permissions once, then only the missing ones; one that is revoked later shows as a 403."""
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
                 missing = await rights.missing(self._api, self._asked, None)
         except (errors.ApiError, TimeoutError) as error:
-            self._say_unknown("rights not known", error)
+            self._log_unknown("permission check failed", error)
             return
-        self._unknown.pop("rights not known", None)
+        self._unknown.pop("permission check failed", None)
         for one in missing:
             if one not in self._missing:
-                _log.error("right missing", right=str(one), given_by=one.manifest)
+                _log.error("permission missing", permission=str(one), manifest=one.manifest)
         for one in self._missing:
             if one not in missing:
-                _log.info("right given", right=str(one))
+                _log.info("permission granted", permission=str(one))
         self._asked = self._missing = missing
 
-    def _look_at_clock(self) -> None:
+    def _check_clock(self) -> None:
         skew = datetime.now(UTC) - self._api.clock.now()
         is_skewed = abs(skew) > MOST_SKEW
         if is_skewed and not self._is_skewed:
-            _log.warning("clock differs from the API server's", ahead_by_seconds=round(skew.total_seconds()))
+            _log.warning("clock skew detected", ahead_seconds=round(skew.total_seconds()))
         self._is_skewed = is_skewed
 
-    def _tell_crd(self, one: Installed) -> None:
-        metrics.CRD_OUTDATED.labels(one.crd).set(one.is_outdated)
-        shortfall = one.shortfall if one.is_outdated else ""
-        before = self._outdated.get(one.crd, "")
+    def _report_crd(self, installed: Installed) -> None:
+        metrics.CRD_OUTDATED.labels(installed.crd).set(installed.is_outdated)
+        shortfall = installed.shortfall if installed.is_outdated else ""
+        before = self._outdated.get(installed.crd, "")
         if shortfall and shortfall != before:
-            _log.error("CRD is older than the operator", crd=one.crd, why=shortfall, hint=schemas.APPLY)
+            _log.error("CRD outdated", crd=installed.crd, reason=shortfall, hint=schemas.APPLY)
         elif before and not shortfall:
-            _log.info("CRD is as new as the operator", crd=one.crd)
-        self._outdated[one.crd] = shortfall
+            _log.info("CRD up to date", crd=installed.crd)
+        self._outdated[installed.crd] = shortfall
 
-    def _say_unknown(self, event: str, error: errors.ApiError | TimeoutError) -> None:
-        """Log once of each reason why something is unknown."""
-        why = str(error) or "no answer in time"
-        if self._unknown.get(event) != why:
-            _log.warning(event, why=why)
-        self._unknown[event] = why
+    def _log_unknown(self, event: str, error: errors.ApiError | TimeoutError) -> None:
+        """Log why a check has no result, once per cause."""
+        reason = str(error) or "no answer in time"
+        if self._unknown.get(event) != reason:
+            _log.warning(event, reason=reason)
+        self._unknown[event] = reason
 
 
 def _lost_fields(found: Collection[Installed]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which managed secrets hold equal values, by tags that only this process can make and that end with it."""
+"""Index of equal values across ManagedSecrets, by keyed hashes of this process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["ValueIndex"]
 
 _KEY_BYTES = 32
-_TAG_BYTES = 16  # of 32: two values that differ share one by chance in 2**128
+_TAG_BYTES = 16  # of 32: two different values share a tag with a probability of 2**-128
 
 
 class ValueIndex:
-    """An index of HMAC tags, in memory only.
+    """Index of HMAC-SHA256 tags, in memory only.
 
-    A tag is made of a value with a random key of the process: it tells nothing to anybody else, nor to the next
-    process. That one has to read every value once before it knows that no two are equal.
+    The key is random and belongs to the process, so that a tag has no meaning elsewhere. After a start each value
+    must be read once before the index is complete.
     """
 
     def __init__(self) -> None:
@@ -36,41 +36,41 @@ class ValueIndex:
         self._waiting: set[ObjectKey] = set()
 
     def expect(self, keys: Iterable[ObjectKey]) -> None:
-        """Say once which objects there are when the process starts."""
+        """Set the objects that exist at the start."""
         self._unread = set(keys) - self._tags.keys()
 
     @property
     def are_complete(self) -> bool:
-        """Every object of the start was read: who has no twin has none."""
+        """Whether all objects of the start were read, so that a value without a match is unique."""
         return self._unread is not None and not self._unread
 
     def put(self, key: ObjectKey, values: Iterable[tuple[str, Value]]) -> set[ObjectKey]:
-        """Take in the named values that an object holds; return the others to whom that is news."""
+        """Set the named values of an object; return the other objects whose matches changed."""
         fresh = frozenset((name, self._tag(value)) for name, value in values)
         before = self._tags.pop(key, frozenset())
         if fresh:
             self._tags[key] = fresh
         news = set[ObjectKey]()
         for tag in {tag for _, tag in fresh ^ before}:
-            news |= self._moved(key, tag, {held for _, held in fresh})
+            news |= self._update_holders(key, tag, {held for _, held in fresh})
         return news - {key}
 
     def drop(self, key: ObjectKey) -> set[ObjectKey]:
-        """Forget an object; return the others to whom that is news."""
+        """Remove an object; return the other objects whose matches changed."""
         return self.put(key, ()) | self.read(key)
 
     def twins(self, key: ObjectKey) -> dict[str, set[ObjectKey]]:
-        """Return by name the values that other objects hold as well, with these objects."""
+        """Return the values that other objects have as well, by name, with these objects."""
         held = self._tags.get(key, frozenset())
         shared = {name: self._holders[tag] - {key} for name, tag in held}
         return {name: others for name, others in shared.items() if others}
 
     def wait(self, key: ObjectKey) -> None:
-        """Have `key` told when every object was read."""
+        """Register `key` to be returned once all objects of the start were read."""
         self._waiting.add(key)
 
     def read(self, key: ObjectKey) -> set[ObjectKey]:
-        """Count an object of the start as read; return who waits for the last of them."""
+        """Count an object of the start as read; return the registered objects after the last one."""
         if self._unread:
             self._unread.discard(key)
         if not self.are_complete:
@@ -81,7 +81,7 @@ class ValueIndex:
     def _tag(self, value: Value) -> bytes:
         return hmac.digest(self._key, value.reveal(), hashlib.sha256)[:_TAG_BYTES]
 
-    def _moved(self, key: ObjectKey, tag: bytes, held: set[bytes]) -> set[ObjectKey]:
+    def _update_holders(self, key: ObjectKey, tag: bytes, held: set[bytes]) -> set[ObjectKey]:
         holders = self._holders[tag]
         if tag in held:
             holders.add(key)

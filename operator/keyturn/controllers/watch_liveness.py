@@ -1,4 +1,4 @@
-"""Whether watches live: kopf's, as seen on its own session, and those of others by their last sign of life."""
+"""Liveness of watches: kopf's by responses on its session, the others by the time of their last activity."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 __all__ = ["WatchLiveness", "is_stuck"]
 
 _STUCK_AFTER = 180.0
-"""Three times as long as a watch lasts before it is renewed."""
+"""Three times the duration after which a watch is renewed."""
 
 
 def is_stuck(last_alive: float) -> bool:
-    """Say whether a watch hangs whose last sign of life is of that time of the loop."""
+    """Whether a watch with its last activity at that time of the event loop hangs."""
     return asyncio.get_running_loop().time() - last_alive > _STUCK_AFTER
 
 
 class WatchLiveness:
-    """When each watched collection last answered, as seen on kopf's own session."""
+    """Time of the last response per watched collection, recorded by kopf's own session."""
 
     def __init__(self) -> None:
         self.beats: dict[str, float] = {}
         self.relisted = asyncio.Event()
-        """Set when kopf lists: it is shown no objects, and a deletion in the gap is no event, so we have to sweep."""
+        """Set when kopf lists: kopf gets no objects, and deletions in the gap raise no event, so a sweep is due."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -34,7 +34,7 @@ class WatchLiveness:
         try:
             response = await handler(request)
         finally:
-            # A failure is a sign of life too: what liveness looks for is a watch that hangs.
+            # A failure counts as activity: the probe is to find watches that hang.
             if is_watch or path in self.beats:
                 self.beats[path] = asyncio.get_running_loop().time()
         if response.ok and not is_watch and (path in self.beats or "limit" in request.url.query):
@@ -42,5 +42,5 @@ class WatchLiveness:
         return response
 
     def problems(self) -> list[str]:
-        """Name the watches that hang."""
+        """Return the watches that hang, for the liveness probe."""
         return [f"watch stuck: {path}" for path, beat in self.beats.items() if is_stuck(beat)]

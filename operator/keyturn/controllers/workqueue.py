@@ -1,4 +1,4 @@
-"""Which key is worked on next: each once at a time, as soon as it is added or due, and of each owner one in turn."""
+"""Work queue with delays, back-off, priorities and fairness; a key is never processed twice at the same time."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ Work: TypeAlias = "Callable[[K], Awaitable[datetime | None]]"
 
 _log = structlog.get_logger()
 
-# Wall clocks are set, and machines sleep: no sleep may rest on a clock that was read long ago.
-_LONGEST_SLEEP = timedelta(minutes=1)
-_LONGEST_BACKOFF = timedelta(minutes=5)
+# Clocks are set and machines suspend, so no sleep is longer than this.
+_MAX_SLEEP = timedelta(minutes=1)
+_MAX_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
-_LEFT_TO_OTHERS = 8
-"""One worker in as many, and at least one where there are two, that no single owner gets."""
+_RESERVED_SHARE = 8
+"""One worker in eight, and at least one of two, is not available to a single owner."""
 
 
 class Priority(enum.Enum):
-    """What is worked on first."""
+    """Which keys are first."""
 
     FRESH = enum.auto()
-    """Something has just changed that people wait for."""
+    """A change that a user waits for."""
     BACKLOG = enum.auto()
-    """What can wait a little: all that is there at start-up, and pods that are a step further."""
+    """All objects at the start, and progress of rollouts."""
 
 
 class WorkQueue(Generic[K]):
-    """Hands keys to `work`, never one key twice at the same time; a key added meanwhile comes up again.
+    """Passes keys to `work`, each to one worker at a time; a key that is added meanwhile is processed again.
 
-    All methods belong to the event loop's thread.
+    Not thread-safe: all methods belong to the event loop's thread.
     """
 
     def __init__(
@@ -57,10 +57,7 @@ class WorkQueue(Generic[K]):
         chance: Callable[[], float] = random.random,
         owner: Callable[[K], str] = lambda _: "",
     ) -> None:
-        """Take `owner` as what names whose work a key is: owners take turns, and no one alone has all workers.
-
-        The owner "" may have them all.
-        """
+        """`owner` maps a key to its tenant; an owner gets at most 7/8 of the workers, the owner "" all."""
         self._owner = owner
         self._now = now
         self._chance = chance
@@ -76,11 +73,11 @@ class WorkQueue(Generic[K]):
 
     @property
     def depth(self) -> int:
-        """How many keys wait to be worked on now; those that are due later do not count."""
+        """Number of keys that are ready; delayed keys do not count."""
         return len(self._waiting)
 
     def add(self, key: K, priority: Priority = Priority.FRESH) -> None:
-        """Have `key` worked on as soon as possible, and after what is being done with it now."""
+        """Add a key; if it is being processed, it is processed again afterwards."""
         known = self._again if key in self._working else self._waiting
         if known.get(key) in {priority, Priority.FRESH}:
             return
@@ -90,12 +87,12 @@ class WorkQueue(Generic[K]):
             self._wake.set()
 
     def add_at(self, key: K, when: datetime) -> None:
-        """Have `key` worked on at `when`, whatever was said of it before; in the past means now."""
+        """Add a key at `when`, which replaces an earlier time; a time in the past means now."""
         self._due.put(key, when)
         self._wake.set()
 
     def forget(self, key: K) -> None:
-        """Drop all that is planned for `key`; what is being done with it goes on."""
+        """Remove a key; processing in progress continues."""
         self._waiting.pop(key, None)
         self._again.pop(key, None)
         self._failures.pop(key, None)
@@ -109,9 +106,10 @@ class WorkQueue(Generic[K]):
         gate: asyncio.Event | None = None,
         grace: timedelta = timedelta(seconds=10),
     ) -> None:
-        """Work on keys until cancelled, while `gate` is set; then let begun work finish within `grace`.
+        """Process keys until cancelled, while `gate` is set; then wait up to `grace` for work in progress.
 
-        `work` returns when its key is due next, or None; if it raises, the key comes up after a backoff.
+        `work` returns when its key is due next, or None. After an exception the key is retried with exponential
+        back-off.
         """
         async with asyncio.TaskGroup() as group:
             try:
@@ -129,7 +127,7 @@ class WorkQueue(Generic[K]):
             self._wake.clear()
             for due in self._due.pop(self._now()):
                 self.add(due)
-            most = max(workers - max(workers // _LEFT_TO_OTHERS, 1), 1)
+            most = max(workers - max(workers // _RESERVED_SHARE, 1), 1)
             while self._waiting and len(self._working) < workers:
                 if (key := self._take(most)) is None:
                     break
@@ -137,16 +135,16 @@ class WorkQueue(Generic[K]):
             await self._pause()
 
     def _take(self, most: int) -> K | None:
-        """Take the next key of an owner who has less than `most` workers, if there is one.
+        """Return the next key of an owner with fewer than `most` workers, if there is one.
 
-        Now and then the backlog is served first, so that a long rush of news does not stop it.
+        Every eighth time the backlog is first, so that a burst of changes does not starve it.
         """
         self._turns += 1
         lanes = list(self._lanes.items())
         for priority, lane in lanes if self._turns % _BACKLOG_EVERY else reversed(lanes):
             while (key := lane.take(lambda owner: not owner or self._busy[owner] < most)) is not None:
                 if self._waiting.get(key) is not priority:
-                    continue  # it was promoted or forgotten since
+                    continue  # promoted or removed meanwhile
                 del self._waiting[key]
                 self._due.drop(key)
                 self._working.add(key)
@@ -167,7 +165,7 @@ class WorkQueue(Generic[K]):
         finally:
             self._leave(key)
             self._wake.set()
-        # What was said of the key while it was worked on may be news that the work had not seen.
+        # An earlier time that was set during the work may be for a change that the work had not seen.
         if due is not None and not self._due.is_before(key, due):
             self._due.put(key, due)
         if key in self._again:
@@ -185,22 +183,22 @@ class WorkQueue(Generic[K]):
 
     def _backoff(self, key: K, error: BaseException) -> timedelta:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        # Half of it is chance, so that what failed together does not come back together.
-        longest = min(_LONGEST_BACKOFF, timedelta(seconds=2.0 ** min(failures, 16)))
+        # Half of the back-off is jitter, so that keys that failed together do not return together.
+        longest = min(_MAX_BACKOFF, timedelta(seconds=2.0 ** min(failures, 16)))
         backoff = longest * (1 + self._chance()) / 2
         metrics.WORK_FAILED.inc()
         _log.error(
-            "work failed",
+            "reconcile failed",
             key=str(key),
             failures=failures,
-            again_in=round(backoff.total_seconds(), 1),
+            retry_after_seconds=round(backoff.total_seconds(), 1),
             **logs.describe(error),
         )
         return backoff
 
     async def _pause(self) -> None:
         earliest = self._due.earliest()
-        sleep = _LONGEST_SLEEP if earliest is None else min(earliest - self._now(), _LONGEST_SLEEP)
+        sleep = _MAX_SLEEP if earliest is None else min(earliest - self._now(), _MAX_SLEEP)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(sleep.total_seconds()):
                 await self._wake.wait()
@@ -214,13 +212,13 @@ class WorkQueue(Generic[K]):
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody ends this task, which an error out of a library that cancels itself does not mean."""
+    """Whether this task is cancelled from outside; a library may raise CancelledError of its own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class _DueTimes(Generic[K]):
-    """One heap for all keys; an entry that was replaced stays in it until it comes up."""
+    """One heap for all keys; a replaced entry stays in it until it is due."""
 
     def __init__(self) -> None:
         self._entries: dict[K, tuple[datetime, int, K]] = {}

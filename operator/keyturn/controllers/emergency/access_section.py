@@ -1,4 +1,4 @@
-"""Who could read exposed secrets, and who did: a section of the incident document."""
+"""Section of the incident document about access: subjects that may read exposed secrets, and those that did."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["READERS_BEFORE", "readership"]
 
 READERS_BEFORE: Final = timedelta(days=30)
-"""For how long before the declaration the document names readers; who was not there before is new."""
+"""How long before the declaration readers are listed; a reader that is not listed then is new."""
 _MOST_READERS: Final = 500
 _MOST_REFUSED: Final = 100
 
@@ -31,7 +31,7 @@ def readership(
     known: Mapping[str, Affected | None],
     readers: Readership | None,
 ) -> Iterator[str]:
-    """Say who may read the secrets of an emergency, and who is known to have done it."""
+    """Yield the section: permitted subjects of the affected secrets, and recorded reads."""
     namespace = code(emergency.metadata.namespace)
     count = len({workload for found in known.values() if found for workload in found.workloads})
     yield from section("Who could read them, and who did")
@@ -48,7 +48,7 @@ def readership(
 
 
 def _access_report(found: Readership) -> Iterator[str]:
-    """Tell who read what; who asked for all of a namespace stands there once."""
+    """Yield the recorded reads; a subject that listed a whole namespace appears once."""
     rows = {
         (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one)
         for name, one in found.readers
@@ -78,7 +78,7 @@ def _access_report(found: Readership) -> Iterator[str]:
 
 
 def _refused(found: Readership) -> Iterator[str]:
-    """Tell who tried; of many the last ones."""
+    """Yield rejected attempts, the newest ones if there are many."""
     if not found.refused:
         return
     yield f"{len(found.refused)} tried and were refused, the last one first:"

@@ -1,4 +1,4 @@
-"""The incident document: what happened, when, to which secrets and services, and what is still open, as Markdown."""
+"""Incident document in Markdown: timeline, affected secrets and workloads, and what is still open."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def document(
     known: Mapping[str, Affected | None],
     readers: Readership | None = None,
 ) -> str:
-    """Write the document of an emergency with its newest status; equal facts make an equal document.
+    """Return the document for an emergency with a new status; equal input gives equal text.
 
-    `readers` are who read the secrets lately; None where nobody tells.
+    `readers` has the recorded reads; None without audit events.
     """
     parts = (
         _head(emergency, by),
@@ -71,7 +71,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
         ("", ""),
         (
             ("Declared", when(metadata.creation_timestamp)),
-            # Kubernetes keeps no person's name with an object; its audit log does.
+            # Kubernetes stores no author with an object; only its audit log has that.
             ("Declared with", text(by) or "unknown"),
             ("Incident", text(spec.incident or "-")),
             ("Contact", text(spec.contact or "-")),
@@ -130,8 +130,8 @@ def _secrets(rows: Sequence[AffectedSecret]) -> Iterator[str]:
 
 def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
     used: defaultdict[str, list[str]] = defaultdict(list)
-    for name, found in sorted(known.items()):
-        for workload in found.workloads if found else ():
+    for name, entry in sorted(known.items()):
+        for workload in entry.workloads if entry else ():
             used[workload].append(name)
     yield from section("Services")
     if not used:
@@ -144,7 +144,7 @@ def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
 
 
 def _elsewhere(known: Mapping[str, Affected | None]) -> Iterator[str]:
-    """Name what Keyturn cannot replace."""
+    """Yield what Keyturn cannot rotate."""
     found = [(name, one) for name, one in sorted(known.items()) if one and (one.pulled or one.literals)]
     if not found:
         return
@@ -166,7 +166,7 @@ def _elsewhere(known: Mapping[str, Affected | None]) -> Iterator[str]:
 
 
 def _stores(known: Mapping[str, Affected | None]) -> Iterator[str]:
-    """Name the places outside the cluster that may hold what is exposed."""
+    """Yield the places outside the cluster that may hold exposed values."""
     found = [(name, place) for name, one in sorted(known.items()) if one for place in one.unpushed]
     if not found:
         return

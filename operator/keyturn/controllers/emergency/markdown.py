@@ -1,4 +1,4 @@
-"""How the incident document is written as Markdown, and the words of others mean nothing in it."""
+"""Markdown of the incident document, and escaping of foreign text in it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "bounded", "code", "section", "table", "text", "when"]
 
 LARGEST: Final = 800 * 1024
-"""Bytes; a ConfigMap holds 1 MiB."""
+"""Bytes; a ConfigMap holds at most 1 MiB."""
 _SHORTENED: Final = (
     "\n(The document is cut here, since a ConfigMap holds no more. The status has the rest.)\n"
 )
-# Whatever Markdown, HTML and what makes links of addresses take for more than a letter.
+# Characters and sequences with a meaning in Markdown or HTML, and those that make a link of an address.
 _SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()#+!|]|[<>&~]|://|www\.", re.IGNORECASE)
 _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "~": "&#126;", "://": "&#58;//"}
 
 
 def text(written: str) -> str:
-    """Make words of others mean nothing but themselves, wherever Markdown is shown."""
+    """Escape foreign text, so that every Markdown renderer shows it literally."""
     visible = (letter for letter in written if unicodedata.category(letter) not in {"Cc", "Cf", "Zl", "Zp"})
     return _SPECIAL.sub(lambda found: _ENTITIES.get(found[0]) or _escaped(found[0]), "".join(visible))
 
@@ -46,7 +46,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 def code(name: str) -> str:
-    """Write a name of Kubernetes as code, so that none becomes a link; such names have no backtick."""
+    """Write a Kubernetes name as a code span, which no renderer turns into a link; such names have no backtick."""
     return f"`{name.replace('`', '').replace('|', '')}`"
 
 

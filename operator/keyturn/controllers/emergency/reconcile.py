@@ -1,4 +1,4 @@
-"""How a declared emergency is followed: its secrets, its clock, and the document about it."""
+"""Reconciler of EmergencyRotation: progress of its secrets, deadlines, status, and incident document."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["note_standing", "reconcile_emergency"]
 
-_PACE = timedelta(seconds=1)
-"""Hundreds of secrets turn at once, and each has something to tell."""
-_SOON = timedelta(seconds=2)
+_MIN_UPDATE_INTERVAL = timedelta(seconds=1)
+"""Minimum time between status updates: hundreds of secrets may report progress at once."""
+_CONFLICT_DELAY = timedelta(seconds=2)
 _QUIET = frozenset({"SecretRotated", "SecretRolledOut", "SecretNothingToRotate"})
 _GOOD_NEWS = frozenset({DECLARED, "Rotated", "ServicesUpdated", "AccessAudited", "Documented"})
 
@@ -43,7 +43,7 @@ _log = structlog.get_logger()
 
 
 def note_standing(key: ObjectKey, observed: Observed, error: Wait | Stalled | None, context: Context) -> None:
-    """Remember how far a secret is with each emergency, and have those looked at for which that is news."""
+    """Record the progress of a secret in each emergency, and wake the emergencies for which it is new."""
     memory = context.memory(key)
     standings = {one.uid: affected(one, observed, error) for one in observed.emergencies} or None
     if standings == memory.emergencies:
@@ -54,12 +54,12 @@ def note_standing(key: ObjectKey, observed: Observed, error: Wait | Stalled | No
 
 
 async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime | None:
-    """Bring status and document of one emergency up to date, and return when to look again.
+    """Write status and document of one emergency; return when it is due again.
 
-    Safe at any moment, any number of times: everything is decided from what is there and from the time.
+    Idempotent: everything follows from the cache and the time.
 
     Raises:
-        ApiError: Something could not be written.
+        ApiError: A write failed.
     """
     declared = context.cache.emergencies.declared(key)
     if declared is None:
@@ -68,8 +68,8 @@ async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime |
     emergency, alarm, now = declared.emergency, context.alarm(key), context.now()
     if declared.is_closed and not alarm.is_unfinished:
         return None
-    if alarm.looked and now - alarm.looked < _PACE:
-        return alarm.looked + _PACE
+    if alarm.looked and now - alarm.looked < _MIN_UPDATE_INTERVAL:
+        return alarm.looked + _MIN_UPDATE_INTERVAL
     refused = context.cache.emergencies.refusal(key)
     known = {} if refused else _known(declared, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
@@ -83,13 +83,13 @@ async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime |
         again = await brought_up_to_date(key, found, status, known, context) if is_followed else None
         alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
-        return now + _SOON  # it has changed: the watch brings the newer one
+        return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object
     times = [time for time in (wake_up(found, status), again) if time]
     return min(times, default=None)
 
 
 def _known(declared: Declared, context: Context) -> Mapping[str, Affected | None]:
-    """Return what is known of each ManagedSecret that is there and concerned; None where it was not looked at yet."""
+    """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet."""
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):
@@ -112,29 +112,29 @@ async def _write(
     failpoints.reached("after", "Clock")
     context.cache.put_emergency(key, written)
     for entry in status.timeline[len(emergency.status.timeline) :]:
-        _tell(key, emergency, entry, context)
+        _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:
-        for other in context.cache.emergencies.followed(key.namespace):  # another one has its turn now
+        for other in context.cache.emergencies.followed(key.namespace):  # another emergency takes effect
             context.alert(other)
     known = {one.name for one in emergency.status.secrets}
     for one in status.secrets:
         if one.name not in known:
-            _tell_secret(ObjectKey(key.namespace, one.name), emergency, context)
-    # What presses on a secret, and what does not any more, is decided from the status.
-    for name in _turned(emergency, status):
+            _report_rotation(ObjectKey(key.namespace, one.name), emergency, context)
+    # The status of an emergency decides which secrets it affects.
+    for name in _changed_secrets(emergency, status):
         context.wake(ObjectKey(key.namespace, name))
 
 
-def _turned(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:
+def _changed_secrets(emergency: EmergencyRotation, status: EmergencyRotationStatus) -> list[str]:
     before = {one.name: one.state for one in emergency.status.secrets}
     return [one.name for one in status.secrets if before.get(one.name) is not one.state]
 
 
-def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, context: Context) -> None:
-    """Tell whoever looks at a ManagedSecret why its values turn."""
+def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Context) -> None:
+    """Post an Event about a ManagedSecret that the emergency rotates."""
     found = context.cache.managed(key)
     if found is None:
-        return  # an emergency may name what is not there
+        return  # an emergency may name an object that does not exist
     metadata = found[0].metadata
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
@@ -144,7 +144,9 @@ def _tell_secret(key: ObjectKey, emergency: EmergencyRotation, context: Context)
     context.events.post(regarding, "EmergencyDeclared", note)
 
 
-def _tell(key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, context: Context) -> None:
+def _report_entry(
+    key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, context: Context
+) -> None:
     if entry.reason in _QUIET:
         return
     metadata = emergency.metadata

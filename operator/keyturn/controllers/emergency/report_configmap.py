@@ -1,4 +1,4 @@
-"""How the incident document gets into its ConfigMap: only where that is ours, and only when it says something new."""
+"""ConfigMap with the incident document: written only if Keyturn owns it, and only if the document has changed."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["FILE", "brought_up_to_date"]
 
 FILE = "report.md"
-_PACE = timedelta(seconds=10)
-_LATER = timedelta(minutes=1)
-_READERS_PACE = timedelta(minutes=10)
-"""Until somebody has looked at who read, the document names those who came meanwhile."""
+_MIN_UPDATE_INTERVAL = timedelta(seconds=10)
+_RETRY_DELAY = timedelta(minutes=1)
+_READERS_INTERVAL = timedelta(minutes=10)
+"""Minimum time between updates for new readers only."""
 
 
 async def brought_up_to_date(
@@ -43,27 +43,27 @@ async def brought_up_to_date(
     known: Mapping[str, Affected | None],
     context: Context,
 ) -> datetime | None:
-    """Write the document if it says something new, and return when to try again.
+    """Write the document if it has changed; return when to try again.
 
     Raises:
-        Conflict: Somebody else wrote it meanwhile.
+        Conflict: Another writer changed the ConfigMap meanwhile.
     """
     alarm, now = context.alarm(key), found.now
     if None in known.values():
-        return None  # who was not looked at yet wakes us
+        return None  # each affected object that was not reconciled yet wakes the emergency
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
-    if alarm.reported and stages == alarm.stages and now - alarm.reported < _PACE:
-        return alarm.reported + _PACE
+    if alarm.reported and stages == alarm.stages and now - alarm.reported < _MIN_UPDATE_INTERVAL:
+        return alarm.reported + _MIN_UPDATE_INTERVAL
     readers = _readers(key, emergency, known, context)
-    later = now + _READERS_PACE if readers is not None and "AccessAudited" in stages else None
+    later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == alarm.report:
         return later
-    before, alarm.trouble = alarm.trouble, await _written(key, emergency, text, context)
+    before, alarm.trouble = alarm.trouble, await _write(key, emergency, text, context)
     alarm.reported, alarm.stages = now, stages
     if alarm.trouble:
-        return now if _differ(before, alarm.trouble) else now + _LATER
+        return now if _differ(before, alarm.trouble) else now + _RETRY_DELAY
     alarm.report = text
     return now if before else later
 
@@ -71,7 +71,7 @@ async def brought_up_to_date(
 def _readers(
     key: EmergencyKey, emergency: EmergencyRotation, known: Mapping[str, Affected | None], context: Context
 ) -> Readership | None:
-    """Return who has read the secrets; None where no audit events are taken."""
+    """Return the recorded reads of the secrets; None without audit events."""
     started = emergency.metadata.creation_timestamp
     if context.readership is None or started is None:
         return None
@@ -82,7 +82,7 @@ def _differ(before: Stalled | None, after: Stalled) -> bool:
     return before is None or before.reason != after.reason
 
 
-async def _written(
+async def _write(
     key: EmergencyKey, emergency: EmergencyRotation, text: str, context: Context
 ) -> Stalled | None:
     name = report_name(emergency)
@@ -101,7 +101,7 @@ async def _written(
         if there is None:
             await context.api.create(paths.config_maps(key.namespace), _new(name, emergency, text))
         elif (there.get("data") or {}).get(FILE) != text:
-            await context.api.replace(path, _changed(there, text))
+            await context.api.replace(path, _updated_body(there, text))
     except errors.ApiError as error:
         if isinstance(error, errors.Forbidden):
             return Stalled("ReportForbidden", f"the API server forbids to write the ConfigMap {name!r}")
@@ -136,7 +136,7 @@ def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
 
 
-def _changed(there: Body, text: str) -> Body:
-    """Keep what others have put beside it."""
+def _updated_body(there: Body, text: str) -> Body:
+    """Replace the document and keep foreign keys."""
     data = {**(there.get("data") or {}), FILE: text}
     return {**there, "apiVersion": "v1", "kind": "ConfigMap", "data": data}

@@ -1,4 +1,4 @@
-"""What the state becomes where no value is made: claimed, adopted, or gone back."""
+"""State transitions that generate no value: claim, adopt, roll back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keyturn.core.rotation.transitions import publication_of
 from keyturn.core.state.revision import Revision, RevisionFacts
 from keyturn.core.state.state import State, Triggers
 from keyturn.kube.target_secret import values_of
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from .existing_data import adopted_values, found_values
 from .observe import load_state, load_target
@@ -31,19 +31,19 @@ __all__ = ["adopted", "claimed"]
 async def claimed(
     step: Claim, key: ObjectKey, observed: Observed, desired: Desired, context: Context
 ) -> State:
-    """Go on with the values that are there: triggers present when the object is made are only recorded."""
+    """Return a state with the values of an existing Secret. Triggers of a new object are recorded as handled."""
     state = await load_state(key, context)
     if state is not None:
         handled = state.triggers.with_handled(observed.requested).with_refreshed(observed.requested)
-        # Whoever makes it again has decided: no generation of the new object is the one that was held.
+        # The generation at which rotation was held belongs to the previous object.
         held = state.held and replace(state.held, generation=0)
-        # Where the Secret is gone as well, nobody else remembers that it was published.
+        # If the Secret is gone too, the state alone records that it was published.
         known = state if observed.target else state.with_published(state.current.facts.made)
         return replace(known, uid=observed.uid, triggers=handled, held=held)
     body = await load_target(key, desired.secret, context)
-    kept = await threads.for_tenant(key.namespace, found_values, desired, values_of(body) if body else {})
+    kept = await threadpools.for_tenant(key.namespace, found_values, desired, values_of(body) if body else {})
     keys = frozenset(key for one in kept.values() for key in one.keys.values())
-    # Whom the last revision has reached was lost with the state: a later one than the first concerns everybody.
+    # The state had recorded which workloads run which revision; a revision after the first may concern them all.
     changed = keys if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, context.now(), changed)
     handled = Triggers.at_first(observed.requested)
@@ -53,17 +53,19 @@ async def claimed(
         handled,
         (Revision(facts, kept),),
         step.number,
-        used=next_number(observed) - 1,  # the record is lost, but no number must come twice
+        used=next_number(observed) - 1,  # the state is lost, but no number is used twice
     )
 
 
 async def adopted(
     step: Adopt, key: ObjectKey, observed: Observed, desired: Desired, state: State | None, context: Context
 ) -> State:
-    """Record what is found as a revision of its own; who reads it runs with it already."""
+    """Return a state with the found values as a revision; workloads that read the Secret already run it."""
     body = await load_target(key, desired.secret, context)
-    found = await threads.for_tenant(key.namespace, adopted_values, desired, values_of(body) if body else {})
-    # What it does not hold is no reason to make a value anew.
+    found = await threadpools.for_tenant(
+        key.namespace, adopted_values, desired, values_of(body) if body else {}
+    )
+    # A key that is missing here is no reason to generate a new value.
     kept = {name: one for name, one in state.current.values.items() if name in desired.names} if state else {}
     kept |= found
     base = state.current_number if state else None
@@ -71,12 +73,12 @@ async def adopted(
     revision = Revision(facts, kept)
     if state is None:
         handled = Triggers.at_first(observed.requested)
-        # Its values count from now: to replace them at once, since they are old, would be no adoption.
+        # The age of the values counts from now; otherwise they would be rotated at once.
         return State(observed.uid, facts.made, handled, (revision,), step.number)
     return state.with_published(publication_of(observed)).with_revision(revision, desired.history_limit)
 
 
 def _last_rotation(observed: Observed, body: Body | None) -> datetime:
-    """Believe the status as far as it cannot put a rotation off: it was never rotated in the future."""
+    """Return the time of the last rotation by the status, limited to the past."""
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
     return min(observed.managed.status.last_rotation_time or created, observed.now)

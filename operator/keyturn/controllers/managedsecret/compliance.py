@@ -1,4 +1,4 @@
-"""Which rules of its class and of the checklist a managed secret breaks, as far as one look at it can tell."""
+"""Evaluates class policy and checklist rules for one ManagedSecret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
 __all__ = ["note_values", "signs", "unchecked", "violations"]
 
 _PRODUCTION = "production"
-_FEW = 20
-"""So many values are judged at once; more take a thread, and the others their turn meanwhile."""
-_SHORT = 16 * 1024
-"""Bytes of values that are judged at once."""
+_MAX_INLINE_VALUES = 20
+"""Number of values up to which they are evaluated on the event loop, without a thread."""
+_MAX_INLINE_BYTES = 16 * 1024
+"""Total bytes of values up to which they are evaluated on the event loop."""
 
 _log = structlog.get_logger()
 
 
 async def note_values(key: ObjectKey, desired: Desired, state: State | None, context: Context) -> None:
-    """Remember what the rules ask about the values that were just read, and tell those whose values are equal."""
+    """Record what the rules need of the values that were just read, and wake the objects that have equal ones."""
     memory = context.memory(key)
     if state is None:
         memory.weak = memory.older = memory.lengths = None
     else:
         takes_long = _takes_long(desired, state)
         judged = (
-            await threads.for_tenant(key.namespace, _judged, desired, state)
+            await threadpools.for_tenant(key.namespace, _evaluate, desired, state)
             if takes_long
-            else _judged(desired, state)
+            else _evaluate(desired, state)
         )
         memory.weak, memory.older, memory.lengths = judged
     if state and memory.first is None:
@@ -64,27 +64,34 @@ async def note_values(key: ObjectKey, desired: Desired, state: State | None, con
 
 
 def _takes_long(desired: Desired, state: State) -> bool:
-    """Say whether there is much to judge, or keys and certificates, which somebody else may have made."""
+    """Whether there are many values, or values of a foreign recipe, such as keys and certificates."""
     values = state.current.values
-    there = [(item, values[item.name]) for item in desired.items if item.name in values]
+    recorded = [(item, values[item.name]) for item in desired.items if item.name in values]
     return (
-        len(there) > _FEW
-        or any(item.of_class and item.recipe and kept.recipe != item.recipe.text for item, kept in there)
-        or sum(len(value.reveal()) for _, kept in there for value in kept.outputs.values()) > _SHORT
+        len(recorded) > _MAX_INLINE_VALUES
+        or any(item.of_class and item.recipe and kept.recipe != item.recipe.text for item, kept in recorded)
+        or sum(len(value.reveal()) for _, kept in recorded for value in kept.outputs.values())
+        > _MAX_INLINE_BYTES
     )
 
 
-_Judged: TypeAlias = "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
+_Evaluation: TypeAlias = (
+    "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
+)
 
 
-def _judged(desired: Desired, state: State) -> _Judged:
-    """Find what is certainly weak, what is older than its recipe, and how long is what is read."""
-    weak = _weak(_given(desired, state))
-    return weak or None, dict(_older(desired, state)) or None, dict(_lengths(desired, state)) or None
+def _evaluate(desired: Desired, state: State) -> _Evaluation:
+    """Return weak values, values that are older than their recipe, and lengths of values from stores."""
+    weak = _weak_values(_without_recipe(desired, state))
+    return (
+        weak or None,
+        dict(_older_than_recipe(desired, state)) or None,
+        dict(_lengths(desired, state)) or None,
+    )
 
 
 def violations(key: ObjectKey, observed: Observed, context: Context) -> tuple[Violation, ...]:
-    """Hold what is wanted and what is there against the class."""
+    """Return violations of the class policy."""
     for other in context.tags.read(key):
         context.wake(other)
     desired = observed.desired
@@ -104,25 +111,25 @@ def violations(key: ObjectKey, observed: Observed, context: Context) -> tuple[Vi
 
 
 def signs(key: ObjectKey, observed: Observed, broken: tuple[Violation, ...], context: Context) -> Signs:
-    """Hold it against the checklist, as far as no rule of its class that is broken says the same."""
+    """Return the checklist findings, except those that a violated rule of the class reports."""
     desired, current = observed.desired, observed.current
     if desired is None:
         return NO_SIGNS
-    told = {one.rule for one in broken}
-    named = frozenset[str]().union(*(one.cured_by for one in broken))
+    reported = {violation.rule for violation in broken}
+    named = frozenset[str]().union(*(violation.cured_by for violation in broken))
     weak = context.memory(key).weak or {}
     ended = current.valid_until if current and current.overlaps else None
     return Signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, context),
-        unscheduled=frozenset() if "maxInterval" in told else unscheduled(desired),
+        unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
         is_overdue=is_overdue(observed),
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
 
 
 def unchecked(observed: Observed, context: Context) -> str | None:
-    """Say which rule could not be checked, and why."""
+    """Return which rule could not be evaluated, and why."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
     if not asks or context.cache.sees_namespaces:
         return None
@@ -132,8 +139,8 @@ def unchecked(observed: Observed, context: Context) -> str | None:
     )
 
 
-def _older(desired: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
-    """Name the values that the class's recipe of today cannot have made, each with how strong it is."""
+def _older_than_recipe(desired: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
+    """Yield items whose value the current recipe of the class cannot have generated, with its strength."""
     for item in desired.items:
         kept = state.current.values.get(item.name)
         if kept is None or item.recipe is None or not item.of_class or kept.recipe == item.recipe.text:
@@ -143,40 +150,40 @@ def _older(desired: Desired, state: State) -> Iterator[tuple[str, Strength | Non
             yield item.name, _strength_of(kept)
 
 
-def _given(desired: Desired, state: State) -> dict[str, tuple[str, Value]]:
-    """Return by key of the Secret the values that no recipe has made, each with the name of its item."""
+def _without_recipe(desired: Desired, state: State) -> dict[str, tuple[str, Value]]:
+    """Return the values that no recipe has generated, by key of the Secret, each with its item."""
     kept = ((item, state.current.values.get(item.name)) for item in desired.items)
     return {
-        one.keys[output]: (item.name, value)
-        for item, one in kept
-        if one and _is_given(item, one)
-        for output, value in one.outputs.items()
-        if output in one.keys
+        item_values.keys[output]: (item.name, value)
+        for item, item_values in kept
+        if item_values and _has_no_recipe(item, item_values)
+        for output, value in item_values.outputs.items()
+        if output in item_values.keys
     }
 
 
-def _is_given(item: Item, kept: ItemValues) -> bool:
-    """Say whether somebody else made a value: one that is adopted counts as made by its recipe until it rotates."""
+def _has_no_recipe(item: Item, kept: ItemValues) -> bool:
+    """Whether a value has a foreign origin; an adopted one that its recipe accepts does not count."""
     if item.recipe is None or kept.recipe in {"", LITERAL}:
         return True
     generator = generator_for(item.recipe)
     return generator.outputs == (VALUE,) and not generator.accepts(kept.outputs)
 
 
-def _weak(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
-    """Return the keys whose values are certainly weak, each with the name of its item."""
+def _weak_values(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
+    """Return the keys with a weak value, each with its item."""
     return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
 
 
 def _shared_by_production(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
-    """Return the values of production that another environment has, where no class looks for them."""
+    """Return values of production that another environment has as well, unless the class checks that itself."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
     is_production = context.cache.environment(key.namespace) == _PRODUCTION
     return _twins(key, observed, context) if is_production and not asks else frozenset()
 
 
 def _lengths(desired: Desired, state: State) -> Iterator[tuple[str, int]]:
-    """Say how long the values are that were read one by one; of a whole document nobody knows what is secret."""
+    """Yield the lengths of values that were read one by one; which part of a whole document is secret is unknown."""
     for item in desired.items:
         kept = state.current.values.get(item.name)
         if kept and item.source and not item.spreads:
@@ -188,14 +195,14 @@ def _strength_of(kept: ItemValues) -> Strength | None:
         return None
     try:
         return generator_for(Recipe.model_validate_json(kept.recipe)).strength()
-    except (Stalled, ValueError):  # of a version that could make something else
+    except (Stalled, ValueError):  # the recipe is of another version of Keyturn
         return None
 
 
 def _secret_values(desired: Desired, state: State) -> Iterator[tuple[str, Value]]:
-    """Name the values that are secret: literals stand in the spec, and what has no strength identifies.
+    """Yield the secret values: no literals, and no values without strength, such as identifiers.
 
-    What is pulled may be secret or not, and counts.
+    Values from stores may be secret, and count.
     """
     for item in desired.items:
         kept = state.current.values.get(item.name)
@@ -210,33 +217,33 @@ def _secret_values(desired: Desired, state: State) -> Iterator[tuple[str, Value]
 def _twins(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
     """Return the values that another environment has as well.
 
-    Until every object of the start was read, what the last process found goes on to count.
+    Until all objects of the start were read, the findings of the previous process remain.
     """
     here = context.cache.environment(key.namespace)
     if here is None:
         return frozenset()
-    found = {
+    matches = {
         name: frozenset(
             other for other in others if context.cache.environment(other.namespace) not in {None, here}
         )
         for name, others in context.tags.twins(key).items()
     }
-    found = {name: others for name, others in found.items() if others}
-    _log_news(key, found, context)
+    matches = {name: others for name, others in matches.items() if others}
+    _log_equal_values(key, matches, context)
     if context.tags.are_complete:
-        return frozenset(found)
+        return frozenset(matches)
     context.tags.wait(key)
     if observed.state and observed.state.current_number != context.memory(key).first:
-        return frozenset(found)  # it holds other values by now
-    return frozenset(found) | told_twins(observed.managed.status)
+        return frozenset(matches)  # the values have changed since
+    return frozenset(matches) | told_twins(observed.managed.status)
 
 
-def _log_news(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], context: Context) -> None:
-    """Name the others where only who runs the operator reads: a tenant must not learn of other namespaces."""
+def _log_equal_values(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], context: Context) -> None:
+    """Log objects with equal values. Only the operator's log names them: a tenant must not see other namespaces."""
     memory = context.memory(key)
     if found != (memory.twins or {}):
         memory.twins = found or None
         for name, others in found.items():
             _log.warning(
-                "equal values", secret=str(key), item=name, others=sorted(str(one) for one in others)
+                "equal values found", secret=str(key), item=name, others=sorted(str(one) for one in others)
             )

@@ -1,4 +1,4 @@
-"""Which workloads use a Secret, as one look finds them."""
+"""Consumers of a Secret: the workloads that reference it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["consumer_of", "with_consumers"]
 
 
 async def with_consumers(key: ObjectKey, observed: Observed, context: Context) -> Observed:
-    """Add who consumes the Secret, and whom the spec lists."""
+    """Add the workloads that reference the Secret, and those that the spec lists."""
     desired = observed.desired
     if desired is None:
         return observed
@@ -45,7 +45,7 @@ async def with_consumers(key: ObjectKey, observed: Observed, context: Context) -
 
 
 def consumer_of(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Consumer:
-    """Look at a workload as a consumer of `secret`, beside the other managed Secrets that it uses."""
+    """Return a workload as a consumer of `secret`, with the other managed Secrets that it references."""
     return Consumer(workload, workload.use_of(secret), tuple(_siblings(workload, secret, cache, now)))
 
 

@@ -1,4 +1,4 @@
-"""What it means that the API server does not do what a step or a look asks, and what helps against it."""
+"""Maps API errors of a step or an observation to Wait or Stalled, with a message for the user."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unread"]
 
 PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
-"""What says nothing about the object: it is over by itself, or another process's."""
-_SOON = timedelta(seconds=2)
-_LATER = timedelta(seconds=15)
-_GONE = timedelta(seconds=5)
+"""Errors that say nothing about the object: they pass, or another process acts."""
+_RETRY_DELAY = timedelta(seconds=2)
+_OVERLOAD_DELAY = timedelta(seconds=15)
+_NOT_FOUND_DELAY = timedelta(seconds=5)
 
 
 def denied(error: errors.ApiError, step: Step, observed: Observed) -> Wait | Stalled:
-    """Say in our words what it means that a step was not done; the server's own may quote a value."""
+    """Return the error of a step with our own message; a message of the API server may quote a value."""
     what = _what(step, observed)
     match error:
         case errors.Invalid():
@@ -46,49 +46,51 @@ def denied(error: errors.ApiError, step: Step, observed: Observed) -> Wait | Sta
             return Wait(
                 "Forbidden",
                 f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
-                _LATER,
+                _OVERLOAD_DELAY,
             )
         case errors.NotFound():
-            return Wait("NotFound", f"{what} is gone", _GONE)
+            return Wait("NotFound", f"{what} is gone", _NOT_FOUND_DELAY)
         case errors.Throttled() | errors.Unavailable():
-            return Wait("ApiServerUnavailable", _unanswered(error, what), _SOON)
+            return Wait("ApiServerUnavailable", _unanswered(error, what), _RETRY_DELAY)
         case _:
             return Wait(
-                "Refused", f"{_answered(error, what)}; look for an admission webhook that denies it", _LATER
+                "Refused",
+                f"{_answered(error, what)}; look for an admission webhook that denies it",
+                _OVERLOAD_DELAY,
             )
 
 
 def concerns_one(error: Wait | Stalled) -> bool:
-    """Say whether it is about one object, so that others may fare better."""
+    """Whether an error concerns one workload only, so that others may succeed."""
     return error.reason != "ApiServerUnavailable"
 
 
 def unread(error: errors.ApiError) -> Wait:
-    """Say what it means that a look could not be ended."""
+    """Return the error of a failed observation."""
     asked = (
         f"{_answered(error, paths.resource(error.path))}, so that nobody knows whether the Secret is whole"
     )
     if isinstance(error, errors.Forbidden | errors.Unauthorized):
-        return Wait("Forbidden", f"{asked}; give the operator its rights back", _SOON)
-    return Wait("Refused", asked, _SOON)
+        return Wait("Forbidden", f"{asked}; give the operator its rights back", _RETRY_DELAY)
+    return Wait("Refused", asked, _RETRY_DELAY)
 
 
 def unexpected() -> Wait:
-    """Say that a look ended in an error which nobody had thought of; the log has more."""
+    """Return the error of a reconcile that failed unexpectedly; the log has the traceback."""
     return Wait(
         "UnexpectedError",
-        "the last look ended in a defect of Keyturn, which its log names as `work failed`; it is repeated",
-        _SOON,
+        "the last look ended in a defect of Keyturn, which its log names as `reconcile failed`; it is repeated",
+        _RETRY_DELAY,
     )
 
 
 def contended() -> Wait:
-    """Say that every write of a look met a conflict: one is somebody who was faster, all of them are not."""
+    """Return the error of a pass in which every write met a conflict: another writer is faster each time."""
     return Wait(
         "Contended",
         "the API server answers every write with Conflict; look for an admission webhook that does, or for"
         " somebody who writes the object all the time",
-        _SOON,
+        _RETRY_DELAY,
     )
 
 
@@ -132,7 +134,7 @@ def _against_invalid(step: Step, observed: Observed) -> str:
 
 
 def _what(step: Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
-    """Name what a step writes."""
+    """Return what a step writes."""
     match step:
         case Finalize():
             return "the finalizers of the ManagedSecret"

@@ -1,4 +1,4 @@
-"""What is told when a rotation, a rollout or a return to an earlier revision comes to its end."""
+"""Events, metrics and log lines at the end of a rotation, rollout or rollback."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def tell_ends(
     after: ManagedSecretStatus,
     context: Context,
 ) -> None:
-    """Tell what has ended between two statuses."""
-    _tell_failed_rollout(key, observed, before, after, context)
+    """Report what ended between two statuses."""
+    _report_failed_rollout(key, observed, before, after, context)
     _count_restarts(observed, before, after)
     if before.revision is None:
-        return  # a ManagedSecret that was made again: what its Secret went through is no news
+        return  # the object was recreated: the history of its Secret is not new
     known = {_identity(entry) for entry in before.history}
     for entry in after.history:
         if _identity(entry) not in known:
-            _tell_rolled_out(observed, entry, before, after, context)
+            _report_rollout(observed, entry, before, after, context)
             _tell_end(key, observed, entry, context)
 
 
 def _identity(entry: HistoryEntry) -> tuple[object, ...]:
-    """Return what tells it from others: a revision can come back more than once."""
+    """Return what identifies a history entry; a revision can become current more than once."""
     return (entry.revision, entry.started_at if entry.reason == ROLLED_BACK else None)
 
 
-def _tell_rolled_out(
+def _report_rollout(
     observed: Observed,
     entry: HistoryEntry,
     before: ManagedSecretStatus,
@@ -60,7 +60,7 @@ def _tell_rolled_out(
 ) -> None:
     count = sum(one.revision == entry.revision for one in after.workloads)
     if entry.reason == ROLLED_BACK:
-        count += sum(_has_gone_back(one, before, observed) for one in after.workloads)
+        count += sum(_is_rolled_back(one, before, observed) for one in after.workloads)
     if not count or entry.result != SUCCEEDED:
         return
     if timed := rollout_duration(observed, context.now()):
@@ -71,27 +71,27 @@ def _tell_rolled_out(
 
 
 def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
-    """Count how restarts for the current revision came out, each when that turns."""
+    """Count the results of restarts for the current revision, each when its state changes."""
     number = observed.current.number if observed.current else None
     known = {(one.kind, one.name): one for one in before.workloads}
     for one in after.workloads:
         last = known.get((one.kind, one.name))
         is_same = last is not None and (last.state, last.revision) == (one.state, one.revision)
-        concerns = one.revision == number or _has_gone_back(one, before, observed)
+        concerns = one.revision == number or _is_rolled_back(one, before, observed)
         if last is None or is_same or not concerns:
             continue
         if result := _RESULTS.get(one.state):
             metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
 
 
-def _has_gone_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: Observed) -> bool:
-    """Say whether a workload, which had no marker before the revision that was given up, has none again."""
+def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: Observed) -> bool:
+    """Whether a workload without a marker before the rolled back revision has none again."""
     last = before.by_workload.get((one.kind, one.name))
     return one.revision is None and last is not None and had_what_was_given_up(last, observed)
 
 
 def count_what_failed(observed: Observed) -> None:
-    """Count the restarts for which a revision is given up, before any status tells of them."""
+    """Count the failed restarts of a revision that is rolled back, before a status reports them."""
     told = _failed(observed.managed.status)
     for one in standings(observed, observed.desired) if observed.desired else ():
         workload = one.consumer.workload
@@ -107,7 +107,7 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )
     if entry.reason == ROLLED_BACK:
-        return  # the rotation that it gave up is an entry of its own
+        return  # the rotation that it replaced is an entry of its own
     metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
     if entry.result != SUCCEEDED:
         return
@@ -117,7 +117,7 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
     post(observed, context, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
 
 
-def _tell_failed_rollout(
+def _report_failed_rollout(
     key: ObjectKey,
     observed: Observed,
     before: ManagedSecretStatus,
@@ -150,7 +150,7 @@ def post(
 
 
 def post_about(managed: ManagedSecret, context: Context, reason: str, note: str, type_: EventType) -> None:
-    """Post what concerns an object of which nothing more was seen."""
+    """Post an Event about an object that was not observed."""
     metadata = managed.metadata
     regarding = ObjectRef(
         "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid

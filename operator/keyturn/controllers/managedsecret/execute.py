@@ -1,4 +1,4 @@
-"""How each step is done: at most one write, which a second run finds done."""
+"""Executes one step: at most one write, which is idempotent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ from keyturn.core.rotation.steps import (
     Withdraw,
 )
 from keyturn.core.rotation.stuck_pods import is_deletable
+from keyturn.core.rotation.transitions import refreshed, with_decision
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod
 from keyturn.kube.workloads import restart, workload_of
 
+from .adoption import adopted, claimed
 from .consumers import consumer_of
 from .generate import staged
 from .leases import given_back
@@ -53,20 +55,16 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.steps import OutsideStep, Step
     from keyturn.core.state.state import State
 
-from keyturn.core.rotation.transitions import refreshed, with_decision
-
-from .adoption import adopted, claimed
-
 __all__ = ["take"]
 
 
-async def take(  # a line for each step there is
+async def take(  # one case per step
     step: Step, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
-    """Do one step.
+    """Execute one step.
 
     Raises:
-        ApiError: It could not be done; what was there before is still there.
+        ApiError: The write failed; the earlier object is unchanged.
     """
     match step:
         case Begin():
@@ -89,7 +87,7 @@ async def take(  # a line for each step there is
             assert_never(step)
 
 
-# The state Secret
+# State Secret
 
 
 async def _state_after(
@@ -98,7 +96,7 @@ async def _state_after(
     observed: Observed,
     context: Context,
 ) -> State:
-    """Return the state record that a step writes; Bind writes the one that is there, as it is."""
+    """Return the state that a step writes; Bind writes the recorded one unchanged."""
     if isinstance(step, Bind):
         return known(await load_state(key, context), key)
     if isinstance(step, Claim):
@@ -114,10 +112,10 @@ async def _state_after(
 
 
 async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -> State | None:
-    """Read the state that the step was chosen from.
+    """Read the state from which the step was chosen.
 
     Raises:
-        Conflict: It is another one by now: an earlier try of ours was done, though its answer was lost.
+        Conflict: The state has changed: an earlier attempt succeeded, though its response was lost.
     """
     state = await load_state(key, context) if observed.state else None
     if (state.facts() if state else None) != observed.state:
@@ -126,7 +124,7 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -
 
 
 async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Do something in a store, or for it, and record it; what kept it from being done is remembered."""
+    """Run an operation at a store and record it; its failure is kept in memory."""
     if isinstance(step, Finalize):
         await finalized(step, key, observed, context)
         return
@@ -135,7 +133,9 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, c
         case Refresh():
             after: State | None = refreshed(state, observed, context.now())
         case Intend(record=record):
-            context.memory(key).outside.forget_push(record.place)  # it is another thing that is tried now
+            context.memory(key).outside.forget_push(
+                record.place
+            )  # a different push, which starts without back-off
             after = state.with_pushed(record)
         case Push():
             after = await pushed(step, key, state, context)
@@ -151,11 +151,11 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, c
         await write_state(key, after, observed, context)
 
 
-# The workloads
+# Workloads
 
 
 async def _roll(step: RollOut, observed: Observed, context: Context) -> None:
-    """Restart a workload, one Secret at a time: two of them at once would each undo the other's marker."""
+    """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
     workload_key = step.consumer.workload.key
     async with context.rolling(workload_key):
         workload = context.cache.workload(workload_key)
@@ -171,9 +171,9 @@ async def _roll(step: RollOut, observed: Observed, context: Context) -> None:
 
 
 async def _delete_pod(step: DeletePod, secret: str, context: Context) -> None:
-    """Delete a pod that its StatefulSet does not replace, if that StatefulSet is as it was when this was decided."""
+    """Delete a pod that its StatefulSet does not replace, if the StatefulSet is unchanged since the decision."""
     key = step.consumer.workload.key
-    context.pods.forget(key)  # whatever comes of it, the next look is at other pods
+    context.pods.forget(key)  # the next observation reads the pods again, whether or not this succeeds
     try:
         body = await context.api.get(paths.workload(key.kind, key.namespace, key.name))
     except errors.NotFound:

@@ -1,4 +1,4 @@
-"""What a Secret holds that was there before its record, sorted by the items that write it."""
+"""Sorts the data of an existing Secret by the items of the spec."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
 
 
 def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
-    """Sort what a Secret holds by the items that write it.
+    """Return the data of a Secret by the items that write it.
 
-    A key of no item is kept under its own name, unless it is left to others.
+    A key of no item is kept under its own name, unless the spec leaves it to other writers.
     """
     kept = {}
     for item in desired.items:
@@ -37,16 +37,16 @@ def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemV
     stray = {
         key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
     }
-    if desired.shape.adopts:  # they may be what it was adopted with
+    if desired.shape.adopts:  # they may be the values with which it was adopted
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
 
 
 def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
-    """Sort what a Secret that nobody owns holds by the items that will write it.
+    """Return the data of an unmanaged Secret by the items that will write it.
 
-    A plain value stays until the next rotation, whatever its generator would make. One with several outputs stays
-    if the generator could have made it. Whatever no item writes is kept to go back to, unless it is left to others.
+    A plain value stays until the next rotation, whatever its generator. A value with several outputs stays if the
+    generator accepts it. Keys of no item are kept for a rollback, unless the spec leaves them to other writers.
     """
     kept = {}
     for item in desired.items:
@@ -64,7 +64,7 @@ def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, Ite
 
 
 def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
-    """Return what was found in an adopted Secret, as far as no item writes its key by now."""
+    """Return the adopted values whose keys no item writes now."""
     if not desired.shape.keeps_others:
         return {}
     found = {name: kept.behind(desired.every_key) for name, kept in before.items() if is_found(name)}
@@ -72,7 +72,7 @@ def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str,
 
 
 def taken_up(item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
-    """Return what was found in an adopted Secret under the key of an item that has been added since."""
+    """Return the adopted value under the key of an item that was added later."""
     found = {
         key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()
     }

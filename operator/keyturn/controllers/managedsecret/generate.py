@@ -1,4 +1,4 @@
-"""How the values of a new revision are made: fresh ones anew, the others as they were."""
+"""Builds a new revision: generates new values and keeps the others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from keyturn.core.state.state import State, Triggers
 from keyturn.generators import GeneratorContext, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
-from . import generate_item as making
+from . import generate_item
 from .existing_data import others_kept, taken_up
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 __all__ = ["making_order", "staged"]
 
-_ISSUER_SOON = timedelta(seconds=5)
+_ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
 
 async def staged(
     step: Stage, key: ObjectKey, observed: Observed, desired: Desired, state: State | None, context: Context
 ) -> State:
-    """Return the state with the new revision on top.
+    """Return the state with the new revision.
 
     Raises:
-        Wait: The Secret that signs a certificate is not there yet.
-        Stalled: A value or a template cannot be made.
+        Wait: The Secret with the signing CA does not exist yet.
+        Stalled: A value or a template cannot be generated.
     """
     before = _carried(state)
     fresh = _with_dependents(step.reason.fresh, desired)
@@ -55,12 +55,12 @@ async def staged(
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            values[item.name] = await _made(item, found, values, desired, key, context)
+            values[item.name] = await _generate_items(item, found, values, desired, key, context)
         else:
             values[item.name] = _kept(item, found, desired)
     now = context.now()
     facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
-    rendered = await _rendered(key.namespace, desired, values, state, now)
+    rendered = await _render(key.namespace, desired, values, state, now)
     revision = Revision(facts, values | others_kept(desired, before), rendered)
     revision = replace(revision, facts=_facts(revision, observed, desired, state))
     outside = context.memory(key).outside
@@ -70,10 +70,10 @@ async def staged(
 
 
 def making_order(desired: Desired) -> tuple[Item, ...]:
-    """Sort the items so that each comes after those that it is made from.
+    """Sort the items topologically: each comes after those that it depends on.
 
     Raises:
-        Stalled: A recipe cannot be followed, or names a value that there is not.
+        Stalled: A recipe is invalid, or names a missing value.
     """
     needs = {item.name: _needs(item) for item in desired.items}
     for name, needed in needs.items():
@@ -101,7 +101,7 @@ def _needs(item: Item) -> frozenset[str]:
 
 
 def _with_dependents(fresh: frozenset[str], desired: Desired) -> frozenset[str]:
-    """Add what is made from a fresh value."""
+    """Add the items that depend on a new value."""
     grown = fresh
     for item in making_order(desired):
         if _needs(item) & grown:
@@ -110,7 +110,7 @@ def _with_dependents(fresh: frozenset[str], desired: Desired) -> frozenset[str]:
 
 
 def _carried(state: State | None) -> Mapping[str, ItemValues]:
-    """Return the current values; what an overlap that is over kept readable is left behind."""
+    """Return the current values without those that an ended overlap kept readable."""
     if state is None:
         return {}
     values, ended = state.current.values, state.current.facts.ended
@@ -118,11 +118,11 @@ def _carried(state: State | None) -> Mapping[str, ItemValues]:
 
 
 def _kept(item: Item, found: ItemValues, desired: Desired) -> ItemValues:
-    """Keep a value under the keys of today; what dataFrom has brought gives way to what data brings."""
+    """Return a value under the keys of today's spec; keys of `data` take precedence over those of `dataFrom`."""
     return found.behind(desired.item_keys) if item.spreads else replace(found, keys=item.keys)
 
 
-async def _made(
+async def _generate_items(
     item: Item,
     before: ItemValues | None,
     made: Mapping[str, ItemValues],
@@ -133,8 +133,8 @@ async def _made(
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
-        return _read_before(item, key, context)
-    if before is None and (lost := _lost(item, key, context)):
+        return _value_of_read(item, key, context)
+    if before is None and (lost := _recovered_value(item, key, context)):
         return lost
     if item.recipe is None:
         raise Stalled(
@@ -147,14 +147,14 @@ async def _made(
         previous=_previous(item, before) if desired.overlap else None,
         issuer=await _issuer(generator, key, context),
     )
-    return await making.kept(item, item.recipe.text, generator, given, key, context)
+    return await generate_item.kept(item, item.recipe.text, generator, given, key, context)
 
 
-def _read_before(item: Item, key: ObjectKey, context: Context) -> ItemValues:
-    """Take what this pass has read.
+def _value_of_read(item: Item, key: ObjectKey, context: Context) -> ItemValues:
+    """Return what this pass has read from a store.
 
     Raises:
-        Conflict: It has forgotten it: look again.
+        Conflict: The read is gone from memory: observe again.
     """
     last = context.memory(key).outside.last
     if last is None or item.name not in last.values:
@@ -162,14 +162,14 @@ def _read_before(item: Item, key: ObjectKey, context: Context) -> ItemValues:
     return last.values[item.name]
 
 
-def _lost(item: Item, key: ObjectKey, context: Context) -> ItemValues | None:
-    """Take back what an earlier life of this object has pushed into a store."""
+def _recovered_value(item: Item, key: ObjectKey, context: Context) -> ItemValues | None:
+    """Return a value that an earlier object of the same name has pushed to a store."""
     last = context.memory(key).outside.last
     return last.found.get(item.name) if last else None
 
 
 def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
-    """Return what was readable before, if this item has made it: a literal is no secret to keep."""
+    """Return the outputs that stay readable, if this item generated them; a literal is not kept."""
     if before is None or before.recipe == LITERAL or before.outputs.keys() != item.keys.keys():
         return None
     return before.overlapping
@@ -186,18 +186,18 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -
             "IssuerNotFound",
             f"the Secret {name!r} that signs the certificate is not there; create it,"
             " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
-            _ISSUER_SOON,
+            _ISSUER_RETRY_DELAY,
         ) from error
 
 
-async def _rendered(
+async def _render(
     namespace: str, desired: Desired, values: Mapping[str, ItemValues], state: State | None, now: datetime
 ) -> Mapping[str, Rendered]:
-    """Render in a thread, since a template is somebody else's program."""
+    """Render in a thread: a template is code of a tenant."""
     if not desired.templates:
         return {}
     before = state.current if state else None
-    return await threads.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
+    return await threadpools.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
 
 
 def _facts(revision: Revision, observed: Observed, desired: Desired, state: State | None) -> RevisionFacts:
@@ -215,7 +215,7 @@ def _facts(revision: Revision, observed: Observed, desired: Desired, state: Stat
 
 
 def _fallback(observed: Observed, desired: Desired) -> int | None:
-    """Return the last revision on which every workload ran: the current one, if nothing is under way."""
+    """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
     if observed.current is None:
         return None
     under_way = any(one.under_way for one in standings(observed, desired))
@@ -224,7 +224,7 @@ def _fallback(observed: Observed, desired: Desired) -> int | None:
 
 
 def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
-    """Say whether anything tells so: the Secret, the status, the overlap that it began, a workload's marker."""
+    """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
     if publication_of(observed) is not None or current.valid_until is not None:
         return True
     markers = (read_marker(one.workload.marker) for one in observed.consumers)
@@ -240,7 +240,7 @@ def _on_top(
     if state is None:
         handled = Triggers.at_first(observed.requested)
         return State(observed.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
-    # A trigger that waits for its window is not handled by what does not wait for one.
+    # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
     if read_at:
         handled = handled.with_refreshed(observed.requested)

@@ -1,4 +1,4 @@
-"""How one value is made: at once, in its tenant's thread, or apart from the workers where that takes seconds."""
+"""Generates one value: on the event loop, in the tenant's thread, or as a background job if it takes seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.controllers.background import begin
 from keyturn.core.observation.store_reads import being_made
 from keyturn.core.state.revision import ItemValues
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,41 +30,41 @@ async def kept(
     key: ObjectKey,
     context: Context,
 ) -> ItemValues:
-    """Make a value by a recipe; `given.previous` is what stays readable beside it.
+    """Generate a value by a recipe; `given.previous` stays readable next to it.
 
     Raises:
-        Wait: It is being made, and the object is looked at again at the end; or that takes too long.
-        Stalled: It cannot be made.
+        Wait: A background job runs and will wake the object, or it takes too long.
+        Stalled: The recipe is invalid.
     """
     doing = partial(_kept, item, recipe, generator, given)
     if generator.is_long:
         return await _apart(item, recipe, doing, key, context)
     if generator.is_slow or (given.previous and generator.merges):
-        return await threads.for_tenant(key.namespace, doing)
+        return await threadpools.for_tenant(key.namespace, doing)
     return doing()
 
 
 async def _apart(
     item: Item, recipe: str, doing: Callable[[], ItemValues], key: ObjectKey, context: Context
 ) -> ItemValues:
-    """Have it made in the background: so many may wait for their turn that no worker would be left.
+    """Generate in the background: values that wait for their turn would otherwise occupy all workers.
 
-    It stays there until all other values of its revision are made as well.
+    The value stays in memory until all other values of its revision exist as well.
     """
     outside = context.memory(key).outside
-    there = outside.making.get(item.name)
-    if there is None or there.name != recipe:
-        if there:
-            there.task.cancel()
+    job = outside.making.get(item.name)
+    if job is None or job.name != recipe:
+        if job:
+            job.task.cancel()
         if not outside.making:
             outside.making_since = context.now()
-        work = threads.for_tenant_at_length(key.namespace, doing)
-        there = outside.making[item.name] = await begin(recipe, work, lambda: context.wake(key))
-    if not there.task.done():
+        work = threadpools.for_tenant_at_length(key.namespace, doing)
+        job = outside.making[item.name] = await begin(recipe, work, lambda: context.wake(key))
+    if not job.task.done():
         raise being_made()
-    if there.task.exception():
+    if job.task.exception():
         del outside.making[item.name]
-    return there.task.result()
+    return job.task.result()
 
 
 def _kept(item: Item, recipe: str, generator: Generator[Any], given: GeneratorContext) -> ItemValues:

@@ -1,6 +1,6 @@
-"""How what stores lend is kept: one loan of each key for one managed secret, renewed in time, then replaced.
+"""Dynamic credentials of one ManagedSecret: one lease per key, renewed at half of its duration, then replaced.
 
-What was taken stays in hand until a revision holds it, so that a reading which is broken off takes nothing twice.
+An acquired credential stays in memory until a revision records it, so that a cancelled read acquires none twice.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ __all__ = ["Borrowed", "LeaseManager", "given_back"]
 
 _log = structlog.get_logger()
 
-_LATER: Final = timedelta(seconds=30)
-_LONGEST_WAIT: Final = timedelta(minutes=5)
+_RETRY_DELAY: Final = timedelta(seconds=30)
+_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 
 
 class Borrowed(NamedTuple):
-    """What is lent of a key, or read there where its store lends nothing after all."""
+    """A leased credential, or a plain value if the store has no lease for it."""
 
     loan: StoreLease | None
     found: RemoteValue | None
-    """None where the current revision has its values."""
+    """None if the current revision has its values."""
 
 
 class LeaseManager:
-    """What one managed secret is lent, while one reading lasts."""
+    """Leases of one ManagedSecret during one read."""
 
     def __init__(
         self,
@@ -60,29 +60,29 @@ class LeaseManager:
         stores: Stores,
         now: Callable[[], datetime],
         *,
-        anew: bool,
+        reissue: bool,
     ) -> None:
-        """Take `anew` where others are wanted than those that are recorded."""
+        """With `reissue`, recorded leases are not reused."""
         self._key, self._wanted, self._state = key, desired, state
-        self._outside, self._stores, self._now, self._anew = outside, stores, now, anew
+        self._outside, self._stores, self._now, self._reissue = outside, stores, now, reissue
         self._asked: dict[str, asyncio.Task[Borrowed | Failure]] = {}
 
     @property
     def loans(self) -> tuple[StoreLease, ...]:
-        """What was lent, after all that was asked for is there."""
+        """Leases of this read, once all requests have ended."""
         results = (task.result() for task in self._asked.values() if task.done() and not task.cancelled())
-        return tuple(one.loan for one in results if isinstance(one, Borrowed) and one.loan)
+        return tuple(result.loan for result in results if isinstance(result, Borrowed) and result.loan)
 
     async def borrowed(self, source: Source) -> Borrowed:
-        """Give what is lent of a key: the same for all items that take something of it.
+        """Return the credential of a key; all items that read the key share it.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not lend it.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store issued no credential.
         """
         place = source.place
         if place not in self._asked:
-            self._asked[place] = asyncio.ensure_future(self._outcome(source))
+            self._asked[place] = asyncio.ensure_future(self._acquire_or_error(source))
         await asyncio.wait([self._asked[place]])
         outcome = self._asked[place].result()
         if isinstance(outcome, StoreError):
@@ -92,7 +92,7 @@ class LeaseManager:
         return outcome
 
     def recorded(self, name: str) -> ItemValues:
-        """Return what the current revision holds of an item whose loan goes on."""
+        """Return the values of an item in the current revision, whose lease continues."""
         if self._state is None:
             raise LookupError(name)
         return self._state.current.values[name]
@@ -101,36 +101,36 @@ class LeaseManager:
         for task in self._asked.values():
             task.cancel()
 
-    async def _outcome(self, source: Source) -> Borrowed | Failure:
+    async def _acquire_or_error(self, source: Source) -> Borrowed | Failure:
         try:
-            return await self._found(source)
+            return await self._acquire_or_renew(source)
         except (StoreError, Stalled) as error:
             return error.with_traceback(None)
 
-    async def _found(self, source: Source) -> Borrowed:
-        there = self._in_hand(source) or self._current(source)
-        if there is None or there.loan is None:
-            return await self._taken(source)
-        loan = there.loan
+    async def _acquire_or_renew(self, source: Source) -> Borrowed:
+        held = self._in_hand(source) or self._current(source)
+        if held is None or held.loan is None:
+            return await self._acquire(source)
+        loan = held.loan
         if self._now() < loan.due:
-            return there
+            return held
         try:
-            longer = await self._renewed(source, loan)
-            if longer is not None:
-                return self._noted(source, there._replace(loan=longer))
-            return await self._taken(source)
+            renewed = await self._renew(source, loan)
+            if renewed is not None:
+                return self._keep_in_hand(source, held._replace(loan=renewed))
+            return await self._acquire(source)
         except (Throttled, Unreachable):
             if self._now() >= loan.ends:
                 raise
-            return there
+            return held
 
     def _in_hand(self, source: Source) -> Borrowed | None:
-        there = self._outside.in_hand.get(source.place)
-        return Borrowed(there.loan, there.found) if there else None
+        held = self._outside.in_hand.get(source.place)
+        return Borrowed(held.loan, held.found) if held else None
 
     def _current(self, source: Source) -> Borrowed | None:
-        """Return the loan that every item which takes something of the key has its value from."""
-        if self._state is None or self._anew:
+        """Return the recorded lease, if all items that read the key have their value from it."""
+        if self._state is None or self._reissue:
             return None
         kept = [
             (item, self._state.current.values.get(item.name))
@@ -143,14 +143,14 @@ class LeaseManager:
         loan = next((loan for loan in self._state.loans if {loan.id} == names), None)
         return Borrowed(loan, None) if loan else None
 
-    async def _renewed(self, source: Source, loan: StoreLease) -> StoreLease | None:
-        """Renew a loan; None where that brings it no new half of its time."""
+    async def _renew(self, source: Source, loan: StoreLease) -> StoreLease | None:
+        """Renew a lease; None if the rest of its duration is not extended beyond its half."""
         asked = self._now()
         left = await self._stores.extend(source.ref, self._key.namespace, source.key, lent(loan))
-        longer = replace(loan, ends=asked + left) if left else None
-        return longer if longer and asked < longer.due else None
+        renewed = replace(loan, ends=asked + left) if left else None
+        return renewed if renewed and asked < renewed.due else None
 
-    async def _taken(self, source: Source) -> Borrowed:
+    async def _acquire(self, source: Source) -> Borrowed:
         place, taking = source.place, self._outside.taking
         was_asked_before = place in taking
         if not was_asked_before:
@@ -167,56 +167,56 @@ class LeaseManager:
         if outcome.lent is None:
             return Borrowed(None, outcome)
         loan = loan_of(place, outcome.lent, asked)
-        taken = self._noted(source, Borrowed(loan, outcome))
-        # It may have lain there for long, taken for a reading that was broken off.
-        return await self._found(source) if was_asked_before and self._now() >= loan.due else taken
+        taken = self._keep_in_hand(source, Borrowed(loan, outcome))
+        # It may be old, if it was acquired for a read that was cancelled.
+        return await self._acquire_or_renew(source) if was_asked_before and self._now() >= loan.due else taken
 
-    def _noted(self, source: Source, borrowed: Borrowed) -> Borrowed:
+    def _keep_in_hand(self, source: Source, borrowed: Borrowed) -> Borrowed:
         if borrowed.loan and borrowed.found:
             self._outside.in_hand[source.place] = InHand(borrowed.loan, borrowed.found)
         return borrowed
 
 
-# Back
+# Revocation
 
 
 async def given_back(step: GiveBack, key: ObjectKey, state: State, context: Context) -> State | None:
-    """Have a store take back what it has lent; return the state that no longer knows it, None if it is not done.
+    """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
-    What has ended is gone, and what a store does not take back ends by itself.
+    An expired lease needs no revocation. One that the store refuses to revoke is dropped and expires.
     """
     loan, outside = step.loan, context.memory(key).outside
-    if context.now() < loan.ends and not await _is_back(loan, key, context):
+    if context.now() < loan.ends and not await _revoke(loan, key, context):
         return None
     outside.returns.pop(loan.id, None)
     outside.returning.pop(loan.id, None)
     return state.without_loan(loan.id)
 
 
-async def _is_back(loan: StoreLease, key: ObjectKey, context: Context) -> bool:
+async def _revoke(loan: StoreLease, key: ObjectKey, context: Context) -> bool:
     outside = context.memory(key).outside
-    errand = outside.returning.get(loan.id)
-    if errand is None:
-        errand = await begin(loan.id, _returned(loan, key, context), lambda: _ended(loan, key, context))
-        outside.returning[loan.id] = errand
-    if not errand.task.done():
+    job = outside.returning.get(loan.id)
+    if job is None:
+        job = await begin(loan.id, _send_revocation(loan, key, context), lambda: _wake(loan, key, context))
+        outside.returning[loan.id] = job
+    if not job.task.done():
         outside.returns[loan.id] = loan.ends
         return False
     del outside.returning[loan.id]
-    failure = errand.task.result()
+    failure = job.task.result()
     if failure is None:
         return True
     name = str(loan.where)
     if isinstance(failure, Throttled | Unreachable):
         outside.returns[loan.id] = _again(failure, context)
-        _log.warning("what was lent is not given back yet", secret=str(key), lent=name, code=failure.code)
+        _log.warning("lease revocation postponed", secret=str(key), lease=name, code=failure.code)
         return False
     code = failure.reason if isinstance(failure, Stalled) else failure.code
-    _log.warning("what was lent is not taken back, and ends by itself", secret=str(key), lent=name, code=code)
+    _log.warning("lease revocation refused", secret=str(key), lease=name, code=code)
     return True
 
 
-async def _returned(loan: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
+async def _send_revocation(loan: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
     where = loan.where
     try:
         await context.stores.give_back(where.ref, key.namespace, where.key, lent(loan))
@@ -225,12 +225,12 @@ async def _returned(loan: StoreLease, key: ObjectKey, context: Context) -> Failu
     return None
 
 
-def _ended(loan: StoreLease, key: ObjectKey, context: Context) -> None:
-    """Have its end looked at."""
+def _wake(loan: StoreLease, key: ObjectKey, context: Context) -> None:
+    """Wake the object when the revocation ends."""
     context.memory(key).outside.returns.pop(loan.id, None)
     context.wake(key)
 
 
 def _again(failure: StoreError, context: Context) -> datetime:
     wish = timedelta(seconds=failure.retry_after or 0)
-    return context.now() + min(max(wish, _LATER), _LONGEST_WAIT)
+    return context.now() + min(max(wish, _RETRY_DELAY), _MAX_RETRY_DELAY)

@@ -1,4 +1,4 @@
-"""What one look at the world finds about a managed secret: every read, in one place."""
+"""Observation of a ManagedSecret: all reads of one reconcile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.secret_sight import Sight
 from keyturn.kube.state_secret import state_of, unreadable
 from keyturn.kube.target_secret import owner_of, past, target_facts, values_of
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from . import compliance
 from .consumers import with_consumers
@@ -43,13 +43,13 @@ __all__ = ["agree_now", "load_state", "load_target", "observe"]
 
 
 async def observe(key: ObjectKey, context: Context) -> Observed | None:
-    """Look at everything that decides about a managed secret; None if it is gone.
+    """Return all that decides about a ManagedSecret; None if it was deleted.
 
     Raises:
-        ApiError: Something could not be read.
+        ApiError: A read failed.
     """
     memory = context.memory(key)
-    parsed = await _parsed(key, memory, context)
+    parsed = await _parse(key, memory, context)
     if parsed is None:
         return None
     managed = parsed.managed
@@ -58,7 +58,7 @@ async def observe(key: ObjectKey, context: Context) -> Observed | None:
     desired = lifted(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
-    observed = _glimpse(managed, secret_class, desired, parsed.trouble or problem, emergencies, context)
+    observed = _from_cache(managed, secret_class, desired, parsed.trouble or problem, emergencies, context)
     observed = await _with_secrets(key, observed, context)
     pulled = await pulled_now(key, observed, context, lambda: load_state(key, context))
     violations = compliance.violations(key, observed, context)
@@ -74,29 +74,29 @@ async def observe(key: ObjectKey, context: Context) -> Observed | None:
     return await with_consumers(key, observed, context)
 
 
-async def _parsed(key: ObjectKey, memory: ObjectMemory, context: Context) -> Parsed | None:
-    """Return a ManagedSecret; one that the watch has told nothing new of is parsed once in a pass."""
+async def _parse(key: ObjectKey, memory: ObjectMemory, context: Context) -> Parsed | None:
+    """Return the parsed ManagedSecret; an unchanged version is parsed once per pass."""
     version = context.cache.version_of(key)
     if memory.parsed is None or memory.parsed.version != version:
         if context.cache.is_large(key):
-            memory.parsed = await _as_it_is(key, context)
+            memory.parsed = await _parse_large(key, context)
         else:
             found = context.cache.managed(key)
             memory.parsed = Parsed(version, *found) if found else None
     return memory.parsed
 
 
-async def _as_it_is(key: ObjectKey, context: Context) -> Parsed | None:
-    """Return a ManagedSecret that is too large to be kept, as it is now."""
+async def _parse_large(key: ObjectKey, context: Context) -> Parsed | None:
+    """Read a ManagedSecret that is too large for the cache."""
     try:
         body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
-        return None  # the watch tells it
+        return None  # the watch reports the deletion
     context.cache.put_managed(body)
     return Parsed(int(body["metadata"]["resourceVersion"]), *readable(slim(body)))
 
 
-def _glimpse(
+def _from_cache(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
     desired: Desired | None,
@@ -104,7 +104,7 @@ def _glimpse(
     emergencies: tuple[Emergency, ...],
     context: Context,
 ) -> Observed:
-    """Return what is known without reading anything."""
+    """Return an observation from the cache alone."""
     memory = context.memory(ObjectKey(managed.metadata.namespace, managed.metadata.name))
     return Observed(
         now=context.now(),
@@ -127,7 +127,7 @@ def _glimpse(
     )
 
 
-# The two Secrets
+# State and target Secret
 
 
 async def _with_secrets(key: ObjectKey, observed: Observed, context: Context) -> Observed:
@@ -135,7 +135,7 @@ async def _with_secrets(key: ObjectKey, observed: Observed, context: Context) ->
     state_meta = await _meta(key, state_name(key.name), context)
     secret = secret_of(observed.managed)
     if observed.desired and (observed.desired.shape.merges or observed.desired.shape.adopts):
-        memory.foreign.add(secret)  # it is looked for before it is in the way
+        memory.foreign.add(secret)  # read it, though the informer does not see it
     target_meta = await _meta(key, secret, context)
     if state_meta and state_meta.owner != key.name:
         return replace(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
@@ -171,19 +171,19 @@ async def _with_secrets(key: ObjectKey, observed: Observed, context: Context) ->
 
 
 def _agrees(observed: Observed) -> bool:
-    """Say whether the target has what the state and the spec ask for, so that it need not be read again."""
+    """Whether the target Secret is in sync with state and spec, so that it need not be read again."""
     target = observed.target
     is_whole = observed.is_published and observed.is_complete and not observed.unfit
     return is_whole and target is not None and target.dressed
 
 
 def agree_now(key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Remember that the Secret was just written as the state has it, so that the next look reads neither."""
+    """Record that the target Secret was just written in sync, so that the next observation reads neither Secret."""
     state_meta = context.cache.secret(key.namespace, state_name(key.name))
     target_meta = context.cache.secret(key.namespace, secret_of(observed.managed))
     memory = context.memory(key)
     if not state_meta or state_meta.resource_version != memory.state_version or observed.unfit:
-        return  # somebody else wrote the state meanwhile
+        return  # another writer changed the state meanwhile
     memory.checked = _versions(observed, state_meta, target_meta)
 
 
@@ -197,9 +197,10 @@ def _versions(observed: Observed, *metas: SecretMeta | None) -> tuple[str | int,
 
 
 async def _meta(key: ObjectKey, name: str, context: Context) -> SecretMeta | None:
-    """Return what is known of a Secret.
+    """Return the metadata of a Secret.
 
-    Where Secrets are watched, one without our label is looked for only after it was in the way; else each is.
+    The informer sees only Secrets with our label. Others are read if they were in the way before, or always if the
+    operator does not watch Secrets.
     """
     known = context.cache.secret(key.namespace, name)
     memory = context.memory(key)
@@ -234,7 +235,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
     facts = target_facts(target, key, observed.uid, desired, state, observed.now)
     if desired is None or facts.owner or not desired.shape.adopts:
         return facts
-    found = await threads.for_tenant(key.namespace, adopted_values, desired, values_of(target))
+    found = await threadpools.for_tenant(key.namespace, adopted_values, desired, values_of(target))
     adopted = [kept.data() for kept in found.values()]
     known = [one.data() for one in state.revisions] if state else []
     recorded = all(
@@ -256,10 +257,10 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
 
 
 async def load_state(key: ObjectKey, context: Context) -> State | None:
-    """Read the state Secret with its values, once in a pass.
+    """Read the state Secret with its values, once per pass.
 
     Raises:
-        Stalled: It cannot be read as a state.
+        Stalled: It is no valid state.
     """
     memory = context.memory(key)
     if memory.state is None:
@@ -270,7 +271,7 @@ async def load_state(key: ObjectKey, context: Context) -> State | None:
 
 
 async def load_target(key: ObjectKey, secret: str, context: Context) -> Body | None:
-    """Read the target Secret, once in a pass."""
+    """Read the target Secret, once per pass."""
     memory = context.memory(key)
     if memory.target is None:
         memory.target = await _read(key, secret, context)

@@ -1,8 +1,7 @@
-"""Whose pods are read in a look, each at most once, and what follows from them.
+"""Reads the pods of consumers: each workload at most once per observation, and none without a rollout.
 
-At rest none are. While a rollout is under way they are read now and then (see `podlooks`), and in this look where
-something is about to be said or done that depends on them: that it is through, that it is late, that it goes back, or
-that it is restarted. What was found is remembered for as long as the process lives.
+During a rollout pods are read now and then (`kube.cache.pods`), and whenever a decision or a report depends on them:
+completion, overdue rollout, rollback, restart. The results are kept as long as the process lives.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ __all__ = ["with_pods"]
 
 
 async def with_pods(observed: Observed, desired: Desired, context: Context) -> Observed:
-    """Add the pods of those of which it depends on them what is said or done.
+    """Add the pods of the consumers on whose pods a decision or a report depends.
 
     Raises:
-        ApiError: They could not be read now; where the right is missing, that is noted instead, but for those that
-            would be restarted: whether they run the values already is not guessed.
+        ApiError: A read failed. A missing permission is recorded instead, except for workloads that would be
+            restarted: whether their pods run the values already is not guessed.
     """
     memory = context.memory(ObjectKey(observed.managed.metadata.namespace, observed.name))
     reads = _Reads(context, desired, memory)
@@ -51,7 +50,7 @@ async def with_pods(observed: Observed, desired: Desired, context: Context) -> O
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
-    """The reads of one look."""
+    """The pod reads of one observation."""
 
     context: Context
     desired: Desired
@@ -59,84 +58,88 @@ class _Reads:
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
     async def needed(self, observed: Observed) -> Observed:
-        """Read the pods without which it cannot be said how far a rollout is, or what keeps it from its end."""
-        for one in observed.consumers:
-            known = one
+        """Read the pods that show how far a rollout is, or what blocks it."""
+        for consumer in observed.consumers:
+            known = consumer
             while (need := self._need(known, observed)) and not self._is_met(need, known):
-                known = self._noted(await self._read(known, need, observed), observed)
-                observed = _put(known, observed)
+                known = self._record(await self._read(known, need, observed), observed)
+                observed = _with_consumer(known, observed)
         return observed
 
     async def renewed(self, observed: Observed) -> Observed:
-        """Ask for the pods of those that would be restarted now, that wait for it, or that nobody may restart.
+        """Read the pods of workloads that are to be restarted, wait for it, or may not be restarted.
 
-        The marker cannot tell whether somebody else has made the pods anew since; their age can.
+        The restart marker does not show whether another client has restarted the pods since; their age does.
         """
         asked: set[WorkloadKey] = set()
         published = observed.target.published if observed.target else None
-        while candidates := [one for one in self._in_question(observed) if one.workload.key not in asked]:
-            for one in candidates:
-                asked.add(one.workload.key)
-                if published is None or _has_not_changed(one.workload, observed, self.context):
+        while candidates := [
+            consumer for consumer in self._in_question(observed) if consumer.workload.key not in asked
+        ]:
+            for consumer in candidates:
+                asked.add(consumer.workload.key)
+                if published is None or _has_not_changed(consumer.workload, observed, self.context):
                     continue
-                if are_newer((await self._ages(one)).pods, published):
-                    observed = _put(replace(one, renewed=True), observed)
+                if are_newer((await self._ages(consumer)).pods, published):
+                    observed = _with_consumer(replace(consumer, renewed=True), observed)
         return observed
 
     async def going_back(self, observed: Observed) -> Observed:
-        """Read the pods of those that are restarted now for an earlier revision: their marker is what comes back."""
-        for one in next_restarts(observed, self.desired, standings(observed, self.desired)):
-            if goes_back(one, observed, self.desired):
+        """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
+        for consumer in next_restarts(observed, self.desired, standings(observed, self.desired)):
+            if goes_back(consumer, observed, self.desired):
                 try:
-                    observed = _put(replace(one, pods=await self._ages(one)), observed)
+                    observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
                 except errors.Forbidden:
-                    observed = _put(replace(one, pods=PodsSeen(forbidden=True)), observed)
+                    observed = _with_consumer(replace(consumer, pods=PodsSeen(forbidden=True)), observed)
         return observed
 
-    def _need(self, one: Consumer, observed: Observed) -> Need | None:
-        standing = standing_of(one, observed, self.desired)
-        have_ended = self.memory.ended.get(one.workload.key) == _rollout_of(one, observed)
+    def _need(self, consumer: Consumer, observed: Observed) -> Need | None:
+        standing = standing_of(consumer, observed, self.desired)
+        have_ended = self.memory.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
         if have_ended and waits_for_old_pods(standing, observed, self.desired):
             return None
         return need_of(standing, observed, self.desired)
 
-    def _is_met(self, need: Need, one: Consumer) -> bool:
-        return one.pods is not None and (need is not Need.NOW or one.pods is self.made.get(one.workload.key))
+    def _is_met(self, need: Need, consumer: Consumer) -> bool:
+        return consumer.pods is not None and (
+            need is not Need.NOW or consumer.pods is self.made.get(consumer.workload.key)
+        )
 
-    async def _read(self, one: Consumer, need: Need, observed: Observed) -> Consumer:
-        key, began = one.workload.key, _began(one, observed)
+    async def _read(self, consumer: Consumer, need: Need, observed: Observed) -> Consumer:
+        key, began = consumer.workload.key, _began(consumer, observed)
         grace = NO_GRACE if need is Need.SOON else GRACE
-        if need is not Need.NOW and (last := self.context.pods.last(one.workload, began, grace)):
-            return replace(one, pods=last)
+        if need is not Need.NOW and (last := self.context.pods.last(consumer.workload, began, grace)):
+            return replace(consumer, pods=last)
         if key not in self.made:
-            self.made[key] = await self.context.pods.read(one.workload, began)
-        return replace(one, pods=self.made[key])
+            self.made[key] = await self.context.pods.read(consumer.workload, began)
+        return replace(consumer, pods=self.made[key])
 
-    async def _ages(self, one: Consumer) -> PodsSeen:
-        key = one.workload.key
+    async def _ages(self, consumer: Consumer) -> PodsSeen:
+        key = consumer.workload.key
         if key not in self.made:
-            self.made[key] = await self.context.pods.read_ages(one.workload)
+            self.made[key] = await self.context.pods.read_ages(consumer.workload)
         return self.made[key]
 
-    def _noted(self, one: Consumer, observed: Observed) -> Consumer:
-        """Remember that the last pod with earlier values has ended, or that such pods held the places of others."""
-        key, standing = one.workload.key, standing_of(one, observed, self.desired)
-        if one.workload.settled and waits_for_old_pods(standing, observed, self.desired):
-            self.memory.ended[key] = _rollout_of(one, observed)
-        if may_be_held_up(standing) and holds_places(one, observed, self.desired):
+    def _record(self, consumer: Consumer, observed: Observed) -> Consumer:
+        """Record that no pod has earlier values any more, or that such pods block new ones."""
+        key, standing = consumer.workload.key, standing_of(consumer, observed, self.desired)
+        if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
+            self.memory.ended[key] = _rollout_of(consumer, observed)
+        if may_be_held_up(standing) and holds_places(consumer, observed, self.desired):
             self.memory.held_up[key] = observed.now
-            return replace(one, held_up=observed.now)
-        return one
+            return replace(consumer, held_up=observed.now)
+        return consumer
 
     def _in_question(self, observed: Observed) -> list[Consumer]:
-        everyone = standings(observed, self.desired)
-        behind = (one for one in everyone if one.state is WorkloadState.PENDING)
+        all_standings = standings(observed, self.desired)
+        behind = (one for one in all_standings if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-        return [*kept_back, *next_restarts(observed, self.desired, everyone)]
+        return [*kept_back, *next_restarts(observed, self.desired, all_standings)]
 
 
-def _put(consumer: Consumer, observed: Observed) -> Observed:
-    """Put what is known of a consumer in the place of what was known before."""
+def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
+    """Replace a consumer in the observation."""
     key = consumer.workload.key
     return replace(
         observed, consumers=tuple(consumer if one.workload.key == key else one for one in observed.consumers)
@@ -144,9 +147,9 @@ def _put(consumer: Consumer, observed: Observed) -> Observed:
 
 
 def _has_not_changed(workload: Workload, observed: Observed, context: Context) -> bool:
-    """Say whether a workload is as it was when the revision was published, so that its pods are older.
+    """Whether a workload is unchanged since the revision was published, so that its pods are older.
 
-    No pod is made anew without a change of its owner's status, and resource versions grow (KEP-5504).
+    No pod is replaced without a change of its owner's status, and resource versions grow (KEP-5504).
     """
     published = context.memory(ObjectKey(workload.key.namespace, observed.name)).published
     if published is None or observed.current is None or published.number != observed.current.number:
@@ -155,30 +158,32 @@ def _has_not_changed(workload: Workload, observed: Observed, context: Context) -
 
 
 def _with_held_up(observed: Observed, memory: ObjectMemory) -> Observed:
-    for one in observed.consumers:
-        key = one.workload.key
-        if key not in memory.held_up and held_up_before(one.workload, observed):
+    for consumer in observed.consumers:
+        key = consumer.workload.key
+        if key not in memory.held_up and held_up_before(consumer.workload, observed):
             memory.held_up[key] = observed.now
         if key in memory.held_up:
-            observed = _put(replace(one, held_up=memory.held_up[key]), observed)
+            observed = _with_consumer(replace(consumer, held_up=memory.held_up[key]), observed)
     return observed
 
 
 def _forget(observed: Observed, desired: Desired, memory: ObjectMemory) -> None:
-    """Keep of each only what still says something: a workload that is restarted has other pods."""
-    everyone = standings(observed, desired)
-    through = {one.consumer.workload.key for one in everyone if waits_for_old_pods(one, observed, desired)}
-    watched = {one.consumer.workload.key for one in everyone if may_be_held_up(one)}
-    memory.ended = {key: rollout for key, rollout in memory.ended.items() if key in through}
-    memory.held_up = {key: when for key, when in memory.held_up.items() if key in watched}
+    """Drop records of workloads that are restarted or complete."""
+    all_standings = standings(observed, desired)
+    complete = {
+        one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
+    }
+    blocked = {one.consumer.workload.key for one in all_standings if may_be_held_up(one)}
+    memory.ended = {key: rollout for key, rollout in memory.ended.items() if key in complete}
+    memory.held_up = {key: when for key, when in memory.held_up.items() if key in blocked}
 
 
 def _rollout_of(consumer: Consumer, observed: Observed) -> tuple[int, datetime | None]:
-    """Name the rollout whose old pods have ended: nothing makes such pods again before there is another one."""
+    """Identify a rollout by revision and restart time; no pod with earlier values starts before the next one."""
     return observed.current.number if observed.current else 0, consumer.workload.restarted
 
 
 def _began(consumer: Consumer, observed: Observed) -> datetime:
-    """Say since when its rollout is waited for."""
+    """Return when the rollout began."""
     published = observed.target.published if observed.target else None
     return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)

@@ -1,4 +1,4 @@
-"""How every value of a managed secret is read where it is kept: all of them or none."""
+"""Reads all values of a ManagedSecret from their stores; one failure discards them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keyturn.core.policy.rules import denies
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.generators import generator_for
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 from keyturn.stores.providers import properties
 from keyturn.stores.providers.errors import (
     Conflict,
@@ -46,14 +46,14 @@ T = TypeVar("T")
 
 __all__ = ["empty", "looks_for_lost", "read_all", "trouble_of"]
 
-_MOST_BYTES: Final = 4 * 1024 * 1024
-"""Four times what a Secret holds: documents hold more than what is taken out of them."""
-_SOON: Final = timedelta(seconds=5)
+_MAX_BYTES: Final = 4 * 1024 * 1024
+"""Four times the size limit of a Secret: a document holds more than the properties that are taken from it."""
+_RETRY_DELAY: Final = timedelta(seconds=5)
 _IS_A_KEY: Final = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}")
 
 
 def looks_for_lost(observed: Observed, desired: Desired) -> bool:
-    """Say whether a value may be found again that an earlier life of this object has pushed."""
+    """Whether values may be at a store that an earlier object of the same name has pushed."""
     return bool(desired.pushes) and observed.state is None and not observed.is_ours
 
 
@@ -66,14 +66,14 @@ async def read_all(
     *,
     fresh: bool,
 ) -> Reading:
-    """Read everything, and drop everything where one part fails; what failed is part of the answer."""
+    """Read all values; after a failure return none, with the error in the result."""
     lost = desired.pushes if looks_for_lost(observed, desired) else ()
     documents = _Documents(key.namespace)
     pulled = [
         asyncio.ensure_future(_item(item, key, observed, desired, stores, borrower, documents, fresh=fresh))
         for item in desired.pulled
     ]
-    pushed = [asyncio.ensure_future(_lost(destination, key, stores)) for destination in lost]
+    pushed = [asyncio.ensure_future(_pushed_before(destination, key, stores)) for destination in lost]
     try:
         await asyncio.wait([*pulled, *pushed])
     finally:
@@ -82,25 +82,25 @@ async def read_all(
         borrower.close()
     problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
     if problems:
-        return Reading(problem=_joined(problems), loans=borrower.loans)
+        return Reading(problem=_first_problem(problems), loans=borrower.loans)
     values = {item.name: task.result() for item, task in zip(desired.pulled, pulled, strict=True)}
-    if clash := _clash(values):
+    if clash := _key_conflict(values):
         return Reading(problem=clash, loans=borrower.loans)
     parts = [task.result() for task in pushed]
-    found = await threads.for_tenant(key.namespace, _found, parts, desired) if parts else {}
+    found = await threadpools.for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, borrower.loans)
 
 
 def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
-    """Return what a task failed with; a defect of ours goes on as it is."""
+    """Return the error of a task; a programming error is raised."""
     error = task.exception()
     if error is None or isinstance(error, Wait | Stalled):
         return error
     raise error
 
 
-def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
-    """Name the first; one that a person must act on goes before one that passes."""
+def _first_problem(problems: list[Wait | Stalled]) -> Wait | Stalled:
+    """Return the first error; Stalled precedes Wait."""
     first = next((one for one in problems if isinstance(one, Stalled)), problems[0])
     if len(problems) == 1:
         return first
@@ -111,7 +111,7 @@ def _joined(problems: list[Wait | Stalled]) -> Wait | Stalled:
 
 
 class _Documents:
-    """What was read, each document parsed once for all items that take something out of it."""
+    """Documents that were read, each parsed once for all items that take a property from it."""
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -120,24 +120,24 @@ class _Documents:
         self._bytes = 0
 
     async def take(self, found: RemoteValue, doing: Callable[[Document], T]) -> T:
-        """Do something with a document, in a thread where that takes long.
+        """Apply a function to a document, in a thread if that takes long.
 
         Raises:
-            Refused: What is read for one ManagedSecret becomes too much.
+            Refused: One ManagedSecret reads more than 4 MiB.
         """
         document = self._document(found)
         if not document.is_large:
             return doing(document)
         async with self._parsing:
-            return await threads.for_tenant(self._owner, doing, document)
+            return await threadpools.for_tenant(self._owner, doing, document)
 
     def _document(self, found: RemoteValue) -> Document:
         if id(found) not in self._known:
             self._bytes += properties.size_of(found.content)
-            if self._bytes > _MOST_BYTES:
+            if self._bytes > _MAX_BYTES:
                 raise Refused(
                     "TooLarge",
-                    f"what one ManagedSecret reads may have {_MOST_BYTES} bytes; spread it over several",
+                    f"what one ManagedSecret reads may have {_MAX_BYTES} bytes; spread it over several",
                 )
             self._known[id(found)] = found, Document(found.content)
         return self._known[id(found)][1]
@@ -174,15 +174,15 @@ async def _item(
     else:
         _hold_to_floor(value, item, source, observed)
         return _lent(ItemValues(source.text, {VALUE: value}, item.keys), loan)
-    # Out here, so that the store's error is no context of ours.
+    # outside the except block, so that the store's error is not its context
     raise trouble
 
 
 def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
-    """Let no Secret be read into itself, be it by way of others.
+    """Reject a cycle: a Secret that is read into itself, directly or through other Secrets.
 
     Raises:
-        Stalled: It would be.
+        Stalled: There is a cycle.
     """
     if source.key == desired.secret and stores.is_here(source.ref, key.namespace):
         raise Stalled(
@@ -208,12 +208,12 @@ def _source_of(item: Item) -> Source:
 
 
 def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
-    """Say what a store's refusal means: most pass, others need a person."""
+    """Map an error of a store to Wait, or to Stalled if it needs manual action."""
     detail = detail_of(error)
     if isinstance(error, NotFound):
         return Stalled("SourceNotFound", f"{where} is not there ({detail}); store it, or write another key")
     if isinstance(error, Throttled | Unreachable | Conflict):
-        after = timedelta(seconds=max(error.retry_after or 0, _SOON.total_seconds()))
+        after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
         return Wait(
             "ProviderError", f"{where}: the store did not answer as it should ({detail}); retrying", after
         )
@@ -221,10 +221,10 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
 
 
 def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed) -> None:
-    """Let nothing in that empties a Secret, or is weaker than the class allows.
+    """Reject a value that would empty a key, or that is weaker than the class allows.
 
     Raises:
-        Stalled: It is so; the Secret keeps what it has.
+        Stalled: The value is rejected; the Secret keeps the current one.
     """
     if not value.reveal():
         raise empty(f"{item.name}: {source}")
@@ -243,17 +243,17 @@ def empty(where: str) -> Stalled:
 
 
 def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desired) -> ItemValues:
-    """Name the keys of all properties; what data writes under such a key goes before.
+    """Name the keys of all properties; keys of `data` take precedence.
 
     Raises:
-        Stalled: There are none, or one makes no key of a Secret.
+        Stalled: There are none, or one is no valid key of a Secret.
     """
     if not found:
         raise empty(f"{name}: {source}")
     keys = {property_: f"{source.prefix}{property_}" for property_ in found}
     for number, key in enumerate(keys.values(), 1):
         if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
-            # The name itself may be what nobody should read: that is for those who wrote it to say.
+            # The message does not quote the name, which may itself be confidential.
             raise Stalled(
                 "InvalidKeys",
                 f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
@@ -262,8 +262,8 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desi
     return ItemValues(source.text, found, keys).behind(desired.item_keys)
 
 
-def _clash(values: Mapping[str, ItemValues]) -> Stalled | None:
-    """Say which two entries of dataFrom bring the same key."""
+def _key_conflict(values: Mapping[str, ItemValues]) -> Stalled | None:
+    """Return an error if two entries of dataFrom have the same key."""
     writers: dict[str, str] = {}
     for name, kept in values.items():
         for key in kept.keys.values():
@@ -276,10 +276,10 @@ def _clash(values: Mapping[str, ItemValues]) -> Stalled | None:
     return None
 
 
-# Values that were pushed in an earlier life
+# Values that an earlier object has pushed
 
 
-async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
+async def _pushed_before(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
     try:
         found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
     except NotFound:
@@ -287,12 +287,12 @@ async def _lost(destination: Destination, key: ObjectKey, stores: Stores) -> dic
     except StoreError as error:
         trouble = trouble_of(error, f"pushTo: {destination}")
     else:
-        return await threads.for_tenant(key.namespace, _pushed_parts, destination, found.content)
+        return await threadpools.for_tenant(key.namespace, _pushed_parts, destination, found.content)
     raise trouble
 
 
 def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value]:
-    """Name what is there by the keys that were pushed; what cannot be of ours is nothing to find."""
+    """Return the pushed values by key; content of another shape counts as absent."""
     try:
         if destination.secret_key:
             return {destination.secret_key: properties.take(content, None)}
@@ -302,7 +302,7 @@ def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value
 
 
 def _found(pushed: Iterable[Mapping[str, Value]], desired: Desired) -> Mapping[str, ItemValues]:
-    """Return what the generators of today could have made, out of what the stores hold."""
+    """Return what the current generators accept among the values of the stores."""
     data = {key: value for one in reversed([*pushed]) for key, value in one.items()}
     found = {}
     for item in desired.items:

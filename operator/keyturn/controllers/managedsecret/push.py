@@ -1,4 +1,4 @@
-"""How values are written into stores, each time after that is recorded, and apart from the workers."""
+"""Pushes values to stores and deletes pushed keys, as background jobs, after the state has recorded the intent."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ __all__ = ["finalized", "pushed", "withdrawn"]
 
 _log = structlog.get_logger()
 
-_LATER: Final = timedelta(minutes=1)
-_LONGEST_WAIT: Final = timedelta(minutes=5)
-_UNDER_WAY: Final = timedelta(minutes=2)
+_RETRY_DELAY: Final = timedelta(minutes=1)
+_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
+_CHECK_INTERVAL: Final = timedelta(minutes=2)
 
 
 async def pushed(step: Push, key: ObjectKey, state: State, context: Context) -> State | None:
-    """Bring a key of a store to the current revision; return the state that records it, None if it is not done.
+    """Push the current revision to a key of a store; return the new state, or None if not done yet.
 
-    A second run finds it done: the store is read before it is written.
+    Idempotent: the store is read before it is written.
     """
     destination, outside = step.destination, context.memory(key).outside
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
-    written = await _done(
+    written = await _run_job(
         f"{destination.text} {step.number}",
         destination,
         lambda: context.stores.write(
@@ -72,12 +72,12 @@ async def pushed(step: Push, key: ObjectKey, state: State, context: Context) -> 
 
 
 async def withdrawn(step: Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
-    """Delete what was pushed, where the spec said so; return the state that no longer knows it, None if not done."""
+    """Delete a pushed key if the spec says so; return the state without it, or None if not done yet."""
     destination = step.destination
     if step.deletes:
         name = f"delete {destination.id}"
-        done = await _done(
-            name, destination, lambda: _deleted(destination, state, key, context), key, context
+        done = await _run_job(
+            name, destination, lambda: _delete(destination, state, key, context), key, context
         )
         if done is None:
             return None
@@ -86,7 +86,7 @@ async def withdrawn(step: Withdraw, key: ObjectKey, state: State, context: Conte
 
 
 async def finalized(step: Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Put our finalizer on the ManagedSecret, or take it off."""
+    """Add or remove our finalizer on the ManagedSecret."""
     metadata = observed.managed.metadata
     others = [one for one in metadata.finalizers if one != FINALIZER]
     body = {
@@ -98,16 +98,16 @@ async def finalized(step: Finalize, key: ObjectKey, observed: Observed, context:
     }
     written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
     if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
-        context.cache.drop_managed(key)  # this was the last thing that kept it
+        context.cache.drop_managed(key)  # the object is gone now
     else:
         context.cache.put_managed(written)
 
 
 def _content(destination: Destination, revision: Revision) -> Content:
-    """Return what goes to a place.
+    """Return what is to be pushed to a place.
 
     Raises:
-        Stalled: An earlier revision that came back has nothing for it.
+        Stalled: The revision, after a rollback, has no value for it.
     """
     data = revision.made_here()
     if not data or destination.secret_key not in {None, *data}:
@@ -119,10 +119,10 @@ def _content(destination: Destination, revision: Revision) -> Content:
     return data[destination.secret_key] if destination.secret_key else data
 
 
-async def _deleted(
+async def _delete(
     destination: Destination, state: State, key: ObjectKey, context: Context
 ) -> bool | Wait | Stalled:
-    """Delete what we have pushed; what somebody else has put in its place meanwhile stays."""
+    """Delete a pushed key, unless another writer has changed it."""
     record = state.facts().pushed_to(destination.id)
     try:
         found = await context.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
@@ -133,63 +133,63 @@ async def _deleted(
         return True
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
-    _log.warning("what was pushed is another's by now and stays", secret=str(key), place=destination.id)
+    _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
     return True
 
 
 def _is_ours(content: Content, record: Pushed, state: State) -> bool:
-    """Say whether a store holds what some revision of ours has pushed there, and nothing besides."""
+    """Whether the content of a store is that of one of our revisions and nothing else."""
     secret_key = Destination.secret_key_in(record.text)
     try:
-        there = {secret_key: properties.take(content, None)} if secret_key else properties.parts(content)
+        pushed = {secret_key: properties.take(content, None)} if secret_key else properties.parts(content)
     except StoreError:
         return False
     return any(
-        all(name in data and data[name] == value for name, value in there.items())
-        for data in (one.data() for one in state.revisions)
+        all(name in data and data[name] == value for name, value in pushed.items())
+        for data in (revision.data() for revision in state.revisions)
     )
 
 
-async def _done(
-    name: str, destination: Destination, doing: Callable[[], Awaitable[T]], key: ObjectKey, context: Context
+async def _run_job(
+    name: str, destination: Destination, request: Callable[[], Awaitable[T]], key: ObjectKey, context: Context
 ) -> T | None:
-    """Return what came of it; None where it failed, or goes on: then it is a problem until its end."""
+    """Return the result of a background job, or None if it failed or is in progress; the problem is then recorded."""
     outside, place = context.memory(key).outside, destination.id
-    errand: BackgroundJob[T | Wait | Stalled] | None = outside.writing.pop(place, None)
-    # What goes on is waited for, whatever it is: two writes at a time could end in the wrong order.
-    if errand is None or (errand.task.done() and errand.name != name):
-        errand = await begin(name, _tried(destination, doing), lambda: _ended(place, key, context))
-    if not errand.task.done():
-        outside.writing[place] = errand
-        waits = Wait("Pushing", f"pushTo: {destination} is being written", _UNDER_WAY)
-        outside.push_problems[place] = PushProblem(waits, context.now() + _UNDER_WAY)
+    job: BackgroundJob[T | Wait | Stalled] | None = outside.writing.pop(place, None)
+    # Wait for a running job first, whatever it does: two concurrent writes could end in the wrong order.
+    if job is None or (job.task.done() and job.name != name):
+        job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, context))
+    if not job.task.done():
+        outside.writing[place] = job
+        waits = Wait("Pushing", f"pushTo: {destination} is being written", _CHECK_INTERVAL)
+        outside.push_problems[place] = PushProblem(waits, context.now() + _CHECK_INTERVAL)
         return None
-    outcome = errand.task.result()
+    outcome = job.task.result()
     if isinstance(outcome, Wait | Stalled):
-        outside.push_problems[place] = PushProblem(outcome, _again(outcome, place, outside, context))
+        outside.push_problems[place] = PushProblem(outcome, _retry_time(outcome, place, outside, context))
         return None
     outside.push_attempts.pop(place, None)
     return outcome
 
 
-async def _tried(destination: Destination, doing: Callable[[], Awaitable[T]]) -> T | Wait | Stalled:
+async def _attempt(destination: Destination, request: Callable[[], Awaitable[T]]) -> T | Wait | Stalled:
     try:
-        return await doing()
+        return await request()
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination}")
     except Stalled as stalled:
         return stalled
 
 
-def _ended(place: str, key: ObjectKey, context: Context) -> None:
-    """Have its end looked at."""
+def _wake(place: str, key: ObjectKey, context: Context) -> None:
+    """Make the push due and wake the object."""
     problems = context.memory(key).outside.push_problems
     if place in problems:
         problems[place] = problems[place]._replace(again=context.now())
     context.wake(key)
 
 
-def _again(problem: Wait | Stalled, place: str, outside: BackgroundWork, context: Context) -> datetime:
+def _retry_time(problem: Wait | Stalled, place: str, outside: BackgroundWork, context: Context) -> datetime:
     attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
-    first = problem.after if isinstance(problem, Wait) else _LATER
-    return context.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _LONGEST_WAIT))
+    first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
+    return context.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _MAX_RETRY_DELAY))

@@ -1,4 +1,4 @@
-"""How one managed secret is brought to what its spec says: look, decide, do, tell, until there is nothing to do."""
+"""Reconcile loop of ManagedSecret: observe, choose a step, execute it, report. Repeats until no step is left."""
 
 from __future__ import annotations
 
@@ -35,97 +35,99 @@ if TYPE_CHECKING:
 __all__ = ["reconcile"]
 
 _MAX_STEPS = 25
-_BREATHER = timedelta(milliseconds=200)
-_LOOK_AGAIN = timedelta(minutes=1)
-_LONGEST_WAIT = timedelta(minutes=5)
-_MADE_LASTS = timedelta(minutes=10)
-"""How long a large key waits for what cannot be had now."""
-_SOON = timedelta(seconds=2)
-_PATIENCE = timedelta(seconds=1)
-"""How long values are read or made before people are told of it."""
+_CONFLICT_DELAY = timedelta(milliseconds=200)
+_STALLED_INTERVAL = timedelta(minutes=1)
+_MAX_RETRY_DELAY = timedelta(minutes=5)
+_MAX_GENERATED_AGE = timedelta(minutes=10)
+"""How long generated values are kept while the revision waits for something else, such as a signing CA."""
+_RETRY_DELAY = timedelta(seconds=2)
+_REPORT_DELAY = timedelta(seconds=1)
+"""How long a read or generation runs before the status reports it."""
 
 _log = structlog.get_logger()
 
 
 async def reconcile(key: ObjectKey, context: Context) -> datetime | None:
-    """Bring one managed secret to what its spec says, and return when to look again.
+    """Reconcile one ManagedSecret; return when it is due again.
 
-    Safe at any moment, any number of times: each step is one idempotent write, chosen from facts alone.
+    Idempotent: each step is one idempotent write, and depends on the observation alone.
     """
     if not (context.cache.is_large(key) or context.large.has_turn(key)):
-        return await _brought(key, context)
+        return await _run_pass(key, context)
     if not context.large.enter(key):
         return None
     try:
-        return await _brought(key, context)
+        return await _run_pass(key, context)
     finally:
-        if not _is_reading(key, context):  # which holds all that it reads for
+        if not _is_reading(key, context):  # a read in progress has the object in memory
             context.large.leave(key)
 
 
 def _is_reading(key: ObjectKey, context: Context) -> bool:
-    """Say whether stores are being read for it, whose end wakes it."""
+    """Whether a read of stores is in progress; its end wakes the object."""
     memory = context.memos.get(key)
     reading = memory.outside.reading if memory else None
     return reading is not None and not reading.task.done()
 
 
-async def _brought(key: ObjectKey, context: Context) -> datetime | None:
+async def _run_pass(key: ObjectKey, context: Context) -> datetime | None:
     memory = context.memory(key)
     attempt = memory.attempts + 1
     try:
         with metrics.RECONCILE_SECONDS.time():
-            return await _steps(key, context)
+            return await _run_steps(key, context)
     except errors.NotLeading:
-        raise  # nothing of ours is tried again
+        raise  # this process must not write any more
     except errors.ApiError as error:
-        _log.warning("look failed", secret=str(key), error=error)
-        return _after_failure(_SOON, context, key, attempt)
+        _log.warning("observation failed", secret=str(key), error=error)
+        return _retry_time(_RETRY_DELAY, context, key, attempt)
     except Wait as wait:
-        await _tell_unseen(key, wait, context)
-        return _after_failure(wait.after, context, key, attempt)
+        await _report_unseen(key, wait, context)
+        return _retry_time(wait.after, context, key, attempt)
     except Exception:
-        await _tell_unseen(key, unexpected(), context)
-        raise  # the queue logs it, and has it repeated
+        await _report_unseen(key, unexpected(), context)
+        raise  # the work queue logs it and retries
     finally:
         memory.forget_values()
         if not context.cache.has_managed(key):
             context.forget(key)
 
 
-async def _steps(key: ObjectKey, context: Context) -> datetime | None:
-    """Take steps until there is none.
+async def _run_steps(key: ObjectKey, context: Context) -> datetime | None:
+    """Execute steps until none is left.
 
     Raises:
-        ApiError: Something could not be read, or told, now.
-        Wait: Nobody could look.
+        ApiError: A read or a report failed for now.
+        Wait: The observation failed.
     """
     conflicts, attempt = 0, context.memory(key).attempts + 1
     for _ in range(_MAX_STEPS):
         try:
-            observed = await _look(key, context)
+            observed = await _observe(key, context)
             if observed is None:
                 return None
-            outcome = await _one_step(key, observed, context)
+            outcome = await _next_step(key, observed, context)
             if isinstance(outcome, Outcome):
-                return await _ended(key, observed, outcome, context)
-            if _lets_others_go_first(outcome, observed):
+                return await _end_pass(key, observed, outcome, context)
+            if _yields(outcome, observed):
                 return context.now()
         except errors.Conflict:
-            # Somebody was faster: what was read is stale. Read again and decide again.
+            # Another writer was faster: read again and decide again.
             context.memory(key).forget_values()
             conflicts += 1
-    _log.warning("no rest found", secret=str(key), steps=_MAX_STEPS)
+    _log.warning("reconcile did not converge", secret=str(key), steps=_MAX_STEPS)
     if conflicts == _MAX_STEPS:
-        await _tell_unseen(key, contended(), context)
-    return _after_failure(_BREATHER, context, key, attempt)
+        await _report_unseen(key, contended(), context)
+    return _retry_time(_CONFLICT_DELAY, context, key, attempt)
 
 
-async def _ended(key: ObjectKey, observed: Observed, outcome: Outcome, context: Context) -> datetime | None:
-    """Tell how a pass ended, and return when to look again."""
-    if not _keeps_made(outcome, context.memory(key).outside, context.now()):
+async def _end_pass(
+    key: ObjectKey, observed: Observed, outcome: Outcome, context: Context
+) -> datetime | None:
+    """Report how a pass ended; return when the object is due again."""
+    if not _keeps_generated(outcome, context.memory(key).outside, context.now()):
         context.memory(key).outside.forget_made()
-    if later := _told_later(key, outcome, context):
+    if later := _report_time(key, outcome, context):
         return later
     failpoints.reached("before", "Report")
     await report(key, observed, outcome, context)
@@ -133,32 +135,32 @@ async def _ended(key: ObjectKey, observed: Observed, outcome: Outcome, context: 
     failpoints.reached("after", "Report")
     if outcome.error is None:
         context.memory(key).attempts = 0
-    return _look_again(key, outcome, context)
+    return _next_time(key, outcome, context)
 
 
-def _keeps_made(outcome: Outcome, outside: BackgroundWork, now: datetime) -> bool:
-    """Say whether what was made of a revision is still asked for, while something else of it is awaited.
+def _keeps_generated(outcome: Outcome, outside: BackgroundWork, now: datetime) -> bool:
+    """Whether generated values are kept, because the revision waits for something else.
 
-    The values of stores are read again once a large key is made: it would be lost each time where that takes a while.
+    Store values are read again once a slow key is generated; without this the key would be lost each time.
     """
     match outcome.error:
         case Wait(reason=reason) if reason in {MAKING_VALUES, READING_STORES}:
             return True
-        case Wait():  # such as for the Secret that signs
-            return outside.making_since is not None and now - outside.making_since < _MADE_LASTS
+        case Wait():  # such as the Secret with the signing CA
+            return outside.making_since is not None and now - outside.making_since < _MAX_GENERATED_AGE
     return False
 
 
-def _told_later(key: ObjectKey, outcome: Outcome, context: Context) -> datetime | None:
-    """Return when to tell that values are awaited, if that began just now: its end, which wakes, is near."""
-    began = _awaited_since(outcome, context.memory(key).outside)
+def _report_time(key: ObjectKey, outcome: Outcome, context: Context) -> datetime | None:
+    """Return when to report that values are awaited, if that has just begun; usually they arrive before."""
+    began = _waiting_since(outcome, context.memory(key).outside)
     if began is None:
         return None
-    when = began + _PATIENCE
-    return when if began <= context.now() < when else None  # clocks are set back, too
+    when = began + _REPORT_DELAY
+    return when if began <= context.now() < when else None  # a clock may be set back
 
 
-def _awaited_since(outcome: Outcome, outside: BackgroundWork) -> datetime | None:
+def _waiting_since(outcome: Outcome, outside: BackgroundWork) -> datetime | None:
     match outcome.error:
         case Wait(reason=reason) if reason == MAKING_VALUES:
             return outside.making_since
@@ -167,45 +169,45 @@ def _awaited_since(outcome: Outcome, outside: BackgroundWork) -> datetime | None
     return None
 
 
-async def _look(key: ObjectKey, context: Context) -> Observed | None:
-    """Look at everything.
+async def _observe(key: ObjectKey, context: Context) -> Observed | None:
+    """Observe the object.
 
     Raises:
-        ApiError: Something could not be read now.
-        Wait: Something may not be read.
+        ApiError: A read failed for now.
+        Wait: A read is not permitted, or failed otherwise.
     """
     try:
         return await observe(key, context)
     except PASSING:
         raise
     except errors.ApiError as error:
-        _log.warning("look failed", secret=str(key), error=error)
+        _log.warning("observation failed", secret=str(key), error=error)
         raise unread(error) from error
 
 
-async def _tell_unseen(key: ObjectKey, wait: Wait, context: Context) -> None:
+async def _report_unseen(key: ObjectKey, wait: Wait, context: Context) -> None:
     try:
         await report_unseen(key, wait, context)
     except errors.NotLeading:
         raise
     except errors.Conflict:
-        pass  # the next look finds what has changed
+        pass  # the next observation sees the newer object
     except errors.ApiError as error:
-        _log.warning("look failed", secret=str(key), error=error)
+        _log.warning("observation failed", secret=str(key), error=error)
 
 
-async def _one_step(key: ObjectKey, observed: Observed, context: Context) -> Outcome | Step:
-    """Take the next step; return how the pass ends, or the step that was done."""
+async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Outcome | Step:
+    """Execute the next step; return the step, or the outcome of the pass if none is left."""
     step: Step | None = None
     try:
         step = next_step(observed)
         if isinstance(step, Rest):
             return _at_rest(step, key, context)
         began = asyncio.get_running_loop().time()
-        await _taken(step, key, observed, context)
+        await _execute(step, key, observed, context)
     except (Wait, Stalled) as error:
         if isinstance(step, RollOut | DeletePod) and concerns_one(error):
-            _pass_over(step, error, key, observed, context)
+            _record_denial(step, error, key, observed, context)
             return step
         memory = context.memory(key)
         memory.attempts += 1
@@ -214,10 +216,10 @@ async def _one_step(key: ObjectKey, observed: Observed, context: Context) -> Out
     return step
 
 
-def _pass_over(
+def _record_denial(
     step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
-    """Remember that nothing may be done to a workload now, and go on with the others."""
+    """Record a failed restart with its back-off, and continue with the other workloads."""
     memory, workload = context.memory(key), step.consumer.workload
     if observed.desired is None:
         return
@@ -237,17 +239,17 @@ def _at_rest(step: Rest, key: ObjectKey, context: Context) -> Outcome:
     return Outcome(step, step.problem, memory.attempts)
 
 
-def _lets_others_go_first(done: Step, observed: Observed) -> bool:
-    """Say whether the pass goes on at the end of the queue.
+def _yields(done: Step, observed: Observed) -> bool:
+    """Whether the pass continues at the end of the work queue.
 
-    Where many secrets turn at once, all are published before the first workload rolls, and all restarts are asked
-    for before the first of them is told: rolling pods take the API server's time from everybody.
+    If many secrets rotate at once, all are published before the first workload restarts, and all restarts are
+    requested before the first is reported: a rollout of pods loads the API server for every tenant.
     """
     return isinstance(done, RollOut) or (isinstance(done, Publish) and bool(observed.consumers))
 
 
-async def _taken(step: Step, key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Take a step, and say in our words what the API server's refusal means."""
+async def _execute(step: Step, key: ObjectKey, observed: Observed, context: Context) -> None:
+    """Execute a step, and map an API error to one with our own message."""
     name = type(step).__name__
     failpoints.reached("before", name)
     try:
@@ -259,23 +261,23 @@ async def _taken(step: Step, key: ObjectKey, observed: Observed, context: Contex
     failpoints.reached("after", name)
 
 
-def _look_again(key: ObjectKey, outcome: Outcome, context: Context) -> datetime | None:
+def _next_time(key: ObjectKey, outcome: Outcome, context: Context) -> datetime | None:
     until = outcome.step.until if isinstance(outcome.step, Rest) else None
     match outcome.error:
         case Wait(after=after):
             again = context.now() + _backoff(after, context, key)
         case Stalled():
-            again = context.now() + _LOOK_AGAIN
+            again = context.now() + _STALLED_INTERVAL
         case None:
             return until
     return min(until, again) if until else again
 
 
-def _after_failure(first: timedelta, context: Context, key: ObjectKey, attempt: int) -> datetime:
+def _retry_time(first: timedelta, context: Context, key: ObjectKey, attempt: int) -> datetime:
     context.memory(key).attempts = attempt
     return context.now() + _backoff(first, context, key)
 
 
 def _backoff(first: timedelta, context: Context, key: ObjectKey) -> timedelta:
-    """Return the pause after the last failed attempt: the first one at first, then twice as long each time."""
-    return min(first * 2.0 ** min(max(context.memory(key).attempts - 1, 0), 10), _LONGEST_WAIT)
+    """Return the pause after a failure: the first one, doubled with each further failure, at most 5 min."""
+    return min(first * 2.0 ** min(max(context.memory(key).attempts - 1, 0), 10), _MAX_RETRY_DELAY)

@@ -1,4 +1,4 @@
-"""When the stores of a managed secret are read, and what is others there than in the Secret."""
+"""Decides when the stores of a ManagedSecret are read, and compares the values with the recorded ones."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ __all__ = ["pulled_now"]
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
-_LATER: Final = timedelta(minutes=1)
-_LONGEST_WAIT: Final = timedelta(minutes=5)
-_RENEWED_LATER: Final = timedelta(seconds=15)
-_HELD_UP: Final = timedelta(seconds=30)
-"""After which a value is looked at again that was found and could not be taken in."""
+_RETRY_DELAY: Final = timedelta(minutes=1)
+_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
+_RENEWAL_RETRY_DELAY: Final = timedelta(seconds=15)
+_UNRECORDED_DELAY: Final = timedelta(seconds=30)
+"""When changed values that could not be recorded are read again."""
 
 
 async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load: Load) -> Pulled:
-    """Read the stores of a managed secret if it is time, and say what is others there than `load` finds in the state.
+    """Read the stores if that is due, and return what differs from the state that `load` returns.
 
-    What keeps it from reading is part of the answer.
+    A failed read is part of the result, not an exception.
     """
     desired, outside = observed.desired, context.memory(key).outside
     if desired is None:
@@ -54,9 +54,11 @@ async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load:
     _note_stores(outside, observed, desired, context.stores)
     if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
         return Pulled()
-    pulled = await _pulled_now(key, observed, desired, context, load)
+    pulled = await _pull_if_due(key, observed, desired, context, load)
     if outside.in_hand:
-        outside.keep_in_hand({item.source.place for item in desired.pulled if item.source}, _held(observed))
+        outside.keep_in_hand(
+            {item.source.place for item in desired.pulled if item.source}, _held_leases(observed)
+        )
     taken = tuple(there.loan for there in outside.in_hand.values())
     renewed = outside.last.loans if outside.last else ()
     if not (taken or renewed):
@@ -68,13 +70,13 @@ async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load:
     )
 
 
-async def _pulled_now(
+async def _pull_if_due(
     key: ObjectKey, observed: Observed, desired: Desired, context: Context, load: Load
 ) -> Pulled:
     outside = context.memory(key).outside
     if outside.due is None:
         outside.due = _first_due(observed, desired)
-    if outside.last is None and _is_time(outside, observed, desired):
+    if outside.last is None and _is_due(outside, observed, desired):
         outside.last = await _read(key, observed, desired, outside, context, load)
     if outside.last is None or outside.last.problem:
         return _not_read(outside, observed, desired)
@@ -82,25 +84,27 @@ async def _pulled_now(
     outside.last = _retained(outside.last, state, desired)
     outside.retained = outside.last.retained
     if problem := _emptied(outside.last.values, state):
-        outside.problem, outside.was_read, outside.due = problem, False, observed.now + _LATER
+        outside.problem, outside.was_read, outside.due = problem, False, observed.now + _RETRY_DELAY
         return _not_read(outside, observed, desired)
     outside.was_read = True
-    # What is written once stays, whatever its store holds by now.
+    # Without a refresh interval, values are read once and stay.
     changed = _changed(outside.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
-    outside.due = observed.now + _HELD_UP if changed else _next_look(outside.last.loans, observed, desired)
+    outside.due = (
+        observed.now + _UNRECORDED_DELAY if changed else _next_read(outside.last.loans, observed, desired)
+    )
     return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
 
 
 def _not_read(outside: BackgroundWork, observed: Observed, desired: Desired) -> Pulled:
-    problem = outside.problem or _under_way(outside, observed, desired)
-    # The end of what goes on wakes the object.
+    problem = outside.problem or _being_read(outside, observed, desired)
+    # The end of a read in progress wakes the object.
     again = None if outside.reading else outside.due
     retained = outside.retained if outside.was_read else frozenset[str]()
     return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
 
 
-def _held(observed: Observed) -> frozenset[str]:
-    """Name the loans that the current revision holds."""
+def _held_leases(observed: Observed) -> frozenset[str]:
+    """Return the IDs of the leases that the current revision records."""
     return frozenset(observed.state.borrowed.values()) if observed.state else frozenset()
 
 
@@ -110,22 +114,22 @@ def _is_at_rest(observed: Observed) -> bool:
 
 
 def _first_due(observed: Observed, desired: Desired) -> datetime | None:
-    """Go on where another process has left off: what was not read is read at once, all else when its time comes."""
+    """Continue the schedule of the previous process; what it had not read is due at once."""
     before = (one.status for one in observed.managed.status.conditions if one.type == "Refreshed")
     rotation = observed.managed.status.rotation
     is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
-    if "True" in before and not is_begun and not _held(observed):  # what is lent may be due
+    if "True" in before and not is_begun and not _held_leases(observed):  # a lease may be due
         return _next_refresh(observed, desired)
     return observed.now
 
 
-def _next_look(loans: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
-    """Return when the stores are read again: at the next refresh, or before the end of what they lend."""
+def _next_read(loans: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
+    """Return when the stores are read again: at the next refresh, or at half of a lease's duration."""
     refresh = _next_refresh(observed, desired)
     if refresh is None:
         return None
-    # One that is past half of its time could not be renewed: its store does not answer.
-    halves = (loan.due if loan.due > observed.now else observed.now + _RENEWED_LATER for loan in loans)
+    # A lease beyond half of its duration could not be renewed, since its store does not respond.
+    halves = (loan.due if loan.due > observed.now else observed.now + _RENEWAL_RETRY_DELAY for loan in loans)
     return min([refresh, *halves])
 
 
@@ -137,23 +141,23 @@ def _next_refresh(observed: Observed, desired: Desired) -> datetime | None:
 
 
 def _note_stores(outside: BackgroundWork, observed: Observed, desired: Desired, stores: Stores) -> None:
-    """Have everything tried again where a store is another one than at the last look."""
+    """Make failed operations due now if a store was changed since the last observation."""
     namespace = observed.managed.metadata.namespace
     now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(desired)}
     before, outside.stores = outside.stores, now
     if any(before[name] != now[name] for name in before.keys() & now.keys()):
         outside.try_again(observed.now)
-        if desired.refresh_interval:  # what is written once is not read again
+        if desired.refresh_interval:  # without an interval, values are not read again
             outside.due = observed.now
 
 
-def _is_time(outside: BackgroundWork, observed: Observed, desired: Desired) -> bool:
+def _is_due(outside: BackgroundWork, observed: Observed, desired: Desired) -> bool:
     if outside.reading is not None:
-        return True  # it goes on, or has ended
+        return True  # in progress, or ended
     if outside.due is not None and outside.due <= observed.now:
         return True
     if outside.problem:
-        return outside.asked != _asked(outside, observed)
+        return outside.asked != _read_name(outside, observed)
     return (
         observed.state is None
         or observed.asks_to_refresh
@@ -162,12 +166,12 @@ def _is_time(outside: BackgroundWork, observed: Observed, desired: Desired) -> b
 
 
 def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) -> bool:
-    """Say whether the spec asks for what was not read for it; an earlier revision that came back is no such thing."""
+    """Whether the spec asks for values that were not read for it; not after a rollback."""
     if observed.held:
         return False
     if any(item.name not in state.names or item.name in observed.unfit for item in desired.pulled):
         return True
-    # What dataFrom brings goes behind what data brings, so it is others where those are.
+    # Keys of data take precedence over those of dataFrom, so a change of one may change the other.
     then = {name: keys for name, keys in state.keys.items() if not is_spread(name)}
     return desired.keys != then and any(item.spreads for item in desired.pulled)
 
@@ -176,15 +180,15 @@ def _refs(desired: Desired) -> list[StoreRef]:
     return [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
 
 
-def _under_way(outside: BackgroundWork, observed: Observed, desired: Desired) -> Wait | None:
-    """Say that a value is awaited which the spec asks for; where there is one, nobody needs to know."""
+def _being_read(outside: BackgroundWork, observed: Observed, desired: Desired) -> Wait | None:
+    """Return that a value is awaited, if the spec asks for one that the state lacks."""
     is_unfit = any(item.name in observed.unfit for item in desired.pulled)
     is_awaited = outside.reading is not None and (is_unfit or not observed.is_complete)
     return being_read() if is_awaited else None
 
 
-def _asked(outside: BackgroundWork, observed: Observed) -> str:
-    """Name what is to be read, so that the answer to another question is of no use."""
+def _read_name(outside: BackgroundWork, observed: Observed) -> str:
+    """Return the name of a read job; a result under another name is not used."""
     asked = (
         observed.managed.metadata.generation,
         observed.requested.refresh,
@@ -202,19 +206,19 @@ async def _read(
     context: Context,
     load: Load,
 ) -> Reading | None:
-    """Return how the reading ended, or None while it goes on; then the object is woken at its end."""
-    asked = _asked(outside, observed)
+    """Return the result of the read, or None while it is in progress; its end wakes the object."""
+    asked = _read_name(outside, observed)
     if outside.reading and outside.reading.name != asked:
         outside.reading.task.cancel()
         outside.reading = None
     if outside.reading is None:
-        # Where nothing is recorded yet, any request may be a new one.
+        # Without a state, any refresh request may be new.
         fresh = observed.asks_to_refresh or (
             observed.state is None and observed.requested.refresh is not None
         )
         state = await load() if observed.state and observed.state.loans else None
-        anew = bool(observed.rereads_for)
-        borrower = LeaseManager(key, desired, state, outside, context.stores, context.now, anew=anew)
+        reissue = bool(observed.rereads_for)
+        borrower = LeaseManager(key, desired, state, outside, context.stores, context.now, reissue=reissue)
         doing = read_all(key, observed, desired, context.stores, borrower, fresh=fresh)
         outside.reading_since = context.now()
         outside.reading = await begin(asked, doing, lambda: context.wake(key))
@@ -227,20 +231,20 @@ async def _read(
         outside.attempts = 0
         return ended
     outside.was_read = False
-    first = ended.problem.after if isinstance(ended.problem, Wait) else _LATER
-    outside.due = observed.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _LONGEST_WAIT))
+    first = ended.problem.after if isinstance(ended.problem, Wait) else _RETRY_DELAY
+    outside.due = observed.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _MAX_RETRY_DELAY))
     outside.attempts += 1
     return ended
 
 
-# What is others there
+# Comparison with the state
 
 
 def _retained(reading: Reading, state: State | None, desired: Desired) -> Reading:
-    """Put what is gone at a store, and stays, to what was read there."""
+    """Add the kept properties that are gone at the store to the values that were read."""
     recorded = state.current.values if state else {}
     taken = {key for kept in reading.values.values() for key in kept.keys.values()} | desired.item_keys
-    whole = {
+    completed = {
         item.name: found
         for item in desired.pulled
         if item.spreads
@@ -248,19 +252,21 @@ def _retained(reading: Reading, state: State | None, desired: Desired) -> Readin
         and item.name in recorded
         and (found := reading.values[item.name].with_gone(recorded[item.name], taken))
     }
-    if not whole:
+    if not completed:
         return reading
-    # Another step of the same pass finds it done.
-    return replace(reading, values={**reading.values, **whole}, retained=reading.retained | whole.keys())
+    # Further steps of this pass use the result.
+    return replace(
+        reading, values={**reading.values, **completed}, retained=reading.retained | completed.keys()
+    )
 
 
 def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State | None) -> frozenset[str]:
-    """Return the items that are others than in the current revision, and in the one that was given up."""
+    """Return the items that differ from the current revision and from the one that was rolled back."""
     if state is None:
         return frozenset()
     held = state.revision(observed.held.number) if observed.held else state.current
     if held is None:
-        return frozenset()  # nobody knows any more what had failed
+        return frozenset()  # the values of the failed revision are gone
     return frozenset(
         name
         for name, kept in values.items()
@@ -269,15 +275,15 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
 
 
 def _is_other(kept: ItemValues, before: ItemValues | None) -> bool:
-    """Say whether it is another value, or of another loan, with which it ends."""
+    """Whether a value differs, or belongs to another lease."""
     return before is None or before.loan != kept.loan or before.data() != kept.data()
 
 
 def _emptied(values: Mapping[str, ItemValues], state: State | None) -> Stalled | None:
-    """Say which key would lose its content; a property that never had any may stay so."""
-    there = state.current.data() if state else {}
+    """Return an error if a key would become empty; a property that was always empty may stay so."""
+    recorded = state.current.data() if state else {}
     for name, kept in values.items():
         for key, value in kept.data().items():
-            if not value.reveal() and key in there and there[key].reveal():
+            if not value.reveal() and key in recorded and recorded[key].reveal():
                 return empty(f"{name}: what would go into the key {key!r}")
     return None

@@ -1,4 +1,4 @@
-"""What people and machines are told of a pass: status, events, metrics and a log line, in one place."""
+"""Reports a pass: status, Events, metrics and log lines."""
 
 from __future__ import annotations
 
@@ -61,35 +61,35 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
-_NO_TROUBLE = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
-"""What keeps a pass from its end as long as a store, or a key, takes for it."""
+_EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
+"""Reasons of a pass that waits for a store or a generator; they are no trouble."""
 
 _log = structlog.get_logger()
 
 
 def tell_step(step: Step, key: ObjectKey, observed: Observed, seconds: float, context: Context) -> None:
-    """Tell what was just done."""
+    """Report a step that was executed."""
     _time_step(step, observed, seconds, context)
     match step:
         case Repair():
-            _tell_repair(step, key, observed, context)
+            _report_repair(step, key, observed, context)
         case GoBack():
-            _tell_return(step, key, observed, context)
+            _report_rollback(step, key, observed, context)
         case RollOut(consumer=consumer):
-            _tell_restart(consumer, key, observed, context)
+            _report_restart(consumer, key, observed, context)
         case DeletePod():
-            _tell_deleted_pod(step, key, context)
+            _report_deleted_pod(step, key, context)
         case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
-            _tell_of_outside(step, key, observed, context)
+            _report_store_step(step, key, observed, context)
         case Rest():
             pass
         case _:
-            _tell_news(step, observed, context)
+            _post_change(step, observed, context)
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
 
 
-def _tell_news(step: Step, observed: Observed, context: Context) -> None:
-    """Post what somebody can notice of a record or of a Secret."""
+def _post_change(step: Step, observed: Observed, context: Context) -> None:
+    """Post an Event about a change of the state or of the Secret."""
     match step:
         case Claim(number=number) | Adopt(number=number):
             post(observed, context, "Claimed", f"the Secret's values are kept as revision {number}")
@@ -123,7 +123,7 @@ def _facts(step: Step) -> dict[str, object]:
             return {}
 
 
-def _tell_repair(step: Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_repair(step: Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
@@ -138,8 +138,8 @@ def _time_step(step: Step, observed: Observed, wrote: float, context: Context) -
         metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
-def _tell_of_outside(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
-    """Tell of a write into a store; one that goes on is told of at its end."""
+def _report_store_step(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
+    """Report an operation at a store; one in progress is reported at its end."""
     name = type(step).__name__
     problem = None
     if isinstance(step, Push | Withdraw):
@@ -162,7 +162,7 @@ def _tell_of_outside(step: OutsideStep, key: ObjectKey, observed: Observed, cont
     _log.info("step done", step=name, secret=str(key))
 
 
-def _tell_return(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_rollback(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_what_failed(observed)
@@ -170,26 +170,34 @@ def _tell_return(step: GoBack, key: ObjectKey, observed: Observed, context: Cont
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
     post(observed, context, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
     _log.warning(
-        "rolled back", secret=str(key), revision=step.number, given_up=step.given_up, failed=step.failed
+        "revision rolled back",
+        secret=str(key),
+        revision=step.number,
+        given_up=step.given_up,
+        failed=step.failed,
     )
 
 
 def _failures(observed: Observed) -> str:
-    """Name who failed and why: with the return the pods go that show it."""
+    """Return which workloads failed and why; the rollback removes the pods that show it."""
     failed = (
-        (one for one in standings(observed, observed.desired) if one.state is WorkloadState.FAILED)
+        (
+            standing
+            for standing in standings(observed, observed.desired)
+            if standing.state is WorkloadState.FAILED
+        )
         if observed.desired
         else ()
     )
-    return "".join(f"; {one.consumer.workload.key}: {one.message}" for one in failed)
+    return "".join(f"; {standing.consumer.workload.key}: {standing.message}" for standing in failed)
 
 
-def _tell_restart(consumer: Consumer, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, context: Context) -> None:
     workload, number = consumer.workload, observed.current.number if observed.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
     what = "its pods are made anew for"
     if observed.desired and goes_back(consumer, observed, observed.desired):
-        what = "its pods go back to"  # those that run it stay
+        what = "its pods go back to"  # pods that run that revision stay
     context.events.post(
         _workload_ref(workload),
         "Restarted",
@@ -198,7 +206,7 @@ def _tell_restart(consumer: Consumer, key: ObjectKey, observed: Observed, contex
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
-def _tell_deleted_pod(step: DeletePod, key: ObjectKey, context: Context) -> None:
+def _report_deleted_pod(step: DeletePod, key: ObjectKey, context: Context) -> None:
     workload, pod = step.consumer.workload, step.pod
     context.events.post(
         _workload_ref(workload),
@@ -218,7 +226,7 @@ def _workload_ref(workload: Workload) -> ObjectRef:
 def tell_denied(
     workload: Workload, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
-    """Post that the API server refuses a restart, unless an earlier process has written it into the status."""
+    """Post that the API server rejects a restart, unless the status of an earlier process has it."""
     told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     if told and told_reason(told) == error.reason:
         return
@@ -227,58 +235,60 @@ def tell_denied(
 
 
 async def report(key: ObjectKey, observed: Observed, outcome: Outcome, context: Context) -> None:
-    """Write the status if it changed, and tell what a change means.
+    """Write the status if it changed, and report what the change means.
 
     Raises:
-        ApiError: The status could not be written; nothing was told.
+        ApiError: The write of the status failed; nothing else was reported.
     """
     before, after = observed.managed.status, status_of(observed, outcome)
     await write_status(key, observed.managed, after, context)
-    _tell_trouble(key, observed.managed, outcome.error, context)
-    _tell_warning(key, observed, before, context)
+    _report_trouble(key, observed.managed, outcome.error, context)
+    _report_violations(key, observed, before, context)
     tell_ends(key, observed, before, after, context)
 
 
 async def report_unseen(key: ObjectKey, error: Wait, context: Context) -> None:
-    """Tell that nobody could look, as far as that can be told.
+    """Report a failed observation.
 
     Raises:
-        ApiError: The status could not be written; the event was posted.
+        ApiError: The write of the status failed; the Event was posted.
     """
     found = context.cache.managed(key)
     if found is None:
         return
     managed, _ = found
-    _tell_trouble(key, managed, error, context)
+    _report_trouble(key, managed, error, context)
     await write_status(key, managed, status_unseen(managed, error, context.now()), context)
 
 
-def _tell_trouble(
+def _report_trouble(
     key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, context: Context
 ) -> None:
-    """Tell what keeps a pass from its end, once as long as it stays the same."""
+    """Report the error of a pass, once while it stays the same."""
     memory = context.memory(key)
-    told = None if error is None or error.reason in _NO_TROUBLE else f"{error.reason}: {error.message}"
+    told = None if error is None or error.reason in _EXPECTED_WAITS else f"{error.reason}: {error.message}"
     was_told, memory.told = memory.told, told
     if error is None or told is None or told == was_told:
         return
-    if was_told is None and _stands_in(managed.status, error):
+    if was_told is None and _is_in_status(managed.status, error):
         return
-    if error.reason != "ApiServerUnavailable":  # which could not take the event either
+    if error.reason != "ApiServerUnavailable":  # an Event would be lost as well
         post_about(managed, context, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
-        _log.warning("stalled", secret=str(key), reason=error.reason, message=error.message)
+        _log.warning("reconcile stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
-        _log.warning("waiting", secret=str(key), reason=error.reason, message=error.message)
+        _log.warning("reconcile waiting", secret=str(key), reason=error.reason, message=error.message)
 
 
-def _stands_in(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
-    """Say whether an earlier process has written it into the status: a condition has its reason."""
+def _is_in_status(status: ManagedSecretStatus, error: Wait | Stalled) -> bool:
+    """Whether the status of an earlier process has the error: a condition has its reason."""
     return any(one.reason == error.reason for one in status.conditions)
 
 
-def _tell_warning(key: ObjectKey, observed: Observed, before: ManagedSecretStatus, context: Context) -> None:
-    """Post the rules that are broken where the class only warns; where it denies, that is a trouble."""
+def _report_violations(
+    key: ObjectKey, observed: Observed, before: ManagedSecretStatus, context: Context
+) -> None:
+    """Post the violated rules if the class only warns; if it denies, they are the error of the pass."""
     told = {(one.rule, one.item) for one in told_violations(before)}
     if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return

@@ -1,4 +1,4 @@
-"""What a spec asks for, filled in from its class, or what is wrong with it."""
+"""Resolves a spec with the defaults of its class, or returns what is invalid in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.validation import hold_together
 from keyturn.generators import generator_for
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from .generate import making_order
 
@@ -28,7 +28,7 @@ __all__ = ["resolved", "template_flaw"]
 def resolved(
     managed: ManagedSecret, memory: ObjectMemory, cache: InformerCache
 ) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
-    """Fill in what a spec leaves open from its class; what it asks for is None where something is wrong with it."""
+    """Return the class, the resolved spec and the error; the resolved spec is None after an error."""
     secret_class, known = None, memory.resolved
     of = (managed.metadata.uid, managed.metadata.generation)
     try:
@@ -46,17 +46,19 @@ def resolved(
 
 
 async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
-    """Look at the templates in a thread: a page of Liquid takes a while, and loading Liquid a fifth of a second."""
+    """Check the templates in a thread: a page of Liquid takes a while, and the import of Liquid 0.2 s."""
     if not desired.templates:
         return None
     names = {item.name: tuple(item.keys) for item in desired.items if not item.spreads}
-    # What dataFrom brings is known only once it is read.
+    # The keys of dataFrom are known only after a read.
     is_open = any(item.spreads for item in desired.items)
     try:
         if templates.is_known(desired.templates, names, is_open=is_open):
             templates.check(desired.templates, names, is_open=is_open)
         else:
-            await threads.for_tenant(namespace, templates.check, desired.templates, names, is_open=is_open)
+            await threadpools.for_tenant(
+                namespace, templates.check, desired.templates, names, is_open=is_open
+            )
     except Stalled as stalled:
         return stalled
     return None

@@ -1,4 +1,4 @@
-"""Which recorded values are not what is asked for today."""
+"""Finds recorded values that do not match the spec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,23 +21,23 @@ __all__ = ["unfit"]
 
 
 async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
-    """Name the items whose values are not what is asked for today."""
+    """Return the items whose recorded values do not match the spec."""
     values = state.current.values
-    there = [(item, values[item.name]) for item in desired.items if item.name in values]
+    recorded = [(item, values[item.name]) for item in desired.items if item.name in values]
     doubted: list[tuple[Item, ItemValues]] = []
     found: set[str] = set()
-    for item, kept in there:
+    for item, kept in recorded:
         if _is_doubtful(item, kept):
             doubted.append((item, kept))
         elif not _fits(item, kept):
             found.add(item.name)
-    if doubted:  # whose values may be anybody's
-        found |= await threads.for_tenant(key.namespace, _not_accepted, doubted)
+    if doubted:  # which may be large or malformed
+        found |= await threadpools.for_tenant(key.namespace, _not_accepted, doubted)
     return frozenset(found)
 
 
 def _is_doubtful(item: Item, kept: ItemValues) -> bool:
-    """Say whether another recipe has made a value, or nobody's, so that only looking at it can tell."""
+    """Whether a value has another recipe or none, so that only its generator can tell whether it fits."""
     is_ours = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
     return is_ours and item.recipe is not None and kept.recipe != item.recipe.text
 
@@ -54,12 +54,12 @@ def _fits(item: Item, kept: ItemValues) -> bool:
     if item.recipe is None:
         return _is_given(item, kept)
     if kept.recipe == LITERAL:
-        return False  # it was written in the spec for everybody to read
+        return False  # the spec has it in plain text
     return not item.of_class or kept.outputs.keys() == item.keys.keys()
 
 
 def _is_given(item: Item, kept: ItemValues) -> bool:
-    """Say whether it holds the literal of today, or what was read from where the spec says today."""
+    """Whether an item has today's literal, or a value from today's source."""
     if item.source is not None:
         return kept.recipe == item.source.text
     return item.literal is not None and kept.outputs == {VALUE: item.literal}

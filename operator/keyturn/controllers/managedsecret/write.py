@@ -1,4 +1,4 @@
-"""How the two Secrets of a managed secret are written: over the version that was read, and held to what was sent."""
+"""Writes state and target Secret: each over the version that was read, and compared with what was sent."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def known(state: State | None, key: ObjectKey) -> State:
     return state
 
 
-# The state Secret
+# State Secret
 
 
 async def write_state(key: ObjectKey, state: State, observed: Observed, context: Context) -> None:
-    """Record a state.
+    """Write a state.
 
     Raises:
-        Stalled: Something else is stored than what was sent.
+        Stalled: The stored object differs from what was sent.
     """
     memory, name = context.memory(key), state_name(key.name)
     there = context.cache.secret(key.namespace, name)
@@ -68,22 +68,22 @@ async def write_state(key: ObjectKey, state: State, observed: Observed, context:
     meta = meta_of(written)
     if written.get("data") != body["data"]:
         context.cache.put_secret(meta)
-        raise changed_on_write(name, "what it keeps")  # and nothing is published that is not recorded
+        raise changed_on_write(name, "what it keeps")  # a revision that is not recorded is not published
     memory.state, memory.state_version = state, meta.resource_version
     memory.state_facts, memory.checked = state.facts(), None
     context.cache.put_secret(meta)
 
 
-# The target Secret
+# Target Secret
 
 
 async def write_target(
     step: Publish | Repair | Revoke, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
-    """Write the Secret of the current revision.
+    """Write the target Secret with the current revision.
 
     Raises:
-        Conflict: Something else is stored than what was sent; the next look says so.
+        Conflict: The stored object differs from what was sent; the next observation reports it.
     """
     memory = context.memory(key)
     is_new = isinstance(step, Publish)
@@ -116,7 +116,7 @@ async def _body(
 
 
 def _not_as_sent(written: Body, key: ObjectKey, observed: Observed, state: State) -> str | None:
-    """Say what of a Secret a webhook has changed on its way; the next look would find the same."""
+    """Return what a webhook has changed in a written Secret; the next observation would find the same."""
     facts = target_facts(written, key, observed.uid, wanted_of(observed), state, observed.now)
     if facts.differs:
         return ", ".join(sorted(facts.differs))
@@ -124,35 +124,35 @@ def _not_as_sent(written: Body, key: ObjectKey, observed: Observed, state: State
 
 
 async def release(key: ObjectKey, context: Context) -> None:
-    """Take our label off a Secret under an old name, of which the watch then tells nothing more."""
+    """Remove our label from a Secret with an earlier name; the informer no longer sees it then."""
     try:
         found = await context.api.get(paths.secret(key.namespace, key.name))
         if owner_of(found):
             await context.api.replace(paths.secret(key.namespace, key.name), released_target(found))
     except errors.NotFound:
-        pass  # somebody has deleted it
+        pass  # already deleted
     context.cache.drop_secret(key)
 
 
 def _newly_published(observed: Observed, context: Context) -> datetime:
-    """A Secret under a new name carries what is published already: it came with the revision."""
+    """Return the publication time for a Secret with a new name: that of the revision, which was published before."""
     number = observed.current.number if observed.current else None
     is_renamed = observed.target is None and observed.managed.status.revision == number
     return _first_published(observed) if is_renamed else context.now()
 
 
 def _first_published(observed: Observed) -> datetime:
-    """A repair publishes nothing new: who started after the revision came still runs it."""
+    """Return the earlier publication time: a repair publishes no new revision, and running pods have it."""
     if observed.target and observed.target.published:
         return observed.target.published
     return observed.current.made if observed.current else observed.now
 
 
 async def _write_secret(key: ObjectKey, body: Body, context: Context) -> Body:
-    """Write a Secret, and look again at once only if the watch told of another write of it meanwhile.
+    """Write a Secret; observe again only if the watch reported another write of it meanwhile.
 
     Raises:
-        Conflict: It is not as it was when it was read.
+        Conflict: It has changed since it was read.
     """
     memory = context.memory(key)
     writing = memory.writing = Writing(body["metadata"]["name"])
@@ -168,7 +168,7 @@ async def _write_secret(key: ObjectKey, body: Body, context: Context) -> Body:
 
 
 async def _put_secret(key: ObjectKey, body: Body, context: Context) -> Body:
-    """Put a Secret over the version that was read, or make a new one."""
+    """Replace the version that was read, or create the Secret."""
     name = body["metadata"]["name"]
     if "resourceVersion" in body["metadata"]:
         try:

@@ -1,4 +1,4 @@
-"""How a status is written: only what changed, and only over the object that was looked at."""
+"""Writes the status: changed fields only, with the observed resourceVersion."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["write_status"]
 async def write_status(
     key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, context: Context
 ) -> None:
-    """Write what changed in the status.
+    """Write the changed fields of the status.
 
-    The resourceVersion makes this the fence: nobody acts on a spec that has changed since it was read.
+    The resourceVersion is the fence: a pass never continues with a spec that has changed since it was read.
 
     Raises:
-        Conflict: The object is not the one that was looked at; the mirror has the newer one now.
+        Conflict: The object has changed; the cache gets the newer one.
     """
     metadata = managed.metadata
     changes = status_patch(managed.status, status)
@@ -46,7 +46,7 @@ async def write_status(
     context.cache.put_managed(written)
     kept = written.get("status", {})
     if not context.lost and any(name not in kept for name, part in changes.items() if part is not None):
-        context.doubt_crds()  # the API server drops what the CRD does not know
+        context.doubt_crds()  # the API server drops fields that the CRD lacks
 
 
 async def _look_again(key: ObjectKey, context: Context) -> None:
