@@ -561,7 +561,7 @@ async def test_an_owner_waits_for_no_lookup_of_others_however_many_they_are(sile
 async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
     silence: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lookups, "_PATIENCE", 0.1)
+    monkeypatch.setattr(_lookups, "_LOOKUP_TIMEOUT", 0.1)
     async with guarding() as guard:
         error = await failing(guard.ask("GET", "https://a.evil.example"))
     assert (type(error), error.code) == (Unreachable, "Timeout")

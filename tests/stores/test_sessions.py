@@ -141,7 +141,7 @@ async def test_a_secret_of_somebody_else_stays(drawers: Drawers) -> None:
     with structlog.testing.capture_logs() as logs:
         await session(drawers).save(Value(b"other"))
     assert drawers.only == before
-    assert [one["event"] for one in logs] == ["a login is kept in memory only: its Secret is another's"]
+    assert [one["event"] for one in logs] == ["session not persisted"]
 
 
 async def test_without_the_right_to_write_it_goes_on_without(drawers: Drawers) -> None:

@@ -58,32 +58,32 @@ __all__ = ["Failure", "Reach", "StoreEvents", "Stores"]
 T = TypeVar("T")
 
 Failure: TypeAlias = StoreError | Stalled
-"""What kept a store from being asked, or from answering."""
+"""Why a store was not asked, or did not answer."""
 
-_IDLE: Final = 600.0
-"""Seconds after which a provider that nobody uses is closed."""
-_TIDY_EVERY: Final = 60.0
-_FAREWELL: Final = 1.0
-"""Seconds for stores that are told of the end."""
+_IDLE_TIMEOUT: Final = 600.0
+"""Seconds after which an idle provider is closed."""
+_TIDY_INTERVAL: Final = 60.0
+_SHUTDOWN_TIMEOUT: Final = 1.0
+"""Time limit in seconds for requests to stores at shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What stores may reach from this operator; nothing inside unless its administrator says so."""
+    """Addresses and accounts that stores may use; private addresses only if the administrator allows them."""
 
     namespace: str = ""
-    """The operator's own, where the logins of ClusterSecretStores lie."""
+    """The operator's own namespace, which has the credentials of ClusterSecretStores."""
     files_root: Path | None = None
     allowed: Collection[AllowedHost] = ()
     inside: Collection[Network] = field(default=())
     our_audiences: Callable[[], Collection[str]] = tuple
-    """Names for whom the operator's own token is good: no store gets one for them."""
+    """Audiences of the operator's own token; stores get no token with one of them."""
 
 
 class Stores:
-    """Reads from and writes to outside stores, for the ManagedSecrets of any namespace.
+    """Clients of all stores, for the ManagedSecrets of any namespace.
 
-    It belongs to one event loop; nothing is opened before the first store is used.
+    Belongs to one event loop; opens nothing before the first use of a store.
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
@@ -97,15 +97,15 @@ class Stores:
         self._tasks = Tasks()
         self._shared: dict[StoreKey, StoreClient] = {}
         self._pasts: dict[StoreKey, Past] = {}
-        """By name, so that a store which hangs is no new one with each change of its spec."""
+        """By name, so that a store that hangs is not new after each change of its spec."""
         self._is_closed = False
 
     def identity(self, ref: StoreRef, namespace: str) -> str | None:
-        """Name a store in the form that it has now; None where there is none."""
+        """Return UID and generation of a store; None if it does not exist."""
         return self._mirror.stores.identity(StoreKey.of(ref, namespace))
 
     def circle(self, ref: StoreRef, namespace: str, key: str, secret: str) -> tuple[str, ...]:
-        """Return over which Secrets a key leads back to `secret`, where each takes in the next one whole."""
+        """Return the Secrets through which a key leads back to `secret`, if each reads the next one whole."""
         start = self._secret_at(StoreKey.of(ref, namespace), namespace, key)
         if start is None:
             return ()
@@ -115,15 +115,15 @@ class Stores:
         )
 
     def is_here(self, ref: StoreRef, namespace: str) -> bool:
-        """Say whether a store is the Secrets of the consumer's own namespace."""
+        """Whether a store is the Secrets of the consumer's own namespace."""
         return self._is_here(StoreKey.of(ref, namespace))
 
     def _secret_at(self, store: StoreKey, namespace: str, key: str) -> str | None:
-        """Name the Secret of the consumer's namespace that a key is; None where it is none."""
+        """Return the Secret of the consumer's namespace that a key names; None if it names none."""
         if not self._is_here(store):
             return None
         try:
-            return located(key, None, namespace)  # such a store takes no prefix
+            return located(key, None, namespace)  # such a store has no prefix
         except Refused:
             return None
 
@@ -142,11 +142,11 @@ class Stores:
     async def read(
         self, ref: StoreRef, namespace: str, key: str, version: str | None = None, *, fresh: bool = False
     ) -> RemoteValue:
-        """Read a key for somebody in `namespace`; `fresh` asks the store even if it was just asked.
+        """Read a key for a consumer in `namespace`; `fresh` bypasses the cache.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not give it, or was not asked.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store returned no value, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
         return await shared.read(namespace, path, version, fresh=fresh)
@@ -154,73 +154,73 @@ class Stores:
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
     ) -> Written:
-        """Bring a key to `content`; compares before it writes, so the second time changes nothing.
+        """Set a key to `content`. Idempotent: it compares before it writes.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not take it, or was not asked.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store did not accept it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
         return await shared.write(namespace, path, content, policy)
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
-        """Remove a key. Absent is success.
+        """Delete a key. Absence is success.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not do it, or was not asked.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store did not delete it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
         await shared.delete(namespace, path)
 
-    # What stores lend, to one ManagedSecret each
+    # Dynamic credentials, one lease per ManagedSecret
 
     def lends(self, ref: StoreRef, namespace: str) -> bool:
-        """Say whether a store makes another value at each read, which ends by itself.
+        """Whether a store generates another value at each read, which expires.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: Its settings are none that this version can follow.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: Its settings are invalid for this version.
         """
         store_key, store = store_for(ref, namespace, self._mirror)
         return self._of(store_key, store).plan.lends
 
     def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
-        """Take something, and hand it over even if who asked does not wait for it; a failure is a result."""
-        return self._tasks.start(_outcome(self._borrowed(ref, namespace, key)))
+        """Acquire a credential, even if the caller is cancelled; a failure is a result of the task."""
+        return self._tasks.start(_outcome(self._acquire(ref, namespace, key)))
 
     async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
-        """Renew what was lent, and say how long it is good from now; None where it ends as it would.
+        """Renew a lease, and return how long it is valid from now; None if it is not extended.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not say.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store did not answer.
         """
         shared, path = self._place(ref, namespace, key)
         return await shared.extend(namespace, path, lent)
 
     async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
-        """End what was lent. What has ended is success.
+        """Revoke a lease. An expired lease is success.
 
         Raises:
-            Stalled: There is no such store, or not for this namespace.
-            StoreError: The store did not do it, or was not asked.
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: The store did not revoke it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
         await shared.give_back(namespace, path, lent)
 
     def drop(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
-        """Give back what was lent for somebody who is gone; where that fails it ends by itself."""
+        """Revoke the lease of a deleted object; if that fails, the lease expires."""
         self._tasks.start(_outcome(self.give_back(ref, namespace, key, lent)))
 
-    async def _borrowed(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
+    async def _acquire(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)
         return await shared.borrow(namespace, path)
 
-    # Stores themselves
+    # Health and life cycle
 
     def health(self, key: StoreKey) -> Health | None:
-        """Say how a store is; None while that is found out, which `news` tells when it is done."""
+        """Return the health of a store; None while it is checked, which `news` reports at its end."""
         try:
             store = self._mirror.stores.store(key)
             shared = self._of(key, store) if store else None
@@ -237,32 +237,32 @@ class Stores:
         return shared.standing.health
 
     def forget(self, key: StoreKey) -> None:
-        """Close a store that is there no more."""
+        """Close a deleted store."""
         if shared := self._shared.pop(key, None):
             self._pasts[key] = shared.close()
 
     async def run(self) -> None:
-        """Close what nobody uses any more, until cancelled."""
+        """Close idle stores, until cancelled."""
         while True:
-            await asyncio.sleep(_TIDY_EVERY)
+            await asyncio.sleep(_TIDY_INTERVAL)
             now = asyncio.get_running_loop().time()
             for shared in list(self._shared.values()):
-                shared.doors.tidy(now - _IDLE)
+                shared.doors.tidy(now - _IDLE_TIMEOUT)
             for key, past in list(self._pasts.items()):
-                if past.ended < now - _IDLE:
+                if past.ended < now - _IDLE_TIMEOUT:
                     del self._pasts[key]
 
     async def aclose(self) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Drop every value and login, end all that goes on, and open nothing more."""
+        """Drop all values and credentials, cancel all requests, and open nothing more."""
         self._is_closed = True
         await self._tasks.end()
         while self._shared:
             _, shared = self._shared.popitem()
             shared.close()
-        await self._tasks.end(after=_FAREWELL)
+        await self._tasks.end(after=_SHUTDOWN_TIMEOUT)
         self._cache.clear()
         self._tokens.clear()
         if self._guard is not None:
@@ -283,7 +283,7 @@ class Stores:
             raise closed()
         self.forget(key)
         plan = plan_of(key, store)
-        # One that each namespace logs into by itself can be checked by none before it was asked.
+        # A store with one credential per namespace cannot be checked before its first use.
         past = None if plan.is_personal else self._pasts.get(key)
         shared = StoreClient(identity, plan, self._outside, self._cache, self._tasks, lambda: self.news, past)
         self._shared[key] = shared

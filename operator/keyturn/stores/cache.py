@@ -1,4 +1,4 @@
-"""What was just read, for all who ask for the same a moment later; then it is dropped, for it is secret."""
+"""Cache of store reads, which expire after the store's minInterval."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Cache", "Outcome"]
 
 Outcome: TypeAlias = "RemoteValue | StoreError"
 
-_LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of all values that are kept; beyond that those go that have been kept longest."""
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Maximum bytes of all cached values; beyond that the oldest are dropped."""
 _OVERHEAD: Final = 512
 
 
@@ -29,9 +29,9 @@ class _Kept(NamedTuple):
 
 
 class Cache:
-    """Keeps each outcome for the time that it is put in with, by a timer of its own."""
+    """Keeps each result for the time that is passed with it, by a timer."""
 
-    def __init__(self, largest: int = _LARGEST) -> None:
+    def __init__(self, largest: int = _MAX_BYTES) -> None:
         self._largest = largest
         self._kept: dict[Hashable, _Kept] = {}
         self._size = 0

@@ -1,6 +1,6 @@
-"""Whether a store may be asked now: by its rate, its own wishes, and whether it answered lately.
+"""Rate limiter and circuit breaker of a store.
 
-Both are told the time and ask nobody, so that a table of moments can test them.
+Both take the time as an argument and do no I/O, so that tests can use tables of moments.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ if TYPE_CHECKING:
 
 __all__ = ["Breaker", "Past", "RateLimiter"]
 
-_BURST: Final = 0.2
-"""Seconds whose requests may come at once."""
-_MOST_FAILURES: Final = 5
-"""In a row, by which a store counts as away."""
-_MOST_CHECKS: Final = 2
-"""Failed checks in a row by which it does, too: where nobody reads, nobody fails."""
-_MOST_REFUSALS: Final = 3
-"""In a row, by which a store counts as one that throttles us, and not as one that did so once."""
-_LONGEST_WISH: Final = 3600.0
-_LONGEST_GUESS: Final = 30.0
-_LONG_WISH: Final = 30.0
+_BURST_SECONDS: Final = 0.2
+"""Seconds' worth of requests that may be sent at once."""
+_MAX_FAILURES: Final = 5
+"""Consecutive failures after which a store counts as down."""
+_MAX_FAILED_CHECKS: Final = 2
+"""Consecutive failed checks after which a store counts as down, also without readers."""
+_MAX_THROTTLED: Final = 3
+"""Consecutive throttled requests after which a store counts as throttling."""
+_MAX_PAUSE: Final = 3600.0
+_MAX_GUESSED_PAUSE: Final = 30.0
+_LONG_PAUSE: Final = 30.0
 
 
 class Past(NamedTuple):
-    """What was known of a store when its spec was changed, or the store went."""
+    """State of the breaker that outlasts a change of the store's spec."""
 
     failures: int
-    """Requests in a row that got no answer."""
+    """Consecutive requests without an answer."""
     asked: float
-    """When the last request went."""
+    """Time of the last request."""
     ended: float
 
 
 class RateLimiter:
-    """Spreads requests so that there are no more than `rate` per second; a small burst passes at once."""
+    """Limits requests to `rate` per second, with a small burst."""
 
     def __init__(self, rate: float, *, last: float = -inf) -> None:
-        """Take `last` as when the last request went."""
+        """`last` is the time of the last request."""
         self._step = 1 / rate
-        self._slack = max(_BURST - self._step, 0.0)
+        self._slack = max(_BURST_SECONDS - self._step, 0.0)
         self._next = last + self._step
 
     @property
     def last(self) -> float:
-        """When the last request that was taken goes."""
+        """Time of the last admitted request."""
         return self._next - self._step
 
     def wait(self, now: float) -> float:
-        """Return the seconds until the next request may go."""
+        """Return the seconds until the next request may be sent."""
         return max(self._next - now, 0.0)
 
     def take(self, now: float, count: int = 1) -> float:
-        """Take the next turn, for `count` requests; return the seconds until it."""
+        """Reserve `count` requests; return the seconds until they may be sent."""
         at = max(self._next, now - self._slack)
         self._next = at + self._step * count
         return max(at - now, 0.0)
@@ -66,47 +66,47 @@ class RateLimiter:
 
 @dataclass(slots=True)
 class Breaker:
-    """What the answers of a store say about asking it again.
+    """Circuit breaker: decides from the answers of a store whether it is asked again.
 
-    Only silence counts as failure: who says no is there. One who answers that all is broken may say so of a single
-    key, which is no reason to keep others from theirs: only a check finds out. What we refuse ourselves says nothing
-    of the store, and a login that is not taken may be one of many.
+    Only silence counts as failure: a refusal shows that the store is up. A server error may concern one key only,
+    which is no reason to stop reads of others; a check decides. A request that the operator itself refused says
+    nothing about the store, and a rejected credential may be one of many.
     """
 
     failures: int = 0
-    """Requests in a row that got no answer."""
+    """Consecutive requests without an answer."""
     doubts: int = 0
-    """Requests in a row that somebody answered with nothing worth having."""
+    """Consecutive requests that were answered by a server error."""
     failed_checks: int = 0
-    """Checks in a row that got none."""
+    """Consecutive checks without an answer."""
     refusals: int = 0
-    """How often in a row the store asked for a pause and threw us back after it."""
+    """How often in a row the store asked for a pause and throttled the next request."""
     quiet_until: float = -inf
     wished: float = 0.0
-    """How long the pause was that it asked for last."""
+    """Length of the pause that the store last asked for."""
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody but a check may ask the store."""
-        return self.failures >= _MOST_FAILURES
+        """Whether only a check may send a request."""
+        return self.failures >= _MAX_FAILURES
 
     @property
     def is_doubted(self) -> bool:
-        """Whether a check is to find out how the store is, while all go on asking it."""
-        return self.doubts >= _MOST_FAILURES
+        """Whether a check is due, while requests continue."""
+        return self.doubts >= _MAX_FAILURES
 
     @property
     def is_down(self) -> bool:
-        """Whether the store is away for longer than a hiccup: a check failed as well."""
-        return (self.is_open and self.failed_checks > 0) or self.failed_checks >= _MOST_CHECKS
+        """Whether the store is down for longer than one failure: a check failed as well."""
+        return (self.is_open and self.failed_checks > 0) or self.failed_checks >= _MAX_FAILED_CHECKS
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the store throttles us for longer than a moment."""
-        return self.refusals >= _MOST_REFUSALS or self.wished > _LONG_WISH
+        """Whether the store throttles for longer than one request."""
+        return self.refusals >= _MAX_THROTTLED or self.wished > _LONG_PAUSE
 
     def heard(self, error: StoreError | None, now: float, *, of_check: bool = False) -> None:
-        """Take in how a request ended."""
+        """Record the result of a request."""
         match error:
             case Unreachable(was_answered=True):
                 self.doubts += 1
@@ -115,7 +115,7 @@ class Breaker:
                 self.failures += 1
                 self.failed_checks += of_check
             case Throttled():
-                self._throttled(error, now)
+                self._record_throttled(error, now)
             case Unauthorized() if not isinstance(error, Denied):
                 self._was_there(of_check=of_check)
             case Refused():
@@ -125,19 +125,19 @@ class Breaker:
                 self.wished = 0.0
 
     def _was_there(self, *, of_check: bool) -> None:
-        """End the search for a store that a check found, whatever else is wrong with it."""
+        """Reset after a check that found the store up, whatever else is wrong."""
         if of_check:
             self.failures = self.doubts = self.failed_checks = 0
 
-    def _throttled(self, error: Throttled, now: float) -> None:
+    def _record_throttled(self, error: Throttled, now: float) -> None:
         self.failures = self.doubts = self.failed_checks = 0
         if now < self.quiet_until:
-            return  # asked before the pause began
+            return  # sent before the pause began
         self.refusals += 1
-        guess = min(2.0 ** (min(self.refusals, 16) - 1), _LONGEST_GUESS)
-        self.wished = guess if error.retry_after is None else min(error.retry_after, _LONGEST_WISH)
+        guess = min(2.0 ** (min(self.refusals, 16) - 1), _MAX_GUESSED_PAUSE)
+        self.wished = guess if error.retry_after is None else min(error.retry_after, _MAX_PAUSE)
         self.quiet_until = now + self.wished
 
     def quiet(self, now: float) -> float:
-        """Return the seconds for which the store wants to be left alone."""
+        """Return the seconds of the pause that the store asked for."""
         return max(self.quiet_until - now, 0.0)

@@ -1,4 +1,4 @@
-"""One store as all who use it share it: each read is made once, and nobody asks one that wants to be left alone."""
+"""Client of one store: caches and deduplicates reads, limits the rate, honours Retry-After."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["StoreClient"]
 
 T = TypeVar("T")
 
-_IN_FLIGHT: Final = 20
-"""Requests of one store at a time."""
-_SHORT_PAUSE: Final = 5.0
-"""Seconds that a request waits where the store asks for a pause; a longer one is told to who asks."""
-_LONGEST_QUEUE: Final = 60.0
-"""Seconds that a request waits for its turn."""
-_OLDEST_LOGIN: Final = 180.0
-"""Seconds after which a login is looked at again before it is used; sooner where the store is read often."""
-_FRESH_LOGIN: Final = 1.0
-_COST_OF_A_WRITE: Final = 2
-"""It reads before it writes."""
+_MAX_CONCURRENT: Final = 20
+"""Maximum concurrent requests of one store."""
+_MAX_WAITED_PAUSE: Final = 5.0
+"""Seconds of a pause that a request waits for; a longer pause is an error for the caller."""
+_MAX_RATE_WAIT: Final = 60.0
+"""Maximum seconds that a request waits for the rate limit."""
+_MAX_CREDENTIAL_AGE: Final = 180.0
+"""Maximum age in seconds of a credential before it is read again for a request; less if the store is read often."""
+_MIN_CREDENTIAL_AGE: Final = 1.0
+_WRITE_COST: Final = 2
+"""A write includes a read."""
 _SILENT_AFTER: Final = 0.5
-"""Seconds in which a store that is there begins to answer, as a rule."""
-_NOT_KEPT: Final = (Throttled, Unauthorized, Unreachable, Conflict)
+"""Seconds in which a store that is up usually begins to answer."""
+_UNCACHED_ERRORS: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 
 
 class _Key(NamedTuple):
@@ -67,7 +67,7 @@ class StoreClient:
         news: Callable[[], StoreEvents],
         past: Past | None = None,
     ) -> None:
-        """Take `past` as what is known of the store by an earlier spec."""
+        """`past` is the state of the breaker from an earlier spec."""
         self.identity = identity
         self.plan = plan
         self.doors = ConnectionPool(plan, outside, tasks)
@@ -77,19 +77,19 @@ class StoreClient:
         self._cache = cache
         self._flights = SingleFlight(tasks)
         self._bucket = RateLimiter(plan.rate, last=past.asked if past else -inf)
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._turns, self._reads = outside.requests, outside.reads
         self._one_by_one = asyncio.Lock()
         self._unanswered: list[float] = []
-        """When each request went that the store has not answered yet."""
+        """Start times of requests that are in progress."""
         if self._breaker.is_open:
             self.standing.look()
 
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> RemoteValue:
-        """Read a key, once for all who ask within the store's minInterval.
+        """Read a key; callers within the store's minInterval share one request.
 
         Raises:
-            StoreError: As the provider's, or because the store is not asked now.
+            StoreError: The provider's error, or the store is not asked now.
         """
         key = _Key(self.identity, self._user(namespace), path, version)
         kept = None if fresh else self._cache.get(key)
@@ -105,20 +105,22 @@ class StoreClient:
     async def delete(self, namespace: str, path: str) -> None:
         await self._changed(namespace, path, "delete", lambda provider: provider.delete(path))
 
-    # What a store lends, each for one
+    # Dynamic credentials, one per caller
 
     async def borrow(self, namespace: str, path: str) -> RemoteValue:
-        return await self._asked(self._user(namespace), "read", lambda provider: provider.read(path))
+        return await self._request(self._user(namespace), "read", lambda provider: provider.read(path))
 
     async def extend(self, namespace: str, path: str, lent: Lent) -> timedelta | None:
-        return await self._asked(self._user(namespace), "renew", lambda provider: provider.extend(path, lent))
+        return await self._request(
+            self._user(namespace), "renew", lambda provider: provider.extend(path, lent)
+        )
 
     async def give_back(self, namespace: str, path: str, lent: Lent) -> None:
-        await self._asked(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
+        await self._request(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
 
     def close(self) -> Past:
-        """End all reads, let those who write finish, and nobody else in; say what the next spec is to know."""
-        # That a request is cut off says nothing of the store, unless it had the time to answer.
+        """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
+        # A cancelled request counts as a failure only if the store had time to answer.
         is_silent = any(began <= _now() - _SILENT_AFTER for began in self._unanswered)
         failures = self._breaker.failures + is_silent
         self._flights.close()
@@ -127,20 +129,20 @@ class StoreClient:
         return Past(failures, min(self._bucket.last, _now()), _now())
 
     def _user(self, namespace: str) -> str:
-        """Say through whose door somebody of `namespace` comes: one that is for all knows no consumer."""
+        """Return the key of the connection for `namespace`; a shared connection has no consumer."""
         return namespace if self.plan.is_personal else self.plan.key.namespace
 
     async def _read(self, key: _Key, namespace: str, *, fresh: bool) -> Outcome:
         outcome: Outcome
-        oldest = _FRESH_LOGIN if fresh else min(self.plan.min_interval, _OLDEST_LOGIN)
+        oldest = _MIN_CREDENTIAL_AGE if fresh else min(self.plan.min_interval, _MAX_CREDENTIAL_AGE)
         try:
             with self._reads.joined(namespace):
-                outcome = await self._asked(
+                outcome = await self._request(
                     key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
                 )
         except StoreError as error:
             outcome = error.with_traceback(None)
-        keeps = isinstance(outcome, Denied) or not isinstance(outcome, _NOT_KEPT)
+        keeps = isinstance(outcome, Denied) or not isinstance(outcome, _UNCACHED_ERRORS)
         if keeps and self._flights.is_current(key):
             self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
@@ -148,11 +150,10 @@ class StoreClient:
     async def _changed(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
-        # Whatever is done: what was read before may be so no longer, from the moment at which the store has it,
-        # which is before the answer is here.
+        # Drop cached values as soon as the store may have the new one, which is before its answer arrives.
         self._forget(path)
         try:
-            return await self._asked(self._user(namespace), operation, doing, cost=_COST_OF_A_WRITE)
+            return await self._request(self._user(namespace), operation, doing, cost=_WRITE_COST)
         finally:
             self._forget(path)
 
@@ -162,24 +163,24 @@ class StoreClient:
                 if isinstance(key, _Key) and (key.store, key.path) == (self.identity, path):
                     kept.drop(key)
 
-    # How the store is asked
+    # Requests
 
-    async def _asked(
+    async def _request(
         self,
         user: str,
         operation: str,
         doing: Callable[[Provider[Any]], Awaitable[T]],
         *,
-        oldest: float = _OLDEST_LOGIN,
+        oldest: float = _MAX_CREDENTIAL_AGE,
         cost: int = 1,
     ) -> T:
-        """Ask the store, and once more if its login turns out to have changed."""
+        """Send a request, and repeat it once if the credential has changed meanwhile."""
         self.standing.hold_login()
         door = await self._door(user, _now() - oldest)
         while True:
             began = _now()
             try:
-                return await self._in_turn(door, operation, doing, cost)
+                return await self._send(door, operation, doing, cost)
             except Unauthorized as error:
                 if isinstance(error, Denied):
                     raise
@@ -199,54 +200,54 @@ class StoreClient:
             self.standing.not_opened(error)
             raise
 
-    async def _in_turn(
+    async def _send(
         self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]], cost: int
     ) -> T:
-        """Make a request when its turn has come, and once more after a short pause that the store asks for."""
-        await self._turn(cost)
+        """Send a request within the rate limit, and repeat it once after a short pause that the store asked for."""
+        await self._wait_for_rate(cost)
         mine = self._turns.taken(self.plan.whose(door.namespace))
         async with self._slots, mine, self._alone_after_a_refusal():
-            await self._let_in(door)
+            await self._wait_for_pause(door)
             try:
                 return await self._made(door, operation, doing)
             except Throttled:
-                if self._breaker.quiet(_now()) > _SHORT_PAUSE:
+                if self._breaker.quiet(_now()) > _MAX_WAITED_PAUSE:
                     raise
-            await self._let_in(door)
+            await self._wait_for_pause(door)
             return await self._made(door, operation, doing)
 
-    async def _turn(self, cost: int) -> None:
-        """Wait for the store's rate.
+    async def _wait_for_rate(self, cost: int) -> None:
+        """Wait for the rate limit.
 
         Raises:
-            Throttled: It would take too long.
+            Throttled: The wait would be too long.
         """
-        if (wait := self._bucket.wait(_now())) > _LONGEST_QUEUE:
+        if (wait := self._bucket.wait(_now())) > _MAX_RATE_WAIT:
             raise Throttled("RateLimit", "more is asked for than the store's ratePerSecond", retry_after=wait)
         await asyncio.sleep(self._bucket.take(_now(), cost))
 
     @asynccontextmanager
     async def _alone_after_a_refusal(self) -> AsyncIterator[None]:
-        """Let one go ahead where the store has just had too many; the others follow if it is answered."""
+        """After a throttled request let one request proceed; the others follow once it is answered."""
         if not self._breaker.refusals:
             yield
             return
         async with self._one_by_one:
             yield
 
-    async def _let_in(self, door: StoreConnection) -> None:
+    async def _wait_for_pause(self, door: StoreConnection) -> None:
         """Wait for a pause that the store asked for.
 
         Raises:
-            Unauthorized: It has just refused this login.
-            Unreachable: It does not answer, and is tried again by itself.
+            Unauthorized: It has just rejected this credential.
+            Unreachable: The breaker is open; a check closes it.
             Throttled: The pause is long.
         """
         if self._breaker.is_open:
             raise Unreachable(
                 "NoAnswer", "it did not answer recently; it is probed, and requests resume when it answers"
             )
-        if (quiet := self._breaker.quiet(_now())) > _SHORT_PAUSE:
+        if (quiet := self._breaker.quiet(_now())) > _MAX_WAITED_PAUSE:
             raise Throttled("Paused", "the store asked for a pause", retry_after=quiet)
         if refusal := door.refusal:
             raise again(refusal)
@@ -270,7 +271,7 @@ class StoreClient:
 
     def _heard(self, operation: str, error: StoreError | None, door: StoreConnection, began: float) -> None:
         tell(self.plan.provider.kind, operation, error, _now() - began)
-        # A login that is not taken may have been changed: that is looked at before it is told.
+        # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
             self.standing.heard(error, door.namespace)
 

@@ -1,4 +1,4 @@
-"""The ways into one store: opened with a login, opened anew when that has changed, closed when nobody uses them."""
+"""Connections of one store, one per credential: reopened when the credential changes, closed when idle."""
 
 from __future__ import annotations
 
@@ -42,43 +42,45 @@ __all__ = ["NO_ACCOUNT", "NO_RIGHT", "ConnectionContext", "ConnectionPool", "Sto
 NO_ACCOUNT: Final = "NoServiceAccount"
 NO_RIGHT: Final = "TokenForbidden"
 
-_CHECKS: Final = 64
-_CHECKS_OF_ONE: Final = 8
-_REQUESTS: Final = 400
-_REQUESTS_OF_ONE: Final = 40
-"""Of the stores of one namespace, whose slowest answer takes half a minute."""
-_FIRSTS: Final = 600
-"""Namespaces of which each has one request more than all may have, so that it waits for no other's answer."""
-_READS_OF_ONE: Final = 1000
-"""Reads of one namespace that are under way or wait, each of which takes some memory."""
-_REFUSAL_LASTS: Final = 10.0
-"""Seconds in which a login that was refused is not tried again: accounts get locked by less."""
+_MAX_CHECKS: Final = 64
+_MAX_CHECKS_PER_TENANT: Final = 8
+_MAX_REQUESTS: Final = 400
+_MAX_REQUESTS_PER_TENANT: Final = 40
+"""For the stores of one namespace, at an answer time of half a minute."""
+_MAX_FIRST_REQUESTS: Final = 600
+"""Namespaces that may exceed the total limit by one request, so that none waits for another's slow store."""
+_MAX_READS_PER_TENANT: Final = 1000
+"""Reads of one namespace, in progress or waiting; each needs memory."""
+_REJECTION_SECONDS: Final = 10.0
+"""Seconds in which a rejected credential is not used again, so that no account gets locked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What the doors of all stores lead through."""
+    """What the connections of all stores share."""
 
     api: Api
     tokens: Tokens
     guard: Callable[[], Guard]
     files_root: Path | None
     namespace: str
-    """The operator's own, where the logins of ClusterSecretStores lie."""
+    """The operator's own namespace, which has the credentials of ClusterSecretStores."""
     checks: KeyedLimiter = field(
-        default_factory=lambda: KeyedLimiter(_CHECKS_OF_ONE, _CHECKS, firsts=_FIRSTS)
+        default_factory=lambda: KeyedLimiter(_MAX_CHECKS_PER_TENANT, _MAX_CHECKS, firsts=_MAX_FIRST_REQUESTS)
     )
-    """The turns of those who find out how a store is."""
+    """Concurrency limit of health checks."""
     requests: KeyedLimiter = field(
-        default_factory=lambda: KeyedLimiter(_REQUESTS_OF_ONE, _REQUESTS, firsts=_FIRSTS)
+        default_factory=lambda: KeyedLimiter(
+            _MAX_REQUESTS_PER_TENANT, _MAX_REQUESTS, firsts=_MAX_FIRST_REQUESTS
+        )
     )
-    """The turns of those who read and write."""
-    reads: Crowd = field(default_factory=lambda: Crowd(_READS_OF_ONE))
-    """The reads of each namespace that are under way or wait."""
+    """Concurrency limit of reads and writes."""
+    reads: Crowd = field(default_factory=lambda: Crowd(_MAX_READS_PER_TENANT))
+    """Reads of each namespace, in progress or waiting."""
 
 
 class StoreConnection:
-    """One provider, opened with one login."""
+    """A provider that was opened with one credential."""
 
     def __init__(self, namespace: str, provider: Provider[Any], login: Credentials, tasks: Tasks) -> None:
         self.namespace = namespace
@@ -92,7 +94,7 @@ class StoreConnection:
 
     @asynccontextmanager
     async def entered(self) -> AsyncIterator[Provider[Any]]:
-        """Use the provider; one that is retired meanwhile is closed by the last who leaves."""
+        """Use the provider; after `retire` the last user closes it."""
         self._guests += 1
         try:
             yield self._provider
@@ -103,28 +105,28 @@ class StoreConnection:
                 self._close()
 
     def retire(self) -> None:
-        """Let in nobody more, and close when the last one has left."""
+        """Admit no further user, and close once the last one has left."""
         is_first, self._is_retired = not self._is_retired, True
         if is_first and not self._guests:
             self._close()
 
     def _close(self) -> None:
-        self._tasks.start(self._provider.close())  # which may ask a server that hangs: nobody waits for it
+        self._tasks.start(self._provider.close())  # in the background: close may wait for a server that hangs
 
     def refused(self, error: StoreError) -> None:
-        """Remember that the store does not take this login, from the first time on."""
+        """Record that the store rejects this credential, and since when."""
         if self.refusal is None:
-            self._refusal = (error, _now() + _REFUSAL_LASTS)
+            self._refusal = (error, _now() + _REJECTION_SECONDS)
 
     @property
     def refusal(self) -> StoreError | None:
-        """The store's last word on the login, as long as it is not tried again."""
+        """The rejection of the credential, while it is not used again."""
         error, until = self._refusal or (None, -inf)
         return error if _now() < until else None
 
     @property
     def is_spent(self) -> bool:
-        """Whether the next try deserves a provider that remembers nothing of the refused one."""
+        """Whether the next attempt should use a new provider, without memory of the rejected one."""
         return self._refusal is not None and self.refusal is None
 
     def is_idle(self, since: float) -> bool:
@@ -132,7 +134,7 @@ class StoreConnection:
 
 
 class ConnectionPool:
-    """The doors of one store: one for all, or one for each namespace that logs in as itself."""
+    """Connections of one store: one for all consumers, or one for each namespace with its own credential."""
 
     def __init__(self, plan: StoreSettings, outside: ConnectionContext, tasks: Tasks) -> None:
         self._plan = plan
@@ -144,33 +146,33 @@ class ConnectionPool:
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def door(self, namespace: str, looked_at: float) -> StoreConnection:
-        """Return the door of `namespace`, with a login that was looked at after `looked_at`.
+        """Return the connection of `namespace`, with a credential that was read after `looked_at`.
 
         Raises:
-            StoreError: What the settings refer to is not there, or the store has other settings now.
+            StoreError: An object that the settings refer to is missing, or the store has other settings now.
         """
         async with self._opening[namespace]:
             self._hold_open()
-            there = self._open.get(namespace)
-            is_fit = there is not None and not there.is_spent
+            connection = self._open.get(namespace)
+            is_fit = connection is not None and not connection.is_spent
             needs = await self._needs()
-            if there and is_fit and (there.looked_at > looked_at or not needs):
-                return there
+            if connection and is_fit and (connection.looked_at > looked_at or not needs):
+                return connection
             began = _now()
             login = await self._login(namespace, needs)
             self._hold_open()
-            if there and is_fit and there.login.versions == login.versions:
-                there.looked_at = began
-                return there
+            if connection and is_fit and connection.login.versions == login.versions:
+                connection.looked_at = began
+                return connection
             return self._opened(namespace, login)
 
     @property
     def needs_something(self) -> bool:
-        """Whether the settings refer to any object, as far as anybody has come to a door yet."""
+        """Whether the settings refer to any object, as far as a connection was opened yet."""
         return bool(self._needed)
 
     async def _needs(self) -> tuple[Reference, ...]:
-        """Name what the settings refer to; once, since it can take a while."""
+        """Return what the settings refer to; once, since it can take long."""
         if self._needed is None:
             provider, config = self._plan.provider, self._plan.config
             self._needed = (
@@ -185,10 +187,10 @@ class ConnectionPool:
             return await look_at(needs, self._home, self._outside.api)
         except Unreachable:
             if there := self._open.get(namespace):
-                return there.login  # what was true a moment ago
+                return there.login  # valid a moment ago
             raise
         except (Unauthorized, Refused):
-            self._shut(namespace)  # who takes a login away wants it used no more
+            self._shut(namespace)  # a deleted credential must not be used any more
             raise
 
     def _hold_open(self) -> None:
@@ -196,14 +198,14 @@ class ConnectionPool:
             raise closed()
 
     def tidy(self, unused_since: float) -> None:
-        """Close what nobody has used since then."""
+        """Close connections that are unused since then."""
         for namespace, door in list(self._open.items()):
             if door.is_idle(unused_since) and not self._opening[namespace].locked():
                 del self._opening[namespace]
                 self._shut(namespace)
 
     def close(self) -> None:
-        """Let nobody in any more; who is inside may finish."""
+        """Admit no further user; requests in progress may finish."""
         self._is_closed = True
         for namespace in list(self._open):
             self._shut(namespace)
@@ -233,12 +235,12 @@ class ConnectionPool:
         )
 
     def _keep(self, namespace: str) -> Keep | None:
-        """Keep a login where its settings lie, or those of the namespace that logs in as itself."""
+        """Return where session credentials are stored: the namespace of the credential."""
         home = namespace or self._home
         return SessionSecret(self._plan, home, self._outside.api) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
-        """Make a token of the one ServiceAccount that the settings name, and of no other."""
+        """Request a token for the ServiceAccount that the settings name, and no other."""
         if account != self._plan.logs_in_as:
             raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")
         try:
@@ -250,7 +252,7 @@ class ConnectionPool:
 
     @property
     def _owner(self) -> str:
-        """Say whose work this store makes: its namespace's, or its own where it is the administrator's."""
+        """Return the tenant of this store: its namespace, or the store itself if it belongs to the administrator."""
         return self._plan.key.namespace or str(self._plan.key)
 
     @property

@@ -1,6 +1,6 @@
-"""Whether a ServiceAccount has agreed that a store logs in as it: its annotation keyturn.dev/stores names the store.
+"""Consent of a ServiceAccount: its annotation keyturn.dev/stores names the stores that may use its tokens.
 
-Who may write a SecretStore says who gets the account's token; who may write the account says to which store it goes.
+The author of a SecretStore chooses the account; the owner of the account chooses the stores.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ STORES: Final = "keyturn.dev/stores"
 
 
 async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Api) -> None:
-    """Read what a ServiceAccount agrees to.
+    """Check the consent of a ServiceAccount.
 
     Raises:
         Unauthorized: It does not name the store.
-        ApiError: It is not there, or may not be read.
+        ApiError: It does not exist, or the read failed.
     """
     body = await api.get(paths.service_account(namespace, account))
     annotations = body["metadata"].get("annotations") or {}

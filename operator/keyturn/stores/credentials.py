@@ -1,4 +1,4 @@
-"""What a store's settings refer to: keys of Secrets and ConfigMaps, read now and kept no longer than its provider."""
+"""Reads the keys of Secrets and ConfigMaps that a store's settings refer to."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ __all__ = ["LOGIN_NOT_FOUND", "Credentials", "look_at"]
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 
 _SECRET: Final = "Secret"  # noqa: S105  # a kind
-_NO_LOGINS: Final = frozenset(
+_NO_CREDENTIALS: Final = frozenset(
     {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
 )
-"""Types of Secrets that nobody may send anywhere: our records, and logins of ServiceAccounts at the API server."""
+"""Types of Secrets that are never sent to a store: Keyturn's records, and tokens of ServiceAccounts."""
 
 
 class Credentials(NamedTuple):
-    """What was referred to, and the versions by which a change of it is seen."""
+    """The referenced values, and the resource versions that show a change."""
 
     referred: Mapping[Reference, RemoteValue]
     versions: frozenset[str]
 
 
 async def look_at(needs: Iterable[Reference], namespace: str, api: Api) -> Credentials:
-    """Read all that is referred to in `namespace`, and keep nothing but the keys that are named.
+    """Read all references in `namespace`; keep only the keys that are named.
 
     Raises:
-        Unauthorized: An object or a key of it is not there.
-        Refused: It is nothing to log in with.
-        Unreachable: The API server does not say.
+        Unauthorized: An object or one of its keys does not exist.
+        Refused: Its type may not be used as a credential.
+        Unreachable: The API server did not answer.
     """
     bodies: dict[tuple[str, str], Body] = {}
     referred: dict[Reference, RemoteValue] = {}
@@ -76,7 +76,7 @@ async def _read(reference: Reference, namespace: str, api: Api) -> Body:
 
 
 def _found(reference: Reference, namespace: str, body: Body) -> RemoteValue:
-    if body.get("type") in _NO_LOGINS:
+    if body.get("type") in _NO_CREDENTIALS:
         raise Refused(
             "NotForLogin",
             f"the Secret {reference.name!r} is an account's token or the operator's own record; name another",

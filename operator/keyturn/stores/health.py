@@ -1,4 +1,4 @@
-"""What is to be said of a store, from how its last check and its last answers ended."""
+"""Maps the result of a check or request to the health of a store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["IN_USE", "VALID", "Health", "health_of"]
 
 
 class Health(NamedTuple):
-    """A store's condition Ready, in the words of its status."""
+    """Reason and message of a store's condition Ready."""
 
     is_ready: bool
     reason: str
     message: str
     passes: bool = False
-    """Whether what is wrong can pass by itself."""
+    """Whether the problem can pass without a change."""
 
 
 VALID: Final = Health(is_ready=True, reason="Valid", message="the last check of the store succeeded")
@@ -32,24 +32,24 @@ IN_USE: Final = Health(
 
 
 def health_of(error: StoreError) -> Health:
-    """Say what keeps a store from being used."""
+    """Return the health for an error."""
     match error:
         case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
             return Health(is_ready=False, reason=LOGIN_NOT_FOUND, message=error.hint)
         case Unauthorized():
-            return _told(error, "AuthenticationFailed", "the store refuses the login")
+            return _with_details(error, "AuthenticationFailed", "the store refuses the login")
         case Throttled():
-            return _told(error, "Throttled", "the store asks for fewer requests", passes=True)
+            return _with_details(error, "Throttled", "the store asks for fewer requests", passes=True)
         case Unreachable():
-            return _told(error, "Unreachable", "the store does not answer", passes=True)
+            return _with_details(error, "Unreachable", "the store does not answer", passes=True)
         case Refused():
-            return _told(error, "InvalidSettings", "the settings of the store cannot be used")
+            return _with_details(error, "InvalidSettings", "the settings of the store cannot be used")
         case _:
-            return _told(error, "Unknown", "the store did not do what was asked", passes=True)
+            return _with_details(error, "Unknown", "the store did not do what was asked", passes=True)
 
 
-def _told(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
-    """Add to a sentence what is known of an error."""
+def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:
+    """Append the details of an error to a message."""
     hint = hint_of(error)
     message = f"{sentence} ({error.code}){f': {hint}' if hint else ''}"
     return Health(is_ready=False, reason=reason, message=message, passes=passes)

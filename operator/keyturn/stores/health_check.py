@@ -1,4 +1,4 @@
-"""How a store is: checked until it is in order, found out of order by who uses it, and told when that turns."""
+"""Health check of a store: repeated until it succeeds, restarted by a failed request, and reported on change."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ if TYPE_CHECKING:
 
 __all__ = ["HealthCheck", "StoreEvents"]
 
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 30.0
-_LONGEST_LOOK: Final = 15.0
-"""Seconds between two looks at a login that is not taken, or not there."""
-_TRY_AGAIN: Final = 300.0
-"""Seconds after which a login that has not changed is tried again, and settings that cannot be followed."""
-_PATIENCE: Final = 10.0
-_OF_THE_CLUSTER: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
-"""What keeps a login from being made, so that looking again costs the store nothing."""
+_MIN_INTERVAL: Final = 1.0
+_MAX_INTERVAL: Final = 30.0
+_MAX_CREDENTIAL_INTERVAL: Final = 15.0
+"""Maximum seconds between two reads of a credential that is rejected or missing."""
+_RETRY_INTERVAL: Final = 300.0
+"""Seconds after which a rejected credential, or invalid settings, are tried again unchanged."""
+_REQUEST_TIMEOUT: Final = 10.0
+_CLUSTER_ERRORS: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
+"""Errors that occur in this cluster, so that a retry costs the store nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreEvents:
-    """Who wants to know."""
+    """Callbacks for changes of health."""
 
     turned: Callable[[StoreKey], None] = lambda _: None
-    """Another thing is to be said of a store."""
+    """The health of a store changed."""
     recovered: Callable[[StoreKey], None] = lambda _: None
-    """A store can be used again, so its users are to be looked at."""
+    """A store has recovered; its users are to be reconciled."""
 
 
 class HealthCheck:
-    """What is known of one store. It is in order as soon as anything works, and not before something did."""
+    """Health of one store; unknown before the first result, ready after any success."""
 
     def __init__(
         self,
@@ -71,25 +71,25 @@ class HealthCheck:
         news: Callable[[], StoreEvents],
         checks: KeyedLimiter,
     ) -> None:
-        """Take `checks` as the turns of the checks of all stores."""
+        """`checks` is the concurrency limit of all stores' checks."""
         self.health: Health | None = None
-        """None as long as nothing is known."""
+        """None while unknown."""
         self._plan, self._doors, self._breaker, self._tasks = plan, doors, breaker, tasks
         self._news, self._checks = news, checks
         self._trouble: StoreError | None = None
         self._silence: Unreachable | None = None
         self._wish: Throttled | None = None
-        # Nobody can say more of one that each namespace logs into by itself.
+        # A store with one credential per namespace has no other health.
         self._works = plan.is_personal
         self._user = None if plan.is_personal else plan.key.namespace
-        """Through whose door the store can be checked."""
+        """The namespace whose connection is used for checks."""
         self._tried: tuple[frozenset[str], float] | None = None
-        """The login that was checked last, and when."""
+        """The credential of the last check, and its time."""
         self._tending: asyncio.Task[None] | None = None
         self._is_closed = False
 
     def look(self) -> None:
-        """Have the store checked until it is in order; nothing where that goes on already."""
+        """Start checks until one succeeds; no effect while checks run."""
         if not self._is_closed and (self._tending is None or self._tending.done()):
             self._tending = self._tasks.start(self._tend())
 
@@ -99,16 +99,16 @@ class HealthCheck:
             self._tending.cancel()
 
     def hold_login(self) -> None:
-        """Spare the API server a look for a login that was not there a moment ago.
+        """Spare the API server a read of a credential that was missing a moment ago.
 
         Raises:
-            Unauthorized: It was not.
+            Unauthorized: It was missing.
         """
         if self._trouble is not None and self._trouble.code == LOGIN_NOT_FOUND:
             raise again(self._trouble)
 
     def heard(self, error: StoreError | None, user: str, *, of_check: bool = False) -> None:
-        """Take in how a request ended that was made through the door of `user`."""
+        """Record the result of a request on the connection of `user`."""
         was_open, self._user = self._breaker.is_open, user
         self._breaker.heard(error, _now(), of_check=of_check)
         match error:
@@ -125,14 +125,14 @@ class HealthCheck:
         self._judge(was_open=was_open)
 
     def not_opened(self, error: StoreError) -> None:
-        """Take in that the settings refer to what is not there, or to what cannot be used."""
+        """Record that a referenced object is missing or cannot be used."""
         if isinstance(error, Unauthorized | Refused):
             self._trouble = error
             self._judge(was_open=self._breaker.is_open)
 
     def _judge(self, *, was_open: bool) -> None:
         before, after = self.health, self._found()
-        # What passes by itself is told once: its code may be another one each time.
+        # A passing problem is reported once: its code may differ each time.
         if before and after and after.passes and before.reason == after.reason:
             after = before
         if after and after != before:
@@ -158,7 +158,7 @@ class HealthCheck:
     # Checks
 
     async def _tend(self) -> None:
-        pause = _FIRST_PAUSE
+        pause = _MIN_INTERVAL
         while True:
             await self._check()
             in_order = self.health is not None and self.health.is_ready
@@ -171,15 +171,15 @@ class HealthCheck:
     def _longest(self) -> float:
         match self._trouble:
             case None:
-                return min(_LONGEST_PAUSE, self._plan.min_interval)
+                return min(_MAX_INTERVAL, self._plan.min_interval)
             case Unauthorized():
-                return _LONGEST_LOOK
+                return _MAX_CREDENTIAL_INTERVAL
             case _:
-                return _LONGEST_LOOK if self._doors.needs_something else _TRY_AGAIN
+                return _MAX_CREDENTIAL_INTERVAL if self._doors.needs_something else _RETRY_INTERVAL
 
     async def _check(self) -> None:
         user = self._user
-        if user is None:  # nobody has come yet through whose door it could be checked
+        if user is None:  # no namespace has opened a connection yet
             self._judge(was_open=False)
             return
         try:
@@ -197,16 +197,16 @@ class HealthCheck:
         self.heard(error, user, of_check=True)
 
     def _was_tried(self, door: StoreConnection) -> bool:
-        """Say whether the store has refused this very login not long ago."""
-        if self._trouble is not None and self._trouble.code in _OF_THE_CLUSTER:
+        """Whether the store has rejected this credential recently."""
+        if self._trouble is not None and self._trouble.code in _CLUSTER_ERRORS:
             return False
         tried, at = self._tried or (None, -inf)
-        return self._trouble is not None and tried == door.login.versions and _now() < at + _TRY_AGAIN
+        return self._trouble is not None and tried == door.login.versions and _now() < at + _RETRY_INTERVAL
 
 
 async def _checked(door: StoreConnection) -> StoreError | None:
     try:
-        async with asyncio.timeout(_PATIENCE), door.entered() as provider:
+        async with asyncio.timeout(_REQUEST_TIMEOUT), door.entered() as provider:
             await provider.check()
     except TimeoutError:
         return Unreachable("Timeout")

@@ -1,4 +1,4 @@
-"""Whether namespaces that share a store reach each other's keys, and what to write where they should not."""
+"""Detects stores whose keys are shared between namespaces, and how to isolate them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PLACE: Final = "{namespace}"
 
 
 def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
-    """Say so of a store that serves several namespaces with one login, and no prefix keeps their keys apart.
+    """Return a message if namespaces share one credential and no prefix separates their keys.
 
-    It is no reason to refuse the store: they may be meant to share them.
+    This is no error: sharing may be intended.
     """
     if not isinstance(store, ClusterSecretStore) or not _are_several(store.spec.allowed_namespaces):
         return None
@@ -31,7 +31,7 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
     try:
         plan = plan_of(key, store)
     except Refused:
-        return None  # its condition Ready says what is wrong
+        return None  # its condition Ready has the error
     if plan.is_personal or not plan.provider.takes_prefix(plan.config):
         return None
     return (
@@ -42,5 +42,5 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
 
 
 def _are_several(allowed: AllowedNamespaces | None) -> bool:
-    """Say whether there is, or may come to be, more than one of them."""
+    """Whether more than one namespace is allowed, now or later."""
     return allowed is not None and (allowed.selector is not None or len(allowed.names or ()) > 1)

@@ -1,7 +1,7 @@
-"""Where a login is kept that something lent ends with: in a Secret beside what the login was made from.
+"""Stores the session credential that leases depend on in a Secret, next to the credential that it came from.
 
-So it can be read by those alone who could log in themselves, and a process that dies leaves it to the next one.
-It goes with its store, and is of a type that no store reads and no login is taken from.
+Only subjects that could authenticate themselves can read it, and the next process finds it after a crash. Its owner
+is the store, and its type is one that no store reads and no credential is taken from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 class SessionSecret:
-    """The login of one store in one namespace."""
+    """The session credential of one store in one namespace."""
 
     def __init__(self, plan: StoreSettings, namespace: str, api: Api) -> None:
         self._plan = plan
@@ -41,8 +41,8 @@ class SessionSecret:
         self._api = api
 
     async def load(self) -> Value | None:
-        """Return the login that was kept last for these very settings."""
-        body = await self._found()
+        """Return the stored credential, if it belongs to these settings."""
+        body = await self._read()
         if body is None or body.get("type") != SESSION_TYPE:
             return None
         data = body.get("data") or {}
@@ -54,19 +54,19 @@ class SessionSecret:
             return None
 
     async def save(self, login: Value) -> None:
-        """Keep a login in place of the last one; what is another's under this name stays.
+        """Replace the stored credential; a foreign Secret of that name is not changed.
 
         Raises:
-            Unreachable: It could not be kept, so nothing may be lent to it.
+            Unreachable: The write failed, so no lease may depend on the credential.
         """
-        found = await self._found()
+        found = await self._read()
         if found is not None and found.get("type") != SESSION_TYPE:
-            _log.warning("a login is kept in memory only: its Secret is another's", secret=self._path)
+            _log.warning("session not persisted", reason="the Secret is foreign", secret=self._path)
             return
         try:
-            await self._written(self._body(login, found), found)
+            await self._write(self._body(login, found), found)
         except api_errors.Forbidden:
-            _log.warning("a login is kept in memory only: its Secret may not be written", secret=self._path)
+            _log.warning("session not persisted", reason="the write is forbidden", secret=self._path)
             return
         except api_errors.ApiError as error:
             after = error.retry_after
@@ -74,13 +74,13 @@ class SessionSecret:
             return
         raise Unreachable("ApiServerUnavailable", retry_after=after)
 
-    async def _written(self, body: Body, found: Body | None) -> None:
+    async def _write(self, body: Body, found: Body | None) -> None:
         if found is None:
             await self._api.create(paths.secrets(self._namespace), body)
         else:
             await self._api.replace(self._path, body)
 
-    async def _found(self) -> Body | None:
+    async def _read(self) -> Body | None:
         try:
             return await self._api.get(self._path)
         except (api_errors.NotFound, api_errors.Forbidden):
@@ -100,7 +100,7 @@ class SessionSecret:
 
     @property
     def _settings(self) -> Value:
-        """Tell apart the settings that a login is for: it is sent to no other server than the one that gave it."""
+        """Identify the settings of a credential: it is sent only to the server that issued it."""
         text = self._plan.config.model_dump_json(exclude_none=True)
         return Value.of_text(hashlib.sha256(text.encode()).hexdigest())
 

@@ -1,4 +1,4 @@
-"""Which store is meant, and whether the namespace that means it may use it."""
+"""Resolves a store reference, and checks whether the namespace may use the store."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 __all__ = ["store_for"]
 
-_MOST_NAMED: Final = 10
+_MAX_NAMED: Final = 10
 
 
 def store_for(ref: StoreRef, namespace: str, cache: InformerCache) -> tuple[StoreKey, AnyStore]:
-    """Return the store that `ref` means in `namespace`.
+    """Return the store that `ref` names in `namespace`.
 
     Raises:
-        Stalled: There is none, it cannot be read, or it does not serve this namespace.
+        Stalled: It does not exist, is invalid, or is not permitted for this namespace.
     """
     key = StoreKey.of(ref, namespace)
     store = cache.stores.store(key)
     if store is None:
-        raise Stalled("StoreNotFound", _instead_of(key, namespace, cache))
+        raise Stalled("StoreNotFound", _suggestion(key, namespace, cache))
     if isinstance(store, ClusterSecretStore):
-        _hold_allowed(key, store, namespace, cache)
+        _check_allowed(key, store, namespace, cache)
     return key, store
 
 
-def _hold_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cache: InformerCache) -> None:
+def _check_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cache: InformerCache) -> None:
     allowed = store.spec.allowed_namespaces
     if _is_allowed(allowed, namespace, cache):
         return
@@ -58,12 +58,12 @@ def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: Inform
     return allowed.selector is not None and labels is not None and selects(allowed.selector, labels)
 
 
-def _instead_of(key: StoreKey, namespace: str, cache: InformerCache) -> str:
-    """Say what to write instead of a store that is not there; stores for others are not named."""
+def _suggestion(key: StoreKey, namespace: str, cache: InformerCache) -> str:
+    """Suggest another store; stores of other namespaces are not named."""
     there = cache.stores.names(key.kind, key.namespace)
     if key.kind == CLUSTER_SECRET_STORE:
         there = [name for name in there if _serves(StoreKey(key.kind, "", name), namespace, cache)]
-    named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
+    named = ", ".join(there[:_MAX_NAMED]) + (", …" if len(there) > _MAX_NAMED else "")
     instead = f" or write one of these as storeRef.name: {named}" if named else ""
     return f"there is no {key.kind} {key.name!r}{_where(key)}; create it{instead}"
 

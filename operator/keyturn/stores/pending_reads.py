@@ -1,4 +1,4 @@
-"""How many reads of one namespace are under way or wait: no more than may cost us memory."""
+"""Limits the reads of one namespace that are in progress or waiting, which bounds memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Crowd"]
 
-_AGAIN: Final = 10.0
-"""Seconds after which there may be room: about half of what a server has for its answer."""
+_RETRY_AFTER: Final = 10.0
+"""Retry-After in seconds: about half the time limit of a read."""
 
 
 class Crowd:
-    """Counts by namespaces, and turns away who comes when there are too many."""
+    """Counts reads by namespace, and rejects those above the limit."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -26,16 +26,16 @@ class Crowd:
 
     @contextmanager
     def joined(self, namespace: str) -> Iterator[None]:
-        """Count one more of `namespace`.
+        """Count one more read of `namespace`.
 
         Raises:
-            Throttled: There are too many already.
+            Throttled: The limit is reached.
         """
         if self._inside[namespace] >= self._most:
             raise Throttled(
                 "TooManyReads",
                 f"{self._most} reads of its namespace are under way; stores that answer slowly keep them waiting",
-                retry_after=_AGAIN,
+                retry_after=_RETRY_AFTER,
             )
         self._inside[namespace] += 1
         try:

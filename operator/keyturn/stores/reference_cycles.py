@@ -1,4 +1,4 @@
-"""Whether a Secret that is read whole takes in, over others, the very Secret that it is read for."""
+"""Detects cycles of Secrets that read each other whole."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["circle"]
 
-_MOST: Final = 1000
-"""Secrets that are looked at: who writes a longer circle has other troubles."""
+_MAX_SECRETS: Final = 1000
+"""Maximum Secrets of one search."""
 
 
 def circle(
     start: str, end: ObjectKey, spreads: StoreReferenceIndex, named: Callable[[StoreKey, str], str | None]
 ) -> tuple[str, ...]:
-    """Return the Secrets over which `start` takes in `end`, in the order in which they are read; none if it does not.
+    """Return the Secrets through which `start` reads `end`, in order; empty without a cycle.
 
-    `named` says which Secret of this namespace a key of a store is; None where it is no such Secret.
+    `named` maps a key of a store to a Secret of this namespace; None if it names none.
     """
     ways: list[tuple[str, ...]] = [(start,)]
     looked_at: set[str] = set()
-    while ways and len(looked_at) < _MOST:
+    while ways and len(looked_at) < _MAX_SECRETS:
         way = ways.pop(0)
         if way[-1] == end.name:
             return way

@@ -1,4 +1,4 @@
-"""Where a key of a ManagedSecret lies in a store: below the store's prefix, or nowhere."""
+"""Maps a key of a ManagedSecret to a key of a store, below the store's prefix."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["located"]
 
 _PLACEHOLDER: Final = "{namespace}"
 _OPEN_ENDED: Final = re.compile(r"[{]namespace[}]([-A-Za-z0-9]|$)")
-"""A prefix after which the namespace team-a could be spelled by the namespace team."""
+"""A prefix with which the namespace team could name keys of the namespace team-a."""
 _BELOW_A_PREFIX: Final = re.compile(r"[-_+=@./A-Za-z0-9]+")
 _FORBIDDEN: Final = ("\\", "\0")
 _LEADS_AWAY: Final = frozenset({"", ".", ".."})
 
 
 def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = False) -> str:
-    """Return `key` with the prefix of its store before it.
+    """Return `key` with the prefix of its store.
 
-    Nothing is cleaned: what a store could read in two ways is refused, so that no spelling leads out of the prefix.
-    Where the store is `rooted`, one slash before everything is part of a name, and makes it another name.
+    Nothing is normalised: a key with two possible readings is rejected, so that no spelling leaves the prefix. In a
+    `rooted` store a leading slash is part of a name.
 
     Raises:
-        Refused: The sentence says how a key is written.
+        Refused: The message has the rule for keys.
     """
     is_rooted = rooted and not prefix
     if any(mark in key for mark in _FORBIDDEN) or _leads_away(key, rooted=is_rooted):
@@ -45,7 +45,7 @@ def located(key: str, prefix: str | None, namespace: str, *, rooted: bool = Fals
 
 def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
     filled = prefix.replace(_PLACEHOLDER, namespace)
-    # The API server holds a prefix to this as well; who weakened its rules must not open another's keys by that.
+    # The API server checks the prefix too; this holds even if its validation rules were weakened.
     if not namespace or _OPEN_ENDED.search(prefix) or _leads_away(filled.removesuffix("/"), rooted=rooted):
         raise Refused(
             "InvalidPrefix",

@@ -1,4 +1,4 @@
-"""What Prometheus is told of each request to a store; its labels are words of ours, never those of an answer."""
+"""Metrics of store requests; labels are a fixed set of words, never text of an answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DONE: Final = "OK"
 
 
 def tell(provider: str, operation: str, error: StoreError | None, seconds: float) -> None:
-    """Count a request, how it ended and how long it took."""
+    """Count a request by result and duration."""
     code = _DONE if error is None else type(error).__name__
     metrics.PROVIDER_REQUESTS.labels(provider, operation, code).inc()
     metrics.PROVIDER_REQUEST_SECONDS.labels(provider, operation).observe(seconds)

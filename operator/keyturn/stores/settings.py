@@ -1,4 +1,4 @@
-"""What a store's spec comes to: the provider with its settings, and how often it is asked."""
+"""Settings of a store: its provider with its configuration, and its rate."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ _MIN_INTERVAL: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """One store in one generation of its spec."""
+    """A store in one generation of its spec."""
 
     key: StoreKey
     provider: type[Provider[Any]]
     config: Schema
     min_interval: float
-    """Seconds for which one read serves everybody."""
+    """Seconds for which a read is cached."""
     rate: float
     """Requests per second."""
     prefix: str | None
     uid: str = ""
-    """The store's own."""
+    """UID of the store object."""
 
     @property
     def logs_in_as(self) -> str | None:
         return self.provider.logs_in_as(self.config)
 
     def whose(self, user: str) -> str:
-        """Name whose turns a request takes: the namespace's, or those of a store that serves many."""
+        """Return the tenant of a request: the namespace, or the store itself if it serves several."""
         return user or str(self.key)
 
     @property
     def lends(self) -> bool:
-        """Whether what it gives ends by itself, so that each reader has one of its own."""
+        """Whether values are leased and expire, so that each reader has its own."""
         return self.provider.lends(self.config)
 
     @property
     def is_personal(self) -> bool:
-        """Whether each namespace has a way in of its own, which nothing of another's is shared with."""
+        """Whether each namespace has its own connection and shares nothing."""
         return self.key.is_for_all and self.provider.is_personal(self.config)
 
 
 def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
-    """Read the settings of a store.
+    """Parse the settings of a store.
 
     Raises:
-        Refused: They are none that this version can follow.
+        Refused: They are invalid for this version.
     """
     choice, refresh = store.spec.provider, store.spec.refresh
     provider = provider_of(choice.kind)
@@ -80,7 +80,7 @@ def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
     if wrong:
         raise Refused("InvalidSettings", f"spec.provider.{choice.kind}: {wrong}")
     prefix = store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None
-    if prefix and not provider.takes_prefix(config):  # such a store may be older than the API server's rule
+    if prefix and not provider.takes_prefix(config):  # such a store may precede the validation rule
         raise Refused(
             "InvalidSettings", "it reads each namespace's own Secrets, by their names alone; remove keyPrefix"
         )

@@ -1,4 +1,4 @@
-"""Reads that are under way: one for all who want the same, and it lands though one of them goes away."""
+"""Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ Read: TypeAlias = "Callable[[], Coroutine[Any, Any, Outcome]]"
 
 
 class SingleFlight:
-    """The reads of one store that are under way."""
+    """Reads of one store that are in progress."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._flying: dict[Hashable, asyncio.Task[Outcome]] = {}
         self._all: set[asyncio.Task[Outcome]] = set()
-        """Those that nobody may join any more, too."""
+        """All reads, including those that accept no further caller."""
 
     async def share(self, key: Hashable, read: Read) -> RemoteValue:
-        """Wait for the read of `key` that is under way, else begin `read`.
+        """Wait for the read of `key` in progress, or start `read`.
 
         Raises:
-            StoreError: As the read did.
+            StoreError: The error of the read.
         """
         flight = self._flying.get(key)
         if flight is None:
             flight = self._flying[key] = self._tasks.start(read())
             self._all.add(flight)
             flight.add_done_callback(partial(self._end, key))
-        await asyncio.wait([flight])  # which ends with its waiter, and the flight does not
+        await asyncio.wait([flight])  # cancellation ends the wait, not the request
         return _landed(flight)
 
     def drop(self, key: Hashable) -> None:
-        """Let nobody more join the read of `key`: what it reads has just been written."""
+        """Let no further caller join the read of `key`, since the key was just written."""
         self._flying.pop(key, None)
 
     def close(self) -> None:
-        """Cancel them all, which those who wait hear of."""
+        """Cancel all reads; their callers get an error."""
         for flight in self._all:
             flight.cancel()
 
@@ -57,7 +57,7 @@ class SingleFlight:
         return iter(self._flying)
 
     def is_current(self, key: Hashable) -> bool:
-        """Whether the task that asks is the one that others wait for to read `key`."""
+        """Whether the current task is the read of `key` that new callers join."""
         flight = self._flying.get(key)
         return flight is not None and flight is asyncio.current_task()
 
@@ -77,10 +77,10 @@ def _landed(task: asyncio.Task[Outcome]) -> RemoteValue:
 
 
 def closed() -> Unreachable:
-    """Say that what somebody waited for ends before it is done."""
+    """Return the error for a read that is cancelled at shutdown."""
     return Unreachable("Closed", "the store was changed, or the operator ends")
 
 
 def again(error: StoreError) -> StoreError:
-    """Make an error once more, for one more who has to hear it: no traceback grows with each of them."""
+    """Copy an error for a further caller, so that no traceback grows with each of them."""
     return type(error)(error.code, error.hint, retry_after=error.retry_after)

@@ -1,4 +1,4 @@
-"""Whom a store's server is proven by, where its settings name authorities of their own."""
+"""TLS trust of a store's server by the certificates of `caRef`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["trusting"]
 
 
 async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLContext:
-    """Trust the certificates of `caRef`.
+    """Return a TLS context that trusts the certificates of `caRef`.
 
     Raises:
-        Refused: There are none, or more than are read.
+        Refused: There are none, or more than the limit.
     """
     found = given.referred.get(authorities)
     if found is None or not isinstance(found.content, Value):

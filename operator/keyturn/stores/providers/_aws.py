@@ -1,4 +1,4 @@
-"""What both stores of AWS have in common: one service with one login, asked operation by operation."""
+"""Base of both AWS stores: one service with one credential."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 
 
 def tags() -> list[dict[str, str]]:
-    """Say of what we create who made it."""
+    """Return the tags of created objects, which name Keyturn."""
     return [{"Key": "managed-by", "Value": "keyturn"}]
 
 
 def member(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """Take a member of an answer; botocore hands on whatever else a server said as an answer without any.
+    """Return a member of a response; botocore accepts any response, even without members.
 
     Raises:
-        Unreachable: It is not there, or something else.
+        Unreachable: It is missing or of another type.
     """
     found = answer.get(name) if isinstance(answer, dict) else None  # an entry of a list can be null
     if isinstance(found, kind):
@@ -42,28 +42,28 @@ def member(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
 
 
 def text_of(answer: Mapping[str, Any], name: str) -> Value:
-    """Take a text of an answer as a value.
+    """Return a text of a response as a value.
 
     Raises:
-        Unreachable: It is not there, or has half of a surrogate pair, which JSON can spell and no text can hold.
+        Unreachable: It is missing, or has a lone surrogate, which JSON can spell and UTF-8 cannot.
     """
     try:
         return Value.of_text(member(answer, name, str))
     except UnicodeEncodeError:
         pass
-    # Outside the handler, because the error quotes the value.
+    # Outside the except block, since the error quotes the value.
     raise Unreachable("MalformedAnswer")
 
 
 class Aws:
-    """One service of AWS with one login."""
+    """One AWS service with one credential."""
 
     def __init__(self, service: str, config: AwsConfig, given: ProviderContext) -> None:
         self.login = StsLogin(config, given)
         self._client = Client(service, config.region, config.endpoint, given)
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call an operation by its name in the API, such as GetSecretValue."""
+        """Call an operation by its API name, such as GetSecretValue."""
         keys = await self.login.keys()
         try:
             return await self._client.call(keys, operation, parameters)
@@ -73,7 +73,7 @@ class Aws:
         return await self._client.call(await self.login.keys(), operation, parameters)
 
     async def pages(self, operation: str, **parameters: Any) -> AsyncIterator[dict[str, Any]]:
-        """Call an operation that lists, page by page."""
+        """Call a listing operation, page by page."""
         token: dict[str, str] = {}
         for _ in range(_PAGES):
             page = await self.call(operation, **parameters, **token)
@@ -85,10 +85,10 @@ class Aws:
 
 
 class AwsStore(Provider[A]):
-    """A store of AWS, whatever its service."""
+    """Base class of stores in AWS."""
 
     service: ClassVar[str]
-    """As botocore names it."""
+    """The botocore name of the service."""
 
     def __init__(self, config: A, given: ProviderContext) -> None:
         super().__init__(config, given)

@@ -1,7 +1,7 @@
-"""How AWS is asked: botocore builds, signs and parses, the guard sends, and no thread waits for an answer.
+"""AWS client: botocore builds, signs and parses requests; the guard sends them asynchronously.
 
-So botocore opens no connection of its own, and whatever a tenant writes as endpoint is held to the same rules as
-every other URL. Nothing of it is used that reads settings or looks for a login: no session and no client.
+botocore opens no connection, so an endpoint that a tenant writes obeys the rules of every other URL. Its sessions
+and clients, which read settings and look for credentials, are not used.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ __all__ = ["Client", "Keys"]
 
 T = TypeVar("T")
 
-_SMALL: Final = 16 * 1024
-"""Bytes of an answer that is read at once."""
-_REGIONS: Final = 64
-"""Public addresses that are kept, each of one service in one region."""
+_MAX_INLINE_BYTES: Final = 16 * 1024
+"""Bytes up to which a response is parsed on the event loop."""
+_MAX_ENDPOINTS: Final = 64
+"""Cached public endpoints, one per service and region."""
 _FIPS: Final = "fips-"
-"""Before the name of a region, whose services are then asked at their FIPS 140 endpoints."""
-_LED_ASTRAY: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What else a parser raises that reads nonsense."""
+"""Prefix of a region whose FIPS 140 endpoints are used."""
+_PARSER_ERRORS: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""Exceptions of a parser that reads malformed input."""
 
-# It logs what it signs and what it parses at DEBUG, whatever level the operator logs at.
+# botocore logs signed requests and parsed responses at DEBUG, whatever the operator's log level.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
@@ -80,19 +80,19 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """What requests are signed with; two of the same text are still two."""
+    """Access keys of requests; compared by identity."""
 
     key_id: str = field(repr=False)
     secret: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
-    """What belongs to keys that last for a while only."""
+    """The session token of temporary keys."""
 
 
 class Client:
-    """One service of AWS at one address, asked with whatever keys a call brings."""
+    """One AWS service at one endpoint; each call has its own keys."""
 
     def __init__(self, service: str, region: str, endpoint: str | None, given: ProviderContext) -> None:
-        """Take `endpoint` as None for the region's public one."""
+        """`endpoint` is None for the public endpoint of the region."""
         self._name = service
         self._region = region
         self._endpoint = endpoint
@@ -101,12 +101,12 @@ class Client:
         self._described: _Service | None = None
 
     async def call(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Call an operation by its name in the API, such as GetSecretValue; without keys it is not signed."""
+        """Call an operation by its API name, such as GetSecretValue; without keys it is not signed."""
         guard = self._guard
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         service = await self._service()
-        request = _in_our_words(partial(service.request, keys, operation, parameters))
+        request = _without_botocore_errors(partial(service.request, keys, operation, parameters))
         headers = dict(request.headers.items())
         body = request.body.encode() if isinstance(request.body, str) else request.body
         answer = await guard.ask(request.method, request.url, headers=headers, body=body)
@@ -115,15 +115,19 @@ class Client:
     async def _service(self) -> _Service:
         async with self._describing:
             if self._described is None:
-                describing = partial(_looked_up, self._name, self._region, self._endpoint)
-                self._described = await work.done(self._owner, _in_our_words, describing)
+                describing = partial(_operation_model, self._name, self._region, self._endpoint)
+                self._described = await work.done(self._owner, _without_botocore_errors, describing)
             return self._described
 
     async def _told(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
-        """Read an answer as botocore does; what could take long is read in a thread."""
+        """Parse a response with botocore; a large one in a thread."""
         read = partial(service.told, operation, answer)
-        is_quick = len(answer.body) <= _SMALL and service.model.resolved_protocol == "json"
-        told = _in_our_words(read) if is_quick else await work.done(self._owner, _in_our_words, read)
+        is_quick = len(answer.body) <= _MAX_INLINE_BYTES and service.model.resolved_protocol == "json"
+        told = (
+            _without_botocore_errors(read)
+            if is_quick
+            else await work.done(self._owner, _without_botocore_errors, read)
+        )
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)
         return told
@@ -134,7 +138,7 @@ _READING: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """How a service is written to, and how its answers are read."""
+    """Serialiser and parser of one service."""
 
     model: Any
     endpoint: str
@@ -143,7 +147,10 @@ class _Service:
     parser: Any
 
     def request(self, keys: Keys | None, operation: str, parameters: Mapping[str, Any]) -> Any:
-        """Build a request; with keys it is signed (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)."""
+        """Build a request; with keys it is signed.
+
+        Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html.
+        """
         from botocore.auth import SigV4Auth  # noqa: PLC0415  # as below
         from botocore.awsrequest import create_request_object, prepare_request_dict  # noqa: PLC0415
         from botocore.credentials import Credentials  # noqa: PLC0415
@@ -166,12 +173,12 @@ class _Service:
         return told
 
 
-def _looked_up(name: str, region: str, endpoint: str | None) -> _Service:
+def _operation_model(name: str, region: str, endpoint: str | None) -> _Service:
     from botocore.parsers import create_parser  # noqa: PLC0415  # on first use, as all of botocore: it is large
     from botocore.serialize import create_serializer  # noqa: PLC0415
 
     real = region.removeprefix(_FIPS)
-    with _READING:  # once, however many stores begin at the same time
+    with _READING:  # once, even if many stores start at the same time
         model = _model(name)
         where = endpoint or _public(model.endpoint_prefix, real, fips=real != region)
     protocol = model.resolved_protocol
@@ -180,15 +187,15 @@ def _looked_up(name: str, region: str, endpoint: str | None) -> _Service:
 
 @functools.cache
 def _model(name: str) -> Any:
-    """Read botocore's description of a service, for all stores."""
+    """Load botocore's description of a service, which all stores share."""
     from botocore.model import ServiceModel  # noqa: PLC0415  # as above
 
     return ServiceModel(_loader().load_service_model(name, "service-2"), name)
 
 
-@functools.lru_cache(_REGIONS)
+@functools.lru_cache(_MAX_ENDPOINTS)
 def _public(prefix: str, region: str, *, fips: bool) -> str:
-    """Name the public address of a service; where botocore does not know the region, as it guesses itself."""
+    """Return the public endpoint of a service; for an unknown region as botocore derives it."""
     from botocore.regions import EndpointResolver  # noqa: PLC0415  # as above
 
     resolver = EndpointResolver(_loader().load_data("endpoints"))
@@ -198,14 +205,16 @@ def _public(prefix: str, region: str, *, fips: bool) -> str:
 
 
 def _loader() -> Any:
-    """Make what reads the descriptions that botocore brings; it keeps what it has read, so it is not kept itself."""
+    """Return a loader of botocore's bundled descriptions; not kept, since it caches all that it reads."""
     from botocore.loaders import Loader  # noqa: PLC0415  # as above
 
-    return Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)  # none of our own home
+    return Loader(
+        [Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+    )  # none of the home directory
 
 
-def _in_our_words(doing: Callable[[], T]) -> T:
-    """Let no exception of botocore out: each quotes what was sent or answered."""
+def _without_botocore_errors(doing: Callable[[], T]) -> T:
+    """Map every exception of botocore to an error of ours: each quotes request or response."""
     from botocore.exceptions import BotoCoreError, ParamValidationError  # noqa: PLC0415  # as above
     from botocore.parsers import ResponseParserError  # noqa: PLC0415  # as above
 
@@ -213,13 +222,13 @@ def _in_our_words(doing: Callable[[], T]) -> T:
         return doing()
     except ParamValidationError:
         refusal: StoreError = Refused("InvalidParameter", "AWS takes no such key or value")
-    except (BotoCoreError, ResponseParserError, *_LED_ASTRAY):
+    except (BotoCoreError, ResponseParserError, *_PARSER_ERRORS):
         refusal = Unreachable("MalformedAnswer")
     raise refusal
 
 
 def _meaning(response: Any) -> StoreError:
-    """Say what a refusal of AWS means, by its code and status."""
+    """Map an error response of AWS by its code and status."""
     code = errors.word(response.get("Error", {}).get("Code"))
     facts = response.get("ResponseMetadata", {})
     status = facts.get("HTTPStatusCode", 0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DELETED", "AzureAuth", "AzureKeyVaultConfig", "Place", "admit_challenge", "netloc", "place_of"]
 
 DELETED: Final = "ObjectIsDeletedButRecoverable"
-"""The code of a write to a name that was deleted and waits for its end."""
+"""Error code of a write to a deleted name that is not purged yet."""
 
 _ID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _HOST: Final = r"^https://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+(:[0-9]{1,5})?/?$"
@@ -97,9 +97,9 @@ class AzureKeyVaultConfig(Schema):
 @dataclass(frozen=True, slots=True)
 class _Cloud:
     vaults: str
-    """The domain that has all its vaults."""
+    """DNS domain of all its vaults."""
     logins: tuple[str, ...]
-    """The names of its authority; the first is asked."""
+    """Host names of its authority; the first one is used."""
 
 
 _CLOUDS: Final = (
@@ -114,20 +114,20 @@ _LOGINS: Final = frozenset(login for cloud in _CLOUDS for login in cloud.logins)
 
 
 class Place(NamedTuple):
-    """Where a vault is, and where its tokens come from."""
+    """Address of a vault and of its authority."""
 
     vault: URL
     resource: str
-    """What a token is for: the domain of the vault, as https://vault.azure.net."""
+    """Audience of a token: the domain of the vault, such as https://vault.azure.net."""
     authority: URL
     tenant: str
 
 
 def place_of(config: AzureKeyVaultConfig, guard: Guard) -> Place:
-    """Find where a vault and its authority are.
+    """Return the addresses of a vault and its authority.
 
     Raises:
-        Refused: One is none of Azure's, and no administrator allows it: it would be shown a login.
+        Refused: An address is neither Azure's nor allowed by the administrator: it would receive a credential.
     """
     vault = URL(config.vault_url).origin()
     domain = netloc(vault).partition(".")[2]
@@ -149,19 +149,19 @@ def place_of(config: AzureKeyVaultConfig, guard: Guard) -> Place:
 
 
 def admit_challenge(header: str, place: Place) -> None:
-    """Refuse a vault that asks for a login elsewhere, or for something that is none of its business.
+    """Reject a challenge that asks for a token of another authority, tenant or resource.
 
     Source: Microsoft, "Authentication, requests and responses" of Azure Key Vault.
 
     Raises:
-        Refused: It names another authority, another tenant or another resource than its settings.
+        Refused: It differs from the settings.
     """
     said = {
         name.strip(' "'): text.strip(' "')
         for name, _, text in (one.partition("=") for one in header.partition(" ")[2].split(","))
     }
     named = said.get("authorization_uri") or said.get("authorization")
-    if not named:  # no challenge at all
+    if not named:  # no challenge
         return
     authority = _url(named)
     if not authority or netloc(authority) not in _LOGINS | {netloc(place.authority)}:
@@ -178,7 +178,7 @@ def _is_allowed(url: URL, guard: Guard) -> bool:
 
 
 def netloc(url: URL) -> str:
-    """Write host and port in one way: Azure's links name the port 443, our users do not."""
+    """Return host and port normalised: Azure's links include port 443, users' URLs do not."""
     host = (url.host or "").lower()
     return host if url.is_default_port() else f"{host}:{url.port}"
 

@@ -1,7 +1,7 @@
-"""How Microsoft Entra ID is asked for tokens: by a client secret, or by a token of a ServiceAccount.
+"""Tokens of Microsoft Entra ID, by a client secret or by a token of a ServiceAccount.
 
-Both are one documented request (OAuth 2.0 client credentials). azure-identity would make it for 14 MiB more, msal and
-requests, would quote answers in its errors and take settings from the operator's environment.
+Both are one request of the OAuth 2.0 client credentials grant (RFC 6749 section 4.4). azure-identity would need 14
+MiB more, msal and requests; it quotes responses in errors and reads settings from the environment.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["AUDIENCE", "AzureLogin"]
 
 AUDIENCE: Final = "api://AzureADTokenExchange"
-"""The one audience of the ServiceAccount's token, as Microsoft proposes it for federated credentials."""
+"""Audience of the ServiceAccount's token; Microsoft's default for federated credentials."""
 _ASSERTION_SECONDS: Final = 600
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_EARLY: Final = 300.0
-"""Seconds before its end that a token is made anew."""
-_LONGEST: Final = 86400
+_RENEWAL_MARGIN: Final = 300.0
+"""Seconds before its end that a token is replaced."""
+_MAX_SECONDS: Final = 86400
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 
 _FOREIGN_SUBJECT: Final = (
@@ -54,11 +54,11 @@ _HINTS: Final[Mapping[str, str]] = {
     "500011": "the tenant knows no vaults of this cloud; compare vaultUrl and tenantId",
     "53003": "a Conditional Access policy of the tenant refuses the login",
 }
-"""What a person can do, by the numbers that Entra ID lists as error_codes (AADSTS…)."""
+"""Hints by the numbers of Entra ID's error_codes (AADSTS…)."""
 
 
 class AzureLogin:
-    """Keeps a token of one identity, good for the vaults of one domain."""
+    """Caches the token of one identity for the vaults of one domain."""
 
     def __init__(
         self, config: AzureKeyVaultConfig, given: ProviderContext, guard: Guard, place: Place
@@ -72,25 +72,25 @@ class AzureLogin:
         self._until = 0.0
 
     async def token(self) -> Value:
-        """Return the token, and ask for a new one shortly before its end.
+        """Return a token; a new one is requested 5 min before the old one ends.
 
         Raises:
-            Unauthorized: The authority does not take our login.
-            StoreError: It was not reached, or it is throttling.
+            Unauthorized: The authority rejects the credential.
+            StoreError: It is unreachable or throttling.
         """
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if self._token is None or now >= self._until:
-                self._token, seconds = await self._asked()
-                self._until = now + max(seconds - _EARLY, seconds / 2)
+                self._token, seconds = await self._request()
+                self._until = now + max(seconds - _RENEWAL_MARGIN, seconds / 2)
             return self._token
 
     def forget(self, token: Value) -> None:
-        """Use a token no more that the vault has refused."""
+        """Drop a token that the vault has rejected."""
         if self._token == token:
             self._token = None
 
-    async def _asked(self) -> tuple[Value, int]:
+    async def _request(self) -> tuple[Value, int]:
         form = {
             "grant_type": "client_credentials",
             "scope": f"{self._place.resource}/.default",
@@ -139,16 +139,16 @@ def _granted(answer: Mapping[str, Any]) -> tuple[Value, int]:
         raise Unreachable("MalformedAnswer")
     if not (seconds.isascii() and seconds.isdecimal()):
         raise Unreachable("MalformedAnswer")
-    return Value.of_text(token), min(int(seconds), _LONGEST)
+    return Value.of_text(token), min(int(seconds), _MAX_SECONDS)
 
 
 def _refusal(answer: Answer) -> StoreError:
-    """Say what a refusal of Entra ID means: by its numbers and its status, for its words tell the login."""
+    """Map an error of Entra ID by numbers and status; its texts quote the credential."""
     meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
     if isinstance(meaning, Throttled | Unreachable):
         return meaning
     try:
-        # In the event loop: what is larger is no refusal of Entra ID.
+        # On the event loop: an error of Entra ID is never larger.
         said = properties.object_of(answer.body[: properties.LARGE])
     except Unreachable:
         return Unauthorized(meaning.code)

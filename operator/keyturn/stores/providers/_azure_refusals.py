@@ -1,4 +1,4 @@
-"""What the refusals of a vault mean, and what a person can do about each."""
+"""Maps errors of Key Vault to errors of stores, with hints."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HINTS: Final[Mapping[type[StoreError], str]] = {
 
 
 def meaning_of(answer: Answer) -> StoreError:
-    """Say what an answer means as a refusal, by its codes and its status."""
+    """Map an error response by its codes and status."""
     if answer.status < HTTPStatus.BAD_REQUEST:
         return MALFORMED
     meaning = errors.of_status(answer.status, answer.headers.get("Retry-After"))
@@ -52,9 +52,9 @@ def meaning_of(answer: Answer) -> StoreError:
 
 
 def _codes(body: bytes) -> list[str]:
-    """Take the codes of a refusal, the most precise one first."""
+    """Return the codes of an error, the most specific one first."""
     try:
-        # In the event loop: what is larger is no refusal of Azure.
+        # On the event loop: an error of Azure is never larger.
         said = properties.object_of(body[: properties.LARGE]).get("error")
     except StoreError:
         return []

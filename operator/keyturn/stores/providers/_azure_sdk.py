@@ -1,8 +1,8 @@
-"""Azure's own client of Key Vault, which sends through the guard; imported on first use, for it is large.
+"""Azure's Key Vault client over the guard; imported on first use, since it is large.
 
-It speaks the protocol: paths, versions, pages, challenges, the wait for deletions. It does not retry, log, look for
-logins in the environment or open a connection. Of a refusal it sees the status alone, so no exception of its own can
-quote one.
+It implements the protocol: paths, versions, pages, challenges, the wait for deletions. Retries, logs, credentials
+from the environment and connections of its own are off. Of an error it gets the status alone, so its exceptions
+quote none.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ __all__ = ["Kept", "Vault"]
 T = TypeVar("T")
 
 _VERSION: Final = "7.5"
-_OVER: Final = 0
-"""When a token ends: at once, so that the client asks our login for it each time, which knows better."""
+_EXPIRED: Final = 0
+"""The client takes each token as expired, so it asks our cache for one each time."""
 _PAGE: Final = 25
 _PAGES: Final = 500
-_SENT: Final = frozenset({"accept", "authorization", "content-type", "x-ms-client-request-id"})
-"""Headers that the service needs; what else the client would tell of this machine stays here."""
+_ALLOWED_HEADERS: Final = frozenset({"accept", "authorization", "content-type", "x-ms-client-request-id"})
+"""Headers that the service needs; others, such as the client's User-Agent, are dropped."""
 
-# It logs every request and answer, with headers, whatever level the operator logs at.
+# The client logs requests and responses with headers, whatever the operator's log level.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
 
 
 class Kept(NamedTuple):
-    """What a vault keeps under a name."""
+    """A secret of a vault with its attributes."""
 
     value: Value
     version: str
@@ -65,7 +65,7 @@ class Kept(NamedTuple):
 
 
 class Vault:
-    """One vault with one login."""
+    """One vault with one credential."""
 
     def __init__(self, place: Place, login: AzureLogin, guard: Guard, owner: str) -> None:
         self._client = SecretClient(
@@ -73,27 +73,27 @@ class Vault:
             _Credential(login),
             api_version=_VERSION,
             transport=_Transport(place, login, guard, owner),
-            retry_total=0,  # when to try again is ours to say
+            retry_total=0,  # the operator decides about retries
             verify_challenge_resource=True,
         )
 
     async def get(self, name: str, version: str | None) -> Kept:
-        return await _meant(self._get(name, version))
+        return await _without_client_errors(self._get(name, version))
 
     async def set(self, name: str, text: str, content_type: str, tags: Mapping[str, str]) -> str:
-        """Make a new version, and return its name."""
-        return await _meant(self._set(name, text, content_type, dict(tags)))
+        """Create a version and return its name."""
+        return await _without_client_errors(self._set(name, text, content_type, dict(tags)))
 
     async def delete(self, name: str) -> None:
-        """Delete softly, and wait until that is done."""
-        await _meant(self._client.delete_secret(name))
+        """Soft-delete a secret, and wait until that is done."""
+        await _without_client_errors(self._client.delete_secret(name))
 
     async def recover(self, name: str) -> dict[str, str]:
-        """Bring back what was deleted, wait until it is there, and return its tags."""
-        return await _meant(self._recover(name))
+        """Recover a deleted secret, wait until it is available, and return its tags."""
+        return await _without_client_errors(self._recover(name))
 
     async def names(self) -> list[str]:
-        return await _meant(self._names())
+        return await _without_client_errors(self._names())
 
     async def _get(self, name: str, version: str | None) -> Kept:
         return _kept(await self._client.get_secret(name, version))
@@ -117,14 +117,14 @@ class Vault:
 
 
 class _Credential:
-    """Hands out the token that our own login keeps, whatever tenant and resource the vault asks for."""
+    """Passes on the cached token, whatever tenant and resource the vault asks for."""
 
     def __init__(self, login: AzureLogin) -> None:
         self._login = login
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
         token = await self._login.token()
-        return AccessToken(token.reveal().decode("ascii"), _OVER)
+        return AccessToken(token.reveal().decode("ascii"), _EXPIRED)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -137,7 +137,7 @@ class _Credential:
 
 
 class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
-    """Sends to the one vault, and judges its challenges before the client sees them."""
+    """Sends to the one vault, and checks its challenges before the client handles them."""
 
     def __init__(self, place: Place, login: AzureLogin, guard: Guard, owner: str) -> None:
         self._place = place
@@ -149,10 +149,10 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         url = URL(request.url, encoded=True)
         if url.scheme != "https" or _azure.netloc(url) != _azure.netloc(self._place.vault):
             raise Refused("ForeignPage", "the vault sends us elsewhere for the rest of its list")
-        headers = {name: text for name, text in request.headers.items() if name.lower() in _SENT}
+        headers = {name: text for name, text in request.headers.items() if name.lower() in _ALLOWED_HEADERS}
         body = request.content.encode() if isinstance(request.content, str) else request.content
         answer = await self._guard.ask(request.method, url, headers=headers, body=body)
-        if answer.status < HTTPStatus.BAD_REQUEST:  # of others the client sees nothing
+        if answer.status < HTTPStatus.BAD_REQUEST:  # the client gets no other body
             await hold_to_bounds(answer.body, self._owner)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             _azure.admit_challenge(answer.headers.get("WWW-Authenticate", ""), self._place)
@@ -164,17 +164,17 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         """The guard is open."""
 
     async def close(self) -> None:
-        """The guard is somebody else's to close."""
+        """The guard belongs to the caller."""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """The guard is somebody else's to close."""
+        """The guard belongs to the caller."""
 
 
 class _Response(AsyncHttpResponse):
-    """An answer as the client reads one: always JSON, so that nobody parses XML for a server that says so."""
+    """A response for the client; its type is always JSON, so that the client parses no XML."""
 
     request: Any = None
     status_code: Any = None
@@ -220,14 +220,14 @@ class _Response(AsyncHttpResponse):
         yield self._body
 
     async def close(self) -> None:
-        """The guard has read it to its end."""
+        """The guard has read it."""
 
     async def __aexit__(self, *_: object) -> None:
-        """The guard has read it to its end."""
+        """The guard has read it."""
 
 
-async def _meant(doing: Awaitable[T]) -> T:
-    """Let no exception of the client out, since those of success quote what a server said."""
+async def _without_client_errors(doing: Awaitable[T]) -> T:
+    """Map exceptions of the client to errors of ours: after a success they quote the response."""
     try:
         return await doing
     except StoreError as error:
@@ -237,9 +237,9 @@ async def _meant(doing: Awaitable[T]) -> T:
     except (
         *(AzureError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, OSError),
         RecursionError,
-    ):  # a parser led astray
+    ):  # raised by a parser for malformed input
         refusal = MALFORMED
-    # Out here, so that the client's exception is no context of ours.
+    # Outside the except block, so that the client's exception is not the context.
     raise type(refusal)(refusal.code, refusal.hint, retry_after=refusal.retry_after)
 
 

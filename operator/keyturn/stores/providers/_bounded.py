@@ -1,4 +1,4 @@
-"""Whether a cloud's client can read an answer soon: it does so in the event loop, member by member."""
+"""Size limits of a response that a cloud's client parses on the event loop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .properties import LARGE
 
 __all__ = ["hold_to_bounds"]
 
-_LARGEST: Final = 512 * 1024
-"""Bytes: a page of 25 secrets with all the tags that they can have is smaller, and so is a value."""
-_MOST: Final = 1000
-"""Members of the whole document; such a page has fewer."""
+_MAX_BYTES: Final = 512 * 1024
+"""Bytes: more than a page of 25 secrets with all possible tags, and than a value."""
+_MAX_MEMBERS: Final = 1000
+"""JSON members of the document; such a page has fewer."""
 
 
 async def hold_to_bounds(body: bytes, owner: str) -> None:
-    """Refuse an answer that no service gives and its client would take long over; look at a large one in a thread.
+    """Reject a response above the limits; a large one is checked in a thread.
 
     Raises:
         Unreachable: It is larger, or has more members.
-        Refused: It takes too long, or what its owner has us do has done so before.
+        Refused: The check takes too long, or work of this owner did before.
     """
-    if len(body) > _LARGEST:
+    if len(body) > _MAX_BYTES:
         raise Unreachable("MalformedAnswer")
     if not (await work.done(owner, _is_bounded, body) if len(body) > LARGE else _is_bounded(body)):
         raise Unreachable("MalformedAnswer")
@@ -36,10 +36,10 @@ def _is_bounded(body: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     members = 0
-    while level and members <= _MOST:
+    while level and members <= _MAX_MEMBERS:
         level = [child for node in level for child in _children(node)]
         members += len(level)
-    return members <= _MOST
+    return members <= _MAX_MEMBERS
 
 
 def _children(node: Any) -> list[Any]:

@@ -1,7 +1,7 @@
-"""How a client certificate of a tenant's is shown: only once its key is known to sign in milliseconds.
+"""Client certificate of a tenant: loaded only after its key is known to sign within milliseconds.
 
-OpenSSL signs with it in the event loop, and takes the first key that it finds. So it is given what was read here,
-written again, and nothing else.
+OpenSSL signs on the event loop and takes the first key that it finds, so it gets the checked key, serialised again,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
-from keyturn.runtime import rsa_parts as rsaparts
-from keyturn.runtime import tls
+from keyturn.runtime import rsa_parts, tls
 
 if TYPE_CHECKING:
     import ssl
@@ -20,11 +19,11 @@ __all__ = ["show"]
 
 
 def show(context: ssl.SSLContext, certificates: bytes, key: bytes) -> None:
-    """Load a certificate and its key, both as PEM.
+    """Load a certificate and its key into a TLS context, both as PEM.
 
     Raises:
-        ValueError: They cannot be read, are encrypted or too large.
-        ssl.SSLError: They do not belong together.
+        ValueError: They cannot be parsed, are encrypted or too large.
+        ssl.SSLError: They do not match.
     """
     pair = _checked(certificates, key)
     if not hasattr(os, "memfd_create"):
@@ -33,7 +32,7 @@ def show(context: ssl.SSLContext, certificates: bytes, key: bytes) -> None:
             file.flush()
             context.load_cert_chain(file.name, password=_no_password)
         return
-    # Python takes them from a file only: one in memory, where there are such.
+    # Python's ssl loads them from a file only; this one is in memory where that is possible.
     with os.fdopen(os.memfd_create("keyturn", os.MFD_CLOEXEC), "wb") as file:
         file.write(pair)
         file.flush()
@@ -60,7 +59,7 @@ def _checked(certificates: bytes, key: bytes) -> bytes:
     is_quick = isinstance(private, kinds)
     if isinstance(private, rsa.RSAPrivateKey):
         is_small = private.key_size <= tls.LARGEST_RSA
-        is_quick = is_small and rsaparts.belong_together(private.private_numbers())
+        is_quick = is_small and rsa_parts.belong_together(private.private_numbers())
     if not is_quick:
         raise ValueError("no key that is used")
     plain = serialization.NoEncryption()
@@ -68,5 +67,5 @@ def _checked(certificates: bytes, key: bytes) -> bytes:
 
 
 def _no_password() -> NoReturn:
-    """Refuse an encrypted key: OpenSSL would ask at the terminal."""
+    """Reject an encrypted key: OpenSSL would prompt on the terminal."""
     raise ValueError("encrypted")

@@ -1,4 +1,4 @@
-"""Another cluster's API server, asked over the guard: what a store needs of it, and the same errors as ours."""
+"""Client of another cluster's API server over the guard, with the errors of the operator's own client."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Cluster"]
 
 _PAGE: Final = 250
-_MOST_PAGES: Final = 100
+_MAX_PAGES: Final = 100
 _JSON: Final = "application/json"
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
 
 
 class Cluster:
-    """One API server with one login; its answers are bounded as those of every stranger."""
+    """One API server with one credential; responses are bounded as those of any server."""
 
     def __init__(self, kubeconfig: Kubeconfig, guard: Guard) -> None:
         self._kubeconfig = kubeconfig
@@ -49,21 +49,21 @@ class Cluster:
         return await self._ask("create", "POST", path, body)
 
     async def replace(self, path: str, body: Body) -> Body:
-        """Write a whole object over the state that its resourceVersion names."""
+        """Replace an object whose resourceVersion is that of `body`."""
         return await self._ask("update", "PUT", path, body)
 
     async def delete(self, path: str, preconditions: Mapping[str, str]) -> None:
-        """Delete the object at `path` if `preconditions` hold. Absent is success."""
+        """Delete the object at `path` if `preconditions` hold. Absence is success."""
         try:
             await self._ask("delete", "DELETE", path, {"preconditions": dict(preconditions)})
         except api_errors.NotFound:
             return
 
     async def pages(self, path: str, *, metadata_only: bool = True) -> AsyncGenerator[Page, None]:
-        """List a collection in pages, without its data."""
+        """List a collection in pages, metadata only by default."""
         accept = _METADATA if metadata_only else _JSON
         following = ""
-        for number in range(_MOST_PAGES):
+        for number in range(_MAX_PAGES):
             asked = {"limit": _PAGE, **({"continue": following} if following else {})}
             answer = await self._ask("list", "GET", f"{path}?{urlencode(asked)}", accept=accept)
             metadata = answer.get("metadata")
@@ -89,7 +89,7 @@ class Cluster:
             body=json.dumps(body).encode() if body is not None else None,
             trust=self._kubeconfig.trust,
         )
-        found = _loaded(answer.body)
+        found = _load(answer.body)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             retry_after = errors.seconds(answer.headers.get("Retry-After"))
             where = path.partition("?")[0]
@@ -99,8 +99,8 @@ class Cluster:
         return found
 
 
-def _loaded(content: bytes) -> dict[str, Any] | None:
-    """Parse a JSON object, or say None: the parser's error holds the whole text, so it ends here."""
+def _load(content: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object, or return None: the parser's error quotes the text, so it ends here."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):

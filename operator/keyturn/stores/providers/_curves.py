@@ -1,4 +1,4 @@
-"""Which curve of TLS a server takes, where that is not the one which nearly all take."""
+"""Remembers which elliptic curve a TLS server accepts, if not the default one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NO_COMMON_CURVE: Final = (
     "its TLS takes none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or it wants a"
     " client certificate; let it take P-256"
 )
-_MOST: Final = 1000
-"""Servers that are remembered."""
+_MAX_SERVERS: Final = 1000
+"""Maximum remembered servers."""
 
 
 class Server(NamedTuple):
-    """What one owner has asked; the failures of another's requests change nothing for it."""
+    """A server per owner, so that one tenant's failures change nothing for another."""
 
     owner: str
     host: str
@@ -30,31 +30,31 @@ class Server(NamedTuple):
 
 
 class Curves:
-    """Remembers the curve of each server that takes another one than the first."""
+    """The curve of each server that does not accept the first one."""
 
     def __init__(self) -> None:
         self._known: dict[Server, str] = {}
 
     def for_server(self, server: Server) -> Iterator[str]:
-        """Give each curve once, the one that was taken last before the others."""
+        """Yield each curve once, the last accepted one first."""
         known = self._known.get(server, CURVES[0])
         yield known
         yield from (curve for curve in CURVES if curve != known)
 
     def took(self, server: Server, curve: str) -> None:
-        """Note that a server has answered over a curve."""
+        """Record that a server accepts a curve."""
         self._known.pop(server, None)
         if curve == CURVES[0]:
             return
-        if len(self._known) >= _MOST:
+        if len(self._known) >= _MAX_SERVERS:
             del self._known[next(iter(self._known))]
         self._known[server] = curve
 
 
 def failed_for_want_of_a_curve(error: OSError) -> Unreachable | None:
-    """Say what is wrong if a handshake has failed as it does over a curve that the server does not take."""
+    """Return an error if a handshake failed as it does without a common curve."""
     if has_no_common_curve(error):
         return Unreachable("NoCommonCurve", _NO_COMMON_CURVE)
-    if isinstance(error, ConnectionResetError):  # some servers hang up without an alert
+    if isinstance(error, ConnectionResetError):  # some servers close the connection without an alert
         return Unreachable("ConnectionResetError")
     return None

@@ -1,4 +1,4 @@
-"""How a file below a folder is read: never one outside, whatever its name or its links say."""
+"""Reads files below a folder; a path or link that leaves it is rejected."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["below", "names_in", "read_file"]
 
-_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not hold us up
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not block
 _OPENED: Final = "/proc/self/fd/{}"
 
 
 def below(root: Path | None, written: str) -> Path:
-    """Return the folder or file that settings name, if it is below the operator's root.
+    """Return the folder or file that settings name, below the operator's root.
 
     Raises:
-        Refused: It is elsewhere, or the operator has no root.
+        Refused: It is outside, or the operator has no root.
     """
     if root is None:
         raise Refused("NoFilesRoot", "this operator may not read files; start it with --files-root DIR")
@@ -38,9 +38,9 @@ def below(root: Path | None, written: str) -> Path:
 
 
 def read_file(folder: Path, name: str) -> RemoteValue:
-    """Read the file `name` of `folder`; links are followed as long as they stay inside.
+    """Read the file `name` of `folder`; links are followed within the folder.
 
-    The version is that of the file's place and times, never of its content.
+    The version comes from inode and times of the file, never from its content.
     """
     with _meaning():
         home = folder.resolve()
@@ -48,7 +48,7 @@ def read_file(folder: Path, name: str) -> RemoteValue:
         _hold_inside(path, home)
         opened = os.open(path, _OPEN)
         try:
-            # What was opened counts: a link may have been turned since it was resolved.
+            # Check the opened file: a link may have changed since it was resolved.
             _hold_inside(Path(_OPENED.format(opened)).readlink(), home)
             facts = os.fstat(opened)
             if not stat.S_ISREG(facts.st_mode):
@@ -58,11 +58,11 @@ def read_file(folder: Path, name: str) -> RemoteValue:
             )
         finally:
             os.close(opened)
-    raise AssertionError  # _meaning raises or lets through
+    raise AssertionError  # `_meaning` raises, or the block has returned
 
 
 def names_in(folder: Path) -> tuple[str, ...]:
-    """Name the files of `folder`, without Kubernetes' own entries, which start with two dots."""
+    """Return the names of the files in `folder`, without the entries of Kubernetes, which start with two dots."""
     with _meaning():
         home = folder.resolve()
         return tuple(
@@ -92,7 +92,7 @@ def _is_inside(path: Path, home: Path) -> bool:
 
 @contextmanager
 def _meaning() -> Iterator[None]:
-    """Say what an error of the file system means to us."""
+    """Map errors of the file system to errors of stores."""
     meant: Exception
     try:
         yield
@@ -100,7 +100,7 @@ def _meaning() -> Iterator[None]:
         meant = NotFound("NoSuchFile")
     except PermissionError:
         meant = Unauthorized("PermissionDenied", "let the operator's user read the file")
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+    except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
         meant = Unreachable(type(error).__name__)
     except ValueError:
         meant = Refused("InvalidKey", "a file's name has no NUL")

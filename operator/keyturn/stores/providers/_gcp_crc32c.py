@@ -1,4 +1,4 @@
-"""The checksum of Castagnoli, which Google Cloud sends along with what it keeps."""
+"""CRC-32C (Castagnoli), which Google Cloud sends with each secret version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["of"]
 
 _POLYNOMIAL: Final = 0x82F63B78
-"""Reversed, as RFC 3720 has it in section 12.1."""
+"""Reversed polynomial, RFC 3720 section 12.1."""
 _ALL: Final = 0xFFFFFFFF
 
 

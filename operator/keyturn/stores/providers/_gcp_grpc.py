@@ -1,7 +1,7 @@
-"""How Secret Manager is asked: Google's client, over connections whose address and certificate we decide.
+"""Secret Manager client over gRPC: Google's client on connections to admitted addresses.
 
-gRPC connects by itself, so it is not given a name but the addresses that the guard let through, and the name only to
-hold the certificate against. Whatever else it would look up is switched off: proxies, settings in DNS, retries.
+gRPC connects itself, so it gets the addresses that the guard admitted, and the host name only to verify the
+certificate. Proxies, settings in DNS and retries are off.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.runtime import build
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import build, threadpools
 
 from ._gcp_login import GcpLogin
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SecretManager"]
 
-_SECONDS_OF_A_LINE: Final = 600.0
-"""How long an address counts that a name once had."""
+_ADDRESS_SECONDS: Final = 600.0
+"""Seconds for which a resolved address is used."""
 _IDLE_MS: Final = 120_000
-_LONGEST_WAIT: Final = 86400.0
+_MAX_RETRY_AFTER: Final = 86400.0
 
 _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
     "ABORTED": Conflict,
@@ -51,7 +50,7 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
 
 
 class SecretManager:
-    """The service at one address, with one login."""
+    """The service at one address, with one credential."""
 
     def __init__(self, address: str, auth: GcpAuth, given: ProviderContext) -> None:
         self._address = address
@@ -61,14 +60,14 @@ class SecretManager:
         self._line: _Line | None = None
 
     async def call(self, method: str, request: Mapping[str, Any]) -> Any:
-        """Call a method that answers something, by its name in Google's client: access_secret_version."""
+        """Call a method with a result, by its name in Google's client, such as access_secret_version."""
         answer = await self.tell(method, request)
-        if answer is None:  # as the client hands on what it cannot parse
+        if answer is None:  # the client returns None for what it cannot parse
             raise Unreachable("MalformedAnswer")
         return answer
 
     async def tell(self, method: str, request: Mapping[str, Any]) -> Any:
-        """Call a method that may answer nothing."""
+        """Call a method whose result may be empty."""
         guard = self._given.guard
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
@@ -80,7 +79,7 @@ class SecretManager:
             except _errors_of_the_client() as error:
                 refusal = _meaning(error)
         self._learn_from(refusal, line)
-        # Out here, so that Google's words are no context of ours.
+        # Outside the except block, so that Google's message is not the context.
         raise refusal.with_traceback(None)
 
     async def close(self) -> None:
@@ -114,13 +113,13 @@ class SecretManager:
 
 
 class _Line:
-    """A connection that closes when it is retired and nobody talks over it any more.
+    """A connection that closes once it is retired and unused.
 
-    To close one below a call that waits would look to that task as if it was cancelled itself.
+    To close one during a call would look like a cancellation to the calling task.
     """
 
     def __init__(self, client: Any) -> None:
-        self.ends = time.monotonic() + _SECONDS_OF_A_LINE
+        self.ends = time.monotonic() + _ADDRESS_SECONDS
         self.users = 0
         self._client = client
         self._is_retired = False
@@ -128,7 +127,7 @@ class _Line:
     async def asked(self, method: str, request: Mapping[str, Any], token: str, seconds: float) -> Any:
         return await getattr(self._client, method)(
             request=dict(request),
-            retry=None,  # when to try again is ours to say
+            retry=None,  # the operator decides about retries
             timeout=seconds,
             metadata=(("authorization", f"Bearer {token}"),),
         )
@@ -147,7 +146,7 @@ class _Line:
 
 
 async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
-    await threads.for_us(_load)
+    await threadpools.for_us(_load)
     from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient  # noqa: PLC0415  # is loaded now
     from google.cloud.secretmanager_v1.services.secret_manager_service import transports  # noqa: PLC0415
     from grpc import aio, ssl_channel_credentials  # noqa: PLC0415
@@ -155,29 +154,29 @@ async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Lin
     target, options = _target(addresses), _options(url, size)
     if url.scheme == "https":
         channel = aio.secure_channel(target, ssl_channel_credentials(), options)
-    else:  # an administrator allows it for this host
+    else:  # the administrator allows it for this host
         channel = aio.insecure_channel(target, options)
-    # With a channel of ours the transport asks for no credentials of the environment.
+    # With a channel the transport asks for no credentials of the environment.
     transport = transports.SecretManagerServiceGrpcAsyncIOTransport(channel=channel)
     return _Line(SecretManagerServiceAsyncClient(transport=transport))
 
 
 def _load() -> None:
-    """Import Google's client, in a thread: it takes half a second."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to stderr past every logger
-    # Trust whom all of Python trusts. Given to each connection, they would take a megabyte each time.
+    """Import Google's client, in a thread: it takes 0.5 s."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to stderr without a logger
+    # Trust Python's CAs; given to each connection instead, they would take 1 MB each time.
     if authorities := ssl.get_default_verify_paths().cafile:
         os.environ.setdefault("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", authorities)
 
     import google.cloud.secretmanager_v1  # noqa: PLC0415
 
-    # At DEBUG it logs every request and answer, and gRPC an error for each answer that is none.
+    # At DEBUG it logs requests and responses, and gRPC logs an error for each invalid one.
     logging.getLogger(google.cloud.secretmanager_v1.__name__).setLevel(logging.WARNING)
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 
 def _target(addresses: list[tuple[str, int]]) -> str:
-    """Write addresses as gRPC takes them: those of one family, the one that the system likes best."""
+    """Format addresses for gRPC: those of one family, the system's preferred one."""
     is_v6 = ":" in addresses[0][0]
     same = [(host, port) for host, port in addresses if (":" in host) is is_v6]
     if is_v6:
@@ -201,7 +200,7 @@ def _options(url: URL, size: int) -> list[tuple[str, str | int]]:
 
 
 def _errors_of_the_client() -> tuple[type[Exception], ...]:
-    """Name what Google's client raises: its errors, and those of parsers led astray."""
+    """Return the exceptions of Google's client, and of its parsers for malformed input."""
     from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415  # is loaded now
     from google.protobuf.message import Error  # noqa: PLC0415
     from grpc import RpcError  # noqa: PLC0415
@@ -210,7 +209,7 @@ def _errors_of_the_client() -> tuple[type[Exception], ...]:
 
 
 def _meaning(error: Exception) -> StoreError:
-    """Say what an error means, by its status alone."""
+    """Map an error by its status alone."""
     status = getattr(getattr(error, "grpc_status_code", None), "name", None)
     if not isinstance(status, str):
         return Unreachable("MalformedAnswer")
@@ -221,12 +220,12 @@ def _meaning(error: Exception) -> StoreError:
 
 
 def _is_too_large(error: Exception) -> bool:
-    """Tell our own limit from the service's: gRPC has one status for both, and another sentence."""
+    """Whether our own size limit was exceeded: gRPC has one status for it and for the service's quota."""
     return "larger than max" in str(getattr(error, "message", ""))
 
 
 def _retry_after(error: Exception) -> float | None:
     for detail in getattr(error, "details", None) or ():
         if type(detail).__name__ == "RetryInfo":
-            return min(max(float(detail.retry_delay.seconds), 1.0), _LONGEST_WAIT)
+            return min(max(float(detail.retry_delay.seconds), 1.0), _MAX_RETRY_AFTER)
     return None

@@ -1,4 +1,4 @@
-"""Who we are to Google Cloud: a key that signs its own tokens, or a ServiceAccount whose token is exchanged.
+"""Google Cloud credentials: a service account key that signs tokens, or token exchange for a ServiceAccount.
 
 Nothing is looked up: no file, no variable, no metadata server. So the operator's own rights are out of reach.
 
@@ -35,17 +35,17 @@ _STS: Final = "https://sts.googleapis.com/v1/token"
 _IAM: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
 _SERVICE: Final = "https://secretmanager.googleapis.com/"
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
-_LIFE: Final = 600
-"""Seconds that a token of ours may live."""
-_SKEW: Final = 60
-"""Seconds that our clock may be ahead of Google's, and that a token is renewed before its end."""
+_TOKEN_SECONDS: Final = 600
+"""Seconds that a self-signed token is valid."""
+_MAX_SKEW: Final = 60
+"""Seconds of tolerated clock skew, and before its end that a token is renewed."""
 _POOL: Final = "//iam.googleapis.com/"
 _TOKEN: Final = re.compile(r"[!-~]{1,8192}")
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,128}")
 
-_LARGEST_FILE: Final = 16 * 1024
-_LARGEST_KEY: Final = 3600
-"""Bytes of a private key in PEM: those of 4096 bits. To look at a much longer one takes minutes."""
+_MAX_FILE_BYTES: Final = 16 * 1024
+_MAX_KEY_BYTES: Final = 3600
+"""Bytes of a private key in PEM, enough for 4096 bits; to check a much longer one takes minutes."""
 _GOOGLES: Final = frozenset(
     {None, "https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token"}
 )
@@ -109,14 +109,14 @@ class GcpAuth(Schema):
 
 
 class _Token(NamedTuple):
-    """A token, and for how many seconds it holds."""
+    """A token and its remaining seconds."""
 
     token: Value
     seconds: float
 
 
 class _Key(NamedTuple):
-    """What is in a service account's key."""
+    """Content of a service account key."""
 
     email: str
     id: str
@@ -124,7 +124,7 @@ class _Key(NamedTuple):
 
 
 class GcpLogin:
-    """Makes tokens when they are needed; many tasks share one."""
+    """Creates tokens on demand; concurrent callers share one."""
 
     def __init__(self, auth: GcpAuth, given: ProviderContext) -> None:
         self._auth = auth
@@ -134,36 +134,36 @@ class GcpLogin:
         self._ends = 0.0
 
     async def token(self) -> Value:
-        """Return a token that holds for a while.
+        """Return a valid token.
 
         Raises:
-            Unauthorized: There is no login, or Google does not take it.
-            StoreError: It could not be asked.
+            Unauthorized: There is no credential, or Google rejects it.
+            StoreError: The request failed.
         """
         async with self._making:
             if time.monotonic() >= self._ends:
                 self._token, seconds = await self._made()
-                self._ends = time.monotonic() + seconds - _SKEW
+                self._ends = time.monotonic() + seconds - _MAX_SKEW
             return self._token
 
     def forget(self) -> None:
-        """Make another token next time: somebody does not take this one."""
+        """Drop a rejected token."""
         self._ends = 0.0
 
     async def _made(self) -> _Token:
         if self._auth.workload_identity is not None:
-            return await self._exchanged(self._auth.workload_identity)
+            return await self._exchange(self._auth.workload_identity)
         found = self._given.referred.get(*self._auth.needs())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
         return await work.done(self._given.owner, _signed, _key_of(found.content.reveal()))
 
-    async def _exchanged(self, identity: GcpWorkloadIdentity) -> _Token:
-        """Show the pool a token of the ServiceAccount, which is good for that alone."""
+    async def _exchange(self, identity: GcpWorkloadIdentity) -> _Token:
+        """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""
         if self._given.token_of is None:
             raise Unauthorized("NoLogin", "there are no tokens of ServiceAccounts here")
         shown, asked = _audiences(identity.audience)
-        subject = await self._given.token_of(identity.service_account_ref.name, shown, _LIFE)
+        subject = await self._given.token_of(identity.service_account_ref.name, shown, _TOKEN_SECONDS)
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "audience": asked,
@@ -173,22 +173,22 @@ class GcpLogin:
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         }
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        answer = await self._posted(_STS, kind, urlencode(form).encode())
+        answer = await self._post(_STS, kind, urlencode(form).encode())
         made = _Token(_token(answer, "access_token"), _seconds(answer))
         if identity.service_account_email is None:
             return made
-        return await self._impersonated(identity.service_account_email, made.token)
+        return await self._impersonate(identity.service_account_email, made.token)
 
-    async def _impersonated(self, email: str, token: Value) -> _Token:
+    async def _impersonate(self, email: str, token: Value) -> _Token:
         headers = {
             "Authorization": f"Bearer {token.reveal().decode('ascii')}",
             "Content-Type": "application/json",
         }
-        body = json.dumps({"scope": [_SCOPE], "lifetime": f"{_LIFE}s"}).encode()
-        answer = await self._posted(f"{_IAM}/{quote(email)}:generateAccessToken", headers, body)
-        return _Token(_token(answer, "accessToken"), _LIFE)
+        body = json.dumps({"scope": [_SCOPE], "lifetime": f"{_TOKEN_SECONDS}s"}).encode()
+        answer = await self._post(f"{_IAM}/{quote(email)}:generateAccessToken", headers, body)
+        return _Token(_token(answer, "accessToken"), _TOKEN_SECONDS)
 
-    async def _posted(self, url: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         if self._given.guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         answer = await self._given.guard.ask("POST", url, headers=headers, body=body)
@@ -198,7 +198,7 @@ class GcpLogin:
 
 
 def _refusal(status: int, retry_after: str | None) -> StoreError:
-    """Say what it means where a login is asked for: whatever is not right with it, the login is refused."""
+    """Map an error of a token request; anything wrong with it means that the credential is rejected."""
     error = errors.of_status(status, retry_after)
     if isinstance(error, Unreachable | errors.Throttled):
         return error
@@ -208,7 +208,7 @@ def _refusal(status: int, retry_after: str | None) -> StoreError:
 
 
 def _audiences(audience: str) -> tuple[str, str]:
-    """Return for whom the ServiceAccount's token is made, and for what it is exchanged."""
+    """Return the audiences of the ServiceAccount's token and of the exchange."""
     if audience.startswith("identitynamespace:"):
         return audience.split(":https://", 1)[0].removeprefix("identitynamespace:"), audience
     name = audience.removeprefix(_POOL)
@@ -224,10 +224,10 @@ def _token(answer: dict[str, Any], name: str) -> Value:
 
 def _seconds(answer: dict[str, Any]) -> float:
     told = errors.seconds(str(answer.get("expires_in")))
-    return _LIFE if told is None else min(told, _LIFE)
+    return _TOKEN_SECONDS if told is None else min(told, _TOKEN_SECONDS)
 
 
-# A service account's key
+# Service account key
 
 
 def _key_of(content: bytes) -> _Key:
@@ -240,13 +240,13 @@ def _key_of(content: bytes) -> _Key:
         raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
     if facts.get("token_uri") not in _GOOGLES or facts.get("universe_domain") not in {None, "googleapis.com"}:
         raise _no_login("the key is not for Google's public cloud; see its token_uri and universe_domain")
-    if not 0 < len(pem) <= _LARGEST_KEY:
+    if not 0 < len(pem) <= _MAX_KEY_BYTES:
         raise _no_login("the private key is not one of RSA with at most 4096 bits")
     return _Key(email, key_id, pem)
 
 
 def _facts(content: bytes) -> dict[str, Any]:
-    if len(content) <= _LARGEST_FILE:
+    if len(content) <= _MAX_FILE_BYTES:
         try:
             return properties.object_of(content)
         except StoreError:
@@ -255,7 +255,7 @@ def _facts(content: bytes) -> dict[str, Any]:
 
 
 def _signed(key: _Key) -> _Token:
-    """Sign that we are the service account, to Secret Manager alone; it takes a while, so in a thread."""
+    """Sign a token for Secret Manager alone; CPU-bound, so in a thread."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # on first use: they are large
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
@@ -267,16 +267,16 @@ def _signed(key: _Key) -> _Token:
         private = None
     if not isinstance(private, RSAPrivateKey):
         raise _no_login("the private key is not one of RSA with at most 4096 bits")
-    began = int(time.time()) - _SKEW
+    began = int(time.time()) - _MAX_SKEW
     claims = {
         "iss": key.email,
         "sub": key.email,
         "aud": _SERVICE,
         "iat": began,
-        "exp": began + _LIFE + _SKEW,
+        "exp": began + _TOKEN_SECONDS + _MAX_SKEW,
     }
     signer = crypt.RSASigner(private, key.id)  # type: ignore[no-untyped-call]  # google-auth has few types
-    return _Token(Value(jwt.encode(signer, claims)), _LIFE)  # type: ignore[no-untyped-call]
+    return _Token(Value(jwt.encode(signer, claims)), _TOKEN_SECONDS)  # type: ignore[no-untyped-call]
 
 
 def _no_login(hint: str) -> Unauthorized:

@@ -1,4 +1,4 @@
-"""JSON from strangers: read within bounds, its numbers as they are written, and written again.
+"""JSON of untrusted servers: parsed within limits, with numbers kept as text, and serialised again.
 
 A float would change the digits of a long account number.
 """
@@ -15,24 +15,24 @@ from .errors import Refused
 __all__ = ["json_text", "loaded", "text_of", "value_at"]
 
 DEEPEST: Final = 32
-_MARKS: Final = (b",", b"[", b"{")
-"""What stands before each member of a document, or after the one before."""
-_MOST_MARKS: Final = 20_000
-_LONGEST_NUMBER: Final = 1024
-_SHOWN: Final = 64
-"""Characters of a property's name."""
+_MEMBER_MARKS: Final = (b",", b"[", b"{")
+"""The bytes before each member of a document, or after the previous one."""
+_MAX_MARKS: Final = 20_000
+_MAX_NUMBER_LENGTH: Final = 1024
+_MAX_SHOWN: Final = 64
+"""Maximum characters of a property's name in an error."""
 
 
 class _Number(str):
-    """A number, as it was written."""
+    """A number as it was written."""
 
     __slots__ = ()
 
 
 def loaded(raw: bytes) -> Any:
-    # Counted before, in no time: what stands in texts counts as well, and a value of that kind is none.
-    if sum(raw.count(mark) for mark in _MARKS) > _MOST_MARKS:
-        raise Refused("TooManyMembers", f"a JSON document may have {_MOST_MARKS} members")
+    # Counted before parsing, which is fast; marks inside of texts count as well.
+    if sum(raw.count(mark) for mark in _MEMBER_MARKS) > _MAX_MARKS:
+        raise Refused("TooManyMembers", f"a JSON document may have {_MAX_MARKS} members")
     try:
         parsed = json.loads(raw.decode(), parse_int=_number, parse_float=_number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -40,12 +40,12 @@ def loaded(raw: bytes) -> Any:
     else:
         _hold_to_depth(parsed)
         return parsed
-    # Outside the handler, because its errors quote the whole text.
+    # Outside the except block, since the error quotes the text.
     raise Refused("NotJson", "the value is no JSON")
 
 
 def _number(written: str) -> _Number:
-    if len(written) > _LONGEST_NUMBER:
+    if len(written) > _MAX_NUMBER_LENGTH:
         raise ValueError("too long")
     return _Number(written)
 
@@ -72,7 +72,7 @@ def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
 
 
 def value_at(member: Any, name: str = "") -> Value:
-    """Write what stands at a property, of this name as far as it has one: text as it is, the rest as JSON."""
+    """Return the value of a property: text as it is, other types as JSON."""
     match member:
         case None:
             raise Refused("NoValue", f"{_called(name)} is null; give it a value at the store")
@@ -102,7 +102,7 @@ def json_text(member: Any) -> str:
 def text_of(text: str, name: str = "") -> bytes:
     try:
         written = text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
         written = b"\0"
     if b"\0" in written:
         raise Refused(
@@ -113,4 +113,4 @@ def text_of(text: str, name: str = "") -> bytes:
 
 
 def _called(name: str) -> str:
-    return f"the property {name[:_SHOWN]!r}" if name else "the property"
+    return f"the property {name[:_MAX_SHOWN]!r}" if name else "the property"

@@ -1,6 +1,6 @@
-"""A tenant's kubeconfig, which may say where a cluster is and how to log in there, and nothing that we would run.
+"""Parser of a tenant's kubeconfig: server and credentials only, no plugins and no files.
 
-kubectl's own reading of such a file starts plugins and opens files: here whatever does that is refused.
+kubectl would start plugins and open files; settings that do so are rejected.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kubeconfig", "parsed"]
 
-_LARGEST: Final = 64 * 1024
-_DEEPEST: Final = 32
+_MAX_BYTES: Final = 64 * 1024
+_MAX_DEPTH: Final = 32
 _AS_DATA: Final = "write what the file holds into the kubeconfig (kubectl config view --raw --flatten)"
 _REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
     "cluster": {
@@ -53,7 +53,7 @@ _TAKEN: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """Where a cluster is, whom we trust there, and what we show."""
+    """Server, trust and credentials of a cluster."""
 
     server: str
     trust: ssl.SSLContext = field(repr=False)
@@ -61,12 +61,12 @@ class Kubeconfig:
 
 
 def parsed(content: bytes) -> Kubeconfig:
-    """Read the current context; blocks for some milliseconds.
+    """Parse the current context; CPU-bound for milliseconds.
 
     Raises:
-        Refused: It is no kubeconfig, or one that says more than we follow.
+        Refused: It is no kubeconfig, or has unsupported settings.
     """
-    whole = _loaded(content)
+    whole = _load(content)
     context = _named(whole, "contexts", whole.get("current-context"), "context")
     cluster = _only(_named(whole, "clusters", context.get("cluster"), "cluster"), "cluster")
     user = _only(_named(whole, "users", context.get("user"), "user"), "user")
@@ -80,29 +80,29 @@ def parsed(content: bytes) -> Kubeconfig:
     return Kubeconfig(server.rstrip("/"), _trust(cluster, user), token)
 
 
-def _loaded(content: bytes) -> dict[str, Any]:
+def _load(content: bytes) -> dict[str, Any]:
     import yaml  # noqa: PLC0415  # on first use: few stores have a kubeconfig
 
-    if len(content) > _LARGEST:
-        _refuse(f"it has more than {_LARGEST} bytes")
+    if len(content) > _MAX_BYTES:
+        _refuse(f"it has more than {_MAX_BYTES} bytes")
     try:
         loaded = yaml.safe_load(content) if _is_plain(yaml.parse(content)) else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, LookupError, AttributeError):
         loaded = None
     if isinstance(loaded, dict):
         return loaded
-    # Outside the handler, because its errors quote the line that they stumbled over.
+    # Outside the except block, since the error quotes the line.
     return _refuse("it is no plain YAML object")
 
 
 def _is_plain(events: Iterable[Any]) -> bool:
-    """Look for what makes a small file large or slow: aliases, which multiply, and depth, which it costs squared."""
+    """Whether there are no aliases, which multiply, and no deep nesting, whose cost is quadratic."""
     depth = 0
     for event in events:
         kind = type(event).__name__
         depth += kind.endswith("StartEvent")
         depth -= kind.endswith("EndEvent")
-        if kind == "AliasEvent" or depth > _DEEPEST:
+        if kind == "AliasEvent" or depth > _MAX_DEPTH:
             return False
     return True
 
@@ -117,7 +117,7 @@ def _named(whole: Mapping[str, Any], group: str, name: object, part: str) -> dic
 
 
 def _only(settings: dict[str, Any], part: str) -> dict[str, Any]:
-    """Refuse what we do not follow, by its name where the name is one of kubectl's."""
+    """Reject unsupported settings; one that kubectl knows is named."""
     for name, sentence in _REFUSED[part].items():
         if settings.get(name):
             _refuse(sentence)
@@ -138,7 +138,7 @@ def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContex
         )
     try:
         context = tls.client_context(authorities)
-        # Python 3.13 wants key identifiers, which the authorities of many clusters lack; no other client does.
+        # Python 3.13 requires key identifiers, which the CAs of many clusters lack.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if certificate is not None and key is not None:
             show(context, certificate, key)

@@ -1,4 +1,4 @@
-"""What is known of something that a store lends, and where the login is kept that it ends with."""
+"""Lease of a dynamic credential, and storage of the session that it depends on."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["Keep", "Lent"]
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """What a store needs to know of something that it lends, to renew it and to take it back; it opens nothing."""
+    """A lease: what a store needs to renew and to revoke it; it gives access to nothing."""
 
     id: str
     login: str
-    """The name of the login that it ends with; empty where somebody else keeps that."""
+    """Name of the session that the lease ends with; empty if the session is managed elsewhere."""
     lasts: timedelta
-    """How long it is good, counted from the read."""
+    """Duration of the lease, counted from the read."""
 
 
 class Keep(Protocol):
-    """Keeps a login that outlives this process, where those may read it who may read what it was made from."""
+    """Stores a session credential beyond this process, readable only where its original credential is readable."""
 
     async def load(self) -> Value | None:
-        """Return what was kept last; None where there is nothing."""
+        """Return the stored credential; None if there is none."""
 
     async def save(self, login: Value) -> None:
-        """Keep a login in place of the last one.
+        """Replace the stored credential.
 
         Raises:
-            Unreachable: It could not be kept.
+            Unreachable: The write failed.
         """

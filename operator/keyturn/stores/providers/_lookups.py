@@ -1,7 +1,7 @@
-"""How names of hosts are looked up: each in a thread, and few for one owner, since a name server may never answer.
+"""DNS resolver: each lookup in a thread, limited per owner, since a name server may never answer.
 
-The system's resolver cannot be stopped, so a lookup counts until it ends and not until nobody waits for it, which is
-three seconds. Its thread keeps no process from ending.
+A lookup of the system's resolver cannot be cancelled, so it counts until it ends, not until its caller gives up,
+which is after 3 s. Its thread does not delay the end of the process.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = ["Admitting", "Lookups", "asking_for"]
 
 _owner: ContextVar[str] = ContextVar("owner", default="")
 
-_AT_ONCE: Final = 64
-_OF_ONE: Final = 4
-_FIRSTS: Final = 192
-"""Owners of which each has a lookup more than all may have: a thread takes some 100 KiB."""
-_PATIENCE: Final = 3.0
-"""Seconds that a lookup may take; a name server in the same network takes some thousandths of one."""
+_MAX_LOOKUPS: Final = 64
+_MAX_LOOKUPS_PER_OWNER: Final = 4
+_MAX_FIRST_LOOKUPS: Final = 192
+"""Owners that may exceed the total limit by one lookup each; a thread takes some 100 KiB."""
+_LOOKUP_TIMEOUT: Final = 3.0
+"""Seconds of a lookup; a name server in the same network answers within milliseconds."""
 
 
 @asynccontextmanager
 async def asking_for(owner: str) -> AsyncIterator[None]:
-    """Let what is looked up meanwhile count for `owner`."""
+    """Count lookups in this context for `owner`."""
     before = _owner.set(owner)
     try:
         yield
@@ -47,7 +47,7 @@ async def asking_for(owner: str) -> AsyncIterator[None]:
 
 
 class Admitting(AbstractResolver):
-    """Looks names up and hands on addresses only when every one of them may be connected to."""
+    """Resolves a name, and returns its addresses only if all of them are allowed."""
 
     def __init__(
         self, names: AbstractResolver, admit: Callable[[str, int, IPv4Address | IPv6Address], None]
@@ -68,11 +68,11 @@ class Admitting(AbstractResolver):
 
 
 class Lookups(AbstractResolver):
-    """Asks the system's resolver."""
+    """Resolver of the system."""
 
     def __init__(self) -> None:
-        self._turns = KeyedLimiter(_OF_ONE, _AT_ONCE, firsts=_FIRSTS)
-        # Each thread reads this at its first lookup: one that nobody waits for any more is to end soon after.
+        self._turns = KeyedLimiter(_MAX_LOOKUPS_PER_OWNER, _MAX_LOOKUPS, firsts=_MAX_FIRST_LOOKUPS)
+        # Read by each thread at its first lookup: a lookup that was given up ends soon.
         os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
 
     async def resolve(
@@ -80,13 +80,13 @@ class Lookups(AbstractResolver):
     ) -> list[ResolveResult]:
         owner = _owner.get()
         await self._turns.take(owner)
-        answer = self._begun(lambda: _addresses(host, port, family), owner)
+        answer = self._begin(lambda: _addresses(host, port, family), owner)
         async with asyncio.timeout(
-            _PATIENCE
-        ):  # whose error is an OSError, as that of a name without addresses
+            _LOOKUP_TIMEOUT
+        ):  # the error is an OSError, as for a name without addresses
             return await answer
 
-    def _begun(
+    def _begin(
         self, looking: Callable[[], list[ResolveResult]], owner: str
     ) -> asyncio.Future[list[ResolveResult]]:
         loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ class Lookups(AbstractResolver):
 
         def ended(found: list[ResolveResult] | OSError) -> None:
             self._turns.give_back(owner)
-            if answer.done():  # nobody waits for it any more
+            if answer.done():  # the caller has given up
                 return
             answer.set_exception(found) if isinstance(found, OSError) else answer.set_result(found)
 
@@ -109,13 +109,13 @@ class Lookups(AbstractResolver):
 
         try:
             Thread(target=look, name="lookup", daemon=True).start()
-        except RuntimeError:  # there can be no more threads, for now
+        except RuntimeError:  # no further thread can start now
             self._turns.give_back(owner)
             raise OSError("no thread for a lookup") from None
         return answer
 
     async def close(self) -> None:
-        """Leave to themselves those that never end."""
+        """Leave lookups that never end."""
 
 
 def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
@@ -123,7 +123,7 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Resol
     return [
         ResolveResult(
             hostname=host,
-            host=_written(address),
+            host=_format(address),
             port=int(address[1]),
             family=kind,
             proto=proto,
@@ -134,7 +134,7 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Resol
     ]
 
 
-def _written(address: tuple[Any, ...]) -> str:
-    """Write an address, with the interface that a link-local one belongs to."""
+def _format(address: tuple[Any, ...]) -> str:
+    """Format an address, with the interface of a link-local one."""
     scope = address[3] if len(address) > 3 else 0  # noqa: PLR2004  # those of IPv6 have four parts
     return f"{address[0]}%{scope}" if scope else str(address[0])

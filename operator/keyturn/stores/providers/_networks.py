@@ -1,8 +1,8 @@
-"""Which addresses are of the world, and which are of a private network: by a table of our own.
+"""Classifies IP addresses as public or private by a table of our own.
 
-Python has such a table, too, but another one in each release: 3.11 takes the local NAT64 prefix for the world.
-The rows are those of the IANA IPv4 and IPv6 Special-Purpose Address Registries, also where these say "globally
-reachable" of a service that is no server of secrets, and some more. Beside each row stands its source.
+Python's table differs between releases: 3.11 treats the local NAT64 prefix as public. The rows are those of the IANA
+IPv4 and IPv6 Special-Purpose Address Registries, including those that are "globally reachable" for a service that
+has no secrets, and some more; the source follows each row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MACHINES: Final = _networks(
     "fd00:ec2::/32",  # metadata, name and time servers of instances, documentation of AWS
     "fd20:ce::254/128",  # metadata server of instances, documentation of Google Cloud
 )
-"""What no private endpoint is, though it has an address as one has."""
+"""Special addresses of cloud machines within private ranges; never a private endpoint."""
 FORBIDDEN: Final = (
     *PRIVATE,
     *_MACHINES,
@@ -70,7 +70,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def meant(address: Address) -> Address:
-    """Name the address that one leads to: IPv6 can carry one of IPv4."""
+    """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -79,12 +79,12 @@ def meant(address: Address) -> Address:
 
 
 def is_of_the_world(address: Address) -> bool:
-    """Say whether a server of the internet may have the address."""
+    """Whether a server on the internet may have the address."""
     if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
     return not any(address in network for network in FORBIDDEN)
 
 
 def is_private(address: Address) -> bool:
-    """Say whether it is of a private network, and no service of the machine that we run on."""
+    """Whether the address is of a private network, and not a service of the cloud machine."""
     return any(address in one for one in PRIVATE) and not any(address in one for one in _MACHINES)

@@ -1,4 +1,4 @@
-"""How settings refer to a key of a Secret or ConfigMap, or to a ServiceAccount."""
+"""References of settings to a key of a Secret or ConfigMap, and to a ServiceAccount."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which keys sign requests to AWS: a Secret's own, or those of a role for as long as they last.
+"""AWS credentials: access keys of a Secret, or temporary keys of a role by STS.
 
-Keys of a role are kept in memory only, and taken anew some minutes before they end.
+Temporary keys stay in memory and are replaced 5 min before their end.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ __all__ = ["StsLogin"]
 _AUDIENCE: Final = "sts.amazonaws.com"
 _TOKEN_SECONDS: Final = 600
 _ROLE_SECONDS: Final = 3600
-"""What every role allows, also one that was taken by another role."""
-_MARGIN: Final = 300.0
+"""Every role allows this duration, also with role chaining."""
+_RENEWAL_MARGIN: Final = 300.0
 """Seconds before their end that keys are replaced."""
-_LONGEST_SESSION_NAME: Final = 64
+_MAX_SESSION_NAME: Final = 64
 _OF_AWS: Final = re.compile(
     r"https://(sts|(vpce-[a-z0-9-]+\.)?sts(-fips)?\.[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}(\.vpce)?)\.(amazonaws\.com(\.cn)?|api\.aws)(:443)?/?"
 )
-"""Where STS of AWS is: other names below amazonaws.com lead to whatever its customers put there."""
+"""Host names of AWS's STS; other names below amazonaws.com may belong to customers."""
 _PARTS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 
 
 class _Role(NamedTuple):
-    """Keys of a role."""
+    """Temporary keys of a role."""
 
     keys: Keys
     stale: float
-    """The loop's time from which newer ones are wanted."""
+    """Time of the event loop at which they are replaced."""
     ends: float
 
 
 class StsLogin:
-    """One login of AWS."""
+    """One AWS credential."""
 
     def __init__(self, config: AwsConfig, given: ProviderContext) -> None:
         self._config = config
@@ -61,51 +61,51 @@ class StsLogin:
 
     @property
     def can_ask_who(self) -> bool:
-        """Whether STS is where we expect it: who has the service at another address may have STS at none."""
+        """Whether STS can be asked: an account with another endpoint may have no STS."""
         config = self._config
         return bool(config.role_arn or config.sts_endpoint or not config.endpoint)
 
     async def who(self) -> None:
-        """Let AWS say who we are, which everybody may ask.
+        """Call GetCallerIdentity, which needs no permission.
 
         Raises:
-            StoreError: It does not know us.
+            StoreError: AWS rejects the credential.
         """
         await self._sts.call(await self.keys(), "GetCallerIdentity", {})
 
     async def keys(self) -> Keys:
-        """Give keys that are good for the next minutes.
+        """Return keys that are valid for some minutes.
 
         Raises:
-            StoreError: There are none; Unauthorized where AWS or a Secret refuses them.
+            StoreError: There are none; Unauthorized if AWS or a Secret rejects them.
         """
         if self._config.role_arn is None:
             return self._static()
         if self._role is None or _now() >= self._role.stale:
             async with self._taking:
                 if self._role is None or _now() >= self._role.stale:
-                    self._role = await self._taken(self._config.role_arn, self._role)
+                    self._role = await self._take_role(self._config.role_arn, self._role)
         return self._role.keys
 
     def forget(self, keys: Keys) -> bool:
-        """Use these keys no more, and say whether there may be others."""
+        """Drop rejected keys, and return whether others may exist."""
         if self._role is not None and self._role.keys is keys:
             self._role = None
         return self._config.role_arn is not None
 
-    async def _taken(self, arn: str, before: _Role | None) -> _Role:
+    async def _take_role(self, arn: str, before: _Role | None) -> _Role:
         asked = _now()
         try:
-            answer = await self._assumed(arn)
+            answer = await self._assume(arn)
         except (Throttled, Unreachable):
             if before is None or _now() >= before.ends:
                 raise
-            return before  # good for some minutes more
+            return before  # still valid for some minutes
         keys, lasts = _keys_of(answer), _seconds_of(answer)
-        return _Role(keys, asked + lasts - min(_MARGIN, lasts / 3), asked + lasts)
+        return _Role(keys, asked + lasts - min(_RENEWAL_MARGIN, lasts / 3), asked + lasts)
 
-    async def _assumed(self, arn: str) -> dict[str, Any]:
-        """Take the role by web identity, else with the access key."""
+    async def _assume(self, arn: str) -> dict[str, Any]:
+        """Assume the role by web identity or with the access key."""
         desired = {
             "RoleArn": arn,
             "RoleSessionName": _session_name(self._given.namespace),
@@ -114,20 +114,20 @@ class StsLogin:
         identity, external_id = self._config.auth.web_identity, self._config.external_id
         if identity is not None:
             token = await self._token(identity)
-            return await self._asked(
+            return await self._request(
                 None, "AssumeRoleWithWebIdentity", {**desired, "WebIdentityToken": _text(token)}
             )
         known = {"ExternalId": external_id} if external_id else {}
-        return await self._asked(self._static(), "AssumeRole", {**desired, **known})
+        return await self._request(self._static(), "AssumeRole", {**desired, **known})
 
-    async def _asked(self, keys: Keys | None, operation: str, desired: Mapping[str, Any]) -> dict[str, Any]:
+    async def _request(self, keys: Keys | None, operation: str, desired: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return await self._sts.call(keys, operation, desired)
         except (Denied, NotFound, Refused) as error:
             if error.hint:  # the guard's
                 raise
             code = error.code
-        # Without the role we are nobody at the store.
+        # Without the role the store would reject every request.
         hint = "the role was not given; look at roleArn, its trust policy, and the login under auth"
         raise Unauthorized(code, hint)
 
@@ -138,7 +138,7 @@ class StsLogin:
         return await self._given.token_of(identity.service_account_ref.name, _AUDIENCE, _TOKEN_SECONDS)
 
     def _hold_to_aws(self) -> None:
-        """Send a ServiceAccount's token to AWS alone, or where an administrator lets it go: it is a login there."""
+        """Send a ServiceAccount's token only to AWS, or to a host that the administrator allows."""
         endpoint, guard = self._config.sts_endpoint, self._given.guard
         if endpoint is None or _OF_AWS.fullmatch(endpoint):
             return
@@ -179,7 +179,7 @@ def _keys_of(answer: Mapping[str, Any]) -> Keys:
 
 
 def _seconds_of(answer: Mapping[str, Any]) -> float:
-    """Say for how long the keys last, by the clock of AWS alone: ours may be wrong."""
+    """Return the remaining seconds of the keys by the clock of AWS; ours may be wrong."""
     try:
         says = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         left: float = (answer["Credentials"]["Expiration"] - says).total_seconds()
@@ -189,12 +189,12 @@ def _seconds_of(answer: Mapping[str, Any]) -> float:
 
 
 def _session_name(namespace: str) -> str:
-    """Name what CloudTrail shows: for whom we asked."""
-    return f"keyturn-{namespace}"[:_LONGEST_SESSION_NAME] if namespace else "keyturn"
+    """Return the session name for CloudTrail, which has the consumer's namespace."""
+    return f"keyturn-{namespace}"[:_MAX_SESSION_NAME] if namespace else "keyturn"
 
 
 def _text(value: Value) -> str:
-    """Read what goes into a header or a form: printable ASCII, or nothing."""
+    """Return a value for a header or form: printable ASCII, or an empty text."""
     try:
         text = value.reveal().decode("ascii").strip()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""How we log in to Vault: a token, an AppRole, or a ServiceAccount; and how a login is kept alive.
+"""Authentication at Vault by a token, an AppRole or a ServiceAccount, and renewal of its tokens.
 
-A token of Vault that a login gave is kept in memory, renewed while Vault allows it, and got anew before its end.
-Where something that is lent ends with it, it is kept beyond this process as well, before anything is lent to it.
+A token from a login stays in memory, is renewed while Vault allows it, and replaced before its end. If leases depend
+on it, it is stored in a Secret before the first lease.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["VaultAuth", "VaultLogin", "VaultPath"]
 
 _TOKEN_SECONDS: Final = 600
 _VAULT: Final = "vault"
-_GOODBYE: Final = 2.0
+_REVOCATION_TIMEOUT: Final = 2.0
 _ONE_WAY: Final = (
     "[has(self.token), has(self.appRole), has(self.kubernetes)].exists_one(given, given)",
     "write exactly one way to log in under auth: token, appRole or kubernetes",
@@ -100,12 +100,12 @@ class VaultAuth(Schema):
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """What it needs to know."""
+        """The objects that it refers to."""
         return tuple(one.secret_ref.in_secret() for one in (self.token, self.app_role) if one)
 
 
 class VaultLogin:
-    """One login of one store."""
+    """Authentication of one store."""
 
     def __init__(self, auth: VaultAuth, http: Http, given: ProviderContext, keep: Keep | None = None) -> None:
         self._auth = auth
@@ -116,10 +116,10 @@ class VaultLogin:
         self._renewing = asyncio.Lock()
 
     async def session(self) -> Session:
-        """Give a session with half of its time before it.
+        """Return a session with at least half of its duration left.
 
         Raises:
-            StoreError: There is none; Unauthorized where Vault refuses the login.
+            StoreError: There is none; Unauthorized if Vault rejects the credential.
         """
         if self._session is None or self._session.is_stale:
             async with self._renewing:
@@ -128,7 +128,7 @@ class VaultLogin:
         return self._session
 
     async def is_known(self, session: Session) -> bool:
-        """Ask Vault whether it knows the token; every token may ask that which has the default policy."""
+        """Whether Vault accepts the token; the default policy allows every token to look itself up."""
         try:
             await self._http.ask("GET", "auth/token/lookup-self", token=session.token)
         except (Denied, NotFound, Refused) as error:
@@ -138,7 +138,7 @@ class VaultLogin:
         return True
 
     def forget(self, session: Session) -> bool:
-        """Use a session no more that Vault does not know, and say whether there may be another."""
+        """Drop a session that Vault rejects, and return whether another may exist."""
         if self._auth.token is not None:
             return False
         session.ends = 0.0
@@ -147,30 +147,30 @@ class VaultLogin:
         return True
 
     async def end(self) -> None:
-        """Let Vault forget the token that a login gave us; where that fails it ends by itself."""
+        """Revoke the token of a login; if that fails, it expires."""
         session, self._session = self._session, None
         if session is None or self._auth.token is not None:
             return
-        with contextlib.suppress(StoreError, TimeoutError, RuntimeError):  # the last: the guard is closed
-            async with asyncio.timeout(_GOODBYE):
+        with contextlib.suppress(StoreError, TimeoutError, RuntimeError):  # RuntimeError: the guard is closed
+            async with asyncio.timeout(_REVOCATION_TIMEOUT):
                 await self._http.ask("POST", "auth/token/revoke-self", {}, token=session.token)
 
     async def _newer(self, before: Session | None) -> Session:
         try:
-            if before is None and (kept := await self._kept()):
+            if before is None and (kept := await self._resume()):
                 before = kept
                 if not kept.is_stale:
                     return kept
-            if before is not None and await self._is_renewed(before):
+            if before is not None and await self._renew(before):
                 return before
-            return await self._kept_from_now(await self._logged_in())
+            return await self._store(await self._log_in())
         except (Throttled, Unreachable):
             if before is None or before.is_over:
                 raise
             return before
 
-    async def _kept(self) -> Session | None:
-        """Go on with the login of an earlier process, if Vault knows it still."""
+    async def _resume(self) -> Session | None:
+        """Resume the session of an earlier process, if Vault accepts it."""
         found = await self._keep.load() if self._keep else None
         text = found.reveal().decode("ascii", "replace") if found else ""
         if not is_token(text):
@@ -184,14 +184,14 @@ class VaultLogin:
             return None
         return session_about(text, answer, asked)
 
-    async def _kept_from_now(self, session: Session) -> Session:
-        """Keep a new login before anything is lent to it."""
+    async def _store(self, session: Session) -> Session:
+        """Store a new session before a lease depends on it."""
         if self._keep is not None:
             await self._keep.save(Value.of_text(session.token))
         return session
 
-    async def _is_renewed(self, session: Session) -> bool:
-        """Let a session live longer, and say whether that is worth it: near its maximum Vault gives seconds."""
+    async def _renew(self, session: Session) -> bool:
+        """Renew a session, and return whether that was worth it: near its maximum Vault extends by seconds only."""
         if not session.is_renewable or session.is_over:
             return False
         asked = _now()
@@ -203,7 +203,7 @@ class VaultLogin:
         session.ends = asked + (seconds(auth, "lease_duration") if isinstance(auth, dict) else 0)
         return not session.is_stale
 
-    async def _logged_in(self) -> Session:
+    async def _log_in(self) -> Session:
         if self._auth.token is not None:
             return Session(self._text_of(self._auth.token.secret_ref))
         mount, body = await self._credentials()
@@ -221,7 +221,7 @@ class VaultLogin:
         )
 
     async def _credentials(self) -> tuple[str, Mapping[str, str]]:
-        """Give the mount of the auth method, and what it wants to see."""
+        """Return the mount of the auth method and the login request."""
         if self._auth.app_role is not None:
             role = self._auth.app_role
             secret = self._text_of(role.secret_ref)
@@ -236,7 +236,7 @@ class VaultLogin:
         return account.mount_path or "kubernetes", {"role": account.role, "jwt": token.reveal().decode()}
 
     def _audience(self, written: str | None) -> str:
-        """Let a token be good for Vault alone: made for another audience it would be a login somewhere else."""
+        """Return the audience of the token: Vault's only, since any other would make it a credential elsewhere."""
         if written in {None, _VAULT} or (written or "").rstrip("/") == self._http.server.rstrip("/"):
             return written or _VAULT
         raise Refused(

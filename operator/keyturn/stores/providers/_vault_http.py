@@ -1,4 +1,4 @@
-"""How Vault is asked: JSON over the guard, with a token or without, trusting the authorities that a store names."""
+"""HTTP client of Vault: JSON over the guard, with the CAs that the store names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Http:
         token: str | None = None,
         query: str = "",
     ) -> dict[str, Any]:
-        """Send one request below /v1/ and read the JSON object that it is answered with."""
+        """Send a request below /v1/ and return the JSON object of the response."""
         if self._given.guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         login = {"X-Vault-Token": token} if token else {}
@@ -65,6 +65,6 @@ class Http:
 
 
 def seconds(answer: Mapping[str, Any], name: str) -> int:
-    """Take a number of seconds out of an answer, 0 where it says none."""
+    """Return a number of seconds of a response; 0 if absent."""
     text = str(answer.get(name, ""))[:9]
     return int(text) if text.isascii() and text.isdecimal() else 0

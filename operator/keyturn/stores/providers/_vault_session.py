@@ -1,4 +1,4 @@
-"""A session with Vault: the token that a login gave, with what is known of its time."""
+"""Session with Vault: a token with its duration."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "is_token", "session_about", "session_of"]
 
-_LONGEST_NAME: Final = 256
+_MAX_NAME_LENGTH: Final = 256
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A token that Vault takes, as far as we know."""
+    """A token that Vault accepts."""
 
     token: str = field(repr=False)
     lasts: float = inf
-    """Seconds that it had at first."""
+    """Duration in seconds when it was issued."""
     ends: float = inf
-    """The loop's time."""
+    """Time of the event loop."""
     is_renewable: bool = False
     name: str = ""
-    """Vault's name for the token, by which nobody can use it; empty where somebody else keeps it."""
+    """Accessor of the token, which does not authenticate; empty for a token that is managed elsewhere."""
 
     @property
     def left(self) -> float:
@@ -39,7 +39,7 @@ class Session:
 
     @property
     def is_stale(self) -> bool:
-        """Whether half of its time is over."""
+        """Whether half of its duration is over."""
         return not isinf(self.ends) and self.ends - _now() <= self.lasts / 2
 
     @property
@@ -58,7 +58,7 @@ def session_of(answer: Mapping[str, Any], asked: float) -> Session:
 
 def _name(about: Mapping[str, Any]) -> str:
     name = about.get("accessor")
-    return name if isinstance(name, str) and len(name) <= _LONGEST_NAME else ""
+    return name if isinstance(name, str) and len(name) <= _MAX_NAME_LENGTH else ""
 
 
 def is_token(text: str) -> bool:
@@ -66,7 +66,7 @@ def is_token(text: str) -> bool:
 
 
 def session_about(token: str, answer: Mapping[str, Any], asked: float) -> Session | None:
-    """Read what Vault tells of a token that somebody has."""
+    """Parse Vault's lookup of a token."""
     about = answer.get("data")
     if not isinstance(about, dict):
         return None

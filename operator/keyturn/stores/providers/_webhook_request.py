@@ -1,7 +1,7 @@
-"""What a webhook is asked: templates over the key and the store's Secret, each value escaped for where it stands.
+"""Webhook request: templates over the key and the store's Secret, each value escaped for its position.
 
-Liquid renders what is between braces, and nothing else: the text around it is the store's and stays as it is. So a
-key can neither leave its place in a URL or body, nor undo its escaping by a filter.
+Liquid renders only what is between braces; the text around it is the store's. So a key can neither leave its
+position in a URL or body, nor undo its escaping by a filter.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "Request", "Templates", "made", "variables"]
 
 KEY: Final = "key"
-"""The name under which templates read the key."""
+"""Template variable of the key."""
 _NOW: Final = "now"
 _VALUES: Final = "values"
 _OUTPUT: Final = re.compile(r"\{\{[^{}]*\}\}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{0,8192}")
-_LONGEST_URL: Final = 8192
-_MOST_OUTPUTS: Final = 100
-"""Different ones in all texts of a store: each is read as a program."""
+_MAX_URL_LENGTH: Final = 8192
+_MAX_OUTPUTS: Final = 100
+"""Maximum different outputs in all templates of a store; each is parsed as a program."""
 _TOO_SLOW: Final = frozenset({"bcrypt"})
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 
 
 class Templates(NamedTuple):
-    """The texts of a store, with Liquid in double braces."""
+    """The templates of a store, with Liquid in double braces."""
 
     url: str
     headers: Mapping[str, str]
     body: str | None
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """Name each text and give it."""
+        """Yield each template with its name."""
         yield "url", self.url
         yield from ((f"headers.{name}", text) for name, text in self.headers.items())
         if self.body is not None:
@@ -54,7 +54,7 @@ class Templates(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is sent."""
+    """A rendered request."""
 
     url: str
     headers: Mapping[str, str]
@@ -62,10 +62,10 @@ class Request(NamedTuple):
 
 
 def variables(templates: Templates) -> frozenset[str]:
-    """Name the keys of the store's Secret that the templates read.
+    """Return the keys of the store's Secret that the templates read.
 
     Raises:
-        Refused: Liquid cannot read one of them.
+        Refused: Liquid cannot parse one of them.
     """
     from keyturn.templates.engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
     from keyturn.templates.filters import FILTERS  # noqa: PLC0415
@@ -88,24 +88,24 @@ def variables(templates: Templates) -> frozenset[str]:
 
 
 def _outputs(templates: Templates) -> Mapping[str, str]:
-    """Name for each output the text that it stands in.
+    """Return each output with the template that has it.
 
     Raises:
         Refused: There are too many.
     """
     found = {output: name for name, text in templates.texts() for output in _OUTPUT.findall(text)}
-    if len(found) > _MOST_OUTPUTS:
+    if len(found) > _MAX_OUTPUTS:
         raise Refused(
-            "InvalidTemplate", f"a store may have {_MOST_OUTPUTS} different outputs in its templates"
+            "InvalidTemplate", f"a store may have {_MAX_OUTPUTS} different outputs in its templates"
         )
     return found
 
 
 def made(templates: Templates, key: str, secret: Mapping[str, Value], now: datetime) -> Request:
-    """Fill in the templates. It is somebody else's program: run it in a thread.
+    """Render the templates. They are code of a tenant: run it in a thread.
 
     Raises:
-        Refused: One cannot be rendered, or makes what cannot be sent.
+        Refused: One cannot be rendered, or its result cannot be sent.
     """
     fill = _Filling({**secret, KEY: Value.of_text(key)}, now)
     headers = {name: _header(fill(f"headers.{name}", text, str)) for name, text in templates.headers.items()}
@@ -118,7 +118,7 @@ def made(templates: Templates, key: str, secret: Mapping[str, Value], now: datet
 
 
 class _Filling:
-    """Replaces what is in braces; all of one request shares one budget."""
+    """Replaces the outputs of one request, with one budget for all."""
 
     def __init__(self, values: Mapping[str, Value], now: datetime) -> None:
         self._values = {name: {"value": value} for name, value in values.items()}
@@ -143,19 +143,19 @@ class _Filling:
 
 
 def _url(template: str, fill: _Filling) -> str:
-    """Fill in a URL; a slash stays one in its path, and there alone."""
+    """Render a URL; a slash in a value stays one in the path only."""
     path, mark, query = template.partition("?")
     filled = fill("url", path, lambda text: quote(text, safe="/"))
     if any(segment in {".", ".."} for segment in re.split(r"[/\\]|%5C", filled, flags=re.IGNORECASE)):
         raise Refused("InvalidKey", "no part of the URL's path may be a dot or two")
     url = filled + mark + fill("url", query, lambda text: quote(text, safe=""))
-    if len(url) > _LONGEST_URL:
-        raise Refused("InvalidKey", f"a URL may have {_LONGEST_URL} characters")
+    if len(url) > _MAX_URL_LENGTH:
+        raise Refused("InvalidKey", f"a URL may have {_MAX_URL_LENGTH} characters")
     return url
 
 
 def _header(text: str) -> str:
-    """Refuse what would be more than one header; a line's end after a token in a file is none of it."""
+    """Reject a second header by a line break; a final one, such as of a token in a file, is removed."""
     stripped = text.strip()
     if _HEADER.fullmatch(stripped):
         return stripped
@@ -163,7 +163,7 @@ def _header(text: str) -> str:
 
 
 def _escaping(kind: str) -> Callable[[str], str]:
-    """Return what keeps a value within its place in a body of this kind."""
+    """Return the function that escapes a value for a body of this kind."""
     match kind.partition(";")[0].strip().lower():
         case "application/json":
             return lambda text: json.dumps(text, ensure_ascii=False)[1:-1]

@@ -1,6 +1,6 @@
-"""What of a webhook's answer is the value: one node of its JSON, by JSONPath.
+"""Extracts the value from a webhook's response: one node of its JSON, by JSONPath.
 
-Of RFC 9535 there is what leads to one place and cannot run long: names, indexes, and filters that compare texts.
+Of RFC 9535 only what selects one node in bounded time is accepted: names, indexes, and filters that compare texts.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Result"]
 
-_MOST_FILTERS: Final = 2
-_MOST_TERMS: Final = 8
-"""Comparisons, tests and what joins them, in one filter."""
-_MOST_ITEMS: Final = 5000
-"""What one filter may look at; the slowest of them then takes a third of a second."""
+_MAX_FILTERS: Final = 2
+_MAX_TERMS: Final = 8
+"""Maximum comparisons, tests and operators of one filter."""
+_MAX_ITEMS: Final = 5000
+"""Maximum nodes that one filter visits; the slowest filter then takes 0.3 s."""
 _OPERATORS: Final = frozenset({"==", "!=", "&&", "||"})
 
-_WRITE: Final = (
+_HINT: Final = (
     """write a path of names, indexes and filters by texts, such as $.items[?@.name == "db"].value"""
 )
 
 
 class Result:
-    """A path, read once."""
+    """A parsed JSONPath."""
 
     def __init__(self, path: str) -> None:
-        """Read a path; it imports a library, so do it in a thread.
+        """Parse a path; imports a library, so run it in a thread.
 
         Raises:
-            Refused: It is none, or could lead to many places.
+            Refused: It is invalid, or could select several nodes.
         """
         import jsonpath  # noqa: PLC0415  # on first use: few stores need it
 
@@ -46,16 +46,16 @@ class Result:
         except (jsonpath.JSONPathError, ValueError, RecursionError):
             read = None
         if not isinstance(read, jsonpath.JSONPath) or not _is_bounded(read):
-            raise Refused("InvalidJsonPath", _WRITE)
+            raise Refused("InvalidJsonPath", _HINT)
         self._path = read
 
     def of(self, answer: bytes) -> Value:
-        """Take the value out of an answer.
+        """Return the value of a response.
 
         Raises:
-            NotFound: The path leads to nothing.
-            Refused: It leads to several, or to nothing that a Secret could hold.
-            Unreachable: The answer is no JSON.
+            NotFound: The path selects nothing.
+            Refused: It selects several nodes, or one that is no value of a Secret.
+            Unreachable: The response is no JSON.
         """
         if len(answer) > properties.LARGEST:
             raise Refused("TooLarge", f"a JSON document may have {properties.LARGEST} bytes")
@@ -76,8 +76,8 @@ class Result:
                 continue
             before = type(self._path)(env=self._path.env, segments=self._path.segments[:place])
             reached = self._found(before, document)
-            if sum(len(one) for one in reached if isinstance(one, dict | list)) > _MOST_ITEMS:
-                raise Refused("TooManyItems", f"a filter looks at {_MOST_ITEMS} items at most; ask for fewer")
+            if sum(len(one) for one in reached if isinstance(one, dict | list)) > _MAX_ITEMS:
+                raise Refused("TooManyItems", f"a filter looks at {_MAX_ITEMS} items at most; ask for fewer")
 
     def _found(self, path: Any, document: Any) -> list[Any]:
         import jsonpath  # noqa: PLC0415  # is loaded now
@@ -88,8 +88,8 @@ class Result:
             pass
         else:
             return found
-        # Out here, so that the library's words on the document are no context of ours.
-        raise Refused("InvalidJsonPath", _WRITE)
+        # Outside the except block, so that the library's message, which quotes the document, is not the context.
+        raise Refused("InvalidJsonPath", _HINT)
 
 
 def _is_filter(segment: Any) -> bool:
@@ -99,7 +99,7 @@ def _is_filter(segment: Any) -> bool:
 
 
 def _is_bounded(path: Any) -> bool:
-    """Say whether every segment leads from one place to one, or filters simply."""
+    """Whether every segment selects one node, or is a simple filter."""
     from jsonpath.segments import JSONPathChildSegment  # noqa: PLC0415  # is loaded now
     from jsonpath.selectors import Filter, IndexSelector, NameSelector  # noqa: PLC0415
 
@@ -112,12 +112,12 @@ def _is_bounded(path: Any) -> bool:
             filters += 1
         elif type(selector) not in {IndexSelector, NameSelector}:
             return False
-    return filters <= _MOST_FILTERS and not path.pseudo_root
+    return filters <= _MAX_FILTERS and not path.pseudo_root
 
 
 def _is_simple(expression: Any) -> bool:
     terms = list(_terms(expression))
-    return len(terms) <= _MOST_TERMS and all(_is_simple_term(term) for term in terms)
+    return len(terms) <= _MAX_TERMS and all(_is_simple_term(term) for term in terms)
 
 
 def _terms(expression: Any) -> Iterator[Any]:

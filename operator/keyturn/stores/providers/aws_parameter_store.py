@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
 
-_MOST_OF_A_PAGE: Final = 10
-_MOST_DESCRIBED: Final = 50
+_PAGE_SIZE: Final = 10
+_DESCRIBED_PAGE_SIZE: Final = 50
 
 
 class AwsParameterStoreConfig(AwsConfig):
@@ -28,7 +28,7 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
     kind = "awsParameterStore"
     Config = AwsParameterStoreConfig
     can = frozenset(Can)
-    rate = 40.0  # what AWS lets an account read per second without higher throughput
+    rate = 40.0  # AWS's limit per account without higher throughput
     service = "ssm"
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
@@ -40,14 +40,14 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         start = _named(prefix)
         folder = start[: start.rfind("/") + 1]
-        if folder:  # needs no right but to this path
-            pages = self._aws.pages(
-                "GetParametersByPath", Path=folder, Recursive=True, MaxResults=_MOST_OF_A_PAGE
-            )
+        if folder:  # needs permission for this path only
+            pages = self._aws.pages("GetParametersByPath", Path=folder, Recursive=True, MaxResults=_PAGE_SIZE)
         else:
             either = [prefix, f"/{prefix}"]
             begins = [{"Key": "Name", "Option": "BeginsWith", "Values": either}] if prefix else []
-            pages = self._aws.pages("DescribeParameters", ParameterFilters=begins, MaxResults=_MOST_DESCRIBED)
+            pages = self._aws.pages(
+                "DescribeParameters", ParameterFilters=begins, MaxResults=_DESCRIBED_PAGE_SIZE
+            )
         names = [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
         return tuple(names if prefix.startswith("/") else map(_key_of, names))
 
@@ -72,12 +72,12 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 
 
 def _named(key: str) -> str:
-    """Name a parameter: AWS has a slash before every path, and no key of a ManagedSecret begins with one."""
+    """Return the name of a parameter: AWS's paths start with a slash, keys of a ManagedSecret do not."""
     return f"/{key}" if "/" in key and not key.startswith(("/", "arn:")) else key
 
 
 def _key_of(name: str) -> str:
-    """Take off the slash that `_named` puts before a path."""
+    """Remove the slash that `_named` adds."""
     return name[1:] if name.startswith("/") and "/" in name[1:] else name
 
 
@@ -86,5 +86,5 @@ def _text(value: Value) -> str:
         return value.reveal().decode()
     except UnicodeDecodeError:
         pass
-    # Outside the handler, because the error quotes the value.
+    # Outside the except block, since the error quotes the value.
     raise Refused("NotText", "a parameter is text; push a value in base64 or hex, or to Secrets Manager")

@@ -1,4 +1,4 @@
-"""AWS Secrets Manager: versions by stages or IDs, texts and bytes, deletion that can be taken back."""
+"""AWS Secrets Manager: versions by stages or IDs, text and binary values, deletion with a recovery window."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class AwsSecretsManagerConfig(AwsConfig):
 
 
 class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
-    """Reads and writes secrets by their names or ARNs."""
+    """Reads and writes secrets by name or ARN."""
 
     kind = "awsSecretsManager"
     Config = AwsSecretsManagerConfig
     can = frozenset(Can)
-    rate = 500.0  # AWS lets an account read 10,000 per second
+    rate = 500.0  # AWS's limit per account is 10,000
     service = "secretsmanager"
     rooted = True
 
@@ -63,7 +63,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
         if before is None and not await self._is_deleted(key):
             answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **written)
         else:
-            if before is None:  # the name is taken for as long as it can be restored
+            if before is None:  # the name stays taken during the recovery window
                 await self._aws.call("RestoreSecret", SecretId=key)
             answer = await self._aws.call("PutSecretValue", SecretId=key, **written)
         return member(answer, "VersionId", str)
@@ -79,7 +79,7 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
                 raise
 
     async def _is_deleted(self, key: str) -> bool:
-        """Say whether a secret waits for its end; AWS refuses what is done with such a one in words only."""
+        """Whether a secret is scheduled for deletion; AWS reports that in a message without a code."""
         try:
             facts = await self._aws.call("DescribeSecret", SecretId=key)
         except NotFound:

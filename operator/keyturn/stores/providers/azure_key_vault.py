@@ -1,4 +1,4 @@
-"""Azure Key Vault: secrets by their names, in Azure's versions; what is deleted can be recovered."""
+"""Azure Key Vault: secrets by name, with Azure's versions and soft deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.value import Value
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from . import properties
 from ._azure import DELETED, AzureKeyVaultConfig, place_of
@@ -25,28 +25,29 @@ __all__ = ["AzureKeyVault", "AzureKeyVaultConfig"]
 
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PATH: Final = re.compile(r"[0-9A-Za-z]+(-[0-9A-Za-z]+)*(/[0-9A-Za-z]+(-[0-9A-Za-z]+)*)+")
-_BETWEEN: Final = "--"
-"""What stands for a slash, which Azure has not, so that {namespace}/ can keep the namespaces of a store apart."""
+_SLASH: Final = "--"
+"""Replaces a slash, which Azure's names do not have, so that {namespace}/ can separate namespaces."""
 _VERSION: Final = re.compile(r"[0-9A-Fa-f]{32}")
-_LARGEST: Final = 25 * 1024
+_MAX_BYTES: Final = 25 * 1024
 _TAGS: Final = {"managed-by": "keyturn"}
 
 
 class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     """Reads and writes secrets; several parts are one JSON document.
 
-    A key is the name of a secret. One with slashes is the name that has -- for each; no part of it has -- itself or -
-    at an end, so that no two of them are the same name.
+    A key is the name of a secret, with -- for each slash. No part of it has -- itself or - at an end, so that two
+    keys never have the same name.
 
-    A name that was deleted is recovered before it is written over, with its older versions; nothing is ever purged.
-    Azure has no conditional writes: we look right before we write, and what others write in that moment is an older
-    version afterwards.
+    A deleted name is recovered before a write, with its older versions; nothing is purged.
+
+    Azure has no conditional writes: the value is read right before the write, and a concurrent write remains as an
+    older version.
     """
 
     kind = "azureKeyVault"
     Config = AzureKeyVaultConfig
     can = frozenset(Can)
-    rate = 200.0  # half of what Azure lets a vault answer
+    rate = 200.0  # half of Azure's limit per vault
 
     def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
@@ -71,7 +72,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         names = await (await self._opened()).names()  # Azure lists all or nothing
-        return tuple(name.replace(_BETWEEN, "/") for name in names) if "/" in prefix else tuple(names)
+        return tuple(name.replace(_SLASH, "/") for name in names) if "/" in prefix else tuple(names)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
@@ -94,7 +95,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             return
 
     async def _kept(self, key: str, version: str | None) -> Kept:
-        """Read what is of use now: Azure keeps dates, and leaves it to the reader to mind them."""
+        """Read a secret that is enabled and within its dates; Azure leaves that check to the reader."""
         kept = await (await self._opened()).get(_name(key), version)
         now = datetime.now(UTC)
         if kept.ends is not None and kept.ends <= now:
@@ -120,7 +121,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
-        sdk = await threads.for_us(_sdk)  # it takes a second, in which others go on
+        sdk = await threadpools.for_us(_sdk)  # takes a second, off the event loop
         made: Vault = sdk.Vault(
             place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
         )
@@ -137,7 +138,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
 
 def _name(key: str) -> str:
-    return key.replace("/", _BETWEEN)
+    return key.replace("/", _SLASH)
 
 
 def _sdk() -> ModuleType:
@@ -147,14 +148,14 @@ def _sdk() -> ModuleType:
 
 
 def _written(content: Content) -> tuple[str, str]:
-    """Write `content` as Azure keeps it: a text, and what it says of the text's type."""
+    """Return the text and the content type for Azure."""
     content_type = "text/plain" if isinstance(content, Value) else "application/json"
     raw = properties.document(content).reveal()
-    if len(raw) > _LARGEST:
-        raise Refused("TooLarge", f"Key Vault keeps {_LARGEST} bytes under a name; push fewer keys to one")
+    if len(raw) > _MAX_BYTES:
+        raise Refused("TooLarge", f"Key Vault keeps {_MAX_BYTES} bytes under a name; push fewer keys to one")
     try:
         return raw.decode(), content_type
     except UnicodeDecodeError:
         pass
-    # Outside the handler, because the error quotes the value.
+    # Outside the except block, since the error quotes the value.
     raise Refused("NotText", "Key Vault keeps text only; push a value in base64 or hex")

@@ -1,4 +1,4 @@
-"""What a provider is: one outside keeper of secrets, read by key and, where it can, written."""
+"""Interface of a provider: one external store, read by key and, if it can, written."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ C = TypeVar("C", bound=Schema)
 T = TypeVar("T")
 
 LARGEST: Final = 1024 * 1024
-"""Bytes of one value, and of all parts of one: as many as Kubernetes takes in a Secret."""
+"""Bytes of one value, and of all its parts: the size limit of a Secret."""
 MOST_KEYS: Final = 10_000
-"""Keys that one listing may name."""
-_LONGEST_KEY: Final = 1024
-_NOBODYS_KEY: Final = "keyturn-looks-whether-it-may-log-in"
+"""Maximum keys of one listing."""
+_MAX_KEY_LENGTH: Final = 1024
+_CHECK_KEY: Final = "keyturn-looks-whether-it-may-log-in"
 _ATTEMPTS: Final = 3
-"""How often a write is decided anew because somebody else wrote in between."""
+"""Attempts of a write after conflicts."""
 
 Content: TypeAlias = Value | Mapping[str, Value]
-"""What a store keeps under one key: bytes, or named parts where the store itself knows parts."""
+"""Content of one key: bytes, or named parts if the store itself has parts."""
 TokenOf: TypeAlias = Callable[[str, str, int], Awaitable[Value]]
-"""Makes a token of a ServiceAccount of the consumer's namespace: its name, the one audience, seconds of life."""
+"""Requests a token of a ServiceAccount in the consumer's namespace: name, audience, seconds."""
 
 
 class Can(Enum):
-    """What a provider can do besides reading a key."""
+    """Optional capabilities of a provider."""
 
     LIST = auto()
     WRITE = auto()
@@ -69,21 +69,21 @@ class Can(Enum):
 
 
 class Policy(Enum):
-    """What a write does to a key that is there."""
+    """What a write does to an existing key."""
 
     REPLACE = "Replace"
     IF_NOT_EXISTS = "IfNotExists"
 
 
 class Outcome(Enum):
-    """What a write has done."""
+    """Result of a write."""
 
     CREATED = auto()
     REPLACED = auto()
     UNCHANGED = auto()
     """The store had the same content already: nothing was written."""
     KEPT = auto()
-    """The store had another content, which the policy keeps."""
+    """The store had other content, which the policy keeps."""
 
 
 class Reference(NamedTuple):
@@ -96,19 +96,19 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RemoteValue:
-    """What was read, and the store's own name for that version.
+    """A value with the store's own name for its version.
 
-    Equal versions mean equal content; a version never comes from the content, so it may be shown.
+    Equal versions have equal content; a version is never derived from the content, so it is not confidential.
     """
 
     content: Content
     version: str | None = None
     lent: Lent | None = None
-    """What it hangs on, where the store only lends it."""
+    """The lease, if the store leases the value."""
 
 
 class Written(NamedTuple):
-    """What a write has done, and the version that the store has now."""
+    """Result of a write, and the current version in the store."""
 
     outcome: Outcome
     version: str | None
@@ -116,42 +116,42 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What a provider may use besides its settings; somebody else opens and closes it."""
+    """What a provider may use besides its settings; opened and closed by the caller."""
 
     namespace: str = ""
-    """The consumer's, empty where many share the store; no setting names another."""
+    """The consumer's namespace, empty for a shared store; no setting names another one."""
     referred: Mapping[Reference, RemoteValue] = field(default_factory=dict)
-    """What the objects hold that `Provider.needs` names."""
+    """Values of the objects that `Provider.needs` names."""
     owner: str = ""
-    """Whose work it is: of one owner there is one thing at a time, where it takes long."""
+    """The tenant: slow work of one tenant runs one job at a time."""
     guard: Guard | None = None
     api: Api | None = None
     files_root: Path | None = None
     token_of: TokenOf | None = None
-    """The one way to a login by workload identity; nobody hands out the operator's own token."""
+    """Source of tokens for workload identity; the operator's own token is never available."""
     patience: float = 30.0
-    """Seconds that one operation may take."""
+    """Time limit of one operation in seconds."""
     keep: Keep | None = None
-    """For a login that something lent ends with."""
+    """Storage of a session credential that leases depend on."""
 
 
 class Provider(ABC, Generic[C]):
-    """One store, opened with its settings; any number of tasks may use it at once."""
+    """One store, opened with its settings; safe for concurrent tasks."""
 
     kind: ClassVar[str]
-    """The name that users write under `provider`."""
+    """The name under `provider` in a store's spec."""
     Config: ClassVar[type[Schema]]
-    """The settings, which become a property of the CRD with their docstrings."""
+    """The settings model; becomes a property of the CRD with its docstrings."""
     can: ClassVar[frozenset[Can]] = frozenset()
     rate: ClassVar[float] = 50.0
-    """Requests per second that one store is asked at most where `refresh.ratePerSecond` says nothing."""
+    """Maximum requests per second to one store, unless `refresh.ratePerSecond` is set."""
 
     needs_takes_long: ClassVar[bool] = False
-    """Whether `needs` reads what somebody has programmed, and is to be asked in a thread."""
+    """Whether `needs` parses code of a tenant, and is called in a thread."""
     rooted: ClassVar[bool] = False
-    """A slash may stand before a key, and makes it another one."""
+    """Whether a leading slash is part of a key."""
     parts_with: ClassVar[str] = "/"
-    """What may stand in a key between a namespace and the rest."""
+    """Characters that may separate a namespace from the rest of a key."""
 
     def __init__(self, config: C, given: ProviderContext) -> None:
         self.config = config
@@ -159,46 +159,46 @@ class Provider(ABC, Generic[C]):
 
     @classmethod
     def needs(cls, config: C) -> tuple[Reference, ...]:  # noqa: ARG003  # many need nothing
-        """Name the keys of Secrets and ConfigMaps that have to be in `given.referred`."""
+        """Return the keys of Secrets and ConfigMaps that `given.referred` must have."""
         return ()
 
     @classmethod
     def logs_in_as(cls, config: C) -> str | None:  # noqa: ARG003  # most have a login of their own
-        """Name the ServiceAccount of the consumer's namespace that it logs in as; nothing is shared then."""
+        """Return the ServiceAccount in the consumer's namespace whose identity it uses; nothing is shared then."""
         return None
 
     @classmethod
     def is_personal(cls, config: C) -> bool:
-        """Say whether it is another one for each namespace that uses it, so that namespaces share nothing."""
+        """Whether each namespace has its own connection, so that namespaces share nothing."""
         return cls.logs_in_as(config) is not None
 
     @classmethod
     def takes_prefix(cls, config: C) -> bool:  # noqa: ARG003  # but for one they do
-        """Say whether a keyPrefix may be put before its keys; not where admission asks about them as they are."""
+        """Whether a keyPrefix is allowed; not where admission checks keys as they are."""
         return True
 
     @classmethod
     def lends(cls, config: C) -> bool:  # noqa: ARG003  # most keep values
-        """Say whether it makes another value at each read, which ends by itself: then nobody shares one."""
+        """Whether each read generates another value, which expires; such reads are not shared."""
         return False
 
     async def check(self) -> None:
-        """Find out whether the store is there and knows us, without reading a value.
+        """Check connection and credential without reading a value.
 
         Raises:
-            StoreError: It does not; Unauthorized where the login itself is refused.
+            StoreError: The check failed; Unauthorized if the credential is rejected.
         """
         try:
-            await self.read(_NOBODYS_KEY)
+            await self.read(_CHECK_KEY)
         except (NotFound, Denied):
             return
 
     async def read(self, key: str, version: str | None = None) -> RemoteValue:
-        """Read one key, in the version that the store has now or in a named one.
+        """Read one key, in the current or a named version.
 
         Raises:
-            NotFound: The store has no such key or version.
-            StoreError: See each kind; only Throttled and Unreachable pass by themselves.
+            NotFound: The key or version does not exist.
+            StoreError: See each kind; only Throttled and Unreachable are temporary.
         """
         self._check(key)
         if version is not None and Can.VERSIONS not in self.can:
@@ -209,7 +209,7 @@ class Provider(ABC, Generic[C]):
         return found
 
     async def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """Name the keys that start with `prefix`, sorted; none is no error."""
+        """Return the keys that start with `prefix`, sorted; none is no error."""
         if prefix:
             self._check(prefix)
         found = {key for key in await self._within(self._keys(prefix)) if key.startswith(prefix)}
@@ -218,7 +218,7 @@ class Provider(ABC, Generic[C]):
         return tuple(sorted(found))
 
     async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
-        """Bring one key to `content`; compares before it writes, so the second run changes nothing."""
+        """Set one key to `content`. Idempotent: it compares before it writes."""
         self._check(key)
         if Can.WRITE not in self.can:
             raise Refused("ReadOnly", f"{self.kind} is only read; push to another store")
@@ -230,35 +230,35 @@ class Provider(ABC, Generic[C]):
         return await self._within(self._brought(key, content, policy))
 
     async def delete(self, key: str) -> None:
-        """Remove `key`, so that the store can bring it back where it can. Absent is success."""
+        """Delete `key`, recoverably if the store can. Absence is success."""
         self._check(key)
         if Can.WRITE not in self.can:
             raise Refused("ReadOnly", f"{self.kind} is only read; nothing is deleted there")
         await self._within(self._delete(key))
 
     async def extend(self, key: str, lent: Lent) -> timedelta | None:  # noqa: ARG002  # few lend
-        """Renew what was lent under `key`, and say how long it is good from now; None where it ends as it would.
+        """Renew the lease of `key`, and return how long it is valid from now; None if it is not extended.
 
         Raises:
-            StoreError: Only Throttled and Unreachable, which pass by themselves.
+            StoreError: Only Throttled and Unreachable, which are temporary.
         """
         return None
 
     async def give_back(self, key: str, lent: Lent) -> None:
-        """End at once what was lent under `key`. What has ended is success."""
+        """Revoke the lease of `key`. An expired lease is success."""
 
     async def close(self) -> None:
-        """Let go of what was opened."""
+        """Close what was opened."""
 
     @abstractmethod
     async def _read(self, key: str, version: str | None) -> RemoteValue: ...
 
     @abstractmethod
     async def _keys(self, prefix: str) -> tuple[str, ...]:
-        """Name keys that may start with `prefix`, in any order."""
+        """Return keys that may start with `prefix`, in any order."""
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
-        """Write over what was read, else raise Conflict where the store can tell; return the new version."""
+        """Replace what was read, or raise Conflict if the store can detect it; return the new version."""
         raise NotImplementedError
 
     async def _delete(self, key: str) -> None:
@@ -283,10 +283,10 @@ class Provider(ABC, Generic[C]):
                 return await doing
         except TimeoutError:
             pass
-        # Out here, so that no library's error is the context of ours.
+        # Outside the except block, so that no library's error is the context.
         raise Unreachable("Timeout")
 
     def _check(self, key: str) -> None:
-        """Refuse what no store could mean by a key; a provider adds its own rules."""
-        if not key or len(key) > _LONGEST_KEY or not key.isprintable():
-            raise Refused("InvalidKey", f"a key has 1 to {_LONGEST_KEY} printable characters")
+        """Reject a key that no store can have; a provider adds its own rules."""
+        if not key or len(key) > _MAX_KEY_LENGTH or not key.isprintable():
+            raise Refused("InvalidKey", f"a key has 1 to {_MAX_KEY_LENGTH} printable characters")

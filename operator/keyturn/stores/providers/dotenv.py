@@ -1,6 +1,6 @@
-"""A .env file, mounted or in a key of a ConfigMap or Secret; python-dotenv's reading of it.
+"""A .env file, mounted or in a key of a ConfigMap or Secret, parsed by python-dotenv.
 
-Variables are filled in from the file alone: the operator's own environment is nobody's business.
+Variables expand from the file alone, never from the operator's environment.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Dotenv", "DotenvConfig"]
 
 _MANY_BLANKS: Final = re.compile(r"[^\S\r\n]{1000}")
-"""python-dotenv looks for a comment at each of them, and from each to the last."""
-_LONGEST: Final = 64 * 1024
-_MOST_VARIABLES: Final = 100
-"""References to variables in one file: python-dotenv looks through all that follows for the end of each."""
+"""python-dotenv searches for a comment at each blank, and from each to the last: quadratic."""
+_MAX_BYTES: Final = 64 * 1024
+_MAX_VARIABLES: Final = 100
+"""Maximum variable references of one file: python-dotenv searches the rest of the text for the end of each."""
 _SOURCES: Final = "[has(self.path), has(self.configMapRef), has(self.secretRef)]"
 _ONE_SOURCE: Final = "write exactly one of path, configMapRef and secretRef"
 
@@ -58,7 +58,7 @@ class DotenvConfig(Schema):
 
 
 class Dotenv(Provider[DotenvConfig]):
-    """Reads the whole file at each read, and what is in it once; a variable without a value is not there."""
+    """Reads the file at each read, and parses a content once; a variable without a value does not exist."""
 
     kind = "dotenv"
     Config = DotenvConfig
@@ -112,7 +112,7 @@ class Dotenv(Provider[DotenvConfig]):
 
 
 def _outcome(content: Value) -> Mapping[str, Value | None] | Refused:
-    """Read a file, or say why it cannot be read, which is as much work the next time."""
+    """Parse a file, or return its error, which would take as long the next time."""
     try:
         texts = _parsed(_decoded(content))
     except Refused as refused:
@@ -125,15 +125,15 @@ def _decoded(content: Value) -> str:
         text = content.reveal().decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # outside the handler, because its error quotes the content
+    if "\0" in text:  # outside the except block, since its error quotes the content
         raise Refused("NotText", "a .env file is UTF-8 without NUL; save it so")
     return text
 
 
 def _parsed(text: str) -> Mapping[str, str | None]:
-    """Read bindings as python-dotenv does, and fill in the variables that were set before."""
-    if len(text) > _LONGEST or text.count("${") > _MOST_VARIABLES:
-        limits = f"{_LONGEST} characters and {_MOST_VARIABLES} references to variables"
+    """Parse bindings with python-dotenv, and expand variables that were set before."""
+    if len(text) > _MAX_BYTES or text.count("${") > _MAX_VARIABLES:
+        limits = f"{_MAX_BYTES} characters and {_MAX_VARIABLES} references to variables"
         raise Refused("TooLarge", f"a .env file may have {limits}")
     if _MANY_BLANKS.search(text):
         raise Refused("NotParsed", "the .env file has a thousand blanks in a row; remove them")
@@ -142,7 +142,7 @@ def _parsed(text: str) -> Mapping[str, str | None]:
     bindings = list(parse_stream(io.StringIO(text)))
     faulty = next((one.original.line for one in bindings if one.error), None)
     if faulty is not None:
-        # python-dotenv skips such a line; a key that vanishes by a typing error would be worse than a sentence.
+        # python-dotenv would skip the line; a key that vanishes after a typing error is worse than an error.
         raise Refused("NotParsed", f"line {faulty} of the .env file is no NAME=value; mend it")
     return _filled((one.key, one.value) for one in bindings if one.key is not None)
 
@@ -157,7 +157,7 @@ def _filled(bindings: Iterable[tuple[str, str | None]]) -> Mapping[str, str | No
         for atom in parse_variables(text or ""):
             parts.append(atom.resolve(values))
             room -= len(parts[-1])
-            if room < 0:  # ten lines that double each other make gigabytes
+            if room < 0:  # ten lines that double each other have gigabytes
                 raise Refused("TooLarge", f"the variables of a .env file may have {LARGEST} characters")
         values[name] = None if text is None else "".join(parts)
     return values

@@ -1,7 +1,7 @@
-"""What an outside store did not do, and what that means: built from statuses and codes, never from its words.
+"""Errors of stores, built from statuses and codes, never from a server's text.
 
-The body of a refusal can hold a value, a token or whatever a stranger likes to see in our log. So an error knows
-what was tried, a code of one word, and at most a sentence of our own.
+The body of an error response can contain a value, a token, or any text that a server wants in our log. So an error
+has the operation, a code of one word, and at most a message of ours.
 """
 # ruff: noqa: N818  # each is named after what happened
 
@@ -38,8 +38,8 @@ _CAUSES: Final = MappingProxyType(
         "ClientConnectorCertificateError": "its TLS certificate is not trusted; set caRef to a ConfigMap with its CA",
     }
 )
-"""What the codes of a connection mean that come from a library."""
-_LONGEST_WAIT: Final = 86400.0
+"""Messages for codes of connection errors of libraries."""
+_MAX_RETRY_AFTER: Final = 86400.0
 _ANSWERS: Final = frozenset(
     {
         *("MalformedAnswer", "ChecksumMismatch"),
@@ -50,10 +50,10 @@ _ANSWERS: Final = frozenset(
 
 
 class StoreError(Exception):
-    """A store did not do what we asked."""
+    """A store did not execute a request."""
 
     def __init__(self, code: str, hint: str = "", *, retry_after: float | None = None) -> None:
-        """Take `code` as one word, and `hint` as a sentence of ours on what to do."""
+        """`code` is one word, `hint` a message of ours on what to do."""
         super().__init__(f"{code}: {hint}" if hint else code)
         self.code = code
         self.hint = hint
@@ -61,36 +61,36 @@ class StoreError(Exception):
 
 
 class NotFound(StoreError):
-    """The store has no such key, version or property; a later look may find it."""
+    """The key, version or property does not exist; a later read may find it."""
 
 
 class Throttled(StoreError):
-    """The store protects itself and did not act; `retry_after` is its wish in seconds, if it has one."""
+    """The store limits the rate and did not act; `retry_after` is its Retry-After in seconds, if any."""
 
 
 class Unauthorized(StoreError):
-    """The store does not take our login."""
+    """The store rejects the credential."""
 
 
 class Denied(Unauthorized):
-    """The store knows us, and does not let us do this."""
+    """The store accepts the credential, but denies the operation."""
 
 
 class Unreachable(StoreError):
-    """No answer, or none worth having: network, timeout, a store in trouble. A write may have been done."""
+    """No answer, or none of use: network, timeout, a server error. A write may have been done."""
 
     @property
     def was_answered(self) -> bool:
-        """Whether somebody answered: then it may be in trouble with the one thing that it was asked for."""
+        """Whether a server answered: then the problem may concern this key only."""
         return self.code in _ANSWERS or self.code.startswith("Status")
 
 
 class Conflict(StoreError):
-    """Somebody wrote in between: read again and decide again."""
+    """Another writer changed the key: read again and decide again."""
 
 
 class Refused(StoreError):
-    """Never like this, by the store or by us: a person must change something."""
+    """A permanent refusal, by the store or by us: manual action required."""
 
 
 _BY_STATUS: Final[Mapping[int, type[StoreError]]] = {
@@ -105,7 +105,7 @@ _BY_STATUS: Final[Mapping[int, type[StoreError]]] = {
 
 
 def of_status(status: int, retry_after: str | None = None) -> StoreError:
-    """Say what an answer over HTTP with this status means."""
+    """Return the error for an HTTP status."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind: type[StoreError] = Unreachable
     else:
@@ -114,23 +114,23 @@ def of_status(status: int, retry_after: str | None = None) -> StoreError:
 
 
 def seconds(retry_after: str | None) -> float | None:
-    """Read Retry-After where it is a number; a date needs a clock, and nobody's but ours is trusted."""
+    """Parse Retry-After as a number of seconds; dates are ignored, as they depend on the server's clock."""
     if retry_after is None or not (retry_after.isascii() and retry_after.isdecimal()):
         return None
-    return min(float(retry_after[:9]), _LONGEST_WAIT)
+    return min(float(retry_after[:9]), _MAX_RETRY_AFTER)
 
 
 def word(code: object) -> str:
-    """Take a code from an answer if it is a single word: a server may write anything there."""
+    """Return a code of a response if it is a single word; a server may send any text."""
     return code if isinstance(code, str) and _WORD.fullmatch(code) else "Unknown"
 
 
 def hint_of(error: StoreError) -> str:
-    """Return what the author of an error says should be done, or what its code means."""
+    """Return the hint of an error, or the meaning of its code."""
     return error.hint or _CAUSES.get(error.code, "")
 
 
 def detail_of(error: StoreError) -> str:
-    """Return the code of an error, with what it means."""
+    """Return the code of an error with its meaning."""
     hint = hint_of(error)
     return f"{error.code}: {hint}" if hint else error.code

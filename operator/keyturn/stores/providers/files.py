@@ -35,7 +35,7 @@ class FilesConfig(Schema):
 
 
 class Files(Provider[FilesConfig]):
-    """Reads files as they are, a newline at their end included; a change is seen by the next read."""
+    """Reads files unchanged, including a final newline; the next read sees a change."""
 
     kind = "files"
     Config = FilesConfig

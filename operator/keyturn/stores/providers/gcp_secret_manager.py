@@ -1,4 +1,4 @@
-"""Google Cloud Secret Manager: versions by numbers or aliases, of a whole project or of one region."""
+"""Google Cloud Secret Manager: versions by number or alias, of a project or of one region."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["GcpSecretManager", "GcpSecretManagerConfig"]
 
-_LARGEST: Final = 64 * 1024
-"""Bytes that Secret Manager keeps in one version."""
+_MAX_BYTES: Final = 64 * 1024
+"""Maximum bytes of one version."""
 _PAGE: Final = 100
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _LATEST: Final = "latest"
 _ENABLED: Final = 1
-_YOUNG: Final = 60.0
-"""Seconds in which whoever made a secret is given time to write its first version."""
-_BREATH: Final = 0.2
+_CREATION_SECONDS: Final = 60.0
+"""Seconds that the creator of a secret has to add its first version."""
+_CONFLICT_DELAY: Final = 0.2
 
 Project = Annotated[
     str,
@@ -73,7 +73,7 @@ class GcpSecretManagerConfig(Schema):
 
 
 class GcpSecretManager(Provider[GcpSecretManagerConfig]):
-    """Reads and writes secrets by their IDs."""
+    """Reads and writes secrets by ID."""
 
     kind = "gcpSecretManager"
     Config = GcpSecretManagerConfig
@@ -112,7 +112,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         request: dict[str, Any] = {"parent": self.config.parent, "page_size": _PAGE}
         if prefix:
-            request["filter"] = f'name:"{prefix}"'  # a part of the name; who asked keeps those that start so
+            request["filter"] = f'name:"{prefix}"'  # matches a part of the name; the caller filters by prefix
         found: list[str] = []
         for _ in range(MOST_KEYS // _PAGE + 1):
             page = await self._google.call("list_secrets", request)
@@ -124,8 +124,8 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()
-        if len(value) > _LARGEST:
-            raise Refused("TooLarge", f"Secret Manager keeps values of {_LARGEST} bytes")
+        if len(value) > _MAX_BYTES:
+            raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
         if before is None:
             await self._make_room(key)
         payload = {"data": value, "data_crc32c": _gcp_crc32c.of(value)}
@@ -139,10 +139,10 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             return
 
     async def _make_room(self, key: str) -> None:
-        """Create the secret, or make sure that the one there is waits for a version of ours.
+        """Create the secret, or check that the existing one has no current version.
 
         Raises:
-            Conflict: Somebody else has just written, or is about to.
+            Conflict: Another writer has just written, or is about to.
         """
         try:
             await self._google.call("create_secret", self._new(key))
@@ -151,17 +151,17 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         else:
             return
         if await self._is_taken(key):
-            await asyncio.sleep(_BREATH)
+            await asyncio.sleep(_CONFLICT_DELAY)
             raise Conflict("AlreadyExists")
 
     async def _is_taken(self, key: str) -> bool:
-        """Say whether a secret has a version that holds, or is so young that its maker is about to add one."""
+        """Whether a secret has an enabled version, or is so new that its creator is about to add one."""
         request = {"parent": self._name(key), "page_size": 1}
         page = await self._google.call("list_secret_versions", request)
-        if page.versions:  # the newest, which is the one that was read
+        if page.versions:  # the newest version, which was read
             return bool(page.versions[0].state == _ENABLED)
         secret = await self._google.call("get_secret", {"name": self._name(key)})
-        return bool(time.time() - secret.create_time.timestamp() < _YOUNG)
+        return bool(time.time() - secret.create_time.timestamp() < _CREATION_SECONDS)
 
     def _new(self, key: str) -> Mapping[str, Any]:
         secret: dict[str, Any] = {"labels": {"managed-by": "keyturn"}}
@@ -179,10 +179,10 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
 
 
 def _content(payload: Any) -> Value:
-    """Take the bytes if they are as they were when somebody stored them."""
+    """Return the bytes if their checksum matches."""
     data = bytes(payload.data)
-    if len(data) > _LARGEST:
-        raise Refused("TooLarge", f"Secret Manager keeps values of {_LARGEST} bytes")
+    if len(data) > _MAX_BYTES:
+        raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
     if "data_crc32c" in payload and payload.data_crc32c != _gcp_crc32c.of(data):
         raise Unreachable("ChecksumMismatch")
     return Value(data)

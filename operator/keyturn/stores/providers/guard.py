@@ -1,7 +1,7 @@
-"""What a tenant's URL may be, and the one way to ask it: no redirects, no way inside, bounded in size and time.
+"""Guard of outgoing requests: checks a tenant's URL and address, follows no redirect, bounds size and time.
 
-The address is decided once per connection: what our resolver let through is what aiohttp connects to, so a name
-that resolves to another address a moment later gains nothing.
+The address is decided once per connection: aiohttp connects to the address that our resolver admitted, so DNS
+rebinding gains nothing.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ __all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
-_IN_FLIGHT: Final = 2000
-"""More than all stores together may ask at a time (`stores.opening`), so that nobody waits here for a connection."""
-_OF_ONE: Final = 50
-"""Requests of one owner at a time, more than its stores may ask: a server that never answers takes no more."""
+_MAX_REQUESTS: Final = 2000
+"""More than the total limit of store requests (`stores.connections`), so that no request waits here."""
+_MAX_REQUESTS_PER_OWNER: Final = 50
+"""Concurrent requests of one tenant, more than its stores may have: bounds what a hanging server takes."""
 
 _PRIVATE_ENDPOINTS: Final = re.compile(
     r"(secretsmanager|ssm|sts)(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?"
     r"|[a-z0-9-]{1,24}[.]vault[.](azure[.](net|cn)|usgovcloudapi[.]net)"
     r"|(sts|iamcredentials|secretmanager([.][a-z0-9-]+[.]rep)?|[a-z0-9-]+[.]p)[.]googleapis[.]com"
 )
-"""Services that a private network may lead to by private addresses; their certificate proves who answers."""
+"""Services with private endpoints; their certificates prove the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """A host that an administrator lets stores reach by plain http and at inside addresses."""
+    """A host that the administrator allows with plain HTTP and at private addresses."""
 
     name: str
     port: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read HOST[:PORT], an IPv6 address in brackets.
+        """Parse HOST[:PORT], with an IPv6 address in brackets.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The text has another form.
         """
         found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:([0-9]{1,5}))?", text)
         if not found or int(found[3] or 1) not in range(1, 65536):
@@ -76,17 +76,17 @@ class AllowedHost:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one answer may cost us."""
+    """Limits of one response."""
 
     size: int = 2 * 1024 * 1024
-    """Bytes of the body: a value of 1 MiB in base64, with what is around it."""
+    """Bytes of the body: a value of 1 MiB in base64, with some overhead."""
     seconds: float = 20.0
-    """From the first look at the name to the last byte."""
+    """From the lookup of the name to the last byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said; its body is never shown."""
+    """A response; its body is never logged."""
 
     status: int
     headers: CIMultiDictProxy[str] = field(repr=False)
@@ -94,7 +94,7 @@ class Answer:
 
 
 class Guard:
-    """Asks servers that tenants name; one for the whole process, opened inside the loop."""
+    """Sends requests to servers that tenants name; one per process, opened inside the event loop."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Guard:
         resolver: AbstractResolver | None = None,
         limits: Limits = Limits(),
     ) -> None:
-        """Take `inside` as the ranges of the cluster's pods, services and nodes where they are public in form."""
+        """`inside` are the ranges of the cluster's pods, services and nodes that have public addresses."""
         self.limits = limits
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
@@ -112,12 +112,14 @@ class Guard:
         self._curves = Curves()
         self._names = Admitting(resolver or Lookups(), self.admit_address)
         self._owner = ""
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _OF_ONE))
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            partial(asyncio.Semaphore, _MAX_REQUESTS_PER_OWNER)
+        )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=self._names,
-                use_dns_cache=False,  # every connection is decided anew
-                limit=_IN_FLIGHT,
+                use_dns_cache=False,  # each connection is checked
+                limit=_MAX_REQUESTS,
                 ssl=self._trust,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -131,16 +133,16 @@ class Guard:
         await self._session.close()
 
     def of(self, owner: str) -> Guard:
-        """Return the same guard, which counts for `owner` what it is asked."""
+        """Return the same guard, with requests counted for `owner`."""
         twin = copy.copy(self)
         twin._owner = owner  # noqa: SLF001  # it is one of us
         return twin
 
     def admit(self, url: str | URL) -> URL:
-        """Parse a URL that a tenant wrote, and refuse one that leads where it may not.
+        """Parse a tenant's URL, and reject one that is not permitted.
 
         Raises:
-            Refused: The sentence says which URLs are taken; it quotes nothing of this one.
+            Refused: The message has the rule; it does not quote the URL.
         """
         parsed = _parsed(url)
         if parsed is None or parsed.scheme not in _PORTS or not parsed.host or not parsed.port:
@@ -158,10 +160,10 @@ class Guard:
         return any(one.covers(host, port) for one in self._allowed)
 
     def admit_address(self, host: str, port: int, address: Address) -> None:
-        """Refuse an address inside, unless an administrator allows its host.
+        """Reject a private address, unless the administrator allows its host.
 
         Raises:
-            Refused: It is loopback, link-local, private, of the cluster, or nobody's.
+            Refused: It is loopback, link-local, private, of the cluster, or reserved.
         """
         if self.allows(host, port):
             return
@@ -178,7 +180,7 @@ class Guard:
         )
 
     async def addresses(self, url: URL) -> list[tuple[str, int]]:
-        """Look up where a URL leads that was admitted, for what connects by itself: to these and no others."""
+        """Resolve the host of an admitted URL, for a client that connects itself to these addresses only."""
         try:
             async with asyncio.timeout(self.limits.seconds), asking_for(self._owner):
                 found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
@@ -196,11 +198,11 @@ class Guard:
         body: bytes | None = None,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
-        """Send one request and read its whole answer, whatever its status, but no redirect.
+        """Send one request and read the whole response, whatever its status, except a redirect.
 
         Raises:
-            Refused: The URL or the answer is none that we take.
-            Unreachable: There was no whole answer in time.
+            Refused: URL or response is not permitted.
+            Unreachable: There was no whole response in time.
         """
         admitted = self.admit(url)
         failure = "Timeout"
@@ -211,16 +213,16 @@ class Guard:
                 asking_for(self._owner),
             ):
                 asked = partial(self._asked, method, admitted, headers, body, trust)
-                return await self._over_a_curve(admitted, asked)
+                return await self._with_curves(admitted, asked)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refusal, failure = None, type(error).__name__
-        # Out here, so that the library's error with its headers and bytes is no context of ours.
+        # Outside the except block, so that the library's error with headers and bytes is not the context.
         raise refusal.with_traceback(None) if refusal else Unreachable(failure)
 
-    async def _over_a_curve(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask over each curve in turn until a handshake comes to its end; nothing is sent before."""
+    async def _with_curves(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Try each curve until a handshake succeeds; no request is sent before."""
         server = Server(self._owner, str(url.host), url.port or 0)
         failure: StoreError = Unreachable("NoCommonCurve")
         for curve in self._curves.for_server(server):
@@ -261,7 +263,7 @@ class Guard:
             if not chunk:
                 return bytes(read)
             read += chunk
-        response.close()  # the rest is not even taken from the wire
+        response.close()  # the rest stays unread
         raise Refused("TooLarge", f"an answer may have {self.limits.size} bytes")
 
     def _is_of_the_cluster(self, address: Address) -> bool:
@@ -280,7 +282,7 @@ def _plain(host: str) -> str:
 
 
 def _address(host: str) -> Address | None:
-    """Read a host that is an address, also as `inet_aton` does: 127.1, 0x7f.1 and 2130706433 are loopback."""
+    """Parse a host that is an address, also as `inet_aton` does: 127.1, 0x7f.1 and 2130706433 are loopback."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

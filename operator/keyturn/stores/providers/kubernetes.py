@@ -1,4 +1,4 @@
-"""Secrets of Kubernetes: those of the same namespace, or of one namespace of another cluster."""
+"""Secrets of Kubernetes: in the same namespace, or in one namespace of another cluster."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Kubernetes", "KubernetesConfig"]
 
-_NOT_FOR_READING: Final = frozenset(
+_UNREADABLE_TYPES: Final = frozenset(
     {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
 )
-"""What holds more than values: our records, and logins of ServiceAccounts."""
+"""Types of Secrets that are not read: Keyturn's records, and tokens of ServiceAccounts."""
 _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 _OWNER: Final = "keyturn.dev/managed-secret"
 _US: Final = "keyturn"
@@ -72,7 +72,7 @@ class KubernetesConfig(Schema):
 
 
 class Kubernetes(Provider[KubernetesConfig]):
-    """Reads Secrets by their names, and writes them in other clusters; the keys of their data are the properties."""
+    """Reads Secrets by name, and writes them in other clusters; the keys of their data are the properties."""
 
     kind = "kubernetes"
     Config = KubernetesConfig
@@ -91,13 +91,13 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     @classmethod
     def is_personal(cls, config: KubernetesConfig) -> bool:
-        return config.kubeconfig_ref is None  # it reads the namespace of whoever asks
+        return config.kubeconfig_ref is None  # it reads the consumer's namespace
 
     @classmethod
     def takes_prefix(cls, config: KubernetesConfig) -> bool:
         return (
             config.kubeconfig_ref is not None
-        )  # manifests/base/authors asks for rights on Secrets by these keys
+        )  # manifests/base/authors checks permissions on Secrets by these keys
 
     async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
         if isinstance(content, Value) and Can.WRITE in self.can:
@@ -154,7 +154,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         raise meant
 
     async def _ours(self, key: str) -> Body:
-        """Read a Secret that we may write over: one that a push made, and no other Keyturn has taken."""
+        """Read a Secret that may be replaced: one of a push, and not of another Keyturn."""
         body = await self._secret(key)
         labels = body["metadata"].get("labels") or {}
         if not isinstance(labels, dict) or labels.get(_MANAGED_BY) != _US or _OWNER in labels:
@@ -170,8 +170,8 @@ class Kubernetes(Provider[KubernetesConfig]):
         except api_errors.ApiError as error:
             meant = _meaning(error)
         else:
-            _version(body)  # it is an object
-            if body.get("type") in _NOT_FOR_READING:
+            _version(body)  # a valid object
+            if body.get("type") in _UNREADABLE_TYPES:
                 raise Refused(
                     "NotForReading", "this Secret is an account's token or the operator's own record"
                 )
@@ -224,7 +224,7 @@ def _found(body: Body) -> RemoteValue:
     data = body.get("data") or {}
     try:
         return RemoteValue({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
-    except (ValueError, TypeError, AttributeError):  # of a server that is none of Kubernetes
+    except (ValueError, TypeError, AttributeError):  # of a server that is no Kubernetes
         pass
     raise Unreachable("MalformedAnswer")
 

@@ -1,4 +1,4 @@
-"""How a property is taken out of what a store keeps: a part by its name, or a path into JSON."""
+"""Properties of a store's content: a part by name, or a path into JSON."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = [
 ]
 
 LARGEST: Final = 256 * 1024
-"""Bytes of a JSON document; no store of secrets keeps larger ones, and parsing holds everybody up."""
+"""Maximum bytes of a JSON document; no store of secrets keeps larger ones."""
 LARGE: Final = 16 * 1024
-"""Bytes of JSON that take long enough to be parsed in a thread."""
+"""Bytes from which JSON is parsed in a thread."""
 MOST: Final = 1000
-"""Properties that one document may spread into."""
+"""Maximum properties of one document."""
 _UNREAD: Final = object()
-_LONGEST_PATH: Final = 512
+_MAX_PATH_LENGTH: Final = 512
 
 Content: TypeAlias = Value | Mapping[str, Value]
 
 
 class Document:
-    """What a store keeps under one key, parsed once for all who take something out of it."""
+    """Content of one key, parsed once for all its readers."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -49,17 +49,17 @@ class Document:
 
     @property
     def is_large(self) -> bool:
-        """To parse it takes so long that it is done in a thread."""
+        """Whether it is parsed in a thread."""
         return isinstance(self._content, Value) and len(self._content.reveal()) > LARGE
 
     def take(self, path: str | None) -> Value:
-        """Take one value out of it; see `take`."""
+        """Return one value; see `take`."""
         if isinstance(self._content, Mapping) or path is None:
             return take(self._content, path)
         return _taken(self._read(self._content, path), path)
 
     def parts(self) -> dict[str, Value]:
-        """Take every property of it; see `parts`."""
+        """Return all properties; see `parts`."""
         return (
             dict(self._content) if isinstance(self._content, Mapping) else _members(self._read(self._content))
         )
@@ -71,14 +71,14 @@ class Document:
 
 
 def take(content: Content, path: str | None) -> Value:
-    """Take one value out of `content`: all of it without a path.
+    """Return one value of `content`: all of it without a path.
 
-    A path is the name of a property, or names with dots between them; items of lists are counted from 0.
-    A name that has dots itself is found first.
+    A path is the name of a property, or names with dots between them; items of lists are counted from 0. A name with
+    dots itself has precedence.
 
     Raises:
         NotFound: There is no such property.
-        Refused: It is no JSON, or the property is nothing that a Secret could hold.
+        Refused: It is no JSON, or the property is no value of a Secret.
     """
     if isinstance(content, Mapping):
         return _part(content, path)
@@ -88,10 +88,10 @@ def take(content: Content, path: str | None) -> Value:
 
 
 def parts(content: Content) -> dict[str, Value]:
-    """Take every property of `content` by its name, those of the first level.
+    """Return the properties of `content` by name, on the first level.
 
     Raises:
-        Refused: It is no JSON object, or one of its properties is nothing that a Secret could hold.
+        Refused: It is no JSON object, or one of its properties is no value of a Secret.
     """
     if isinstance(content, Mapping):
         return dict(content)
@@ -99,7 +99,7 @@ def parts(content: Content) -> dict[str, Value]:
 
 
 def document(content: Content) -> Value:
-    """Write parts as one JSON object, for a store that keeps a single text; a lone value stays as it is.
+    """Serialise parts as one JSON object, for a store with single texts; a single value stays as it is.
 
     Raises:
         Refused: A part is no text.
@@ -110,10 +110,10 @@ def document(content: Content) -> Value:
 
 
 def fields(content: Content) -> dict[str, str]:
-    """Write parts as texts by their names, for a store that keeps such; a lone value has to be a JSON object.
+    """Return parts as texts by name, for a store with fields; a single value has to be a JSON object.
 
     Raises:
-        Refused: A part is no text, or a lone value no JSON object.
+        Refused: A part is no text, or a single value no JSON object.
     """
     return {name: _readable(part) for name, part in _named(content).items()}
 
@@ -123,12 +123,12 @@ def _named(content: Content) -> dict[str, Value]:
         return parts(content)
     except Refused as error:
         code = error.code
-    # What is said of values that are read is no help to one who pushes.
+    # A message about values that are read does not help with a push.
     raise Refused(code, "this store keeps properties; push all of them, without secretKey, or a JSON object")
 
 
 def object_of(answer: bytes) -> dict[str, Any]:
-    """Read the JSON object that a store answers; its numbers stay as they are written.
+    """Parse a store's JSON object; numbers stay as they are written.
 
     Raises:
         Unreachable: It is none.
@@ -140,7 +140,7 @@ def object_of(answer: bytes) -> dict[str, Any]:
 
 
 async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
-    """Read the JSON object that a store answers, a large one in a thread: it must hold up nobody.
+    """Parse a store's JSON object, a large one in a thread.
 
     Raises:
         Unreachable: It is none.
@@ -149,7 +149,7 @@ async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
 
 
 def json_of(answer: bytes) -> Any:
-    """Read the JSON that a store answers, whatever stands in it; its numbers stay as they are written.
+    """Parse a store's JSON of any type; numbers stay as they are written.
 
     Raises:
         Unreachable: It is none.
@@ -162,21 +162,21 @@ def json_of(answer: bytes) -> Any:
 
 
 def value_of(member: Any) -> Value:
-    """Take a part of JSON that was read by `json_of` for a value: text as it is, the rest as JSON.
+    """Return a member of JSON that `json_of` parsed as a value: text as it is, other types as JSON.
 
     Raises:
-        Refused: It is nothing that a Secret could hold.
+        Refused: It is no value of a Secret.
     """
     return value_at(member)
 
 
 def written(parsed: Any) -> bytes:
-    """Write JSON that was read by `object_of` as it was."""
+    """Serialise JSON that `object_of` parsed, unchanged."""
     return text_of(json_text(parsed))
 
 
 def are_same(found: Content, desired: Content) -> bool:
-    """Say whether a store holds what we want there, however it spells its JSON."""
+    """Whether a store has the desired content, whatever the spelling of its JSON."""
     if isinstance(desired, Value):
         return isinstance(found, Value) and found == desired
     try:
@@ -187,7 +187,7 @@ def are_same(found: Content, desired: Content) -> bool:
 
 
 def size_of(content: Content) -> int:
-    """Count the bytes of all parts."""
+    """Return the bytes of all parts."""
     if isinstance(content, Value):
         return len(content.reveal())
     return sum(len(part.reveal()) for part in content.values())
@@ -208,13 +208,13 @@ def _readable(part: Value) -> str:
         return part.reveal().decode()
     except UnicodeDecodeError:
         pass
-    # Outside the handler, because the error quotes the value.
+    # Outside the except block, since the error quotes the value.
     raise Refused("NotText", "this store keeps text only; push a value in base64 or hex")
 
 
 def _taken(parsed: Any, path: str) -> Value:
-    if not 0 < len(path) <= _LONGEST_PATH:
-        raise Refused("InvalidProperty", f"a property has 1 to {_LONGEST_PATH} characters")
+    if not 0 < len(path) <= _MAX_PATH_LENGTH:
+        raise Refused("InvalidProperty", f"a property has 1 to {_MAX_PATH_LENGTH} characters")
     return value_at(_descend(parsed, path), path)
 
 
@@ -226,11 +226,11 @@ def _members(parsed: Any) -> dict[str, Value]:
     return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
 
 
-# JSON from strangers
+# JSON of untrusted servers
 
 
 def _parse(content: Value, path: str | None = None) -> Any:
-    """Read a document of which a property is asked for, or all."""
+    """Parse a document for one property or all."""
     raw = content.reveal()
     if len(raw) > LARGEST:
         raise Refused("TooLarge", f"a JSON document may have {LARGEST} bytes")
@@ -248,7 +248,7 @@ def _parse(content: Value, path: str | None = None) -> Any:
 
 
 def _descend(node: Any, path: str) -> Any:
-    """Follow a path; at each level the longest name that is there counts."""
+    """Follow a path; at each level the longest matching name has precedence."""
     if isinstance(node, dict) and path in node:
         return node[path]
     names = path.split(".")

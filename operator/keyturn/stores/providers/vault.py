@@ -1,4 +1,4 @@
-"""HashiCorp Vault and OpenBao: the key-value engine in its versions 1 and 2, and engines that lend credentials."""
+"""HashiCorp Vault and OpenBao: key-value engine, versions 1 and 2, and engines with dynamic credentials."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
-from . import _vault_leases as leases
-from . import properties
+from . import _vault_leases, properties
 from ._refs import KeyRef
 from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Vault", "VaultConfig"]
 
 _MOUNT: Final = "secret"
-_MOST_FOLDERS: Final = 1000
+_MAX_FOLDERS: Final = 1000
 
 Server = Annotated[
     str,
@@ -91,7 +90,7 @@ class VaultConfig(Schema):
 
 
 class Vault(Provider[VaultConfig]):
-    """Reads and writes secrets by their paths below the mount; their fields are the properties."""
+    """Reads and writes secrets by path below the mount; their fields are the properties."""
 
     kind = "vault"
     Config = VaultConfig
@@ -127,19 +126,19 @@ class Vault(Provider[VaultConfig]):
 
     async def extend(self, key: str, lent: Lent) -> timedelta | None:
         self._check(key)
-        return await self._within(leases.renewed(self._asked, lent))
+        return await self._within(_vault_leases.renewed(self._request, lent))
 
     async def give_back(self, key: str, lent: Lent) -> None:
         self._check(key)
-        await self._within(leases.revoked(self._asked, lent))
+        await self._within(_vault_leases.revoked(self._request, lent))
 
     async def close(self) -> None:
-        if not self.config.is_dynamic:  # what was lent to a token ends with it
+        if not self.config.is_dynamic:  # a lease ends with its token
             await self._login.end()
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if self.config.is_dynamic:
-            return await leases.taken(self._asked, self._path(key))
+            return await _vault_leases.taken(self._request, self._path(key))
         if not self.config.has_versions:
             return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
@@ -149,7 +148,7 @@ class Vault(Provider[VaultConfig]):
     async def _keys(self, prefix: str) -> tuple[str, ...]:
         found: list[str] = []
         folders = [prefix[: prefix.rfind("/") + 1]]
-        for _ in range(_MOST_FOLDERS):
+        for _ in range(_MAX_FOLDERS):
             if not folders or len(found) > MOST_KEYS:
                 return tuple(found)
             folder = folders.pop()
@@ -158,7 +157,7 @@ class Vault(Provider[VaultConfig]):
                     folders.extend([folder + name] if _may_hold(folder + name, prefix) else [])
                 else:
                     found.append(folder + name)
-        raise Refused("TooManyKeys", f"more than {_MOST_FOLDERS} folders; write a longer prefix")
+        raise Refused("TooManyKeys", f"more than {_MAX_FOLDERS} folders; write a longer prefix")
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         fields = properties.fields(content)
@@ -168,7 +167,7 @@ class Vault(Provider[VaultConfig]):
         if before is not None:
             return await self._set(key, fields, int(before.version or 0))
         try:
-            return await self._set(key, fields, 0)  # holds where there never was a version
+            return await self._set(key, fields, 0)  # succeeds only without any version
         except Conflict:
             deleted = await self._deleted(key)
         if deleted is None:
@@ -176,10 +175,10 @@ class Vault(Provider[VaultConfig]):
         return await self._set(key, fields, deleted)
 
     async def _set(self, key: str, fields: Mapping[str, str], based_on: int) -> str:
-        """Write a version if the one before it is still `based_on`."""
+        """Write a version if the current one is `based_on` (check-and-set)."""
         try:
             answer = await self._ask("POST", f"data/{key}", {"options": {"cas": based_on}, "data": fields})
-        except Refused:  # a version that is not the newest, or anything else: the words alone tell
+        except Refused:  # not the newest version, or another error: only the text differs
             if _newest(await self._facts(key)) == based_on:
                 raise
         else:
@@ -193,14 +192,14 @@ class Vault(Provider[VaultConfig]):
             return
 
     async def _deleted(self, key: str) -> int | None:
-        """Return the number of the newest version if it was deleted, so that it may be written over."""
+        """Return the number of the newest version if it was deleted, so that check-and-set can replace it."""
         facts = await self._facts(key)
         newest = _newest(facts)
         version = _at(_at(facts, "versions"), str(newest))
         return newest if version.get("destroyed") or version.get("deletion_time") else None
 
     async def _facts(self, key: str) -> dict[str, Any]:
-        """Read what Vault tells of all versions; nothing where there never was one."""
+        """Return the metadata of all versions; empty if there are none."""
         try:
             return _at(await self._ask("GET", f"metadata/{key}"), "data")
         except NotFound:
@@ -217,13 +216,13 @@ class Vault(Provider[VaultConfig]):
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
     ) -> dict[str, Any]:
-        answer, _ = await self._asked(method, self._path(path), body, query=query)
+        answer, _ = await self._request(method, self._path(path), body, query=query)
         return answer
 
-    async def _asked(
+    async def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
     ) -> tuple[dict[str, Any], Session]:
-        """Ask with our token, and once more with a new one where Vault knows the old one no longer."""
+        """Send a request, and repeat it once with a new token if Vault rejects the old one."""
         session = await self._login.session()
         try:
             return await self._http.ask(method, path, body, token=session.token, query=query), session

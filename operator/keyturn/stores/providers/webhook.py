@@ -1,4 +1,4 @@
-"""A server of somebody's own that answers a value over https: the whole body, or one place in its JSON."""
+"""A webhook: any server that returns a value over HTTPS, as its whole body or one node of its JSON."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class WebhookConfig(Schema):
 
 
 class Webhook(Provider[WebhookConfig]):
-    """Reads one key by one request; its server says nothing of versions."""
+    """Reads one key by one request; the server has no versions."""
 
     kind = "webhook"
     Config = WebhookConfig
@@ -138,13 +138,13 @@ class Webhook(Provider[WebhookConfig]):
     def needs(cls, config: WebhookConfig) -> tuple[Reference, ...]:
         try:
             secret = _secret(config)
-        except Refused:  # a read says so
+        except Refused:  # reported by a read
             secret = {}
         authorities = (config.ca_ref.in_config_map(),) if config.ca_ref else ()
         return (*secret.values(), *authorities)
 
     async def check(self) -> None:
-        """Find out whether the server answers and takes our login; what it says of a key of nobody is no matter."""
+        """Check that the server accepts the credential; the result for the unknown key does not matter."""
         try:
             await super().check()
         except Refused as error:
@@ -206,7 +206,7 @@ class Webhook(Provider[WebhookConfig]):
 
 
 def _secret(config: WebhookConfig) -> dict[str, Reference]:
-    """Name the keys of the Secret that the templates read."""
+    """Return the keys of the Secret that the templates read."""
     names = sorted(variables(config.templates))
     if not names:
         return {}

@@ -1,10 +1,10 @@
-"""What of a store's work is done in the threads of its owner, and told as errors of stores."""
+"""Runs work for a store in the threads of its tenant, with errors of stores."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from .errors import Refused
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 async def done(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do what the settings or the answers of a store make us do.
+    """Run a function that the settings or responses of a store make necessary.
 
     Raises:
-        Refused: It takes too long, or what its owner has us do has done so before.
+        Refused: It takes too long, or work of this owner did before.
     """
     try:
-        return await threads.for_tenant(owner, doing, *args, **named)
-    except threads.TookTooLong as error:
+        return await threadpools.for_tenant(owner, doing, *args, **named)
+    except threadpools.TookTooLong as error:
         refusal = Refused(error.reason, error.message)
-    # Out here, so that what took too long is no context of ours.
+    # Outside the except block, so that the timeout is not the context.
     raise refusal
