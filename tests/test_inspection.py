@@ -93,8 +93,8 @@ async def test_a_trouble_is_told_once_and_again_when_it_comes_back() -> None:
             server.reports = reports
             await looks.look()
 
-    assert [(one["event"], one["why"]) for one in log if "reports" in one["event"]] == [
-        ("published reports are unreadable", "odd")
+    assert [(one["event"], one["reason"]) for one in log if "reports" in one["event"]] == [
+        ("published reports invalid", "odd")
     ] * 2
 
 

@@ -253,9 +253,9 @@ async def test_the_log_has_no_token_and_a_line_a_minute() -> None:
         await ask(scrapers, tokens[0])
 
     assert told == [
-        {"event": "login to the metrics refused", "log_level": "warning", "address": "10.0.0.7"},
-        {"event": "metrics not allowed", "log_level": "warning", "user": NAME},
-        {"event": "login to the metrics refused", "log_level": "warning", "address": "10.0.0.7"},
+        {"event": "metrics login refused", "log_level": "warning", "address": "10.0.0.7"},
+        {"event": "metrics permission missing", "log_level": "warning", "user": NAME},
+        {"event": "metrics login refused", "log_level": "warning", "address": "10.0.0.7"},
     ]
 
 

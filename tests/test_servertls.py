@@ -40,7 +40,7 @@ async def served(tls: ServerTls, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             writer.write(line)
         writer.close()
 
-    monkeypatch.setattr(servertls, "_ROUND", 0.01)
+    monkeypatch.setattr(servertls, "_RELOAD_INTERVAL", 0.01)
     async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls.context) as server:
         following = asyncio.create_task(tls.keep())
         try:
@@ -66,7 +66,7 @@ async def test_a_renewed_certificate_is_served_and_open_connections_stay(
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=before)
         with capture_logs() as said:
             after = issue(tmp_path)
-            await until(lambda: "certificate read again" in [line["event"] for line in said])
+            await until(lambda: "certificate reloaded" in [line["event"] for line in said])
         assert (await is_trusted(port, after), await is_trusted(port, before)) == (True, False)
 
         writer.write(b"still here\n")
@@ -84,4 +84,4 @@ async def test_what_cannot_be_used_is_not_served(tmp_path: Path, monkeypatch: py
             await until(lambda: bool(said))
             assert await is_trusted(port, before)
 
-    assert [(line["event"], line["of"]) for line in said] == [("old certificate kept", "metrics")]
+    assert [(line["event"], line["server"]) for line in said] == [("certificate not reloaded", "metrics")]

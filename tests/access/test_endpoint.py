@@ -289,7 +289,7 @@ async def test_a_batch_that_is_sent_back_and_comes_again_is_not_dropped(
 async def test_a_batch_that_is_sent_back_and_never_comes_again_is_dropped_once(
     files: Files, counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deferred, "_PATIENCE", 0.0)
+    monkeypatch.setattr(deferred, "_RETRY_WINDOW", 0.0)
     async with sender(files, most=3, is_stuck=True) as it:
         assert await it.send(event_list(*[event()] * 3)) == 200
         assert await it.send(event_list(*[event()] * 5)) == 429

@@ -181,7 +181,7 @@ def test_no_token_is_logged(inside: Client, operator: Operator, scene: Scene) ->
     inside.post("/ui/login", {"token": f"{token}x"})
 
     told = operator.log.read_text()
-    assert "login to the page refused" in told
+    assert "dashboard login refused" in told
     assert sum(part in told for part in token.split(".")) == 0
 
 

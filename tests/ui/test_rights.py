@@ -89,7 +89,7 @@ async def test_a_scope_is_what_they_may_list(
 async def test_a_right_that_is_taken_away_is_gone_soon(
     scene: Scene, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rights, "_FRESH", 0.0)
+    monkeypatch.setattr(rights, "_CACHE_SECONDS", 0.0)
     scene.kubectl("create", "serviceaccount", "leaver", "-n", "shop")
     applied(scene.kubectl, role("leaver", "bank", "managedsecrets"))
     session, asked = await session_of("leaver", scene, api), Rights(api)

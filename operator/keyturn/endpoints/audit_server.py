@@ -1,11 +1,11 @@
-"""How the process takes audit events, if it is asked to: when it listens, when it judges, when it writes down."""
+"""Server of the audit webhook within the process; off without settings, and imported on first use."""
 
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from . import server as web
+from . import server
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Witness"]
 
-_LIMITS = web.Limits(silence=120)
-"""The API server keeps a connection for 90 s, and sends no batch twice on one that is closed just then."""
+_LIMITS = server.Limits(silence=120)
+"""The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
 
 class Witness:
-    """Without settings it does nothing at all."""
+    """Without settings all methods do nothing."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Witness:
         now: Callable[[], datetime],
         proof: Proof,
     ) -> None:
-        """Take a client that writes also while another replica leads; the namespace is the operator's own."""
+        """`api` writes also without leadership; `namespace` is the operator's own."""
         self._audit: Audit | None = None
         if settings:
             from .audit import Audit  # noqa: PLC0415  # on first use: it is off by default
@@ -47,15 +47,15 @@ class Witness:
 
     @property
     def readership(self) -> Callable[[str, Collection[str], datetime], Readership] | None:
-        """Query of the readers of a Secret; None where no audit events are taken."""
+        """Query of the readers of a Secret; None without audit events."""
         return self._audit.readership if self._audit else None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[dict[str, int]]:
-        """Take events until the block ends, and note what came last; yield the port, if there is one.
+        """Serve until the block ends, then store what is new; yield the port, if any.
 
         Raises:
-            CannotListen: The port is taken or not allowed.
+            CannotListen: The port is in use or not permitted.
         """
         if self._audit is None:
             yield {}
@@ -63,7 +63,7 @@ class Witness:
         endpoint, tls = self._audit.endpoint, self._audit.login.context
         async with (
             aclosing(self._audit),
-            web.listen(
+            server.listen(
                 endpoint.routes(),
                 self._port,
                 "audit events",
@@ -75,12 +75,12 @@ class Witness:
             yield {"audit_port": port}
 
     async def watch(self, primed: asyncio.Event) -> None:
-        """Judge events, once it is known which Secrets are ours."""
+        """Process events, once the cache knows the managed Secrets."""
         await primed.wait()
         if self._audit:
             await self._audit.run()
 
     async def keep(self) -> None:
-        """Keep what was seen over a restart."""
+        """Store the record periodically."""
         if self._audit:
             await self._audit.keep()

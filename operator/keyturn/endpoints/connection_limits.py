@@ -1,4 +1,4 @@
-"""How many connections a port holds, how long each may keep silent, and which one goes when another comes."""
+"""Connection limits of a port: how many, how long idle, and which one closes for a new one."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ __all__ = ["ConnectionLimiter", "Limits"]
 _Greeting: TypeAlias = "asyncio.Task[None]"
 _Held: TypeAlias = "_Greeting | web.RequestHandler"
 
-_PAUSE: Final = 0.1
+_RETRY_DELAY: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the clients of one port may take, all of them together."""
+    """Limits of one port, for all clients together."""
 
     connections: int = 32
     silence: float = 10.0
-    """Seconds for a TLS handshake, until a whole header is there, and between two requests."""
+    """Seconds for a TLS handshake, for a whole header, and between two requests."""
     sending: float = 30.0
-    """Seconds in which a client has to take its answer."""
+    """Seconds in which a client has to read a response."""
 
 
 class _Stage(IntEnum):
-    """What a connection has to lose, the least first."""
+    """What a connection would lose if closed, the least first."""
 
     SILENT = 0
-    """It has no whole request."""
+    """No complete request yet."""
     SENDING = 1
     WORKING = 2
 
 
 class ConnectionLimiter:
-    """Lets a new connection in, at the cost of the oldest silent one where the port is full.
+    """Admits new connections; on a full port the oldest idle one closes.
 
-    To refuse the new one would leave the port to whoever holds what there is; a client that sends its request at once
-    is silent for a moment only. A request that is being worked on is never cut off.
+    Rejecting the new one instead would leave the port to clients that only hold connections; a client that sends its
+    request at once is idle for a moment. A connection with a request in progress is never closed.
     """
 
     def __init__(self, limits: Limits) -> None:
-        """Take what the port may hold."""
+        """`limits` are those of the port."""
         self._limits = limits
         self._held: dict[_Held, Callable[[], object]] = {}
         self._stages: dict[web.RequestHandler, _Stage] = {}
@@ -62,7 +62,7 @@ class ConnectionLimiter:
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Note how far a request is, and send its answer in time."""
+        """Record the progress of a request, and send its response within the time limit."""
         protocol = request.protocol
         self._stages[protocol] = _Stage.WORKING
         try:
@@ -79,7 +79,7 @@ class ConnectionLimiter:
                 await answer.prepare(request)
                 await answer.write_eof()
         except (TimeoutError, ConnectionError):
-            # What is left to send fails by that, which aiohttp takes for a client that has left.
+            # Aborts the response; aiohttp treats that as a client disconnect.
             if request.transport:
                 request.transport.abort()
 
@@ -94,7 +94,7 @@ class ConnectionLimiter:
     async def open(
         self, listener: socket.socket, server: web.Server, tls: ssl.SSLContext | None
     ) -> AsyncIterator[None]:
-        """Let connections in until the block ends."""
+        """Accept connections until the block ends."""
         listener.settimeout(0)
         accepting = asyncio.create_task(self._accept(listener, server, tls))
         try:
@@ -114,9 +114,9 @@ class ConnectionLimiter:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError:
-                # The client is gone again, or the process has no descriptor left: give one of ours back.
+                # The client is gone again, or the process has no file descriptor left: close one connection.
                 self._send_away()
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_RETRY_DELAY)
                 continue
             try:
                 await self._room(server)
@@ -126,7 +126,7 @@ class ConnectionLimiter:
             greeting = loop.create_task(self._greet(connection, server, tls))
             self._held[greeting] = greeting.cancel
             greeting.add_done_callback(partial(self._greeted, connection))
-            # Where many wait, all of them are there at once, and the loop has other work.
+            # Under load all are ready at once; let other tasks run.
             await asyncio.sleep(0)
 
     async def _greet(self, connection: socket.socket, server: web.Server, tls: ssl.SSLContext | None) -> None:
@@ -137,7 +137,7 @@ class ConnectionLimiter:
         except OSError:
             return
         if greeting := asyncio.current_task():
-            self._held.pop(greeting, None)  # it takes one place, not two
+            self._held.pop(greeting, None)  # count it once
         self._held[handler] = transport.abort
 
     def _greeted(self, connection: socket.socket, greeting: _Greeting) -> None:
@@ -146,7 +146,7 @@ class ConnectionLimiter:
             connection.close()
 
     async def _room(self, server: web.Server) -> None:
-        """Wait until there is room for one more, and make it where that costs no request."""
+        """Wait for a free place, or close a connection without a request."""
         while True:
             alive = {*server.connections, *(held for held in self._held if isinstance(held, asyncio.Task))}
             self._held = {held: end for held, end in self._held.items() if held in alive}
@@ -156,7 +156,7 @@ class ConnectionLimiter:
             await self._moved.wait()
 
     def _send_away(self) -> bool:
-        """Close the connection that has the least to lose, the oldest of these; say whether there was one."""
+        """Close the oldest connection with the least to lose; return whether there was one."""
         least = min(self._held, key=self._stage, default=None)
         if least is None or self._stage(least) is _Stage.WORKING:
             return False

@@ -1,11 +1,11 @@
-"""How the process shows its page, if it is asked to: when it listens, and when it reads its certificate again."""
+"""Server of the dashboard within the process; off without settings, and imported on first use."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from . import server as web
+from . import server
 from .server_tls import ServerTls
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["DashboardServer"]
 
 
 class DashboardServer:
-    """Without settings it does nothing at all."""
+    """Without settings all methods do nothing."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class DashboardServer:
         elector: Elector,
         unready: Callable[[], list[str]],
     ) -> None:
-        """Take the cache that is shown, which replica leads, and what keeps this process from being ready."""
+        """`elector` names the leader, `unready` returns why this process is not ready."""
         self._settings = settings
         if settings is None:
             return
@@ -54,10 +54,10 @@ class DashboardServer:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[dict[str, int]]:
-        """Answer until the block ends; yield the port, if there is one.
+        """Serve until the block ends; yield the port, if any.
 
         Raises:
-            CannotListen: The port is taken or not allowed.
+            CannotListen: The port is in use or not permitted.
         """
         if self._settings is None:
             yield {}
@@ -65,18 +65,18 @@ class DashboardServer:
         from .dashboard import harden  # noqa: PLC0415
 
         self._ui.announce()
-        async with web.listen(
+        async with server.listen(
             self._ui.routes(),
             self._settings.port,
             "the page",
             tls=self._tls.context if self._tls else None,
             largest=self._ui.largest_body,
-            addresses=web.Addresses.ALL if self._tls else web.Addresses.LOOPBACK,
+            addresses=server.Addresses.ALL if self._tls else server.Addresses.LOOPBACK,
             on_prepare=harden,
         ) as port:
             yield {"ui_port": port}
 
     async def keep(self) -> None:
-        """Follow the files of the certificate."""
+        """Reload the certificate when its files change."""
         if self._settings and self._tls:
             await self._tls.keep()

@@ -1,10 +1,9 @@
-"""What Prometheus is told of every object, and of the checklist, when it asks."""
+"""Per-object series in the Prometheus text format and OpenMetrics."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter as Count
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +26,7 @@ _PREFIX = "keyturn"
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """What is told of one ManagedSecret."""
+    """Metrics of one ManagedSecret."""
 
     namespace: str
     name: str
@@ -39,12 +38,12 @@ class ObjectFacts:
     is_overdue: bool = False
     conditions: Mapping[str, bool] = field(default_factory=dict)
     violations: Sequence[str] = ()
-    """The names of the rules that it breaks."""
+    """Names of the violated rules."""
     is_suspended: bool = False
     stalled: str = ""
-    """Why a person must act."""
+    """Reason why manual action is required."""
     step: str = ""
-    """The step of the rotation that is under way."""
+    """Current step of the rotation."""
     rotation_started: datetime | None = None
     previous_valid_until: datetime | None = None
     workloads: int = 0
@@ -53,7 +52,7 @@ class ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What is told of one SecretStore, or ClusterSecretStore, which has no namespace."""
+    """Metrics of one SecretStore, or of a ClusterSecretStore, which has no namespace."""
 
     kind: str
     namespace: str
@@ -64,23 +63,23 @@ class StoreFacts:
 
 @dataclass(frozen=True, slots=True)
 class EmergencyFacts:
-    """What is told of one EmergencyRotation."""
+    """Metrics of one EmergencyRotation."""
 
     namespace: str
     name: str
     deadlines: Mapping[str, datetime]
-    """When what is not done yet has to be."""
+    """Deadlines that are not met yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChecklistFacts:
-    """What a report says of one point of the checklist."""
+    """Result of a report for one point of the checklist."""
 
     report: str
     point: Point
     verdict: Verdict
     at: datetime | None = None
-    """When that was found; None for now."""
+    """Time of the result; None for now."""
 
 
 Facts: TypeAlias = ObjectFacts | StoreFacts | EmergencyFacts | ChecklistFacts
@@ -90,22 +89,23 @@ _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 def expose(facts: Callable[[], Iterable[Facts]], accept: str) -> tuple[bytes, str]:
     """Write all series in the format that `accept` asks for; return them with their content type.
 
-    This takes a while with many objects and is to run in a thread, so `facts` is called in that thread.
+    CPU-bound with many objects, so it runs in a thread, and so does `facts`.
     """
     encode, content_type = choose_encoder(accept)
     told: dict[type[Facts], list[Any]] = defaultdict(list)
     for each in facts():
         told[type(each)].append(each)
-    # Ours come first: OpenMetrics ends with a mark, which the library writes.
+    # Our series come first: OpenMetrics ends with a marker that the library writes.
     ours = "".join(line for kind, lines in _LINES.items() for line in lines(told[kind]))
     return ours.encode() + encode(REGISTRY), content_type
 
 
 def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
-    """Write the series of the objects, of which nothing is kept between scrapes: they go with the object.
+    """Write the series of the objects; nothing is kept between scrapes, so they end with the object.
 
-    The library's own way, through a Sample for each line, takes seven times the CPU and twice the memory:
-    half a second of every scrape of 10,000 objects.
+    The library's way, with a Sample per line, takes seven times the CPU and twice the memory: half a second per
+    scrape of 10,000 objects.
+
     Nothing is escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
     """
     owned = [(f'namespace="{each.namespace}",name="{each.name}"', each) for each in objects]
@@ -136,7 +136,7 @@ def _conditions(owned: _Owned) -> Iterator[str]:
 
 
 def _troubles(owned: _Owned) -> Iterator[str]:
-    """Write what only a few objects have at a time, so that the many cost nothing."""
+    """Write series that only few objects have at a time."""
     yield _head("stalled", "1 while a person must act, with the reason of the condition Stalled.")
     for labels, each in owned:
         if each.stalled:
@@ -152,7 +152,7 @@ def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
     yield _head(
         "policy_violations", "How many secrets break a rule, and the point of the checklist that it is about."
     )
-    for rule, count in Count(rule for each in objects for rule in each.violations).items():
+    for rule, count in Counter(rule for each in objects for rule in each.violations).items():
         yield f'{_PREFIX}_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} {count}\n'
 
 

@@ -1,4 +1,4 @@
-"""How the process serves its metrics and the answers to probes: to whom, and with which certificate."""
+"""Server of metrics and probes: listener, certificate and authorization."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import server as web
+from . import server
 from .scrape_authorization import Scrapers
 from .server_tls import ServerTls
 
@@ -19,29 +19,29 @@ __all__ = ["Meter"]
 
 
 class Meter:
-    """Serves both; a request for metrics needs a login where that is wanted, and a probe never does."""
+    """Serves metrics, with authorization if configured, and probes, always without."""
 
-    def __init__(self, exposure: web.Exposure, api: Api, audiences: Callable[[], Collection[str]]) -> None:
-        """Take a client that asks also while another replica leads, and for whom tokens for the API server are."""
+    def __init__(self, exposure: server.Exposure, api: Api, audiences: Callable[[], Collection[str]]) -> None:
+        """`api` sends requests also without leadership; `audiences` are those of the API server."""
         self._ports = exposure.ports
         self._tls = ServerTls.of(exposure.certificate, exposure.key, "metrics")
-        # A request in plain shows its token to the network: only tokens that open nothing else are taken there.
+        # Plain HTTP exposes the token to the network, so only tokens for the metrics alone are accepted there.
         taken = audiences if self._tls else tuple
         self._scrapers = Scrapers(api, taken) if exposure.asks_login else None
 
     @asynccontextmanager
-    async def listening(self, site: web.Site) -> AsyncIterator[dict[str, int]]:
-        """Answer until the block ends; yield the ports.
+    async def listening(self, site: server.Site) -> AsyncIterator[dict[str, int]]:
+        """Serve until the block ends; yield the ports.
 
         Raises:
-            CannotListen: A port is taken or not allowed.
+            CannotListen: A port is in use or not permitted.
         """
         guarded = replace(site, scrapers=self._scrapers)
         tls = self._tls.context if self._tls else None
-        async with web.serve(guarded, self._ports, tls=tls) as ports:
+        async with server.serve(guarded, self._ports, tls=tls) as ports:
             yield {"metrics_port": ports.metrics, "health_port": ports.health}
 
     async def keep(self) -> None:
-        """Follow the files of the certificate."""
+        """Reload the certificate when its files change."""
         if self._tls:
             await self._tls.keep()

@@ -1,6 +1,6 @@
-"""Who may read the metrics: whom the API server lets get /metrics, by the token that they show.
+"""Authorization of scrapes: TokenReview, then SubjectAccessReview of `get /metrics`.
 
-Answers are kept for a short time, by a hash of the token; the token itself goes to the API server and nowhere else.
+Results are cached for a short time under a hash of the token; the token itself goes to the API server only.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 __all__ = ["AUDIENCE", "READER", "Scrapers"]
 
 AUDIENCE: Final = "keyturn-metrics"
-"""The audience of a token that opens the metrics and nothing else."""
+"""Audience of a token for the metrics alone."""
 READER: Final = "keyturn-metrics-reader"
-"""The ClusterRole that lets get /metrics."""
+"""The ClusterRole that permits `get /metrics`."""
 
-_FRESH: Final = 60.0
-"""Seconds: a right that is taken away is gone that long after."""
-_REFUSED_FRESH: Final = 10.0
-"""Seconds: a right that is given counts that soon."""
-_MOST: Final = 256
-_AT_A_TIME: Final = 2
-"""Rotations use the same connections to the API server."""
-_PATIENCE: Final = 5.0
-_SAID_FOR: Final = 60.0
+_CACHE_SECONDS: Final = 60.0
+"""Seconds until a revoked permission takes effect."""
+_REJECTION_CACHE_SECONDS: Final = 10.0
+"""Seconds until a new permission takes effect."""
+_MAX_CACHED: Final = 256
+_MAX_CONCURRENT: Final = 2
+"""Reconciles use the same connections to the API server."""
+_REQUEST_TIMEOUT: Final = 5.0
+_LOG_INTERVAL: Final = 60.0
 _RETRY_AFTER: Final = "5"
 _METRICS: Final = {"nonResourceAttributes": {"verb": "get", "path": "/metrics"}}
 
@@ -49,7 +49,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """The answer to a request for metrics."""
+    """Result of an authorization."""
 
     status: HTTPStatus
     sentence: str = ""
@@ -78,7 +78,7 @@ def _unknown(sentence: str) -> _Verdict:
 
 _GOOD: Final = _Verdict(HTTPStatus.OK)
 _NO_TOKEN: Final = _login("metrics are for who has a token: send the header Authorization: Bearer TOKEN")
-_AWAY: Final = _unknown(
+_UNAVAILABLE: Final = _unknown(
     "the API server did not say whose token this is; it is asked again at the next request"
 )
 _NO_RIGHT: Final = _unknown(
@@ -88,32 +88,32 @@ _NO_RIGHT: Final = _unknown(
 
 
 class Scrapers:
-    """Asks whose a token is and what they may, few at a time."""
+    """Authorizes scrapes, with at most two reviews at a time."""
 
     def __init__(self, api: Api, audiences: Callable[[], Collection[str]] = tuple) -> None:
-        """Take a client that asks also while another replica leads.
+        """`api` sends requests also without leadership.
 
-        `audiences` names for whom tokens may be as well: those of the API server, where TLS hides them.
+        `audiences` are further accepted audiences: those of the API server, if TLS protects the token.
         """
         self._api = api
         self._audiences = audiences
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._turns = asyncio.Semaphore(_AT_A_TIME)
+        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
         self._silent_until = dict[str, float]()
-        # For an alert, a counter that begins at one has not grown.
+        # An alert on an increase misses a counter that begins at 1.
         metrics.AUTHENTICATION_FAILURES.labels("metrics")
 
     async def refusal(self, authorization: str, address: str | None) -> web.Response | None:
-        """Answer a request of who may not read the metrics; None for who may."""
-        verdict = await self._judged(bearer_token(authorization))
+        """Return the response to a rejected scrape; None if it is permitted."""
+        verdict = await self._authorize(bearer_token(authorization))
         if verdict.is_good:
             return None
         if verdict.status is HTTPStatus.UNAUTHORIZED:
             metrics.AUTHENTICATION_FAILURES.labels("metrics").inc()
-            self._say("login to the metrics refused", address=address)
+            self._log_limited("metrics login refused", address=address)
         return verdict.response()
 
-    async def _judged(self, token: str) -> _Verdict:
+    async def _authorize(self, token: str) -> _Verdict:
         if not token:
             return _NO_TOKEN
         if not is_like_a_token(token):
@@ -122,27 +122,27 @@ class Scrapers:
         if known := self._kept(key):
             return known
         try:
-            async with asyncio.timeout(_PATIENCE), self._turns:
-                return self._kept(key) or await self._asked(token, key)
+            async with asyncio.timeout(_REQUEST_TIMEOUT), self._turns:
+                return self._kept(key) or await self._review(token, key)
         except errors.Forbidden as error:
-            self._say("who reads the metrics is not known", error=error)
+            self._log_limited("metrics authorization failed", error=error)
             return _NO_RIGHT
         except (errors.ApiError, TimeoutError) as error:
-            self._say("who reads the metrics is not known", error=error)
-            return _AWAY
+            self._log_limited("metrics authorization failed", error=error)
+            return _UNAVAILABLE
 
-    async def _asked(self, token: str, key: bytes) -> _Verdict:
-        caller = await caller_of(token, self._taken(), self._api)
+    async def _review(self, token: str, key: bytes) -> _Verdict:
+        caller = await caller_of(token, self._accepted_audiences(), self._api)
         if caller is None:
-            return self._keep(key, self._not_for_us(), _REFUSED_FRESH)
+            return self._keep(key, self._not_for_us(), _REJECTION_CACHE_SECONDS)
         if await is_allowed(caller, _METRICS, self._api):
-            return self._keep(key, _GOOD, self._lasts(token))
-        self._say("metrics not allowed", user=caller.name)
+            return self._keep(key, _GOOD, self._cache_seconds(token))
+        self._log_limited("metrics permission missing", user=caller.name)
         sentence = f"{caller.name} may not get /metrics: bind the ClusterRole {READER} to it"
-        return self._keep(key, _Verdict(HTTPStatus.FORBIDDEN, sentence), _REFUSED_FRESH)
+        return self._keep(key, _Verdict(HTTPStatus.FORBIDDEN, sentence), _REJECTION_CACHE_SECONDS)
 
-    def _taken(self) -> frozenset[str]:
-        """Name for whom a token may be made."""
+    def _accepted_audiences(self) -> frozenset[str]:
+        """Return the accepted audiences."""
         return frozenset({AUDIENCE, *self._audiences()})
 
     def _not_for_us(self) -> _Verdict:
@@ -152,11 +152,11 @@ class Scrapers:
             f" the audience {AUDIENCE}; make it with this one{by_https}"
         )
 
-    def _lasts(self, token: str) -> float:
-        """Say for how many seconds a token counts as good without a further question."""
+    def _cache_seconds(self, token: str) -> float:
+        """Return for how many seconds a permitted token is cached."""
         end = end_of(token.encode())
-        left = _FRESH if end is None else (end - self._api.clock.now()).total_seconds()
-        return min(left, _FRESH)
+        left = _CACHE_SECONDS if end is None else (end - self._api.clock.now()).total_seconds()
+        return min(left, _CACHE_SECONDS)
 
     def _kept(self, key: bytes) -> _Verdict | None:
         known = self._known.get(key)
@@ -165,15 +165,15 @@ class Scrapers:
     def _keep(self, key: bytes, verdict: _Verdict, seconds: float) -> _Verdict:
         self._known[key] = _Known(verdict, _now() + seconds)
         self._known.move_to_end(key)
-        while len(self._known) > _MOST:
+        while len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
         return verdict
 
-    def _say(self, event: str, **fields: object) -> None:
-        """Tell the log at most once a minute: who asks decides how often there is something to tell."""
+    def _log_limited(self, event: str, **fields: object) -> None:
+        """Log at most once a minute, since clients decide how often this happens."""
         now = _now()
         if now >= self._silent_until.get(event, now):
-            self._silent_until[event] = now + _SAID_FOR
+            self._silent_until[event] = now + _LOG_INTERVAL
             _log.warning(event, **fields)
 
 

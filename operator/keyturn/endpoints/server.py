@@ -1,4 +1,4 @@
-"""What the process answers over HTTP: its metrics, whether it lives and whether it is ready."""
+"""HTTP listener with limits, and the routes /metrics, /livez and /readyz."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import hdrs, web
 
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
 from . import exposition
 from .connection_limits import ConnectionLimiter, Limits
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[None]]"
-"""Sees every answer before it is sent."""
+"""Called for each response before it is sent."""
 
 
 _LARGEST_BODY = 1024
@@ -45,20 +45,20 @@ _LIMITS = Limits()
 
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
-    """A port cannot be had; the sentence says which one and why."""
+    """A port cannot be opened; the message has port and cause."""
 
 
 class Addresses(Enum):
-    """From where a port can be reached."""
+    """Addresses of a listener."""
 
     ALL = ""
     LOOPBACK = "127.0.0.1"
-    """From the pod itself, which is where `kubectl port-forward` comes from."""
+    """Reachable within the pod only, which includes `kubectl port-forward`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the answers are to be had; 0 asks for any port that is free."""
+    """Ports of the listeners; 0 for any free port."""
 
     metrics: int = 8080
     health: int = 8081
@@ -66,28 +66,28 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """How metrics and the answers to probes are served."""
+    """Settings of metrics and probes."""
 
     ports: Ports = Ports()
     asks_login: bool = False
-    """Whether metrics are only for whom the API server lets get /metrics."""
+    """Whether metrics require permission for `get /metrics`."""
     certificate: Path | None = None
-    """Without one metrics are served in plain."""
+    """Without a certificate metrics use plain HTTP."""
     key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the answers come from."""
+    """Sources of the responses."""
 
     objects: Callable[[], Iterable[exposition.Facts]]
-    """What is told of each object and store; called in another thread, so begins with a copy of what may change."""
+    """Metrics of objects and stores; called in another thread, so it begins with a copy of what may change."""
     unhealthy: Callable[[], list[str]]
-    """What a restart would cure, one line each; empty while all is well."""
+    """Problems that a restart would fix, one line each; empty if healthy."""
     unready: Callable[[], list[str]]
-    """What keeps the process from its work, one line each; empty when it is ready."""
+    """Reasons why the process is not ready, one line each; empty if ready."""
     scrapers: Scrapers | None = None
-    """Who may read the metrics; None where no login is asked for."""
+    """Authorization of scrapes; None if metrics are public."""
     _scrape: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -96,9 +96,9 @@ class Site:
             if refusal := await self.scrapers.refusal(shown, request.remote):
                 return refusal
         accept = request.headers.get(hdrs.ACCEPT, "")
-        # One at a time: each holds megabytes, and a second scraper can wait.
+        # One at a time: each needs megabytes, and a second scraper can wait.
         async with self._scrape:
-            body, content_type = await threads.for_us(exposition.expose, self.objects, accept)
+            body, content_type = await threadpools.for_us(exposition.expose, self.objects, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def livez(self, _request: web.Request) -> web.Response:
@@ -112,12 +112,12 @@ class Site:
 async def serve(
     site: Site, ports: Ports, limits: Limits = _LIMITS, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Ports]:
-    """Answer until the block ends; yield the ports that it got. Each port has these limits for itself.
+    """Serve until the block ends; yield the ports. Each port has its own limits.
 
-    `tls` is for the metrics; probes come in plain.
+    `tls` is for metrics; probes use plain HTTP.
 
     Raises:
-        CannotListen: A port is taken or not allowed.
+        CannotListen: A port is in use or not permitted.
     """
     measured = [web.get("/metrics", site.metrics)]
     probed = [web.get("/livez", site.livez), web.get("/readyz", site.readyz)]
@@ -142,17 +142,17 @@ async def listen(
     on_prepare: OnPrepare | None = None,
     limits: Limits = _LIMITS,
 ) -> AsyncIterator[int]:
-    """Answer on one port until the block ends; yield the port that it got.
+    """Serve one port until the block ends; yield the port.
 
     Raises:
-        CannotListen: The port is taken or not allowed.
+        CannotListen: The port is in use or not permitted.
     """
     door = ConnectionLimiter(limits)
     app = web.Application(client_max_size=largest, middlewares=[door.watch])
     app.add_routes(routes)
     if on_prepare:
         app.on_response_prepare.append(on_prepare)
-    # What aiohttp calls keep-alive holds from the moment that a connection is there.
+    # aiohttp's keep-alive timeout counts from the start of the connection.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=limits.silence)
     await runner.setup()
     try:
@@ -170,7 +170,7 @@ def _server_of(runner: web.AppRunner) -> web.Server:
 
 
 def _bind(port: int, purpose: str, addresses: Addresses) -> socket.socket:
-    """Take a port; on every address it is of both families where the machine has them: probes come to either."""
+    """Bind a port; `ALL` binds IPv4 and IPv6 if available: probes may use either."""
     try:
         if addresses is Addresses.ALL and socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)

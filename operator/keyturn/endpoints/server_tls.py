@@ -1,4 +1,4 @@
-"""A certificate of ours, with which something is served: it is read again when its files change."""
+"""TLS certificate of a server, reloaded when its files change."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CannotServe", "ServerTls"]
 
-_ROUND: Final = 60.0
+_RELOAD_INTERVAL: Final = 60.0
 
 _log = structlog.get_logger()
 
 
 class CannotServe(Exception):  # noqa: N818  # it says what happened
-    """A certificate cannot be used; the sentence says what to write instead."""
+    """A certificate cannot be used; the message says what to change."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class ServerTls:
     certificate: Path
     key: Path
     name: str
-    """Whose it is, which is how its options begin: `ui`, `metrics`."""
+    """The server that it is for, and the prefix of its options: `ui`, `metrics`."""
     context: ssl.SSLContext = field(init=False, default_factory=server_context)
     _files: RenewedFiles = field(init=False)
 
@@ -41,25 +41,25 @@ class ServerTls:
         """Read both files.
 
         Raises:
-            CannotServe: They are not what they should be.
+            CannotServe: They are invalid.
         """
         self._files = RenewedFiles((self.certificate, self.key))
         self._load()
 
     @classmethod
     def of(cls, certificate: Path | None, key: Path | None, name: str) -> ServerTls | None:
-        """Read both files, where there are any.
+        """Read both files, if configured.
 
         Raises:
-            CannotServe: They are not what they should be.
+            CannotServe: They are invalid.
         """
         return cls(certificate, key, name) if certificate and key else None
 
     def refresh(self) -> bool:
-        """Read the files again if they have changed; say whether they had.
+        """Reload the files if they have changed, and return whether they had.
 
         Raises:
-            CannotServe: The new ones cannot be used; the old ones stay.
+            CannotServe: The new files are invalid; the old ones stay in use.
         """
         has_changed = self._files.have_changed()
         if has_changed:
@@ -67,14 +67,14 @@ class ServerTls:
         return has_changed
 
     async def keep(self) -> None:
-        """Follow the files for as long as the process lives."""
+        """Reload the files when they change, until cancelled."""
         while True:
-            await asyncio.sleep(_ROUND)
+            await asyncio.sleep(_RELOAD_INTERVAL)
             try:
                 if self.refresh():
-                    _log.info("certificate read again", of=self.name)
+                    _log.info("certificate reloaded", server=self.name)
             except CannotServe as error:
-                _log.warning("old certificate kept", of=self.name, why=str(error))
+                _log.warning("certificate not reloaded", server=self.name, reason=str(error))
 
     def _load(self) -> None:
         try:

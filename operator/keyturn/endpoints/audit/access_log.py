@@ -1,4 +1,4 @@
-"""The readers of each managed secret: when first, when last, how often."""
+"""Access log: readers of each managed secret, with first read, last read and count."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessLog", "AccessScope", "Entry", "crowd_of", "gathered"]
 
-_EACH: Final = 50
+_MAX_PER_SCOPE: Final = 50
 _ALL: Final = 50_000
 
 
 class AccessScope(NamedTuple):
-    """What was asked for: one secret, all of a namespace (no name), or all there are (neither)."""
+    """Scope of a request: one secret, a namespace (no name), or the cluster (neither)."""
 
     namespace: str
     name: str
@@ -35,33 +35,33 @@ class AccessScope(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """What is remembered of one subject at one scope, or of a crowd of them."""
+    """Reads by one subject, or by one group of subjects, in one scope."""
 
     kind: str
     verbs: frozenset[str]
     first: datetime
     last: datetime
     kept: int = 0
-    """Times that the record has, by all replicas together."""
+    """Reads in the stored record, by all replicas."""
     fresh: int = 0
-    """Times since then, by this one."""
+    """Reads since then, by this replica."""
     standing: ReaderStatus = ReaderStatus.UNKNOWN
-    """What was known of it when it was seen first; NEW of a crowd where one of it was new."""
+    """Status at its first read; NEW for a group that had a new subject."""
 
     def absorb(self, kept: Entry) -> None:
-        """Take over what the record has; what is fresh comes on top of that."""
+        """Add the stored counts; the fresh ones stay."""
         if kept.first < self.first:
             self.standing = kept.standing
         self._stretch(kept)
         self.kept = kept.kept
 
     def gather(self, one: Entry) -> None:
-        """Count another subject in; the record does not know that yet."""
+        """Add another subject to a group; the stored record lacks it."""
         self.widen(one)
         self.fresh += one.kept + one.fresh
 
     def widen(self, other: Entry) -> None:
-        """Take in when and how another was there, and not how often."""
+        """Extend first and last read without the count."""
         if other.standing is ReaderStatus.NEW:
             self.standing = ReaderStatus.NEW
         self._stretch(other)
@@ -73,14 +73,14 @@ class Entry:
 
 @dataclass(slots=True)
 class _Page:
-    """Who read at one scope, the last one last."""
+    """Readers of one scope, the last one last."""
 
     entries: OrderedDict[str, Entry] = field(default_factory=OrderedDict)
     forgotten: int = 0
-    """How often somebody was taken off it for want of room."""
+    """Readers that were dropped for lack of space."""
 
     def trim(self, most: int) -> None:
-        """Make room: crowds are counted together; then those go that are neither of the first nor of the last."""
+        """Limit the entries: group similar subjects, then drop those between the first and the last ones."""
         while len(self.entries) > most:
             if (found := gathered(self.entries, most)) is None:
                 self._forget_one(most)
@@ -95,7 +95,7 @@ class _Page:
             self.entries.move_to_end(crowd)
 
     def _forget_one(self, most: int) -> None:
-        """Forget whoever was not seen for longest; the first ones stay, so that no flood washes them away."""
+        """Drop the reader with the oldest last read; the first ones stay, so that a burst does not displace them."""
         by_age = sorted(self.entries, key=lambda subject: self.entries[subject].first)
         del self.entries[min(by_age[most // 2 :], key=lambda subject: self.entries[subject].last)]
         self.forgotten += 1
@@ -103,10 +103,10 @@ class _Page:
 
 @dataclass(slots=True)
 class AccessLog:
-    """Bounded for each scope, each namespace and altogether: no flood pushes anybody off the page of another."""
+    """Readers by scope, with limits per scope, per namespace and in total; a burst in one affects no other."""
 
     has_news: bool = False
-    """Somebody was seen for the first time since the record was written."""
+    """Whether a new reader is not stored yet."""
     _pages: dict[AccessScope, _Page] = field(default_factory=dict)
     _of_namespace: Counter[str] = field(default_factory=Counter)
 
@@ -116,7 +116,7 @@ class AccessLog:
 
     @property
     def is_fresh(self) -> bool:
-        """Somebody was seen since the record was written."""
+        """Whether any read is not stored yet."""
         return any(entry.fresh for _, _, entry in self.entries())
 
     def note(self, scope: AccessScope, access: Access, standing: ReaderStatus = ReaderStatus.UNKNOWN) -> None:
@@ -134,7 +134,7 @@ class AccessLog:
         page.trim(self._most(scope))
 
     def readers_of(self, namespace: str, names: Iterable[str], since: datetime) -> list[Reader]:
-        """Return who has read any of the named secrets since then, the last one first."""
+        """Return the readers of the named secrets since then, the last one first."""
         found = [
             _reader(scope, subject, entry, since)
             for scope in _scopes(namespace, names)
@@ -145,40 +145,40 @@ class AccessLog:
         return sorted(found, key=lambda one: one.last, reverse=True)
 
     def forgotten(self, namespace: str, names: Iterable[str]) -> int:
-        """Say how often a reader of any of the named secrets was forgotten for want of room."""
+        """Return how many readers of the named secrets were dropped."""
         pages = (self._pages[scope] for scope in _scopes(namespace, names) if scope in self._pages)
         return sum(page.forgotten for page in pages)
 
     def merge(self, scope: AccessScope, subject: str, kept: Entry) -> None:
-        """Take in what the record has of one subject."""
+        """Add a stored entry of one subject."""
         page, most = self._page(scope), self._most(scope)
         if entry := page.entries.get(subject):
             entry.absorb(kept)
         elif len(page.entries) >= most and (crowd := page.entries.get(crowd_of(subject) or "")):
-            crowd.widen(kept)  # it may be counted there already
+            crowd.widen(kept)  # its count may be included already
         else:
             page.entries[subject] = kept
             page.entries.move_to_end(subject, last=False)
             page.trim(most)
 
     def note_forgotten(self, scope: AccessScope, times: int) -> None:
-        """Take in how often the record says that somebody was forgotten."""
+        """Add the stored number of dropped readers."""
         page = self._page(scope)
         page.forgotten = max(page.forgotten, times)
 
     def pages(self) -> Iterator[tuple[AccessScope, int]]:
-        """Yield each page with how often somebody was forgotten there."""
+        """Yield each scope with its number of dropped readers."""
         for scope, page in self._pages.items():
             yield scope, page.forgotten
 
     def entries(self) -> Iterator[tuple[AccessScope, str, Entry]]:
-        """Yield all there is, of each page the last reader first."""
+        """Yield all entries, per scope the last reader first."""
         for scope, page in self._pages.items():
             for subject, entry in reversed(page.entries.items()):
                 yield scope, subject, entry
 
     def sweep(self, is_kept: Callable[[AccessScope], bool], since: datetime) -> None:
-        """Forget the pages that are not kept, whoever was last seen before that time, and what is too much."""
+        """Drop scopes that are not kept, readers before that time, and entries above the limits."""
         for scope, page in list(self._pages.items()):
             for subject in [one for one, entry in page.entries.items() if entry.last < since]:
                 del page.entries[subject]
@@ -195,13 +195,13 @@ class AccessLog:
         return self._pages[scope]
 
     def _most(self, scope: AccessScope) -> int:
-        """Say how many have room on a page: namespaces share alike, and so do the pages of each."""
+        """Return the limit of a scope: namespaces have equal shares, and so have the scopes of each."""
         share = _ALL // len(self._of_namespace)
-        return max(2, min(_EACH, share // self._of_namespace[scope.namespace]))
+        return max(2, min(_MAX_PER_SCOPE, share // self._of_namespace[scope.namespace]))
 
 
 def _scopes(namespace: str, names: Iterable[str]) -> tuple[AccessScope, ...]:
-    """Return where a read of the named secrets is noted."""
+    """Return the scopes that include a read of the named secrets."""
     return (
         *(AccessScope(namespace, name) for name in names),
         AccessScope(namespace, ""),
@@ -223,7 +223,7 @@ def _reader(scope: AccessScope, subject: str, entry: Entry, since: datetime) -> 
 
 
 def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
-    """Say whether it was new after a time; of a crowd nobody knows when the new one came."""
+    """Return whether a reader was new after a time; unknown for a group."""
     is_crowd = crowd_of(subject) == subject
     if entry.standing is ReaderStatus.NEW and is_crowd:
         return ReaderStatus.NEW
@@ -231,14 +231,20 @@ def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
 
 
 _ACCOUNT: Final = "system:serviceaccount:"
+
+
 _NODE: Final = "system:node:"
+
+
 _AS: Final = " as "
-_FIRST: Final = 5
-"""As many of a crowd keep an entry of their own, if there is room: those that came first."""
+
+
+_KEPT_MEMBERS: Final = 5
+"""The first members of a group keep an entry of their own, if there is space."""
 
 
 def crowd_of(subject: str) -> str | None:
-    """Name the crowd that a reader belongs to: the accounts of a namespace, nodes, names that one subject takes."""
+    """Return the group of a reader: accounts of a namespace, nodes, or names that one subject impersonates."""
     who, acts_as, _ = subject.partition(_AS)
     if acts_as:
         return f"{who}{_AS}*"
@@ -248,15 +254,15 @@ def crowd_of(subject: str) -> str | None:
 
 
 def gathered(entries: Mapping[str, Entry], most: int) -> tuple[str, list[str]] | None:
-    """Return the largest crowd with those of it that lose their entry; None where that makes no room."""
+    """Return the largest group with the members that lose their entry; None if that saves no space."""
     members: defaultdict[str, list[str]] = defaultdict(list)
     for subject in entries:
         crowd = crowd_of(subject)
         if crowd and crowd != subject:
             members[crowd].append(subject)
-    alone = min(_FIRST, most // 4)
+    alone = min(_KEPT_MEMBERS, most // 4)
     found = {crowd: _late(subjects, entries, alone) for crowd, subjects in members.items()}
-    # One alone is no crowd, unless there is one already.
+    # One member is no group, unless the group exists already.
     found = {crowd: late for crowd, late in found.items() if len(late) > 1 or (late and crowd in entries)}
     return max(found.items(), key=lambda one: len(one[1]), default=None)
 

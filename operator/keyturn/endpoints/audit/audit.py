@@ -1,4 +1,4 @@
-"""The parts of the audit endpoint, and how they hang together."""
+"""Composition root of the audit webhook: endpoint, queue, classifier, access log and its persistence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import structlog
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.kube import errors, paths
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
-from . import persistence as record
+from . import persistence
 from .access_log import AccessLog, AccessScope
 from .authentication import AuditAuthentication, CannotServe
 from .baseline import Habits
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
 __all__ = ["Audit"]
 
 _WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_ROUND: Final = 60.0
-_SELDOM: Final = timedelta(minutes=10)
-"""Only the times of known readers have changed."""
-_AT_THE_END: Final = 2.0
-_TRY_AGAIN: Final = 5.0
-_REMEMBERED: Final = timedelta(days=90)
+_SYNC_INTERVAL: Final = 60.0
+_SLOW_SYNC_INTERVAL: Final = timedelta(minutes=10)
+"""Interval of writes if only times of known readers have changed."""
+_SHUTDOWN_TIMEOUT: Final = 2.0
+_RETRY_DELAY: Final = 5.0
+_RETENTION: Final = timedelta(days=90)
 
 _log = structlog.get_logger()
 
 
 class Proof(Protocol):
-    """Shared record of whether the API server logs reads of Secrets."""
+    """Evidence of whether the API server logs reads of Secrets."""
 
     awaited: datetime | None
-    """Since when audit events are awaited; None where none are taken."""
+    """Time since which audit events are expected; None without the webhook."""
     logged: datetime | None
-    """The last read of ours that came back as an audit event."""
+    """The last read by the operator that arrived as an audit event."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _Unshared:
 
 
 class Audit:
-    """Runs in every replica: the webhook reaches any of them, and keeps its connection to that one."""
+    """Runs in every replica: the API server connects to any of them, and keeps the connection."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class Audit:
         now: Callable[[], datetime],
         proof: Proof | None = None,
     ) -> None:
-        """Take a client that writes also while another replica leads; the namespace is the operator's own.
+        """`api` writes also without leadership; `namespace` is the operator's own.
 
-        Each look for the record is a probe: that it comes back as an event is noted in `proof`.
+        Each read of the record is a probe: its audit event is noted in `proof`.
 
         Raises:
-            CannotServe: A file of the settings is not what it should be.
+            CannotServe: A file of the settings is invalid.
         """
         self.login = AuditAuthentication(settings)
         self.journal = AccessLog()
@@ -100,36 +100,36 @@ class Audit:
         self._is_ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Take events from the line for as long as the process lives, once we know who we are and what we knew."""
+        """Process events until cancelled, once the own identity and the stored record are known."""
         self._proof.awaited = self._now()
         myself = await self._myself()
         self._watcher.is_ourselves = lambda subject: subject == myself
         while not await self._sync():  # noqa: ASYNC110 - nothing tells that the API server is back
-            await asyncio.sleep(_TRY_AGAIN)
+            await asyncio.sleep(_RETRY_DELAY)
         self._is_ready.set()
         await self._intake.run()
 
     async def keep(self) -> None:
-        """Exchange what is known with the record, now and then."""
+        """Synchronise with the stored record periodically."""
         await self._is_ready.wait()
         while True:
-            await asyncio.sleep(_ROUND * random.uniform(1, 1.5))  # noqa: S311 - it spreads a herd
+            await asyncio.sleep(_SYNC_INTERVAL * random.uniform(1, 1.5))  # noqa: S311 - it spreads a herd
             self._follow_files()
             await self._sync()
 
     async def aclose(self) -> None:
-        """Count what was accepted, and write down what is new."""
+        """Process accepted events, and write what is new."""
         if not self._is_ready.is_set():
             return
         self._intake.finish()
         try:
-            async with asyncio.timeout(_AT_THE_END):
+            async with asyncio.timeout(_SHUTDOWN_TIMEOUT):
                 await self._sync(at_the_end=True)
         except TimeoutError:
-            _log.warning("who read secrets lately is not recorded", why="no time was left")
+            _log.warning("access log not persisted", reason="timeout at shutdown")
 
     def readership(self, namespace: str, names: Collection[str], since: datetime) -> Readership:
-        """Return who has read the Secrets of ManagedSecrets since then, as far as this replica knows."""
+        """Return the readers of ManagedSecrets since then, as far as this replica knows."""
         found = [(name, one) for name in names for one in self.journal.readers_of(namespace, (name,), since)]
         found.sort(key=lambda pair: pair[1].last, reverse=True)
         refused = self.refused.readers_of(namespace, names, since)
@@ -146,28 +146,28 @@ class Audit:
             try:
                 answer = await self._api.request(_WHO_AM_I, review)
             except errors.ApiError as error:
-                _log.warning("our own name is not known yet", error=error)
-                await asyncio.sleep(_TRY_AGAIN)
+                _log.warning("own identity unknown", error=error)
+                await asyncio.sleep(_RETRY_DELAY)
             else:
                 return str(answer["status"]["userInfo"]["username"])
 
     def _follow_files(self) -> None:
         try:
             if self.login.refresh():
-                _log.info("audit endpoint has read its files again")
+                _log.info("audit files reloaded")
         except CannotServe as error:
-            _log.warning("audit endpoint goes on with its old files", why=str(error))
+            _log.warning("audit files not reloaded", reason=str(error))
 
     async def _sync(self, *, at_the_end: bool = False) -> bool:
-        """Exchange what is known with the record; say whether that went well, or never will."""
+        """Synchronise with the stored record; return whether that succeeded or never will."""
         try:
             await self._exchange(at_the_end=at_the_end)
         except errors.Forbidden as error:
-            _log.warning("who read secrets is not kept over a restart", error=error)
+            _log.warning("access log not persisted", reason="the operator has no permission", error=error)
         except (errors.Conflict, errors.AlreadyExists):
-            pass  # another replica was faster; what is ours is written next time
+            pass  # another replica was faster; the next round writes it
         except errors.ApiError as error:
-            _log.warning("who read secrets lately is not recorded", error=error)
+            _log.warning("access log not persisted", error=error)
             return False
         return True
 
@@ -175,41 +175,43 @@ class Audit:
         is_due = self._is_due(at_the_end=at_the_end)
         found = await self._found()
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
-            whole = await self._api.get(paths.secret(self._namespace, record.NAME))
+            whole = await self._api.get(paths.secret(self._namespace, persistence.NAME))
             try:
-                record.merge(whole, self._habits, self.journal, self.refused)
-            except record.Unreadable:
-                if whole.get("type") != record.TYPE:
-                    _log.warning("who read secrets is not recorded, its Secret is not ours", name=record.NAME)
+                persistence.merge(whole, self._habits, self.journal, self.refused)
+            except persistence.Unreadable:
+                if whole.get("type") != persistence.TYPE:
+                    _log.warning(
+                        "access log not persisted", reason="the Secret is foreign", name=persistence.NAME
+                    )
                     return
-                _log.warning("the record of who read secrets was unreadable and begins anew")
+                _log.warning("access log reset", reason="the record is invalid")
             self._version = whole["metadata"]["resourceVersion"]
         for journal in (self.journal, self.refused):
-            journal.sweep(self._is_kept, self._now() - _REMEMBERED)
+            journal.sweep(self._is_kept, self._now() - _RETENTION)
         if is_due:
             await self._write(None if found is None else self._version)
 
     async def _found(self) -> Body | None:
         try:
-            return await self._api.get(paths.secret(self._namespace, record.NAME), metadata_only=True)
+            return await self._api.get(paths.secret(self._namespace, persistence.NAME), metadata_only=True)
         except errors.NotFound:
             return None
 
     async def _write(self, version: str | None) -> None:
-        sheets = record.sheet_of(self.journal), record.sheet_of(self.refused)
+        sheets = persistence.sheet_of(self.journal), persistence.sheet_of(self.refused)
         self.journal.has_news = self.refused.has_news = self._habits.is_changed = False
         try:
             habits = self._habits.copy()
-            body = await threads.for_us(record.body_of, self._namespace, version, habits, *sheets)
+            body = await threadpools.for_us(persistence.body_of, self._namespace, version, habits, *sheets)
             if version is None:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:
-                written = await self._api.replace(paths.secret(self._namespace, record.NAME), body)
+                written = await self._api.replace(paths.secret(self._namespace, persistence.NAME), body)
         except errors.ApiError:
             self.journal.has_news = True
             raise
         for sheet in sheets:
-            record.settle(sheet)
+            persistence.settle(sheet)
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
 
     def _is_due(self, *, at_the_end: bool) -> bool:
@@ -217,7 +219,7 @@ class Audit:
             return True
         if not (self.journal.is_fresh or self.refused.is_fresh):
             return False
-        return at_the_end or self._written is None or self._now() - self._written >= _SELDOM
+        return at_the_end or self._written is None or self._now() - self._written >= _SLOW_SYNC_INTERVAL
 
     def _is_kept(self, scope: AccessScope) -> bool:
         return not scope.name or self._mirror.has_managed(ObjectKey(*scope))

@@ -1,4 +1,4 @@
-"""Who may send audit events: whoever has the token, or the client certificate."""
+"""Authentication of the API server at the audit webhook, by bearer token or client certificate."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditAuthentication", "CannotServe", "Settings"]
 
-_SHORTEST_TOKEN: Final = 32
-_LONGEST_FILE: Final = 64 * 1024
+_MIN_TOKEN_LENGTH: Final = 32
+_MAX_FILE_BYTES: Final = 64 * 1024
 
 
 class CannotServe(Exception):  # noqa: N818  # it says what happened
-    """The endpoint cannot be opened; the sentence says what to write instead."""
+    """The endpoint cannot start; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the endpoint is run."""
+    """Settings of the webhook."""
 
     port: int
     certificate: Path
@@ -36,7 +36,7 @@ class Settings:
     token_file: Path | None = None
     client_ca: Path | None = None
     client_name: str = "kube-apiserver"
-    """The common name of the client certificate: an authority may have signed others as well."""
+    """Common name of the client certificate: its CA may have issued others."""
     allowed: tuple[str, ...] = ()
     learning: timedelta = timedelta(days=14)
     many: int = 10
@@ -44,7 +44,7 @@ class Settings:
 
 @dataclass(slots=True)
 class AuditAuthentication:
-    """Checks who sends, and follows its files when they are renewed."""
+    """Authenticates requests, and reloads its files when they change."""
 
     settings: Settings
     context: ssl.SSLContext = field(init=False, default_factory=server_context)
@@ -55,7 +55,7 @@ class AuditAuthentication:
         """Read all files.
 
         Raises:
-            CannotServe: One of them is not what it should be.
+            CannotServe: One of them is invalid.
         """
         if self.settings.token_file is None and self.settings.client_ca is None:
             raise CannotServe("say who may send audit events: --audit-token-file or --audit-client-ca")
@@ -65,10 +65,10 @@ class AuditAuthentication:
         self._load()
 
     def refresh(self) -> bool:
-        """Read the files again if they have changed; say whether they had.
+        """Reload the files if they have changed, and return whether they had.
 
         Raises:
-            CannotServe: The new ones cannot be used; the old ones stay.
+            CannotServe: The new files are invalid; the old ones stay in use.
         """
         has_changed = self._files.have_changed()
         if has_changed:
@@ -76,7 +76,7 @@ class AuditAuthentication:
         return has_changed
 
     def lets_in(self, authorization: str, certificate: Mapping[str, Any] | None) -> bool:
-        """Decide by the header, or by the certificate that was verified with the connection."""
+        """Whether the header, or the verified client certificate, authenticates a request."""
         return self._has_token(authorization) or self._has_name(certificate)
 
     def _has_token(self, authorization: str) -> bool:
@@ -99,7 +99,7 @@ class AuditAuthentication:
             self.context.load_cert_chain(mine.certificate, mine.key)
             if mine.client_ca:
                 self.context.load_verify_locations(mine.client_ca)
-                # Who has no certificate may still have the token.
+                # A client without a certificate may have the token.
                 self.context.verify_mode = ssl.CERT_OPTIONAL if mine.token_file else ssl.CERT_REQUIRED
         except (OSError, ssl.SSLError):
             raise CannotServe(
@@ -112,11 +112,11 @@ class AuditAuthentication:
 def _token_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            token = file.read(_LONGEST_FILE).strip()
+            token = file.read(_MAX_FILE_BYTES).strip()
     except OSError:
         raise CannotServe(f"--audit-token-file: {path} cannot be read") from None
-    if len(token) < _SHORTEST_TOKEN:
+    if len(token) < _MIN_TOKEN_LENGTH:
         raise CannotServe(
-            f"--audit-token-file: write at least {_SHORTEST_TOKEN} characters, from a random source"
+            f"--audit-token-file: write at least {_MIN_TOKEN_LENGTH} characters, from a random source"
         )
     return token

@@ -1,8 +1,7 @@
-"""Who usually reads what, and what is unusual after a time of learning.
+"""Baseline of reads: which subject usually reads which secret, learned before anything is unusual.
 
-Pairs of a subject and a secret are kept as short keyed tags in order of their last use. That is exact where a sketch
-(Bloom filter, top-k) would sometimes take a stranger for known; and when there are too many, the eldest is forgotten:
-then a known reader is told of once more, and no stranger is missed.
+Pairs of subject and secret are short keyed hashes in order of their last use. Unlike a Bloom filter this never takes
+an unknown reader for a known one; above the limit the oldest pair is dropped, and its reader is reported once more.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ __all__ = ["MOST_PAIRS", "TAG_BYTES", "Habits", "Unusual"]
 
 MOST_PAIRS: Final = 40_000
 TAG_BYTES: Final = 8
-"""Keyed, so that nobody can look for two that agree; two of 40,000 do by chance once in 20 billion."""
+"""Keyed, so that no collision can be searched for; among 40,000 tags the chance is 1 in 20 billion."""
 _WINDOW: Final = timedelta(minutes=5)
-_MOST_WATCHED: Final = 2_000
+_MAX_SUBJECTS: Final = 2_000
 
 
 class Unusual(StrEnum):
-    """Why an access is told of."""
+    """Why a read is reported."""
 
     FIRST = "FirstRead"
     MANY = "ManySecrets"
@@ -40,7 +39,7 @@ class Unusual(StrEnum):
 
 @dataclass(slots=True)
 class _Spree:
-    """The different secrets that a subject has read since a moment."""
+    """The different secrets that a subject has read within a window."""
 
     since: datetime
     scopes: set[AccessScope] = field(default_factory=set)
@@ -48,20 +47,20 @@ class _Spree:
 
 @dataclass(slots=True)
 class Habits:
-    """What is known so far; the times are those of the events."""
+    """The baseline; times are those of the events."""
 
     key: bytes
     learning: timedelta
     many: int
-    """Different secrets within five minutes that are told of."""
+    """Number of different secrets within five minutes that is reported."""
     since: datetime | None = None
-    """The first event there was."""
+    """Time of the first event."""
     pairs: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     is_changed: bool = False
     _sprees: OrderedDict[str, _Spree] = field(default_factory=OrderedDict)
 
     def judge(self, scope: AccessScope, access: Access) -> list[Unusual]:
-        """Take in an access, and say what is unusual about it."""
+        """Record a read, and return what is unusual about it."""
         if self.since is None or access.time < self.since:
             self.since, self.is_changed = access.time, True
         is_learning = self.is_learning(access.time)
@@ -69,7 +68,7 @@ class Habits:
         if self._is_new(access.subject, *scope) and not is_learning:
             found.append(Unusual.FIRST)
         if scope.name and self._has_read_many(scope, access):
-            # Learned while there is learning, and never afterwards: it is told of each time.
+            # Learned only during the learning period, so that later each case is reported.
             tag = self._tag(access.subject, "many")
             if is_learning:
                 self._learn(tag)
@@ -78,11 +77,11 @@ class Habits:
         return found
 
     def is_learning(self, time: datetime) -> bool:
-        """Say whether so little was seen by then that nobody is new."""
+        """Whether the learning period includes this time."""
         return self.since is None or time - self.since < self.learning
 
     def merge(self, key: bytes, since: datetime | None, pairs: Iterable[bytes]) -> None:
-        """Take over what the record has, the eldest first; its key counts, and with it only what was made by it."""
+        """Add the stored pairs, the oldest first; the stored key replaces ours, with all pairs that used it."""
         if key != self.key:
             self.key, self.pairs = key, OrderedDict()
         mine, self.pairs = self.pairs, OrderedDict.fromkeys(pairs)
@@ -93,7 +92,7 @@ class Habits:
         self.is_changed = False
 
     def copy(self) -> Habits:
-        """Return what is known now, for whoever writes it down in another thread."""
+        """Return a copy, to be written in another thread."""
         return replace(self, pairs=self.pairs.copy())
 
     def _is_new(self, *words: str) -> bool:
@@ -112,12 +111,12 @@ class Habits:
             self.pairs.popitem(last=False)
 
     def _has_read_many(self, scope: AccessScope, access: Access) -> bool:
-        """Say whether this is the one with which there are too many."""
+        """Whether this read reaches the limit."""
         spree = self._sprees.get(access.subject)
         if spree is None or access.time - spree.since > _WINDOW:
             spree = self._sprees[access.subject] = _Spree(access.time)
         self._sprees.move_to_end(access.subject)
-        while len(self._sprees) > _MOST_WATCHED:
+        while len(self._sprees) > _MAX_SUBJECTS:
             self._sprees.popitem(last=False)
         if scope in spree.scopes or len(spree.scopes) >= self.many:
             return False

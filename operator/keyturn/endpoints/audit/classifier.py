@@ -1,4 +1,4 @@
-"""Whom an audit event concerns, what is counted of it, and what is told as unusual."""
+"""Classifies audit events: the secret that they concern, metrics, and unusual reads."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["Watcher"]
 
 _PRODUCTION: Final = "production"
-_SAID_FOR: Final = timedelta(hours=1)
-_MOST_SAID: Final = 1_000
-_MANY_FAILURES: Final = 20
-# Kubernetes' own, which clean up in every namespace. A process of the control plane or a node is no stranger either.
+_LOG_INTERVAL: Final = timedelta(hours=1)
+_MAX_LOGGED: Final = 1_000
+_MIN_LOGGED_FAILURES: Final = 20
+# Controllers of Kubernetes, which delete in every namespace. Nodes and the control plane are expected as well.
 _CONTROLLERS: Final = tuple(
     f"system:serviceaccount:kube-system:{name}"
     for name in ("namespace-controller", "generic-garbage-collector", "resourcequota-controller")
@@ -47,24 +47,24 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Watcher:
-    """Counts, judges and remembers; events that concern no managed secret leave no trace."""
+    """Processes events; those that concern no managed secret leave no trace."""
 
     cache: InformerCache
     habits: Habits
     journal: AccessLog
     allowed: Sequence[str] = ()
-    """Subjects that may read what they like, as patterns with * and ?."""
+    """Subjects whose reads are always expected, as patterns with * and ?."""
     refused: AccessLog = field(default_factory=AccessLog)
-    """Who tried to read and was not allowed to."""
+    """Rejected reads."""
     is_ourselves: Callable[[str], bool] = lambda _: False
     note_own: Callable[[datetime], None] = lambda _: None
-    """Told when a read of our own comes back: so reads of Secrets are logged."""
+    """Called for a read by the operator itself, which proves that reads of Secrets are logged."""
     _said: OrderedDict[tuple[str, ...], datetime] = field(default_factory=OrderedDict)
     _failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     @staticmethod
     def announce() -> None:
-        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        """Export all counters with 0: an alert on an increase misses a counter that begins at 1."""
         for unusual in Unusual:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual)
         for verb, kind in product(("get", "list", "watch"), SubjectKind):
@@ -80,7 +80,7 @@ class Watcher:
                 if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
                     metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
                     self.refused.note(scope, access)
-                    self._say("refused access", ("refused", access.subject), scope, access)
+                    self._log_access("refused access", ("refused", access.subject), scope, access)
             case Missed(access):
                 self._note_own(access)
             case Access():
@@ -106,7 +106,7 @@ class Watcher:
         for unusual in found:
             metrics.SECRET_ACCESS_UNUSUAL.labels(unusual).inc()
             what = (unusual, access.subject, *scope)
-            self._say("unusual access", what, scope, access, reason=str(unusual))
+            self._log_access("unusual access", what, scope, access, reason=str(unusual))
 
     def _standing(self, found: Collection[Unusual], access: Access) -> ReaderStatus:
         if Unusual.FIRST in found:
@@ -114,22 +114,22 @@ class Watcher:
         return ReaderStatus.UNKNOWN if self.habits.is_learning(access.time) else ReaderStatus.KNOWN
 
     def _scope(self, access: Access) -> AccessScope | None:
-        """Say what of ours it reaches; None where that is nothing."""
+        """Return the managed scope of a read; None if it concerns nothing managed."""
         if access.name:
             owner = self._owner(access.namespace, access.name)
             return AccessScope(access.namespace, owner) if owner else None
         if access.verb == "create":
-            return None  # refused before anybody knew its name
+            return None  # rejected before the API server knew its name
         namespaces = self.cache.managed_namespaces()
         reached = access.namespace in namespaces if access.namespace else bool(namespaces)
         return AccessScope(access.namespace, "") if reached else None
 
     def _owner(self, namespace: str, name: str) -> str | None:
-        """Name the ManagedSecret that a Secret belongs to, be it the target or the state."""
+        """Return the ManagedSecret of a target or state Secret."""
         if meta := self.cache.secret(namespace, name):
             is_ours = meta.written and self.cache.has_managed(ObjectKey(namespace, meta.owner))
             return meta.owner if is_ours else None
-        # It is not there yet, or not any more.
+        # The Secret does not exist, or not any more.
         for owner in (name, name.removesuffix(state_name(""))):
             if self.cache.has_managed(ObjectKey(namespace, owner)):
                 return owner
@@ -140,7 +140,7 @@ class Watcher:
         return any(self.cache.environment(one) == _PRODUCTION for one in namespaces)
 
     def _is_allowed(self, scope: AccessScope, subject: str) -> bool:
-        """Say whether somebody may read what a scope reaches: for a whole namespace, all that is managed there."""
+        """Whether a subject may read a scope; for a namespace, everything managed there."""
         if subject in _CONTROLLERS or any(fnmatchcase(subject, one) for one in self.allowed):
             return True
         if scope.name:
@@ -153,16 +153,16 @@ class Watcher:
         allowed = found.spec.access.allowed if found and found.spec.access else ()
         return any(fnmatchcase(subject, one) for one in allowed)
 
-    def _say(
+    def _log_access(
         self, event: str, what: tuple[str, ...], scope: AccessScope, access: Access, **more: str
     ) -> None:
-        """Tell the log once in an hour: a metric names nobody."""
+        """Log once per hour; metrics have no names."""
         before = self._said.get(what)
-        if before and access.time - before < _SAID_FOR:
+        if before and access.time - before < _LOG_INTERVAL:
             return
         self._said[what] = access.time
         self._said.move_to_end(what)
-        while len(self._said) > _MOST_SAID:
+        while len(self._said) > _MAX_LOGGED:
             self._said.popitem(last=False)
         _log.warning(
             event,
@@ -174,11 +174,11 @@ class Watcher:
         )
 
     def _note_failure(self, failed: LoginFailed) -> None:
-        """Name an address once it has failed often, and again each time that is doubled."""
+        """Log an address after 20 failures, and at each doubling."""
         times = self._failures.pop(failed.address, 0) + 1
         self._failures[failed.address] = times
-        while len(self._failures) > _MOST_SAID:
+        while len(self._failures) > _MAX_LOGGED:
             self._failures.popitem(last=False)
-        ratio, rest = divmod(times, _MANY_FAILURES)
+        ratio, rest = divmod(times, _MIN_LOGGED_FAILURES)
         if rest == 0 and ratio & (ratio - 1) == 0:
-            _log.warning("logins refused by the API server", address=failed.address, times=times)
+            _log.warning("logins refused", address=failed.address, times=times)

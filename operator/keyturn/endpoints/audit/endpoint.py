@@ -1,4 +1,4 @@
-"""What the API server's audit webhook talks to: POST /audit."""
+"""Endpoint of the API server's audit webhook: POST /audit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint"]
 
-_AT_A_TIME: Final = 4
-_PATIENCE: Final = 10.0
+_MAX_CONCURRENT: Final = 4
+_REQUEST_TIMEOUT: Final = 10.0
 _RETRY_AFTER: Final = {hdrs.RETRY_AFTER: "2"}
 _PAUSE_EVERY: Final = 100
 
@@ -32,13 +32,13 @@ _log = structlog.get_logger()
 
 
 class Endpoint:
-    """Accepts a batch whole or refuses it whole, so that the API server knows what to send again."""
+    """Accepts or rejects each batch as a whole, so that the API server knows what to retry."""
 
     largest_body = 4 * 1024 * 1024
-    """Bytes; 400 events at level Metadata, the API server's usual batch, take a quarter of that."""
+    """Bytes; 400 events at level Metadata, the API server's default batch, take a quarter of that."""
 
     def __init__(self, login: AuditAuthentication, intake: Intake) -> None:
-        """Take who may send, and where the events go."""
+        """`login` authenticates requests, `intake` queues the events."""
         self._login = login
         self._intake = intake
         self._reading = 0
@@ -46,7 +46,7 @@ class Endpoint:
 
     @staticmethod
     def announce() -> None:
-        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        """Export all counters with 0: an alert on an increase misses a counter that begins at 1."""
         for reason in ("busy", "malformed", "too_large"):
             metrics.AUDIT_EVENTS_DROPPED.labels(reason)
         metrics.AUTHENTICATION_FAILURES.labels("audit")
@@ -66,13 +66,13 @@ class Endpoint:
             return _no(HTTPStatus.UNAUTHORIZED, "send the token or the certificate of the API server")
         if hdrs.CONTENT_ENCODING in request.headers:
             return _no(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON that is not compressed")
-        if self._reading >= _AT_A_TIME:
+        if self._reading >= _MAX_CONCURRENT:
             return _later()
         self._reading += 1
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
                 body = await request.read()
-            return await self._taken(body)
+            return await self._accept(body)
         except web.HTTPRequestEntityTooLarge:
             _drop("too_large", 1)
             return _no(
@@ -80,16 +80,16 @@ class Endpoint:
                 f"send {self.largest_body} bytes at most: events at level Metadata, and fewer at a time",
             )
         except TimeoutError:
-            return _no(HTTPStatus.REQUEST_TIMEOUT, f"send the body within {_PATIENCE:.0f} s")
+            return _no(HTTPStatus.REQUEST_TIMEOUT, f"send the body within {_REQUEST_TIMEOUT:.0f} s")
         finally:
             self._reading -= 1
 
-    async def _taken(self, body: bytes) -> web.Response:
+    async def _accept(self, body: bytes) -> web.Response:
         now = asyncio.get_running_loop().time()
         if lost := self._deferred.lost(now):
             _drop("busy", lost)
         if self._intake.is_full:
-            # Counted without a look inside.
+            # Counted without parsing.
             self._deferred.send_back(body, body.count(b'"auditID"'), now)
             return _later()
         self._deferred.arrived(body)
@@ -98,12 +98,12 @@ class Endpoint:
         except NotAnEvent as error:
             _drop("malformed", 1)
             return _no(HTTPStatus.BAD_REQUEST, str(error))
-        self._intake.add(await _read(items))
+        self._intake.add(await _parse(items))
         return web.Response()
 
 
-async def _read(items: Sequence[Any]) -> list[Told]:
-    """Read all events; one that is malformed is counted, and takes no other with it."""
+async def _parse(items: Sequence[Any]) -> list[Told]:
+    """Parse all events; a malformed one is counted and skipped."""
     found = []
     malformed = 0
     for number, item in enumerate(items, 1):
@@ -113,7 +113,7 @@ async def _read(items: Sequence[Any]) -> list[Told]:
         except NotAnEvent:
             malformed += 1
         if number % _PAUSE_EVERY == 0:
-            await asyncio.sleep(0)  # rotations go on between
+            await asyncio.sleep(0)  # let reconciles run
     metrics.AUDIT_EVENTS.inc(len(items) - malformed)
     if malformed:
         _drop("malformed", malformed)
@@ -122,7 +122,7 @@ async def _read(items: Sequence[Any]) -> list[Told]:
 
 def _drop(reason: str, count: int) -> None:
     metrics.AUDIT_EVENTS_DROPPED.labels(reason).inc(count)
-    _log.debug("audit events not taken", reason=reason, count=count)
+    _log.debug("audit events rejected", reason=reason, count=count)
 
 
 def _later() -> web.Response:

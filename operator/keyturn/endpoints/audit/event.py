@@ -1,4 +1,4 @@
-"""What an audit event says about Secrets and logins; everything else of it is dropped where it is read."""
+"""Parses audit events (audit.k8s.io/v1) about Secrets and authentication; everything else is dropped."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 MOST_EVENTS: Final = 5_000
-_MOST_CONTAINERS: Final = 100_000
-"""Lists and objects in a body: 400 events at level Metadata have 5,000, and a million take seconds to be read."""
+_MAX_CONTAINERS: Final = 100_000
+"""Lists and objects in a body: 400 events at level Metadata have 5,000; a million take seconds to parse."""
 _KIND, _VERSION = "EventList", "audit.k8s.io/v1"
 _STARTED, _COMPLETE = "ResponseStarted", "ResponseComplete"
 _ANONYMOUS = "system:anonymous"
 _MASTERS = "system:masters"
-"""Who may do everything: a certificate of it is what an administrator holds, or a thief."""
+"""Members bypass RBAC: administrators by certificate, or a stolen certificate."""
 _CONTROL_PLANE: Final = frozenset(
     f"system:{name}"
     for name in (
@@ -42,18 +42,18 @@ _CONTROL_PLANE: Final = frozenset(
         "cloud-controller-manager",
     )
 )
-_LONGEST_NAME = 256
-_LONGEST_ADDRESS = 64
+_MAX_NAME_LENGTH = 256
+_MAX_ADDRESS_LENGTH = 64
 _YEARS = range(2020, 2200)
 _VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
 
 
 class NotAnEvent(Exception):  # noqa: N818  # it says what it is
-    """This is not what an API server sends; the sentence says what is expected instead."""
+    """The input is no audit event; the message says what is expected."""
 
 
 class SubjectKind(StrEnum):
-    """What kind of subject it is that the API server has authenticated."""
+    """Kind of an authenticated subject."""
 
     USER = "user"
     SERVICE_ACCOUNT = "serviceaccount"
@@ -63,7 +63,7 @@ class SubjectKind(StrEnum):
 
     @classmethod
     def of(cls, name: str, groups: Collection[str] = ()) -> SubjectKind:
-        """Say it by the name; a name that only looks like one of Kubernetes' own may be that of a person."""
+        """Return the kind by name; without the group, a name like one of Kubernetes may be a user's."""
         if name in _CONTROL_PLANE:
             return cls.SYSTEM
         if name == _ANONYMOUS:
@@ -81,12 +81,12 @@ _PREFIXES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A request for Secrets that the API server has answered."""
+    """A successful request for Secrets."""
 
     time: datetime
     verb: str
     subject: str
-    """Who asked; "alice as bob" where alice took the name of bob."""
+    """The subject; "alice as bob" if alice impersonates bob."""
     kind: SubjectKind
     namespace: str
     """Empty for all namespaces."""
@@ -96,37 +96,37 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request for Secrets that the API server has refused (403)."""
+    """A rejected request for Secrets (403)."""
 
     access: Access
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A request for a Secret that is not there (404): nothing was read, and it is logged all the same."""
+    """A request for a missing Secret (404): nothing was read, but the request was logged."""
 
     access: Access
 
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed:
-    """A login that the API server has refused (401)."""
+    """A failed authentication (401)."""
 
     time: datetime
     address: str
-    """The address that the API server saw itself: those before it are what the client says."""
+    """Address that the API server saw; earlier ones are the client's claim."""
 
 
 Told = Access | Refusal | Missed | LoginFailed
 
 
 def items_of(body: bytes) -> Sequence[Any]:
-    """Return the events of a list, each still to be read.
+    """Return the unparsed events of a list.
 
     Raises:
-        NotAnEvent: It is no list of events, or one that is too long.
+        NotAnEvent: It is no list of events, or too long.
     """
-    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
+    if body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
         raise NotAnEvent("send events at level Metadata, without the objects that they are about")
     try:
         document = orjson.loads(body)
@@ -144,10 +144,10 @@ def items_of(body: bytes) -> Sequence[Any]:
 
 
 def told(item: Any) -> Told | None:
-    """Return what an event tells; None where it is not about Secrets or a refused login.
+    """Parse an event; None if it concerns neither Secrets nor a failed authentication.
 
     Raises:
-        NotAnEvent: It has not the form of an event.
+        NotAnEvent: It is malformed.
     """
     try:
         return _told(item)
@@ -159,11 +159,11 @@ def _told(item: Mapping[str, Any]) -> Told | None:
     stage, verb = item["stage"], item["verb"]
     code = (item.get("responseStatus") or {}).get("code", 0)
     if code == HTTPStatus.UNAUTHORIZED:
-        return LoginFailed(_time(item), _text(item["sourceIPs"][-1], _LONGEST_ADDRESS))
+        return LoginFailed(_time(item), _text(item["sourceIPs"][-1], _MAX_ADDRESS_LENGTH))
     ref = item.get("objectRef") or {}
     if ref.get("resource") != "secrets" or ref.get("apiGroup") or ref.get("subresource"):
         return None
-    # A watch tells twice of itself: when it begins, and when it ends, which may be an hour later.
+    # A watch has two events, at its start and at its end, which may be an hour later.
     if stage != (_STARTED if verb == "watch" else _COMPLETE):
         return None
     access = _access(item, ref, verb)
@@ -194,8 +194,8 @@ def _time(item: Mapping[str, Any]) -> datetime:
     return time.astimezone(UTC)
 
 
-def _text(text: Any, longest: int = _LONGEST_NAME) -> str:
-    """Keep a name short: what is cut off is told apart by its digest."""
+def _text(text: Any, longest: int = _MAX_NAME_LENGTH) -> str:
+    """Shorten a name; a digest replaces the rest, so that different names stay different."""
     if not isinstance(text, str):
         raise TypeError
     if len(text) <= longest:

@@ -1,7 +1,7 @@
-"""What survives a restart: known readers and the journal, in one Secret beside the operator.
+"""Persistence of baseline and access log, in one Secret of the operator's namespace.
 
-All replicas write it, with a resourceVersion: each reads what the others have added, puts its own on top, and leaves
-it for the next round when another was faster.
+All replicas write it with optimistic concurrency: each merges what the others have added, and leaves its own data
+for the next round after a conflict.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = ["NAME", "TYPE", "RecordRow", "Sheet", "Unreadable", "body_of", "merge
 NAME: Final = "keyturn-access"
 TYPE: Final = "keyturn.dev/access"
 _KEY_BYTES: Final = 32
-_MOST_ROWS: Final = 20_000
-_LARGEST_JOURNAL: Final = 400 * 1024
-_LARGEST_REFUSED: Final = 100 * 1024
-_LARGEST_COUNTS: Final = 48 * 1024
-_LARGEST_PLAIN: Final = 16 * 1024 * 1024
-"""A Secret that others wrote may unpack to anything."""
+_MAX_ROWS: Final = 20_000
+_MAX_JOURNAL_BYTES: Final = 400 * 1024
+_MAX_REFUSED_BYTES: Final = 100 * 1024
+_MAX_COUNTS_BYTES: Final = 48 * 1024
+_MAX_PLAIN_BYTES: Final = 16 * 1024 * 1024
+"""Bytes after decompression; a Secret from another writer may unpack to anything."""
 
 
 class Unreadable(Exception):  # noqa: N818  # it says what it is
-    """This is not what we have written."""
+    """The record is not one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """One entry of the journal as it is written, and how many of its times were fresh then."""
+    """A stored entry, and how many of its reads were fresh then."""
 
     entry: Entry
     fresh: int
@@ -58,17 +58,18 @@ class RecordRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A journal as it is written down."""
+    """A copy of an access log for writing."""
 
     rows: list[RecordRow]
-    """In the order of what is to be kept if not all of it fits."""
+    """By priority, in case not all rows fit."""
     forgotten: Mapping[AccessScope, int]
 
 
 def sheet_of(journal: AccessLog) -> Sheet:
-    """Copy what is to be written.
+    """Copy the entries to be written.
 
-    Namespaces take turns, and so do the pages of each: whoever has many takes room from nobody else.
+    Round-robin between namespaces, and between the scopes of each, so that many entries of one take no space from
+    another.
     """
     pages: defaultdict[AccessScope, list[RecordRow]] = defaultdict(list)
     for scope, subject, one in journal.entries():
@@ -76,18 +77,18 @@ def sheet_of(journal: AccessLog) -> Sheet:
     namespaces: defaultdict[str, list[list[RecordRow]]] = defaultdict(list)
     for scope, rows in pages.items():
         namespaces[scope.namespace].append(_ends_first(rows))
-    rows = _in_turn([_in_turn(rows) for rows in namespaces.values()])
+    rows = _round_robin([_round_robin(rows) for rows in namespaces.values()])
     return Sheet(rows, dict(journal.pages()))
 
 
 def _ends_first(rows: list[RecordRow]) -> list[RecordRow]:
-    """Take the last readers and the first ones in turn, so that neither crowd the others out."""
+    """Alternate the last and the first readers, so that both fit."""
     last, first = list(rows), sorted(rows, key=lambda row: row.entry.first)
     taken = {id(row): row for pair in zip(last, first, strict=True) for row in pair}
     return list(taken.values())
 
 
-def _in_turn(several: list[list[RecordRow]]) -> list[RecordRow]:
+def _round_robin(several: list[list[RecordRow]]) -> list[RecordRow]:
     """Take the first of each list, then the second of each, and so on."""
     places = [(place, row) for rows in several for place, row in enumerate(rows)]
     places.sort(key=itemgetter(0))
@@ -100,14 +101,14 @@ def _written(scope: AccessScope, subject: str, one: Entry) -> tuple[Any, ...]:
 
 
 def settle(sheet: Sheet) -> None:
-    """Note that the record has these now."""
+    """Mark the rows as stored."""
     for row in sheet.rows:
         row.entry.kept += row.fresh
         row.entry.fresh -= row.fresh
 
 
 def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, refused: Sheet) -> Body:
-    """Write all down as a Secret; of the journals as much as fits, and of what does not how much it is."""
+    """Return the record as a Secret; rows that do not fit are counted."""
     metadata: dict[str, Any] = {
         "name": NAME,
         "namespace": namespace,
@@ -120,18 +121,18 @@ def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, re
         "key": habits.key,
         "since": str(since).encode(),
         "pairs": b"".join(habits.pairs),
-        **_columns("journal", read, _LARGEST_JOURNAL),
-        **_columns("refused", refused, _LARGEST_REFUSED),
+        **_columns("journal", read, _MAX_JOURNAL_BYTES),
+        **_columns("refused", refused, _MAX_REFUSED_BYTES),
     }
     encoded = {name: base64.b64encode(content).decode() for name, content in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
 
 
 def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> None:
-    """Put what is known on top of what a record has.
+    """Merge a stored record.
 
     Raises:
-        Unreadable: It is none that we have written; nothing was changed.
+        Unreadable: It is not one of ours; nothing was changed.
     """
     if body.get("type") != TYPE:
         raise Unreadable
@@ -151,12 +152,12 @@ def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> No
         for scope, subject, entry in entries:
             journal.merge(scope, subject, entry)
         for scope, in_memory, in_record in forgotten:
-            # Whoever knows of readers itself may still know those that had no room in the record.
+            # A replica with readers in memory may know those that did not fit into the record.
             journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
 
 
 def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
-    packed, fitting = _packed([row.written for row in sheet.rows[:_MOST_ROWS]], largest)
+    packed, fitting = _pack([row.written for row in sheet.rows[:_MAX_ROWS]], largest)
     lost = Counter(AccessScope(*row.written[:2]) for row in sheet.rows[fitting:])
     return {name: packed, f"{name}-forgotten": _forgotten(sheet.forgotten, lost)}
 
@@ -164,19 +165,19 @@ def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
 def _rows(
     name: str, data: Mapping[str, bytes]
 ) -> tuple[list[tuple[AccessScope, str, Entry]], list[tuple[AccessScope, int, int]]]:
-    entries = [_entry(row) for row in orjson.loads(_unpacked(data[name]))]
-    return entries, [_count(row) for row in orjson.loads(_unpacked(data[f"{name}-forgotten"]))]
+    entries = [_entry(row) for row in orjson.loads(_unpack(data[name]))]
+    return entries, [_count(row) for row in orjson.loads(_unpack(data[f"{name}-forgotten"]))]
 
 
 def _forgotten(forgotten: Mapping[AccessScope, int], lost: Mapping[AccessScope, int]) -> bytes:
-    """Write down how often somebody was forgotten, in memory and by this record, the most first."""
+    """Return the counts of dropped readers, in memory and by this record, the largest first."""
     counts = [(*scope, forgotten.get(scope, 0), lost.get(scope, 0)) for scope in {**forgotten, **lost}]
     counts.sort(key=lambda row: row[2] + row[3], reverse=True)
-    return _packed([row for row in counts if row[2] or row[3]], _LARGEST_COUNTS)[0]
+    return _pack([row for row in counts if row[2] or row[3]], _MAX_COUNTS_BYTES)[0]
 
 
-def _packed(rows: Sequence[tuple[Any, ...]], largest: int) -> tuple[bytes, int]:
-    """Pack as many as there is room for; say how many that were."""
+def _pack(rows: Sequence[tuple[Any, ...]], largest: int) -> tuple[bytes, int]:
+    """Compress as many rows as fit; return how many."""
     while True:
         packed = zlib.compress(orjson.dumps(rows), 1)
         if len(packed) <= largest:
@@ -184,9 +185,9 @@ def _packed(rows: Sequence[tuple[Any, ...]], largest: int) -> tuple[bytes, int]:
         rows = rows[: len(rows) * 3 // 4]
 
 
-def _unpacked(packed: bytes) -> bytes:
-    plain = zlib.decompressobj().decompress(packed, _LARGEST_PLAIN)
-    if len(plain) == _LARGEST_PLAIN:
+def _unpack(packed: bytes) -> bytes:
+    plain = zlib.decompressobj().decompress(packed, _MAX_PLAIN_BYTES)
+    if len(plain) == _MAX_PLAIN_BYTES:
         raise ValueError
     return plain
 

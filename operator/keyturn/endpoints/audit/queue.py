@@ -1,4 +1,4 @@
-"""The bounded line between the endpoint and the watcher: what does not fit is refused, not lost later."""
+"""Bounded queue between endpoint and classifier: a batch that does not fit is rejected, so nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake"]
 
-_MOST: Final = 20_000
-_AT_A_TIME: Final = 50
+_MAX_EVENTS: Final = 20_000
+_GROUP_SIZE: Final = 50
 
 
 class Intake:
-    """Events in the order in which they came."""
+    """Events in order of arrival."""
 
-    def __init__(self, take: Callable[[Told], None], most: int = _MOST) -> None:
-        """Have `take` called with each event."""
+    def __init__(self, take: Callable[[Told], None], most: int = _MAX_EVENTS) -> None:
+        """`take` is called with each event."""
         self._take = take
         self._most = most
         self._waiting: deque[Told] = deque()
@@ -32,21 +32,21 @@ class Intake:
         return len(self._waiting) >= self._most
 
     def add(self, events: Sequence[Told]) -> None:
-        """Take what an accepted batch told: not more than one beyond the limit, since each asks before."""
+        """Add the events of an accepted batch; each batch checks for space first, so one may exceed the limit."""
         self._waiting.extend(events)
         self._news.set()
 
     async def run(self) -> None:
-        """Hand on what comes, some at a time: rotations go on between."""
+        """Process events in small groups, so that reconciles run in between."""
         while True:
             await self._news.wait()
-            self._hand_on(_AT_A_TIME)
+            self._hand_on(_GROUP_SIZE)
             if not self._waiting:
                 self._news.clear()
             await asyncio.sleep(0)
 
     def finish(self) -> None:
-        """Hand on all that was accepted."""
+        """Process all accepted events."""
         self._hand_on(len(self._waiting))
 
     def _hand_on(self, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Which batches were sent back for later, and how much of that never came again."""
+"""Audit batches answered with 429, and those that were not retried within 5 minutes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 __all__ = ["Deferred"]
 
-_PATIENCE: Final = 300.0
-"""Seconds; the API server tries a batch five times within two minutes, and then gives it up."""
-_MOST: Final = 1_000
+_RETRY_WINDOW: Final = 300.0
+"""Seconds; the API server tries a batch five times within two minutes, then drops it."""
+_MAX_BATCHES: Final = 1_000
 
 
 class _Batch(NamedTuple):
@@ -19,29 +19,29 @@ class _Batch(NamedTuple):
 
 
 class Deferred:
-    """Batches by their digests: the API server sends the same bytes again."""
+    """Rejected batches by digest: a retry has the same bytes."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin empty."""
         self._waiting: OrderedDict[bytes, _Batch] = OrderedDict()
 
     def send_back(self, body: bytes, events: int, now: float) -> None:
-        """Remember a batch that is refused for now; one that is refused again is awaited anew."""
+        """Record a rejected batch; a further rejection restarts its time."""
         digest = _digest(body)
         self._waiting.pop(digest, None)
         self._waiting[digest] = _Batch(events, now)
 
     def arrived(self, body: bytes) -> None:
-        """Forget a batch that is taken."""
+        """Remove a batch that was accepted."""
         if self._waiting:
             self._waiting.pop(_digest(body), None)
 
     def lost(self, now: float) -> int:
-        """Return how many events are given up by now, each once."""
+        """Return the number of events that are lost by now, each once."""
         events = 0
         while self._waiting:
             digest, oldest = next(iter(self._waiting.items()))
-            if now - oldest.refused < _PATIENCE and len(self._waiting) <= _MOST:
+            if now - oldest.refused < _RETRY_WINDOW and len(self._waiting) <= _MAX_BATCHES:
                 break
             del self._waiting[digest]
             events += oldest.events

@@ -1,4 +1,4 @@
-"""What every answer says of itself, and which forms are taken."""
+"""Security headers of responses, and checks of forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_PATIENCE: Final = 10.0
+_REQUEST_TIMEOUT: Final = 10.0
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
@@ -36,7 +36,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # With no-referrer a form would be sent with the origin "null".
+    # no-referrer would make browsers send forms with the origin "null".
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -46,7 +46,7 @@ _REFRESH: Final = "30"
 
 
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
-    """Say of every answer what a browser may do with it: show it, and nothing else."""
+    """Set security headers: the page may be displayed, and nothing else."""
     response.headers.update(_HEADERS)
 
 
@@ -71,7 +71,7 @@ def again(seconds: int) -> web.Response:
 
 
 def not_found() -> web.HTTPNotFound:
-    """Say the same of what is not there and of what is not theirs to see."""
+    """Return the same response for a missing object and one without permission."""
     sentence = "There is no such object where you may look."
     return web.HTTPNotFound(text=pages.message("Not found", sentence), content_type="text/html")
 
@@ -82,7 +82,7 @@ def unavailable(sentence: str) -> web.HTTPServiceUnavailable:
 
 
 def refuse_other_sites(request: web.Request) -> None:
-    """Take forms of our own pages only, as far as a browser says where they come from."""
+    """Reject cross-site forms by the headers Sec-Fetch-Site and Origin, if the browser sends them."""
     site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get(hdrs.ORIGIN, f"//{request.host}")
     if site not in {"same-origin", "none"} or _host_of(origin) != request.host:
@@ -97,11 +97,11 @@ def _host_of(origin: str) -> str:
 
 
 async def form(request: web.Request) -> dict[str, str]:
-    """Read a form of ours."""
+    """Read a form."""
     if request.content_type != _FORM:
         raise web.HTTPUnsupportedMediaType(text="send the form of the page\n")
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_REQUEST_TIMEOUT):
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="send the form at once\n") from None

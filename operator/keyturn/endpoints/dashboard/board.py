@@ -1,4 +1,4 @@
-"""What the first page shows: every ManagedSecret in its group, and every emergency with its clock."""
+"""Content of the first page: ManagedSecrets by group, and emergencies with their deadlines."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Board", "BoardRow", "Group", "clocks_of", "rows_of"]
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_REST: Final = 10
-"""How many times longer than their making rows are shown: however many look, that takes a tenth of a core."""
+_CACHE_FACTOR: Final = 10
+"""Rows are cached for ten times as long as they take to compute, which limits the CPU to a tenth of a core."""
 
 
 class Group(Enum):
-    """What states have in common for who looks; in the order of the page."""
+    """Groups of states, in the order of the page."""
 
     ATTENTION = frozenset(
         {SummaryState.FAILED, SummaryState.STALLED, SummaryState.OVERDUE, SummaryState.UNSEEN}
@@ -49,7 +49,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BoardRow:
-    """What is shown of one ManagedSecret."""
+    """A row for one ManagedSecret."""
 
     namespace: str
     name: str
@@ -67,10 +67,10 @@ class BoardRow:
 
 
 class Board:
-    """Keeps the rows for a moment, so that many who look cost no more than one."""
+    """Caches the rows for a moment, so that many viewers cost as much as one."""
 
     def __init__(self, cache: InformerCache, now: Callable[[], datetime]) -> None:
-        """Take what the watches tell, and the time."""
+        """Use the informer cache and the clock of the API server."""
         self._mirror = cache
         self._now = now
         self._making = asyncio.Lock()
@@ -78,18 +78,18 @@ class Board:
         self._until = -inf
 
     async def rows(self) -> list[BoardRow]:
-        """Return the rows of all namespaces, the worst first."""
+        """Return the rows of all namespaces, the most urgent first."""
         loop = asyncio.get_running_loop()
         async with self._making:
             began = loop.time()
             if began >= self._until:
                 self._rows = await asyncio.to_thread(rows_of, self._mirror, self._now())
-                self._until = loop.time() + (loop.time() - began) * _REST
+                self._until = loop.time() + (loop.time() - began) * _CACHE_FACTOR
             return self._rows
 
 
 def rows_of(cache: InformerCache, now: datetime) -> list[BoardRow]:
-    """Judge every ManagedSecret; in a thread, so it begins with a copy of the keys."""
+    """Compute all rows; runs in a thread, so it begins with a copy of the keys."""
     found = (_row(key, cache, now) for key in list(cache.managed_keys()))
     return sorted((one for one in found if one), key=lambda one: one.order)
 
@@ -115,7 +115,7 @@ def _row(key: ObjectKey, cache: InformerCache, now: datetime) -> BoardRow | None
 
 
 def clocks_of(cache: InformerCache, namespaces: Iterable[str], now: datetime) -> list[Clock]:
-    """Return the emergencies of some namespaces: those that go on first, and of these the newest."""
+    """Return the emergencies of some namespaces: open ones first, then the newest."""
     keys = [key for namespace in namespaces for key in cache.emergencies.of_namespace(namespace)]
     declared = [one for key in keys if (one := cache.emergencies.declared(key))]
     clocks = [clock_of(one.emergency, now) for one in declared]

@@ -1,4 +1,4 @@
-"""The clock of an emergency as people read it: what is done, what is late, and how long there is for the rest."""
+"""Deadlines of an emergency for display: completed, overdue, and time left."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LABELS: Final[Mapping[str, str]] = {
     "AccessAudited": "Access audited",
     "Documented": "Documented",
 }
-_NEAR: Final = 4
-"""Less than such a part of the time is left."""
+_NEAR_SHARE: Final = 4
+"""A deadline is near when less than a quarter of its time is left."""
 
 
 class Pace(StrEnum):
-    """How one part of an emergency is with its deadline."""
+    """State of one deadline."""
 
     DONE = "done"
     DONE_LATE = "done-late"
@@ -39,18 +39,18 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """One part of an emergency."""
+    """One deadline of an emergency."""
 
     label: str
     pace: Pace
     words: str
     time: datetime
-    """When it was done, or has to be."""
+    """When it was completed, or is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What is shown of one emergency."""
+    """Display of one emergency."""
 
     namespace: str
     name: str
@@ -61,7 +61,7 @@ class Clock:
     started: datetime
     hands: tuple[Hand, ...]
     trouble: str
-    """Why a person must act; empty where nobody must."""
+    """Why manual action is required; empty if it is not."""
 
     @property
     def is_closed(self) -> bool:
@@ -73,7 +73,7 @@ class Clock:
 
 
 def clock_of(emergency: EmergencyRotation, now: datetime) -> Clock:
-    """Judge by the time that it is: an operator that is away stamps nothing."""
+    """Compute the deadlines at `now`: a stopped operator updates no status."""
     spec, status = emergency.spec, emergency.status
     stalled = (one.message for one in status.conditions if (one.type, one.status) == ("Stalled", "True"))
     return Clock(
@@ -101,7 +101,7 @@ def _hands(emergency: EmergencyRotation, now: datetime) -> list[Hand]:
 
 def _hand(label: str, stamp: datetime | None, due: datetime, started: datetime, now: datetime) -> Hand:
     if stamp is None:
-        is_near = due - now < (due - started) / _NEAR
+        is_near = due - now < (due - started) / _NEAR_SHARE
         pace = Pace.LATE if now > due else Pace.NEAR if is_near else Pace.OPEN
         return Hand(label, pace, until(due, now), due)
     words = f"after {length(stamp - started)}"

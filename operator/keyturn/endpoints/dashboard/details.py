@@ -1,4 +1,4 @@
-"""What the pages about one ManagedSecret and one emergency show: their statuses, and nothing of what a spec holds."""
+"""Content of the pages about one ManagedSecret and one emergency: their statuses, no field of a spec."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["about_emergency", "about_secret"]
 
-_MOST_ROWS: Final = 500
+_MAX_ROWS: Final = 500
 Shown = dict[str, Any]
 
 
 def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime) -> Shown:
-    """Tell how a ManagedSecret is, what goes on, who runs what, and what was."""
+    """Return status, current operation, workloads and history of a ManagedSecret."""
     status, metadata = managed.status, managed.metadata
     standing = standing_of(Known(managed, trouble, metadata.creation_timestamp or now), now)
     return {
@@ -38,7 +38,7 @@ def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime)
         "message": standing.message,
         "facts": [{"name": name, "text": text} for name, text in _facts(managed, now)],
         "conditions": [_condition(one, now) for one in status.conditions],
-        "workloads": [_workload(one) for one in status.workloads[:_MOST_ROWS]],
+        "workloads": [_workload(one) for one in status.workloads[:_MAX_ROWS]],
         "history": [_revision(one) for one in status.history],
     }
 
@@ -93,7 +93,7 @@ def _previous(revision: int, until: datetime | None) -> str:
 
 
 def about_emergency(emergency: EmergencyRotation, now: datetime) -> Shown:
-    """Tell how far an emergency is with each secret, and what happened."""
+    """Return progress and timeline of an emergency."""
     status, spec = emergency.status, emergency.spec
     return {
         "title": f"{emergency.metadata.namespace}/{emergency.metadata.name}",
@@ -110,9 +110,9 @@ def about_emergency(emergency: EmergencyRotation, now: datetime) -> Shown:
                 "updated": exact(one.updated_at),
                 "message": one.message or "",
             }
-            for one in status.secrets[:_MOST_ROWS]
+            for one in status.secrets[:_MAX_ROWS]
         ],
-        "more": max(0, len(status.secrets) - _MOST_ROWS),
+        "more": max(0, len(status.secrets) - _MAX_ROWS),
         "timeline": [
             {
                 "time": exact(one.time),

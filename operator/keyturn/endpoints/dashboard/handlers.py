@@ -1,4 +1,4 @@
-"""What can be asked for: a login, the first page, a page about one object, a logout; nothing changes a cluster."""
+"""Request handlers of the dashboard: login, first page, object pages, logout; all read-only."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Served", "Ui"]
 
 _LOGIN: Final = f"{pages.ROOT}/login"
-_PATIENCE: Final = 10.0
-_AT_A_TIME: Final = 2
+_REQUEST_TIMEOUT: Final = 10.0
+_MAX_CONCURRENT: Final = 2
 _REFUSED: Final = (
     "The API server does not take this token for this page. It may have ended, or it was made without"
     f" --audience={AUDIENCE}."
@@ -55,39 +55,39 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where the page comes from."""
+    """What the handlers need."""
 
     cache: InformerCache
     now: Callable[[], datetime]
-    """By the API server's clock, by which tokens end."""
+    """Clock of the API server, which decides when tokens expire."""
     myself: str
     leader: Callable[[], str]
-    """Who leads; empty where nobody does."""
+    """Identity of the leader; empty without one."""
     unready: Callable[[], list[str]]
     is_secure: bool
     """Whether it is served over TLS."""
 
 
 class Ui:
-    """Runs in every replica: each knows what the watches tell. A login counts for the replica that took it."""
+    """Runs in every replica, from its own cache. A session is valid in the replica that created it."""
 
     largest_body = 32 * 1024
 
     def __init__(self, served: Served, api: Api) -> None:
-        """Take a client that asks also while another replica leads."""
+        """`api` sends requests also without leadership."""
         self._served = served
         self._api = api
         self._sessions = Sessions()
         self._rights = Rights(api)
         self._board = Board(served.cache, served.now)
         self._throttle = Throttle()
-        self._turns = asyncio.Semaphore(_AT_A_TIME)
-        # Over TLS a browser takes this name from this very host alone, and never in plain.
+        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        # Browsers accept a __Host- cookie over TLS only, and from this host alone.
         self._cookie = "__Host-keyturn-ui" if served.is_secure else "keyturn-ui"
 
     @staticmethod
     def announce() -> None:
-        """Tell of what has not happened yet: for an alert, a counter that begins at one has not grown."""
+        """Export all counters with 0: an alert on an increase misses a counter that begins at 1."""
         metrics.AUTHENTICATION_FAILURES.labels("ui")
 
     def routes(self) -> list[web.RouteDef]:
@@ -150,7 +150,7 @@ class Ui:
         )
 
     def _standing(self) -> dict[str, str]:
-        """Say who answers, and whether somebody works."""
+        """Return pod, leader and readiness for the footer."""
         leader, myself = self._served.leader(), self._served.myself
         if leader == myself:
             standing = "this replica leads"
@@ -160,7 +160,7 @@ class Ui:
             standing = "no replica leads: nothing is being rotated"
         return {"standing": standing, "pod": _pod(myself), "version": __version__}
 
-    # Who may see what
+    # Permissions
 
     def _session(self, request: web.Request) -> Session:
         session = self._sessions.find(request.cookies.get(self._cookie, ""), self._served.now())
@@ -197,11 +197,11 @@ class Ui:
             return answers.again(int(wait) + 1)
         token = (await answers.form(request)).get("token", "").strip()
         try:
-            async with asyncio.timeout(_PATIENCE), self._turns:
+            async with asyncio.timeout(_REQUEST_TIMEOUT), self._turns:
                 return await self._let_in(token, request)
         except (errors.ApiError, TimeoutError) as error:
             _log.warning(
-                "a login could not be checked", error=error, hint="is manifests/components/ui applied?"
+                "dashboard login check failed", error=error, hint="is manifests/components/ui applied?"
             )
             return answers.page(pages.login(_NOT_ASKED), status=HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -209,16 +209,16 @@ class Ui:
         viewer = await viewer_of(token, self._api) if is_like_a_token(token) else None
         if viewer is None:
             metrics.AUTHENTICATION_FAILURES.labels("ui").inc()
-            _log.warning("login to the page refused", address=request.remote)
+            _log.warning("dashboard login refused", address=request.remote)
             return answers.page(pages.login(_REFUSED), status=HTTPStatus.UNAUTHORIZED)
         key, session = self._sessions.begin(viewer, end_of(token.encode()), self._served.now())
         if not self._served.unready() and not (await self._scope(session)).namespaces:
             self._sessions.end(key)
-            _log.warning("login to the page without rights", user=viewer.name)
+            _log.warning("dashboard login without permission", user=viewer.name)
             return answers.page(pages.login(_NOTHING_TO_SEE), status=HTTPStatus.FORBIDDEN)
         self._throttle.forgive(request.remote or "")
         self._sessions.end(request.cookies.get(self._cookie, ""))
-        _log.info("login to the page", user=viewer.name)
+        _log.info("dashboard login accepted", user=viewer.name)
         answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: pages.ROOT})
         answer.set_cookie(
             self._cookie, key, path="/", httponly=True, samesite="Strict", secure=self._served.is_secure
@@ -241,5 +241,5 @@ class Ui:
 
 
 def _pod(identity: str) -> str:
-    """Take the name of the pod out of what the Lease has."""
+    """Return the pod name of a lease identity."""
     return identity.rpartition("_")[0] or identity

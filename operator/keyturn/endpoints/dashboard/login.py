@@ -1,4 +1,4 @@
-"""Who somebody is: whoever the API server says that a token, made for this page, belongs to."""
+"""Authentication by a TokenReview with the dashboard's own audience."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["AUDIENCE", "viewer_of"]
 
 AUDIENCE: Final = "keyturn-ui"
-"""A token for something else is none for this page, so that nobody shows it one that opens more."""
+"""Audience of tokens: a token for the dashboard opens nothing else."""
 
 
 async def viewer_of(token: str, api: Api) -> Caller | None:
-    """Ask whose token it is; None where it is nobody's, or not for this page.
+    """Return the subject of a token; None if it is invalid or has another audience.
 
     Raises:
-        ApiError: That is not known now.
+        ApiError: The review failed.
     """
     return await caller_of(token, {AUDIENCE}, api)

@@ -1,4 +1,4 @@
-"""How pages are written: Liquid templates that escape whatever is put into them."""
+"""Renders pages by Liquid templates with automatic escaping."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _TEMPLATES: Final = (
     "secret",
     "emergency",
 )
-_MOST_ROWS: Final = 200
-_MOST_CLOCKS: Final = 50
-_LONGEST: Final = 300
+_MAX_ROWS: Final = 200
+_MAX_CLOCKS: Final = 50
+_MAX_TEXT_LENGTH: Final = 300
 _TITLES: Final[Mapping[Group, tuple[str, str]]] = {
     Group.ATTENTION: ("Needs a person", "Failed, stalled, overdue, or not seen by the operator."),
     Group.TROUBLE: ("Not as it should be", "The operator goes on trying, or only warns."),
@@ -49,12 +49,12 @@ _TITLES: Final[Mapping[Group, tuple[str, str]]] = {
 
 
 def login(reason: str = "") -> str:
-    """Write the page that asks for a token, and says why the last one was not taken."""
+    """Render the login page, with the reason of a rejected token."""
     return _written("login.html", {"title": "Log in", "reason": reason, "audience": AUDIENCE})
 
 
 def message(title: str, sentence: str) -> str:
-    """Write a page that says one thing."""
+    """Render a page with one message."""
     return _written("message.html", {"title": title, "sentence": sentence})
 
 
@@ -68,7 +68,7 @@ def overview(
     served: Mapping[str, str],
     now: datetime,
 ) -> str:
-    """Write the first page."""
+    """Render the first page."""
     groups = [_group(group, [row for row in rows if Group.of(row.state) is group], now) for group in Group]
     going_on, closed = ([one for one in clocks if one.is_closed is state] for state in (False, True))
     return _written(
@@ -76,10 +76,10 @@ def overview(
         {
             "title": "Secrets",
             "groups": groups,
-            "going_on": [_clock(one) for one in going_on[:_MOST_CLOCKS]],
-            "more_going_on": max(0, len(going_on) - _MOST_CLOCKS),
-            "closed": [_clock(one) for one in closed[:_MOST_CLOCKS]],
-            "more_closed": max(0, len(closed) - _MOST_CLOCKS),
+            "going_on": [_clock(one) for one in going_on[:_MAX_CLOCKS]],
+            "more_going_on": max(0, len(going_on) - _MAX_CLOCKS),
+            "closed": [_clock(one) for one in closed[:_MAX_CLOCKS]],
+            "more_closed": max(0, len(closed) - _MAX_CLOCKS),
             "is_late": any(one.is_late or one.trouble for one in clocks),
             "total": len(rows),
             "namespaces": [{"name": one, "is_chosen": one == chosen} for one in sorted(namespaces)],
@@ -92,7 +92,7 @@ def overview(
 def details(
     template: str, shown: Mapping[str, Any], session: Session, served: Mapping[str, str], now: datetime
 ) -> str:
-    """Write the page about one object."""
+    """Render the page of one object."""
     more = {"clock": _clock(shown["clock"])} if "clock" in shown else {}
     return _written(template, {**shown, **more, **_frame(session, served, now)})
 
@@ -114,9 +114,9 @@ def _group(group: Group, rows: Sequence[BoardRow], now: datetime) -> dict[str, A
         "title": title,
         "about": about,
         "count": len(rows),
-        "is_open": group is not Group.REST or len(rows) <= _MOST_ROWS // 4,
-        "rows": [_row(row, now) for row in rows[:_MOST_ROWS]],
-        "more": max(0, len(rows) - _MOST_ROWS),
+        "is_open": group is not Group.REST or len(rows) <= _MAX_ROWS // 4,
+        "rows": [_row(row, now) for row in rows[:_MAX_ROWS]],
+        "more": max(0, len(rows) - _MAX_ROWS),
     }
 
 
@@ -159,7 +159,7 @@ def _clock(clock: Clock) -> dict[str, Any]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[:_MAX_TEXT_LENGTH]}…"
 
 
 def _file(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What somebody may see: what the API server would let them list."""
+"""Permissions of a viewer: the namespaces in which the API server permits `list`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Rights", "Unknown", "VisibleNamespaces"]
 
-_FRESH: Final = 30.0
-"""Seconds: a right that is taken away is gone that long after."""
-_AT_A_TIME: Final = 8
-_PATIENCE: Final = 10.0
+_CACHE_SECONDS: Final = 30.0
+"""Seconds until a revoked permission takes effect."""
+_MAX_CONCURRENT: Final = 8
+_REQUEST_TIMEOUT: Final = 10.0
 _EVERYWHERE: Final = ""
 _SECRETS, _EMERGENCIES = "managedsecrets", "emergencyrotations"
 
@@ -33,12 +33,12 @@ _log = structlog.get_logger()
 
 
 class Unknown(Exception):  # noqa: N818  # it says what it is
-    """The API server did not say what somebody may see."""
+    """The API server did not answer an access review."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleNamespaces:
-    """The namespaces whose objects of each kind somebody may see."""
+    """Namespaces whose objects of each kind a viewer may list."""
 
     secrets: frozenset[str]
     emergencies: frozenset[str]
@@ -49,23 +49,23 @@ class VisibleNamespaces:
 
 
 class Rights:
-    """Asks for each namespace, and remembers the answers for half a minute."""
+    """Sends access reviews, and caches their results for 30 s."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        # Rotations use the same connections.
-        self._turns = asyncio.Semaphore(_AT_A_TIME)
+        # Reconciles use the same connections.
+        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def scope(
         self, session: Session, secrets: Iterable[str], emergencies: Iterable[str]
     ) -> VisibleNamespaces:
-        """Say which of the namespaces, that have such objects, are theirs to see.
+        """Return which of the namespaces with such objects a viewer may list.
 
         Raises:
-            Unknown: The API server does not say so.
+            Unknown: The API server did not answer.
         """
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
                 return VisibleNamespaces(
                     await self._visible(session, _SECRETS, secrets),
                     await self._visible(session, _EMERGENCIES, emergencies),
@@ -87,7 +87,7 @@ class Rights:
             return known[0]
         async with self._turns:
             may = await self._ask(session.viewer, resource, namespace)
-        session.answers[key] = may, loop.time() + _FRESH
+        session.answers[key] = may, loop.time() + _CACHE_SECONDS
         return may
 
     async def _ask(self, viewer: Caller, resource: str, namespace: str) -> bool:
@@ -96,5 +96,5 @@ class Rights:
         try:
             return await is_allowed(viewer, {"resourceAttributes": asked}, self._api)
         except errors.ApiError as error:
-            _log.warning("what a viewer may see is not known", error=error)
+            _log.warning("viewer permissions unknown", error=error)
             raise Unknown from None

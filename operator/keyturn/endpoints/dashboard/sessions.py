@@ -1,4 +1,4 @@
-"""Who is logged in, and for how long: in memory alone, for minutes, and without their token."""
+"""Sessions of viewers: in memory, for minutes, without their tokens."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "Session", "Sessions"]
 
 LONGEST: Final = timedelta(minutes=30)
-_MOST: Final = 200
-_MOST_OF_ONE: Final = 5
+_MAX_SESSIONS: Final = 200
+_MAX_SESSIONS_PER_VIEWER: Final = 5
 _ID_BYTES: Final = 32
 
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who is logged in."""
+    """An authenticated viewer."""
 
     viewer: Caller
     ends: datetime
     proof: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES), repr=False)
-    """Stands in the forms of our pages, where another site cannot read it."""
+    """CSRF token: hidden in the forms of our pages, where another site cannot read it."""
     answers: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
-    """What they may see: by resource and namespace, and until which loop time that counts."""
+    """Cached permissions by resource and namespace, with the loop time at which they expire."""
 
 
 class Sessions:
-    """All of them; they end with the process."""
+    """All sessions; they end with the process."""
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
 
     def begin(self, viewer: Caller, token_ends: datetime | None, now: datetime) -> tuple[str, Session]:
-        """Let somebody in until their token ends, or for as long as it may be; return the id, which is a secret."""
+        """Create a session until the token expires or the limit is reached; return its ID, which is confidential."""
         self._sweep(now)
         mine = [key for key, one in self._open.items() if one.viewer.name == viewer.name]
-        for key in mine[: max(0, len(mine) - _MOST_OF_ONE + 1)]:
+        for key in mine[: max(0, len(mine) - _MAX_SESSIONS_PER_VIEWER + 1)]:
             del self._open[key]
-        if len(self._open) >= _MOST:
+        if len(self._open) >= _MAX_SESSIONS:
             del self._open[next(iter(self._open))]
         key = secrets.token_urlsafe(_ID_BYTES)
         latest = now + LONGEST

@@ -1,4 +1,4 @@
-"""How the page is run."""
+"""Settings of the dashboard."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the page is, and with which certificate."""
+    """Port and certificate of the dashboard."""
 
     port: int
     certificate: Path | None = None
-    """Without one it is served in plain, and to the loopback address only."""
+    """Without a certificate it uses plain HTTP, on the loopback address only."""
     key: Path | None = None

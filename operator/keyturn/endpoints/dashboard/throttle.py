@@ -1,4 +1,4 @@
-"""How many logins may be tried: a few a minute from one address, and not many more from all together."""
+"""Rate limit of logins: 10 per minute from one address, 100 in total."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Final
 __all__ = ["Throttle"]
 
 _WINDOW: Final = 60.0
-_OF_ONE: Final = 10
-_OF_ALL: Final = 100
-_MOST_ADDRESSES: Final = 1_000
-_EVERYBODY: Final = ""
+_MAX_PER_ADDRESS: Final = 10
+_MAX_TOTAL: Final = 100
+_MAX_ADDRESSES: Final = 1_000
+_TOTAL: Final = ""
 
 
 @dataclass(slots=True)
 class Throttle:
-    """Counts tries that were not good, by the clock of the event loop."""
+    """Counts failed attempts by the clock of the event loop."""
 
     _tries: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
 
     def wait(self, address: str, now: float) -> float:
-        """Return how many seconds a try has to wait; 0 where it may be made, and then it is counted."""
-        mine, all_of_them = self._lately(_place(address), now), self._lately(_EVERYBODY, now)
+        """Return the seconds that an attempt has to wait; 0 if it may proceed, which counts it."""
+        mine, all_of_them = self._lately(_network_of(address), now), self._lately(_TOTAL, now)
         waits = [
             tries[0] + _WINDOW - now
-            for tries, most in ((mine, _OF_ONE), (all_of_them, _OF_ALL))
+            for tries, most in ((mine, _MAX_PER_ADDRESS), (all_of_them, _MAX_TOTAL))
             if len(tries) >= most
         ]
         if not waits:
@@ -36,8 +36,8 @@ class Throttle:
         return max(waits, default=0.0)
 
     def forgive(self, address: str) -> None:
-        """Take back the last try: it was a good one."""
-        for place in (_place(address), _EVERYBODY):
+        """Remove the last attempt from the count after a success."""
+        for place in (_network_of(address), _TOTAL):
             if tries := self._tries.get(place):
                 tries.pop()
 
@@ -46,19 +46,19 @@ class Throttle:
         self._tries.move_to_end(place)
         while tries and tries[0] <= now - _WINDOW:
             tries.popleft()
-        while len(self._tries) > _MOST_ADDRESSES:
+        while len(self._tries) > _MAX_ADDRESSES:
             self._tries.popitem(last=False)
         return tries
 
 
-def _place(address: str) -> str:
-    """Take a network of IPv6 for one address: who has one of its addresses has all of them."""
+def _network_of(address: str) -> str:
+    """Return the address, or the /64 network of an IPv6 address: one client has all of its addresses."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

@@ -1,4 +1,4 @@
-"""How states, times and links are written on a page."""
+"""Display of states, times and links."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TONES: Final[Mapping[SummaryState, str]] = {
 
 
 def tone_of(state: SummaryState) -> str:
-    """Name the colour of a state; its word stands beside it always."""
+    """Return the colour of a state; the page has its name as well."""
     return _TONES.get(state, "bad")
 
 
@@ -40,12 +40,12 @@ def exact(time: datetime | None) -> str:
 
 
 def ago(time: datetime | None, now: datetime) -> str:
-    """Write how long ago something was, and when."""
+    """Return how long ago a time was, and the time."""
     return f"{since(time, now)} ago ({exact(time)})" if time else NOTHING
 
 
 def in_time(time: datetime | None, now: datetime) -> str:
-    """Write in how long something comes, and when."""
+    """Return in how long a time comes, and the time."""
     return f"{until(time, now)} ({exact(time)})" if time else NOTHING
 
 
