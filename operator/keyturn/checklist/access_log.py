@@ -1,4 +1,4 @@
-"""Point 5: who reads Secrets is logged."""
+"""Point 5: reads of Secrets are logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLICY = (
 
 
 def judged(metrics: str) -> list[Finding]:
-    """Judge by what the API server counts; that reads of Secrets are among it, only a probe could prove."""
+    """Judge by the API server's audit metrics; only a probe shows that they include reads of Secrets."""
     events = sum(one.value for one in samples(metrics, _EVENTS))
     if not events:
         return [

@@ -1,4 +1,4 @@
-"""What a backup holds: the state Secrets of a namespace, in an age file that only the named recipients can open."""
+"""Backup format: the state Secrets of a namespace in an age file, encrypted to the named recipients."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ _NO_READER: Final = (
 
 
 class NoBackup(Exception):  # noqa: N818  # it says what to do, not what went wrong
-    """What cannot be backed up or restored, and why."""
+    """Why a backup or restore is not possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """The state Secrets of one namespace at one moment."""
+    """The state Secrets of one namespace at one time."""
 
     namespace: str
     taken: datetime | str
     states: dict[str, str]
-    """By name of the Secret what it holds, in base64: every value, and what was handled."""
+    """Content of each Secret by name, in base64: all values, and the handled triggers."""
 
     @classmethod
     def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Backup:
-        """Take what has to be kept of state Secrets."""
+        """Build a backup from state Secrets."""
         return cls(namespace, taken, {body["metadata"]["name"]: body["data"][_STATE_KEY] for body in bodies})
 
     def body(self, name: str, namespace: str) -> Body:
-        """Write one down as a Secret of another namespace; nobody owns it before its ManagedSecret is there."""
+        """Return a Secret for another namespace, without an owner until its ManagedSecret exists."""
         labels = {OWNER_LABEL: name.removesuffix(_SUFFIX), "app.kubernetes.io/managed-by": "keyturn"}
         return {
             "apiVersion": "v1",
@@ -79,10 +79,10 @@ def closed(backup: Backup, recipients: Sequence[Any]) -> bytes:
 
 
 def opened(content: bytes, identities: Sequence[Any]) -> Backup:
-    """Decrypt a backup and check it: only state Secrets that this version reads come out of it.
+    """Decrypt and validate a backup: it has only state Secrets that this version can parse.
 
     Raises:
-        NoBackup: These identities cannot open it, it is none, or nothing here reads such files.
+        NoBackup: These identities cannot decrypt it, it is invalid, or the age library is missing.
     """
     age = _age()
     try:
@@ -95,15 +95,15 @@ def opened(content: bytes, identities: Sequence[Any]) -> Backup:
         reason = "it is an age file, but not one that keyturn backup has written"
     except Stalled:
         reason = "a state in it was edited or is of a newer version; restore it with that version"
-    # Out here, so that no library's words on the content are even the context.
+    # Outside the except block, so that no library's message about the content is the context.
     raise NoBackup(reason)
 
 
 def recipients_of(written: Iterable[str]) -> list[Any]:
-    """Read who may open a backup: public keys of age, or of SSH.
+    """Parse recipients: public keys of age or SSH.
 
     Raises:
-        NoBackup: One of them is no such key.
+        NoBackup: One of them is invalid.
     """
     age, found = _age(), []
     for one in written:
@@ -122,10 +122,10 @@ def recipients_of(written: Iterable[str]) -> list[Any]:
 
 
 def identities_in(content: bytes) -> list[Any]:
-    """Read the secret keys of a file, as age-keygen or ssh-keygen writes it.
+    """Parse the secret keys of a file, as age-keygen or ssh-keygen writes it.
 
     Raises:
-        NoBackup: There is none in it.
+        NoBackup: There is none.
     """
     age = _age()
     lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
@@ -141,7 +141,7 @@ def identities_in(content: bytes) -> list[Any]:
 
 
 def _age() -> Any:
-    """Return the library of age files, which is loaded on first use."""
+    """Import the age library, on first use."""
     try:
         import pyrage  # noqa: PLC0415  # a library of its own, which no pod has
     except ModuleNotFoundError:
@@ -150,7 +150,7 @@ def _age() -> Any:
 
 
 def _backup(document: dict[str, Any]) -> Backup:
-    """Believe nothing: whoever has a recipient's public key can write such a file."""
+    """Validate everything: any holder of a recipient's public key can write such a file."""
     namespace, states = document["namespace"], document["states"]
     if document["format"] != _FORMAT or not isinstance(states, dict):
         raise ValueError("format")

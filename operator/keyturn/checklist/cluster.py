@@ -1,4 +1,4 @@
-"""The points of the checklist that a cluster answers, and what is said where the caller may not look."""
+"""Points of the checklist that need a cluster, and the findings without permission to read it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.policy import encryption as at_rest
+from keyturn.core.policy import encryption
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors, paths
 
@@ -28,7 +28,7 @@ _METRICS: Final = "/metrics"
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another cluster, whose values are to differ."""
+    """Another cluster, whose values must differ."""
 
     name: str
     facts: Facts
@@ -36,7 +36,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class CheckedCluster:
-    """What is looked at, and what it is held against."""
+    """The checked cluster, and what it is compared with."""
 
     facts: Facts
     other: Other | None = None
@@ -44,10 +44,10 @@ class CheckedCluster:
     drill: Drill | None = None
     tell: Callable[[str], None] = lambda _: None
     operator_namespace: str = "keyturn-system"
-    """Where the operator is, and with it the record of who reads what."""
+    """The operator's namespace, which has the access log."""
 
     async def findings(self, points: Collection[str]) -> list[Finding]:
-        """Go through the points in their order."""
+        """Check the points in their order."""
         looks: dict[Point, Callable[[], Awaitable[list[Finding]]]] = {
             Point.STRENGTH: self._strength,
             Point.ENVIRONMENTS: self._environments,
@@ -79,10 +79,10 @@ class CheckedCluster:
         return found if self.facts.namespace else found + await environments.look(self.facts)
 
     async def _at_rest(self) -> list[Finding]:
-        return at_rest.judged(await self.facts.metrics())
+        return encryption.judged(await self.facts.metrics())
 
     async def _access_log(self) -> list[Finding]:
-        with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # then only metrics can tell
+        with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # the metrics alone can tell then
             declared = await self.facts.declared()
             found = await Probe(self.facts, self.operator_namespace, self.tell).findings(declared)
             if found:
@@ -97,7 +97,7 @@ class CheckedCluster:
 
     async def _revocation(self) -> list[Finding]:
         held: list[Held] | None = None
-        with contextlib.suppress(errors.Forbidden):  # the statuses say the most of it
+        with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
             held = await self.facts.held()
         return revocation.judged(await self.facts.declared(), held, self.facts.now())
 
@@ -105,7 +105,7 @@ class CheckedCluster:
 async def _guarded(
     point: Point, look: Callable[[], Awaitable[list[Finding]]], *, quiet: bool = False
 ) -> list[Finding]:
-    """Look, or say what is in the way; `quiet` where a cluster without Keyturn is none."""
+    """Check a point, or return why that failed; with `quiet` a cluster without Keyturn gives no finding."""
     try:
         return await look()
     except errors.Forbidden as refused:

@@ -1,4 +1,4 @@
-"""What the operator has found of a ManagedSecret and writes into its status."""
+"""Findings of the operator in the status of a ManagedSecret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["told"]
 
 
 def told(one: Declared, point: Point, but: Collection[str] = ()) -> Iterator[Finding]:
-    """Return the broken rules that belong to a point, but those that are looked at otherwise."""
+    """Return the violated rules of a point, except those that are checked otherwise."""
     for broken in told_violations(one.managed.status):
         if POINTS[broken.rule] is point and broken.rule not in but:
             evidence = f"it breaks the rule {broken.rule}: {broken.message}"

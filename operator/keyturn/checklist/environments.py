@@ -1,4 +1,4 @@
-"""Point 3: production has no value that another environment has as well."""
+"""Point 3: production shares no value with another environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REMEDY = "let each environment make its own: rotate one of them, or declare a M
 async def look(facts: Facts) -> list[Finding]:
     """Compare the namespaces of one cluster by their labels."""
     if facts.namespace:
-        # The operator has compared, where it serves all namespaces.
+        # An operator that watches all namespaces has compared the values.
         with contextlib.suppress(errors.Forbidden, errors.Unavailable):
             if found := [one for each in await facts.declared() for one in told(each, Point.ENVIRONMENTS)]:
                 return found
@@ -60,7 +60,7 @@ async def look(facts: Facts) -> list[Finding]:
 
 
 async def look_at_two(facts: Facts, other: Facts, name: str) -> list[Finding]:
-    """Compare one cluster with another; every value that both have is one too many."""
+    """Compare one cluster with another; each common value is a finding."""
     there = {one.mark: one for one in await other.held() if one.mark}
     found = [
         Finding(

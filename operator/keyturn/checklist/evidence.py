@@ -1,4 +1,4 @@
-"""What is proven of the cluster beside what each object says: by looks of the operator, and by audits of people."""
+"""Evidence about the cluster as a whole: checks of the operator, and published reports of audits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ClusterEvidence", "TimedVerdict"]
 
 @dataclass(frozen=True, slots=True)
 class TimedVerdict:
-    """A verdict, and when it was found."""
+    """A verdict with its time."""
 
     verdict: Verdict
     at: datetime
@@ -26,13 +26,13 @@ class TimedVerdict:
 
 @dataclass(slots=True)
 class ClusterEvidence:
-    """Each is replaced as a whole, since metrics ask from another thread."""
+    """Each field is replaced as a whole, since metrics are collected in another thread."""
 
     at_rest: TimedVerdict | None = None
-    """Whether Secrets are encrypted in etcd; None where nobody asks."""
+    """Encryption of Secrets in etcd; None if it is not checked."""
     awaited: datetime | None = None
-    """Since when audit events are awaited; None where none are taken."""
+    """Time since which audit events are expected; None without the webhook."""
     logged: datetime | None = None
-    """The last read of ours that came back as an audit event."""
+    """The last read by the operator that arrived as an audit event."""
     published: Mapping[str, tuple[Published, ...]] = field(default_factory=dict)
-    """By name the reports that people have published."""
+    """Published reports by name."""

@@ -1,4 +1,4 @@
-"""What of a cluster is read for the checklist: each thing once, with the caller's rights, and no value kept."""
+"""Data of a cluster for the checklist: each read once, with the caller's permissions, and without values."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Declared", "Facts"]
 
-_FEW = 50
-"""Secrets of a page: each can have a mebibyte."""
+_PAGE_SIZE = 50
+"""Secrets per page: each can have 1 MiB."""
 
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A ManagedSecret with its class, and what both want; None where that cannot be followed."""
+    """A ManagedSecret with its class and resolved spec; None if invalid."""
 
     managed: ManagedSecret
     secret_class: SecretClass | None
@@ -51,7 +51,7 @@ class Declared:
 
     @property
     def generated(self) -> frozenset[str]:
-        """The keys whose values a recipe makes, which is held to the floor before anything is made."""
+        """Keys that a recipe generates; the recipe is checked against the minimum strength beforehand."""
         items = self.desired.items if self.desired else ()
         return frozenset(key for item in items if item.recipe for key in item.keys.values())
 
@@ -64,7 +64,7 @@ class Facts:
     namespace: str | None
     now: Callable[[], datetime]
     mark: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    """The key by which values are compared: in memory only, and another one each time."""
+    """Key of the digests that are compared: random, and in memory only."""
     _read: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     @property
@@ -72,23 +72,23 @@ class Facts:
         return f"namespace {self.namespace}" if self.namespace else "the cluster"
 
     async def declared(self) -> list[Declared]:
-        """Return every ManagedSecret."""
+        """Return all ManagedSecrets."""
         return await self._once("declared", self._declared)
 
     async def held(self) -> list[Held]:
-        """Return what there is of values, each judged and marked."""
+        """Return all values, as judgement and digest."""
         return await self._once("held", self._held)
 
     async def environments(self) -> dict[str, str]:
-        """Return the environments that labels of namespaces name."""
+        """Return the environments by the labels of namespaces."""
         return await self._once("environments", self._environments)
 
     async def metrics(self) -> str:
-        """Return the metrics of the API server that answers."""
+        """Return the metrics of the API server."""
         return await self._once("metrics", lambda: self.api.text("/metrics"))
 
     async def _once(self, what: str, read: Callable[[], Coroutine[Any, Any, _Read]]) -> _Read:
-        """Read once, whoever asks; a refusal stays one."""
+        """Read once for all points; a failure is kept as well."""
         if what not in self._read:
             self._read[what] = asyncio.ensure_future(read())
         found: _Read = await self._read[what]
@@ -103,12 +103,12 @@ class Facts:
             for body in await self._all(paths.secret_classes()):
                 cache.put_class(body)
         except errors.Forbidden:
-            pass  # what classes add is missing then, and so is said of what it is missing in
+            pass  # what classes add is then missing, which a finding reports
         return [_declared_in(cache, key) for key in found]
 
     async def _held(self) -> list[Held]:
         found: list[Held] = []
-        async for page in self.api.pages(paths.secrets(self.namespace), limit=_FEW):
+        async for page in self.api.pages(paths.secrets(self.namespace), limit=_PAGE_SIZE):
             if page.first:
                 found.clear()
             for body in page.items:
@@ -143,5 +143,5 @@ def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
         secret_class = cache.secret_class(name) if name else None
         desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
-        pass  # its status says so
+        pass  # its status has the error
     return Declared(managed, secret_class, desired)

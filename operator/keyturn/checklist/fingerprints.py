@@ -1,4 +1,4 @@
-"""What is kept of a Secret that was read: how its values are judged, and marks that tell which are equal."""
+"""Judgement and keyed digest of each value of a Secret; the values themselves are dropped."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LEFT_OUT: Final = frozenset(
         "bootstrap.kubernetes.io/token",
     }
 )
-"""Types whose content Kubernetes, Helm or Vault makes, and our state, which is judged where it is published."""
+"""Types that Kubernetes, Helm or Vault generates, and state Secrets, whose values are judged in the target."""
 _WITHOUT_LOGIN: Final = re.compile(rb"\s*[a-z][a-z0-9+.-]*://[^@]*", re.IGNORECASE)
-_SHORTEST_COMPARED: Final = 8
+_MIN_COMPARED_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Held:
     secret: str
     key: str
     owner: str
-    """The ManagedSecret that the Secret's label names; empty where it has none."""
+    """ManagedSecret by the Secret's label; empty without one."""
     is_weak: bool
     mark: bytes
-    """Equal marks are equal values; empty where the value is nothing that only one may have."""
+    """Equal digests mean equal values; empty for a value that may be shared."""
 
     @property
     def where(self) -> str:
@@ -53,7 +53,7 @@ class Held:
 
 
 def held_in(body: Body, mark: bytes) -> Iterator[Held]:
-    """Judge the values of a Secret; afterwards none of them is needed."""
+    """Judge the values of a Secret; none of them is needed afterwards."""
     if body.get("type") in _LEFT_OUT:
         return
     metadata = body["metadata"]
@@ -71,11 +71,11 @@ def held_in(body: Body, mark: bytes) -> Iterator[Held]:
 
 
 def marked(value: Value, mark: bytes) -> bytes:
-    """Make what tells whether another value is the same one, to nobody who has not the key."""
+    """Return the keyed digest of a value; without the key it says nothing."""
     return hmac.digest(mark, value.reveal(), "sha256")
 
 
 def _is_compared(key: str, value: Value) -> bool:
     content = value.reveal()
-    is_short = len(content) < _SHORTEST_COMPARED
+    is_short = len(content) < _MIN_COMPARED_LENGTH
     return not (is_short or is_public(key, value) or _WITHOUT_LOGIN.fullmatch(content))

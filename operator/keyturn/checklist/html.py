@@ -1,4 +1,4 @@
-"""The report as one HTML file, for people: no script, and nothing that is loaded from elsewhere."""
+"""Report as one HTML file, without scripts and external resources."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LABELS = {
 
 
 def page(report: Report) -> str:
-    """Write a page with a table of the points, and below it what was found of each."""
+    """Render a table of the points, followed by the findings of each."""
     verdicts = report.verdicts
     sections = (_section(point, report) for point in verdicts)
     return "\n".join(

@@ -1,4 +1,4 @@
-"""What the operator looks at now and then for the checklist: published reports, and encryption if asked to."""
+"""Checklist monitor of the operator: reads published reports, and checks encryption at rest if enabled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.policy import encryption as at_rest
+from keyturn.core.policy import encryption
 from keyturn.core.policy.findings import Verdict
 from keyturn.kube import errors, paths
-from keyturn.runtime import threadpools as threads
+from keyturn.runtime import threadpools
 
-from . import report_configmap as published
+from . import report_configmap
 from .evidence import TimedVerdict
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspection"]
 
-_ROUND: Final = 60.0
-_ENCRYPTION_EVERY: Final = 10
-"""Rounds: the metrics of an API server can be megabytes."""
+_INTERVAL: Final = 60.0
+_ENCRYPTION_ROUNDS: Final = 10
+"""Rounds between checks: the metrics of an API server can have megabytes."""
 _METRICS: Final = "/metrics"
 
 _log = structlog.get_logger()
 
 
 class Inspection:
-    """Runs in every replica, and writes nothing."""
+    """Runs in every replica; it reads only."""
 
     def __init__(
         self,
@@ -46,40 +46,40 @@ class Inspection:
         *,
         proves_encryption: bool,
     ) -> None:
-        """Take the operator's own namespace, where reports are published."""
+        """`namespace` is the operator's own, which has the published reports."""
         self._api = api
         self._namespace = namespace
         self._evidence = evidence
         self._now = now
         self._proves_encryption = proves_encryption
         self._looks = 0
-        self._said: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Look for as long as the process lives."""
+        """Run until cancelled."""
         while True:
             await self.look()
-            await asyncio.sleep(_ROUND * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads a herd
+            await asyncio.sleep(_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads a herd
 
     async def look(self) -> None:
-        """Look once, and at the API server's metrics each tenth time."""
+        """Read the reports; each tenth time check encryption as well."""
         await self._read_reports()
-        if self._proves_encryption and self._looks % _ENCRYPTION_EVERY == 0:
+        if self._proves_encryption and self._looks % _ENCRYPTION_ROUNDS == 0:
             await self._look_at_encryption()
         self._looks += 1
 
     async def _read_reports(self) -> None:
         try:
-            body = await self._api.get(paths.config_map(self._namespace, published.NAME))
+            body = await self._api.get(paths.config_map(self._namespace, report_configmap.NAME))
         except errors.NotFound:
             self._evidence.published = {}
             return
         except errors.ApiError as error:
-            self._say("published reports are not read", str(error))
-            return  # what was read before goes on to count, with its time
-        found = dict(published.reports_in(body.get("data") or {}))
+            self._log_once("published reports not read", str(error))
+            return  # the earlier reports stay, with their times
+        found = dict(report_configmap.reports_in(body.get("data") or {}))
         unreadable = sorted(name for name, report in found.items() if report is None)
-        self._say("published reports are unreadable", ", ".join(unreadable))
+        self._log_once("published reports invalid", ", ".join(unreadable))
         self._evidence.published = {name: report for name, report in found.items() if report is not None}
 
     async def _look_at_encryption(self) -> None:
@@ -87,15 +87,15 @@ class Inspection:
         try:
             text = await self._api.text(_METRICS)
         except errors.ApiError as error:
-            self._say("encryption at rest cannot be proven", str(error))
+            self._log_once("encryption check failed", str(error))
         else:
-            (found,) = await threads.for_us(at_rest.judged, text)
+            (found,) = await threadpools.for_us(encryption.judged, text)
             verdict = found.verdict
-            self._say("encryption at rest", "" if verdict is Verdict.PASS else found.evidence)
+            self._log_once("encryption at rest missing", "" if verdict is Verdict.PASS else found.evidence)
         self._evidence.at_rest = TimedVerdict(verdict, self._now())
 
-    def _say(self, event: str, why: str) -> None:
-        """Tell the log once of each trouble, and nothing while all is well."""
-        if why and self._said.get(event) != why:
-            _log.warning(event, why=why)
-        self._said[event] = why
+    def _log_once(self, event: str, reason: str) -> None:
+        """Log each problem once."""
+        if reason and self._logged.get(event) != reason:
+            _log.warning(event, reason=reason)
+        self._logged[event] = reason

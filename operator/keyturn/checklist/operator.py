@@ -1,4 +1,4 @@
-"""In which namespace the operator is: where its Deployment is found, unless somebody names it."""
+"""Finds the namespace of the operator by its Deployment."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OURS: Final = {"labelSelector": "app.kubernetes.io/name=keyturn"}
 
 
 async def found_in(api: Api) -> str:
-    """Return the namespace of the only Deployment of the operator; the usual one where that does not tell.
+    """Return the namespace of the only Deployment of the operator, or the default one.
 
-    Anybody may put the label on a Deployment, so of several none is believed.
+    Any user can label a Deployment, so several give the default namespace.
     """
     found: set[str] = set()
     try:

@@ -1,4 +1,4 @@
-"""Whether a read of ours arrives in the record of who reads what: the proof that access is logged."""
+"""Probe of the access log: a read of a Secret must appear in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.endpoints.audit import persistence as record
+from keyturn.endpoints.audit import persistence
 from keyturn.endpoints.audit.access_log import AccessLog, crowd_of
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.kube import errors, paths
@@ -24,24 +24,24 @@ __all__ = ["Probe"]
 _MYSELF: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _REVIEW: Final = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 _RECENT: Final = timedelta(days=1)
-"""A read of today is proof enough."""
-_EVER: Final = timedelta(days=365)
-_PATIENCE: Final = 100
-"""Seconds: the record is written once a minute at most."""
-_PAUSE: Final = 2
+"""A read of the last day is sufficient."""
+_LONGEST_AGE: Final = timedelta(days=365)
+_MAX_WAIT_SECONDS: Final = 100
+"""Seconds: the record is written at most once a minute."""
+_POLL_INTERVAL: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One read, and a look into the record for it."""
+    """One read, and a check of the record."""
 
     facts: Facts
     operator_namespace: str
     tell: Callable[[str], None]
-    patience: int = _PATIENCE
+    patience: int = _MAX_WAIT_SECONDS
 
     async def findings(self, declared: list[Declared]) -> list[Finding] | None:
-        """Read a managed Secret and wait until that is recorded; None where nothing records who reads."""
+        """Read a managed Secret and wait for its record; None if nothing records reads."""
         if await self._journal() is None:
             return None
         target = next((one for one in declared if one.managed.status.secret_name), None)
@@ -52,21 +52,21 @@ class Probe:
         review = await self.facts.api.request(_MYSELF, _REVIEW)
         who = review["status"]["userInfo"]["username"]
         now = self.facts.now()
-        known = await self._last_read(who, target, now - _EVER)
+        known = await self._last_read(who, target, now - _LONGEST_AGE)
         if known and known >= now - _RECENT:
             return [_proven(f"your reads are recorded, the last one at {known:%Y-%m-%d %H:%M} UTC")]
         path = paths.secret(target.secret.namespace, target.secret.name)
         await self.facts.api.get(path, metadata_only=True)
-        return [_not_yet(target) if known else await self._waited(who, target, now.replace(microsecond=0))]
+        return [_not_yet(target) if known else await self._wait(who, target, now.replace(microsecond=0))]
 
-    async def _waited(self, who: str, target: Declared, since: datetime) -> Finding:
+    async def _wait(self, who: str, target: Declared, since: datetime) -> Finding:
         self.tell(
             f"access-log: waiting until a read of {target.where} is recorded, {self.patience} s at most"
         )
-        for _ in range(0, self.patience, _PAUSE):
+        for _ in range(0, self.patience, _POLL_INTERVAL):
             if await self._last_read(who, target, since):
                 return _proven(f"a read of {target.where} was recorded")
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_POLL_INTERVAL)
         return _finding(
             Verdict.FAIL,
             f"a read of {target.where} was not recorded within {self.patience} s",
@@ -82,15 +82,15 @@ class Probe:
     async def _journal(self) -> AccessLog | None:
         journal = AccessLog()
         try:
-            body = await self.facts.api.get(paths.secret(self.operator_namespace, record.NAME))
-            record.merge(body, Habits(b"", timedelta(0), 0), journal, AccessLog())
-        except (errors.NotFound, errors.Forbidden, record.Unreadable):
+            body = await self.facts.api.get(paths.secret(self.operator_namespace, persistence.NAME))
+            persistence.merge(body, Habits(b"", timedelta(0), 0), journal, AccessLog())
+        except (errors.NotFound, errors.Forbidden, persistence.Unreadable):
             return None
         return journal
 
 
 def _not_yet(target: Declared) -> Finding:
-    """Say why there is nothing to wait for: of readers that it knows, the record tells with a delay."""
+    """Return the finding without a wait: reads of known readers are recorded with a delay."""
     return _finding(
         Verdict.UNKNOWN,
         f"a read of {target.where} was made; of readers who are known, the record tells within ten minutes",

@@ -1,4 +1,4 @@
-"""How a report is published for the operator to serve: written beside it, with the rights of whoever audits."""
+"""Publishes a report for the operator in its namespace, with the permissions of the auditor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import errors, paths
 
-from . import report_configmap as published
+from . import report_configmap
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["publish"]
 
-_TRIES = 5
+_MAX_ATTEMPTS = 5
 
 
 async def publish(
     api: Api, namespace: str, name: str, report: Report, looked_at: Collection[Point], now: datetime
 ) -> None:
-    """Write what was found under a name, and leave every other report as it is.
+    """Write a report under a name; other reports stay unchanged.
 
     Raises:
-        Conflict: Others write all the time.
+        Conflict: Each attempt met another writer.
     """
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(_MAX_ATTEMPTS)):
         body = await _found(api, namespace)
         data = body.get("data") or {}
-        body["data"] = data | {name: published.written(_merged(data.get(name), report, looked_at, now))}
+        body["data"] = data | {
+            name: report_configmap.written(_merged(data.get(name), report, looked_at, now))
+        }
         try:
             if "resourceVersion" in body["metadata"]:
-                await api.replace(paths.config_map(namespace, published.NAME), body)
+                await api.replace(paths.config_map(namespace, report_configmap.NAME), body)
             else:
                 await api.create(paths.config_maps(namespace), body)
         except (errors.Conflict, errors.AlreadyExists):
@@ -46,18 +48,18 @@ async def publish(
 
 def _merged(
     before: str | None, report: Report, looked_at: Collection[Point], now: datetime
-) -> tuple[published.Published, ...]:
+) -> tuple[report_configmap.Published, ...]:
     try:
-        known = published.read(before) if before else ()
-    except published.Unreadable:
+        known = report_configmap.read(before) if before else ()
+    except report_configmap.Unreadable:
         known = ()
-    return published.merged(known, report, looked_at, now)
+    return report_configmap.merged(known, report, looked_at, now)
 
 
 async def _found(api: Api, namespace: str) -> dict[str, Any]:
     try:
-        return await api.get(paths.config_map(namespace, published.NAME))
+        return await api.get(paths.config_map(namespace, report_configmap.NAME))
     except errors.NotFound:
         labels = {"app.kubernetes.io/managed-by": "keyturn"}
-        metadata = {"name": published.NAME, "namespace": namespace, "labels": labels}
+        metadata = {"name": report_configmap.NAME, "namespace": namespace, "labels": labels}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}

@@ -1,4 +1,4 @@
-"""Point 7: what is lost can be recovered, as a drill proves."""
+"""Point 7: values can be recovered, as a drill shows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Drill", "not_tried"]
 
-_LOOK = "see what of admission or quota changes or deletes Secrets in the namespace of the drill"
-_ANEW = "take backups more often: after each rotation, or as often as the schedule's shortest interval"
+_CHECK_ADMISSION = "see what of admission or quota changes or deletes Secrets in the namespace of the drill"
+_BACK_UP_MORE_OFTEN = (
+    "take backups more often: after each rotation, or as often as the schedule's shortest interval"
+)
 
 
 def not_tried() -> list[Finding]:
-    """Say that a backup nobody has restored is none."""
+    """Return the finding without a drill: an untested backup is none."""
     remedy = (
         "take one with keyturn backup, make an empty namespace, and have it restored there:"
         " keyturn audit --only recovery --backup FILE --identity FILE --drill NAMESPACE"
@@ -45,7 +47,7 @@ class Drill:
     namespace: str
 
     async def findings(self, facts: Facts) -> list[Finding]:
-        """Restore, read it back, compare it with what the cluster holds now, and leave nothing behind."""
+        """Restore, read back, compare with the cluster, and delete everything again."""
         present = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.backup.namespace)}
         try:
             made = await put_back(facts.api, self.backup, self.namespace)
@@ -69,20 +71,24 @@ class Drill:
 
 
 def _losses(backup: Backup, restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
-    """Compare what came back with what the backup holds."""
+    """Compare the restored Secrets with the backup."""
     for name in sorted(backup.states):
         where = f"{backup.namespace}/{name}"
         if name not in restored:
-            yield _finding(Verdict.FAIL, "the backup has it, and it did not come back", _LOOK, where)
+            yield _finding(
+                Verdict.FAIL, "the backup has it, and it did not come back", _CHECK_ADMISSION, where
+            )
         elif _marks(state_of(restored[name]), mark) != _marks(backup.state(name), mark):
-            yield _finding(Verdict.FAIL, "it came back with other values than the backup has", _LOOK, where)
+            yield _finding(
+                Verdict.FAIL, "it came back with other values than the backup has", _CHECK_ADMISSION, where
+            )
 
 
 def _differences(present: dict[str, Body], restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
     for name, body in sorted(present.items()):
         where = f"{body['metadata']['namespace']}/{name}"
         if name not in restored:
-            yield _finding(Verdict.FAIL, "the backup does not have it", _ANEW, where)
+            yield _finding(Verdict.FAIL, "the backup does not have it", _BACK_UP_MORE_OFTEN, where)
             continue
         try:
             now = state_of(body)
@@ -92,11 +98,13 @@ def _differences(present: dict[str, Body], restored: dict[str, Body], mark: byte
         before = state_of(restored[name])
         if _marks(now, mark) != _marks(before, mark):
             evidence = f"the backup has revision {before.current_number}, the cluster {now.current_number}"
-            yield _finding(Verdict.FAIL, f"it came back with other values: {evidence}", _ANEW, where)
+            yield _finding(
+                Verdict.FAIL, f"it came back with other values: {evidence}", _BACK_UP_MORE_OFTEN, where
+            )
 
 
 def _marks(state: State, mark: bytes) -> dict[tuple[str, str], bytes]:
-    """Mark every value of the current revision."""
+    """Return the digests of the current revision."""
     return {
         (name, output): marked(value, mark)
         for name, kept in state.current.values.items()

@@ -1,7 +1,6 @@
-"""How verdicts of the checklist are published: an entry of a ConfigMap for each report, in the form of conditions.
+"""Published reports: one ConfigMap entry per report, as a list of conditions.
 
-Whoever audits writes it with rights of their own, and the operator reads it: only words that are known here come out
-of it again, whatever was written.
+The auditor writes it with permissions of their own. The operator accepts known words only, whatever was written.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ __all__ = [
 ]
 
 NAME: Final = "keyturn-checklist"
-"""The ConfigMap beside the operator."""
+"""The ConfigMap in the operator's namespace."""
 OPERATOR: Final = "operator"
-"""The report of the operator itself, which nobody publishes."""
+"""Name of the operator's own report, which is not published."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_MOST_REPORTS: Final = 50
-_LARGEST: Final = 64 * 1024
-_LONGEST_MESSAGE: Final = 500
+_MAX_REPORTS: Final = 50
+_MAX_BYTES: Final = 64 * 1024
+_MAX_MESSAGE_LENGTH: Final = 500
 _STATUS: Final = {Verdict.PASS: "True", Verdict.FAIL: "False"}
 
 
 class Unreadable(Exception):  # noqa: N818  # it says what it is
-    """This is no report that we have written."""
+    """The entry is no report of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What was last found of one point."""
+    """The last result of one point."""
 
     point: Point
     verdict: Verdict
     message: str
     turned: datetime
-    """Since when the verdict is this one."""
+    """Last change of the verdict."""
     looked: datetime
 
 
@@ -77,14 +76,14 @@ _TYPE_OF: Final = {point: type_ for type_, point in _TYPES.items()}
 
 
 def is_name(text: str) -> bool:
-    """Say whether a report may be called so: it becomes a key of the ConfigMap and a label of metrics."""
+    """Whether a report may have this name, which becomes a key of the ConfigMap and a label of metrics."""
     return bool(_NAME.fullmatch(text)) and text != OPERATOR
 
 
 def merged(
     before: Iterable[Published], report: Report, looked_at: Collection[Point], now: datetime
 ) -> tuple[Published, ...]:
-    """Put what was found over what was published before; of a point that was not looked at, that stays."""
+    """Merge a report into the published one; points that were not checked stay."""
     known = {one.point: one for one in before}
     now = now.replace(microsecond=0)
     for point, verdict in report.verdicts.items():
@@ -96,7 +95,7 @@ def merged(
 
 
 def written(published: Iterable[Published]) -> str:
-    """Write a report as JSON that people can read too."""
+    """Serialise a report as indented JSON."""
     conditions = [
         _Condition(
             type=_TYPE_OF[one.point],
@@ -114,23 +113,23 @@ def written(published: Iterable[Published]) -> str:
 
 
 def read(text: str) -> tuple[Published, ...]:
-    """Read a report back.
+    """Parse a report.
 
     Raises:
-        Unreadable: Somebody else has written it, or a newer version.
+        Unreadable: It is invalid, or of a newer version.
     """
     try:
-        found = _Document.model_validate_json(text) if len(text) <= _LARGEST else None
+        found = _Document.model_validate_json(text) if len(text) <= _MAX_BYTES else None
     except pydantic.ValidationError:
-        found = None  # its error quotes what it could not read
+        found = None  # its error quotes the text
     if found is None or {one.type for one in found.conditions} - _TYPES.keys():
         raise Unreadable
     return tuple(_published(one) for one in found.conditions)
 
 
 def reports_in(data: Mapping[str, str]) -> Iterator[tuple[str, tuple[Published, ...] | None]]:
-    """Read every report of the ConfigMap, so many as there may be; None for one that cannot be read."""
-    for name in sorted(name for name in data if is_name(name))[:_MOST_REPORTS]:
+    """Parse the reports of the ConfigMap, up to the limit; None for an invalid one."""
+    for name in sorted(name for name in data if is_name(name))[:_MAX_REPORTS]:
         try:
             yield name, read(data[name])
         except Unreadable:
@@ -143,11 +142,11 @@ def _published(one: _Condition) -> Published:
 
 
 def _message(report: Report, point: Point, verdict: Verdict) -> str:
-    """Say what was found of the whole; of single objects, keys and files only how many there are.
+    """Return a message about the whole; of single objects, keys and files only their number.
 
-    Their names would be a list of what is weak.
+    A list of names would show what is weak.
     """
     found = [one for one in report.findings if one.point is point and one.verdict is verdict]
     single = sum(1 for one in found if one.where)
     said = [one.evidence for one in found if not one.where] + ([f"{single} findings"] if single else [])
-    return "; ".join(said)[:_LONGEST_MESSAGE]
+    return "; ".join(said)[:_MAX_MESSAGE_LENGTH]

@@ -1,4 +1,4 @@
-"""How state Secrets are read for a backup, and put back into a namespace that has none."""
+"""Reads state Secrets for a backup, and creates them in another namespace."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["put_back", "states_of", "take", "take_away"]
 
 _ONLY_STATES: Final = {"fieldSelector": f"type={STATE_TYPE}"}
-_FEW: Final = 50
+_PAGE_SIZE: Final = 50
 
 
 async def states_of(api: Api, namespace: str) -> list[Body]:
     """Read the state Secrets of a namespace."""
     found: list[Body] = []
-    async for page in api.pages(paths.secrets(namespace), _ONLY_STATES, limit=_FEW):
+    async for page in api.pages(paths.secrets(namespace), _ONLY_STATES, limit=_PAGE_SIZE):
         if page.first:
             found.clear()
         found += page.items
@@ -34,7 +34,7 @@ async def take(api: Api, namespace: str, now: datetime) -> Backup:
     """Take a backup of a namespace.
 
     Raises:
-        NoBackup: There is nothing to be kept.
+        NoBackup: It has no state Secrets.
     """
     bodies = await states_of(api, namespace)
     if not bodies:
@@ -45,10 +45,10 @@ async def take(api: Api, namespace: str, now: datetime) -> Backup:
 
 
 async def put_back(api: Api, backup: Backup, namespace: str) -> dict[str, str]:
-    """Create every state Secret, and return their UIDs by name.
+    """Create every state Secret; return their UIDs by name.
 
     Raises:
-        NoBackup: The namespace has some already, or one could not be created; those that were are gone again.
+        NoBackup: The namespace has some already, or a creation failed; created ones were deleted again.
     """
     if there := await states_of(api, namespace):
         raise NoBackup(
@@ -73,6 +73,6 @@ async def put_back(api: Api, backup: Backup, namespace: str) -> dict[str, str]:
 
 
 async def take_away(api: Api, namespace: str, made: dict[str, str]) -> None:
-    """Delete what `put_back` has created, and nothing else."""
+    """Delete what `put_back` has created."""
     for name, uid in made.items():
         await api.delete(paths.secret(namespace, name), {"uid": uid})

@@ -1,4 +1,4 @@
-"""Point 8: old values are no longer handed out once their overlap is over."""
+"""Point 8: previous values are removed once their overlap is over."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["judged"]
 
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
-_UNDER_WAY = frozenset({"Progressing", "Pushing"})
+_IN_PROGRESS = frozenset({"Progressing", "Pushing"})
 
 
 def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> list[Finding]:
-    """Judge every ManagedSecret; without `held`, the Secrets themselves may not be read."""
+    """Judge every ManagedSecret; `held` is None without permission to read Secrets."""
     kept: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for one in held or ():
         if one.key.endswith(_PREVIOUS) and one.owner:
@@ -52,13 +52,13 @@ def _of(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) ->
 
 
 def _in_stores(one: Declared) -> Iterator[Finding]:
-    """Judge the places that the values are pushed to, by what the operator says of them."""
+    """Judge the stores that values are pushed to, by the status."""
     pushed = _condition(one, "Pushed")
     if pushed is None:
         return
     if pushed.status != "True":
         evidence = f"a store it is pushed to may still have the value before ({pushed.reason})"
-        verdict = Verdict.UNKNOWN if pushed.reason in _UNDER_WAY else Verdict.FAIL
+        verdict = Verdict.UNKNOWN if pushed.reason in _IN_PROGRESS else Verdict.FAIL
         yield _finding(verdict, evidence, "see what its condition Pushed says", one.where)
     elif pushed.reason == "Kept":
         evidence = "a store it is pushed to keeps what it had, by updatePolicy: IfNotExists"
@@ -68,7 +68,7 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
 
 
 def _in_workloads(one: Declared) -> Iterator[Finding]:
-    """Judge who runs with the values before: what they have read nobody takes from them."""
+    """Judge workloads that run with previous values, which they have in memory."""
     current = _condition(one, "WorkloadsCurrent")
     if current is not None and (current.status, current.reason) == ("False", "RestartRefused"):
         evidence = "a workload that refuses restarts runs with the value before"

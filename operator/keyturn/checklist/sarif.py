@@ -1,4 +1,4 @@
-"""The report as SARIF 2.1.0, which code hosts show beside the code."""
+"""Report as SARIF 2.1.0, which code hosts display next to the code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS = {
 
 
 def sarif(report: Report) -> dict[str, Any]:
-    """Write every finding as a result, and every point as a rule."""
+    """Return every finding as a result, and every point as a rule."""
     driver = {
         "name": "keyturn audit",
         "version": __version__,
@@ -69,7 +69,7 @@ def _locations(one: Finding) -> list[dict[str, Any]]:
         return []
     if one.point is not Point.SOURCE_CONTROL:
         return [{"logicalLocations": [{"fullyQualifiedName": one.where, "kind": "object"}]}]
-    # A path of the working tree: a code host shows the finding there.
+    # A path of the working tree, at which a code host displays the finding.
     place: dict[str, Any] = {"artifactLocation": {"uri": quote(one.where), "uriBaseId": "%SRCROOT%"}}
     if one.line:
         place["region"] = {"startLine": one.line}
@@ -77,5 +77,5 @@ def _locations(one: Finding) -> list[dict[str, Any]]:
 
 
 def _fingerprint(one: Finding) -> str:
-    """Tell findings apart that are not the same; nothing of a value is in any of this."""
+    """Return an identifier of a finding; it depends on no value."""
     return hashlib.sha256(f"{one.point}\n{one.where}\n{one.evidence}".encode()).hexdigest()

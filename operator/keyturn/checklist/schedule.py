@@ -1,4 +1,4 @@
-"""Point 6: when values rotate is written down, the document says what the cluster does, and nothing is overdue."""
+"""Point 6: the rotation schedule is documented, matches the cluster, and nothing is overdue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["document", "judged"]
 
 _NEVER: Final = "never"
-_LOOKED_AT: Final = ("noSchedule", "overdue")
+_CHECKED_RULES: Final = ("noSchedule", "overdue")
 _HEADER: Final = (
     "Namespace",
     "ManagedSecret",
@@ -39,7 +39,7 @@ _WRITE: Final = "write it anew: keyturn audit schedule > SCHEDULE.md, with the s
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the document says of one ManagedSecret: no time that passes, so that it changes only with a spec."""
+    """A row for one ManagedSecret; without times, so that it changes with the spec only."""
 
     namespace: str
     name: str
@@ -56,7 +56,7 @@ class _Row:
 
 
 def document(declared: Iterable[Declared]) -> str:
-    """Write the schedule as Markdown."""
+    """Render the schedule as Markdown."""
     lines = (_line(astuple(row)) for row in _rows(declared))
     return "\n".join(
         [
@@ -73,7 +73,7 @@ def document(declared: Iterable[Declared]) -> str:
 
 
 def judged(declared: list[Declared], namespace: str | None, committed: str | None) -> list[Finding]:
-    """Hold the cluster to the document, where there is one, and to the clock."""
+    """Compare the cluster with the committed document, if any, and with the clock."""
     if not declared and committed is None:
         return [_finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret")]
     found = [*_late(declared)]
@@ -101,7 +101,7 @@ def _late(declared: list[Declared]) -> Iterator[Finding]:
             )
             evidence = f"its rotation is overdue{due}"
             yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
-        too_rare = [*told(one, Point.SCHEDULE, _LOOKED_AT)]
+        too_rare = [*told(one, Point.SCHEDULE, _CHECKED_RULES)]
         yield from too_rare
         if not too_rare and one.desired and (names := unscheduled(one.desired)):
             left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
@@ -171,7 +171,7 @@ def _windows(desired: Desired | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep a text within its cell, and Markdown out of it."""
+    """Escape a text for a table cell."""
     shown = "".join(one if one.isprintable() else " " for one in text).strip()
     return shown.replace("\\", "/").replace("|", "/").replace("<", "(").replace("`", "'")
 
@@ -181,7 +181,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _read(text: str, namespace: str | None) -> list[_Row]:
-    """Read the rows of such a document back; of one namespace, where only that is looked at."""
+    """Parse the rows of a document; of one namespace if only that is checked."""
     lines = (line.strip() for line in text.splitlines() if line.startswith("|"))
     cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     rows = [_Row(*row) for row in cells if len(row) == len(_HEADER)]

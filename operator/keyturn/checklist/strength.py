@@ -18,13 +18,13 @@ __all__ = ["look"]
 
 
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
-    """Judge managed values by their recipes and classes, and all others by what they are."""
+    """Judge managed values by recipe and class, and all others by themselves."""
     held = await facts.held()
     by_recipe = {(one.secret.namespace, one.secret.name, key) for one in declared for key in one.generated}
     made = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) in by_recipe]
     others = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) not in by_recipe]
     weak = [*_weak(others)]
-    # What the operator found weak as well is named once, and what only it knows to be found, not made, is named too.
+    # A value that the operator found weak too is listed once; findings of the operator alone are listed as well.
     known = frozenset({one.where for one in weak})
     found = [finding for one in declared for finding in told(one, Point.STRENGTH, _double(one, known))] + weak
     if not found:
@@ -40,7 +40,7 @@ def _double(one: Declared, known: frozenset[str]) -> frozenset[str]:
 def _weak(held: list[Held]) -> Iterator[Finding]:
     for one in held:
         if one.is_weak:
-            # Not why: that it is short, or a known default, would be a hint for whoever reads the report.
+            # Without a reason: that a value is short or a known default would help an attacker who reads the report.
             yield Finding(
                 Point.STRENGTH,
                 Verdict.FAIL,

@@ -1,8 +1,8 @@
-"""How hard a value that somebody else made is to guess, as far as its characters tell.
+"""Entropy estimate of a value of unknown origin.
 
-Nobody can tell that from a value alone: this finds what is certainly weak. It reads a text from left to right as one
-who guesses would write it down: a word of a list, a run, a sequence and what came before cost as much as it takes
-to name them, and every other character as much as the kinds of characters in the text allow.
+It finds values that are certainly weak; a strong value cannot be recognised. The text is read from left to right as
+an attacker would describe it: a listed word, a run, a sequence or a repetition costs the bits that name it, and
+every other character costs the bits of the character classes in the text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_public", "is_strong", "
 
 LEAST_LENGTH: Final = 32
 ENOUGH_BITS: Final = 112
-"""What counts as 128: by chance a random text has a run or a word in it, which the estimate takes off."""
+"""Threshold for a random value of 128 bits, whose chance runs and words reduce the estimate."""
 
 _PUBLIC_NAME: Final = re.compile(
     r"(?:.*[-_.])?(?:user|username|login|email|account|host|hostname|port|database|db|dbname|name|namespace|region"
@@ -36,11 +36,11 @@ _CERTIFICATE: Final = re.compile(
 )
 _BEGIN_DOCUMENTS: Final = (b"[", b"{", b"<")
 _ARE_IN_DOCUMENTS: Final = (b"\n", b"://", b"-----BEGIN ")
-_SHORTEST_WORD: Final = 4
-_SHORTEST_RUN: Final = 4
-_SHORTEST_REPEAT: Final = 6
-_LONGEST: Final = 512
-"""Characters that are looked at; whoever has so many has enough, or repeats them."""
+_MIN_WORD_LENGTH: Final = 4
+_MIN_RUN_LENGTH: Final = 4
+_MIN_REPEAT_LENGTH: Final = 6
+_MAX_LENGTH: Final = 512
+"""Characters that are estimated; a longer text has enough, or repeats itself."""
 _KINDS: Final = (("0-9", 10), ("a-z", 26), ("A-Z", 26), (r" -/:-@\[-`{-~", 33))
 _DEFAULTS: Final = frozenset(
     """
@@ -63,15 +63,15 @@ _COMMON_NAMES: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 _LISTED_BITS: Final = math.log2(7776) + 1
-"""A word of the EFF's list, and whether it is written small, large or with a capital."""
+"""A word of the EFF list, in lower case, upper case or capitalised."""
 _COMMON_BITS: Final = math.log2(len(_COMMON_NAMES)) + 1
-"""One of the words of which bad secrets are made."""
+"""A word that weak passwords consist of."""
 _SEPARATOR_BITS: Final = 2.0
-"""A mark that was there before, as it stands between the words of a phrase."""
+"""A repeated separator, as between the words of a passphrase."""
 
 
 def is_weak(key: str, value: Value) -> bool:
-    """Say whether what stands under a key is one secret text that is certainly too weak.
+    """Whether a key has a single secret text that is certainly too weak.
 
     Names, switches, key files and documents are not judged.
     """
@@ -79,7 +79,7 @@ def is_weak(key: str, value: Value) -> bool:
 
 
 def is_public(key: str, value: Value) -> bool:
-    """Say whether it is nothing that is kept secret, as far as its name and its form tell."""
+    """Whether a value is not secret, by its name and form."""
     content = value.reveal().strip()
     return bool(_PUBLIC_NAME.fullmatch(key) or _PLAIN.fullmatch(content) or _CERTIFICATE.match(content))
 
@@ -90,17 +90,17 @@ def _is_document(value: Value) -> bool:
 
 
 def is_strong(value: Value) -> bool:
-    """Say whether a value reaches the floor of 32 characters and 128 bits, as far as can be told."""
+    """Whether a value has 32 characters and 128 bits, as far as that can be estimated."""
     text = _written(value.reveal())
     return len(text) >= LEAST_LENGTH and bits_of(text, ENOUGH_BITS) >= ENOUGH_BITS
 
 
 def bits_of(text: str, enough: float = math.inf) -> float:
-    """Estimate how many bits it takes to guess a text; not further than `enough`."""
+    """Return the estimated bits of a text, up to `enough`."""
     text = text.strip()
     if text.lower() in _DEFAULTS:
         return 0.0
-    text = text[:_LONGEST]
+    text = text[:_MAX_LENGTH]
     each, place, bits = math.log2(max(2, _alphabet(text))), 0, 0.0
     while place < len(text) and bits < enough:
         length, cost = _cheapest(text, place, each)
@@ -109,7 +109,7 @@ def bits_of(text: str, enough: float = math.inf) -> float:
 
 
 def _written(content: bytes) -> str:
-    """Return the text, or for bytes that are none the form in which they are written down."""
+    """Return the text; for binary data its usual encoding."""
     try:
         return content.decode().strip()
     except UnicodeDecodeError:
@@ -125,7 +125,7 @@ def _alphabet(text: str) -> int:
 
 
 def _cheapest(text: str, place: int, each: float) -> tuple[int, float]:
-    """Return the piece at a place that saves most, and what it costs."""
+    """Return the piece at a place that saves most bits, and its cost."""
     pieces = [found for piece in _PIECES if (found := piece(text, place, each))]
     return max(pieces, key=lambda found: found[0] * each - found[1], default=(1, each))
 
@@ -146,13 +146,13 @@ def _separator(text: str, place: int, each: float) -> tuple[int, float] | None:
 
 
 def _run(text: str, place: int, each: float) -> tuple[int, float] | None:
-    """Find characters that all have the same step from one to the next: aaaa, 1234, dcba."""
+    """Match characters with a constant step: aaaa, 1234, dcba."""
     step, length = _step(text, place), 1
     if step is None or abs(step) > 1:
         return None
     while _step(text, place + length - 1) == step:
         length += 1
-    return (length, each + math.log2(length) + 1) if length >= _SHORTEST_RUN else None
+    return (length, each + math.log2(length) + 1) if length >= _MIN_RUN_LENGTH else None
 
 
 def _step(text: str, place: int) -> int | None:
@@ -160,8 +160,8 @@ def _step(text: str, place: int) -> int | None:
 
 
 def _repeat(text: str, place: int, _: float) -> tuple[int, float] | None:
-    """Find how far a text goes on with what it had before."""
-    length = _SHORTEST_REPEAT
+    """Match the longest repetition of earlier text."""
+    length = _MIN_REPEAT_LENGTH
     start = text.find(text[place : place + length], 0, place)
     if start < 0 or place + length > len(text):
         return None
@@ -180,9 +180,9 @@ _PIECES: Final[tuple[Callable[[str, int, float], tuple[int, float] | None], ...]
 
 @functools.cache
 def _words() -> tuple[dict[str, float], int]:
-    """Return what each word costs, and how long the longest is."""
+    """Return the cost of each word, and the length of the longest."""
     from keyturn.generators.passphrase import known_words  # noqa: PLC0415  # on first use: reads the list
 
-    listed = {word: _LISTED_BITS for word in known_words() if len(word) >= _SHORTEST_WORD}
+    listed = {word: _LISTED_BITS for word in known_words() if len(word) >= _MIN_WORD_LENGTH}
     words = listed | dict.fromkeys(_COMMON_NAMES, _COMMON_BITS)
     return words, max(map(len, words))

@@ -1,4 +1,4 @@
-"""Generated values of a ManagedSecret that no schedule replaces."""
+"""Generated values of a ManagedSecret without a rotation schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["unscheduled"]
 
 
 def unscheduled(desired: Desired) -> frozenset[str]:
-    """Name the values that are made and that nothing replaces; an immutable Secret is written once."""
+    """Return the generated values that no schedule rotates; an immutable Secret is written once."""
     if desired.shape.immutable:
         return frozenset()
     turned = desired.rotates if desired.cadence else frozenset[str]()

@@ -1,4 +1,4 @@
-"""How a repository is asked: by git itself, which runs nothing that the repository names and fetches nothing."""
+"""Git as a subprocess, which starts no program that the repository configures and fetches nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Blob", "CannotLook", "Git", "opened", "shown"]
 
-_PATIENCE: Final = 60.0
-_GROUP: Final = 1000
-"""Blobs that one git is asked for: their names fit into a pipe, so that neither side waits for the other."""
-_FACTS: Final = 3
-"""What cat-file says of an object that it finds: name, type and size."""
-_CAUTIOUS: Final = (
+_TIMEOUT: Final = 60.0
+_BLOBS_PER_PROCESS: Final = 1000
+"""Blobs per git process: their names fit into a pipe, so that neither side blocks."""
+_FIELDS: Final = 3
+"""Fields of cat-file for an object: name, type and size."""
+_OVERRIDES: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.pager=cat"),
@@ -31,18 +31,18 @@ _CAUTIOUS: Final = (
     *("-c", "core.bigFileThreshold=1m"),
     *("-c", "core.commitGraph=false"),
 )
-"""What a repository's own settings must not decide: they could start any program, or hide a commit."""
+"""Overrides of repository settings that could start a program or hide a commit."""
 _AS_COMMITTED: Final = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
-"""Leaves out what the repository says in the place of its commits and of their parents."""
+"""Ignore replacements and grafts, which change commits and their parents."""
 
 
 class CannotLook(Exception):  # noqa: N818  # it says why, and what to do
-    """A repository that cannot be looked at."""
+    """The repository cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """The content of one file of some commit."""
+    """Content of one file of a commit."""
 
     name: str
     content: bytes
@@ -54,21 +54,21 @@ class Git:
 
     folder: Path
     has_tree: bool
-    """Whether files are checked out; a bare repository has none."""
+    """Whether there is a working tree; a bare repository has none."""
     is_shallow: bool
 
     @property
     def _tree(self) -> Path | None:
-        """Name the folder of the files; else `core.worktree` and `core.bare` of the repository say where they are."""
+        """Return the working tree; otherwise `core.worktree` and `core.bare` of the repository would decide."""
         return self.folder if self.has_tree else None
 
     def lines(self, *arguments: str, end: bytes = b"\n") -> list[bytes]:
-        """Return what git prints, line by line."""
+        """Return git's output by line."""
         done = _run(self.folder, arguments, tree=self._tree)
         return [line for line in done.stdout.split(end) if line]
 
     def why_ignored(self, path: bytes) -> tuple[bytes, bytes] | None:
-        """Return the file and the pattern by which git ignores a path, or does not though another one would."""
+        """Return file and pattern by which git ignores a path, or which exempts it."""
         asked = ("check-ignore", "--no-index", "--verbose", "-z", "--stdin")
         done = _run(self.folder, asked, may_fail=True, given=path + b"\0", tree=self._tree)
         source, _, pattern, *_ = [*done.stdout.split(b"\0"), b"", b"", b""]
@@ -76,10 +76,10 @@ class Git:
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """Read what git prints while it goes on; whoever stops reading stops git.
+        """Stream git's output; an early end of the block terminates git.
 
         Raises:
-            CannotLook: git did not come to its end.
+            CannotLook: git failed.
         """
         with subprocess.Popen(
             _command(self.folder, arguments, self._tree),
@@ -91,19 +91,19 @@ class Git:
             assert process.stdout is not None, "it was asked for"  # noqa: S101
             try:
                 yield process.stdout
-                if process.wait(_PATIENCE):
+                if process.wait(_TIMEOUT):
                     raise _broken(arguments[0], self.folder)
             finally:
                 process.kill()
 
     def blobs(self, names: Sequence[str], largest: int) -> Iterator[Blob]:
-        """Return the blobs of these names, but those that are larger or not there."""
-        for start in range(0, len(names), _GROUP):
-            group = self._small(names[start : start + _GROUP], largest)
+        """Yield the blobs of these names, except missing and large ones."""
+        for start in range(0, len(names), _BLOBS_PER_PROCESS):
+            group = self._small(names[start : start + _BLOBS_PER_PROCESS], largest)
             with self._batch("--batch", group) as answer:
                 for name in group:
                     facts = answer.readline().split()
-                    if len(facts) != _FACTS:
+                    if len(facts) != _FIELDS:
                         raise _broken("cat-file", self.folder)
                     yield Blob(name, answer.read(int(facts[2])))
                     answer.read(1)
@@ -137,10 +137,10 @@ class Git:
 
 
 def opened(folder: Path) -> Git:
-    """Find the repository that a folder is in.
+    """Find the repository of a folder.
 
     Raises:
-        CannotLook: There is none, or git refuses to look at it.
+        CannotLook: There is none, or git refuses to read it.
     """
     if not folder.is_dir():
         raise CannotLook(f"there is no folder {folder}; name one that is a Git repository")
@@ -153,7 +153,7 @@ def opened(folder: Path) -> Git:
 
 
 def _top(folder: Path, repository: bytes) -> Path | None:
-    """Return the folder whose `.git` leads to the repository; what its settings say of its files is not asked."""
+    """Return the folder whose `.git` is the repository; its settings are ignored."""
     for one in (folder, *folder.parents):
         entry = one / ".git"
         if not entry.exists():
@@ -165,7 +165,7 @@ def _top(folder: Path, repository: bytes) -> Path | None:
 
 
 def shown(path: bytes) -> str:
-    """Write a path so that nothing in it can pass for something else on a screen."""
+    """Escape a path for a terminal."""
     text = path.decode("utf-8", "surrogateescape")
     if text.isprintable():
         return text
@@ -202,12 +202,12 @@ def _run(
             input=given,
             capture_output=True,
             check=False,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
         )
     except FileNotFoundError:
         raise CannotLook("git is not installed; install it, or leave out --repository") from None
     except subprocess.TimeoutExpired:
-        raise CannotLook(f"git {arguments[0]} took more than {_PATIENCE:.0f} s in {folder}") from None
+        raise CannotLook(f"git {arguments[0]} took more than {_TIMEOUT:.0f} s in {folder}") from None
     if done.returncode and not may_fail:
         raise _broken(arguments[0], folder)
     return done
@@ -215,11 +215,11 @@ def _run(
 
 def _command(folder: Path, arguments: Sequence[str], tree: Path | None) -> list[str]:
     place = ("-C", str(folder)) if tree is None else ("-C", str(folder), "--work-tree", str(tree))
-    return ["git", *_CAUTIOUS, "--no-pager", *place, *arguments]
+    return ["git", *_OVERRIDES, "--no-pager", *place, *arguments]
 
 
 def _environment() -> Mapping[str, str]:
-    """Leave out what would point git at another repository, or start something."""
+    """Return the environment without variables that select another repository or start a program."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
     return {**kept, **quiet, **_AS_COMMITTED, "LC_ALL": "C"}

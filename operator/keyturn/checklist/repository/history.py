@@ -1,4 +1,4 @@
-"""What every commit added, read once from `git log`, the newest first."""
+"""Additions of all commits, parsed once from `git log`, the newest first."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _FILE: Final = re.compile(rb"diff --(git|cc|combined) (.*)\n", re.DOTALL)
 _INDEX: Final = re.compile(rb"index [0-9a-f,]+\.\.([0-9a-f]{40,64})")
 _HUNK: Final = re.compile(rb"(@{2,}) ((?:-\d+(?:,\d+)? )+)\+(\d+)(?:,(\d+))? @+")
 _ESCAPES: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-_LARGEST_LINE: Final = 1024 * 1024
+_MAX_LINE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the reading has come."""
+    """Progress of the read."""
 
     commits: int = 0
     is_over: bool = False
@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What one commit added to one place of a file; without text where git takes the file for binary."""
+    """Additions of a commit in one hunk of a file; no text if git treats the file as binary."""
 
     commit: str
     path: bytes
@@ -48,30 +48,30 @@ class Added:
 
 @dataclass(slots=True)
 class _Place:
-    """Where in the log we are."""
+    """Position in the log."""
 
     commit: str = ""
     path: bytes = b""
     blob: str = ""
     observed: set[tuple[bytes, bytes]] = field(default_factory=set)
-    """The steps from one version of a file to another; the version alone does not tell what is new in it."""
+    """Pairs of versions of a file; the later version alone does not tell what it adds."""
     is_known: bool = False
 
 
 def count(git: Git) -> int:
-    """Say how many commits there are."""
+    """Return the number of commits."""
     return int((git.lines("rev-list", "--all", "--count") or [b"0"])[0])
 
 
 def added(git: Git, progress: Progress) -> Iterator[Added]:
-    """Read what was added, each step from one version of a file to another once."""
+    """Yield the additions, each pair of versions of a file once."""
     with git.stream(*_LOG) as log:
         yield from _read(log, progress)
 
 
 def _read(log: IO[bytes], progress: Progress) -> Iterator[Added]:
     place = _Place()
-    while line := log.readline(_LARGEST_LINE):
+    while line := log.readline(_MAX_LINE_BYTES):
         if found := _COMMIT.fullmatch(line):
             progress.commits += 1
             place.commit = found[1].decode()
@@ -90,7 +90,7 @@ def _read(log: IO[bytes], progress: Progress) -> Iterator[Added]:
 
 
 def _path(found: re.Match[bytes]) -> bytes:
-    """Take the path from a header; without renames it stands there twice, with a blank between."""
+    """Return the path of a header; without renames it appears twice, with a blank between."""
     path = found[2] if found[1] != b"git" else found[2][: len(found[2]) // 2]
     if not path.startswith(b'"'):
         return path
@@ -103,9 +103,9 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def _hunk(log: IO[bytes], header: re.Match[bytes]) -> str:
-    """Read a hunk to its end, which its header tells: no line in it can pass for a header.
+    """Read a hunk by the line counts of its header, so that no content can pass for a header.
 
-    Of a merge only those lines count that none of its parents has.
+    In a merge only lines that no parent has count.
     """
     parents = len(header[1]) - 1
     ours, theirs = int(header[4] or 1), [_length(part) for part in header[2].split()]
@@ -128,11 +128,11 @@ def _hunk(log: IO[bytes], header: re.Match[bytes]) -> str:
 
 
 def _line(log: IO[bytes]) -> bytes:
-    """Read a line; of one that is too long, its start."""
-    line = log.readline(_LARGEST_LINE)
+    """Read a line; of a very long one its start."""
+    line = log.readline(_MAX_LINE_BYTES)
     rest = line
     while rest and not rest.endswith(b"\n"):
-        rest = log.readline(_LARGEST_LINE)
+        rest = log.readline(_MAX_LINE_BYTES)
     return line
 
 

@@ -1,4 +1,4 @@
-"""Whether .env files are kept out of Git, and whether the template beside them is only that."""
+"""Checks that Git ignores .env files, and that their templates have no real values."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _LOGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNO
 
 
 def is_env_file(path: bytes) -> bool:
-    """Say whether a path names a .env file with values, not a template."""
+    """Whether a path names a .env file with values, not a template."""
     return bool(ENV_FILE.search(path)) and not TEMPLATE.search(path)
 
 
 def ignored(git: Git, paths: Iterable[bytes]) -> Iterator[Finding]:
-    """Hold .gitignore to .env files, at the top and wherever there is a template of one."""
+    """Check .gitignore at the top, and in each folder with a template of a .env file."""
     folders = {b""} | {path.rpartition(b"/")[0] for path in paths if TEMPLATE.search(path)}
     lacking = {folder: _lacking(git, folder) for folder in sorted(folders)}
     for folder, names in lacking.items():
@@ -60,7 +60,7 @@ def _lacking(git: Git, folder: bytes) -> list[bytes]:
 
 
 def _is_ignored(git: Git, path: bytes) -> bool:
-    """Ask git, and count only what everybody who clones the repository has."""
+    """Whether git ignores a path by a file that every clone has."""
     found = git.why_ignored(path)
     if found is None:
         return False
@@ -70,7 +70,7 @@ def _is_ignored(git: Git, path: bytes) -> bool:
 
 
 def templates(path: bytes, content: bytes) -> Iterator[Finding]:
-    """Find the variables of a template that have what looks like a real value."""
+    """Yield the variables of a template with a likely real value."""
     for number, name, value in _entries(content):
         if _is_real(name, value):
             yield Finding(
@@ -85,7 +85,7 @@ def templates(path: bytes, content: bytes) -> Iterator[Finding]:
 
 
 def _entries(content: bytes) -> Iterator[tuple[int, str, str]]:
-    """Read each assignment as the programs do that the file is for."""
+    """Yield the assignments, parsed as by the programs that read the file."""
     import io  # noqa: PLC0415  # on first use, with the next one
 
     from dotenv.parser import parse_stream  # noqa: PLC0415  # on first use

@@ -1,4 +1,4 @@
-"""Which values of Kubernetes Secrets a manifest holds in the clear."""
+"""Finds values of Kubernetes Secrets in manifests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["MANIFEST", "keys_in"]
 
 MANIFEST: Final = re.compile(rb"\.(ya?ml|json)(\.(tpl|tmpl|j2|erb|gotmpl))?$", re.IGNORECASE)
 _SECRET: Final = re.compile(r"""kind["']?\s*:\s*["']?Secret["']?\s*[,}#\r\n]""")
-_LONGEST_KEYS: Final = 64
+_MAX_KEY_LENGTH: Final = 64
 _PLACEHOLDER: Final = re.compile(
     r"""
     \s* | .*\{\{.*\}\}.* | .*\$\{?\w+.* | \s*<[^>]*>\s* | .*\bREPLACE\w*\b.* | x{3,} | \*{3,} | \.{3,} | …
@@ -31,19 +31,19 @@ _ENTRY: Final = re.compile(r"""^(?P<indent>[ ]+)["']?(?P<key>[-._A-Za-z0-9]+)["'
 
 
 def keys_in(text: str) -> frozenset[str]:
-    """Return the keys of Secrets that have a real value; none where a text is no manifest of a Secret."""
+    """Return the keys of Secrets with a real value; none if a text has no Secret."""
     if not _SECRET.search(text + "\n"):
         return frozenset()
     text = "\n".join(line for line in text.split("\n") if ALLOWED not in line)
     try:
         documents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError):
-        return frozenset(_guessed(text))
+        return frozenset(_keys_of_template(text))
     return frozenset(key for document in documents for secret in _secrets(document) for key in _keys(secret))
 
 
 def _secrets(document: Any) -> Iterator[dict[str, Any]]:
-    """Return the Secrets of a document: itself, or the members of a list."""
+    """Yield the Secrets of a document: itself, or the items of a list."""
     if not isinstance(document, dict):
         return
     items = document.get("items")
@@ -59,7 +59,7 @@ def _keys(secret: dict[str, Any]) -> Iterator[str]:
             continue
         for key, value in values.items():
             if not _is_placeholder(value, is_encoded=block == "data"):
-                yield str(key)[:_LONGEST_KEYS]
+                yield str(key)[:_MAX_KEY_LENGTH]
 
 
 def _is_placeholder(value: object, *, is_encoded: bool) -> bool:
@@ -76,12 +76,12 @@ def _is_placeholder(value: object, *, is_encoded: bool) -> bool:
         return False
 
 
-def _guessed(text: str) -> Iterator[str]:
-    """Read the blocks of a template, which is no YAML yet, line by line."""
+def _keys_of_template(text: str) -> Iterator[str]:
+    """Parse the blocks of a template by line, since it is no valid YAML."""
     for found in _BLOCK.finditer(text):
         for line in text[found.end() + 1 :].split("\n"):
             entry = _ENTRY.match(line)
             if not entry or len(entry["indent"]) <= len(found["indent"]):
                 break
             if not _is_placeholder(entry["value"].strip("\"' \r"), is_encoded=True):
-                yield entry["key"][:_LONGEST_KEYS]
+                yield entry["key"][:_MAX_KEY_LENGTH]

@@ -1,6 +1,6 @@
-"""What looks like an issued key or a login: the rules of detect-secrets, and a few of ours.
+"""Patterns of issued keys and credentials: those of detect-secrets and some of ours.
 
-Of the scanner only its patterns are used. It could also ask services whether a key is valid; that is never done.
+Only the patterns of the scanner are used. Its checks of keys against services never run.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["ALLOWED", "Hit", "hits", "load"]
 
 ALLOWED: Final = "pragma: allowlist secret"
-"""What a line says whose content was looked at by a person; detect-secrets has the same."""
+"""Marks a line as reviewed; detect-secrets has the same comment."""
 
 _NO_RULES: Final = (
     "what issued keys look like is known by the package bc-detect-secrets, which the operator's image leaves out;"
     " elsewhere install keyturn[cli]"
 )
 _PLACEHOLDER_BITS: Final = 20.0
-"""What has fewer is password, changeme and the like: an example, or no secret worth the name."""
-_INTERESTING: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY")
-"""What every line has that a rule finds something in, and most lines do not."""
+"""Values with fewer bits are examples, such as password and changeme."""
+_CANDIDATE: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY")
+"""A cheap pattern that every line with a finding matches, and most lines do not."""
 _ESCAPES: Final = frozenset({"\\n", "\\r", "\\t"})
-"""How a break is written within a string, so that its letter is none of the word behind it."""
-_LONGEST_LINE: Final = 4096
+"""Escapes within a string whose letter is not part of the next word."""
+_MAX_LINE_LENGTH: Final = 4096
 _OVERLAP: Final = 512
 _LEFT_OUT: Final = frozenset({"AzureStorageKeyDetector", "PrivateKeyDetector", "JwtTokenDetector"})
-"""They take checksums of lock files for keys, or have rules of ours instead."""
+"""These match checksums of lock files, or have a pattern of ours instead."""
 _OURS: Final = (
     ("Azure Storage Account access key", re.compile(r"AccountKey=([A-Za-z0-9+/]{86}==)")),
     (
@@ -62,7 +62,7 @@ _JWT: Final = re.compile(r"\b(eyJ[A-Za-z0-9_-]{8,})\.(eyJ[A-Za-z0-9_-]{8,})\.([A
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place in a text where something looks like a secret."""
+    """A likely secret in a text."""
 
     rule: str
     line: int
@@ -71,7 +71,7 @@ class Hit:
 
 
 def hits(text: str) -> Iterator[Hit]:
-    """Find what looks like a secret, but on lines that say that they are allowed to."""
+    """Yield likely secrets, except on allowed lines."""
     numbers, lines = _interesting(text)
     if not lines:
         return
@@ -89,21 +89,21 @@ def _is_example(secret: str) -> bool:
 
 
 def _interesting(text: str) -> tuple[list[int], list[str]]:
-    """Return the lines in which something can be found, with their numbers.
+    """Return the lines that may have a finding, with their numbers.
 
-    Lines so long that a pattern could take for ever are cut; what lies on a cut is in both pieces.
+    Very long lines are cut, which bounds the time of a pattern; both pieces include the cut.
     """
-    found = [(number, line) for number, line in enumerate(text.split("\n")) if _INTERESTING.search(line)]
+    found = [(number, line) for number, line in enumerate(text.split("\n")) if _CANDIDATE.search(line)]
     cut = [
-        (number, line[start : start + _LONGEST_LINE])
+        (number, line[start : start + _MAX_LINE_LENGTH])
         for number, line in found
-        for start in range(0, max(1, len(line) - _OVERLAP), _LONGEST_LINE - _OVERLAP)
+        for start in range(0, max(1, len(line) - _OVERLAP), _MAX_LINE_LENGTH - _OVERLAP)
     ]
     return [number for number, _ in cut], [line for _, line in cut]
 
 
 def _stands_alone(piece: str, place: int, secret: str) -> bool:
-    """Say whether it is not a part of a longer word, such as a checksum or a picture in base64."""
+    """Whether a match is not part of a longer word, such as a checksum or a base64 image."""
     two, after = piece[max(place - 2, 0) : place], piece[place + len(secret) :][:1]
     before = "" if two in _ESCAPES else two[-1:]
     return not (before.isalnum() and secret[0].isalnum()) and not (after.isalnum() and secret[-1].isalnum())
@@ -115,10 +115,10 @@ def _line_at(piece: str, place: int) -> str:
 
 
 def load() -> None:
-    """Load the rules, which a look at a repository would do on its way.
+    """Load the patterns before they are needed.
 
     Raises:
-        CannotLook: There are none here.
+        CannotLook: detect-secrets is not installed.
     """
     try:
         _rules()
@@ -133,14 +133,14 @@ def _rules() -> tuple[tuple[str, Callable[[str], Iterator[str]]], ...]:
 
 
 def _of_pattern(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    """Take what a pattern has in parentheses for the secret, unless that is only how it begins."""
+    """Yield the groups of a pattern, or the whole match if a group is only its prefix."""
     for found in pattern.finditer(text):
         part = next((group for group in found.groups() if group), "")
         yield found[0] if not part or found[0].startswith(part) else part
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Find JSON Web Tokens whose header is one; an example without a signature is none."""
+    """Yield JSON Web Tokens with a valid header and a signature."""
     for found in _JWT.finditer(text):
         try:
             header = json.loads(urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4)))
@@ -151,7 +151,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _theirs() -> Iterator[tuple[str, Callable[[str], Iterator[str]]]]:
-    """Take every rule of detect-secrets that is a pattern; its guesses by names and entropy find too much."""
+    """Yield the pattern rules of detect-secrets; its rules by name and entropy have too many false positives."""
     from detect_secrets import plugins  # noqa: PLC0415  # on first use, which no pod has
     from detect_secrets.plugins.base import RegexBasedDetector  # noqa: PLC0415  # on first use
 

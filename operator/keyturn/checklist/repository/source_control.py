@@ -1,4 +1,4 @@
-"""Point 2: no secret is in a repository, nor in its history."""
+"""Point 2: no secret is in a repository or its history."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["look"]
 
-_MOST: Final = 200
-"""Findings that are told one by one."""
-_EVERY: Final = 500
-"""Commits between two words on how far it is."""
-_OFTEN: Final = 100
-"""Files or additions between two looks at the clock."""
-_TURN: Final = "replace the value wherever it is used, and then take it out of the file"
-_TURN_OLD: Final = (
+_MAX_FINDINGS: Final = 200
+"""Maximum findings that are listed one by one."""
+_PROGRESS_COMMITS: Final = 500
+"""Commits between two reports of progress."""
+_ITEMS_PER_CHECK: Final = 100
+"""Files or additions between two checks of the time limit."""
+_ROTATE: Final = "replace the value wherever it is used, and then take it out of the file"
+_ROTATE_OLD: Final = (
     "replace the value wherever it is used: it stays readable in every clone,"
     " even after the history is written anew"
 )
@@ -36,7 +36,7 @@ _TURN_OLD: Final = (
 
 @dataclass(slots=True)
 class _Look:
-    """What was found so far."""
+    """Findings so far."""
 
     git: Git
     is_late: Callable[[], bool]
@@ -48,7 +48,7 @@ class _Look:
     _known: set[tuple[str, str, bytes]] = field(default_factory=set)
 
     def is_new(self, rule: str, path: str, secret: bytes) -> bool:
-        """Say whether this was not found in this file before; what is kept of it tells nothing to anybody."""
+        """Whether this file had no such finding before; only digests are kept."""
         mark = rule, path, hmac.digest(self._key, secret, "sha256")
         if mark in self._known:
             return False
@@ -56,14 +56,14 @@ class _Look:
         return True
 
     def fail(self, evidence: str, remedy: str, path: str, line: int = 0) -> None:
-        if len(self.findings) >= _MOST:
+        if len(self.findings) >= _MAX_FINDINGS:
             self.more += 1
             return
         self.findings.append(Finding(Point.SOURCE_CONTROL, Verdict.FAIL, evidence, remedy, path, line))
 
 
 def look(git: Git, is_late: Callable[[], bool], tell: Callable[[str], None]) -> Iterator[Finding]:
-    """Look at the files and at every commit, until it is late; `tell` hears how far it has come."""
+    """Check the files and every commit, within the time limit; `tell` receives the progress."""
     found = _Look(git, is_late, tell)
     if git.has_tree:
         yield from _files(found)
@@ -77,7 +77,7 @@ def look(git: Git, is_late: Callable[[], bool], tell: Callable[[str], None]) -> 
         yield Finding(Point.SOURCE_CONTROL, Verdict.NOT_APPLICABLE, f"not looked at: {found.skipped}")
 
 
-# The files
+# Files
 
 
 def _files(look: _Look) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _files(look: _Look) -> Iterator[Finding]:
     there = tree.paths(look.git, tree.Skipped())
     yield from kept_out.ignored(look.git, there)
     for path, content in tree.files(look.git, look.skipped):
-        if count % _OFTEN == 0 and look.is_late():
+        if count % _ITEMS_PER_CHECK == 0 and look.is_late():
             yield _unfinished(f"{count} of {len(there)} files")
             return
         count += 1
@@ -98,13 +98,13 @@ def _file(look: _Look, path: bytes, content: bytes) -> None:
     text, name = content.decode("utf-8", "replace").replace("\r\n", "\n"), shown(path)
     if kept_out.is_env_file(path) and look.is_new("file", name, b""):
         look.fail(
-            f"{name} would be or is committed", f"run git rm --cached on it, ignore it, and {_TURN}", name
+            f"{name} would be or is committed", f"run git rm --cached on it, ignore it, and {_ROTATE}", name
         )
     if kept_out.TEMPLATE.search(path):
         look.findings += kept_out.templates(path, content)
     for hit in hits(text):
         if look.is_new(hit.rule, name, hit.secret.reveal()):
-            look.fail(f"a line holds what looks like: {hit.rule}", _TURN, name, hit.line + 1)
+            look.fail(f"a line holds what looks like: {hit.rule}", _ROTATE, name, hit.line + 1)
     if MANIFEST.search(path):
         _manifest(look, name, text, "")
 
@@ -117,12 +117,12 @@ def _manifest(look: _Look, name: str, text: str, commit: str) -> None:
     where = f" in commit {commit[:12]}" if commit else ""
     look.fail(
         f"a Secret has values in the clear{where}: {listed}",
-        f"declare a ManagedSecret or read them from a store, and {_TURN_OLD if commit else _TURN}",
+        f"declare a ManagedSecret or read them from a store, and {_ROTATE_OLD if commit else _ROTATE}",
         name,
     )
 
 
-# The history
+# History
 
 
 def _history(look: _Look) -> Iterator[Finding]:
@@ -151,9 +151,9 @@ def _history(look: _Look) -> Iterator[Finding]:
 def _commits(look: _Look, progress: history.Progress, total: int) -> None:
     later, told = dict[str, tuple[str, str]](), 0
     for number, one in enumerate(history.added(look.git, progress)):
-        if number % _OFTEN == 0 and look.is_late():
+        if number % _ITEMS_PER_CHECK == 0 and look.is_late():
             return
-        if progress.commits >= told + _EVERY:
+        if progress.commits >= told + _PROGRESS_COMMITS:
             told = progress.commits
             look.tell(f"{told} of {total} commits")
         _addition(look, one, later)
@@ -172,7 +172,7 @@ def _unfinished(how_far: str) -> Finding:
 def _addition(look: _Look, one: history.Added, later: dict[str, tuple[str, str]]) -> None:
     name = shown(one.path)
     if kept_out.is_env_file(one.path) and look.is_new("file", name, b""):
-        look.fail(f"it was committed, last in {one.commit[:12]}", _TURN_OLD, name)
+        look.fail(f"it was committed, last in {one.commit[:12]}", _ROTATE_OLD, name)
     if one.text is None or MANIFEST.search(one.path):
         later.setdefault(one.blob, (name, one.commit))
     if one.text is None:
@@ -181,20 +181,20 @@ def _addition(look: _Look, one: history.Added, later: dict[str, tuple[str, str]]
         if look.is_new(hit.rule, name, hit.secret.reveal()):
             look.fail(
                 f"line {one.line + hit.line} held in commit {one.commit[:12]} what looks like: {hit.rule}",
-                _TURN_OLD,
+                _ROTATE_OLD,
                 name,
             )
 
 
 def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> bool:
-    """Look at whole files: manifests, and what git takes for binary, which its settings may only claim.
+    """Check whole files: manifests, and what git treats as binary, which a repository's settings may only claim.
 
-    Say whether all were looked at before it was late.
+    Return whether the time sufficed.
     """
     read = 0
     for blob in look.git.blobs(list(later), tree.LARGEST):
         read += 1
-        if read % _OFTEN == 0 and look.is_late():
+        if read % _ITEMS_PER_CHECK == 0 and look.is_late():
             return False
         name, commit = later[blob.name]
         if tree.is_binary(blob.content):
@@ -205,7 +205,7 @@ def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> bool:
             _manifest(look, name, text, commit)
         for hit in hits(text):
             if look.is_new(hit.rule, name, hit.secret.reveal()):
-                look.fail(f"commit {commit[:12]} holds what looks like: {hit.rule}", _TURN_OLD, name)
+                look.fail(f"commit {commit[:12]} holds what looks like: {hit.rule}", _ROTATE_OLD, name)
     if missing := len(later) - read:
         look.skipped.counts["large or missing files of the history"] += missing
     return True

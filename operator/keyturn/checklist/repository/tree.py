@@ -1,4 +1,4 @@
-"""Which files of the working tree would be committed, and what they hold."""
+"""Files of the working tree that would be committed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "Skipped", "files", "is_binary", "paths"]
 
 LARGEST: Final = 1024 * 1024
-_BINARY_WITHIN: Final = 8000  # as git has it
-_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us up
+_BINARY_WITHIN: Final = 8000  # as in git
+_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
 _SUBMODULE: Final = b"160000"
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """What was not looked at, and how often."""
+    """Files that were not read, with their number."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -36,7 +36,7 @@ class Skipped:
 
 
 def paths(git: Git, skipped: Skipped) -> list[bytes]:
-    """Return the files that are tracked, or that `git add .` would take."""
+    """Return the files that are tracked, or that `git add .` would add."""
     tracked = dict.fromkeys(
         path
         for mode, path in (_entry(line) for line in git.lines("ls-files", "-z", "--stage", end=b"\0"))
@@ -47,7 +47,7 @@ def paths(git: Git, skipped: Skipped) -> list[bytes]:
 
 
 def files(git: Git, skipped: Skipped) -> Iterator[tuple[bytes, bytes]]:
-    """Read these files; no link is followed, and what is no text or too large is left out."""
+    """Yield path and content; links, large files and binary files are skipped."""
     top = git.folder.resolve()
     for path in paths(git, skipped):
         content = _read(top, path, skipped)
@@ -80,7 +80,7 @@ def _read(top: Path, path: bytes, skipped: Skipped) -> bytes | None:
     try:
         opened = os.open(whole, os.O_RDONLY | _NO_LINK)
     except FileNotFoundError:
-        return None  # deleted, and not committed yet
+        return None  # deleted, and the deletion is not committed
     except OSError:
         skipped.note(_link(top, whole) if os.path.islink(whole) else "files that you may not read")  # noqa: PTH114
         return None

@@ -1,4 +1,4 @@
-"""Whether the API server is of a version that Keyturn is made for, and whether the clocks agree with it."""
+"""Checks the version of the API server and its clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["MOST_SKEW", "NEWEST", "OLDEST", "clock_point", "version_of", "versio
 
 OLDEST: Final = (1, 34)
 NEWEST: Final = (1, 37)
-"""Keyturn is tested with these two versions and each one between."""
+"""Keyturn is tested with these two versions and those between."""
 MOST_SKEW: Final = timedelta(minutes=1)
 _NUMBERS: Final = re.compile(r"v(\d+)\.(\d+)")
 _PATH: Final = "/version"
@@ -29,7 +29,7 @@ async def version_of(api: Api) -> str:
     """Return the version of the API server, such as `v1.37.2`.
 
     Raises:
-        ApiError: It did not say.
+        ApiError: The request failed.
     """
     return str((await api.get(_PATH)).get("gitVersion", ""))
 
@@ -49,7 +49,7 @@ def version_point(version: str) -> Point:
 
 
 def clock_point(ours: datetime, theirs: datetime) -> Point:
-    """Compare the clock of this machine with the Date that the API server sends."""
+    """Compare the clock of this machine with the Date header of the API server."""
     skew = ours - theirs
     if abs(skew) <= MOST_SKEW:
         return Point.ok("clock", "this machine and the API server agree")

@@ -1,4 +1,4 @@
-"""Whether the pods of the operator's Deployment are ready, and which is not and why."""
+"""Checks that the pods of the operator's Deployment are ready."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LABELS: Final = {"labelSelector": "app.kubernetes.io/name=keyturn"}
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What the operator's Deployment says."""
+    """State of the operator's Deployment."""
 
     replicas: int
     account: Account
@@ -34,10 +34,10 @@ class Deployed:
 
 
 async def find(api: Api, namespace: str) -> Deployed | None:
-    """Read the Deployment and its pods; None where there is none.
+    """Read the Deployment and its pods; None if it does not exist.
 
     Raises:
-        ApiError: They could not be read.
+        ApiError: A read failed.
     """
     try:
         body = await api.get(paths.workload("Deployment", namespace, _NAME))
@@ -74,7 +74,7 @@ def point_of(found: Deployed | None, namespace: str) -> Point:
 
 
 def _why_unready(pod: dict[str, Any]) -> str:
-    """Say why a pod is not ready, from its status; empty where it is."""
+    """Return why a pod is not ready, from its status; empty if it is."""
     conditions = {one["type"]: one for one in pod.get("status", {}).get("conditions", ())}
     if conditions.get("Ready", {}).get("status") == "True":
         return ""
@@ -87,7 +87,7 @@ def _why_unready(pod: dict[str, Any]) -> str:
 
 
 def _states(pod: dict[str, Any]) -> Iterator[str]:
-    """Say in which states containers are; a message of theirs may quote a log, so reasons only."""
+    """Yield the states of containers by reason; their messages may quote a log."""
     for one in pod["status"].get("containerStatuses", ()):
         last = one.get("lastState", {}).get("terminated")
         ended = f", last ended with {last['reason']} ({last['exitCode']})" if last else ""

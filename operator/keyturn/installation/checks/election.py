@@ -1,4 +1,4 @@
-"""Whether a replica leads: what the Lease says of its holder, and by which clock it is renewed."""
+"""Checks that a replica leads, by the Lease and the clock of its holder."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ __all__ = ["LEASE", "Election", "look", "point_of"]
 
 LEASE: Final = "keyturn"
 _NAME: Final = "lease"
-_LOOKS: Final = 6
-_PAUSE: Final = 1.0
-"""Seconds. A leader renews every two; one that is seen to renew lives, whatever its clock says."""
+_MAX_READS: Final = 6
+_READ_INTERVAL: Final = 1.0
+"""Seconds. A leader renews every 2 s; an observed renewal shows that it is alive, whatever its clock."""
 _NOW: Final = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """What the Lease says."""
+    """State of the Lease."""
 
     holder: Holder | None
     age: timedelta | None
-    """How long ago the holder renewed, by its clock against the API server's; below zero if its clock is ahead."""
+    """Time since the last renewal, by the holder's clock; negative if that clock is ahead."""
     lives: bool
-    """The holder renewed lately, or was seen to renew."""
+    """Whether the holder renewed recently, or during the check."""
 
 
 async def look(api: Api, namespace: str) -> Election | None:
-    """Look at the Lease, for some seconds where the holder may be dead or its clock wrong; None without a Lease.
+    """Read the Lease, repeatedly if the holder may be dead or its clock wrong; None without a Lease.
 
     Raises:
-        ApiError: It could not be read.
+        ApiError: A read failed.
     """
     path = paths.lease(namespace, LEASE)
     try:
         first = await _look_once(api, path)
-        for _ in range(_LOOKS):
+        for _ in range(_MAX_READS):
             if first.lives or first.holder is None:
                 return first
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_READ_INTERVAL)
             later = await _look_once(api, path)
             if later.holder != first.holder:
                 return Election(later.holder, later.age, lives=later.holder is not None)

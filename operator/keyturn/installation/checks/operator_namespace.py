@@ -1,4 +1,4 @@
-"""Whether the operator's namespace is as it should be: its Pod Security, and its admission policies."""
+"""Checks Pod Security and admission policies of the operator's namespace."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _OF_AUTHORS: Final = {
     "keyturn-store-authors": "manifests/base/authors/stores.yaml",
 }
 POLICIES: Final = _OF_THE_ACCOUNT | _OF_AUTHORS
-"""The ValidatingAdmissionPolicies that narrow what RBAC cannot; all but that of reports can be left out."""
+"""ValidatingAdmissionPolicies that restrict what RBAC cannot; all but that of reports are optional."""
 _ENFORCED: Final = "pod-security.kubernetes.io/enforce"
 _BEST: Final = "restricted"
 
 
 async def security_point(api: Api, namespace: str) -> Point:
-    """Look at the namespace and its Pod Security level.
+    """Check the Pod Security level of the namespace.
 
     Raises:
-        ApiError: It could not be read.
+        ApiError: The read failed.
     """
     name = "pod-security"
     try:
@@ -54,10 +54,10 @@ async def security_point(api: Api, namespace: str) -> Point:
 
 
 async def policies_point(api: Api, account: Account) -> Point:
-    """Look at the admission policies and their bindings.
+    """Check the admission policies and their bindings.
 
     Raises:
-        ApiError: They could not be read.
+        ApiError: A read failed.
     """
     flaws = {name: flaw for name in POLICIES if (flaw := await _flaw(api, name, account))}
     if not flaws:
@@ -75,7 +75,7 @@ async def _flaw(api: Api, name: str, account: Account) -> str:
         return f"{paths.resource(error.path).partition('/')[0]} {name} is not installed"
     if policy["spec"].get("failurePolicy", "Fail") != "Fail" or not _denies(binding["spec"], name):
         return f"{name} does not deny"
-    # A policy about one account by name would be about no one in another namespace.
+    # A policy that names an account of another namespace has no effect.
     if name in _OF_THE_ACCOUNT and not any(
         account.user in one["expression"] for one in policy["spec"].get("matchConditions", ())
     ):

@@ -1,4 +1,4 @@
-"""What was found about one point, and what to do about it."""
+"""Result of one check, with advice."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ __all__ = ["Point", "Result"]
 
 
 class Result(enum.StrEnum):
-    """How a point is."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
-    """It works, or nothing could be found out."""
+    """It works, or the result is unknown."""
     FAILED = "failed"
-    """The operator cannot do its work before somebody acts."""
+    """The operator cannot work; manual action required."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One line of the answer."""
+    """One line of the output."""
 
     name: str
     result: Result
     found: str
     advice: str = ""
-    """What to do; empty where nothing is to be done."""
+    """What to do; empty if nothing."""
 
     @classmethod
     def ok(cls, name: str, found: str) -> Point:
@@ -42,5 +42,5 @@ class Point:
 
     @classmethod
     def unknown(cls, name: str, why: str) -> Point:
-        """Say that nothing was found out, which is no sign that all is well."""
+        """Return an unknown result, which is no success."""
         return cls(name, Result.WARN, f"unknown: {why}", "ask a cluster admin to run keyturn check")

@@ -1,4 +1,4 @@
-"""Which rights the operator needs, which manifest gives each, and which of them it does not have."""
+"""Permissions that the operator needs, the manifest that grants each, and the missing ones."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = [
 
 
 class RightScope(enum.Enum):
-    """Where a right is needed."""
+    """Scope of a permission."""
 
     SERVED = "served"
-    """In every namespace that is served."""
+    """In every watched namespace."""
     ALL = "all"
-    """In the whole cluster, by an operator that serves all of it."""
+    """In the whole cluster, for an operator that watches all namespaces."""
     OWN = "own"
     """In the operator's own namespace."""
     CLUSTER = "cluster"
-    """On what has no namespace."""
+    """Cluster-scoped resources."""
 
 
 class Feature(enum.Enum):
-    """What is served only where it is asked for."""
+    """Optional features."""
 
     UI = "ui"
     AUDIT = "audit"
@@ -54,7 +54,7 @@ class Feature(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Rights that one rule of a shipped Role gives."""
+    """Permissions of one rule in a shipped Role."""
 
     manifest: str
     scope: RightScope
@@ -66,7 +66,7 @@ class Need:
 
 _ACCESS, _RBAC = "manifests/base/access/access.yaml", "manifests/base/operator/rbac.yaml"
 _API = "authorization.k8s.io/v1"
-_AT_ONCE = 8
+_MAX_CONCURRENT = 8
 _OURS, _LOOK = "keyturn.dev", "list watch"
 
 NEEDS: Final = (
@@ -86,9 +86,9 @@ NEEDS: Final = (
     Need(_RBAC, RightScope.OWN, "get update", "coordination.k8s.io", "leases", "keyturn"),
     Need(_RBAC, RightScope.OWN, "get", "", "secrets configmaps"),
 )
-"""What every operator needs."""
+"""Permissions of every operator."""
 TO_WATCH: Final = Need(_ACCESS, RightScope.SERVED, _LOOK, "", "secrets")
-"""The further rights of an operator that watches Secrets."""
+"""Further permissions of an operator that watches Secrets."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _METRICS = "manifests/components/metrics-auth/rbac.yaml"
@@ -127,7 +127,7 @@ _INSTALLED_THERE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operator is, whom it serves, and what it serves beyond that."""
+    """Namespace, watched namespaces and features of an operator."""
 
     own: str
     namespaces: tuple[str, ...] | None
@@ -138,20 +138,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One right, as an access review asks for it."""
+    """One permission, as in an access review."""
 
     verb: str
     group: str
     resource: str
-    """With its subresource, such as `managedsecrets/status`; or a path, such as `/metrics`."""
+    """With subresource, such as `managedsecrets/status`; or a path, such as `/metrics`."""
     name: str
     namespace: str
-    """Empty for all namespaces, and for what has none."""
+    """Empty for all namespaces, and for cluster-scoped resources."""
     is_of_cluster: bool
     manifest: str
 
     def __str__(self) -> str:
-        """Say it as RBAC does, without the manifest."""
+        """Return it in the wording of RBAC, without the manifest."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
         named = f" {self.name}" if self.name else ""
         where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
@@ -159,7 +159,7 @@ class Right:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Ask for it in the words of authorization.k8s.io."""
+        """Return the attributes for authorization.k8s.io/v1."""
         if self.resource.startswith("/"):
             return {"nonResourceAttributes": {"verb": self.verb, "path": self.resource}}
         resource, _, subresource = self.resource.partition("/")
@@ -169,7 +169,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A ServiceAccount, as the API server names it."""
+    """A ServiceAccount with its user name."""
 
     namespace: str
     name: str
@@ -189,7 +189,7 @@ class Account:
 
 
 def rights_of(place: Place) -> Iterator[Right]:
-    """List every right that an operator needs, one by one."""
+    """Yield every permission that an operator needs."""
     desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
     if place.sight is Sight.WATCH:
         desired.append(TO_WATCH)
@@ -204,7 +204,7 @@ def rights_of(place: Place) -> Iterator[Right]:
 
 
 def to_install(namespace: str) -> Iterator[Right]:
-    """List what an admin needs to apply manifests/base, apart from giving rights that the admin does not have."""
+    """Yield what an administrator needs to apply manifests/base, besides granting permissions."""
     for group, resources in _INSTALLED.items():
         for resource in resources.split():
             yield Right("create", group, resource, "", "", is_of_cluster=True, manifest="manifests/base")
@@ -216,10 +216,10 @@ def to_install(namespace: str) -> Iterator[Right]:
 
 
 async def caller(api: Api) -> str:
-    """Return the name by which the API server knows us.
+    """Return the user name of the caller.
 
     Raises:
-        ApiError: It did not say.
+        ApiError: The review failed.
     """
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = await api.request(paths.own_review(), review)
@@ -227,12 +227,12 @@ async def caller(api: Api) -> str:
 
 
 async def missing(api: Api, rights: Iterable[Right], account: Account | None) -> list[Right]:
-    """Ask for each right of an account, or of the caller, and return those that it does not have.
+    """Check each permission of an account, or of the caller, and return the missing ones.
 
     Raises:
-        ApiError: The question was not answered.
+        ApiError: A review failed.
     """
-    turn = asyncio.Semaphore(_AT_ONCE)
+    turn = asyncio.Semaphore(_MAX_CONCURRENT)
     subject = account.subject if account else {}
     asked = {}
     try:

@@ -1,7 +1,8 @@
-"""Whether the installed CRDs have every field that this version writes or reads.
+"""Checks that the installed CRDs have every field of this version.
 
-The API server's OpenAPI document shows their schemas to every login (ClusterRole system:discovery), so this takes no
-right on CustomResourceDefinitions. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
+The API server's OpenAPI document has the schemas for every authenticated user (ClusterRole system:discovery), so no
+permission on CustomResourceDefinitions is needed.
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _DOCUMENT: Final = f"/openapi/v3/apis/{GROUP}/{VERSION}"
 _GVK: Final = "x-kubernetes-group-version-kind"
 _OPEN: Final = "x-kubernetes-preserve-unknown-fields"
 _PARTS: Final = ("spec", "status")
-_SHOWN: Final = 6
+_MAX_SHOWN: Final = 6
 SHALLOW: Final[Mapping[str, Node]] = {"Recipe": {}, "ProviderChoice": {}}
-"""Leaves out the settings of generators and providers, which would all have to be loaded for it."""
+"""Without the settings of generators and providers, which would all be imported."""
 APPLY: Final = (
     "apply the CRDs of this release, before the operator: kubectl apply --server-side --force-conflicts -f crds/"
     " (Helm does not upgrade CRDs; with the CLI only:"
@@ -40,12 +41,12 @@ APPLY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """How one CRD of the cluster compares with this version."""
+    """An installed CRD, compared with this version."""
 
     crd: str
     is_there: bool
     lacks: tuple[str, ...]
-    """The fields that it does not have, such as `status.workloads`."""
+    """Missing fields, such as `status.workloads`."""
 
     @property
     def is_outdated(self) -> bool:
@@ -53,19 +54,19 @@ class Installed:
 
     @property
     def shortfall(self) -> str:
-        """Say what is missing."""
+        """Return what is missing."""
         if not self.is_there:
             return f"{self.crd} is not installed"
-        more = len(self.lacks) - _SHOWN
-        fields = ", ".join(self.lacks[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        more = len(self.lacks) - _MAX_SHOWN
+        fields = ", ".join(self.lacks[:_MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{self.crd} lacks {fields}"
 
 
 async def read(api: Api) -> dict[str, Any]:
-    """Read the installed schemas by kind; none where the API server has no kind of ours.
+    """Return the installed schemas by kind; none if no CRD is installed.
 
     Raises:
-        ApiError: They could not be read.
+        ApiError: The read failed.
     """
     try:
         document = await api.get(_DOCUMENT)
@@ -90,13 +91,13 @@ def compared(schemas: Mapping[str, Any], unions: Mapping[str, Node] | None = Non
 
 
 def points_of(found: tuple[Installed, ...]) -> list[Point]:
-    """Return a point for each CRD that is older than this version, or one for all."""
+    """Return a point for each outdated CRD, or one for all."""
     outdated = [Point.failed("crds", one.shortfall, APPLY) for one in found if one.is_outdated]
     return outdated or [Point.ok("crds", f"all {len(found)} have every field of this version")]
 
 
 def lacking(desired: Node, there: Node, path: str) -> Iterator[str]:
-    """Name the fields and the values of enumerations that `desired` has and `there` has not."""
+    """Yield fields and enumeration values that `desired` has and `there` lacks."""
     if there.get(_OPEN):
         return
     properties = there.get("properties", {})
@@ -114,7 +115,7 @@ def lacking(desired: Node, there: Node, path: str) -> Iterator[str]:
 
 
 def _lacking(desired: Node, there: Node) -> Iterator[str]:
-    """Compare two whole objects, whose metadata is the API server's own."""
+    """Compare two whole objects, except their metadata."""
     for part in _PARTS:
         inside = there.get("properties", {}).get(part)
         if inside is None:

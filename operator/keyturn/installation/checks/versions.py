@@ -1,4 +1,4 @@
-"""Whether this command line and the operator that leads are of one version."""
+"""Compares the versions of this command line and of the leading operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the CustomResourceDefinition of each kind says besides its schema."""
+"""CustomResourceDefinition of each kind: names, columns, schema."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of ours, as the API server is to know it."""
+    """A kind of the API group."""
 
     model: type[pydantic.BaseModel]
     plural: str
@@ -54,14 +54,14 @@ class Kind:
     scope: str
     columns: tuple[Column, ...]
     first: str = "Ready"
-    """The condition by which users see that the operator has not looked at an object yet."""
+    """Condition with an initial value that shows that the operator has not reconciled an object yet."""
 
     @property
     def name(self) -> str:
         return self.model.__name__
 
     def schema(self, unions: Mapping[str, Node] | None = None) -> Node:
-        """Write the schema of a whole object, and of its metadata only what rules speak of."""
+        """Return the schema of an object; of its metadata only what validation rules use."""
         schema = structural(self.model, unions)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
@@ -118,7 +118,7 @@ def _condition(type_: str, field: str) -> str:
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _STORE_COLUMNS = (
-    # The kind is the name of a property, which no path can print; so the status says it again.
+    # The kind is a property's name, which no JSONPath prints, so the status repeats it.
     Column("Provider", ".status.provider"),
     Column("Ready", _condition("Ready", "status")),
     Column("Reason", _condition("Ready", "reason")),
@@ -137,13 +137,13 @@ KINDS = (
             Column("Secret", ".status.secretName"),
             Column("Revision", ".status.revision", "integer"),
             Column("Last Rotation", ".status.lastRotationTime", "date"),
-            # A date is printed as the time since then, and one to come as <invalid>.
+            # kubectl prints a date as an age, and a future one as <invalid>.
             Column("Next Rotation", ".status.nextRotationTime"),
             Column("Class", ".spec.className"),
             _AGE,
             Column("Owner", ".spec.owner", priority=1),
             Column("Step", ".status.rotation.step", priority=1),
-            # The reason says how far the workloads are where the status is only True or False.
+            # The reason has more detail than True or False.
             Column("Workloads", _condition("WorkloadsCurrent", "reason"), priority=1),
             Column("Message", _condition("Ready", "message"), priority=1),
         ),

@@ -1,4 +1,4 @@
-"""The API reference: every field of every kind on one page."""
+"""API reference: every field of every kind on one page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A field in **bold** must be written. Durations are written as `90d`, `2160h` or 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A row of the table: one field and the schema below it."""
+    """A row of the table: a field with its schema."""
 
     path: str
     schema: Node
@@ -37,7 +37,7 @@ class _Field:
 
 
 def page(kinds: Iterable[Kind]) -> str:
-    """Write the reference as Markdown."""
+    """Render the reference as Markdown."""
     return "\n".join([_INTRODUCTION, *(_section(kind) for kind in kinds)])
 
 
@@ -64,7 +64,7 @@ def _fields(schema: Node, path: str) -> Iterator[_Field]:
 
 
 def _inside(schema: Node, path: str) -> tuple[Node, str]:
-    """Go from a list to its items."""
+    """Return the schema of a list's items."""
     return (schema["items"], f"{path}[]") if "items" in schema else (schema, path)
 
 

@@ -1,4 +1,4 @@
-"""How a model becomes the structural schema that the API server asks of a CRD."""
+"""Converts a model to the structural schema of a CRD."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _KEPT = (
     *("minProperties", "maxProperties"),
     "required",
 )
-# A default in the schema is written into the object, which GitOps tools then show as drift.
+# The API server writes defaults into objects, which GitOps tools report as drift.
 _LEFT_OUT = ("title", "default")
 
 
 def structural(model: type[pydantic.BaseModel], unions: Mapping[str, Node] | None = None) -> Node:
-    """Write the schema of `model` in full, without references, nulls, defaults and titles.
+    """Return the schema of `model` without references, nulls, defaults and titles.
 
-    `unions` is what stands for the settings of generators and providers, where those are not to be loaded.
+    `unions` replaces the settings of generators and providers, which are not imported then.
 
     Raises:
-        ValueError: The model says something that a structural schema has no words for.
+        ValueError: The model has a construct that structural schemas do not support.
     """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
@@ -59,15 +59,15 @@ _UNIONS: Mapping[str, tuple[Callable[[], Mapping[str, Any]], str]] = {
         "write exactly one provider under provider, such as kubernetes: {}",
     ),
 }
-"""What the models leave to whoever brings the settings, by the name of the model."""
+"""Settings that are collected from generators and providers, by model name."""
 
 
 def _union(discover: Callable[[], Mapping[str, Any]], message: str) -> Node:
-    """Join the settings of all that is found into one object of which exactly one property is written."""
+    """Join the settings into one object with exactly one property."""
     return {
         "type": "object",
         "properties": {kind: structural(brought.Config) for kind, brought in discover().items()},
-        # Each has() would make the API server list all of the properties; what is no property was pruned before.
+        # With has() for each property the API server would report all of them; unknown properties are pruned before.
         _RULES: [{"rule": "dyn(self).size() == 1", "message": message}],
     }
 
@@ -78,7 +78,7 @@ def _inline(node: Node, definitions: Mapping[str, Node]) -> Node:
 
 
 def _without_indirection(node: Node, definitions: Mapping[str, Node]) -> Node:
-    """Put what a reference or an optional's one alternative says into the node itself."""
+    """Inline a reference, or the only alternative of an optional."""
     if "$ref" in node:
         target = definitions[node["$ref"].removeprefix("#/$defs/")]
     elif "anyOf" in node:
