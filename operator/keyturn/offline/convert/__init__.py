@@ -43,7 +43,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, 
 
 
 def convert(bodies: Iterable[Body]) -> Conversion:
-    """Convert all documents, which may speak of one another."""
+    """Convert all documents, which may refer to each other."""
     inputs = Inputs(tuple(bodies))
     reports: list[Report] = []
     made: list[tuple[Report, dict[str, Any]]] = []
@@ -78,7 +78,7 @@ def convert(bodies: Iterable[Body]) -> Conversion:
 
 
 def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -> None:
-    """Say of what reads a store that could not be converted."""
+    """Report objects that read a store which could not be converted."""
     there = {_identity(body) for _, body in made}
     missing = [body for body in inputs.of(ESO, *_STORES) if _identity(body) not in there]
     for report, body in made:
@@ -95,7 +95,7 @@ def _identity(body: Body) -> tuple[str, str, str]:
 
 
 def _store_refs(node: Any) -> Iterator[Mapping[str, str]]:
-    """Yield every store that a spec names."""
+    """Yield every store reference of a spec."""
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, child in children:
         if name == "storeRef":
@@ -117,7 +117,7 @@ def _annotated(inputs: Inputs) -> list[Body]:
 
 
 def _left_alone(inputs: Inputs) -> list[Body]:
-    """Return what belongs to External Secrets and is of a kind that we do not know."""
+    """Return documents of External Secrets with an unknown kind."""
     return [body for body in inputs.of(ESO) if kind_of(body) not in {*_CONVERTERS, "PushSecret"}]
 
 

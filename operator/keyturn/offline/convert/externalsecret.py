@@ -1,4 +1,4 @@
-"""What an ExternalSecret is as a ManagedSecret."""
+"""Converts an ExternalSecret to a ManagedSecret."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["API", "cluster_external_secret", "external_secret", "parse_go_duration"]
 
 API: Final = "keyturn.dev/v1alpha1"
-_SHORTEST: Final = timedelta(seconds=10)
-_USUAL: Final = timedelta(hours=1)
-_LONGEST_NAME: Final = 63
+_MIN_INTERVAL: Final = timedelta(seconds=10)
+_DEFAULT_INTERVAL: Final = timedelta(hours=1)
+_MAX_NAME_LENGTH: Final = 63
 
 
 def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
-    """Convert an ExternalSecret; nothing where nothing of it is left."""
+    """Convert an ExternalSecret; returns nothing if no value is left."""
     document = StrictReader(body, "", report)
     pass_over(document)
     metadata = kept(document.part("metadata"))
@@ -39,7 +39,7 @@ def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str
 
 
 def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
-    """Convert the ExternalSecret that a ClusterExternalSecret makes in many namespaces."""
+    """Convert the ExternalSecret of a ClusterExternalSecret, which exists in several namespaces."""
     document = StrictReader(body, "", report)
     pass_over(document)
     spec = document.part("spec")
@@ -91,18 +91,18 @@ def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs
 
 
 def _short(spec: StrictReader, name: str) -> str:
-    """Return a name that a label can hold; that of the Secret stays."""
-    short = name[:_LONGEST_NAME].rstrip("-.")
+    """Return a name that fits into a label; the Secret keeps its own."""
+    short = name[:_MAX_NAME_LENGTH].rstrip("-.")
     if short != name:
         spec.report.changed(
-            "metadata.name", f"is {short}, since a name has at most {_LONGEST_NAME} characters"
+            "metadata.name", f"is {short}, since a name has at most {_MAX_NAME_LENGTH} characters"
         )
     return short
 
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """How often values are read and made."""
+    """When values are read and generated."""
 
     interval: str | None = None
     rotation: dict[str, str] | None = None
@@ -124,7 +124,7 @@ def _refresh(spec: StrictReader, found: Sources) -> _Refresh:
     refresh = _Refresh(_interval(spec, length)) if found.pulls else _Refresh()
     if not found.makes:
         return refresh
-    every = format_duration(max(length, _SHORTEST))
+    every = format_duration(max(length, _MIN_INTERVAL))
     spec.report.changed(
         spec.at("refreshInterval"),
         f"makes a new value every {every} where a generator is named, and Keyturn restarts what uses it",
@@ -158,20 +158,20 @@ def _once(spec: StrictReader, found: Sources) -> _Refresh:
 def _length(spec: StrictReader) -> timedelta:
     written = spec.text("refreshInterval")
     if written is None:
-        return _USUAL
+        return _DEFAULT_INTERVAL
     length = parse_go_duration(written)
     if length is None:
         spec.report.lost(
             spec.at("refreshInterval"), "is no length of time; an hour is taken", "write one such as 1h"
         )
-        return _USUAL
+        return _DEFAULT_INTERVAL
     return length
 
 
 def _interval(spec: StrictReader, length: timedelta) -> str | None:
-    if length < _SHORTEST:
+    if length < _MIN_INTERVAL:
         spec.report.changed(spec.at("refreshInterval"), "is shorter than 10s, the shortest that there is")
-    return format_duration(max(length, _SHORTEST)) if length != _USUAL else None
+    return format_duration(max(length, _MIN_INTERVAL)) if length != _DEFAULT_INTERVAL else None
 
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
@@ -179,9 +179,9 @@ _PART = re.compile(r"([0-9]*\.?[0-9]+|[0-9]+\.)(ns|us|µs|ms|s|m|h)")
 
 
 def parse_go_duration(text: str) -> timedelta | None:
-    """Read a length of time as Go writes it; None where it is none.
+    """Parse a duration in the syntax of Go; None if invalid.
 
-    Source: the package `time` of Go, ParseDuration.
+    Source: Go, package `time`, ParseDuration.
     """
     if text == "0":
         return timedelta(0)

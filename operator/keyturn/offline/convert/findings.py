@@ -1,4 +1,4 @@
-"""What has to be said about a conversion: which field, what happens to it, what to do."""
+"""Findings of a conversion: the field, what happens to it, and what to do."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Finding", "Report", "Weight", "grouped"]
 
 
 class Weight(Enum):
-    """Whether the output still means what the input meant."""
+    """Whether the output has the meaning of the input."""
 
     LOST = auto()
     CHANGED = auto()
-    """It means the same in another way, or needs something beside it."""
+    """The same meaning in another form, or with a further object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One field that has no place of its own in the output."""
+    """A field without a counterpart in the output."""
 
     document: str
     field: str
@@ -30,11 +30,11 @@ class Finding:
     remedy: str
     weight: Weight
     quoted: str = ""
-    """What stood there, where a person has to write it anew; never a value of a Secret."""
+    """The input, where it has to be rewritten by hand; never a value of a Secret."""
 
 
 def grouped(findings: Iterable[Finding]) -> list[Finding]:
-    """Say once what is to be said of many fields of a document."""
+    """Merge equal findings of several fields of a document."""
     first: dict[Finding, list[str]] = {}
     for finding in findings:
         first.setdefault(replace(finding, field=""), []).append(finding.field)
@@ -47,15 +47,15 @@ def _together(fields: list[str]) -> str:
 
 @dataclass(slots=True)
 class Report:
-    """Collects the findings on one document."""
+    """Collects the findings of one document."""
 
     document: str
     findings: list[Finding] = field(default_factory=list)
 
     def lost(self, field: str, what: str, remedy: str, quoted: str = "") -> None:
-        """Say that the output means less than the input."""
+        """Report that the output has less meaning than the input."""
         self.findings.append(Finding(self.document, field, what, remedy, Weight.LOST, quoted))
 
     def changed(self, field: str, what: str, remedy: str = "") -> None:
-        """Say that the output means it in another way."""
+        """Report that the output has another form."""
         self.findings.append(Finding(self.document, field, what, remedy, Weight.CHANGED))

@@ -1,4 +1,4 @@
-"""What the generators of External Secrets are in ours."""
+"""Converts generators of External Secrets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "generated"]
 
-_SHORTEST: Final = 32
+_MIN_LENGTH: Final = 32
 _SPECS: Final = {"passwordSpec": "Password", "uuidSpec": "UUID", "sshKeySpec": "SSHKey"}
 
 
 def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """Return what a generator makes by its names, each as the source of an item."""
+    """Return the outputs of a generator by name, each as the source of an item."""
     kind, name = ref.text("kind") or "", ref.text("name") or ""
     ref.ignore("apiVersion")
     found = inputs.generator(kind, namespace, name)
@@ -91,10 +91,12 @@ def _password(spec: StrictReader) -> dict[str, dict[str, Any]]:
 
 def _length(spec: StrictReader) -> int:
     length = spec.number("length")
-    if length is not None and length >= _SHORTEST:
+    if length is not None and length >= _MIN_LENGTH:
         return length
-    spec.report.changed(spec.at("length"), f"is {length or 24}; a generated secret has at least {_SHORTEST}")
-    return _SHORTEST
+    spec.report.changed(
+        spec.at("length"), f"is {length or 24}; a generated secret has at least {_MIN_LENGTH}"
+    )
+    return _MIN_LENGTH
 
 
 def _uuid(_: StrictReader) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the functions of Go's templates are called in Liquid."""
+"""Functions of Go templates as Liquid filters."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _VERB = re.compile(r"%.?")
 
 
 class Untranslatable(Exception):  # noqa: N818  # it says what happens, not what went wrong
-    """A template does what Liquid does not, or not in the same words."""
+    """A template has no exact equivalent in Liquid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What stands between Liquid's braces."""
+    """An expression between Liquid's braces."""
 
     head: str
     filters: tuple[str, ...] = ()
     constant: str | None = None
-    """The text that the head stands for, if it is one."""
+    """The text, if the head is a literal."""
 
     @property
     def written(self) -> str:
@@ -35,7 +35,7 @@ class Expression:
 
     @property
     def argument(self) -> str:
-        """What can be handed to a filter: Liquid has no parentheses."""
+        """The expression as an argument of a filter: Liquid has no parentheses."""
         if self.filters:
             raise Untranslatable("changes a value within parentheses")
         return self.written
@@ -45,14 +45,14 @@ class Expression:
 
 
 def literal(text: str) -> Expression:
-    """Write a text; Liquid knows no escapes in one, so that some have no spelling."""
+    """Return a text as a literal; Liquid has no escapes, so some texts have none."""
     quote = '"' if '"' not in text else "'"
     is_spelled = quote not in text and "}}" not in text
     return Expression(f"{quote}{text}{quote}" if is_spelled else "", constant=text)
 
 
 def _one(*filters: str) -> Callable[..., Expression]:
-    """Make a function of one value."""
+    """Return a function of one value."""
 
     def function(*given: Expression) -> Expression:
         (value,) = _exactly(1, given)
@@ -62,7 +62,7 @@ def _one(*filters: str) -> Callable[..., Expression]:
 
 
 def _with(filter_: str, *takes: str) -> Callable[..., Expression]:
-    """Make a function that takes its settings first and the value last."""
+    """Return a function with its settings first and the value last."""
 
     def function(*given: Expression) -> Expression:
         *settings, value = _exactly(len(takes), given)
@@ -86,7 +86,7 @@ def _truncated(*given: Expression) -> Expression:
 
 
 def _formatted(*given: Expression) -> Expression:
-    """Write printf as far as it puts texts together."""
+    """Translate printf, as far as it joins texts."""
     if not given or given[0].constant is None:
         raise Untranslatable("computes the format of printf")
     form, values = given[0].constant, given[1:]

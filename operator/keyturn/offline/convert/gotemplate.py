@@ -1,7 +1,9 @@
-"""Which Liquid does the same as a template of Go: for what stands alone between braces, not for branches and loops.
+"""Translates Go templates to Liquid: actions without branches and loops.
 
-A template that is only nearly the same would write another Secret, so whatever is not understood is refused whole.
-Sources: the packages text/template of Go and sprig; External Secrets' guide on advanced templating.
+A template that is nearly equivalent would write another Secret, so an unsupported construct rejects the whole
+template.
+
+Sources: Go, package text/template; sprig; External Secrets' guide on advanced templating.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ _Token = tuple[str, str]
 
 
 def to_liquid(template: str, value: Callable[[str], Expression]) -> str:
-    """Translate a template; `value` says how one of the names of its data is written in Liquid.
+    """Translate a template; `value` returns the Liquid expression of a name in its data.
 
     Raises:
-        Untranslatable: It does what is not understood here.
+        Untranslatable: It has an unsupported construct.
     """
     translation = _Translation(value)
     written, place = [], 0
@@ -59,7 +61,7 @@ def _plain(text: str) -> str:
 class _Translation:
     value: Callable[[str], Expression]
     assigned: dict[str, Expression] = field(default_factory=dict)
-    """What Liquid has to compute beforehand, since it has no parentheses."""
+    """Assignments before the output, since Liquid has no parentheses."""
 
     def action(self, action: re.Match[str]) -> str:
         inside = action["inside"]
@@ -105,7 +107,7 @@ class _Translation:
         return FUNCTIONS[text](*arguments, *piped)
 
     def _member(self, tokens: list[_Token]) -> Expression:
-        """Read `index . "key"`, and the members of JSON."""
+        """Translate `index . "key"` and members of JSON."""
         if tokens and tokens[0] == ("dot", "."):
             tokens.pop(0)
             return self.value(self._name(tokens))

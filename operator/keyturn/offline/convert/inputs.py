@@ -1,4 +1,4 @@
-"""All documents that were given, and what one of them has to know of another."""
+"""Index of all input documents, for references between them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def namespace_of(body: Body) -> str:
 
 
 def label_of(body: Body) -> str:
-    """Name a document for people."""
+    """Return the label of a document in messages."""
     return f"{kind_of(body)} {'/'.join(filter(None, (namespace_of(body), name_of(body))))}"
 
 
@@ -49,11 +49,11 @@ def _metadata(body: Body, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The documents, which are only looked up here."""
+    """The documents, for lookups only."""
 
     bodies: tuple[Body, ...]
     named: set[int] = field(default_factory=set)
-    """The generators that another document names, by their identity."""
+    """Generators that another document names, by identity."""
 
     def of(self, group: str, *kinds: str) -> Iterator[Body]:
         for body in self.bodies:
@@ -62,26 +62,26 @@ class Inputs:
 
     def generator(self, kind: str, namespace: str, name: str) -> Body | None:
         where = "" if kind == "ClusterGenerator" else namespace
-        found = _found(self.of(_GENERATORS, kind), where, name)
+        found = _find(self.of(_GENERATORS, kind), where, name)
         if found is not None:
             self.named.add(id(found))
         return found
 
     def idle_generators(self) -> list[Body]:
-        """Return the generators that no document has named yet."""
+        """Return the generators that no document has named."""
         return [body for body in self.of(_GENERATORS) if id(body) not in self.named]
 
     def annotations(self, namespace: str, service_account: str) -> Mapping[str, Any]:
-        """Return the annotations of a ServiceAccount, where clouds keep which role it has."""
-        found = _found(self.of("", "ServiceAccount"), namespace, service_account)
+        """Return the annotations of a ServiceAccount, which have its cloud role."""
+        found = _find(self.of("", "ServiceAccount"), namespace, service_account)
         metadata = found.get("metadata") if found else None
         annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
         return annotations if isinstance(annotations, Mapping) else {}
 
     def spelled(self, store: StoreRef, namespace: str, key: str, ref: StrictReader) -> str:
-        """Spell a key as our store of that name takes it."""
+        """Return a key in the form that our provider of that store accepts."""
         where = "" if store.kind == "ClusterSecretStore" else namespace
-        found = _found(self.of(ESO, store.kind), where, store.name)
+        found = _find(self.of(ESO, store.kind), where, store.name)
         provider = _provider(found)
         match next(iter(provider), None):
             case "vault":
@@ -99,7 +99,7 @@ class Inputs:
         return _bare(key, ref)
 
     def mounts(self, kind: str, namespace: str, name: str) -> list[str]:
-        """Return the mounts of Vault that keys begin with, for a store that does not name one."""
+        """Return the Vault mounts of the keys, for a store without a path."""
         found = dict[str, None]()
         for body in self.of(ESO, "ExternalSecret", "ClusterExternalSecret"):
             if kind == "ClusterSecretStore" or namespace_of(body) == namespace:
@@ -107,8 +107,8 @@ class Inputs:
         return list(found)
 
 
-def _found(bodies: Iterable[Body], namespace: str, name: str) -> Body | None:
-    """Find one by name; where a file leaves the namespace to others, one without or any alone is meant."""
+def _find(bodies: Iterable[Body], namespace: str, name: str) -> Body | None:
+    """Find a document by name; a document without a namespace matches any."""
     named = [body for body in bodies if name_of(body) == name]
     exact = [body for body in named if namespace_of(body) == namespace]
     if exact:
@@ -126,7 +126,7 @@ def _provider(store: Body | None) -> dict[str, Mapping[str, Any]]:
 
 
 def _below_mount(vault: Mapping[str, Any], key: str) -> str:
-    """Take the mount off a path; External Secrets takes paths with and without it."""
+    """Remove the mount of a path; External Secrets accepts paths with and without it."""
     is_second = vault.get("version") != "v1"
     mount = vault.get("path")
     if not mount:
@@ -143,14 +143,14 @@ def _below_mount(vault: Mapping[str, Any], key: str) -> str:
 def _of_aws(aws: Mapping[str, Any], key: str, ref: StrictReader) -> str:
     key = f"{aws.get('prefix') or ''}{key}"
     if aws.get("service") == "ParameterStore" and "/" in key[1:]:
-        key = key.removeprefix("/")  # Keyturn itself puts it before every path of parameters
+        key = key.removeprefix("/")  # Keyturn adds the slash before parameter paths
     if aws.get("service") != "ParameterStore" and key.startswith("/"):
         return "/" + _bare(key[1:], ref)  # part of the name in Secrets Manager
     return _bare(key, ref)
 
 
 def _bare(key: str, ref: StrictReader) -> str:
-    """Take off what no key of a ManagedSecret has at its ends."""
+    """Remove characters that a key of a ManagedSecret cannot begin or end with."""
     bare = key.strip("/")
     if bare != key:
         ref.report.lost(
@@ -171,7 +171,7 @@ def _named_secret(key: str, ref: StrictReader) -> str:
 
 
 def _keys(body: Body, kind: str, name: str) -> Iterator[str]:
-    """Yield every key that a spec reads from one store."""
+    """Yield the keys that a spec reads from a store."""
     spec = body.get("spec")
     inner = spec.get("externalSecretSpec", spec) if isinstance(spec, Mapping) else None
     if not isinstance(inner, Mapping):

@@ -1,4 +1,4 @@
-"""Where the values of a Secret come from: entries of data and dataFrom, in our words."""
+"""Converts data and dataFrom."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DECODERS", "ConvertedItem", "Sources", "sources", "store_ref"]
 
 DECODERS: Final = {"Base64": "base64_decode", "Base64URL": "base64_url_safe_decode"}
-"""The filter of each decoding strategy."""
+"""Liquid filter of each decoding strategy."""
 _GJSON = re.compile(r"[#*?|@!{}()\[\]]|\\[^.]")
 _WHOLE = frozenset({"(.*)", "^(.*)$", "(.+)", "^(.+)$", "^(.*)", "(.*)$"})
 _BEGINNING = frozenset({"^", "(^)"})
@@ -34,9 +34,9 @@ class ConvertedItem:
 
     name: str
     source: dict[str, Any]
-    """The item but for its name: `from` or `generate`, perhaps `keys`."""
+    """The item without its name: `from` or `generate`, optionally `keys`."""
     path: str
-    """Where it stood in the input."""
+    """Path in the input."""
     decoder: str | None = None
 
     @property
@@ -53,11 +53,11 @@ class ConvertedItem:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All that the values of one Secret come from."""
+    """All sources of the values of one Secret."""
 
     items: tuple[ConvertedItem, ...]
     whole: tuple[dict[str, Any], ...]
-    """The entries of dataFrom."""
+    """Entries of dataFrom."""
 
     @property
     def pulls(self) -> bool:
@@ -69,7 +69,7 @@ class Sources:
 
 
 def sources(spec: StrictReader, namespace: str, inputs: Inputs) -> Sources:
-    """Read data and dataFrom of an ExternalSecret."""
+    """Convert data and dataFrom of an ExternalSecret."""
     reader = _Reader(store_ref(spec.part("secretStoreRef")), namespace, inputs)
     read = [item for entry in spec.parts("data") if (item := reader.item(entry))]
     items: list[ConvertedItem] = []
@@ -94,7 +94,7 @@ def _tell_of_clash(spec: StrictReader, whole: list[dict[str, Any]]) -> None:
 
 
 def _last(spec: StrictReader, items: list[ConvertedItem]) -> Iterator[ConvertedItem]:
-    """Leave out what a later entry overwrites."""
+    """Drop entries that a later one overwrites."""
     last = {item.name: item for item in items}
     for item in items:
         if last[item.name] is item:
@@ -104,7 +104,7 @@ def _last(spec: StrictReader, items: list[ConvertedItem]) -> Iterator[ConvertedI
 
 
 def store_ref(part: StrictReader) -> StoreRef | None:
-    """Read which store is meant, if one is."""
+    """Return the store reference, if any."""
     name, kind = part.text("name"), part.text("kind") or "SecretStore"
     return StoreRef(kind, name) if name else None
 
@@ -130,17 +130,17 @@ class _Reader:
         )
 
     def made(self, entry: StrictReader) -> list[ConvertedItem]:
-        """Read an entry of dataFrom that names a generator."""
+        """Convert an entry of dataFrom with a generator."""
         ref = entry.part("sourceRef").part("generatorRef")
         rewrites = entry.parts("rewrite")
         made = generated(ref, self.namespace, self.inputs)
-        names = _renamed(list(made), rewrites)
+        names = _rename(list(made), rewrites)
         return [
             ConvertedItem(name, source, entry.path) for name, source in zip(names, made.values(), strict=True)
         ]
 
     def whole(self, entry: StrictReader) -> dict[str, Any] | None:
-        """Read an entry of dataFrom that takes all properties of a key."""
+        """Convert an entry of dataFrom with all properties of a key."""
         store = store_ref(entry.part("sourceRef").part("storeRef")) or self.store
         if "find" in entry:
             entry.lost(
@@ -207,11 +207,11 @@ def _decoder(ref: StrictReader) -> str | None:
     return None
 
 
-# Other names
+# Renaming
 
 
 def _prefix(rewrites: list[StrictReader]) -> str | None:
-    """Return the prefix that renaming comes to, where it comes to no more."""
+    """Return the prefix that the rewrites add, if they do nothing else."""
     prefix = ""
     for rewrite in rewrites:
         found = _prefix_of(rewrite)
@@ -232,12 +232,12 @@ def _prefix_of(rewrite: StrictReader) -> str | None:
     if "transform" in rewrite:
         found = _TRANSFORM.fullmatch(rewrite.part("transform").text("template") or "")
         return found["prefix"] if found else None
-    rewrite.ignore("merge")  # named as a whole
+    rewrite.ignore("merge")  # reported as a whole
     return None
 
 
-def _renamed(names: list[str], rewrites: list[StrictReader]) -> list[str]:
-    """Rename what a generator makes, whose names are known."""
+def _rename(names: list[str], rewrites: list[StrictReader]) -> list[str]:
+    """Rename the outputs of a generator, whose names are known."""
     for rewrite in rewrites:
         regexp = rewrite.part("regexp")
         source, target = regexp.text("source"), regexp.text("target") or ""

@@ -1,4 +1,4 @@
-"""What an object keeps of the metadata of the one it was converted from."""
+"""Converts the metadata of an object."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["kept", "pass_over"]
 
-_SERVERS: Final = (
+_SERVER_FIELDS: Final = (
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields",
     "resourceVersion", "selfLink", "uid",
 )  # fmt: skip
-"""What the API server writes, and nobody wishes for."""
-_THEIRS: Final = (
+"""Fields that the API server sets."""
+_FOREIGN_PREFIXES: Final = (
     "external-secrets.io/",
     "reconcile.external-secrets.io/",
     "secret-generator.v1.mittwald.de/",
@@ -23,8 +23,8 @@ _NOISE: Final = frozenset({"kubectl.kubernetes.io/last-applied-configuration", "
 
 
 def kept(metadata: StrictReader, *, is_namespaced: bool = True) -> dict[str, Any]:
-    """Return the metadata of the new object; it has the name of the old one."""
-    metadata.ignore(*_SERVERS)
+    """Return the metadata of the new object, which has the same name."""
+    metadata.ignore(*_SERVER_FIELDS)
     for name in ("ownerReferences", "finalizers"):
         metadata.changed(name, "is left out: whoever wrote it writes it again where it is wanted")
     body: dict[str, Any] = {}
@@ -39,9 +39,9 @@ def kept(metadata: StrictReader, *, is_namespaced: bool = True) -> dict[str, Any
 
 
 def pass_over(document: StrictReader) -> None:
-    """Pass over what every document has and nobody wishes for."""
+    """Skip the fields that every document has."""
     document.ignore("apiVersion", "kind", "status")
 
 
 def _is_noise(key: str) -> bool:
-    return key in _NOISE or key.startswith(_THEIRS)
+    return key in _NOISE or key.startswith(_FOREIGN_PREFIXES)

@@ -1,6 +1,6 @@
-"""What a Secret is whose values the secret generator of mittwald makes.
+"""Converts a Secret with annotations of mittwald's secret generator.
 
-Source: the README of kubernetes-secret-generator.
+Source: README of kubernetes-secret-generator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["is_generated", "secret"]
 
 _API: Final = "keyturn.dev/v1alpha1"
 _GROUP: Final = "secret-generator.v1.mittwald.de"
-_SHORTEST: Final = 32
+_MIN_LENGTH: Final = 32
 _ENCODINGS: Final = {
     "base64": "base64",
     "base64url": "base64url",
@@ -30,7 +30,7 @@ _STATES: Final = ("autogenerate-generated-at", "secure", "length-generated")
 
 
 def is_generated(body: Body) -> bool:
-    """Say whether annotations ask for values."""
+    """Whether annotations request values."""
     metadata = body.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     return isinstance(annotations, dict) and any(
@@ -39,7 +39,7 @@ def is_generated(body: Body) -> bool:
 
 
 def secret(body: Body, report: Report) -> list[dict[str, Any]]:
-    """Convert an annotated Secret; its values are not read, and are taken over where it is."""
+    """Convert an annotated Secret; its values are not read, and are adopted in the cluster."""
     document = StrictReader(body, "", report)
     pass_over(document)
     document.ignore("data", "stringData", "type", "immutable")
@@ -88,14 +88,14 @@ def _recipe(annotations: StrictReader) -> dict[str, Any]:
     written = annotations.text(f"{_GROUP}/length") or "40"
     encoding = _ENCODINGS.get(annotations.text(f"{_GROUP}/encoding") or "base64", "base64")
     if written.lower().endswith("b"):
-        count = int(written[:-1]) if written[:-1].isdecimal() else _SHORTEST
-        return {"bytes": {"length": max(count, _SHORTEST), "encoding": encoding}}
-    length = int(written) if written.isdecimal() else _SHORTEST
-    if length < _SHORTEST:
+        count = int(written[:-1]) if written[:-1].isdecimal() else _MIN_LENGTH
+        return {"bytes": {"length": max(count, _MIN_LENGTH), "encoding": encoding}}
+    length = int(written) if written.isdecimal() else _MIN_LENGTH
+    if length < _MIN_LENGTH:
         annotations.report.changed(
-            annotations.at(f"{_GROUP}/length"), f"is {length}; a generated secret has at least {_SHORTEST}"
+            annotations.at(f"{_GROUP}/length"), f"is {length}; a generated secret has at least {_MIN_LENGTH}"
         )
-    return {"password": {"length": max(length, _SHORTEST), "symbols": False}}
+    return {"password": {"length": max(length, _MIN_LENGTH), "symbols": False}}
 
 
 def _tell_of_the_rest(annotations: StrictReader) -> None:
@@ -106,7 +106,7 @@ def _tell_of_the_rest(annotations: StrictReader) -> None:
 
 
 def _names(body: Body) -> set[str]:
-    """Name the keys that a Secret has; nobody looks at their values."""
+    """Return the keys of a Secret, without its values."""
     return {str(name) for part in ("data", "stringData") for name in (body.get(part) or {})}
 
 

@@ -15,7 +15,7 @@ __all__ = ["Conversion", "Manifest"]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An object to write, and what is to be said of it."""
+    """A converted object with its findings."""
 
     body: dict[str, Any]
     source: str = ""
@@ -24,13 +24,13 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What came of the documents."""
+    """Result of all documents."""
 
     manifests: tuple[Manifest, ...]
-    """Stores first, then what reads them."""
+    """Stores first, then their users."""
     findings: tuple[Finding, ...]
     others: tuple[Body, ...]
-    """The documents that are not for us."""
+    """Documents of other kinds."""
 
     @property
     def is_whole(self) -> bool:

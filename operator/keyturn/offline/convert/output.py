@@ -1,4 +1,4 @@
-"""How converted objects are written: as YAML for people, with what they have to look at above each."""
+"""Writes converted objects as YAML, with the findings as comments above each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["printable", "written"]
 
 _WIDTH = 110
-_UNBROKEN = 2**16
-"""A line that is broken within braces is hard to read."""
+_FLOW_WIDTH = 2**16
+"""Width that keeps flow mappings on one line."""
 
 
 def written(manifests: Iterable[Manifest]) -> str:
-    """Write manifests as documents of one YAML stream."""
+    """Serialise manifests as one YAML stream."""
     return "---\n".join(_document(manifest) for manifest in manifests)
 
 
@@ -37,7 +37,7 @@ def _document(manifest: Manifest) -> str:
 
 
 def _dumped(body: Mapping[str, Any], *, as_it_is: bool) -> str:
-    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=as_it_is, width=_UNBROKEN)
+    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=as_it_is, width=_FLOW_WIDTH)
 
 
 def _comment(manifest: Manifest) -> Iterator[str]:
@@ -55,19 +55,19 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """Let nothing of a stranger's text end a line, or reach a terminal as a command."""
+    """Escape control characters, so that foreign text ends no line and reaches no terminal as a command."""
     return "".join(letter if letter.isprintable() and is_visible(letter) else " " for letter in text)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes references in one line, texts of several lines as such, and no anchors."""
+    """Writes references in flow style, texts of several lines as blocks, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 
 class _InOneLine(dict[str, Any]):
-    """A mapping that is written in one line."""
+    """A mapping in flow style."""
 
 
 def _laid_out(body: Any) -> Any:

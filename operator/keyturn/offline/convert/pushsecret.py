@@ -1,4 +1,4 @@
-"""What a PushSecret is: pushTo of the ManagedSecret that makes the Secret."""
+"""Converts a PushSecret to pushTo of the ManagedSecret that generates the Secret."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _API: Final = "keyturn.dev/v1alpha1"
 def push_secret(
     body: Body, inputs: Inputs, report: Report, made: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Add what a PushSecret pushes to the ManagedSecret that was converted before; return what is new."""
+    """Add the pushes to the ManagedSecret that was converted before; return new objects."""
     document = StrictReader(body, "", report)
     pass_over(document)
     spec = document.part("spec")
     found, new = _pushed(document, spec, inputs, made)
     if found is None:
-        document.ignore("metadata", "spec")  # named as a whole
+        document.ignore("metadata", "spec")  # reported as a whole
         return []
     keys = _keys(found)
     pushes = [push for store in _stores(spec) for push in _pushes(spec, store, keys)]
@@ -52,7 +52,7 @@ _WITHOUT: Final = {
 def _pushed(
     document: StrictReader, spec: StrictReader, inputs: Inputs, made: list[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Find the ManagedSecret whose Secret is pushed, or make one of a generator."""
+    """Find the ManagedSecret of the pushed Secret, or create one from a generator."""
     metadata, selector = document.part("metadata"), spec.part("selector")
     namespace = metadata.text("namespace") or ""
     if "generatorRef" in selector:
@@ -101,7 +101,7 @@ def _secret_of(made: dict[str, Any]) -> tuple[str, str]:
 
 
 def _keys(made: dict[str, Any]) -> frozenset[str]:
-    """Return the keys that are made here, as far as their names tell."""
+    """Return the generated keys, as far as their names are known."""
     items = [item for item in made["spec"].get("data", ()) if "from" not in item]
     return frozenset(item["name"] for item in items)
 

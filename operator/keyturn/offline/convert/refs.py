@@ -9,7 +9,7 @@ __all__ = ["StoreRef"]
 
 @dataclass(frozen=True, slots=True)
 class StoreRef:
-    """Which store is meant."""
+    """Kind and name of a store."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""What a store of External Secrets is as one of ours."""
+"""Converts SecretStore and ClusterSecretStore."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLUSTER: Final = "ClusterSecretStore"
 
 
 def store(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
-    """Convert a SecretStore or ClusterSecretStore; nothing where we have no such provider."""
+    """Convert a store; returns nothing without a matching provider."""
     document = StrictReader(body, "", report)
     pass_over(document)
     kind, spec = str(body["kind"]), document.part("spec")
@@ -56,7 +56,7 @@ def _provider(part: StrictReader, one: Store) -> dict[str, Any] | None:
 
 
 def _allowed(spec: StrictReader) -> dict[str, Any]:
-    """Say which namespaces may use the store: none do by themselves here, all do there."""
+    """Return the namespaces that may use the store: by default none in Keyturn, all in External Secrets."""
     names: list[str] = []
     selectors = []
     for condition in spec.parts("conditions"):

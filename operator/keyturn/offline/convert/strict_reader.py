@@ -1,4 +1,4 @@
-"""How a document of strangers is read so that nothing of it vanishes: what nobody asks for is told in the end."""
+"""Strict reader: a field of the input that no code reads is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StrictReader:
         return self._body.get(name)
 
     def text(self, name: str) -> str | None:
-        """Read a text; YAML makes numbers of some."""
+        """Return a text; YAML parses some as numbers."""
         found = self.raw(name)
         if isinstance(found, bool):
             return "true" if found else "false"
@@ -76,13 +76,13 @@ class StrictReader:
         return self._misshapen(name, "a number", None)
 
     def part(self, name: str) -> StrictReader:
-        """Read a mapping; an absent one is empty."""
+        """Return a mapping; empty if absent."""
         if name not in self._parts:
             self._parts[name] = [StrictReader(self.raw(name), self.at(name), self.report)]
         return self._parts[name][0]
 
     def parts(self, name: str) -> list[StrictReader]:
-        """Read a list of mappings."""
+        """Return a list of mappings."""
         if name not in self._parts:
             found = self.raw(name)
             if found is not None and not isinstance(found, list):
@@ -108,28 +108,28 @@ class StrictReader:
         return list(self._body)
 
     def lost(self, name: str, what: str, remedy: str) -> None:
-        """Say of a field that is there that the output means less without it."""
+        """Report a present field without which the output has less meaning."""
         if name in self:
             self.raw(name)
             self.report.lost(self.at(name), what, remedy)
 
     def changed(self, name: str, what: str, remedy: str = "") -> None:
-        """Say of a field that is there that the output means it in another way."""
+        """Report a present field with another form in the output."""
         if name in self:
             self.raw(name)
             self.report.changed(self.at(name), what, remedy)
 
     def lost_unless(self, usual: object, name: str, what: str, remedy: str) -> None:
-        """Say of a field that means something that the output means less without it."""
+        """Report a field that differs from the default, and is missing in the output."""
         if self.raw(name) != usual:
             self.lost(name, what, remedy)
 
     def ignore(self, *names: str) -> None:
-        """Pass over what nobody wished for, such as a status."""
+        """Skip fields that are not part of the spec, such as status."""
         self._unread -= set(names)
 
     def tell_unread(self) -> None:
-        """Say of every field below that nobody has read it."""
+        """Report every field that was not read."""
         for path in self._left():
             self.report.lost(path, _UNKNOWN, _LOOK)
 

@@ -1,4 +1,4 @@
-"""What the Secret of an ExternalSecret looks like, in our words."""
+"""Converts the target of an ExternalSecret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _THEIRS: Final = "is not written into a Secret that is merged into; labels and a
 def target(
     part: StrictReader, name: str, short: str, texts: Mapping[str, str], *, once: bool
 ) -> dict[str, Any]:
-    """Return spec.target of a ManagedSecret that is called `short` and comes of one called `name`."""
+    """Return spec.target of a ManagedSecret `short`, converted from an object `name`."""
     template = part.part("template")
     body: dict[str, Any] = {}
     written = part.text("name") or name
@@ -38,7 +38,7 @@ def target(
     merges = part.text("creationPolicy") == MERGES
     if merges:
         body["creationPolicy"] = MERGES
-    # The Secret is there, made by External Secrets, and its values are to stay.
+    # The Secret exists, and its values are adopted.
     body["adopt"] = "IfUnowned"
     if not merges and part.text("creationPolicy") in {None, "Owner"}:
         body["deletionPolicy"] = "Delete"
@@ -65,7 +65,7 @@ def _type(template: StrictReader) -> str | None:
 
 
 def _tell_of_loss(part: StrictReader) -> None:
-    """Say that nothing that vanishes at the store vanishes here."""
+    """Report that values which vanish at the store stay here."""
     policy = part.text("deletionPolicy")
     if policy in {"Delete", "Merge"}:
         part.report.lost(
@@ -85,7 +85,7 @@ def _metadata(metadata: StrictReader, *, merges: bool) -> dict[str, dict[str, st
 
 
 def _plain(part: StrictReader) -> dict[str, str]:
-    """Read labels or annotations; ours are no templates."""
+    """Return labels or annotations; they are no templates here."""
     texts = {name: part.text(name) for name in part.names()}
     for name, text in texts.items():
         if text and "{{" in text:

@@ -1,4 +1,4 @@
-"""What the templates of External Secrets are in ours, and which keys the Secret has then."""
+"""Converts templates, and determines the keys of the Secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Texts", "templated"]
 
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_TAKEN: Final = frozenset(
+_RESERVED: Final = frozenset(
     {
         "and",
         "blank",
@@ -38,20 +38,20 @@ _TAKEN: Final = frozenset(
     }
     | {"reversed", "true", "values", "with"}
 )
-"""Words of Liquid's own."""
+"""Reserved words of Liquid."""
 _WRITE: Final = "write it in Liquid under target.template.data, by docs/shape.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The values and the templates over them."""
+    """Values, and the templates over them."""
 
     sources: Sources
     data: Mapping[str, str]
 
 
 def templated(template: StrictReader, sources: Sources) -> Texts:
-    """Translate target.template as far as it makes keys."""
+    """Translate target.template, as far as it has keys."""
     template.lost_unless(
         "v2", "engineVersion", "is an engine of another language", "read the templates once more"
     )
@@ -85,7 +85,7 @@ class _Read:
         return made.then(item.decoder) if item and item.decoder else made
 
     def renamed(self) -> _Read:
-        """Name a value as the templates that only repeat it, which need no template then."""
+        """Rename a value like the templates that only repeat it, which are dropped then."""
         items, data = list[ConvertedItem](), dict(self.data)
         for item in self.sources.items:
             keys = self._repeating(item)
@@ -95,7 +95,7 @@ class _Read:
         return _Read(replace(self.sources, items=tuple(items)), data)
 
     def _repeating(self, item: ConvertedItem) -> list[str]:
-        """Return the keys under which a value is all that there is to read, if it is read nowhere else."""
+        """Return the keys that only repeat a value, if no other template reads it."""
         alone = f"{{{{ {_reference(item.name).head} }}}}"
         keys = [key for key, text in self.data.items() if text == alone]
         others = {other.name for other in self.sources.items} - {item.name}
@@ -105,18 +105,18 @@ class _Read:
 
 
 def _reference(name: str) -> Expression:
-    if _WORD.fullmatch(name) and name not in _TAKEN:
+    if _WORD.fullmatch(name) and name not in _RESERVED:
         return Expression(name)
     return Expression(f"values[{literal(name).argument}]")
 
 
 def _reads(text: str, name: str) -> bool:
-    """Say whether a template may read a value; it does no harm to be wrong."""
+    """Whether a template may read a value; a false positive does no harm."""
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
 def _decoded(read: _Read) -> dict[str, str]:
-    """Write what a decoding strategy does; a template under the name of an item goes before it."""
+    """Return the templates of decoding strategies; a template under the name of an item has precedence."""
     return {
         item.name: f"{{{{ {_reference(item.name).then(item.decoder).written} }}}}"
         for item in read.sources.items

@@ -1,4 +1,4 @@
-"""Which services of a compose file use a variable, so that they can be started anew when it turns."""
+"""Services of a compose file that use a variable, and are to be restarted when it changes."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _OVERRIDES: Final = tuple(name.replace(".y", ".override.y") for name in FILES)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML with the tags of compose, such as !reset, of which nothing is needed here."""
+    """YAML loader that accepts the tags of compose, such as !reset."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)
 
 
 def secret_name(variable: str) -> str:
-    """Name a variable as a secret of compose."""
+    """Return the name of a variable as a compose secret."""
     return variable.lower()
 
 
 def users_of(folder: Path, variables: frozenset[str], env_file: str) -> frozenset[str] | None:
-    """Name the services that read one of the variables, by its name, from a file of all, or as a secret.
+    """Return the services that read one of the variables: by name, from an env_file, or as a secret.
 
-    None where there is no compose file.
+    None without a compose file.
 
     Raises:
-        Refused: There is one, and it cannot be read.
+        Refused: The file cannot be read.
     """
     found: set[str] = set()
     files = [path for name in (*FILES, *_OVERRIDES) if disk.read(path := folder / name) is not None]
@@ -79,7 +79,7 @@ def _environment(given: object) -> Iterator[str]:
 
 
 def _reads(given: object, env_file: str) -> bool:
-    """Say whether a service gets a whole file, be it that compose is told on its command line which environment."""
+    """Whether a service gets a whole env_file, including by an option of the command line."""
     paths = (
         [one.get("path") if isinstance(one, dict) else one for one in given if one]
         if isinstance(given, list)
@@ -95,7 +95,7 @@ def _sources(given: object) -> Iterator[str]:
 
 
 def _texts(given: object, observed: set[int]) -> Iterator[str]:
-    """Return every text of a service; what YAML has several times by an alias only once."""
+    """Yield every text of a service; a node with YAML aliases once."""
     if isinstance(given, str):
         yield given
     elif isinstance(given, dict | list) and id(given) not in observed:

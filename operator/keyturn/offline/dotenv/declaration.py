@@ -1,4 +1,4 @@
-"""What .env.example declares: every variable, where its value comes from, and why."""
+"""Declaration of .env.example: every variable with the source of its value, and why."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable, and where its value comes from."""
+    """A variable with its source."""
 
     name: str
     source: Source
@@ -47,7 +47,7 @@ class Variable:
 
     @property
     def is_secret(self) -> bool:
-        """Whether a value of its own is secret; one that is composed holds those of others."""
+        """Whether its own value is secret; a composed one contains secrets of others."""
         return isinstance(self.source, Made | IssuedElsewhere | Rendered)
 
     @property
@@ -57,33 +57,33 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredVariable:
-    """One value of a part, with the variables that its outputs are written to."""
+    """A value of a part, with the variables of its outputs."""
 
     name: str
     made: Made | None
-    """None for what is in the file, and nowhere else."""
+    """None for a value that exists in the file only."""
     variables: Mapping[str, str]
     literal: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is made together: the variables of .env.example, or those of one ManagedSecret."""
+    """Values that are generated together: those of .env.example, or of one ManagedSecret."""
 
     name: str
     items: tuple[DeclaredVariable, ...]
     templates: Mapping[str, str]
-    """The template of each variable that is rendered."""
+    """Template of each rendered variable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Every variable that there shall be."""
+    """All declared variables."""
 
     variables: tuple[Variable, ...]
     parts: tuple[Part, ...]
     start: Document
-    """What a new file is made from."""
+    """Content of a new file."""
 
     def variable(self, name: str) -> Variable | None:
         return next((one for one in self.variables if one.name == name), None)
@@ -94,10 +94,10 @@ class Declaration:
 
 
 def declared_in(example: Document) -> Declaration:
-    """Read what .env.example declares.
+    """Parse the declarations of .env.example.
 
     Raises:
-        Refused: A hint cannot be followed, or a variable reads one that is not set above it.
+        Refused: A hint is invalid, or a variable reads one that is not set above it.
     """
     _hold_to_order(example)
     in_urls = {name for one in example.variables if _URL.match(one.raw) for name in references(one.raw)}
@@ -116,7 +116,7 @@ def declared_in(example: Document) -> Declaration:
 
 
 def hold_to_names(file: str, variables: Mapping[str, Variable]) -> None:
-    """Refuse secrets whose names no shell could set."""
+    """Reject secrets with names that a shell cannot set."""
     for one in variables.values():
         if one.holds_a_secret and not _NAME.fullmatch(one.name):
             raise Refused(
@@ -141,7 +141,7 @@ def _variable(example: Document, entry: Entry, in_urls: set[str]) -> Variable:
 
 
 def _with_composed(variables: Mapping[str, Variable], example: Document) -> dict[str, Variable]:
-    """Tell which variables read secrets, be it by way of others; the order is that of the file."""
+    """Mark the variables that read secrets, directly or through others; keeps the order of the file."""
     found: dict[str, Variable] = {}
     for name, one in variables.items():
         read = [other for other in references(example.raw.get(name, "")) if other in variables]
@@ -168,7 +168,7 @@ def _part(file: str, chosen: Mapping[str, Variable], outputs: Mapping[str, Varia
 
 
 def _emptied(example: Document, variables: Mapping[str, Variable]) -> Document:
-    """Take the texts out that stand for secrets."""
+    """Remove placeholder texts of secrets."""
     secret = [one.name for one in variables.values() if one.is_secret and example.raw.get(one.name)]
     return example.with_written(dict.fromkeys(secret, ""))
 

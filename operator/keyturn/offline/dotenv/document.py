@@ -1,4 +1,4 @@
-"""What a .env file holds: as python-dotenv reads it, and byte for byte, so that one value can be changed alone."""
+"""A .env file, parsed as by python-dotenv and kept byte for byte, so that single values can be replaced."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "Entry", "Unset", "references"]
 
-_LARGEST: Final = 64 * 1024
-_MOST_VARIABLES: Final = 1000
+_MAX_FILE_BYTES: Final = 64 * 1024
+_MAX_VARIABLES: Final = 1000
 _MANY_BLANKS = re.compile(r"[^\S\r\n]{1000}")
-"""python-dotenv looks for a comment at each of them, and from each to the last."""
-_MOST_REFERENCES: Final = 100
-"""python-dotenv looks through all that follows for the end of each."""
-_LONGEST: Final = 1024 * 1024
+"""python-dotenv searches for a comment at each blank, and from each to the last: quadratic."""
+_MAX_REFERENCES: Final = 100
+"""python-dotenv searches the rest of the text for the end of each."""
+_MAX_EXPANDED: Final = 1024 * 1024
 _BOM: Final = "\ufeff"
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _BLANK_LINES = re.compile(r"\s*")
-# What python-dotenv takes before a value, so that the value's place in an entry is known.
+# What python-dotenv accepts before a value, to find the value's position.
 _HEAD = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*(=)?")
 _BLANK = re.compile(r"[^\S\r\n]*")
 _QUOTED = re.compile(r"'(?:\\'|[^'])*'|\"(?:\\\"|[^\"])*\"")
@@ -34,14 +34,14 @@ _TO_THE_END = re.compile(r"[^\r\n]*")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """A variable or a comment, with the blank lines before it and the end of its line."""
+    """A variable or a comment, with preceding blank lines and the line end."""
 
     text: str
     line: int
     name: str | None
     """None for a comment."""
     raw: str
-    """The value before references are filled in; empty where there is none."""
+    """The value with unexpanded references; empty if there is none."""
 
     @property
     def follows_a_blank_line(self) -> bool:
@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def comment(self) -> str:
-        """The comment that the entry is, or that stands after its value."""
+        """The comment of the entry, or after its value."""
         if self.name is None:
             return self.text.strip()
         _, end = _place(self.text)
@@ -57,16 +57,16 @@ class Entry:
 
     @property
     def written(self) -> str:
-        """The value as it is written, with its quotes."""
+        """The value as in the file, with quotes."""
         start, end = _place(self.text)
         return self.text[start:end]
 
     def with_written(self, written: str) -> Entry:
-        """Put a value, with the quotes that it needs, in the place of the one that is there."""
+        """Replace the value, with the quotes that the new one needs."""
         start, end = _place(self.text)
         head = self.text[:start]
         equals = "" if "=" in head else "="
-        # A comment right after a quote would become part of a value without quotes.
+        # A comment right after a quote would become part of an unquoted value.
         gap = " " if self.text[end:].startswith("#") else ""
         return replace(self, text=f"{head}{equals}{written}{gap}{self.text[end:]}")
 
@@ -85,23 +85,23 @@ class Document:
     """One .env file."""
 
     name: str
-    """What the file is called, for sentences about it."""
+    """Name of the file in messages."""
     entries: tuple[Entry, ...]
     has_bom: bool = False
 
     @classmethod
     def read(cls, name: str, content: bytes) -> Document:
-        """Read a file's content.
+        """Parse a file.
 
         Raises:
-            Refused: It is no .env file, or too large for one.
+            Refused: It is no .env file, or too large.
         """
         text = _decoded(name, content)
         has_bom = text.startswith(_BOM)
         read = cls(name, tuple(_entries(name, text.removeprefix(_BOM))), has_bom)
-        if len(read.variables) > _MOST_VARIABLES:
+        if len(read.variables) > _MAX_VARIABLES:
             raise Refused(
-                f"{name} has {len(read.variables)} variables; a .env file may have {_MOST_VARIABLES}"
+                f"{name} has {len(read.variables)} variables; a .env file may have {_MAX_VARIABLES}"
             )
         return read
 
@@ -115,7 +115,7 @@ class Document:
 
     @property
     def raw(self) -> Mapping[str, str]:
-        """Every variable's value before references are filled in; of several the last counts, as for programs."""
+        """All values with unexpanded references; of several the last counts, as for programs."""
         return {one.name: one.raw for one in self.entries if one.name is not None}
 
     def entry(self, name: str) -> Entry | None:
@@ -131,17 +131,17 @@ class Document:
         return found[0] if found else None
 
     def values(self, surroundings: Mapping[str, str]) -> tuple[dict[str, str], list[Unset]]:
-        """Fill in the references as python-dotenv does, and tell which lead nowhere.
+        """Expand references as python-dotenv does; also return the unset ones.
 
         Raises:
-            Refused: They make more text than an environment can hold.
+            Refused: The result is larger than an environment can be.
         """
         from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  # on first use, as its parser
 
         found: dict[str, str] = {}
         known = ChainMap(found, surroundings)  # type: ignore[arg-type]  # it writes into the first only
         unset: list[Unset] = []
-        room = _LONGEST
+        room = _MAX_EXPANDED
         for entry in self.variables:
             parts = []
             for atom in parse_variables(entry.raw):
@@ -149,18 +149,18 @@ class Document:
                     unset.append(Unset(entry.name or "", atom.name, entry.line))
                 parts.append(atom.resolve(known))
                 room -= len(parts[-1])
-                if room < 0:  # ten lines that double each other make gigabytes
-                    raise Refused(f"{self.name}: the values may have {_LONGEST} characters together")
+                if room < 0:  # ten lines that double each other have gigabytes
+                    raise Refused(f"{self.name}: the values may have {_MAX_EXPANDED} characters together")
             found[entry.name or ""] = "".join(parts)
         return found, unset
 
     def with_written(self, changes: Mapping[str, str]) -> Document:
-        """Return the file with other values, each as it is to be written; every other byte stays.
+        """Return the file with other values, as they are to be written; every other byte stays.
 
-        A variable that is not there yet comes before the first that reads it, else to the end.
+        A new variable is inserted before the first one that reads it, otherwise appended.
 
         Raises:
-            Refused: The file would not read as it should.
+            Refused: The file would be parsed differently.
         """
         changed = self
         for name, written in changes.items():
@@ -187,7 +187,7 @@ class Document:
             place for place, one in enumerate(self.entries) if one.name and name in references(one.raw)
         )
         place = next(readers, len(self.entries))
-        # The comments right above the reader are about it, not about what it reads.
+        # Comments right above the reader belong to it.
         while (
             0 < place < len(self.entries)
             and not self.entries[place].follows_a_blank_line
@@ -203,21 +203,21 @@ class Document:
 
 
 def references(raw: str) -> tuple[str, ...]:
-    """Name the variables that a value reads."""
+    """Return the variables that a value references."""
     return tuple(re.findall(r"\$\{([^}:]*)(?::-[^}]*)?\}", raw))
 
 
 def _decoded(name: str, content: bytes) -> str:
-    if len(content) > _LARGEST:
-        raise Refused(f"{name} has {len(content)} bytes; a .env file may have {_LARGEST}")
+    if len(content) > _MAX_FILE_BYTES:
+        raise Refused(f"{name} has {len(content)} bytes; a .env file may have {_MAX_FILE_BYTES}")
     try:
         text = content.decode()
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # outside the handler, because its error quotes the content
+    if "\0" in text:  # outside the except block, since its error quotes the content
         raise Refused(f"{name} is no text in UTF-8 without NUL; save it as UTF-8")
-    if text.count("${") > _MOST_REFERENCES:
-        raise Refused(f"{name} reads more than {_MOST_REFERENCES} variables by ${{…}}; write fewer")
+    if text.count("${") > _MAX_REFERENCES:
+        raise Refused(f"{name} reads more than {_MAX_REFERENCES} variables by ${{…}}; write fewer")
     if _MANY_BLANKS.search(text):
         raise Refused(f"{name} has a thousand blanks in a row; remove them")
     return text
@@ -237,13 +237,13 @@ def _entries(name: str, text: str) -> Iterator[Entry]:
 
 
 def _raw(text: str, value: str | None) -> str:
-    """Return a value; what python-dotenv takes for one and everybody else for a comment is none."""
+    """Return a value; a comment that python-dotenv alone takes for a value is none."""
     start, end = _place(text) if value else (0, 0)
     return value if value and end > start else ""
 
 
 def _place(text: str) -> tuple[int, int]:
-    """Return where in an entry its value begins and ends."""
+    """Return start and end of the value in an entry."""
     head = _HEAD.match(text)
     if head is None:
         return len(text), len(text)
@@ -256,7 +256,7 @@ def _place(text: str) -> tuple[int, int]:
         return start, quoted.end()
     rest = _TO_THE_END.match(text, start)
     unquoted = rest[0] if rest else ""
-    if unquoted.startswith("#") and start > head.end():  # NAME= # a comment, for shells and people
+    if unquoted.startswith("#") and start > head.end():  # NAME= # a comment, for shells
         return head.end(), head.end()
     value = re.sub(r"\s+#.*", "", unquoted).rstrip()
     return start, start + len(value)

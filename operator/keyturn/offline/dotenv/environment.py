@@ -1,4 +1,4 @@
-"""What an environment's file gives to programs, if nothing is missing in it."""
+"""The complete environment of a .env file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["complete", "needed_by"]
 
 
 def complete(document: Document, needed: Iterable[str], surroundings: Mapping[str, str]) -> dict[str, str]:
-    """Return every variable with its references filled in; `surroundings` count for those that nothing sets.
+    """Return all variables with expanded references; `surroundings` has variables that the file does not set.
 
     Raises:
-        Refused: A needed one has no value, or one reads what is not set.
+        Refused: A needed variable has no value, or one references an unset variable.
     """
     values, unset = document.values(surroundings)
     if missing := [name for name in needed if not values.get(name)]:
@@ -31,7 +31,7 @@ def complete(document: Document, needed: Iterable[str], surroundings: Mapping[st
             f"{document.name} has no value of {', '.join(missing)}; keyturn init says what it needs"
         )
     for one in unset:
-        # Only a name that is in the file is told: what stands there may be part of a password with a ${ of its own.
+        # Only names in the file are quoted: other text may be part of a password that contains ${.
         what = f"{one.reference} by ${{…}}, which is" if one.reference in values else "by ${…} what is"
         raise Refused(
             f"{document.name}, line {one.line}: {one.name} reads {what} not set above it;"
@@ -41,7 +41,7 @@ def complete(document: Document, needed: Iterable[str], surroundings: Mapping[st
 
 
 def needed_by(folder: Path, document: Document) -> tuple[str, ...]:
-    """Name the secrets that .env.example declares; without one, those that the file itself has names for."""
+    """Return the secrets that .env.example declares; without it, those that their names suggest."""
     if (folder / EXAMPLE).exists():
         return tuple(variable.name for variable in declared_in(before(folder)).secrets)
     found = (

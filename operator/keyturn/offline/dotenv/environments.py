@@ -1,4 +1,4 @@
-"""The .env files of a folder beside each other: what is missing in one, and what two have in common."""
+"""Compares the .env files of a folder: missing values, and values that two of them share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
 
-from . import files as disk
+from . import files
 from .declaration import ENVIRONMENTS, EXAMPLE, declared_in
 from .document import Document, references
 from .errors import Refused
@@ -33,17 +33,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Environment:
-    """One file .env.<environment>, as it was read."""
+    """One file .env.<environment>."""
 
     name: str
     path: Path
     content: bytes | None
-    """None where there is no file yet."""
+    """None without a file."""
     document: Document | None
 
     @property
     def values(self) -> Mapping[str, Value]:
-        """Every value that is there; an empty one is none."""
+        """All values that are not empty."""
         if self.document is None:
             return {}
         found, _ = self.document.values({})
@@ -52,11 +52,11 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with one variable of a file, or with the file."""
+    """A problem of one variable, or of the file."""
 
     file: str
     variable: str
-    """Empty where it is the file."""
+    """Empty for the file."""
     sentence: str
 
 
@@ -65,23 +65,23 @@ def file_of(folder: Path, environment: str) -> Path:
 
 
 def opened(folder: Path, name: str) -> Environment:
-    """Read an environment's file.
+    """Read the file of an environment.
 
     Raises:
-        Refused: It is there and cannot be read.
+        Refused: It exists and cannot be read.
     """
     path = file_of(folder, name)
-    content = disk.read(path)
+    content = files.read(path)
     return Environment(name, path, content, None if content is None else Document.read(path.name, content))
 
 
 def siblings(folder: Path) -> dict[str, Environment]:
-    """Read the file of every environment."""
+    """Read the files of all environments."""
     return {name: opened(folder, name) for name in ENVIRONMENTS}
 
 
 def readers_of(document: Document, names: frozenset[str]) -> frozenset[str]:
-    """Add the variables that read others by ${…}, be it by way of more; whoever uses those uses these."""
+    """Add the variables that read others by ${…}, directly or through others."""
     grown = set(names)
     for entry in document.variables:
         if entry.name and not grown.isdisjoint(references(entry.raw)):
@@ -93,9 +93,9 @@ def before(folder: Path) -> Document:
     """Read .env.example.
 
     Raises:
-        Refused: There is none, or it cannot be read.
+        Refused: It is missing or cannot be read.
     """
-    content = disk.read(folder / EXAMPLE)
+    content = files.read(folder / EXAMPLE)
     if content is None:
         raise Refused(
             f"there is no {folder / EXAMPLE}; write one, name its folder, or name manifests with -f"
@@ -104,7 +104,7 @@ def before(folder: Path) -> Document:
 
 
 def declared_at(folder: Path, manifests: tuple[Path, ...]) -> tuple[Declaration, Document | None]:
-    """Return what manifests declare, or .env.example where none are named, with that file."""
+    """Return the declaration of manifests, or of .env.example without any, with that file."""
     if manifests:
         from .read_manifests import declared_by  # noqa: PLC0415  # on first use: it brings the API's models
 
@@ -116,12 +116,12 @@ def declared_at(folder: Path, manifests: tuple[Path, ...]) -> tuple[Declaration,
 def flaws(
     one: Environment, declaration: Declaration, example: Document | None, others: Mapping[str, Environment]
 ) -> Iterator[Flaw]:
-    """Name what a person has to see to: a value that is missing, unset, the example's own, or another file's too."""
+    """Yield values that need manual action: missing, unset, equal to the example, or shared with another file."""
     file = one.path.name
     if one.document is None:
         yield Flaw(file, "", f"is not there; keyturn init --environment {one.name}")
         return
-    if not disk.is_private(one.path):
+    if not files.is_private(one.path):
         yield Flaw(file, "", "can be read by others; chmod 600, or keyturn init")
     values = one.values
     beside = {other.path.name: other.values for other in others.values() if other.name != one.name}

@@ -1,4 +1,4 @@
-"""What keeps a command from being done."""
+"""Error of a command on .env files."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["Refused"]
 
 
 class Refused(Exception):  # noqa: N818 - it says what to do, not what went wrong
-    """Nothing was changed; the sentence says what to write or do instead, and holds no value."""
+    """Nothing was changed; the message has the remedy and no value."""

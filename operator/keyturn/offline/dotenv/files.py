@@ -1,4 +1,4 @@
-"""How files with secrets are read and written: nobody else's eyes, no link followed, all of it or nothing."""
+"""File access for secrets: private mode, no symbolic links, atomic replacement."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["PRIVATE", "is_private", "locked", "make_private", "private_folder", "read", "write"]
 
 PRIVATE: Final = 0o600
-_OTHERS: Final = 0o077
-_LARGEST: Final = 1024 * 1024
-_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us up
+_FOREIGN_BITS: Final = 0o077
+_MAX_BYTES: Final = 1024 * 1024
+_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
 
 
 def read(path: Path) -> bytes | None:
-    """Return what a file holds; None where there is none.
+    """Return the content of a file; None if it does not exist.
 
     Raises:
         Refused: It cannot be read, is too large, or is a link, a folder or a device.
@@ -37,24 +37,24 @@ def read(path: Path) -> bytes | None:
         try:
             _hold_to_files(path, os.fstat(opened))
             with os.fdopen(os.dup(opened), "rb") as file:
-                content = file.read(_LARGEST + 1)
+                content = file.read(_MAX_BYTES + 1)
         finally:
             os.close(opened)
-    if len(content) > _LARGEST:
-        raise Refused(f"{path} has more than {_LARGEST} bytes; is it the right file?")
+    if len(content) > _MAX_BYTES:
+        raise Refused(f"{path} has more than {_MAX_BYTES} bytes; is it the right file?")
     return content
 
 
 def write(path: Path, content: bytes, *, instead_of: bytes | None, mode: int = PRIVATE) -> None:
-    """Put a file in the place of what was read there, in one step and with its rights from the first byte.
+    """Replace a file atomically, with its mode from the first byte, if it still has the content that was read.
 
     Raises:
-        Refused: It cannot be written, or holds something else by now.
+        Refused: It cannot be written, or its content has changed.
     """
     if read(path) != instead_of:
         raise Refused(f"{path} was changed meanwhile; nothing was written to it; try again")
     with _meaning(path):
-        # Beside it, so that the rename is one step; the name falls under the lines of .gitignore as well.
+        # In the same folder, so that the rename is atomic; .gitignore covers the name too.
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, PRIVATE & mode)
         try:
@@ -72,27 +72,27 @@ def write(path: Path, content: bytes, *, instead_of: bytes | None, mode: int = P
 
 
 def is_private(path: Path) -> bool:
-    """Say whether nobody but the owner may read or write a file."""
+    """Whether only the owner may access a file."""
     with _meaning(path):
-        return not stat.S_IMODE(os.lstat(path).st_mode) & _OTHERS
-    raise AssertionError  # _meaning raises or lets through
+        return not stat.S_IMODE(os.lstat(path).st_mode) & _FOREIGN_BITS
+    raise AssertionError  # `_meaning` raises, or the block has returned
 
 
 def make_private(path: Path) -> None:
-    """Take every right from everybody but the owner."""
+    """Remove all permissions of group and others."""
     with _meaning(path):
         opened = os.open(path, os.O_RDONLY | _NO_LINK)
         try:
-            os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~_OTHERS)
+            os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~_FOREIGN_BITS)
         finally:
             os.close(opened)
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that only its owner can enter, or make sure that it is one.
+    """Create a folder with mode 0700, or check that an existing one is a folder.
 
     Raises:
-        Refused: There is something else, or it cannot be made.
+        Refused: It is something else, or cannot be created.
     """
     with _meaning(path):
         with suppress(FileExistsError):
@@ -100,7 +100,7 @@ def private_folder(path: Path) -> None:
         facts = os.lstat(path)
         if not stat.S_ISDIR(facts.st_mode):
             raise Refused(f"{path} is no folder; move it away")
-        if stat.S_IMODE(facts.st_mode) & _OTHERS:
+        if stat.S_IMODE(facts.st_mode) & _FOREIGN_BITS:
             opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK)
             try:
                 os.fchmod(opened, 0o700)
@@ -110,7 +110,7 @@ def private_folder(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one of us write into a folder at a time."""
+    """Hold an exclusive lock for writes in a folder."""
     if not folder.is_dir():
         raise Refused(f"there is no folder {folder}; name one with --folder")
     with _meaning(folder):
@@ -137,7 +137,7 @@ def _flush(folder: Path) -> None:
 
 @contextmanager
 def _meaning(path: Path) -> Iterator[None]:
-    """Say what an error of the file system means to a person."""
+    """Map an error of the file system to a message."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How missing values are made: by the operator's own generators and templates, from what is in the file already."""
+"""Generates missing values with the operator's generators and templates, from the values of the file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _VALUE = "value"
 
 @dataclass(slots=True)
 class Making:
-    """Values that were made, and why others could not be."""
+    """Generated values, and why others could not be generated."""
 
     fresh: dict[str, Value] = field(default_factory=dict)
-    """By the variables that they are for."""
+    """By variable."""
     lacking: dict[str, str] = field(default_factory=dict)
     """Why a variable has no value."""
 
@@ -40,10 +40,10 @@ class Making:
 def made(
     declaration: Declaration, present: Mapping[str, Value], now: datetime, renew: frozenset[str] | None = None
 ) -> Making:
-    """Make what is missing; with `renew` make these variables anew, with all that is made of them, and no other.
+    """Generate missing values; with `renew` regenerate these variables and all that depend on them, and no others.
 
     Raises:
-        Refused: A recipe or a template cannot be followed.
+        Refused: A recipe or a template is invalid.
     """
     making = Making()
     by_secret: dict[str, Outputs] = {}
@@ -53,10 +53,10 @@ def made(
 
 
 def generator_of(made: Made, place: str) -> Generator[Any]:
-    """Return the generator that a recipe asks for.
+    """Return the generator of a recipe.
 
     Raises:
-        Refused: There is none, its settings are wrong, or it is too weak.
+        Refused: It does not exist, has invalid settings, or is too weak.
     """
     try:
         generator = generators.make(Recipe({made.kind: dict(made.settings)}))
@@ -69,7 +69,7 @@ def generator_of(made: Made, place: str) -> Generator[Any]:
 
 
 def _hold_to_settings(made: Made, generator: Generator[Any], place: str) -> None:
-    """Refuse a setting that there is not, as the API server does; it would be overlooked."""
+    """Reject unknown settings, as the API server does."""
     there = {field.alias or name for name, field in generator.Config.model_fields.items()}
     if unknown := sorted(made.settings.keys() - there):
         hint = f"it has {', '.join(sorted(there))}" if there else "it has none"
@@ -77,10 +77,10 @@ def _hold_to_settings(made: Made, generator: Generator[Any], place: str) -> None
 
 
 def outputs_of(item: DeclaredVariable, place: str) -> dict[str, str]:
-    """Return the variable of each output of an item that has one.
+    """Return the variable of each output of an item, if it has one.
 
     Raises:
-        Refused: It names an output that there is not.
+        Refused: It names an unknown output.
     """
     if item.made is None:
         return {_VALUE: item.variables[MAIN]}
@@ -95,14 +95,14 @@ def outputs_of(item: DeclaredVariable, place: str) -> dict[str, str]:
 
 
 def _main(generator: Generator[Any], named: Mapping[str, str]) -> str:
-    """Choose the output of the variable that has the recipe: the first secret one that no other gets."""
+    """Return the output for the variable with the recipe: the first secret one without another variable."""
     left = [output for output in generator.outputs if output not in named]
     secret = [output for output in left if output not in generator.public]
     return (secret or left or list(generator.outputs))[0]
 
 
 def _issuers_first(parts: Iterable[Part]) -> list[Part]:
-    """Sort the parts so that a certificate comes after the one that signs it, as far as that one is here."""
+    """Sort the parts so that a certificate follows its issuer."""
     return sorted(parts, key=lambda part: any(_signer(part, item) for item in part.items))
 
 
@@ -112,7 +112,7 @@ def _signer(part: Part, item: DeclaredVariable) -> str | None:
 
 @dataclass(slots=True)
 class _Work:
-    """One part, while its values are made."""
+    """One part during generation."""
 
     part: Part
     present: Mapping[str, Value]
@@ -120,10 +120,10 @@ class _Work:
     renew: frozenset[str] | None
     making: Making
     by_secret: dict[str, Outputs]
-    """What each part holds, under the keys of its Secret."""
+    """Values of each part, by key of its Secret."""
     outputs: dict[str, Outputs] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
-    """The items that hold something new."""
+    """Items with a new value."""
 
     def do(self) -> None:
         for item in self._in_order():
@@ -156,7 +156,7 @@ class _Work:
         return f"{self.part.name}, {item.name}"
 
     def _settle(self, item: DeclaredVariable) -> None:
-        """Find the outputs of an item, or make them."""
+        """Find the outputs of an item, or generate them."""
         by_output = outputs_of(item, self._place(item))
         found = {output: self.present[name] for output, name in by_output.items() if name in self.present}
         is_whole = found.keys() == by_output.keys()
@@ -165,9 +165,9 @@ class _Work:
         elif item.literal is not None:
             self._take(item, by_output, {_VALUE: item.literal})
         elif item.made is None:
-            return  # a person has to write it
+            return  # manual action required
         elif self.renew is not None and not self._is_to_turn(item, by_output):
-            return  # it is missing and stays so: only one was asked for
+            return  # reported as missing: another variable was requested
         elif found and not self._is_to_turn(item, by_output):
             there = ", ".join(sorted(by_output[output] for output in found))
             lacking = dict.fromkeys(by_output.values(), f"it belongs to {there}, which is there: rotate that")
@@ -208,7 +208,7 @@ class _Work:
 
     def _render(self) -> None:
         if not self.part.templates:
-            return  # without the engine, which takes a while to come
+            return  # without the engine, whose import is slow
         names = {item.name: tuple(outputs_of(item, self._place(item))) for item in self.part.items}
         try:
             templates.check(self.part.templates, names)

@@ -1,10 +1,10 @@
-"""Which lines of .gitignore keep the files with secrets out of Git."""
+"""Lines of .gitignore that exclude files with secrets from Git."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import files as disk
+from . import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ _WANTED: Final = (b".env", _ALL, _BUT, b"secrets/")
 
 
 def lacking(content: bytes) -> tuple[bytes, ...]:
-    """Return the lines that are not there, or come too early to count: in Git the last one that fits decides."""
+    """Return the lines that are missing, or too early to count: in Git the last match decides."""
     last = {line.rstrip(): number for number, line in enumerate(content.splitlines())}
     absent = {line for line in _WANTED if line not in last}
     if _ALL in absent or last[_ALL] > last.get(_BUT, -1):
@@ -28,7 +28,7 @@ def lacking(content: bytes) -> tuple[bytes, ...]:
 
 
 def completed(content: bytes) -> bytes:
-    """Add the lines that are lacking, each once; everything else stays."""
+    """Append the missing lines once each; everything else stays."""
     added = lacking(content)
     if not added:
         return content
@@ -38,11 +38,11 @@ def completed(content: bytes) -> bytes:
 
 
 def complete(folder: Path) -> tuple[bytes, ...]:
-    """Give a folder's file the lines that it lacks, and return them; its rights stay."""
+    """Append the missing lines to a folder's .gitignore and return them; its mode stays."""
     path = folder / NAME
-    content = disk.read(path)
+    content = files.read(path)
     added = lacking(content or b"")
     if added:
         mode = _NEW if content is None else path.stat().st_mode & 0o777
-        disk.write(path, completed(content or b""), instead_of=content, mode=mode)
+        files.write(path, completed(content or b""), instead_of=content, mode=mode)
     return added

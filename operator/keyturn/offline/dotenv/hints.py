@@ -1,10 +1,10 @@
-"""What a comment in .env.example says of the variable below or beside it: `# keyturn: bytes length=32`.
+"""Parses hints: comments in .env.example above or after a variable, such as `# keyturn: bytes length=32`.
 
 # keyturn: password length=40 symbols=false    a generator with its settings, as a ManagedSecret has them
 # keyturn: ecKey publicKey=JWT_PUBLIC_KEY      another variable gets another output of it
 # keyturn: class=database-password             what a shipped class makes
 # keyturn: template                            the value is a Liquid template over the other variables
-# keyturn: given                               somebody else issues it; a person writes it into the file
+# keyturn: given                               an external party issues it; entered manually
 # keyturn: keep                                no secret: as in .env.example
 """
 
@@ -34,7 +34,7 @@ _FORMS: Final = (
 
 
 def hint_for(document: Document, entry: Entry) -> str | None:
-    """Return the hint in the comments right above a variable, or beside it.
+    """Return the hint in the comments right above a variable, or after it.
 
     Raises:
         Refused: There are several.
@@ -55,10 +55,10 @@ def hint_for(document: Document, entry: Entry) -> str | None:
 
 
 def source_in(hint: str, entry: Entry, variables: Collection[str], place: str) -> Source:
-    """Return the source that a hint names; `variables` are all that there are.
+    """Return the source of a hint; `variables` are all variables of the file.
 
     Raises:
-        Refused: It names none.
+        Refused: It is invalid.
     """
     words = _words(hint, place)
     match words:

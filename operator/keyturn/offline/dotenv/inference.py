@@ -1,4 +1,4 @@
-"""What the name of a variable, and its text in .env.example, tell of where its value comes from."""
+"""Infers the source of a variable from its name and its text in .env.example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Inferred", "inferred"]
 
 _PUBLIC: Final = ("NEXT_PUBLIC_", "NUXT_PUBLIC_", "EXPO_PUBLIC_", "REACT_APP_", "PUBLIC_", "VITE_")
-"""What web frameworks hand to every visitor."""
+"""Prefixes that web frameworks expose to every visitor."""
 _PASSWORDS: Final = frozenset({"PASSWORD", "PASSWD", "PASS", "PWD", "PASSPHRASE", "PGPASSWORD"})
 _KEYS: Final = frozenset({"SECRET", "KEY", "TOKEN", "SALT", "PEPPER"})
 _NO_SECRET_BEFORE_KEY: Final = frozenset(
@@ -49,7 +49,7 @@ _ISSUED_ELSEWHERE: Final = frozenset(
     SMTP SPOTIFY SQUARE STRIPE SUPABASE TELEGRAM TURNSTILE TWILIO TWITTER VERCEL ZENDESK
     """.split()  # noqa: SIM905  # sixty quotes more would hide the words
 )
-"""Services and mail servers that issue keys and passwords themselves."""
+"""Services and mail servers that issue keys and passwords."""
 _ISSUED: Final = (
     "CLIENT_SECRET",
     "BOT_TOKEN",
@@ -70,7 +70,7 @@ class Inferred(NamedTuple):
 
 
 def inferred(name: str, text: str, *, in_a_url: bool) -> Inferred:
-    """Choose the source of a variable; `in_a_url` says that a URL reads it by ${…}."""
+    """Choose the source of a variable; with `in_a_url` a URL reads it by ${…}."""
     if _PASSWORD_IN_URL.match(text):
         return Inferred(IssuedElsewhere(), "its URL holds a password; read a variable there by ${…}")
     if not _names_a_secret(name) or "${" in text or _NO_SECRET_TEXT.fullmatch(text):

@@ -1,4 +1,4 @@
-"""How .env files get their values: what is missing is made, what is there stays, byte for byte."""
+"""Fills .env files: missing values are generated, existing ones stay byte for byte."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
 
-from . import files as disk
-from . import gitignore, quoting
+from . import files, gitignore, quoting
 from .environments import Environment, Flaw, declared_at, flaws, readers_of, siblings
 from .errors import Refused
 from .generate import made
@@ -29,7 +28,7 @@ __all__ = ["Filled", "Line", "check", "initialise", "rotate"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What became of one variable."""
+    """Result for one variable."""
 
     name: str
     fate: str
@@ -39,29 +38,29 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What became of one file."""
+    """Result for one file."""
 
     file: str
     is_new: bool
     is_changed: bool
     was_open: bool
-    """Others could read it until now."""
+    """Whether other users could read it before."""
     lines: tuple[Line, ...]
     touched: frozenset[str]
-    """The variables whose values are others now, with those that read them."""
+    """Variables whose values changed, with those that read them."""
     flaws: tuple[Flaw, ...]
-    """What is left for a person."""
+    """Problems that need manual action."""
 
 
 def initialise(
     folder: Path, manifests: tuple[Path, ...], names: Sequence[str]
 ) -> tuple[list[Filled], tuple[bytes, ...]]:
-    """Fill the files of environments; say what became of each, and which lines .gitignore got.
+    """Fill the files of environments; return the results, and the lines added to .gitignore.
 
     Raises:
-        Refused: Something cannot be read or made; no file was changed.
+        Refused: A file cannot be read, or a value not generated; no file was changed.
     """
-    with disk.locked(folder):
+    with files.locked(folder):
         declaration, example = declared_at(folder, manifests)
         found = siblings(folder)
         planned = [_planned(found[name], declaration) for name in names]
@@ -71,12 +70,12 @@ def initialise(
 def rotate(
     folder: Path, manifests: tuple[Path, ...], names: Sequence[str], variables: Sequence[str]
 ) -> tuple[list[Filled], tuple[bytes, ...]]:
-    """Replace the values of `variables`, with all that is made of them, and nothing else.
+    """Rotate the values of `variables` and all that depend on them.
 
     Raises:
-        Refused: One is not made here, or a file is not there; no file was changed.
+        Refused: One is not generated here, or a file is missing; no file was changed.
     """
-    with disk.locked(folder):
+    with files.locked(folder):
         declaration, example = declared_at(folder, manifests)
         for name in variables:
             _hold_to_made(name, declaration)
@@ -86,10 +85,10 @@ def rotate(
 
 
 def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> list[Flaw]:
-    """Find what is wrong with the files of environments, and with .gitignore; write nothing."""
+    """Return the problems of the files and of .gitignore; write nothing."""
     declaration, example = declared_at(folder, manifests)
     found = siblings(folder)
-    ignored = disk.read(folder / gitignore.NAME) or b""
+    ignored = files.read(folder / gitignore.NAME) or b""
     open_ = [
         Flaw(gitignore.NAME, "", f"lacks the line {line.decode()}") for line in gitignore.lacking(ignored)
     ]
@@ -101,13 +100,13 @@ def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> li
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Plan:
-    """One file as it is, and as it will be."""
+    """One file, before and after."""
 
     before: Environment
     after: Document
     making: Making
     turned: frozenset[str]
-    """The variables whose values are replaced."""
+    """Variables that are rotated."""
 
 
 def _planned(one: Environment, declaration: Declaration) -> _Plan:
@@ -144,7 +143,7 @@ def _as_in(start: Document, name: str) -> str:
 
 
 def _verified(document: Document, changes: Mapping[str, str], making: Making) -> Document:
-    """Make the changes, and read the file again: programs must find what was made, and all else as it was."""
+    """Apply the changes and parse the result: it must have the new values and all others unchanged."""
     after = document.with_written(changes)
     expected = {name: text for name, text in document.raw.items() if name not in changes}
     kept = {name: text for name, text in after.raw.items() if name not in changes}
@@ -181,7 +180,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-# All of them
+# All files
 
 
 def _carried_out(
@@ -191,7 +190,7 @@ def _carried_out(
     example: Document | None,
     found: Mapping[str, Environment],
 ) -> tuple[list[Filled], tuple[bytes, ...]]:
-    """Write, once everything is known to work; first of all what keeps the files out of Git."""
+    """Write after everything succeeded; .gitignore first."""
     plans = list(planned)
     after = dict(found) | {plan.before.name: _as_planned(plan) for plan in plans}
     ignored = gitignore.complete(folder)
@@ -214,11 +213,11 @@ def _as_planned(plan: _Plan) -> Environment:
 def _written(plan: _Plan) -> Filled:
     path, content = plan.before.path, plan.after.content
     is_new, is_changed = plan.before.content is None, plan.before.content != content
-    was_open = not is_new and not disk.is_private(path)
+    was_open = not is_new and not files.is_private(path)
     if is_changed:
-        disk.write(path, content, instead_of=plan.before.content)
+        files.write(path, content, instead_of=plan.before.content)
     elif was_open:
-        disk.make_private(path)
+        files.make_private(path)
     return Filled(path.name, is_new, is_changed, was_open, (), frozenset(), ())
 
 

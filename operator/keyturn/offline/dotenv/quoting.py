@@ -1,7 +1,8 @@
-r"""How a value is written so that docker compose, python-dotenv and a POSIX shell all read the same.
+r"""Quotes a value so that docker compose, python-dotenv and a POSIX shell read the same.
 
-Their rules differ: python-dotenv fills in `${…}` within single quotes too and reads `\\` there as one backslash; a
-shell runs backquotes within double quotes; compose takes ` #` for a comment. What no form serves is refused.
+Their rules differ: python-dotenv expands `${…}` within single quotes too and reads `\\` there as one backslash; a
+shell runs backquotes within double quotes; compose takes ` #` for a comment. A value without a common form is
+rejected.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ __all__ = ["written"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+,=-][A-Za-z0-9_./:@%+,=~-]*")
 _TILDES = (":~", "=~")
-"""Where shells put a home folder."""
+"""Positions at which shells expand a home folder."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
 def written(name: str, value: Value) -> str:
-    """Write a value with the quotes that it needs.
+    """Return a value with the quotes that it needs.
 
     Raises:
-        Refused: It is no text, or no way of writing it reads the same everywhere.
+        Refused: It is no text, or has no common form.
     """
     text = _text(name, value)
     if not text or (_PLAIN.fullmatch(text) and not any(tilde in text for tilde in _TILDES)):
@@ -53,5 +54,5 @@ def _text(name: str, value: Value) -> str:
         return value.reveal().decode()
     except UnicodeDecodeError:
         pass
-    # Outside the handler, because its error quotes the value.
+    # Outside the except block, since its error quotes the value.
     raise Refused(f"{name} is no text, and a .env file holds nothing else; encode it, as in base64")

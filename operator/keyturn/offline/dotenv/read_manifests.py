@@ -1,4 +1,4 @@
-"""What ManagedSecret manifests declare: the keys of each Secret as variables, by the same rules as in a cluster."""
+"""Declarations of ManagedSecret manifests: the keys of each Secret as variables, by the rules of the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.policy import rules as policy
 from keyturn.core.spec.desired import VALUE, wanted_by
 
-from . import files as disk
+from . import files
 from .declaration import Declaration, DeclaredVariable, Part, Variable, hold_to_names
 from .document import Document
 from .errors import Refused
@@ -42,10 +42,10 @@ _DEFAULT_CLASS: Final = "keyturn.dev/is-default-class"
 
 
 def declared_by(paths: Iterable[Path]) -> Declaration:
-    """Read the ManagedSecrets of manifests, with the SecretClasses beside them, else the shipped ones.
+    """Read the ManagedSecrets of manifests, with their SecretClasses, or the shipped ones.
 
     Raises:
-        Refused: One cannot be read or followed, or two write the same variable.
+        Refused: One is invalid, or two write the same variable.
     """
     bodies = [body for path in paths for body in _bodies(path)]
     classes = _classes(bodies)
@@ -65,7 +65,7 @@ def declared_by(paths: Iterable[Path]) -> Declaration:
 
 
 def variable_of(key: str) -> str:
-    """Name the variable for a key of a Secret: `jwt-secret` becomes JWT_SECRET; what is a name already stays."""
+    """Return the variable of a key: `jwt-secret` becomes JWT_SECRET; a valid name stays."""
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
         return key
     name = re.sub(r"[^A-Za-z0-9]+", "_", key).strip("_").upper()
@@ -73,14 +73,14 @@ def variable_of(key: str) -> str:
 
 
 def _bodies(path: Path) -> Iterator[dict[str, Any]]:
-    content = disk.read(path)
+    content = files.read(path)
     if content is None:
         raise Refused(f"there is no file {path}; name a manifest")
     try:
         bodies = [one for one in yaml.safe_load_all(content) if isinstance(one, dict)]
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         bodies = None
-    if bodies is None:  # outside the handler, because its error quotes the file
+    if bodies is None:  # outside the except block, since its error quotes the file
         raise Refused(
             f"{path} is not valid YAML; kubectl apply --dry-run=client -f {path} says what is wrong"
         )
@@ -110,7 +110,7 @@ def _validated(kind: type[_Kind], body: Mapping[str, Any]) -> _Kind:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One ManagedSecret, read."""
+    """A parsed ManagedSecret."""
 
     name: str
     variables: tuple[Variable, ...]
@@ -118,7 +118,7 @@ class _Read:
 
 
 def _read(body: dict[str, Any], classes: Mapping[str, SecretClass]) -> _Read:
-    """Read a ManagedSecret; what comes from a store is for a person to give, since no store is asked here."""
+    """Parse a ManagedSecret; values from stores are left to the user."""
     given_spec = body.get("spec")
     spec: dict[str, Any] = given_spec if isinstance(given_spec, dict) else {}
     items = [one for one in spec.get("data") or () if isinstance(one, dict)]
@@ -129,7 +129,7 @@ def _read(body: dict[str, Any], classes: Mapping[str, SecretClass]) -> _Read:
     slim = {
         name: part for name, part in spec.items() if name not in {"dataFrom", "pushTo", "refreshInterval"}
     }
-    # The schema wants an item of data; this one is taken out again.
+    # The schema requires an item; this one is removed again.
     stands_in = [{"name": _STANDS_IN, "literal": ""}] if not made else []
     managed = _validated(ManagedSecret, {**body, "spec": {**slim, "data": made or stands_in}})
     desired = _wanted(managed, classes)

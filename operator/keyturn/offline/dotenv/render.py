@@ -1,4 +1,4 @@
-"""How an environment is written for others: one .env that all read alike, secrets of compose, a Secret."""
+"""Renders an environment: a portable .env, compose secrets, or a Kubernetes Secret."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.value import Value
 
-from . import files as disk
-from . import gitignore, quoting
+from . import files, gitignore, quoting
 from .compose import secret_name
 from .environment import complete
 from .environments import declared_at, opened
@@ -34,7 +33,7 @@ _READABLE_BY_OWNER: Final = 0o400
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Source:
-    """An environment of which nothing is missing."""
+    """A complete environment."""
 
     document: Document
     declaration: Declaration
@@ -46,7 +45,7 @@ class Source:
 
     @property
     def secrets(self) -> dict[str, Value]:
-        """The values that are or hold secrets, by the names of their variables."""
+        """Values that are or contain secrets, by variable."""
         return {
             one.name: Value.of_text(self.values[one.name])
             for one in self.declaration.variables
@@ -55,7 +54,7 @@ class Source:
 
     @property
     def undeclared(self) -> tuple[str, ...]:
-        """The variables that nothing declares, and whose names tell that they are secrets."""
+        """Undeclared variables whose names suggest secrets."""
         strange = (name for name, text in self.values.items() if text and not self.declaration.variable(name))
         return tuple(
             name for name in strange if not isinstance(inferred(name, "", in_a_url=False).source, Copied)
@@ -64,17 +63,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What became of the files of secrets."""
+    """Result of writing secret files."""
 
     folder: Path
     names: tuple[str, ...]
     written: tuple[str, ...]
-    """Those whose content was not there already."""
+    """Files whose content changed."""
     stray: tuple[str, ...]
-    """Files that belong to no variable any more."""
+    """Files without a variable."""
 
     def snippet(self) -> str:
-        """Return what a compose file has to say of them."""
+        """Return the lines for a compose file."""
         folder = f"./{self.folder.parent.name}/{self.folder.name}"
         lines = (f"  {name}:\n    file: {folder}/{name}.txt\n" for name in self.names)
         return f"secrets:\n{''.join(lines)}" if self.names else "secrets: {}\n"
@@ -84,7 +83,7 @@ def source_at(folder: Path, manifests: tuple[Path, ...], environment: str) -> So
     """Read an environment.
 
     Raises:
-        Refused: There is none, or something is missing in it.
+        Refused: It is missing or incomplete.
     """
     declaration, _ = declared_at(folder, manifests)
     one = opened(folder, environment)
@@ -95,14 +94,14 @@ def source_at(folder: Path, manifests: tuple[Path, ...], environment: str) -> So
 
 
 def to_dotenv(source: Source) -> bytes:
-    """Write every variable so that compose, python-dotenv and a shell read it alike, with references filled in.
+    """Render all variables with expanded references, in a form that compose, python-dotenv and a shell read alike.
 
     Raises:
-        Refused: No way of writing one of them serves all.
+        Refused: A value has no common form.
     """
     lines = [heading(source.file)]
     for entry in source.document.variables:
-        # Without the name: a key that was pasted without quotes has lines that read as names.
+        # Without the name: an unquoted pasted key has lines that look like names.
         if not _SHELL_NAME.fullmatch(entry.name or ""):
             place = f"{source.file}, line {entry.line}"
             raise Refused(f"{place}: a shell cannot set this name; use letters, digits and underscores")
@@ -112,37 +111,37 @@ def to_dotenv(source: Source) -> bytes:
 
 
 def heading(origin: str) -> str:
-    """Return the first line of every file that is made."""
+    """Return the first line of generated files."""
     return f"{_MADE} of {origin}: change that file, not this one\n"
 
 
 def put(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that was made, in the place of none or of one that was made as well.
+    """Write a generated file; only a generated one is replaced.
 
     Raises:
-        Refused: A file is there that somebody has written.
+        Refused: A file of another origin exists.
     """
-    before = disk.read(path)
+    before = files.read(path)
     if before is not None and not before.startswith(_MADE.encode()):
         raise Refused(
             f"{path} was not made by keyturn render; move it away, or name another file with --output"
         )
     if before != content:
-        disk.write(path, content, instead_of=before, mode=mode)
+        files.write(path, content, instead_of=before, mode=mode)
 
 
 def secret_files(root: Path, environment: str, source: Source) -> Secrets:
-    """Write each secret into a file of its own, which only its owner reads.
+    """Write each secret to its own private file.
 
     Raises:
-        Refused: Two variables would have one file, or one cannot be written.
+        Refused: Two variables have the same file, or a write failed.
     """
     values = _by_name(source)
-    with disk.locked(root):
+    with files.locked(root):
         gitignore.complete(root)
         folder = root / "secrets" / environment
-        disk.private_folder(folder.parent)
-        disk.private_folder(folder)
+        files.private_folder(folder.parent)
+        files.private_folder(folder)
         written = tuple(name for name, value in values.items() if _put_secret(folder / f"{name}.txt", value))
         names = {f"{name}.txt" for name in values}
         stray = tuple(sorted(one.name for one in folder.iterdir() if one.name not in names))
@@ -150,7 +149,7 @@ def secret_files(root: Path, environment: str, source: Source) -> Secrets:
 
 
 def secret_object(name: str, namespace: str | None, source: Source) -> dict[str, Any]:
-    """Make a Secret of Kubernetes, values and all."""
+    """Return a Kubernetes Secret with values."""
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     data = {key: base64.b64encode(value.reveal()).decode() for key, value in source.secrets.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
@@ -167,9 +166,9 @@ def _by_name(source: Source) -> dict[str, Value]:
 
 
 def _put_secret(path: Path, value: Value) -> bool:
-    """Write a file, and say whether it held something else; one that is right stays, since it may be mounted."""
-    before = disk.read(path)
-    if before == value.reveal() and disk.is_private(path):
+    """Write a file and return whether its content changed; an equal one stays, since it may be mounted."""
+    before = files.read(path)
+    if before == value.reveal() and files.is_private(path):
         return False
-    disk.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
+    files.write(path, value.reveal(), instead_of=before, mode=_READABLE_BY_OWNER)
     return True

@@ -1,4 +1,4 @@
-"""How a program gets the values of a .env file: in its environment, and nowhere else."""
+"""Runs a program with the values of a .env file in its environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from . import files as disk
+from . import files
 from .document import Document
 from .environment import complete, needed_by
 from .errors import Refused
@@ -23,7 +23,7 @@ NOT_FOUND: Final = 127
 
 
 class CannotStart(Exception):  # noqa: N818 - as a shell tells it
-    """The program could not be started; the exit code is a shell's."""
+    """The program could not be started; the exit code is that of a shell."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
@@ -31,12 +31,12 @@ class CannotStart(Exception):  # noqa: N818 - as a shell tells it
 
 
 def values_in(path: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
-    """Read a file of which nothing is missing.
+    """Read a complete file.
 
     Raises:
-        Refused: It is not there, cannot be read, or something is missing.
+        Refused: It is missing, incomplete or cannot be read.
     """
-    content = disk.read(path)
+    content = files.read(path)
     if content is None:
         raise Refused(f"there is no {path}; keyturn init makes it, or name another with -f")
     document = Document.read(path.name, content)
@@ -44,10 +44,10 @@ def values_in(path: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
 
 
 def become(command: Sequence[str], values: Mapping[str, str]) -> NoReturn:
-    """Put a program in the place of this process, so that signals and exit codes are its own.
+    """Replace this process by a program (exec), so that signals and exit codes are its own.
 
     Raises:
-        CannotStart: There is no such program, or it cannot be run.
+        CannotStart: The program does not exist, or cannot be executed.
     """
     environment = {os.fsencode(name): os.fsencode(text) for name, text in os.environ.items()}
     environment |= {name.encode(): text.encode() for name, text in values.items()}

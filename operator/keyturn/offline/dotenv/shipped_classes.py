@@ -1,4 +1,4 @@
-"""What the shipped classes make, for whoever has no cluster to ask; a test holds it to manifests/classes."""
+"""Recipes of the shipped classes, for use without a cluster; a test compares them with manifests/classes."""
 
 from __future__ import annotations
 

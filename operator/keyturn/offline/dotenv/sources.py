@@ -1,4 +1,4 @@
-"""Where the value of a variable comes from."""
+"""Sources of a variable's value."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ if TYPE_CHECKING:
 __all__ = ["MAIN", "Composed", "Copied", "IssuedElsewhere", "Made", "Rendered", "Source", "written"]
 
 MAIN = ""
-"""The output that the variable gets beside which a recipe stands; only the generator knows its name."""
+"""The output for the variable with the recipe; only the generator knows its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A generator makes it; the same one for each of the variables that its outputs are written to."""
+    """Generated; equal for all variables of its outputs."""
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
-    """The other variables that get an output, by its name."""
+    """Further variables by output."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedElsewhere:
-    """Somebody else issues it, and a person writes it into the file."""
+    """Issued by an external party, and entered manually."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A Liquid template makes it of other values."""
+    """Rendered by a Liquid template from other values."""
 
     template: str
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """It reads secrets by ${…}, which whoever reads the file fills in."""
+    """Composed: contains secrets by ${…}, which readers of the file expand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """It is no secret, and as in .env.example."""
+    """Not secret; copied from .env.example."""
 
 
 Source: TypeAlias = Made | IssuedElsewhere | Rendered | Composed | Copied
 
 
 def written(made: Made) -> str:
-    """Write a recipe as a hint names it."""
+    """Return a recipe in the syntax of hints."""
     return " ".join((made.kind, *(f"{name}={_written(setting)}" for name, setting in made.settings.items())))
 
 

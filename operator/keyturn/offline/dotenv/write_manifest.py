@@ -1,4 +1,4 @@
-"""The ManagedSecret that declares what .env.example declares: how values are made, and never one of them."""
+"""Writes the ManagedSecret with the declarations of .env.example; it has recipes, no values."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 
 
 def default_name(folder: Path) -> str:
-    """Name the Secret after the folder."""
+    """Return the name of the folder as the name of the Secret."""
     words = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:48].strip("-")
     return f"{words or 'app'}-secrets"
 
 
 def manifest(declaration: Declaration, example: Document, name: str, namespace: str | None) -> str:
-    """Write the manifest; what it cannot declare is told in comments above it.
+    """Render the manifest; what it cannot declare is in comments above it.
 
     Raises:
-        Refused: The name is none, or a recipe or a template cannot be followed.
+        Refused: The name, a recipe or a template is invalid.
     """
     if not _NAME.fullmatch(name):
         raise Refused(
@@ -82,7 +82,7 @@ def _generated(item: DeclaredVariable, made: Made, place: str) -> dict[str, Any]
 
 
 def _templates(declaration: Declaration, example: Document) -> Iterator[tuple[str, str]]:
-    """Return the templates of what is rendered or composed, where each value they read is declared too."""
+    """Yield the templates of rendered and composed variables, if all values that they read are declared."""
     sources = {variable.name: variable.source for variable in declaration.variables}
     for variable in declaration.variables:
         if isinstance(variable.source, Rendered):
@@ -96,7 +96,7 @@ def _templates(declaration: Declaration, example: Document) -> Iterator[tuple[st
 
 
 def _liquid(name: str, example: Document, sources: Mapping[str, object]) -> str:
-    """Write what a variable reads by ${…} as Liquid; what it reads by way of another is written in its place."""
+    """Translate ${…} of a variable to Liquid; indirect references are inlined."""
     from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  # on first use, as its parser
 
     parts = []
@@ -138,7 +138,7 @@ def _check(rendered: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) ->
     raise Refused(sentence)
 
 
-# What it leaves out
+# Omissions
 
 
 def _notes(declaration: Declaration, read: frozenset[str], rendered: Mapping[str, str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the providers of External Secrets are in ours, one file each."""
+"""Converts the providers of External Secrets, one module each."""
 
 from __future__ import annotations
 

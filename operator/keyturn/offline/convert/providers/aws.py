@@ -1,4 +1,4 @@
-"""AWS: Secrets Manager and Parameter Store, which are two providers of ours."""
+"""AWS provider: Secrets Manager and Parameter Store, which are two providers of Keyturn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def aws(part: StrictReader, store: Store) -> dict[str, Any] | None:
     elif external:
         part.report.lost(part.at("externalID"), "is shown by access keys that take a role only", _ONE_STEP)
     settings |= _deletion(part.part("secretsManager"), service)
-    part.ignore("prefix")  # it is put before each key where that is converted
+    part.ignore("prefix")  # added to each key in its conversion
     part.lost("additionalRoles", "takes roles one after the other", _ONE_STEP)
     for name in ("sessionTags", "transitiveTagKeys", "customSessionTags"):
         part.lost(name, "tags the session; Keyturn does not", "let the role's policy go by the role")

@@ -36,13 +36,13 @@ def azure(part: StrictReader, store: Store) -> dict[str, Any]:
         part.report.lost(
             part.at("environmentType"), f"{environment} is not known here", "write authorityHost"
         )
-    part.ignore("useAzureSDK")  # which library External Secrets uses
+    part.ignore("useAzureSDK")  # selects a library of External Secrets
     part.lost("customCloudConfig", "names other endpoints", "write authorityHost")
     return {"azureKeyVault": {**settings, "auth": login}}
 
 
 def _login(part: StrictReader, store: Store) -> tuple[dict[str, Any], str | None]:
-    """Return the login, and the tenant where its ServiceAccount says it."""
+    """Return the credential, and the tenant if its ServiceAccount has it."""
     kind = part.text("authType") or "ServicePrincipal"
     if kind == "ServicePrincipal":
         return _secret(part.part("authSecretRef"), store), None

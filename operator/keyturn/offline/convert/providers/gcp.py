@@ -52,7 +52,7 @@ def _login(part: StrictReader, store: Store, project: str) -> dict[str, Any]:
 
 
 def _audience(identity: StrictReader, project: str) -> str:
-    """Name the identity namespace of a GKE cluster, by which it exchanges tokens."""
+    """Return the identity namespace of a GKE cluster, the audience of the token exchange."""
     location, cluster = identity.text("clusterLocation"), identity.text("clusterName")
     owner = identity.text("clusterProjectID") or project
     if not (location and cluster):

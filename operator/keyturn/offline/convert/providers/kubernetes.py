@@ -44,7 +44,7 @@ def kubernetes(part: StrictReader, store: Store) -> dict[str, Any] | None:
 
 
 def _leave(part: StrictReader) -> None:
-    """Say that the login is not taken over."""
+    """Report that the credential is not converted."""
     server = part.part("server")
     for name in ("caBundle", "caProvider"):
         server.changed(name, "is left out: it is the operator's own, or stands in the kubeconfig")

@@ -1,4 +1,4 @@
-"""The store that is being converted, and how its settings refer to other objects."""
+"""The store in conversion, and references of its settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "needed"]
 
-_OURS: Final = "keyturn-system"
-"""The namespace of the operator, by the manifests that it is installed with."""
+_OPERATOR_NAMESPACE: Final = "keyturn-system"
+"""Namespace of the operator in the shipped manifests."""
 
 
 def needed(part: StrictReader, name: str, instead: str) -> str:
-    """Read a text that has to be there; say so where it is not."""
+    """Return a required text; a missing one is reported."""
     found = part.text(name)
     if not found:
         part.report.lost(part.at(name), f"is absent; {instead} is written", "write the right one")
@@ -27,40 +27,40 @@ def needed(part: StrictReader, name: str, instead: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A SecretStore or ClusterSecretStore, by the names it keeps."""
+    """A SecretStore or ClusterSecretStore, which keeps its name."""
 
     kind: str
     name: str
     namespace: str
     inputs: Inputs
     beside: list[dict[str, Any]] = field(default_factory=list)
-    """Objects that the converted store needs besides."""
+    """Further objects that the converted store needs."""
 
     @property
     def is_shared(self) -> bool:
         return self.kind == "ClusterSecretStore"
 
     def key_of(self, part: StrictReader, usual: str) -> dict[str, str]:
-        """Read a reference to a key of a Secret; `usual` is the key that an absent one means."""
+        """Convert a reference to a key of a Secret; `usual` is the default key."""
         self.tell_of_namespace(part)
         return {"name": needed(part, "name", self.name), "key": part.text("key") or usual}
 
     def tell_of_namespace(self, part: StrictReader) -> None:
-        """Say where the object has to be that a reference names."""
+        """Report the namespace in which the referenced object has to be."""
         namespace = part.text("namespace")
         if not part:
             return
-        if self.is_shared and namespace != _OURS:
+        if self.is_shared and namespace != _OPERATOR_NAMESPACE:
             part.report.changed(
                 part.at("namespace"),
-                f"is {namespace or 'that of each reader'}; a shared store reads its login in {_OURS}",
+                f"is {namespace or 'that of each reader'}; a shared store reads its login in {_OPERATOR_NAMESPACE}",
                 f"copy {part.text('name')} there",
             )
         elif namespace and not self.is_shared and namespace != self.namespace:
             part.report.changed(part.at("namespace"), "is left out: a SecretStore reads its own namespace")
 
     def account(self, part: StrictReader) -> dict[str, str] | None:
-        """Read a reference to a ServiceAccount, which here is always of the namespace that reads."""
+        """Convert a reference to a ServiceAccount, which is always in the consumer's namespace here."""
         name, namespace = part.text("name"), part.text("namespace")
         if namespace and self.is_shared:
             part.report.lost(
@@ -83,18 +83,18 @@ class Store:
         return {"name": name}
 
     def account_of_cloud(self, part: StrictReader) -> dict[str, str] | None:
-        """Read a reference to a ServiceAccount whose tokens have the one audience that a cloud takes."""
+        """Convert a reference to a ServiceAccount whose tokens have the one audience that the cloud accepts."""
         part.changed("audiences", "is left out: Keyturn asks for the one audience that the store needs")
         return self.account(part)
 
     def annotation(self, part: StrictReader, name: str) -> str | None:
-        """Look up what a ServiceAccount among the files says about itself."""
+        """Return an annotation of a ServiceAccount among the documents."""
         namespace = part.text("namespace") or self.namespace
         found = self.inputs.annotations(namespace, part.text("name") or "").get(name)
         return found if isinstance(found, str) else None
 
     def trust(self, part: StrictReader) -> dict[str, Any]:
-        """Read caBundle or caProvider as caRef."""
+        """Convert caBundle or caProvider to caRef."""
         if "caBundle" in part:
             return self._bundle(part)
         provider = part.part("caProvider")
@@ -122,7 +122,7 @@ class Store:
             )
             return {"caRef": {"name": name, "key": "ca.crt"}}
         part.report.changed(part.at("caBundle"), f"is the ConfigMap {name} now")
-        namespace = _OURS if self.is_shared else self.namespace
+        namespace = _OPERATOR_NAMESPACE if self.is_shared else self.namespace
         metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
         self.beside.append(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca.crt": text}}

@@ -122,7 +122,7 @@ def _kubernetes(part: StrictReader, store: Store) -> dict[str, Any]:
 
 
 def _path(part: StrictReader, name: str, usual: str) -> dict[str, str]:
-    """Return where a login is mounted, if that is unusual."""
+    """Return the mount of an auth method, unless it is the default."""
     written = (part.text(name) or usual).strip("/").removeprefix("auth/")
     return {} if written == usual else {"mountPath": written}
 

@@ -1,4 +1,4 @@
-"""Any server that answers JSON."""
+"""Webhook provider."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def webhook(part: StrictReader, store: Store) -> dict[str, Any]:
 
 
 def _secret(part: StrictReader, store: Store) -> tuple[str | None, dict[str, str]]:
-    """Return the Secret whose keys templates name, and the names that it has in them."""
+    """Return the Secret that templates read, and its names in them."""
     names: dict[str, str] = {}
     for entry in part.parts("secrets"):
         name, ref = entry.text("name") or "", entry.part("secretRef")
@@ -57,7 +57,7 @@ def _secret(part: StrictReader, store: Store) -> tuple[str | None, dict[str, str
 
 
 def _text(part: StrictReader, name: str, names: dict[str, str]) -> str:
-    """Translate a template of the few things that there are to name."""
+    """Translate a template, whose data are key and Secret."""
     written = part.text(name) or ""
     text = _KEY.sub("{{ key }}", written)
     text = _SECRET.sub(
