@@ -1,4 +1,4 @@
-"""The commands that change something in the cluster: rotate, refresh, rollback, suspend and resume."""
+"""Commands that change a ManagedSecret: rotate, refresh, rollback, suspend and resume."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _timeout = click.option(
 
 
 def _answered(command: Callable[..., None]) -> Callable[..., None]:
-    """Add -o; the command gets with --wait and --timeout, where it has them, how it is asked as `manner`."""
+    """Add -o; the command receives it, with --wait and --timeout if it has them, as `manner`."""
 
     @functools.wraps(command)
     def asked(
@@ -58,9 +58,9 @@ def rotate_command(selection: Selection, manner: Manner, where: Where) -> None:
 
     It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` shows what follows.
     """
-    from . import actions as ask
+    from . import actions
 
-    _carry_out("rotate", ask.rotate, selection, manner, where)
+    _carry_out("rotate", actions.rotate, selection, manner, where)
 
 
 @click.command("refresh", short_help="Read values from their stores now.")
@@ -73,9 +73,9 @@ def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
 
     It sets the annotation keyturn.dev/refresh to a new text and nothing else.
     """
-    from . import actions as ask
+    from . import actions
 
-    _carry_out("refresh", ask.refresh, selection, manner, where)
+    _carry_out("refresh", actions.refresh, selection, manner, where)
 
 
 @click.command("rollback", short_help="Go back to an earlier revision.")
@@ -94,10 +94,10 @@ def rollback_command(name: str, to: int | None, manner: Manner, where: Where) ->
 
     Afterwards scheduled rotation is paused until the next `keyturn rotate` or change of the spec.
     """
-    from . import actions as ask
+    from . import actions
 
     def back(here: Any, found: Any) -> Any:
-        return ask.rollback(here, found, to)
+        return actions.rollback(here, found, to)
 
     _carry_out("rollback", back, Selection((name,)), manner, where)
 
@@ -108,9 +108,9 @@ def rollback_command(name: str, to: int | None, manner: Manner, where: Where) ->
 @place
 def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
     """Stop all writes for NAME: no new values, no restarts, no repair. The status is still updated."""
-    from . import actions as ask
+    from . import actions
 
-    _carry_out("suspend", ask.suspend, selection, manner, where)
+    _carry_out("suspend", actions.suspend, selection, manner, where)
 
 
 @click.command("resume", short_help="Allow writes again after suspend.")
@@ -119,14 +119,13 @@ def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
 @place
 def resume_command(selection: Selection, manner: Manner, where: Where) -> None:
     """Remove spec.suspend of NAME; what came due meanwhile is done at once, or in the next window."""
-    from . import actions as ask
+    from . import actions
 
-    _carry_out("resume", ask.resume, selection, manner, where)
+    _carry_out("resume", actions.resume, selection, manner, where)
 
 
-def _carry_out(action: str, ask: Any, selection: Selection, manner: Manner, where: Where) -> None:
-    from . import bulk_actions as carry
-    from . import cluster
+def _carry_out(action: str, actions: Any, selection: Selection, manner: Manner, where: Where) -> None:
+    from . import bulk_actions, cluster
 
-    if cluster.run(where, lambda here: carry.carry_out(here, action, ask, selection, manner)):
+    if cluster.run(where, lambda here: bulk_actions.carry_out(here, action, actions, selection, manner)):
         sys.exit(1)

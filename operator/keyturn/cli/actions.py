@@ -1,4 +1,4 @@
-"""What is asked of the operator for one ManagedSecret: a small patch of it, answered in its status."""
+"""Requests for one ManagedSecret: a small patch, which the operator answers in the status."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _ROLLED_BACK, _SUCCEEDED = "RolledBack", "Succeeded"
 
 
 class NotApplicable(click.ClickException):
-    """There is nothing in a ManagedSecret that this could be asked for."""
+    """The request does not apply to the ManagedSecret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked of one ManagedSecret."""
+    """A request that was made for one ManagedSecret."""
 
     found: FoundManagedSecret
     action: str
     said: str
-    """What is told of it, such as `rotation requested`."""
+    """The message for the user, such as `rotation requested`."""
     request: str | None = None
-    """The text of the annotation."""
+    """Text of the annotation."""
     is_taken_up: Callable[[ManagedSecret], bool] | None = None
-    """Whether a status answers it; None where nothing is to be waited for."""
+    """Whether a status answers the request; None if there is nothing to wait for."""
     changed: bool = True
 
 
 async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
-    """Ask for a rotation by a trigger that was never there before."""
+    """Request a rotation by a new trigger text."""
     _hold_to_what_turns(found)
     trigger = f"cli-{secrets.token_hex(6)}"
     now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
@@ -54,7 +54,7 @@ async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
 
 
 async def rollback(cluster: Cluster, found: FoundManagedSecret, to: int | None) -> Asked:
-    """Ask for an earlier revision; the text after the number makes the same request new."""
+    """Request an earlier revision; the text after the number makes a repeated request new."""
     number = to or _revision_before(found)
     if number == found.managed.status.revision:
         return Asked(found, "rollback", f"holds revision {number} already", changed=False)
@@ -66,7 +66,7 @@ async def rollback(cluster: Cluster, found: FoundManagedSecret, to: int | None) 
 
 
 async def refresh(cluster: Cluster, found: FoundManagedSecret) -> Asked:
-    """Ask for the stores to be read now."""
+    """Request a read of the stores."""
     name = found.key.name
     if not _pulls(found.managed):
         raise NotApplicable(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
@@ -76,7 +76,7 @@ async def refresh(cluster: Cluster, found: FoundManagedSecret) -> Asked:
 
 
 async def suspend(cluster: Cluster, found: FoundManagedSecret) -> Asked:
-    """Stop every write for a ManagedSecret."""
+    """Suspend all writes for a ManagedSecret."""
     if found.managed.spec.suspend:
         return Asked(found, "suspend", "unchanged: it is suspended", changed=False)
     now = await managed.change(cluster, found.key.name, {"spec": {"suspend": True}})
@@ -84,7 +84,7 @@ async def suspend(cluster: Cluster, found: FoundManagedSecret) -> Asked:
 
 
 async def resume(cluster: Cluster, found: FoundManagedSecret) -> Asked:
-    """Let writes go on."""
+    """Resume writes."""
     if not found.managed.spec.suspend:
         return Asked(found, "resume", "unchanged: it is not suspended", changed=False)
     now = await managed.change(cluster, found.key.name, {"spec": {"suspend": None}})
@@ -92,7 +92,7 @@ async def resume(cluster: Cluster, found: FoundManagedSecret) -> Asked:
 
 
 def _hold_to_what_turns(found: FoundManagedSecret) -> None:
-    """Refuse to ask for a rotation of what is only read from stores, or given."""
+    """Reject a rotation of values that all come from stores or literals."""
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
         return
@@ -111,7 +111,7 @@ def _pulls(found: ManagedSecret) -> bool:
 
 
 def _revision_before(found: FoundManagedSecret) -> int:
-    """Return the revision that the current one followed, as the history tells."""
+    """Return the revision before the current one, by the history."""
     status = found.managed.status
     current = status.revision or 0
     good = [one.revision for one in status.history if one.result != _ROLLED_BACK and one.revision < current]
@@ -123,7 +123,7 @@ def _revision_before(found: FoundManagedSecret) -> int:
 
 
 def _hold_to_what_is_kept(found: FoundManagedSecret, number: int) -> None:
-    """Refuse a revision whose values cannot be there, so that no annotation is left that nothing can follow."""
+    """Reject a revision whose values cannot be kept any more, so that no unanswerable annotation remains."""
     name, others = found.key.name, _perhaps_kept(found.managed)
     if number in others or found.managed.status.revision is None:
         return
@@ -134,7 +134,7 @@ def _hold_to_what_is_kept(found: FoundManagedSecret, number: int) -> None:
 
 
 def _perhaps_kept(found: ManagedSecret) -> set[int]:
-    """Name the revisions that may be kept: the latest ones, and the last on which every workload ran."""
+    """Return the revisions that may be kept: the latest ones, and the last that every workload ran."""
     status = found.status
     made = [status.revision or 0, *(one.revision for one in status.history)]
     latest = range(max(made) - history_limit_of(found), max(made) + 1)

@@ -1,4 +1,4 @@
-"""How one request is made of each ManagedSecret that is chosen, told line by line, and waited for."""
+"""Makes one request for each selected ManagedSecret, prints a line for each, and waits for the results."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Manner", "carry_out"]
 
-_AT_A_TIME = 20
-"""How many are waited for at a time: each is watched."""
+_MAX_CONCURRENT = 20
+"""Maximum concurrent waits: each has a watch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How it is asked and answered."""
+    """How requests are made and results printed."""
 
     wait: timedelta | None = None
-    """How long the answer is waited for; None for not at all."""
+    """Maximum wait; None not to wait."""
     output: Output | None = None
-    """What standard output is for a program; progress then goes to standard error."""
+    """Output format for programs; progress is printed to standard error then."""
 
     def tell(self, line: str) -> None:
         if self.output is None:
@@ -55,7 +55,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What was asked of one, and how it was seen last."""
+    """A request with the last observed object."""
 
     asked: Asked
     now: FoundManagedSecret
@@ -75,9 +75,9 @@ class _Done:
 
 
 async def carry_out(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
-    """Ask it of one that is named, whose failure is the command's, or of many, each with a line of its own.
+    """Make the request for one named object, whose failure is the command's, or for several, each with its line.
 
-    Say whether it could not be done for some.
+    Return whether it failed for some.
     """
     if selection.name:
         return await _of_one(cluster, selection.name, ask, manner)
@@ -87,7 +87,7 @@ async def carry_out(cluster: Cluster, action: str, ask: Ask, selection: Selectio
 async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: Manner) -> bool:
     asked = await ask(cluster, await managed.one(cluster, name))
     manner.tell(f"managedsecret/{name} {asked.said}")
-    done = await _followed(cluster, asked, manner, Waiting(manner.wait))
+    done = await _follow(cluster, asked, manner, Waiting(manner.wait))
     if manner.output is Output.NAME:
         print_names([name])
     elif manner.output:
@@ -110,14 +110,14 @@ async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection
     asked = [
         one
         for found in there.found
-        if (one := await _asked(cluster, found, ask, selection, manner, failures))
+        if (one := await _make_request(cluster, found, ask, selection, manner, failures))
     ]
-    done = await _all_followed(cluster, asked, selection, manner, failures)
+    done = await _follow_all(cluster, asked, selection, manner, failures)
     _answer(done, failures, manner)
     return bool(failures)
 
 
-async def _asked(
+async def _make_request(
     cluster: Cluster,
     found: FoundManagedSecret,
     ask: Ask,
@@ -125,7 +125,7 @@ async def _asked(
     manner: Manner,
     failures: list[Failure],
 ) -> Asked | None:
-    """Ask it of one; what it cannot be asked of was only chosen along with others, or is a failure if named."""
+    """Make one request; if it does not apply, an object selected by label or --all is skipped, a named one fails."""
     try:
         asked = await ask(cluster.at(found.key.namespace), found)
     except (click.ClickException, errors.ApiError) as error:
@@ -139,20 +139,18 @@ async def _asked(
     return asked
 
 
-async def _all_followed(
+async def _follow_all(
     cluster: Cluster, asked: list[Asked], selection: Selection, manner: Manner, failures: list[Failure]
 ) -> list[_Done]:
-    """Wait for all at a time, and for each to its own end."""
-    slots, waiting = asyncio.Semaphore(_AT_A_TIME), Waiting(manner.wait)
+    """Wait for all results concurrently."""
+    slots, waiting = asyncio.Semaphore(_MAX_CONCURRENT), Waiting(manner.wait)
 
     async def one(asked: Asked) -> _Done | None:
         key = asked.found.key
         label = f"{key}: " if selection.everywhere else f"{key.name}: "
         async with slots:
             try:
-                return await _followed(
-                    cluster.at(key.namespace), asked, manner, replace(waiting, label=label)
-                )
+                return await _follow(cluster.at(key.namespace), asked, manner, replace(waiting, label=label))
             except (click.ClickException, errors.ApiError) as error:
                 failures.append(Failure.of(key, error, cluster))
                 _tell_failure(failures[-1], selection)
@@ -161,14 +159,14 @@ async def _all_followed(
     return [done for done in await asyncio.gather(*map(one, asked)) if done]
 
 
-async def _followed(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiting) -> _Done:
-    """Wait where that is wanted."""
+async def _follow(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiting) -> _Done:
+    """Wait for the result, if requested."""
     found, name = asked.found, asked.found.key.name
     if asked.is_taken_up is None:
         return _Done(asked, found)
     if manner.wait:
         return _Done(asked, await follow(cluster, found, asked.is_taken_up, waiting, manner.tell))
-    if found.managed.spec.suspend:  # with --wait an error says so
+    if found.managed.spec.suspend:  # with --wait an error reports that
         print_lines(f"note: {name} is suspended; this starts after `keyturn resume {name}`", err=True)
     return _Done(asked, found)
 

@@ -1,4 +1,4 @@
-"""How a command reaches the API server, and what it says where it cannot."""
+"""Connection of a command to the API server, and messages for its errors."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["INTERRUPTED", "Cluster", "beside", "run", "sentence"]
 
 INTERRUPTED = 130
-_PATIENCE = 10.0
-"""Seconds that one answer may take: somebody sits before the screen."""
+_REQUEST_TIMEOUT = 10.0
+"""Request timeout in seconds, for interactive use."""
 _READS = frozenset({"get", "list", "watch"})
 
 _Answer = TypeVar("_Answer")
@@ -35,29 +35,29 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One API server, and the namespace that a command speaks of."""
+    """One API server, and the namespace of the command."""
 
     api: Api
     namespace: str
     server: str = ""
 
     def at(self, namespace: str) -> Cluster:
-        """Return the same API server, with another namespace."""
+        """Return the same API server with another namespace."""
         return replace(self, namespace=namespace)
 
     def now(self) -> datetime:
-        """Return the time by the API server's clock, which stamped whatever is compared with it."""
+        """Return the time by the API server's clock, as in the timestamps that it is compared with."""
         return self.api.clock.now()
 
 
 def run(
     where: Where,
     work: Callable[[Cluster], Awaitable[_Answer]],
-    patience: float = _PATIENCE,
+    patience: float = _REQUEST_TIMEOUT,
     *,
     says_interrupted: bool = True,
 ) -> _Answer:
-    """Do `work` at the cluster that is meant; what goes wrong becomes a sentence that says what to do."""
+    """Run `work` with the selected cluster; an error becomes a message with a remedy."""
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
     try:
         return asyncio.run(_done(where, work, patience))
@@ -80,8 +80,8 @@ async def _done(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], pat
 
 
 @asynccontextmanager
-async def beside(where: Where, patience: float = _PATIENCE) -> AsyncIterator[Cluster]:
-    """Reach another cluster from within `run`, for a comparison."""
+async def beside(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncIterator[Cluster]:
+    """Connect to another cluster within `run`, for a comparison."""
     connection = await config.load(where.kubeconfig, where.context)
     async with config.session(connection) as session:
         api = Api(session, connection.server, timeout=patience)
@@ -96,7 +96,7 @@ def _end(error: errors.ApiError, server: str) -> NoReturn:
 
 
 def sentence(error: errors.ApiError, server: str) -> str:
-    """Say what the API server has refused, and what to do."""
+    """Return a message with a remedy for an error of the API server."""
     match error:
         case errors.Unavailable(status=0):
             return (
@@ -118,7 +118,7 @@ def sentence(error: errors.ApiError, server: str) -> str:
 
 
 def _who_gives(error: errors.Forbidden) -> str:
-    """Name the role that has a right: it comes with Keyturn, or is one of Kubernetes' own."""
+    """Return the role that has a permission: one of Keyturn's, or one of Kubernetes."""
     if not error.path.startswith(paths.OURS):
         return "ask an administrator for this right, see docs/cli.md"
     if paths.resource(error.path) == "secretclasses":

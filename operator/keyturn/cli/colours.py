@@ -1,4 +1,4 @@
-"""Which words of a table have a colour on a terminal, and when."""
+"""Colours of states in tables on a terminal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _COLOURS: Final = MappingProxyType({word: code for code, words in _BY_COLOUR.ite
 
 
 class Shown(str):
-    """Text that is printed as it is: no letter of it is hidden, and its only escapes are colours of ours."""
+    """Text that is printed unchanged: escaped before, and with no escape sequences but our colours."""
 
     __slots__ = ()
 
 
 def is_coloured() -> bool:
-    """Say whether standard output takes colours: https://no-color.org, and terminals that know no escapes."""
+    """Whether standard output has colours: see https://no-color.org, and TERM=dumb."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def painted(cell: str) -> str:
-    """Colour a cell that holds one word of a state, padded or not; leave any other as it is."""
+    """Colour a cell with the word of a state, padded or not; return any other unchanged."""
     code = _COLOURS.get(cell.rstrip())
     return f"\x1b[{code}m{cell}\x1b[0m" if code else cell

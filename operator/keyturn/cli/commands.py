@@ -1,4 +1,4 @@
-"""What can be typed: every command, and the help that shows them in groups.
+"""Declares all commands, and the help that lists them in groups.
 
 Only click is imported before a command runs, so that help and completion answer at once.
 """
@@ -43,21 +43,21 @@ GROUPS = {
     "Local files, without a cluster": ("init", "render", "run-with", "convert"),
     "Shell": ("completion",),
 }
-"""The commands as the help shows them."""
+"""Commands by group, as in the help."""
 
 
 class _Plain(click.Group):
-    """Prints errors, which may quote others, as everything else is printed."""
+    """Escapes control characters in errors, which may quote foreign text."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage beside it
+            vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """Show the commands by what they are about."""
+        """List the commands by group."""
         longest = max(map(len, self.commands))
         for title, names in GROUPS.items():
             with formatter.section(title):

@@ -1,4 +1,4 @@
-"""Shell completion: the scripts, and the answers for kubectl."""
+"""Shell completion: scripts for shells, and answers for kubectl."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["for_kubectl", "script"]
 
 _VARIABLE = "_KEYTURN_COMPLETE"
-"""By which click knows that it is asked for a completion: the program's name in capital letters."""
+"""Variable by which click detects a completion request, derived from the program's name."""
 _NO_FILES = ":4"
 
 
 def script(shell: str, command: Command) -> str:
-    """Return what a shell has to run once to complete our commands."""
+    """Return the script that enables completion in a shell."""
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the shells that we offer"  # noqa: S101
     return kind(command, {}, "keyturn", _VARIABLE).source()
 
 
 def for_kubectl(words: Sequence[str], command: Command) -> str:
-    """Answer kubectl, which asks `kubectl_complete-keyturn` with the words so far, the last one incomplete.
+    """Answer `kubectl_complete-keyturn`, which kubectl calls with the words so far, the last one incomplete.
 
     Source: Kubernetes, "Extend kubectl with plugins"; the last line is a directive of Cobra's.
     """

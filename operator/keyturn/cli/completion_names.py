@@ -1,4 +1,4 @@
-"""Which ManagedSecrets there are, for somebody who has pressed the Tab key."""
+"""Names of ManagedSecrets for shell completion."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["names"]
 
-_PATIENCE = 2.0
-"""Seconds in which nothing is shown."""
+_TIMEOUT = 2.0
+"""Time limit in seconds, without output before."""
 
 
 def names(where: Where) -> list[str]:
-    """Return the ManagedSecrets of a namespace; none where the cluster does not say soon."""
+    """Return the ManagedSecrets of a namespace; none if the cluster does not answer in time."""
     try:
-        return asyncio.run(asyncio.wait_for(_names(where), _PATIENCE))
+        return asyncio.run(asyncio.wait_for(_names(where), _TIMEOUT))
     except (config.NotConfigured, errors.ApiError, TimeoutError):
         return []
 
@@ -29,5 +29,5 @@ async def _names(where: Where) -> list[str]:
     connection = await config.load(where.kubeconfig, where.context)
     path = paths.managed_secrets(where.namespace or connection.namespace)
     async with config.session(connection) as session:
-        pages = Api(session, connection.server, timeout=_PATIENCE).pages(path, metadata_only=True)
+        pages = Api(session, connection.server, timeout=_TIMEOUT).pages(path, metadata_only=True)
         return [body["metadata"]["name"] async for page in pages for body in page.items]

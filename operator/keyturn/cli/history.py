@@ -1,4 +1,4 @@
-"""`keyturn history`: the revisions that were made, why, and how each ended."""
+"""`keyturn history`: revisions with reason and result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT")
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
-    """Print the revisions of each ManagedSecret, the newest first; say whether one is missing."""
+    """Print the revisions of each ManagedSecret, the newest first; return whether an object is missing."""
     if selection.name:
         _print(await managed.one(cluster, selection.name), output)
         return False

@@ -1,4 +1,4 @@
-"""`keyturn init`: .env files with strong values, one for each environment."""
+"""`keyturn init`: fills .env files with strong values, one file per environment."""
 
 from __future__ import annotations
 

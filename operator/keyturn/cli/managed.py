@@ -1,4 +1,4 @@
-"""How ManagedSecrets are found at the cluster, and what is said where one is not."""
+"""Reads ManagedSecrets from the cluster, with messages for missing ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class FoundManagedSecret(Known):
-    """A ManagedSecret as the API server has it."""
+    """A ManagedSecret from the API server."""
 
     body: Body
 
@@ -51,7 +51,7 @@ class FoundManagedSecret(Known):
 
 
 def found_in(body: Body) -> FoundManagedSecret:
-    """Read a ManagedSecret as the operator does."""
+    """Parse a ManagedSecret as the operator does."""
     managed, trouble = readable(slim(body))
     return FoundManagedSecret(
         managed, trouble, datetime.fromisoformat(body["metadata"]["creationTimestamp"]), body
@@ -59,7 +59,7 @@ def found_in(body: Body) -> FoundManagedSecret:
 
 
 async def one(cluster: Cluster, name: str) -> FoundManagedSecret:
-    """Return one ManagedSecret; of an unknown name, say which are like it."""
+    """Return one ManagedSecret; for an unknown name, suggest similar ones."""
     try:
         return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, _checked(name))))
     except errors.NotFound:
@@ -70,7 +70,7 @@ async def one(cluster: Cluster, name: str) -> FoundManagedSecret:
 async def all_of(
     cluster: Cluster, namespace: str | None, labels: str | None = None
 ) -> list[FoundManagedSecret]:
-    """Return every ManagedSecret of a namespace, or of all; with `labels`, those that they match."""
+    """Return the ManagedSecrets of a namespace, or of all; with `labels`, those that match."""
     found: list[FoundManagedSecret] = []
     chosen = {"labelSelector": labels} if labels else {}
     try:
@@ -85,10 +85,10 @@ async def all_of(
 
 
 def refuse_labels(labels: str | None) -> None:
-    """Say what a selector that the API server cannot read should be.
+    """Reject a label selector that the API server cannot parse.
 
     Raises:
-        click.UsageError: One was written.
+        click.UsageError: The selector is invalid.
     """
     if labels:
         raise click.UsageError(
@@ -98,7 +98,7 @@ def refuse_labels(labels: str | None) -> None:
 
 
 async def said_of_namespace(cluster: Cluster) -> str:
-    """Say what is unknown of a namespace in which nothing was found.
+    """Return what is unknown about a namespace without objects.
 
     Raises:
         click.ClickException: It does not exist.
@@ -117,12 +117,12 @@ async def said_of_namespace(cluster: Cluster) -> str:
 
 
 async def annotate(cluster: Cluster, name: str, annotation: str, text: str | None) -> FoundManagedSecret:
-    """Set one annotation, or remove it with None, and touch nothing else."""
+    """Set one annotation, or remove it with None."""
     return await change(cluster, name, {"metadata": {"annotations": {annotation: text}}})
 
 
 async def change(cluster: Cluster, name: str, patch: Mapping[str, Any]) -> FoundManagedSecret:
-    """Merge a change into a ManagedSecret."""
+    """Apply a merge patch to a ManagedSecret."""
     path = paths.managed_secret(cluster.namespace, _checked(name))
     try:
         return found_in(await cluster.api.patch(path, dict(patch), Patch.MERGE))

@@ -1,4 +1,4 @@
-"""Which cluster and namespace a command speaks of, and how it prints what it found."""
+"""Common options: cluster, namespace and output format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Length", "Output", "Selection", "Where", "answer", "formats", "home"
 
 
 class Output(enum.StrEnum):
-    """How a command prints."""
+    """Output formats."""
 
     TABLE = "table"
     WIDE = "wide"
@@ -27,13 +27,13 @@ class Output(enum.StrEnum):
 
     @property
     def is_document(self) -> bool:
-        """Whether a program reads it by the names of its fields."""
+        """Whether the output is for programs."""
         return self in {Output.JSON, Output.YAML}
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The cluster and the namespace that are meant; what is None is as the kubeconfig says."""
+    """Cluster and namespace; None as in the kubeconfig."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -42,7 +42,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The ManagedSecrets that are meant; without names and labels, all of them."""
+    """Selected ManagedSecrets; without names and labels, all of them."""
 
     names: tuple[str, ...] = ()
     labels: str | None = None
@@ -51,7 +51,7 @@ class Selection:
 
     @property
     def name(self) -> str | None:
-        """The only one that is named, if one is."""
+        """The only name, if there is exactly one."""
         return self.names[0] if len(self.names) == 1 else None
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ _NAMESPACE = click.option(
 
 
 class Length(click.ParamType["timedelta"]):
-    """A length of time as the API writes it."""
+    """A duration in the syntax of the API."""
 
     name = "duration"
 
@@ -92,12 +92,12 @@ class Length(click.ParamType["timedelta"]):
 
 
 def place(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that name a cluster and a namespace, in kubectl's words; the command gets them as `where`."""
+    """Add kubectl's options for cluster and namespace; the command receives them as `where`."""
     return _NAMESPACE(_CONTEXT(_KUBECONFIG(_placed(command))))
 
 
 def home(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that name a cluster and the operator's namespace there; the command gets them as `where`."""
+    """Add the options for a cluster and the operator's namespace; the command receives them as `where`."""
     return _HOME(_CONTEXT(_KUBECONFIG(_placed(command))))
 
 
@@ -120,7 +120,7 @@ _HELP = {
 def formats(
     *allowed: Output, default: Output | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add -o; the command gets the format as `output`, or None where none is named and there is no default."""
+    """Add -o; the command receives the format as `output`, or None if it has no default."""
     return click.option(
         "-o",
         "--output",

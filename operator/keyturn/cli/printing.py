@@ -1,4 +1,4 @@
-"""How what was found is printed: for people, or as JSON or YAML for programs; and no hidden letter of it."""
+"""Prints results as text, JSON or YAML, with control and invisible characters escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["print_data", "print_document", "print_json", "print_lines", "print_n
 
 
 def print_data(document: Mapping[str, Any], output: Output) -> None:
-    """Print a document for programs, as JSON or as YAML with the same content."""
+    """Print a document as JSON, or as YAML with the same content."""
     if output == "yaml":
         _print_yaml(document)
     else:
@@ -27,12 +27,12 @@ def print_data(document: Mapping[str, Any], output: Output) -> None:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a document with its times in UTC and whole seconds."""
+    """Print a document with times in UTC and whole seconds."""
     print_document(f"{_json(document).decode()}\n")
 
 
 def print_names(names: Iterable[str], kind: str = "managedsecret") -> None:
-    """Print objects as `kubectl get -o name` does, so that a shell hands them on."""
+    """Print objects as `kubectl get -o name` does, for use in shells."""
     print_lines(*(f"{kind}.keyturn.dev/{name}" for name in names))
 
 
@@ -44,7 +44,7 @@ def print_lines(*lines: str, err: bool = False) -> None:
 
 
 def print_document(text: str) -> None:
-    """Print a text with the line ends that it has."""
+    """Print a text with its own line ends."""
     click.echo(make_visible(text), nl=False)
 
 
@@ -59,5 +59,5 @@ def _print_yaml(document: Mapping[str, Any]) -> None:
     import orjson  # noqa: PLC0415
     import yaml  # noqa: PLC0415
 
-    # By way of JSON, so that times are the same text; letters that cannot be seen are escaped as YAML escapes them.
+    # By way of JSON, for equal times; YAML escapes invisible characters.
     click.echo(yaml.safe_dump(orjson.loads(_json(document)), sort_keys=False, width=1000), nl=False)

@@ -1,4 +1,4 @@
-"""`keyturn render`: an environment's values for compose, shells and Kubernetes."""
+"""`keyturn render`: an environment for compose, shells or Kubernetes."""
 
 from __future__ import annotations
 
@@ -78,11 +78,10 @@ def render_command(
 
 
 def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path) -> None:
-    from keyturn.offline.dotenv import files as disk
-    from keyturn.offline.dotenv import render
+    from keyturn.offline.dotenv import files, render
 
     source = render.source_at(folder, manifests, environment)
-    render.put(output, render.to_dotenv(source), disk.PRIVATE)
+    render.put(output, render.to_dotenv(source), files.PRIVATE)
     print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
 
 

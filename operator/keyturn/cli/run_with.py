@@ -1,4 +1,4 @@
-"""`keyturn run-with`: a program with the values of a .env file in its environment."""
+"""`keyturn run-with`: runs a program with the values of a .env file in its environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .printing import print_lines
 __all__ = ["run_with_command"]
 
 _REFUSED = 125
-"""As env and timeout end when they themselves fail, so that no program's own code is taken for it."""
+"""As with env and timeout: distinct from exit codes of programs."""
 
 
 @click.command(

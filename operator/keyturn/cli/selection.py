@@ -1,4 +1,4 @@
-"""Which ManagedSecrets a command is about: by name, by label or all, in one namespace or in every one."""
+"""Finds the selected ManagedSecrets: by name, by label or all, in one namespace or in all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Chosen", "Failure", "chosen", "confirm"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be done for one ManagedSecret."""
+    """A failure for one ManagedSecret."""
 
     key: ObjectKey
     message: str
@@ -38,14 +38,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was found, and what was not."""
+    """Found objects and failures."""
 
     found: tuple[FoundManagedSecret, ...]
     failures: tuple[Failure, ...] = ()
 
 
 async def chosen(cluster: Cluster, selection: Selection) -> Chosen:
-    """Find what a selection is about; a name that is not there keeps no other from being found."""
+    """Find the selected objects; a missing name does not prevent the others."""
     if not selection.names:
         namespace = None if selection.everywhere else cluster.namespace
         found = await managed.all_of(cluster, namespace, selection.labels)
@@ -62,7 +62,7 @@ async def chosen(cluster: Cluster, selection: Selection) -> Chosen:
 
 
 def confirm(action: str, found: tuple[FoundManagedSecret, ...], selection: Selection) -> None:
-    """Ask before something is done in every namespace."""
+    """Ask for confirmation of an action in all namespaces."""
     if not selection.everywhere or selection.is_confirmed:
         return
     namespaces = len({one.key.namespace for one in found})

@@ -1,4 +1,4 @@
-"""How it is typed which ManagedSecrets a command is about, in kubectl's words."""
+"""Arguments and options that select ManagedSecrets, as in kubectl."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = frozenset(
 
 
 def completed(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the names of the cluster."""
+    """Complete names from the cluster."""
     from .completion_names import names as known  # noqa: PLC0415  # only for the Tab key
 
     options = ctx.params
@@ -30,7 +30,7 @@ def completed(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[C
 
 
 def _plain(given: str) -> str:
-    """Take a name as kubectl prints it as well: managedsecret.keyturn.dev/NAME."""
+    """Accept the form managedsecret.keyturn.dev/NAME, which kubectl prints."""
     kind, slash, rest = given.partition("/")
     if not slash:
         return given
@@ -55,7 +55,7 @@ _labels = click.option(
 
 
 def looked_at(command: Callable[..., None]) -> Callable[..., None]:
-    """Add NAME..., -l and -A for a command that only reads; it gets them as `selection`."""
+    """Add NAME..., -l and -A for a read-only command, which receives them as `selection`."""
 
     @functools.wraps(command)
     def chosen(*, names: tuple[str, ...], labels: str | None, all_namespaces: bool, **others: Any) -> None:
@@ -69,7 +69,7 @@ def looked_at(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def acted_on(command: Callable[..., None]) -> Callable[..., None]:
-    """Add NAME..., -l, --all, -A and --yes for a command that changes something; it gets them as `selection`."""
+    """Add NAME..., -l, --all, -A and --yes for a command with changes, which receives them as `selection`."""
 
     @functools.wraps(command)
     def chosen(

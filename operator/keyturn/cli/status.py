@@ -1,4 +1,4 @@
-"""`keyturn status`: what is due, overdue, rolling or failed, the worst first."""
+"""`keyturn status`: due, overdue, rolling and failed ManagedSecrets, the most urgent first."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Shown(NamedTuple):
-    """How a look ended."""
+    """Result of the command."""
 
     needs_a_person: bool
     has_failed: bool
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """What is shown of one ManagedSecret."""
+    """A row for one ManagedSecret."""
 
     found: FoundManagedSecret
     standing: Summary
@@ -61,14 +61,14 @@ class StatusRow:
 
 
 def rows_of(everything: Iterable[FoundManagedSecret], now: datetime) -> list[StatusRow]:
-    """Judge every ManagedSecret and put the worst first."""
+    """Return the rows, the most urgent first."""
     return sorted(
         (StatusRow(one, standing_of(one, now), now) for one in everything), key=lambda row: row.order
     )
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
-    """Print one with its workloads, or a line for each; say how that ended."""
+    """Print one object with its workloads, or a line for each of several; return the result."""
     if selection.name:
         found = [await managed.one(cluster, selection.name)]
         failures: tuple[Failure, ...] = ()
@@ -90,7 +90,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
 
 
 async def said_of_none(cluster: Cluster, selection: Selection) -> str:
-    """Say that nothing is there, which may be because the namespace is not.
+    """Return the message for no objects; the namespace may be missing.
 
     Raises:
         click.ClickException: The namespace does not exist.
@@ -115,7 +115,7 @@ def _text(rows: list[StatusRow], selection: Selection, output: Output) -> list[s
     return [table(header, [cells_of(row, output, selection) for row in rows], room())]
 
 
-# For people
+# Text
 
 
 def header_of(output: Output, selection: Selection) -> list[str]:
@@ -125,7 +125,7 @@ def header_of(output: Output, selection: Selection) -> list[str]:
 
 
 def cells_of(row: StatusRow, output: Output, selection: Selection) -> list[str]:
-    """Write what is shown of one in a line."""
+    """Return the cells of a row."""
     return [
         *([row.found.key.namespace] if selection.everywhere else []),
         *_cells(row),
@@ -173,11 +173,11 @@ def _workload_cells(one: WorkloadStatus) -> list[str]:
     return [one.kind, one.name, via, one.state, str(one.revision or NOTHING), one.message or ""]
 
 
-# For programs
+# JSON and YAML
 
 
 def document(row: StatusRow) -> dict[str, Any]:
-    """Write what a program reads of one."""
+    """Return the document of a row."""
     metadata, spec, status = row.found.managed.metadata, row.found.managed.spec, row.found.managed.status
     return {
         "namespace": metadata.namespace,

@@ -1,4 +1,4 @@
-"""How tables and times are written for people."""
+"""Tables and times as text."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 
 _GAP: Final = "   "
 _INDENT: Final = "    "
-_NARROW: Final = 24
-"""Characters below which the last column goes into lines of its own."""
+_MIN_LAST_WIDTH: Final = 24
+"""Minimum characters of the last column; below that it gets lines of its own."""
 _STATES: Final = frozenset({"STATE", "RESULT"})
-"""The columns whose words have a colour."""
+"""Columns with colours."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> Shown:
-    """Align columns as kubectl does; within a `width` the last one wraps, and columns that are empty are left out."""
+    """Align columns as kubectl does; within a `width` the last one wraps, and empty columns are omitted."""
     lines = [_filled(row) for row in rows]
     kept = _kept(header, lines) if width is not None else range(len(header))
     chosen = [[line[place] for place in kept] for line in lines]
@@ -48,12 +48,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int | Non
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """How wide the columns of a table are, so that a row that comes later stands under the others."""
+    """Widths of the columns, so that later rows align with earlier ones."""
 
     names: tuple[str, ...]
     widths: tuple[int, ...]
     width: int | None
-    """How wide a line may be."""
+    """Maximum width of a line."""
 
     @classmethod
     def of(cls, names: Sequence[str], rows: Iterable[Sequence[str]], width: int | None) -> Columns:
@@ -65,7 +65,7 @@ class Columns:
         return [Shown(line) for line in self._lines(self.names, coloured=False)]
 
     def row(self, cells: Sequence[str]) -> list[Shown]:
-        """Write one row, in several lines where the last cell wraps."""
+        """Return the lines of a row; the last cell may wrap."""
         return [Shown(line) for line in self._lines(_filled(cells), coloured=is_coloured())]
 
     def _lines(self, cells: Sequence[str], *, coloured: bool) -> Iterator[str]:
@@ -85,18 +85,18 @@ class Columns:
 
 
 def _wrapped(text: str, start: int, width: int | None) -> list[str]:
-    """Break the last cell into lines, all but the first with their indent."""
+    """Wrap the last cell; further lines are indented."""
     if width is None or start + len(text) <= width:
         return [text]
-    if width - start >= _NARROW:
+    if width - start >= _MIN_LAST_WIDTH:
         first, *others = textwrap.wrap(text, width - start, break_on_hyphens=False)
         return [first, *(" " * start + line for line in others)]
-    below = textwrap.wrap(text, max(width - len(_INDENT), _NARROW), break_on_hyphens=False)
+    below = textwrap.wrap(text, max(width - len(_INDENT), _MIN_LAST_WIDTH), break_on_hyphens=False)
     return ["", *(_INDENT + line for line in below)]
 
 
 def _kept(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
-    """Name the columns that have something in some row; the first stays."""
+    """Return the columns with content in some row; the first one always."""
     return [
         place
         for place in range(len(header))
@@ -105,21 +105,21 @@ def _kept(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
 
 
 def room() -> int | None:
-    """Return how wide a line may be: a terminal would wrap it, and a file or a pipe wants all of it."""
+    """Return the width of the terminal; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names in order, or that there is none."""
+    """Join names in order; a text for none."""
     return ", ".join(sorted(names)) or "none"
 
 
 def in_one_line(text: str) -> str:
-    """Let nothing in a text end its line, or be wider or other than it looks."""
+    """Escape line ends and invisible characters."""
     return make_visible(text.rstrip("\n").replace("\n", " ").replace("\t", " "))
 
 
 def _filled(row: Sequence[str]) -> tuple[str, ...]:
-    """Let no cell be empty but the last one, so that columns can be counted."""
+    """Fill empty cells except the last, so that columns can be counted."""
     *cells, last = map(in_one_line, row)
     return (*(cell or NOTHING for cell in cells), last)

@@ -1,4 +1,4 @@
-"""Which fields of a manifest no ManagedSecret has, and what is probably meant; the API server refuses them, too."""
+"""Finds unknown fields of a manifest, which the API server rejects too, and suggests known ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW = 12
 
 
 def unknown_fields(body: Mapping[str, Any]) -> list[str]:
-    """Say of each field of a spec that is unknown where it is, and what to write; no value is quoted."""
+    """Return a message for each unknown field, with a suggestion and without values."""
     schema = next(kind.schema() for kind in KINDS if kind.name == _KIND)
     return list(_unknown(body.get("spec"), schema["properties"]["spec"], "spec"))
 

@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: status, plan and history."""
+"""Read-only commands: status, plan and history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ATTENTION", "history_command", "plan_command", "status_command"]
 
 ATTENTION = 3
-"""The exit code that says: answered, and something needs a person."""
+"""Exit code of a successful command that found something requiring manual action."""
 
 _documents = formats(Output.TABLE, Output.WIDE, Output.JSON, Output.YAML, default=Output.TABLE)
 
@@ -38,9 +38,9 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
     from . import cluster
 
     if watches:
-        from . import watch as watching
+        from . import watch
 
-        cluster.run(where, lambda here: watching.watch(here, selection, output), says_interrupted=False)
+        cluster.run(where, lambda here: watch.watch(here, selection, output), says_interrupted=False)
         return
     from . import status
 

@@ -1,4 +1,4 @@
-"""`--wait`: tells each change of a ManagedSecret once, until what was asked for is done or cannot be."""
+"""`--wait`: prints each change of a ManagedSecret until a request is completed or fails."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiting", "changes_between", "follow", "trouble_of"]
 
-_GRACE = 3.0
-"""Seconds in which the operator takes up a request; what the status complained of before is no answer to it."""
-_ONE_WATCH = 2
-"""Seconds; after each the object is read and judged again, so that an operator that is silent is noticed."""
+_TAKE_UP_SECONDS = 3.0
+"""Seconds in which the operator takes up a request; earlier problems in the status are no answer to it."""
+_WATCH_SECONDS = 2
+"""Seconds of one watch; afterwards the object is read again, so that a silent operator is noticed."""
 _PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long several are waited for, from one moment on."""
+    """Common deadline of several waits."""
 
     patience: timedelta | None
     label: str = ""
-    """What begins each line, where several are told of."""
+    """Prefix of each line, if there are several."""
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
@@ -60,9 +60,9 @@ async def follow(
     waiting: Waiting,
     tell: Callable[[str], None],
 ) -> FoundManagedSecret:
-    """Tell every change since somebody `asked`, until what `is_taken_up` knows is done; return it as it is then.
+    """Print every change after a request, until `is_taken_up` and completion; return the final object.
 
-    What keeps it from that is an error.
+    A problem that prevents completion is raised.
     """
     last, name, taken_up = asked, asked.key.name, False
     try:
@@ -72,7 +72,7 @@ async def follow(
                 for line in changes_between(last.managed.status, now.status):
                     tell(f"{seconds:6.1f} s  {waiting.label}{line}")
                 last, taken_up = found, is_taken_up(now)
-                if (taken_up or seconds > _GRACE) and (trouble := trouble_of(now)):
+                if (taken_up or seconds > _TAKE_UP_SECONDS) and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
                 if taken_up and _is_through(now.status):
                     tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
@@ -83,7 +83,7 @@ async def follow(
 
 
 def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
-    """Say how far it is: the operator does not stop when the waiting ends."""
+    """Return the message of a timeout with the progress: the operator continues."""
     name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
     if not is_taken_up and last.managed.status.rotation is None:
         return (
@@ -98,7 +98,7 @@ def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_
 
 
 def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:
-    """Say what has changed from one status to another."""
+    """Yield the changes between two statuses."""
     if after.rotation and after.rotation.step == "Stage" and before.rotation is None:
         yield f"revision {after.rotation.id.rpartition('/')[2]} is on its way ({after.rotation.reason})"
     if after.revision != before.revision:
@@ -118,7 +118,7 @@ def _comes_sooner(before: ManagedSecretStatus, after: ManagedSecretStatus) -> bo
 
 
 def trouble_of(found: ManagedSecret) -> str | None:
-    """Say what keeps a ManagedSecret from going on before a person acts."""
+    """Return what prevents a ManagedSecret from continuing without manual action."""
     if found.spec.suspend:
         return "spec.suspend is true, so nothing is written; see `keyturn resume`"
     stalled = condition(found, "Stalled")
@@ -128,7 +128,7 @@ def trouble_of(found: ManagedSecret) -> str | None:
 
 
 def _is_through(status: ManagedSecretStatus) -> bool:
-    """Say whether every workload runs what it should; an overlap of hours is not waited for."""
+    """Whether every workload runs the revision; a long overlap is not awaited."""
     return status.rotation is None or status.rotation.step in AFTER_THE_ROLLOUT
 
 
@@ -139,7 +139,7 @@ def _outcome(found: ManagedSecret) -> str:
 
 
 async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedSecret, None]:
-    """Yield the object as it is, then each newer version, whatever the API server does meanwhile."""
+    """Yield the object, then each newer version, across failures of the API server."""
     while True:
         try:
             found = await managed.one(cluster, name)
@@ -152,7 +152,7 @@ async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedS
 
 async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:
     only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
-    async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_ONE_WATCH)) as changes:
+    async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_WATCH_SECONDS)) as changes:
         async for kind, body in changes:
             if kind == "DELETED":
                 raise click.ClickException(f"ManagedSecret {name!r} was deleted meanwhile")

@@ -1,4 +1,4 @@
-"""`keyturn status --watch`: prints each change of what is chosen, as `kubectl get --watch` does."""
+"""`keyturn status --watch`: prints each change of the selected objects, as `kubectl get --watch` does."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["watch"]
 
-_ONE_WATCH: Final = 5
-"""Seconds; after each all are listed and judged again: some states come with the clock and not with a change."""
+_WATCH_SECONDS: Final = 5
+"""Seconds of one watch; afterwards all are listed again: some states change with time alone."""
 _PAUSE: Final = 1.0
-_BY_THE_CLOCK: Final = frozenset({SummaryState.OVERDUE, SummaryState.OVERLAPPING})
-"""The states whose message tells a time that passes."""
+_TIMED_STATES: Final = frozenset({SummaryState.OVERDUE, SummaryState.OVERLAPPING})
+"""States whose message contains an elapsed time."""
 
 
 async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
-    """Print how all are, then each that changes, until somebody presses Ctrl-C."""
+    """Print all objects, then each that changes, until Ctrl-C."""
     found, version = await _listed(cluster, selection)
     teller = _Teller(cluster, selection, output)
     for name in set(selection.names) - {one.key.name for one in found}:
-        await managed.one(cluster, name)  # says what is there instead
+        await managed.one(cluster, name)  # raises a message with suggestions
     if found:
         teller.begin(found)
     elif not output.is_document and output is not Output.NAME:
@@ -60,7 +60,7 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
 
 
 class _Teller:
-    """What was told last of each, so that only what differs is printed."""
+    """The last printed state of each object, so that only differences are printed."""
 
     def __init__(self, cluster: Cluster, selection: Selection, output: Output) -> None:
         self._cluster, self._selection, self._output = cluster, selection, output
@@ -69,19 +69,19 @@ class _Teller:
         self._columns: Columns | None = None
 
     def begin(self, found: list[FoundManagedSecret]) -> None:
-        """Print the first of all in the order of `keyturn status`."""
+        """Print the first list in the order of `keyturn status`."""
         for row in self._headed(rows_of(found, self._cluster.now())):
             self._tell(row)
 
     def take(self, change: Change) -> None:
-        """Take in what a watch tells of."""
+        """Process an event of a watch."""
         if change.kind == "DELETED":
             self._gone(managed.found_in(change.body).key)
         elif change.kind in {"ADDED", "MODIFIED"}:
             self._look([managed.found_in(change.body)])
 
     def take_all(self, found: list[FoundManagedSecret]) -> None:
-        """Take in a whole list, in which what was deleted is missing."""
+        """Process a list, in which deleted objects are missing."""
         for key in self._told.keys() - {one.key for one in found}:
             self._gone(key)
         self._look(found)
@@ -101,7 +101,7 @@ class _Teller:
         self._print(row, "Deleted")
 
     def _headed(self, rows: list[StatusRow]) -> list[StatusRow]:
-        """Print the header above the first rows, as wide as those are."""
+        """Print the header above the first rows, with their widths."""
         is_table = self._output in {Output.TABLE, Output.WIDE}
         if rows and is_table and self._columns is None:
             cells = [cells_of(row, self._output, self._selection) for row in rows]
@@ -129,16 +129,16 @@ class _Teller:
 
 
 def _signs(row: StatusRow) -> tuple[Any, ...]:
-    """Return what a change is judged by: no length of time that passes by itself."""
+    """Return what makes a row different; no elapsed time."""
     status, standing = row.found.managed.status, row.standing
-    message = "" if standing.state in _BY_THE_CLOCK else standing.message
+    message = "" if standing.state in _TIMED_STATES else standing.message
     states = tuple((one.kind, one.name, one.state) for one in status.workloads)
     times = status.last_rotation_time, status.next_rotation_time
     return standing.state, message, status.revision, states, times
 
 
 async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
-    """Return all that are chosen, and the version of the list, from which a watch goes on."""
+    """Return the selected objects, and the version of the list, from which the watch continues."""
     found: list[FoundManagedSecret] = []
     version = ""
     path, params = _where(cluster, selection)
@@ -156,7 +156,7 @@ async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[FoundMan
 
 async def _changes(cluster: Cluster, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
     path, params = _where(cluster, selection)
-    async with aclosing(cluster.api.watch(path, version, params, timeout_seconds=_ONE_WATCH)) as changes:
+    async with aclosing(cluster.api.watch(path, version, params, timeout_seconds=_WATCH_SECONDS)) as changes:
         async for change in changes:
             if change.kind not in {"ADDED", "MODIFIED", "DELETED"} or not _is_chosen_name(change, selection):
                 continue

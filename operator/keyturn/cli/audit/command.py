@@ -42,7 +42,7 @@ _FORMS = ("table", "json", "sarif", "html")
 
 
 class _CannotLook(click.ClickException):
-    """Nothing could be looked at; 1 would say that something was found."""
+    """The check was not possible; exit code 2, since 1 means findings."""
 
     exit_code = 2
 
@@ -68,14 +68,14 @@ def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> 
 
 
 def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
-    """End with 2 where nothing could be looked at."""
+    """Exit with 2 if the check was not possible."""
 
     @functools.wraps(command)
     def looked(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
         except click.UsageError:
-            raise  # ends with 2 by itself, and shows how it is used
+            raise  # exits with 2, and prints the usage
         except click.ClickException as problem:
             raise _CannotLook(problem.message) from None
         except KeyboardInterrupt:
@@ -172,11 +172,11 @@ def audit_command(
 ) -> None:
     if context.invoked_subcommand:
         return
-    from . import run as auditing
+    from . import run
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
-    asked = auditing.Asked(
+    asked = run.Asked(
         repository=repository,
         where=where,
         all_namespaces=all_namespaces,
@@ -188,14 +188,14 @@ def audit_command(
         report_name=report_name,
         operator_namespace=operator_namespace,
     )
-    sys.exit(auditing.report(asked, output, allow_unknown=allow_unknown))
+    sys.exit(run.report(asked, output, allow_unknown=allow_unknown))
 
 
 def _drilled(backup: Path | None, identity: Path | None, namespace: str | None) -> Drilled | None:
-    from . import run as auditing
+    from . import run
 
     if backup and identity and namespace:
-        return auditing.Drilled(backup, identity, namespace)
+        return run.Drilled(backup, identity, namespace)
     if backup or identity or namespace:
         raise click.UsageError("a drill takes all of --backup, --identity and --drill")
     return None
@@ -213,8 +213,8 @@ def schedule_command(
 
     It has no time in it that passes, so it changes only when a spec or a class does.
     """
-    from . import run as auditing
+    from . import run
 
     if all_namespaces and where.namespace:
         raise click.UsageError("leave out -A, or --namespace")
-    auditing.schedule(where, all_namespaces=all_namespaces)
+    run.schedule(where, all_namespaces=all_namespaces)

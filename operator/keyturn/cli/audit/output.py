@@ -1,4 +1,4 @@
-"""How a report of the checklist is printed: for people, or as JSON for programs."""
+"""Prints a report of the checklist as text or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `keyturn audit` looks at, and how it tells what it found."""
+"""Runs the checklist for `keyturn audit`, and prints or publishes the report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FOUND, _CANNOT_LOOK = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """A backup that is to be restored into a namespace, to see that it can be."""
+    """A backup, and the namespace for its test restore."""
 
     backup: Path
     identity: Path
@@ -38,7 +38,7 @@ class Drilled:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be looked at."""
+    """What to check."""
 
     repository: Path | None
     where: Where
@@ -49,13 +49,13 @@ class Asked:
     schedule: Path | None = None
     drill: Drilled | None = None
     report_name: str | None = None
-    """As which the verdicts are published; None for not at all."""
+    """Name under which the report is published; None to publish none."""
     operator_namespace: str | None = None
-    """Where the operator is; None where it is to be found."""
+    """Namespace of the operator; None to detect it."""
 
     @property
     def looked_at(self) -> set[Point]:
-        """The points of which a look tells more than that there was none."""
+        """The points that are checked, apart from those that only report that there was no check."""
         left_out = {
             *(() if self.drill else (Point.RECOVERY,)),
             *(() if self.repository else (Point.SOURCE_CONTROL,)),
@@ -64,7 +64,7 @@ class Asked:
 
     @property
     def wants_cluster(self) -> bool:
-        """A repository alone needs none, unless one is named."""
+        """Whether a cluster is needed; not for a repository alone."""
         where = self.where.kubeconfig or self.where.context or self.where.namespace or self.compare_context
         return (
             bool(where) or self.all_namespaces or bool(self.schedule or self.drill) or self.repository is None
@@ -72,7 +72,7 @@ class Asked:
 
 
 def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
-    """Look, print what was found, and return the exit code."""
+    """Check, print the report, and return the exit code."""
     found = in_order(_found(asked))
     auditprint.FORMS[output](found)
     if asked.report_name:
@@ -155,11 +155,11 @@ def _drill(drilled: Drilled | None) -> Drill | None:
 def _committed(path: Path | None) -> str | None:
     if path is None:
         return None
-    from keyturn.offline.dotenv import files as disk  # noqa: PLC0415  # only where one is named
+    from keyturn.offline.dotenv import files  # noqa: PLC0415  # only where one is named
     from keyturn.offline.dotenv.errors import Refused  # noqa: PLC0415  # the same
 
     try:
-        content = disk.read(path)
+        content = files.read(path)
     except Refused as refused:
         raise click.ClickException(str(refused)) from None
     if content is None:
@@ -190,5 +190,5 @@ def _repository(asked: Asked) -> Iterator[Finding]:
 
 
 def _tell(progress: str) -> None:
-    """Let somebody who waits see how far it has come."""
+    """Print the progress on a terminal."""
     print_lines(progress, err=True)

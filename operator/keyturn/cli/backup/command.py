@@ -40,9 +40,9 @@ def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> N
 
     It reads the state Secrets, so it needs the right to list Secrets. Values that come from stores are not included.
     """
-    from . import run as backingup
+    from . import run
 
-    backingup.backup(where, recipients, output)
+    run.backup(where, recipients, output)
 
 
 @click.command("restore", short_help="Restore the values of a backup into an empty namespace.")
@@ -54,10 +54,10 @@ def restore_command(file: Path, identity: Path | None, where: Where) -> None:
 
     Apply the ManagedSecrets afterwards: they take over these values and write the Secrets as they were.
     """
-    from . import run as backingup
+    from . import run
 
     if identity is None:
         raise click.UsageError("name the secret key of a recipient with --identity")
     if where.namespace is None:
         raise click.UsageError("name the empty namespace with --namespace")
-    backingup.restore(where, file, identity)
+    run.restore(where, file, identity)

@@ -1,4 +1,4 @@
-"""How backups are written, read and put back for somebody at a command line."""
+"""Backup and restore of state Secrets for the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keyturn.checklist.backup import NoBackup, closed, identities_in, opened, re
 from keyturn.checklist.restoring import put_back, take
 from keyturn.cli.cluster import run
 from keyturn.cli.printing import print_lines
-from keyturn.offline.dotenv import files as disk
+from keyturn.offline.dotenv import files
 from keyturn.offline.dotenv.errors import Refused
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LARGEST: Final = 1024 * 1024 * 1024
 
 
 def backup(where: Where, written: Sequence[str], output: Path) -> None:
-    """Write a backup into a new file."""
+    """Write a backup to a new file."""
     if os.path.lexists(output):
         raise click.ClickException(f"there is {output} already; name a file that is new")
     try:
@@ -39,7 +39,7 @@ def backup(where: Where, written: Sequence[str], output: Path) -> None:
             return await take(cluster.api, cluster.namespace, cluster.now())
 
         taken = run(where, work)
-        disk.write(output, closed(taken, recipients), instead_of=None)
+        files.write(output, closed(taken, recipients), instead_of=None)
     except (NoBackup, Refused) as problem:
         raise click.ClickException(str(problem)) from None
     print_lines(
@@ -49,7 +49,7 @@ def backup(where: Where, written: Sequence[str], output: Path) -> None:
 
 
 def restore(where: Where, file: Path, identity: Path) -> None:
-    """Put a backup into an empty namespace."""
+    """Restore a backup into an empty namespace."""
     found = read(file, identity)
 
     async def work(cluster: Cluster) -> int:
@@ -66,26 +66,26 @@ def restore(where: Where, file: Path, identity: Path) -> None:
 
 
 def read(file: Path, identity: Path) -> Backup:
-    """Open a backup."""
+    """Read and decrypt a backup."""
     try:
         identities = identities_in(_keys(identity))
     except (NoBackup, Refused) as problem:
         raise click.ClickException(f"{identity}: {problem}") from None
     try:
-        return opened(_content(file), identities)
+        return opened(_read_file(file), identities)
     except NoBackup as problem:
         raise click.ClickException(f"{file}: {problem}") from None
 
 
 def _keys(identity: Path) -> bytes:
-    content = disk.read(identity)
+    content = files.read(identity)
     if content is None:
         raise NoBackup("there is no such file")
     return content
 
 
-def _content(file: Path) -> bytes:
-    """Read a file that may be large, but is one."""
+def _read_file(file: Path) -> bytes:
+    """Read a regular file, which may be large."""
     try:
         facts = file.stat()
         if stat.S_ISREG(facts.st_mode) and facts.st_size <= _LARGEST:

@@ -25,11 +25,11 @@ def check_command(pre: bool, output: Output | None, where: Where) -> None:  # no
     """
     from keyturn.cli import cluster
 
-    from . import run as checking
+    from . import run
 
-    namespace = checking.namespace_of(where)
-    look = checking.before if pre else checking.points
+    namespace = run.namespace_of(where)
+    look = run.before if pre else run.points
     found = cluster.run(where, lambda here: look(here.api, namespace))
-    checking.show(found, namespace, output)
-    if checking.has_failed(found):
+    run.show(found, namespace, output)
+    if run.has_failed(found):
         sys.exit(1)

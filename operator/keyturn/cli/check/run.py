@@ -1,4 +1,4 @@
-"""Which points `keyturn check` looks at, in which order, and how it prints them."""
+"""Runs the checks of `keyturn check` in order, and prints the results."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _RESULT, _NAME = 8, 15
 
 
 def namespace_of(where: Where) -> str:
-    """Return the operator's namespace: the one that is named, that of this pod, or the usual one."""
+    """Return the operator's namespace: the named one, that of this pod, or the default."""
     return where.namespace or config.own_namespace()
 
 
 async def before(api: Api, namespace: str) -> list[Point]:
-    """Look at what an installation needs."""
+    """Check what an installation needs."""
     found = await _of_server(api)
     asked = list(rights.to_install(namespace))
     try:
@@ -52,10 +52,10 @@ async def before(api: Api, namespace: str) -> list[Point]:
 
 
 async def points(api: Api, namespace: str) -> list[Point]:
-    """Look at everything, one point after the other.
+    """Run all checks in sequence.
 
     Raises:
-        ApiError: The API server does not answer at all.
+        ApiError: The API server did not answer.
     """
     found = await _of_server(api)
     found += await _crds(api)
@@ -75,7 +75,7 @@ def has_failed(found: Iterable[Point]) -> bool:
 
 
 def show(found: Sequence[Point], namespace: str, output: Output | None) -> None:
-    """Print the points, with what to do below each that is not in order."""
+    """Print the results, with advice for each problem."""
     count = Counter(point.result for point in found)
     if output:
         worst = next(one for one in reversed(Result) if count[one])
@@ -100,7 +100,7 @@ def _lines(point: Point) -> list[str]:
     return [*lines, f"{'':<{_RESULT + _NAME}}-> {point.advice}"] if point.advice else lines
 
 
-# The points
+# Checks
 
 
 async def _of_server(api: Api) -> list[Point]:
@@ -136,7 +136,7 @@ async def _lease(api: Api, namespace: str, found: list[Point]) -> Election | Non
 
 
 async def _rights(api: Api, desired: Iterable[Right], account: Account) -> list[Point]:
-    """Ask for each right: of the caller where that is the operator, else of the operator's account."""
+    """Check permissions: of the caller if that is the operator, otherwise of the operator's account."""
     asked = list(desired)
     try:
         is_us = await rights.caller(api) == account.user
@@ -149,7 +149,7 @@ async def _rights(api: Api, desired: Iterable[Right], account: Account) -> list[
 
 
 def _refused(asked: list[Right], missing: list[Right], account: Account) -> Iterator[Point]:
-    """Name each missing right, or the manifest where nothing of it is there."""
+    """Yield a point for each missing permission, or for the manifest if all of its permissions are missing."""
     given, lacking = (Counter(one.manifest for one in some) for some in (asked, missing))
     for manifest, count in lacking.items():
         if count == given[manifest] and count > 1:
@@ -179,7 +179,7 @@ def _unknown(name: str, error: errors.ApiError) -> Point:
 
 
 def _place(deployed: Deployed | None, namespace: str) -> Place:
-    """Read from the arguments of the Deployment whom the operator serves, and with what."""
+    """Return namespaces and features of the operator from the arguments of its Deployment."""
     if deployed is None:
         return Place(namespace, None)
     arguments = [one for one in deployed.args if one != "run"]

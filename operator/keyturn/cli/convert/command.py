@@ -1,4 +1,4 @@
-"""`keyturn convert`: manifests of External Secrets as ours."""
+"""`keyturn convert`: manifests of External Secrets as ManagedSecrets."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def convert_command(
 
     Ends with 0 where all is converted, with 1 where meaning is lost, and with 2 where a file cannot be read.
     """
-    from . import run as converting  # noqa: PLC0415  # when it runs, so that help and completion answer at once
+    from . import run  # noqa: PLC0415  # when it runs, so that help and completion answer at once
 
-    is_whole = converting.show(files, keeps_others=keeps_others)
+    is_whole = run.show(files, keeps_others=keeps_others)
     if not (is_whole or lenient):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""How manifests of External Secrets are read, converted, and printed with what there is to look at."""
+"""Reads manifests of External Secrets, converts them, and prints the result with findings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _WEIGHTS = {Weight.LOST: "lost", Weight.CHANGED: "changed"}
 
 
 class _Unreadable(click.ClickException):
-    """A file is not what it should be."""
+    """A file cannot be parsed."""
 
     exit_code = 2
 
 
 def show(files: Sequence[str], *, keeps_others: bool) -> bool:
-    """Print what the documents of all files are in ours; say whether nothing of their meaning is lost."""
+    """Print the converted documents; return whether no meaning is lost."""
     conversion = convert([body for file in files for body in _documents(file)])
     others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
     kept = [Manifest(dict(body)) for body in others]
@@ -60,7 +60,7 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
         print_lines("There is nothing of External Secrets to convert", err=True)
 
 
-# Reading
+# Input
 
 
 def _documents(name: str) -> Iterator[Mapping[str, Any]]:
@@ -96,7 +96,7 @@ def _parsed(name: str, content: bytes) -> Iterator[Mapping[str, Any]]:
 
 
 def _loaded(name: str, content: bytes) -> list[Any]:
-    """Parse a stream; an error of YAML would quote the lines that it is about."""
+    """Parse a YAML stream; the parser's error would quote lines."""
     line = 0
     try:
         return list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

@@ -1,4 +1,4 @@
-"""`keyturn emergency`: what is typed when a secret is compromised."""
+"""`keyturn emergency`: declares and tracks incidents with compromised secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _in = click.option(
 
 
 def _somewhere(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say in which namespaces an incident is."""
+    """Add the options for namespaces."""
     return _everywhere(_in(place(command)))
 
 
@@ -65,7 +65,7 @@ def emergency_group() -> None:
 @click.option("--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits.")
 @answer
 @_somewhere
-def declare_command(  # click passes each option by its name
+def declare_command(  # click passes options by name
     *,
     incident: str,
     reason: str,
@@ -123,10 +123,10 @@ def status_command(
     from keyturn.cli import cluster
 
     from . import declare as declaring
-    from . import status as incidents
+    from . import status
 
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    if cluster.run(where, lambda here: incidents.show(here, incident, scope, output)):
+    if cluster.run(where, lambda here: status.show(here, incident, scope, output)):
         sys.exit(_ATTENTION)
 
 
@@ -151,12 +151,12 @@ def acknowledge_command(
     from keyturn.cli import cluster
 
     from . import declare as declaring
-    from . import status as incidents
+    from . import status
 
     if what is None:
         raise click.UsageError("write one of --audit and --report")
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    cluster.run(where, lambda here: incidents.acknowledge(here, incident, what, by, scope, output))
+    cluster.run(where, lambda here: status.acknowledge(here, incident, what, by, scope, output))
 
 
 @emergency_group.command("report", short_help="Print the incident report.")
@@ -167,7 +167,7 @@ def report_command(*, incident: str, all_namespaces: bool, namespaces: tuple[str
     from keyturn.cli import cluster
 
     from . import declare as declaring
-    from . import status as incidents
+    from . import status
 
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    cluster.run(where, lambda here: incidents.report(here, incident, scope))
+    cluster.run(where, lambda here: status.report(here, incident, scope))

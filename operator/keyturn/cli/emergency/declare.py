@@ -1,4 +1,4 @@
-"""How an incident is declared: in which namespaces, for which secrets, and under one number."""
+"""Declares an incident: one EmergencyRotation per namespace, with a common number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keyturn.cli.text import listed
 from keyturn.core.observation.emergency import concerns
 from keyturn.kube import errors, paths
 
-from . import status as incidents
+from . import status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +35,13 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody asks to be rotated, and why."""
+    """What to rotate, and why."""
 
     incident: str
     reason: str
     contact: str | None
     selector: Mapping[str, str] | None
-    """Labels, none of them for all."""
+    """Labels; empty for all."""
     names: tuple[str, ...]
     revoke: str | None
 
@@ -71,7 +71,7 @@ def scope_of(namespaces: tuple[str, ...], *, everywhere: bool) -> Scope:
 
 
 def labels_in(selector: str) -> dict[str, str]:
-    """Read labels as kubectl takes them, such as team=auth,tier=gold."""
+    """Parse labels in kubectl's syntax, such as team=auth,tier=gold."""
     labels = {}
     for part in selector.split(","):
         key, equals, value = part.partition("=")
@@ -82,7 +82,7 @@ def labels_in(selector: str) -> dict[str, str]:
 
 
 def name_of(incident: str) -> str:
-    """Make a name of Kubernetes out of an incident's number."""
+    """Return the object name for an incident's number."""
     name = re.sub(r"[^a-z0-9.-]+", "-", incident.lower())[:_LONGEST_NAME].strip("-.")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name):
         raise click.UsageError(
@@ -100,7 +100,7 @@ async def declare(
     is_real: bool,
     output: Output | None = None,
 ) -> None:
-    """Declare an emergency in each namespace that is meant and has something to rotate."""
+    """Declare an emergency in each selected namespace with affected objects."""
     selected = await _selected(cluster, wish.body(), scope)
     if not selected:
         raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
@@ -122,7 +122,7 @@ async def declare(
     if failed:
         raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
     if wait and is_real:
-        await incidents.follow(cluster, name, sorted(selected), wait, err=output is not None)
+        await status.follow(cluster, name, sorted(selected), wait, err=output is not None)
 
 
 def _line(namespace: str, name: str, said: str, names: list[str]) -> str:
@@ -150,12 +150,12 @@ def _answer(documents: list[dict[str, Any]], name: str, output: Output | None) -
 
 
 def _only(wish: Wish, names: list[str]) -> Wish:
-    """Ask for what a namespace has: a name that is another's would be waited for without end."""
+    """Limit the names to those in the namespace: a name of another namespace would never complete."""
     return replace(wish, names=tuple(names)) if wish.names else wish
 
 
 async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
-    """Name the ManagedSecrets of each namespace that an emergency would concern."""
+    """Return the ManagedSecrets that an emergency would affect, by namespace."""
     body = {**body, "metadata": {**body["metadata"], "namespace": ""}}
     emergency = EmergencyRotation.model_validate(body)
     found: defaultdict[str, list[str]] = defaultdict(list)

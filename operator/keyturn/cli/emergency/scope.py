@@ -1,4 +1,4 @@
-"""Namespaces in which a command looks for emergencies."""
+"""Namespaces of a command about emergencies."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["Scope"]
 
 
 Scope = tuple[str, ...] | None
-"""The namespaces that are meant: None for all, none for that of the context."""
+"""The namespaces: None for all, empty for that of the context."""

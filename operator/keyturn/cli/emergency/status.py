@@ -1,4 +1,4 @@
-"""How far an incident is, in all the namespaces that it concerns, and what people do about it."""
+"""Status of incidents across namespaces, acknowledgement, and reports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_ROWS = 50
 
 
 async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Output) -> bool:
-    """Print how far each incident is; say whether one needs a person."""
+    """Print the status of each incident; return whether one requires manual action."""
     found = await _found(cluster, incident, scope)
     now = cluster.now()
     if output is Output.NAME:
@@ -55,7 +55,7 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
 async def acknowledge(
     cluster: Cluster, incident: str, what: str, by: str, scope: Scope, output: Output | None = None
 ) -> None:
-    """Write a name into the annotation that closes a part of an incident."""
+    """Set the annotation that completes a stage of an incident."""
     annotation = _ANNOTATIONS[what]
     if not by.strip():
         raise click.UsageError("--by is empty; write who acknowledges it")
@@ -93,7 +93,7 @@ async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
 async def follow(
     cluster: Cluster, name: str, namespaces: list[str], patience: timedelta, *, err: bool = False
 ) -> None:
-    """Tell each step until every workload runs on the new values, in each of the namespaces."""
+    """Print each change until every workload in the namespaces runs the new values."""
     told: dict[str, str] = {}
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -141,7 +141,7 @@ async def _known(cluster: Cluster, incident: str, scope: Scope) -> list[Emergenc
 
 
 async def _found(cluster: Cluster, incident: str | None, scope: Scope) -> list[EmergencyRotation]:
-    """Return the emergencies of an incident, or all, the newest incident first."""
+    """Return the emergencies of an incident or of all, the newest incident first."""
     found: list[EmergencyRotation] = []
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):
         async for page in cluster.api.pages(paths.emergency_rotations(namespace)):
@@ -170,7 +170,7 @@ async def _report_of(cluster: Cluster, one: EmergencyRotation) -> str:
 
 
 def _overdue(one: EmergencyRotation, now: datetime) -> list[str]:
-    """Judge by the clock: an operator that is away writes nothing."""
+    """Return overdue stages by the clock: a stopped operator updates no status."""
     return [stage for stage, due in open_stages(one).items() if due < now]
 
 
@@ -179,7 +179,7 @@ def _needs_a_person(one: EmergencyRotation, now: datetime) -> bool:
     return bool(stalled or _overdue(one, now))
 
 
-# For people
+# Text
 
 
 def _table(found: Iterable[EmergencyRotation], now: datetime, output: Output) -> str:
@@ -223,7 +223,7 @@ def _details(found: Iterable[EmergencyRotation]) -> list[str]:
     return ["", table(header, rows[:_MOST_ROWS], room()), *more]
 
 
-# For programs
+# JSON and YAML
 
 
 def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:

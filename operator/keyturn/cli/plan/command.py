@@ -33,14 +33,14 @@ _UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
 
 
 class Shown(NamedTuple):
-    """How a look ahead ended."""
+    """Result of a plan."""
 
     is_refused: bool
     has_failed: bool
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
-    """Print what a rotation of each would do; say whether one would be refused, and whether one is missing."""
+    """Print the plan of each; return whether one would be refused, and whether an object is missing."""
     if selection.name:
         plan = await _of_rotation(cluster, await managed.one(cluster, selection.name))
         return Shown(print_plans([plan], output, are_many=False), has_failed=False)
@@ -55,7 +55,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
 
 
 async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only: str | None) -> Shown:
-    """Print what applying each ManagedSecret of a manifest would do; say whether one would be refused."""
+    """Print what applying the ManagedSecrets of a manifest would do; return whether one would be refused."""
     declared = declared_in(file, cluster.namespace, only=only)
     if len(declared) == 1:
         plan = await _of_manifest(cluster, declared[0])
@@ -93,6 +93,6 @@ def _with_trigger(observed: Observed) -> Observed:
 
 
 def _awake(observed: Observed) -> Observed:
-    """Look at what would follow after a resume; that it is suspended is said apart."""
+    """Remove the suspension, which is reported separately, to plan what follows a resume."""
     spec = observed.managed.spec.model_copy(update={"suspend": None})
     return replace(observed, managed=observed.managed.model_copy(update={"spec": spec}))

@@ -1,4 +1,4 @@
-"""A world that exists on paper only, and what each step does to it."""
+"""Effects of each step on a copy of the observation."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ __all__ = ["Makers", "pushed", "taken", "with_dependents"]
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """What the generators know of the items of a spec."""
+    """What the generators determine about the items of a spec."""
 
     needs: Mapping[str, frozenset[str]]
-    """From which other items each is made."""
+    """Items on which each item depends."""
     merges: Mapping[str, frozenset[str]]
-    """Which outputs of each read otherwise while an overlap lasts."""
+    """Outputs of each item that differ during an overlap."""
     mortal: frozenset[str] = frozenset()
-    """The items whose values end by themselves, nobody knows when before they are made."""
+    """Items with values that expire, at a time that is known after their generation only."""
 
 
 def taken(step: Step, observed: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
@@ -94,7 +94,7 @@ def taken(step: Step, observed: Observed, makers: Makers) -> Observed:  # noqa: 
         case Decline():
             return _declined(observed, observed.state) if observed.state else observed
         case GoBack() | DeletePod() | Rest():
-            return observed  # on paper no rollout fails
+            return observed  # in a simulation no rollout fails
         case _:
             assert_never(step)
 
@@ -156,19 +156,19 @@ def _staged(step: Stage, observed: Observed, makers: Makers) -> Observed:
 
 
 def _keys_of(desired: Desired) -> Mapping[str, Mapping[str, str]]:
-    """Name the keys of every item; which ones dataFrom brings nobody knows before they are read."""
+    """Return the keys of every item; those of dataFrom are unknown before a read."""
     return {item.name: item.keys for item in desired.items}
 
 
 def with_dependents(fresh: frozenset[str], makers: Makers) -> frozenset[str]:
-    """Add what is made from a fresh value."""
+    """Add the items that depend on a new value."""
     while more := {name for name, needed in makers.needs.items() if needed & fresh} - fresh:
         fresh |= more
     return fresh
 
 
 def _changed(fresh: frozenset[str], desired: Desired, before: StateFacts | None) -> frozenset[str]:
-    """Return the keys that read otherwise; of templates nobody knows before they are rendered, so all of them."""
+    """Return the keys that change; all keys of templates, whose results are unknown."""
     known = before.keys if before else {}
     now = {name: frozenset(keys.values()) for name, keys in desired.keys.items()}
     then = {name: frozenset(keys.values()) for name, keys in known.items()}
@@ -184,7 +184,7 @@ def _changed(fresh: frozenset[str], desired: Desired, before: StateFacts | None)
 def _lingering(
     fresh: frozenset[str], desired: Desired, before: StateFacts | None, makers: Makers
 ) -> frozenset[str]:
-    """Return the keys that the overlap is for."""
+    """Return the keys with an overlap."""
     replaced = [item for item in desired.items if before and item.name in fresh and item.name in before.keys]
     kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
     merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
@@ -235,7 +235,7 @@ def _with_current(
 
 
 def pushed(step: OutsideStep, observed: Observed) -> Observed:
-    """Take such a step, on paper."""
+    """Simulate such a step."""
     if isinstance(step, Finalize):
         finalizers = [FINALIZER] if step.present else []
         metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
@@ -243,7 +243,7 @@ def pushed(step: OutsideStep, observed: Observed) -> Observed:
     return replace(observed, state=_recorded(step, observed, observed.state)) if observed.state else observed
 
 
-def _recorded(  # a line for each step there is
+def _recorded(  # one case per step
     step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, observed: Observed, state: StateFacts
 ) -> StateFacts:
     match step:

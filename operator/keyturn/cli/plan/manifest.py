@@ -1,4 +1,4 @@
-"""How ManagedSecrets are read from a manifest that may not be applied yet."""
+"""Reads ManagedSecrets of a manifest that may not be applied yet."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LONG_AGO = "1970-01-01T00:00:00Z"
 
 
 class Unreadable(click.ClickException):
-    """A manifest is not what it has to be."""
+    """The manifest is invalid."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A ManagedSecret of a manifest, and the namespace that it goes into."""
+    """A ManagedSecret of a manifest, with its namespace."""
 
     body: dict[str, Any]
     namespace: str
@@ -42,10 +42,10 @@ class Declared:
 
 
 def declared_in(file: IO[bytes], namespace: str, *, only: str | None) -> list[Declared]:
-    """Return the ManagedSecrets of a manifest; `only` is the namespace that was named on the command line.
+    """Return the ManagedSecrets of a manifest; `only` is the namespace of the command line.
 
     Raises:
-        Unreadable: There are none, one has no name, or one is of another namespace than was named.
+        Unreadable: There are none, one has no name, or one is of another namespace.
     """
     found = [_declared(body, namespace) for body in _managed_secrets(file)]
     if not found:
@@ -59,10 +59,10 @@ def declared_in(file: IO[bytes], namespace: str, *, only: str | None) -> list[De
 async def found_in_manifest(
     cluster: Cluster, declared: Declared
 ) -> tuple[FoundManagedSecret, ManagedSecret | None]:
-    """Return a ManagedSecret of a manifest as it would be, and as it is now.
+    """Return a ManagedSecret as in the manifest, and as in the cluster.
 
     Raises:
-        Unreadable: It is not of the form of a ManagedSecret.
+        Unreadable: It does not match the schema.
     """
     body, name = dict(declared.body), declared.name
     if unknown := unknown_fields(body):
@@ -79,12 +79,12 @@ async def found_in_manifest(
 
 
 def _read(body: dict[str, Any]) -> FoundManagedSecret:
-    """Read what no API server has held against the schema yet."""
+    """Validate what the API server has not checked yet."""
     try:
-        InformerCache(WHOLE).put_managed(body)  # what it is found by has to have its form, too
+        InformerCache(WHOLE).put_managed(body)  # the fields of its indexes have to be valid too
         return found_in(body)
     except (AttributeError, KeyError, TypeError, ValueError):
-        pass  # the error would quote what it could not read
+        pass  # the error would quote the input
     raise Unreadable(
         "the manifest does not have the form of a ManagedSecret;"
         " kubectl apply --dry-run=server -f FILE says what is wrong"

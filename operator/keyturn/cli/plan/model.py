@@ -1,4 +1,4 @@
-"""What is said of each part of a plan."""
+"""Model of a plan: what is printed about each part."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _WHAT_IS_KEPT = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One thing that keeps a rotation from being done."""
+    """A reason why a rotation would not be executed."""
 
     reason: str
     message: str
@@ -54,13 +54,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would follow, beside how all is now."""
+    """The result of a simulation, with the current observation."""
 
     found: FoundManagedSecret
     look: PlanObservation
     foresight: Foresight
     is_rotation: bool
-    """A rotation is planned; otherwise it is what a manifest would do."""
+    """Whether a rotation is planned; otherwise the change by a manifest."""
 
     @property
     def now(self) -> Observed:
@@ -68,13 +68,11 @@ class Plan:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """What keeps it from being done, be it that only the operator can see it."""
+        """All reasons against execution, including those that only the operator can determine."""
         foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
-        known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation ends
-        known |= {
-            one.reason for one in _of_stores(self.found.managed)
-        }  # which keeps no rotation from being done
+        known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation resolves
+        known |= {one.reason for one in _of_stores(self.found.managed)}  # which does not prevent a rotation
         if said is None or said.status != "True" or said.reason in known:
             return foreseen
         return (*foreseen, Refusal(said.reason, said.message))
@@ -131,7 +129,7 @@ def _source(item: Item) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PushLine:
-    """What becomes of one key of a store."""
+    """The change of one key in a store."""
 
     destination: Destination
     keys: tuple[str, ...]
@@ -213,13 +211,13 @@ def notes(plan: Plan) -> Iterator[str]:
 
 
 def _of_stores(managed: ManagedSecret) -> list[Condition]:
-    """Return what the operator says of stores that do not give, or take, what they should."""
+    """Return the conditions about failing stores."""
     said = [condition(managed, type_) for type_ in _WHAT_IS_KEPT]
     return [one for one in said if one and one.status == "False" and one.reason not in UNDER_WAY_OUTSIDE]
 
 
 def _doubts(plan: Plan) -> Iterator[str]:
-    """Name the values of which only the operator can tell whether the new recipe takes them."""
+    """Yield the values for which only the operator can decide whether the new recipe accepts them."""
     desired, before = plan.now.desired, plan.look.before
     then = {item.name: item.recipe for item in before.items} if before else {}
     for item in desired.items if desired else ():
@@ -230,9 +228,9 @@ def _doubts(plan: Plan) -> Iterator[str]:
 
 
 def due_again(plan: Plan) -> datetime | None:
-    """Return when the rotation after the planned one comes by itself.
+    """Return the due time of the rotation after the planned one.
 
-    Nobody knows before there is an object, since jitter comes from its UID, or before a certificate is made.
+    Unknown before the object exists, since the jitter depends on its UID, or before a certificate is issued.
     """
     end, makers = plan.foresight.end, plan.look.makers
     is_certain = plan.foresight.number and plan.now.uid and not plan.is_refused and not makers.mortal

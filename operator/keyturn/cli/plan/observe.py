@@ -1,7 +1,7 @@
-"""What a caller may see of a ManagedSecret and its surroundings, as the operator would see it.
+"""Observation of a ManagedSecret with the permissions of the caller.
 
-No Secret is read. Of the two Secrets only the metadata is asked for, and without the right to that, the status says
-what it knows. So values, and whatever only values tell, are no part of it.
+No Secret is read: only metadata of target and state Secret, or the status without that permission. So values, and
+what only values can tell, are no part of it.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ __all__ = ["PlanObservation", "look_at"]
 
 @dataclass(frozen=True, slots=True)
 class PlanObservation:
-    """What was seen, and what the caller may not see."""
+    """The observation, and what the caller may not read."""
 
     observed: Observed
     before: Desired | None
-    """What the values that are there were made for."""
+    """The resolved spec of the current values."""
     makers: Makers
     blind_spots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """What is known of target and state Secret; None where there is none."""
+    """Metadata of target and state Secret; None if missing."""
 
     target: Body | None
     state: Body | None
@@ -68,7 +68,7 @@ class _Secrets:
 async def look_at(
     cluster: Cluster, found: FoundManagedSecret, applied: ManagedSecret | None = None
 ) -> PlanObservation:
-    """Look at a ManagedSecret; `applied` is the one of its name that is there, if that is another."""
+    """Observe a ManagedSecret; `applied` is the object in the cluster, if the planned one differs."""
     cache, blind_spots = InformerCache(WHOLE), list[str]()
     cache.put_managed(found.body)
     blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, cache)
@@ -86,7 +86,7 @@ async def look_at(
             "you may not get Secrets: that they are there and whose they are is as the status says"
         )
     before = _wanted_before(observed, applied, cache) if applied else observed.desired
-    # No store is read: what would follow is told as if each gave what it gave before.
+    # No store is read: the plan assumes unchanged values.
     observed = replace(
         _with_secrets(observed, before, secrets),
         unfit=_unfit(observed.desired, before),
@@ -96,7 +96,7 @@ async def look_at(
 
 
 def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCache) -> Desired | None:
-    """Return what was asked for when the operator looked last, as far as that can be followed."""
+    """Return the resolved spec of the operator's last reconcile, if that is known."""
     name = applied.spec.class_name
     try:
         secret_class = cache.secret_class(name) if name else observed.secret_class
@@ -106,7 +106,7 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
 
 
 def _unfit(desired: Desired | None, before: Desired | None) -> frozenset[str]:
-    """Return the values that another spec certainly does not accept."""
+    """Return the values that another spec certainly rejects."""
     if desired is None or before is None:
         return frozenset()
     then = {item.name: item for item in before.items}
@@ -123,7 +123,7 @@ def _given(item: Item) -> object:
 
 
 def _is_of_other_form(item: Item, then: Item) -> bool:
-    """Say whether an older value cannot stay; one whose recipe is the class's may be of an older recipe."""
+    """Whether an older value cannot stay; with a recipe of the class it may be of an older recipe."""
     return item.keys.keys() != then.keys.keys() if item.of_class else _kind(item) != _kind(then)
 
 
@@ -132,7 +132,7 @@ def _kind(item: Item) -> str | None:
 
 
 async def _put_classes(api: Api, desired: str | None, cache: InformerCache) -> list[str]:
-    """Take every class: one may be the default, and an unknown name is answered with the others."""
+    """Read all classes: one may be the default, and an error about an unknown name lists them."""
     try:
         async for page in api.pages(paths.secret_classes()):
             for body in page.items:
@@ -160,7 +160,7 @@ async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
 
 
 async def _put_siblings(cluster: Cluster, key: ObjectKey, cache: InformerCache) -> None:
-    """Take what other ManagedSecrets say of their Secrets for what the Secrets would say."""
+    """Use the specs of other ManagedSecrets in place of their Secrets."""
     try:
         others = await all_of(cluster, cluster.namespace)
     except errors.Forbidden:
@@ -199,7 +199,7 @@ async def _meta(api: Api, namespace: str, name: str) -> Body | None:
         return None
 
 
-# What the operator would have read in the Secrets
+# What the operator would have read from the Secrets
 
 
 def _with_secrets(observed: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
@@ -227,7 +227,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
 
 
 def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
-    """Tell from the status what the state Secret would say, but for what only values tell."""
+    """Return the state by the status, except what only values tell."""
     status = observed.managed.status
     if status.revision is None or before is None:
         return None
@@ -259,7 +259,7 @@ def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts |
 
 
 def _numbers(observed: Observed, desired: Desired) -> set[int]:
-    """Return the revisions of which somebody speaks: they were made, whatever is known of them."""
+    """Return the revisions that the status mentions: they exist, even if nothing more is known."""
     status = observed.managed.status
     spoken = {one.revision for one in status.history}
     spoken |= {read_marker(one.workload.marker).get(desired.secret, 1) for one in observed.consumers}
@@ -269,7 +269,7 @@ def _numbers(observed: Observed, desired: Desired) -> set[int]:
 
 
 def _handled(observed: Observed) -> Triggers:
-    """Take the requests that stand in the object as handled: what is planned is one more."""
+    """Treat the requests on the object as handled: the plan adds one."""
     return Triggers.at_first(observed.requested)
 
 
@@ -287,7 +287,7 @@ def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFac
 
 
 def _published(observed: Observed) -> datetime | None:
-    """Return about when the present revision was published: the status does not say it any closer."""
+    """Return the approximate publication time of the current revision; the status has no exact one."""
     status = observed.managed.status
     times = [one.started_at for one in status.history if one.revision == status.revision]
     return times[0] if times else status.last_rotation_time

@@ -1,4 +1,4 @@
-"""How a plan is printed: in sentences and tables for people, as one document for programs."""
+"""Prints plans as text, or as one document for programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = 13
 
 
 def print_plans(plans: list[Plan], output: Output, *, are_many: bool) -> bool:
-    """Print one plan after another; say whether one would be refused."""
+    """Print the plans; return whether one would be refused."""
     if output.is_document:
         documents = [_document(plan) for plan in plans]
         print_data({"items": documents} if are_many else documents[0], output)
@@ -34,7 +34,7 @@ def print_plans(plans: list[Plan], output: Output, *, are_many: bool) -> bool:
     return any(plan.is_refused for plan in plans)
 
 
-# For people
+# Text
 
 
 def _lines(plan: Plan) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _fact(name: str, text: str) -> str:
-    """Write a sentence beside its name; a terminal gets it in lines that fit."""
+    """Format a sentence with its label, wrapped on a terminal."""
     first, width = f"  {name:<{_NAMES}}", room()
     if width is None:
         return first + text
@@ -106,7 +106,7 @@ def _start(plan: Plan) -> str:
 
 
 def _scheduled(plan: Plan, standing: Summary) -> str:
-    """Say when it rotates without a request: what the operator has written, or the spec where it has not looked."""
+    """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, due, now = plan.now.desired, plan.found.managed.status.next_rotation_time, plan.now.now
     if due:
         return f"{until(due, now)}, at {clock(due)}"
@@ -152,7 +152,7 @@ def _workload_cells(one: WorkloadLine) -> list[str]:
     return [str(one.round or ""), str(one.standing.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
 
 
-# For programs
+# JSON and YAML
 
 
 def _document(plan: Plan) -> dict[str, Any]:

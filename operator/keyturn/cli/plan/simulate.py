@@ -1,7 +1,7 @@
-"""What would follow: the operator's own decisions, played forward over a world that exists on paper only.
+"""Simulates a rotation: applies `next_step` to a copy of the observation until it rests.
 
-Each step is chosen by `next_step`, as in the operator, and counts as done. Where the operator would wait, what it
-waits for comes true: a window opens, the debounce ends, pods get ready, a paused Deployment is resumed.
+Each step succeeds. Where the operator would wait, the awaited event occurs: a window opens, the debounce ends, pods
+become ready, a paused Deployment is resumed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _MOST_STEPS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """One workload that would be restarted."""
+    """A restart of one workload."""
 
     standing: WorkloadProgress
     round: int
-    """Those of one round roll at the same time; the next round starts when they are through."""
+    """Workloads of one round restart together; the next round starts when they are complete."""
     waits_for: str | None
-    """What has to come true before it is restarted."""
+    """What has to happen before the restart."""
 
     @property
     def key(self) -> WorkloadKey:
@@ -47,30 +47,30 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """Everything that would follow."""
+    """Result of a simulation."""
 
     refusals: tuple[Stalled | Wait, ...]
-    """What keeps it from being done; the rest says what would follow without them."""
+    """Reasons against execution; the other fields show the result without them."""
     reason: Reason | None
-    """Why a revision would be made; None if none would."""
+    """Reason of the new revision; None without one."""
     number: int | None
     adopts: int | None
-    """The revision as which a Secret that nobody owns would be taken over."""
+    """Revision as which an unmanaged Secret would be adopted."""
     fresh: frozenset[str]
-    """The values that would be made anew."""
+    """Values that would be generated."""
     starts: datetime
     restarts: tuple[Restart, ...]
     left: tuple[WorkloadProgress, ...]
-    """The workloads that would not be restarted; a message says who decided that."""
+    """Workloads that would not be restarted, with the reason."""
     lingers: frozenset[str]
-    """The keys that read otherwise, or are there at all, only while the overlap lasts."""
+    """Keys that differ or exist only during the overlap."""
     end: Observed
-    """How all would be at last."""
+    """The observation at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """One step, and how the world was before and after it."""
+    """A step with the observation before and after it."""
 
     step: Step
     before: Observed
@@ -78,7 +78,7 @@ class _Moment:
 
 
 def foresee(observed: Observed, makers: Makers) -> Foresight:
-    """Play forward until there is nothing to do before the next rotation by itself."""
+    """Simulate until only the next scheduled rotation is left."""
     moments: list[_Moment] = []
     refusals: list[Stalled | Wait] = []
     began = observed
@@ -99,7 +99,7 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
     return _told(moments, refusals, began, observed, makers)
 
 
-# What is told of it
+# Summary
 
 
 def _told(

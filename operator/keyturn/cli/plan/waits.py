@@ -1,4 +1,4 @@
-"""What comes true by itself on paper, while the operator waits for it."""
+"""Simulates the events that the operator waits for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
 
 
 def waited(observed: Observed) -> Observed | None:
-    """Let the next thing come true that the operator waits for; None if that is only the next rotation."""
+    """Let the next awaited event occur; None if that is the next scheduled rotation."""
     if observed.desired is None or observed.state is None:
         return None
     them = everyone(observed)

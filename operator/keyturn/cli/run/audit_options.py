@@ -1,4 +1,4 @@
-"""The options of `keyturn run` for the endpoint that takes audit events."""
+"""Options of `keyturn run` for the audit webhook."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _OPTIONS = (
 
 
 def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options; the command gets them as `audit`, which is None where there is to be no endpoint."""
+    """Add the options; the command receives them as `audit`, None without a webhook."""
 
     @functools.wraps(command)
     def with_endpoint(
@@ -108,7 +108,7 @@ def _leave_out(*files: Path | None) -> None:
 
 
 def _checked(audit: Settings) -> Settings:
-    """Refuse at once what cannot be served: the files are read again when the operator has started."""
+    """Check the files at the start; the operator reads them again."""
     from keyturn.endpoints.audit import CannotServe  # noqa: PLC0415
     from keyturn.endpoints.audit.authentication import AuditAuthentication  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Whether the files of a certificate can be served with, before anything is started."""
+"""Checks certificate files before the operator starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_certificate"]
 
 
 def check_certificate(certificate: Path | None, key: Path | None, name: str) -> None:
-    """Refuse a certificate without its key, and files that cannot be used; `name` begins their options."""
+    """Reject a certificate without its key, and invalid files; `name` is the prefix of their options."""
     from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # as with all commands
 
     if bool(certificate) != bool(key):

@@ -1,4 +1,4 @@
-"""`keyturn run` and `keyturn crds`: what the operator's own pod and this repository use."""
+"""`keyturn run` and `keyturn crds`: commands of the operator's pod and of this repository."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LOG_FORMATS = ("console", "json")
 _SIGHTS = ("watch", "by-name")
 _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
-"""How many new containers, and collections of the generation before, it takes to search a generation for cycles."""
+"""Thresholds of the garbage collector: new containers, and collections of the previous generation."""
 
 
 @click.command("run", short_help="Run the operator.")
@@ -107,7 +107,7 @@ def run_command(
     exposure: Exposure,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
-    from keyturn.controllers import manager as runner
+    from keyturn.controllers import manager
     from keyturn.kube.secret_sight import Sight
     from keyturn.runtime import logs
 
@@ -116,7 +116,7 @@ def run_command(
         _check_name(lease_namespace)
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
-    options = runner.Options(
+    options = manager.Options(
         namespaces=None if all_namespaces else namespaces,
         lease_namespace=lease_namespace,
         exposure=exposure,
@@ -133,8 +133,8 @@ def run_command(
 def _serve(options: Options) -> None:
     import uvloop
 
-    from keyturn.controllers import manager as runner
-    from keyturn.endpoints import server as web
+    from keyturn.controllers import manager
+    from keyturn.endpoints import server
     from keyturn.kube.config import NotConfigured
     from keyturn.kube.leader_election import LeadershipLost
     from keyturn.runtime.memory_protection import keep_memory_unseen
@@ -142,15 +142,15 @@ def _serve(options: Options) -> None:
     keep_memory_unseen()
     _search_less_garbage()
     try:
-        uvloop.run(runner.run(options))
-    except* (NotConfigured, web.CannotListen) as group:
+        uvloop.run(manager.run(options))
+    except* (NotConfigured, server.CannotListen) as group:
         raise click.ClickException(str(_first(group))) from None
     except* LeadershipLost:
-        sys.exit(1)  # the elector has said why; the next start begins as a standby
+        sys.exit(1)  # the elector has logged the cause; the next start is a standby
 
 
 def _search_less_garbage() -> None:
-    """Leave out what is loaded for good, and search the rest less often: a pass makes much, and hardly a cycle.
+    """Freeze what is loaded, and collect less often: a reconcile allocates much, but hardly any cycles.
 
     https://docs.python.org/3/library/gc.html#gc.freeze
     """
@@ -177,7 +177,7 @@ def _check_name(name: str) -> None:
 
 
 def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:
-    """Read what stores may reach."""
+    """Parse the addresses that stores may use."""
     from keyturn.stores import Reach
     from keyturn.stores.providers.guard import AllowedHost
 
@@ -208,16 +208,16 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 )
 def crds_command(output: Path | None, check: Path | None) -> None:
     """Print the CustomResourceDefinitions, ready for `kubectl apply --server-side -f -`."""
-    from keyturn.installation import crds as crdgen
+    from keyturn.installation import crds
 
     if check:
-        if drifted := crdgen.drifted(check):
+        if drifted := crds.drifted(check):
             raise click.ClickException(
                 f"out of date: {', '.join(drifted)}; run keyturn crds --output {check}"
             )
     elif output:
-        crdgen.write(output)
+        crds.write(output)
     else:
-        for name, text in crdgen.render().items():
+        for name, text in crds.render().items():
             if name.startswith("keyturn.dev_"):
                 click.echo(f"---\n{text}", nl=False)

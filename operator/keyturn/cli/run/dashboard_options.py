@@ -1,4 +1,4 @@
-"""The options of `keyturn run` for the page that people look at."""
+"""Options of `keyturn run` for the dashboard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OPTIONS = (
 
 
 def page_for_people(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options; the command gets them as `ui`, which is None where there is to be no page."""
+    """Add the options; the command receives them as `ui`, None without a dashboard."""
 
     @functools.wraps(command)
     def with_page(*, ui_port: int | None, ui_cert: Path | None, ui_key: Path | None, **others: Any) -> None:

@@ -1,4 +1,4 @@
-"""The options of `keyturn run` for the metrics: at which port, for whom, and by http or https."""
+"""Options of `keyturn run` for metrics: port, authorization and TLS."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OPTIONS = (
 
 
 def metrics_endpoint(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options; the command gets them as `exposure`."""
+    """Add the options; the command receives them as `exposure`."""
 
     @functools.wraps(command)
     def with_metrics(

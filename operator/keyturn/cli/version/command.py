@@ -1,4 +1,4 @@
-"""`keyturn version`: which Keyturn this is, which one leads in the cluster, and which Kubernetes that is."""
+"""`keyturn version`: versions of this command line, of the leading operator, and of Kubernetes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def version_command(client: bool, output: Output | None, where: Where) -> None: 
     The operator's is read from the Lease of its leader.
     """
     from keyturn.cli import cluster
-    from keyturn.cli.check import run as checking
+    from keyturn.cli.check import run
 
-    from . import find as versions
+    from . import find
 
     if client:
-        versions.show(None, output)
+        find.show(None, output)
     else:
-        namespace = checking.namespace_of(where)
-        versions.show(cluster.run(where, lambda here: versions.found(here, namespace)), output)
+        namespace = run.namespace_of(where)
+        find.show(cluster.run(where, lambda here: find.found(here, namespace)), output)

@@ -1,4 +1,4 @@
-"""How versions are found in a cluster and printed."""
+"""Finds and prints versions of a cluster."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["ServerVersion", "found", "show"]
 
 @dataclass(frozen=True, slots=True)
 class ServerVersion:
-    """What a cluster says."""
+    """Versions of a cluster."""
 
     api_server: str
     namespace: str
     leader: Holder | None
     image: str | None
-    """That of the operator's Deployment; None where there is none, or it may not be read."""
+    """Image of the operator's Deployment; None if it is missing or may not be read."""
 
 
 async def found(cluster: Cluster, namespace: str) -> ServerVersion:
-    """Ask the API server, and read the Lease and the Deployment as far as that is allowed."""
+    """Ask the API server, and read Lease and Deployment if permitted."""
     api = cluster.api
     version = await server.version_of(api)
     leader = image = None
@@ -43,12 +43,12 @@ async def found(cluster: Cluster, namespace: str) -> ServerVersion:
         deployed = await deployment.find(api, namespace)
         image = deployed.image if deployed else None
     except errors.Forbidden:
-        pass  # what is not known is printed as such
+        pass  # an unknown version is printed as such
     return ServerVersion(version, namespace, leader, image)
 
 
 def show(there: ServerVersion | None, output: Output | None) -> None:
-    """Print what this is, and what is there; None for no cluster."""
+    """Print the versions; None without a cluster."""
     if output:
         client = {"version": __version__, "commit": build.commit() or None}
         print_data({"client": client, **_document(there)}, output)
