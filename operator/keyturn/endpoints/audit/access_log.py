@@ -231,14 +231,8 @@ def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
 
 
 _ACCOUNT: Final = "system:serviceaccount:"
-
-
 _NODE: Final = "system:node:"
-
-
 _AS: Final = " as "
-
-
 _KEPT_MEMBERS: Final = 5
 """The first members of a group keep an entry of their own, if there is space."""
 
