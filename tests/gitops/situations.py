@@ -74,7 +74,7 @@ def reasons(kind: str) -> list[str]:
 def verdicts() -> set[str]:
     """Return every reason of a condition that stands in the code, beside those of errors and steps."""
     words = set(re.findall(r'"([A-Z][a-z]\w*)"', (_CODE / "core" / "status" / "conditions.py").read_text()))
-    return words - {"Look", "Verdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
+    return words - {"ConditionInput", "ConditionVerdict", "True", "False", "Unknown", *_TYPES, *_STEPS}
 
 
 def told(look: Observed, error: Wait | Stalled | None = None) -> Body:
