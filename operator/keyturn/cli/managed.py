@@ -31,8 +31,8 @@ __all__ = [
     "annotate",
     "change",
     "found_in",
+    "list_of",
     "one",
-    "refuse_labels",
     "said_of_namespace",
 ]
 
@@ -71,30 +71,35 @@ async def all_of(
     cluster: Cluster, namespace: str | None, labels: str | None = None
 ) -> list[FoundManagedSecret]:
     """Return the ManagedSecrets of a namespace, or of all; with `labels`, those that match."""
-    found: list[FoundManagedSecret] = []
-    chosen = {"labelSelector": labels} if labels else {}
-    try:
-        async for page in cluster.api.pages(paths.managed_secrets(namespace), chosen):
-            if page.first:
-                found.clear()
-            found += (found_in(body) for body in page.items)
-    except errors.BadRequest:
-        refuse_labels(labels)
-        raise
+    params = {"labelSelector": labels} if labels else {}
+    found, _ = await list_of(cluster, paths.managed_secrets(namespace), params)
     return found
 
 
-def refuse_labels(labels: str | None) -> None:
-    """Reject a label selector that the API server cannot parse.
+async def list_of(
+    cluster: Cluster, path: str, params: Mapping[str, str]
+) -> tuple[list[FoundManagedSecret], str]:
+    """Return the ManagedSecrets of a list, and its version, from which a watch continues.
 
     Raises:
-        click.UsageError: The selector is invalid.
+        click.UsageError: The API server cannot parse the label selector.
     """
-    if labels:
-        raise click.UsageError(
-            f"{labels!r} is not a label selector;"
-            " write KEY=VALUE, KEY!=VALUE, KEY or 'KEY in (A,B)', joined by commas"
-        ) from None
+    found: list[FoundManagedSecret] = []
+    version = ""
+    try:
+        async for page in cluster.api.pages(path, params):
+            if page.first:
+                found.clear()
+            found += (found_in(body) for body in page.items)
+            version = page.resource_version
+    except errors.BadRequest:
+        if labels := params.get("labelSelector"):
+            raise click.UsageError(
+                f"{labels!r} is not a label selector;"
+                " write KEY=VALUE, KEY!=VALUE, KEY or 'KEY in (A,B)', joined by commas"
+            ) from None
+        raise
+    return found, version
 
 
 async def said_of_namespace(cluster: Cluster) -> str:

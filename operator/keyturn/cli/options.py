@@ -54,6 +54,11 @@ class Selection:
         """The only name, if there is exactly one."""
         return self.names[0] if len(self.names) == 1 else None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the user has selected something; a command may require it."""
+        return bool(self.names or self.labels or self.everywhere)
+
     def __str__(self) -> str:
         return f" that matches {self.labels!r}" if self.labels else ""
 

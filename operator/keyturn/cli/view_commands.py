@@ -67,8 +67,7 @@ def plan_command(*, selection: Selection, filename: IO[bytes] | None, output: Ou
     from . import cluster
     from .plan import command as plan
 
-    is_chosen = bool(selection.names or selection.labels or selection.everywhere)
-    if is_chosen == bool(filename):
+    if selection.is_given == bool(filename):
         raise click.UsageError("name a ManagedSecret, or write --selector, or a manifest with -f")
 
     def show(here: Cluster) -> Awaitable[plan.Shown]:
@@ -88,7 +87,7 @@ def history_command(*, selection: Selection, output: Output, where: Where) -> No
     """List the last revisions of NAME, the newest first, with the reason and the result of each."""
     from . import cluster, history
 
-    if not (selection.names or selection.labels or selection.everywhere):
+    if not selection.is_given:
         raise click.UsageError("name a ManagedSecret, or write --selector or --all-namespaces")
     _end(cluster.run(where, lambda here: history.show(here, selection, output)), needs_a_person=False)
 

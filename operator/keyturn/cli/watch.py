@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.status.summary import SummaryState
@@ -46,12 +46,10 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
         print_lines(await said_of_none(cluster, selection), err=True)
     while True:
         try:
-            async with aclosing(_changes(cluster, selection, version)) as changes:
-                async for change in changes:
-                    teller.take(change)
-            found, version = await _listed(cluster, selection)
-            teller.take_all(found)
-        except errors.Gone:
+            with suppress(errors.Gone):  # the list has what the watch missed
+                async with aclosing(_changes(cluster, selection, version)) as changes:
+                    async for change in changes:
+                        teller.take(change)
             found, version = await _listed(cluster, selection)
             teller.take_all(found)
         except errors.Unavailable as error:
@@ -70,14 +68,13 @@ class _Teller:
 
     def begin(self, found: list[FoundManagedSecret]) -> None:
         """Print the first list in the order of `keyturn status`."""
-        for row in self._headed(rows_of(found, self._cluster.now())):
-            self._tell(row)
+        self._tell(rows_of(found, self._cluster.now()))
 
     def take(self, change: Change) -> None:
         """Process an event of a watch."""
         if change.kind == "DELETED":
             self._gone(managed.found_in(change.body).key)
-        elif change.kind in {"ADDED", "MODIFIED"}:
+        else:
             self._look([managed.found_in(change.body)])
 
     def take_all(self, found: list[FoundManagedSecret]) -> None:
@@ -90,8 +87,7 @@ class _Teller:
         rows = [
             row for row in rows_of(found, self._cluster.now()) if self._told.get(row.found.key) != _signs(row)
         ]
-        for row in self._headed(rows):
-            self._tell(row)
+        self._tell(rows)
 
     def _gone(self, key: ObjectKey) -> None:
         self._told.pop(key, None)
@@ -100,19 +96,17 @@ class _Teller:
         (row,) = rows_of([last], self._cluster.now())
         self._print(row, "Deleted")
 
-    def _headed(self, rows: list[StatusRow]) -> list[StatusRow]:
-        """Print the header above the first rows, with their widths."""
+    def _tell(self, rows: list[StatusRow]) -> None:
+        """Print rows, below a header with the widths of the first ones."""
         is_table = self._output in {Output.TABLE, Output.WIDE}
         if rows and is_table and self._columns is None:
             cells = [cells_of(row, self._output, self._selection) for row in rows]
             self._columns = Columns.of(header_of(self._output, self._selection), cells, room())
             print_lines(*self._columns.header())
-        return rows
-
-    def _tell(self, row: StatusRow) -> None:
-        key = row.found.key
-        self._told[key], self._last[key] = _signs(row), row.found
-        self._print(row)
+        for row in rows:
+            key = row.found.key
+            self._told[key], self._last[key] = _signs(row), row.found
+            self._print(row)
 
     def _print(self, row: StatusRow, state: str | None = None) -> None:
         if self._output is Output.NAME:
@@ -139,28 +133,17 @@ def _signs(row: StatusRow) -> tuple[Any, ...]:
 
 async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
     """Return the selected objects, and the version of the list, from which the watch continues."""
-    found: list[FoundManagedSecret] = []
-    version = ""
-    path, params = _where(cluster, selection)
-    try:
-        async for page in cluster.api.pages(path, params):
-            if page.first:
-                found.clear()
-            found += (managed.found_in(body) for body in page.items)
-            version = page.resource_version
-    except errors.BadRequest:
-        managed.refuse_labels(selection.labels)
-        raise
-    return [one for one in found if _is_chosen(one, selection)], version
+    found, version = await managed.list_of(cluster, *_where(cluster, selection))
+    return [one for one in found if _is_chosen(one.key.name, selection)], version
 
 
 async def _changes(cluster: Cluster, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
     path, params = _where(cluster, selection)
     async with aclosing(cluster.api.watch(path, version, params, timeout_seconds=_WATCH_SECONDS)) as changes:
         async for change in changes:
-            if change.kind not in {"ADDED", "MODIFIED", "DELETED"} or not _is_chosen_name(change, selection):
-                continue
-            yield change
+            is_of_object = change.kind in {"ADDED", "MODIFIED", "DELETED"}
+            if is_of_object and _is_chosen(change.body["metadata"]["name"], selection):
+                yield change
 
 
 def _where(cluster: Cluster, selection: Selection) -> tuple[str, dict[str, str]]:
@@ -170,9 +153,5 @@ def _where(cluster: Cluster, selection: Selection) -> tuple[str, dict[str, str]]
     return path, {"labelSelector": selection.labels} if selection.labels else {}
 
 
-def _is_chosen(found: FoundManagedSecret, selection: Selection) -> bool:
-    return not selection.names or found.key.name in selection.names
-
-
-def _is_chosen_name(change: Change, selection: Selection) -> bool:
-    return not selection.names or change.body["metadata"]["name"] in selection.names
+def _is_chosen(name: str, selection: Selection) -> bool:
+    return not selection.names or name in selection.names

@@ -1,4 +1,4 @@
-"""State transitions that generate no value: claim, adopt, roll back."""
+"""State transitions that generate no value: claim and adopt."""
 
 from __future__ import annotations
 
