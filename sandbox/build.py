@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import cache, golang, releases
-from .compiling import compile_part
-from .parts import HERE, KUBERNETES, KWOK_STAGES, MODULES, PARTS, Part, go_needed
+from .compiling import compile_parts
+from .parts import CONTROL_PLANE, FLAGS, HERE, KUBERNETES, KWOK_STAGES, MODULES, PARTS, Part, go_needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _key_of_older(release: Release) -> str:
 
 def _named(version: str, parts: Sequence[Part], rest: Sequence[str]) -> str:
     """Name a cache folder by all that decides what is built."""
-    content = hashlib.sha256(repr((*parts, *rest)).encode())
+    content = hashlib.sha256(repr((*FLAGS, *parts, *rest)).encode())
     # Only these modules: what a real node is made of is no reason to build a control plane again.
     for module in sorted({part.module for part in parts}):
         for file in sorted((MODULES / module).glob("go.*")):
@@ -88,13 +88,13 @@ def _fill_older(release: Release, newest: Programs, scratch: Path) -> None:
 def _compile(version: str, parts: Sequence[Part], scratch: Path) -> Path:
     """Put the programs of all parts into `scratch`; return the Go that compiled them."""
     print(
-        f"sandbox: building Kubernetes {version} into {scratch.parent}, once; it takes minutes",
+        f"sandbox: building Kubernetes {version} into {scratch.parent}, once; it takes minutes\n"
+        f"sandbox: {', '.join(part.name for part in parts)}",
         file=sys.stderr,
         flush=True,
     )
     go = golang.find_go(scratch.parent, go_needed(part.module_folder for part in parts))
-    for part in parts:
-        compile_part(go, part, scratch)
+    compile_parts(go, parts, scratch)
     return go
 
 
@@ -102,7 +102,7 @@ def _copy_stages(go: Path, stages: Path) -> None:
     stages.mkdir()
     found = subprocess.run(
         [str(go), "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"],
-        cwd=MODULES / "kwok",
+        cwd=MODULES / CONTROL_PLANE,
         env=golang.environment(),
         check=True,
         capture_output=True,

@@ -1,47 +1,113 @@
-"""How one program is compiled, with its log shown if that fails."""
+"""How programs are compiled: those of one Go module by one command, with what Go says shown if that fails."""
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from . import golang
-from .errors import SandboxError, log_tail
+from .errors import SandboxError, last_lines
+from .parts import FLAGS
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from .parts import Part
 
-_BUILD_TIMEOUT = 3600.0
+_TIMEOUT = 3600.0
 
 
-def compile_part(
+def compile_parts(
     go: Path,
-    part: Part,
+    parts: Sequence[Part],
     scratch: Path,
     *,
     flags: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Put the program of `part` into `scratch`/bin; `flags` and `environment` add to what every part gets."""
-    log = scratch / f"{part.name}.log"
-    output = scratch / "bin" / part.name
-    common = ["-trimpath", "-buildvcs=false", "-ldflags", part.ldflags, *flags]
-    command = [str(go), "build", *common, "-o", str(output), part.package]
-    _run(command, part, log, {**golang.environment(), **(environment or {})})
-    log.unlink()
+    """Put the programs of `parts` into `scratch`/bin; `flags` and `environment` add to what every part gets.
+
+    The parts of one module share a command: each package is compiled once, and others while a program is linked.
+    """
+    settings = {**golang.environment(), **(environment or {})}
+    (scratch / "bin").mkdir(exist_ok=True)
+    for module in dict.fromkeys(part.module_folder for part in parts):
+        together = [part for part in parts if part.module_folder == module]
+        _compile(_Go(go, module, settings, scratch), together, scratch, flags)
+    for file in (scratch / "go.out", scratch / "go.log"):
+        file.unlink()
 
 
-def _run(command: list[str], part: Part, log: Path, environment: Mapping[str, str]) -> None:
-    with log.open("wb") as out, Progress(f"sandbox: {part.name}", _BUILD_TIMEOUT) as progress:
-        process = subprocess.Popen(command, cwd=part.module_folder, env=environment, stdout=out, stderr=out)
-        try:
-            code = progress.wait_for(process)
-        finally:
-            process.kill()
-            process.wait()
-    if code != 0:
-        raise SandboxError(f"building {part.name} failed with code {code}:\n{log_tail(log)}")
+def _compile(go: _Go, parts: Sequence[Part], scratch: Path, flags: Sequence[str]) -> None:
+    names = parts[0].name if len(parts) == 1 else f"{parts[0].name} and {len(parts) - 1} more"
+    mains = [part.package for part in parts]
+    # Go downloads the modules to know the packages, and does it faster than while it compiles.
+    listed = go.run(f"downloading {names}", ["list", "-deps", *flags, *mains], lambda done: f"{done} modules")
+    packages = frozenset(listed.split())
+    made = scratch / "made"
+    made.mkdir()
+    # For each program by name: the version that one of them links is none of the others'.
+    links = [f"-ldflags={part.package}={part.ldflags}" for part in parts]
+    go.run(
+        f"compiling {names}",
+        ["build", "-v", *FLAGS, *flags, *links, "-o", f"{made}/", *mains],
+        lambda done: f"{done:,} of {len(packages):,} packages",
+        expected=packages,
+    )
+    for part in parts:
+        (made / _name_given_by_go(part.package)).rename(scratch / "bin" / part.name)
+    made.rmdir()
+
+
+def _name_given_by_go(package: str) -> str:
+    """Return what Go names the program of a package: the last element of its path that is no major version."""
+    path = PurePosixPath(package)
+    is_version = path.name.startswith("v") and path.name[1:].isdigit()
+    return path.parent.name if is_version else path.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Go:
+    """Go in the folder of a module."""
+
+    program: Path
+    module: Path
+    environment: Mapping[str, str]
+    scratch: Path
+
+    def run(
+        self,
+        doing: str,
+        arguments: Sequence[str],
+        so_far: Callable[[int], str],
+        expected: frozenset[str] = frozenset(),
+    ) -> str:
+        """Return what a command of Go prints; the number of lines of its log shows how far it is.
+
+        Raises:
+            SandboxError: It failed; the message has what the log says beside the lines that are `expected`.
+        """
+        output, log = self.scratch / "go.out", self.scratch / "go.log"
+        progress = Progress(f"sandbox: {doing}", _TIMEOUT, lambda: so_far(_lines_of(log)))
+        with output.open("wb") as out, log.open("wb") as err, progress:
+            process = subprocess.Popen(
+                [str(self.program), *arguments], cwd=self.module, env=self.environment, stdout=out, stderr=err
+            )
+            try:
+                code = progress.wait_for(process)
+            finally:
+                process.kill()
+                process.wait()
+        if code != 0:
+            said = log.read_text(errors="replace").splitlines()
+            trouble = last_lines([line for line in said if line not in expected])
+            raise SandboxError(f"{doing} failed with code {code}:\n{trouble}")
+        return output.read_text()
+
+
+def _lines_of(log: Path) -> int:
+    return log.read_bytes().count(b"\n")

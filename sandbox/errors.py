@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _TAIL_BYTES = 16_384
@@ -22,4 +23,9 @@ def log_tail(log: Path, lines: int = 25) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return f"  ({log} was never written)"
-    return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:]) or f"  ({log} is empty)"
+    return last_lines(text.splitlines(), lines) or f"  ({log} is empty)"
+
+
+def last_lines(said: Sequence[str], lines: int = 25) -> str:
+    """Return the last of these lines, indented to stand under an error message."""
+    return "\n".join(f"  | {line}" for line in said[-lines:])

@@ -19,16 +19,24 @@ if TYPE_CHECKING:
 
 _REQUIREMENTS = HERE / "requirements-go.txt"
 
+# The compiler ends soon, and gives all its memory back then: without its collector it takes a sixth less of the
+# processor. A package or program that is very large is collected as it nears the limit.
+_COLLECT_NEVER = {"GOGC": "off", "GOMEMLIMIT": "2GiB"}
+
 
 def environment() -> Mapping[str, str]:
     """Return the environment of every Go command: the user's proxies and caches, our build settings."""
-    return os.environ | {
-        "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-        "GO111MODULE": "on",
-    }
+    return (
+        _COLLECT_NEVER
+        | os.environ
+        | {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=readonly",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+            "GO111MODULE": "on",
+        }
+    )
 
 
 def find_go(cache: Path, needed: tuple[int, ...]) -> Path:

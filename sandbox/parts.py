@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MODULES = HERE / "modules"
 
+FLAGS = ("-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false")
+"""How every package is compiled; the programs are linked without what a debugger reads, so none of it is made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -59,12 +62,13 @@ def kubernetes_part(program: str, module: str = CONTROL_PLANE) -> Part:
 
 
 PARTS = (
-    Part("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Part("etcd", CONTROL_PLANE, "go.etcd.io/etcd/server/v3"),
     kubernetes_part("kube-apiserver"),
     kubernetes_part("kube-controller-manager"),
     kubernetes_part("kube-scheduler"),
-    Part("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Part("kwok", CONTROL_PLANE, "sigs.k8s.io/kwok/cmd/kwok"),
 )
+"""All of one module, so that no package is compiled twice; etcd is at the version that this Kubernetes names."""
 
 KWOK_STAGES = (
     "node/fast/node-initialize.yaml",

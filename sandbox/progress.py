@@ -1,4 +1,4 @@
-"""How a long build shows that it is alive."""
+"""How a long build shows that it is alive, and how far it is."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Self
 from .errors import SandboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
 class Progress:
-    """One line with the seconds so far: rewritten on a terminal, repeated now and then elsewhere."""
+    """One line with what is done and the seconds so far: rewritten on a terminal, repeated now and then elsewhere."""
 
-    def __init__(self, label: str, timeout: float) -> None:
+    def __init__(self, label: str, timeout: float, so_far: Callable[[], str]) -> None:
         self._label = label
         self._timeout = timeout
+        self._so_far = so_far
         self._started = time.monotonic()
         self._terminal = sys.stderr.isatty()
+        self._width = 0
 
     def __enter__(self) -> Self:
         self._show("…")
@@ -37,7 +40,7 @@ class Progress:
             try:
                 return process.wait(timeout=1 if self._terminal else 30)
             except subprocess.TimeoutExpired:
-                self._show("…")
+                self._show(f"{self._so_far()} …")
         raise SandboxError(f"{self._label} took longer than {self._timeout:.0f} s")
 
     def _seconds(self) -> float:
@@ -45,7 +48,9 @@ class Progress:
 
     def _show(self, word: str, end: str = "") -> None:
         line = f"{self._label} {word} {self._seconds():.0f} s"
-        if self._terminal:
-            print(f"\r{line}", end=end, file=sys.stderr, flush=True)
-        else:
+        if not self._terminal:
             print(line, file=sys.stderr, flush=True)
+            return
+        # As long as the line before: what is shorter would leave its end standing.
+        print(f"\r{line:{self._width}}", end=end, file=sys.stderr, flush=True)
+        self._width = len(line)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import cache, golang
-from sandbox.compiling import compile_part
-from sandbox.parts import MODULES, Part, go_needed
+from sandbox.compiling import compile_parts
+from sandbox.parts import FLAGS, MODULES, Part, go_needed
 
 from . import archives
 
@@ -46,7 +46,7 @@ def ensure() -> Images:
 
 
 def _key() -> str:
-    content = hashlib.sha256(repr((_PARTS, PAUSE, APP)).encode())
+    content = hashlib.sha256(repr((FLAGS, _PARTS, PAUSE, APP)).encode())
     content.update(Path(archives.__file__).read_bytes())
     for file in sorted(path for path in (MODULES / _MODULE).rglob("*") if path.is_file()):
         content.update(file.read_bytes())
@@ -55,8 +55,8 @@ def _key() -> str:
 
 def _fill(scratch: Path) -> None:
     go = golang.find_go(scratch.parent, go_needed([MODULES / _MODULE]))
+    compile_parts(go, _PARTS, scratch)
     for part, name in zip(_PARTS, (PAUSE, APP), strict=True):
-        compile_part(go, part, scratch)
         path = f"/{part.name}"
         image = archives.Image(name, {path: scratch / "bin" / part.name}, (path,))
         archives.write(image, scratch / f"{part.name}.tar")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox import cache, golang
-from sandbox.compiling import compile_part
+from sandbox.compiling import compile_parts
 from sandbox.errors import SandboxError
-from sandbox.parts import KUBERNETES, MODULES, Part, go_needed, kubernetes_part
+from sandbox.parts import FLAGS, KUBERNETES, MODULES, Part, go_needed, kubernetes_part
 
 from . import debian
 
@@ -75,7 +75,7 @@ def ensure() -> NodePrograms:
 
 def _key() -> str:
     """Name the cache folder by all that decides what is built."""
-    content = hashlib.sha256(repr((*PARTS, RUNC, PACKAGES, _NFT, _PKG_CONFIG)).encode())
+    content = hashlib.sha256(repr((*FLAGS, *PARTS, RUNC, PACKAGES, _NFT, _PKG_CONFIG)).encode())
     for module in _modules():
         for file in sorted((MODULES / module).glob("go.*")):
             content.update(file.read_bytes())
@@ -98,8 +98,7 @@ def _fill(scratch: Path) -> None:
     )
     debian.unpack(PACKAGES, scratch / "debian")
     go = golang.find_go(scratch.parent, go_needed(MODULES / module for module in _modules()))
-    for part in PARTS:
-        compile_part(go, part, scratch)
+    compile_parts(go, PARTS, scratch)
     _compile_runc(go, scratch)
     _write_nft(scratch)
     for unneeded in ("usr/share", "usr/include"):
@@ -112,7 +111,7 @@ def _compile_runc(go: Path, scratch: Path) -> None:
     script.write_text(_PKG_CONFIG.format(include=files / "usr" / "include", libraries=library.parent))
     script.chmod(0o755)
     environment = {"CGO_ENABLED": "1", "PKG_CONFIG": str(script)}
-    compile_part(go, RUNC, scratch, flags=["-tags", "seccomp"], environment=environment)
+    compile_parts(go, [RUNC], scratch, flags=["-tags", "seccomp"], environment=environment)
     script.unlink()
 
 

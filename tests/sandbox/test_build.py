@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -11,19 +12,32 @@ import pytest
 
 import sandbox
 from sandbox import SandboxError, build, golang, parts, releases
+from sandbox.progress import Progress
 
 ROOT = Path(sandbox.__file__).parents[1]
 FAKE_GO = """#!/bin/sh
 case "$1" in
 env) echo "${FAKE_GO_RELEASE:-go9.9}" ;;
-list) echo "$FAKE_KWOK" ;;
+list)
+    case "$2" in
+    -m) echo "$FAKE_KWOK" ;;
+    *) echo "go: downloading example.org/module v1.0.0" >&2; echo fmt; echo example.org/module ;;
+    esac ;;
 build)
     echo "$*" >>"$FAKE_LOG"
-    if [ -n "$FAKE_TROUBLE" ]; then echo "$FAKE_TROUBLE" >&2; exit 1; fi
+    if [ -n "$FAKE_TROUBLE" ]; then
+        printf '%s\n' fmt '# example.org/module' "$FAKE_TROUBLE" example.org/module >&2
+        exit 1
+    fi
     while [ "$1" != -o ]; do shift; done
     sleep 0.1
-    mkdir -p "$(dirname "$2")"
-    echo program >"$2" ;;
+    folder=$2
+    shift 2
+    for package; do
+        name=${package##*/}
+        case "$name" in v[0-9]) package=${package%/*}; name=${package##*/} ;; esac
+        echo program >"$folder$name"
+    done ;;
 esac
 """
 
@@ -46,10 +60,15 @@ def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "log"
 
 
+def _built(log: Path) -> list[list[str]]:
+    """Return the packages of each command that built programs."""
+    return [line.rpartition("/ ")[2].split() for line in log.read_text().splitlines()]
+
+
 def test_everything_is_built_once(fake_go: Path) -> None:
     first = build.ensure()
     assert build.ensure() == first
-    assert len(fake_go.read_text().splitlines()) == len(parts.PARTS)
+    assert _built(fake_go) == [[part.package for part in parts.PARTS]]
     assert all(first.path(part.name).is_file() for part in parts.PARTS)
 
 
@@ -72,13 +91,19 @@ def test_two_at_once_build_once(fake_go: Path) -> None:
     ]
     folders = {process.communicate(timeout=60)[0] for process in both}
     assert len(folders) == 1
-    assert len(fake_go.read_text().splitlines()) == len(parts.PARTS)
+    assert len(_built(fake_go)) == 1
 
 
 def test_a_failed_build_tells_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE_TROUBLE", "no space left on device")
-    with pytest.raises(SandboxError, match=r"(?s)building etcd failed with code 1:.*no space left on device"):
+    with pytest.raises(SandboxError) as failed:
         build.ensure()
+    # Without the packages that were compiled meanwhile, which Go names one a line, before its reason and after it.
+    assert str(failed.value).splitlines() == [
+        "compiling etcd and 4 more failed with code 1:",
+        "  | # example.org/module",
+        "  | no space left on device",
+    ]
     left = [file.name for file in (tmp_path / "cache" / "sandbox").iterdir() if file.is_dir()]
     assert left == []
 
@@ -86,7 +111,26 @@ def test_a_failed_build_tells_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch
 def test_progress_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     build.ensure()
     told = capsys.readouterr().err
-    assert all(f"sandbox: {part.name} done" in told for part in parts.PARTS)
+    assert f"sandbox: {', '.join(part.name for part in parts.PARTS)}\n" in told
+    assert "sandbox: compiling etcd and 4 more done" in told
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_says_how_far_a_build_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with (
+        subprocess.Popen(["sleep", "1.5"]) as process,
+        Progress("etcd", 60, lambda: "12 of 2,704") as progress,
+    ):
+        progress.wait_for(process)
+    _, first, middle, last = terminal.getvalue().split("\r")
+    assert (first, middle) == ("etcd … 0 s", "etcd 12 of 2,704 … 1 s")
+    assert last == f"{last.rstrip():{len(middle)}}\n"  # nothing of the longer line before is left
 
 
 def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -100,11 +144,24 @@ def test_other_pins_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch, tm
     assert build.ensure() != first
 
 
+def test_other_flags_are_another_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build.ensure()
+    monkeypatch.setattr(build, "FLAGS", (*parts.FLAGS, "-race"))
+    assert build.ensure() != first
+
+
+def test_only_programs_of_kubernetes_link_its_version(fake_go: Path) -> None:
+    build.ensure()
+    links = [link.partition("=") for link in fake_go.read_text().split("-ldflags=")[1:]]
+    stamped = [package for package, _, flags in links if "gitVersion" in flags]
+    assert len(links) == len(parts.PARTS)
+    assert stamped == [f"k8s.io/kubernetes/cmd/{part.name}" for part in releases.older()[0].parts]
+
+
 @pytest.mark.parametrize("release", releases.older(), ids=lambda release: release.name)
 def test_an_older_release_shares_etcd_and_kwok(release: releases.Release, fake_go: Path) -> None:
     newest, older = build.ensure(), build.ensure(release.name)
-    built = [line.split()[-1] for line in fake_go.read_text().splitlines()[len(parts.PARTS) :]]
-    assert built == [f"k8s.io/kubernetes/cmd/{part.name}" for part in release.parts]
+    assert _built(fake_go)[1:] == [[f"k8s.io/kubernetes/cmd/{part.name}" for part in release.parts]]
     shared = [part.name for part in parts.PARTS if older.path(part.name).samefile(newest.path(part.name))]
     assert shared == ["etcd", "kwok"]
     assert {stage.name for stage in older.stages} == {stage.name for stage in newest.stages}
