@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Named after what the lock says, so that a changed lock makes a new environment and a touched one does not.
 READY := $(VENV)/.made-from-$(shell cksum < requirements-dev.txt | tr ' ' '-')
+COMPILED := $(VENV)/.bytecode
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
@@ -53,7 +54,7 @@ soak: sandbox ## run the sweeps longer and with other draws than make test does;
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them
 	@$(BIN)/python -m tests.redteam $(subst $(comma), ,$(ATTACKS))
 
-check: $(READY) ## run the gates that need no cluster: lint, format, types, layers, sizes, words, CRDs
+check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, layers, sizes, words, CRDs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -112,10 +113,13 @@ clean: ## remove what was made here; the cache of programs stays
 
 $(READY):
 	@.ci/python-suits $(PYTHON)
-	@echo "Setting up $(VENV), once; it takes a minute"
+	@echo "Setting up $(VENV), once"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt \
-		| .ci/count-packages requirements-dev.txt
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@.ci/install-packages $(BIN)/python requirements-dev.txt
+	@touch $@
+
+# What is imported in one test process after the other. A demo imports little, and does not wait for all of it.
+$(COMPILED): $(READY)
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	@touch $@
