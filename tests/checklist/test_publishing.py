@@ -135,7 +135,7 @@ def test_who_may_not_publish_gets_the_report_and_a_sentence(
 
     assert done.code == 2
     assert done.document["findings"]
-    assert done.errors.startswith("Error: you may not get configmaps in namespace keyturn-system")
+    assert done.errors.startswith("Error: forbidden: cannot get configmaps in namespace keyturn-system")
     assert kubectl.run("get", *WHERE).returncode != 0
 
 

@@ -95,10 +95,14 @@ def refuse(status: int, reason: str, **headers: str) -> Act:
     return act
 
 
-async def expire(_asked: Asked, _forward: Forward) -> web.StreamResponse:
-    """End a watch as an API server does that no longer knows its resourceVersion: by an event, not by a status."""
-    status = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "injected"}
-    return web.json_response({"type": "ERROR", "object": status}, dumps=lambda body: f"{_json(body)}\n")
+def end_watch(code: int, reason: str) -> Act:
+    """End a watch with an event: 410 for an unknown resourceVersion, 500 for an error of etcd."""
+    status = {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "injected"}
+
+    async def act(_asked: Asked, _forward: Forward) -> web.StreamResponse:
+        return web.json_response({"type": "ERROR", "object": status}, dumps=lambda body: f"{_json(body)}\n")
+
+    return act
 
 
 async def drop(asked: Asked, _forward: Forward) -> web.StreamResponse:

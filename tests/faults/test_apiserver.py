@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, state_of
-from tests.faults.proxy import FaultProxy, expire, refuse
+from tests.faults.proxy import FaultProxy, end_watch, refuse
 from tests.faults.scene import BYSTANDER, CONSUMERS, ROTATED, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
@@ -113,8 +113,9 @@ def _kept(operator: Operator) -> bool:
     return True
 
 
+@pytest.mark.parametrize(("code", "reason"), [(410, "Expired"), (500, "InternalError")])
 def test_what_was_deleted_while_no_watch_ran_is_noticed(
-    cluster: Cluster, scene: Scene, proxy: FaultProxy, proxied: Operator
+    cluster: Cluster, scene: Scene, proxy: FaultProxy, proxied: Operator, code: int, reason: str
 ) -> None:
     classes = f"{MANAGED}/secretclasses"
     name = f"gone-{scene.namespace}"
@@ -134,7 +135,7 @@ def test_what_was_deleted_while_no_watch_ran_is_noticed(
     cluster.delete(f"{MANAGED}/namespaces/{scene.namespace}/managedsecrets/forgotten")
     cluster.delete(f"{classes}/{name}")
     cluster.delete(scene.deployment(CONSUMERS[1]))
-    gone = [proxy.rule(_watches(plural), expire) for plural in _WATCHED]
+    gone = [proxy.rule(_watches(plural), end_watch(code, reason)) for plural in _WATCHED]
     gap.times = 0
 
     eventually(lambda: cluster.get(scene.target) is not None, "the repaired Secret", 60)

@@ -47,8 +47,7 @@ def kubectl(plane: ControlPlane) -> Iterator[Kubectl]:
     kubectl = Kubectl(plane.kubeconfig)
     assert left(kubectl) == []
     yield kubectl
-    # A CRD whose objects cannot be listed yet is tried again by Kubernetes after minutes only.
-    eventually(lambda: all(is_listed(kubectl, name) for name in crds(kubectl)), "lists of all kinds")
+    await_lists(kubectl)
     kubectl("delete", "crds", "--all", "--wait=false")
     eventually(lambda: not crds(kubectl), "the end of the CRDs", timeout=150, instead=lambda: crds(kubectl))
 
@@ -64,6 +63,15 @@ def left(kubectl: Kubectl) -> list[str]:
     rights = kubectl("get", "roles,rolebindings", "-A", "-o", "name").split()
     namespace = kubectl("get", "namespace", "keyturn-system", "--ignore-not-found", "-o", "name").split()
     return [name for name in (*wide, *rights, *namespace) if "keyturn" in name]
+
+
+def await_lists(kubectl: Kubectl) -> None:
+    """Wait until all kinds can be listed: Kubernetes retries the end of a CRD that cannot be after minutes only."""
+    eventually(
+        lambda: all(is_listed(kubectl, name) for name in crds(kubectl)),
+        "lists of all kinds",
+        instead=lambda: crds(kubectl),
+    )
 
 
 def is_listed(kubectl: Kubectl, crd: str) -> bool:
@@ -134,6 +142,7 @@ def test_no_right_of_any_component_stays_when_it_is_uninstalled(kubectl: Kubectl
 
     assert left(kubectl) == []
     assert "managedsecrets.keyturn.dev" in kubectl("get", "crds", "-o", "name")
+    await_lists(kubectl)
     checkout.walk("uninstall", "3. Remove CRDs and objects", block=0)
     assert kubectl("get", "crds", "-o", "name") == ""
 
